@@ -1,0 +1,144 @@
+import type { Clock, DurationMs, MonotonicMs } from '../clock/clock.ts';
+import { DcsError } from '../errors/errors.ts';
+import type { Envelope, Payload } from '../message/envelope.ts';
+import { newId } from '../message/id.ts';
+import { type IoMessage, ioMessageOf, isReport } from '../message/payloads.ts';
+
+/** `arrival` is when the message reached this process, on the bus's clock. */
+export type Handler<Data> = (data: Data, envelope: Envelope, arrival: MonotonicMs) => void | Promise<void>;
+
+/** What an actor has registered; the bus builds its routes from it. */
+export interface Interest {
+  /** Undefined: every message (the catch-all gets the envelope as data). */
+  readonly subject: string | undefined;
+  /** With subject IoMessage: only messages of this pin. */
+  readonly pin: string | undefined;
+  readonly handler: Handler<unknown>;
+}
+
+/** Options of a request. */
+export interface RequestOptions {
+  /** How long to wait for the answer. */
+  readonly timeoutMs: DurationMs;
+}
+
+/** What the bus gives an actor when it attaches it. */
+export interface ActorHost {
+  readonly clock: Clock;
+  publish(actor: Actor, payload: Payload): Envelope;
+  request(actor: Actor, payload: Payload, options: RequestOptions): Promise<Envelope>;
+  /** Routes a new interest of an actor that is already attached. */
+  interested(actor: Actor, interest: Interest): void;
+  /** Runs periodic work in the actor's inbox order; at most one run waits. */
+  schedule(actor: Actor, period: DurationMs, work: () => void | Promise<void>): void;
+}
+
+/**
+ * An object with an inbox, subject handlers and a lifecycle; the only thing that talks on the bus. Handlers of one actor
+ * never overlap: the next message waits until the promise of the previous handler has settled. What a handler throws is
+ * logged and counted, and harms nobody else.
+ *
+ * ```ts
+ * export default class Hall extends Actor {
+ *   constructor() {
+ *     super('hall');
+ *     this.onReport('door', (report) => this.send({ IoMessage: { pin_name: 'lamp', val: report.val } }));
+ *   }
+ * }
+ * ```
+ */
+export class Actor {
+  /** New at every start, as in aktos-dcs v1: five characters of base 57. */
+  readonly id: string = newId();
+  readonly name: string;
+  readonly interests: Interest[] = [];
+  #host: ActorHost | undefined;
+  readonly #periodic: { period: DurationMs; work: () => void | Promise<void> }[] = [];
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** Called once the actor can send; its first message waits in the inbox until this has settled. */
+  onStart(): void | Promise<void> {}
+
+  /** Called after the last handler; it still may send. Bounded by the supervisor. */
+  onStop(): void | Promise<void> {}
+
+  /** Handles every message of a subject; `data` is `payload[subject]`. */
+  on(subject: string, handler: Handler<unknown>): void {
+    this.#add({ subject, pin: undefined, handler });
+  }
+
+  /** Handles every message; gets the envelope. */
+  onAny(handler: (envelope: Envelope) => void | Promise<void>): void {
+    this.#add({ subject: undefined, pin: undefined, handler: (_data, envelope) => handler(envelope) });
+  }
+
+  /** Handles every IoMessage of one pin, command or report. */
+  onPin(pin: string, handler: Handler<IoMessage>): void {
+    this.#add({
+      subject: 'IoMessage',
+      pin,
+      handler: (_data, envelope, arrival) => {
+        const message = ioMessageOf(envelope.payload);
+        return message ? handler(message, envelope, arrival) : undefined;
+      },
+    });
+  }
+
+  /** Handles the reports of one pin (what it is), not the commands to it (what somebody wants it to be). */
+  onReport(pin: string, handler: Handler<IoMessage>): void {
+    this.onPin(pin, (message, envelope, arrival) =>
+      isReport(message) ? handler(message, envelope, arrival) : undefined,
+    );
+  }
+
+  /**
+   * Does periodic work, in order with the messages (the loop of a PLC program). A run that is still waiting or running
+   * when the next one is due makes that one be skipped.
+   */
+  every(period: DurationMs, work: () => void | Promise<void>): void {
+    if (!(period > 0)) throw new DcsError('BAD_VALUE', `${this.name}: a period must be above 0 ms`, { found: period });
+    if (this.#host) this.#host.schedule(this, period, work);
+    else this.#periodic.push({ period, work });
+  }
+
+  /** Broadcasts a message: to the actors of this process and, through the mesh, to all others. Never to itself. */
+  send(payload: Payload): Envelope {
+    return this.#attached().publish(this, payload);
+  }
+
+  /**
+   * Sends a command and waits for its one answer: resolves with the report that has its id in `reply_to`, rejects with a
+   * DcsError that carries the code of the IoErrorMessage, or TIMEOUT.
+   */
+  request(payload: Payload, options: RequestOptions = { timeoutMs: 5000 }): Promise<Envelope> {
+    return this.#attached().request(this, payload, options);
+  }
+
+  /** The clock of the bus: the system's, or a simulation's. */
+  get clock(): Clock {
+    return this.#attached().clock;
+  }
+
+  /** Called by the bus. Not for users. */
+  attach(host: ActorHost): void {
+    if (this.#host) throw new DcsError('INTERNAL', `${this.name} is attached already; make a new actor for a new life`);
+    this.#host = host;
+    for (const { period, work } of this.#periodic) host.schedule(this, period, work);
+  }
+
+  #add(interest: Interest): void {
+    this.interests.push(interest);
+    this.#host?.interested(this, interest);
+  }
+
+  #attached(): ActorHost {
+    if (this.#host) return this.#host;
+    throw new DcsError(
+      'INTERNAL',
+      `${this.name} is not on a bus yet; send from onStart or a handler, not the constructor`,
+    );
+  }
+}

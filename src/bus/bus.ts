@@ -1,0 +1,307 @@
+import { type Clock, type DurationMs, systemClock } from '../clock/clock.ts';
+import { DcsError, type ErrorCode, errorCodes } from '../errors/errors.ts';
+import { type Envelope, frozenCopy, isRecord, type Payload } from '../message/envelope.ts';
+import { ioMessageOf, isIoMessage } from '../message/payloads.ts';
+import type { Actor, ActorHost, Interest, RequestOptions } from './actor.ts';
+import { Dispatcher, Inbox } from './inbox.ts';
+
+/** Counters of everything that passed and everything that did not. */
+export interface BusStats {
+  published: number;
+  injected: number;
+  delivered: number;
+  /** Messages pushed out of a full inbox. */
+  inboxDrops: number;
+  /** Messages from outside whose payload cannot be what its subject says. */
+  malformed: number;
+  handlerErrors: number;
+  /** Answers that came after their request had been answered or given up. */
+  lateAnswers: number;
+}
+
+/** How another transport (mesh, web, bridge) is joined to the local bus. */
+export interface BusLink {
+  /** Brings in a message from outside. False: it was malformed, was counted and goes nowhere. */
+  inject(envelope: Envelope): boolean;
+  close(): void;
+}
+
+/** An actor's place on the bus. */
+export interface Attachment {
+  /** Lets the inbox run; what arrived since attaching is waiting in it. */
+  open(): void;
+  /** Forgets what waits in the inbox. Resolves once the handler that is running has settled. It still may send. */
+  quiesce(): Promise<void>;
+  /** Takes the actor off the bus. */
+  detach(): void;
+}
+
+interface Waiting {
+  resolve(envelope: Envelope): void;
+  reject(error: DcsError): void;
+}
+
+/**
+ * The local bus: routes messages between the actors of this process by subject and by pin name. It parses nothing and
+ * copies a message once, when it is sent; transports are joined to it as links.
+ */
+export class Bus {
+  readonly clock: Clock;
+  readonly stats: BusStats = {
+    published: 0,
+    injected: 0,
+    delivered: 0,
+    inboxDrops: 0,
+    malformed: 0,
+    handlerErrors: 0,
+    lateAnswers: 0,
+  };
+  readonly #dispatcher = new Dispatcher();
+  readonly #inboxes = new Map<Actor, Inbox>();
+  readonly #serials = new WeakMap<Actor, number>();
+  readonly #bySubject = new Map<string, Set<Route>>();
+  readonly #byPin = new Map<string, Set<Route>>();
+  readonly #catchAll = new Set<Route>();
+  readonly #links = new Set<(envelope: Envelope) => void>();
+  readonly #waiting = new Map<string, Waiting>();
+  readonly #host: ActorHost;
+
+  constructor(options: { clock?: Clock } = {}) {
+    this.clock = options.clock ?? systemClock;
+    this.#host = {
+      clock: this.clock,
+      publish: (actor, payload) => this.#publish(actor, payload),
+      request: (actor, payload, requestOptions) => this.#request(actor, payload, requestOptions),
+      interested: (actor, interest) => this.#route(actor, interest),
+      schedule: (actor, period, work) => this.#schedule(actor, period, work),
+    };
+  }
+
+  /**
+   * Puts an actor on the bus with its inbox closed: messages wait until `open`. Most users let the Supervisor do this.
+   * `onFailure` gets what its handlers throw.
+   */
+  attach(actor: Actor, onFailure: (error: unknown) => void): Attachment {
+    const inbox = new Inbox(actor, (error) => {
+      this.stats.handlerErrors++;
+      onFailure(error);
+    });
+    this.#inboxes.set(actor, inbox);
+    this.#serials.set(actor, 0);
+    for (const interest of actor.interests) this.#route(actor, interest);
+    actor.attach(this.#host);
+    return {
+      open: () => {
+        inbox.open = true;
+        this.#dispatcher.wake(inbox);
+      },
+      quiesce: () => inbox.close(),
+      detach: () => {
+        void inbox.close();
+        this.#inboxes.delete(actor);
+        for (const routes of [...this.#bySubject.values(), ...this.#byPin.values(), this.#catchAll]) {
+          for (const route of routes) if (route.inbox === inbox) routes.delete(route);
+        }
+      },
+    };
+  }
+
+  /** Joins a transport. It gets every message that did not come from itself. Its `deliver` must not throw. */
+  link(deliver: (envelope: Envelope) => void): BusLink {
+    this.#links.add(deliver);
+    return {
+      inject: (envelope) => this.#inject(envelope, deliver),
+      close: () => {
+        this.#links.delete(deliver);
+      },
+    };
+  }
+
+  /** Attaches a bare actor that only sends and receives, without supervision; for scripts and tests. */
+  join(actor: Actor): Attachment {
+    const attachment = this.attach(actor, (error) => {
+      queueMicrotask(() => {
+        throw error;
+      });
+    });
+    attachment.open();
+    return attachment;
+  }
+
+  #publish(actor: Actor, payload: Payload): Envelope {
+    if (!this.#inboxes.has(actor)) throw new DcsError('STOPPED', `${actor.name} is not on the bus any more`);
+    const envelope = this.#wrap(actor, payload);
+    this.stats.published++;
+    this.#deliver(envelope, undefined);
+    return envelope;
+  }
+
+  #wrap(actor: Actor, payload: Payload): Envelope {
+    if ('IoMessage' in payload && !isIoMessage(payload['IoMessage'])) {
+      throw new DcsError('BAD_COMMAND', `${actor.name} sent an IoMessage without a pin_name`, {
+        found: payload['IoMessage'],
+        expected: '{pin_name: text, val: …}',
+      });
+    }
+    const copy = frozenCopy(payload);
+    if (!copy) throw new DcsError('BAD_COMMAND', `${actor.name} sent a message that is nested too deep`);
+    const serial = this.#serials.get(actor) ?? 0;
+    this.#serials.set(actor, serial + 1);
+    return Object.freeze({
+      sender: Object.freeze([actor.id]),
+      timestamp: this.clock.unix(),
+      msg_id: `${actor.id}.${serial}`,
+      payload: copy,
+    });
+  }
+
+  #inject(envelope: Envelope, from: (envelope: Envelope) => void): boolean {
+    if ('IoMessage' in envelope.payload && !isIoMessage(envelope.payload['IoMessage'])) {
+      this.stats.malformed++;
+      return false;
+    }
+    this.stats.injected++;
+    this.#deliver(envelope, from);
+    return true;
+  }
+
+  #deliver(envelope: Envelope, from: ((envelope: Envelope) => void) | undefined): void {
+    const creator = envelope.sender[0];
+    const arrival = this.clock.now();
+    for (const subject in envelope.payload) {
+      const data = envelope.payload[subject];
+      if (this.#waiting.size > 0) this.#answer(subject, data, envelope);
+      this.#toRoutes(this.#bySubject.get(subject), data, envelope, creator, arrival);
+      if (subject !== 'IoMessage') continue;
+      const pin = ioMessageOf(envelope.payload)?.pin_name;
+      if (pin !== undefined) this.#toRoutes(this.#byPin.get(pin), data, envelope, creator, arrival);
+    }
+    this.#toRoutes(this.#catchAll, envelope, envelope, creator, arrival);
+    for (const link of this.#links) if (link !== from) link(envelope);
+  }
+
+  #toRoutes(
+    routes: Set<Route> | undefined,
+    data: unknown,
+    envelope: Envelope,
+    creator: string | undefined,
+    arrival: number,
+  ): void {
+    if (!routes) return;
+    for (const { inbox, interest } of routes) {
+      if (inbox.actor.id === creator) continue;
+      this.stats.delivered++;
+      this.stats.inboxDrops += inbox.push({ kind: 'message', handler: interest.handler, data, envelope, arrival });
+      this.#dispatcher.wake(inbox);
+    }
+  }
+
+  #route(actor: Actor, interest: Interest): void {
+    const inbox = this.#inboxes.get(actor);
+    if (!inbox) return;
+    const route: Route = { inbox, interest };
+    if (interest.subject === undefined) this.#catchAll.add(route);
+    else if (interest.pin !== undefined) entry(this.#byPin, interest.pin).add(route);
+    else entry(this.#bySubject, interest.subject).add(route);
+  }
+
+  #request(actor: Actor, payload: Payload, { timeoutMs }: RequestOptions): Promise<Envelope> {
+    return new Promise((resolve, reject) => {
+      const envelope = this.#wrap(actor, payload);
+      const id = envelope.msg_id;
+      const timer = this.clock.after(timeoutMs, () => {
+        this.#waiting.delete(id);
+        reject(new DcsError('TIMEOUT', `no answer within ${timeoutMs} ms`, { found: payload }));
+      });
+      const done = () => {
+        this.#waiting.delete(id);
+        timer.cancel();
+      };
+      this.#waiting.set(id, {
+        resolve: (answer) => {
+          done();
+          resolve(answer);
+        },
+        reject: (error) => {
+          done();
+          reject(error);
+        },
+      });
+      this.stats.published++;
+      this.#deliver(envelope, undefined);
+    });
+  }
+
+  #answer(subject: string, data: unknown, envelope: Envelope): void {
+    if (!isRecord(data)) return;
+    const replyTo = data['reply_to'];
+    if (typeof replyTo !== 'string') return;
+    const waiting = this.#waiting.get(replyTo);
+    if (!waiting) return;
+    if (subject === 'IoErrorMessage') waiting.reject(remoteError(data));
+    else waiting.resolve(envelope);
+  }
+
+  #schedule(actor: Actor, period: DurationMs, run: () => void | Promise<void>): void {
+    const inbox = this.#inboxes.get(actor);
+    if (!inbox) return;
+    let waiting = false;
+    let due = this.clock.now() + period;
+    const arm = () => {
+      const timer = this.clock.after(Math.max(0, due - this.clock.now()), () => {
+        inbox.timers.delete(timer);
+        // Fixed rate: the next due time counts from the last one; periods that have passed are skipped, not made up for.
+        const now = this.clock.now();
+        due += period * Math.max(1, Math.ceil((now - due) / period));
+        arm();
+        if (waiting) return;
+        waiting = true;
+        const work = async () => {
+          try {
+            await run();
+          } finally {
+            waiting = false;
+          }
+        };
+        inbox.push({ kind: 'work', run: work });
+        this.#dispatcher.wake(inbox);
+      });
+      inbox.timers.add(timer);
+    };
+    arm();
+  }
+
+  /** Rejects every request that waits, with STOPPED. */
+  close(): void {
+    for (const waiting of [...this.#waiting.values()]) {
+      waiting.reject(new DcsError('STOPPED', 'the bus was closed before the answer came'));
+    }
+    this.#links.clear();
+  }
+}
+
+interface Route {
+  readonly inbox: Inbox;
+  readonly interest: Interest;
+}
+
+function entry(map: Map<string, Set<Route>>, key: string): Set<Route> {
+  const found = map.get(key);
+  if (found) return found;
+  const made = new Set<Route>();
+  map.set(key, made);
+  return made;
+}
+
+/** The error another pin, perhaps of another program, answered with. */
+function remoteError(data: Record<string, unknown>): DcsError {
+  const code = data['code'];
+  const message = data['message'];
+  return new DcsError(isErrorCode(code) ? code : 'DEVICE_REFUSED', typeof message === 'string' ? message : 'refused', {
+    found: data,
+  });
+}
+
+function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(errorCodes, code);
+}

@@ -1,0 +1,160 @@
+import type { MonotonicMs, Timer } from '../clock/clock.ts';
+import type { Envelope } from '../message/envelope.ts';
+import type { Actor, Handler } from './actor.ts';
+
+export type Task =
+  | {
+      readonly kind: 'message';
+      readonly handler: Handler<unknown>;
+      readonly data: unknown;
+      readonly envelope: Envelope;
+      readonly arrival: MonotonicMs;
+    }
+  | { readonly kind: 'work'; readonly run: () => void | Promise<void> };
+
+/** Most messages that wait for one actor; beyond it the oldest is dropped and counted. */
+export const INBOX_LIMIT = 10_000;
+
+/** The queue of one actor: at most one task of it runs at a time. */
+export class Inbox {
+  readonly actor: Actor;
+  readonly onFailure: (error: unknown) => void;
+  /** A task's promise has not settled. */
+  busy = false;
+  /** In the dispatcher's run queue. */
+  queued = false;
+  /** Until the actor's start hook is done, tasks wait. */
+  open = false;
+  closed = false;
+  dropped = 0;
+  readonly timers = new Set<Timer>();
+  #tasks: Task[] = [];
+  #head = 0;
+  #idle: (() => void)[] = [];
+
+  constructor(actor: Actor, onFailure: (error: unknown) => void) {
+    this.actor = actor;
+    this.onFailure = onFailure;
+  }
+
+  get length(): number {
+    return this.#tasks.length - this.#head;
+  }
+
+  /** Adds a task; returns how many were dropped to make room. */
+  push(task: Task): number {
+    this.#tasks.push(task);
+    if (this.length <= INBOX_LIMIT) return 0;
+    this.take();
+    this.dropped++;
+    return 1;
+  }
+
+  take(): Task | undefined {
+    const task = this.#tasks[this.#head];
+    if (task === undefined) return undefined;
+    this.#head++;
+    if (this.#head > 1024 && this.#head * 2 > this.#tasks.length) {
+      this.#tasks = this.#tasks.slice(this.#head);
+      this.#head = 0;
+    } else if (this.#head === this.#tasks.length) {
+      this.#tasks.length = 0;
+      this.#head = 0;
+    }
+    return task;
+  }
+
+  /** Ends the inbox: what waits is forgotten, timers stop. Resolves when the running task has settled. */
+  close(): Promise<void> {
+    this.closed = true;
+    for (const timer of this.timers) timer.cancel();
+    this.timers.clear();
+    this.#tasks.length = 0;
+    this.#head = 0;
+    return this.busy ? new Promise((resolve) => this.#idle.push(resolve)) : Promise.resolve();
+  }
+
+  settled(): void {
+    this.busy = false;
+    if (!this.closed) return;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+}
+
+/** Runs the tasks of all inboxes: fair between actors, and never longer than a slice before I/O gets its turn. */
+export class Dispatcher {
+  /** Tasks run before the event loop may do I/O: two actors that answer each other for ever must not stop it. */
+  static readonly SLICE = 1000;
+  #ready: Inbox[] = [];
+  #scheduled = false;
+
+  /** An inbox has a task that may run. */
+  wake(inbox: Inbox): void {
+    if (inbox.queued || inbox.busy || !inbox.open || inbox.closed || inbox.length === 0) return;
+    inbox.queued = true;
+    this.#ready.push(inbox);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(this.#run);
+  }
+
+  readonly #run = (): void => {
+    let budget = Dispatcher.SLICE;
+    let ready = this.#ready;
+    while (ready.length > 0) {
+      this.#ready = [];
+      for (let at = 0; at < ready.length; at++) {
+        const inbox = ready[at];
+        if (inbox === undefined) continue;
+        if (budget <= 0) {
+          this.#ready = [...ready.slice(at), ...this.#ready];
+          setImmediate(this.#run);
+          return;
+        }
+        budget -= this.#drain(inbox, budget);
+      }
+      ready = this.#ready;
+    }
+    this.#scheduled = false;
+  };
+
+  /** Runs tasks of one inbox until it is empty, waits for a promise, or the budget is gone. */
+  #drain(inbox: Inbox, budget: number): number {
+    inbox.queued = false;
+    let ran = 0;
+    while (ran < budget && !inbox.busy && !inbox.closed) {
+      const task = inbox.take();
+      if (task === undefined) return ran;
+      ran++;
+      this.#runTask(inbox, task);
+    }
+    this.wake(inbox);
+    return ran;
+  }
+
+  #runTask(inbox: Inbox, task: Task): void {
+    inbox.busy = true;
+    try {
+      const result = task.kind === 'work' ? task.run() : task.handler(task.data, task.envelope, task.arrival);
+      if (!(result instanceof Promise)) {
+        inbox.settled();
+        return;
+      }
+      result.then(
+        () => this.#finish(inbox),
+        (error: unknown) => {
+          this.#finish(inbox);
+          inbox.onFailure(error);
+        },
+      );
+    } catch (error) {
+      inbox.settled();
+      inbox.onFailure(error);
+    }
+  }
+
+  #finish(inbox: Inbox): void {
+    inbox.settled();
+    this.wake(inbox);
+  }
+}

@@ -1,0 +1,179 @@
+import { type Clock, type DurationMs, type Timer, withDeadline } from '../clock/clock.ts';
+import { DcsError, messageOf } from '../errors/errors.ts';
+import type { Actor } from './actor.ts';
+import type { Attachment, Bus } from './bus.ts';
+
+export interface SupervisorLog {
+  info(detail: object, message: string): void;
+  warn(detail: object, message: string): void;
+  error(detail: object, message: string): void;
+}
+
+export interface RestartPolicy {
+  /** Handler errors within `windowMs` that make an actor be restarted. */
+  readonly errors: number;
+  readonly windowMs: DurationMs;
+  /** Wait before the first restart; doubles up to `maxBackoffMs`, and starts over after `windowMs` without an error. */
+  readonly backoffMs: DurationMs;
+  readonly maxBackoffMs: DurationMs;
+  /** How long a start or stop hook may take. */
+  readonly hookMs: DurationMs;
+}
+
+export const defaultPolicy: RestartPolicy = {
+  errors: 5,
+  windowMs: 10_000,
+  backoffMs: 100,
+  maxBackoffMs: 30_000,
+  hookMs: 1000,
+};
+
+export type SupervisedState = 'starting' | 'running' | 'waiting' | 'stopped';
+
+/** One supervised actor: its name stays, the object behind it is made anew at every restart. */
+export class Supervised {
+  readonly name: string;
+  state: SupervisedState = 'starting';
+  errors = 0;
+  restarts = 0;
+  lastError: string | undefined;
+  readonly #make: () => Actor;
+  readonly #bus: Bus;
+  readonly #clock: Clock;
+  readonly #log: SupervisorLog;
+  readonly #policy: RestartPolicy;
+  #actor: Actor | undefined;
+  #attachment: Attachment | undefined;
+  #recent: number[] = [];
+  #backoff: DurationMs;
+  #timer: Timer | undefined;
+
+  constructor(name: string, make: () => Actor, bus: Bus, log: SupervisorLog, policy: RestartPolicy) {
+    this.name = name;
+    this.#make = make;
+    this.#bus = bus;
+    this.#clock = bus.clock;
+    this.#log = log;
+    this.#policy = policy;
+    this.#backoff = policy.backoffMs;
+  }
+
+  /** Makes and starts the actor. Never rejects: an actor that cannot start is tried again. */
+  async start(): Promise<void> {
+    if (this.state === 'stopped') return;
+    this.state = 'starting';
+    let actor: Actor | undefined;
+    try {
+      actor = this.#make();
+      const current = actor;
+      this.#actor = current;
+      this.#attachment = this.#bus.attach(current, (error) => this.#failed(current, error));
+      await this.#bounded(Promise.resolve(current.onStart()), 'start');
+      if (this.#actor !== current) return;
+      this.#attachment.open();
+      this.state = 'running';
+    } catch (error) {
+      this.#note(error, 'could not start');
+      await this.#restart(actor);
+    }
+  }
+
+  /** Stops the actor for good. Idempotent, bounded, never rejects. */
+  async stop(): Promise<void> {
+    this.state = 'stopped';
+    this.#timer?.cancel();
+    await this.#end();
+  }
+
+  #failed(actor: Actor, error: unknown): void {
+    this.#note(error, 'a handler failed');
+    if (actor !== this.#actor || this.state !== 'running') return;
+    const now = this.#clock.now();
+    if (now - (this.#recent.at(-1) ?? now) > this.#policy.windowMs) this.#backoff = this.#policy.backoffMs;
+    this.#recent = this.#recent.filter((at) => now - at < this.#policy.windowMs);
+    this.#recent.push(now);
+    if (this.#recent.length < this.#policy.errors) return;
+    this.#recent = [];
+    this.#restart(actor).catch((reason: unknown) => this.#note(reason, 'could not restart'));
+  }
+
+  async #restart(actor: Actor | undefined): Promise<void> {
+    if (this.state === 'stopped' || this.state === 'waiting' || (actor && actor !== this.#actor)) return;
+    this.state = 'waiting';
+    const wait = this.#backoff;
+    this.#backoff = Math.min(this.#backoff * 2, this.#policy.maxBackoffMs);
+    await this.#end();
+    if (this.#stopped()) return;
+    this.#log.warn({ actor: this.name, waitMs: wait }, 'actor is restarted');
+    this.#timer = this.#clock.after(wait, () => {
+      this.restarts++;
+      void this.start();
+    });
+  }
+
+  async #end(): Promise<void> {
+    const actor = this.#actor;
+    const attachment = this.#attachment;
+    this.#actor = undefined;
+    this.#attachment = undefined;
+    if (!actor || !attachment) return;
+    try {
+      await this.#bounded(attachment.quiesce(), 'finish its last handler');
+    } catch (error) {
+      this.#note(error, 'left behind a handler that still runs');
+    }
+    try {
+      await this.#bounded(Promise.resolve(actor.onStop()), 'stop');
+    } catch (error) {
+      this.#note(error, 'could not stop cleanly');
+    }
+    attachment.detach();
+  }
+
+  /** A method, so that the compiler does not assume the state of before an await. */
+  #stopped(): boolean {
+    return this.state === 'stopped';
+  }
+
+  #bounded(work: Promise<void>, what: string): Promise<void> {
+    const limit = this.#policy.hookMs;
+    return withDeadline(
+      this.#clock,
+      limit,
+      work,
+      () => new DcsError('TIMEOUT', `${this.name} did not ${what} within ${limit} ms`),
+    );
+  }
+
+  #note(error: unknown, what: string): void {
+    this.errors++;
+    this.lastError = messageOf(error);
+    this.#log.error({ actor: this.name, err: error }, `${this.name}: ${what}: ${this.lastError}`);
+  }
+}
+
+/** Starts actors in order, keeps them running, and stops them in reverse order. */
+export class Supervisor {
+  readonly children: Supervised[] = [];
+  readonly #bus: Bus;
+  readonly #log: SupervisorLog;
+  readonly #policy: RestartPolicy;
+
+  constructor(bus: Bus, log: SupervisorLog, policy: RestartPolicy = defaultPolicy) {
+    this.#bus = bus;
+    this.#log = log;
+    this.#policy = policy;
+  }
+
+  /** Resolves when the actor's start hook is done (or has failed and will be tried again). */
+  async add(name: string, make: () => Actor): Promise<Supervised> {
+    const child = new Supervised(name, make, this.#bus, this.#log, this.#policy);
+    this.children.push(child);
+    await child.start();
+    return child;
+  }
+
+  async stop(): Promise<void> {
+    for (const child of [...this.children].reverse()) await child.stop();
+  }
+}

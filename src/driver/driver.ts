@@ -1,0 +1,125 @@
+import type { z } from 'zod';
+import type { Clock, UnixSeconds } from '../clock/clock.ts';
+import type { DcsError } from '../errors/errors.ts';
+import type { Direction, PinKind, RawValue } from '../pin/pin.ts';
+
+/**
+ * A port's own address of a pin: line 17, unit 1 holding 10. `key` is its canonical text, unique within the port
+ * (`gpio 17`, `u1/holding/10`); two pins with one key are a configuration error.
+ */
+export interface Channel<Address = unknown> {
+  readonly key: string;
+  readonly kind: PinKind;
+  readonly direction: Direction;
+  /** The pin's driver keys, as the driver's own `pin` schema parsed them. */
+  readonly address: Address;
+  /**
+   * Outputs: the raw value the port must drive from the first moment it owns the channel, in the same step that takes
+   * it where the hardware can. Absent: the hardware's present value stays.
+   */
+  readonly start?: RawValue;
+  /** Digital inputs: how long (ms) a level must be still. 0: no debouncing asked for. */
+  readonly debounceMs: number;
+}
+
+/** What one look at a channel gave. A failure is a reading too: it makes the pin bad, never wrong. */
+export type Reading =
+  | {
+      readonly ok: true;
+      readonly value: RawValue;
+      /** Unix seconds at which the kernel or device says it happened. */
+      readonly sourceTime?: UnixSeconds;
+      /** Present when the value is usable but doubtful (simulated, ageing): becomes quality `uncertain`. */
+      readonly uncertain?: string;
+    }
+  | { readonly ok: false; readonly error: DcsError };
+
+export type ReadingListener = (reading: Reading) => void;
+
+/** What a write came to. `readBack` is what the hardware then said, where it can be asked. */
+export interface Written {
+  readonly readBack?: RawValue;
+}
+
+/**
+ * One opened piece of hardware. Every promise it returns settles, also when the hardware is torn out; errors are
+ * DcsErrors. Calls may overlap; the port puts them in order. It never repairs itself: when it cannot go on it calls
+ * `context.down(error)` once, rejects all that is pending, and waits to be closed and opened anew by its owner.
+ */
+export interface Port {
+  /** Reads channels from the hardware now. One reading each, in the order asked. Rejects only if the port is down. */
+  read(channels: readonly Channel[]): Promise<Reading[]>;
+  /**
+   * Drives an output. Resolves once the hardware has accepted the value. Rejects with BAD_VALUE or OUT_OF_RANGE when
+   * the raw value cannot be encoded (nothing was sent), TIMEOUT when it is unknown whether it took effect.
+   */
+  write(channel: Channel, value: RawValue): Promise<Written>;
+  /**
+   * Tells every change of a channel, starting with its value as soon as that is known. Calls the listener from the
+   * event loop, never from within subscribe. A listener must not throw. Returns the unsubscriber.
+   */
+  subscribe(channel: Channel, listener: ReadingListener): () => void;
+  /** Gives the hardware back. Idempotent, bounded (≤ 500 ms), never rejects; nothing is reported afterwards. */
+  close(): Promise<void>;
+  /** The port debounces its inputs itself (kernel); otherwise the pin does it. */
+  readonly debounces?: true;
+  /** Byte streams (serial): carries SerialPortMessage. */
+  readonly stream?: ByteStream;
+}
+
+export interface ByteStream {
+  /** Hands bytes to the device, all or none. Resolves when the kernel has taken them. Resolves with their number. */
+  send(bytes: Uint8Array): Promise<number>;
+  /** Frames that came in, without their delimiter, in order. Returns the unsubscriber. */
+  onFrame(listener: (frame: Uint8Array, sourceTime: UnixSeconds) => void): () => void;
+}
+
+/** What a port is given to live on. */
+export interface PortContext {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The port cannot go on (unplugged, connection lost). Called at most once, never after close. */
+  down(error: DcsError): void;
+  /** Adds to a named counter of this port: `timeouts`, `frames_dropped`. Nothing is lost silently. */
+  count(name: string, by?: number): void;
+}
+
+/** The few log calls drivers need; pino's loggers satisfy it. */
+export interface Log {
+  debug(detail: object, message: string): void;
+  info(detail: object, message: string): void;
+  warn(detail: object, message: string): void;
+  error(detail: object, message: string): void;
+}
+
+/** 'Not this hardware' is not an error: the port is left out and its pins say why. */
+export type Opened =
+  | { readonly kind: 'port'; readonly port: Port }
+  | { readonly kind: 'skipped'; readonly reason: string };
+
+/** What a pin's driver keys say about its channel; computed without touching hardware, so `check` can use it. */
+export interface ChannelFacts {
+  readonly key: string;
+  readonly kind: PinKind;
+  /** Directions the hardware allows. */
+  readonly directions: readonly Direction[];
+}
+
+/**
+ * Code that opens ports of one kind. A driver imports its native library inside `open`, so that everything builds,
+ * checks and tests on machines that do not have it.
+ *
+ * The two schemas are the only readers of the user's text: `open` and `describe` get what they produced.
+ */
+export interface Driver<Options = unknown, Address = unknown> {
+  readonly name: string;
+  /** One line for the reference. */
+  readonly summary: string;
+  /** The keys of an entry in `ports:`, without `driver`. */
+  readonly options: z.ZodType<Options>;
+  /** The keys of an entry in `pins:` that say where on the port it is. */
+  readonly pin: z.ZodType<Address>;
+  describe(address: Address, options: Options): ChannelFacts;
+  /** Opens the hardware. Rejects with a DcsError when it is there but cannot be had; the owner tries again. */
+  open(options: Options, channels: readonly Channel<Address>[], context: PortContext): Promise<Opened>;
+}

@@ -1,0 +1,73 @@
+/**
+ * Every way this agent refuses or fails, as one list. The code travels on the bus in IoErrorMessage and is what a
+ * program branches on; the message is what a person on site reads.
+ *
+ * `retryable`: the same request may succeed later without anybody changing it.
+ */
+export const errorCodes = {
+  BAD_CONFIG: { retryable: false, means: 'the configuration is wrong' },
+  BAD_COMMAND: { retryable: false, means: 'the command has a wrong shape' },
+  BAD_VALUE: { retryable: false, means: 'the value does not fit the pin' },
+  OUT_OF_RANGE: { retryable: false, means: 'the value is outside the declared range' },
+  READ_ONLY: { retryable: false, means: 'the pin is an input' },
+  NOT_SUPPORTED: { retryable: false, means: 'this pin or port cannot do that' },
+  EXPIRED: { retryable: false, means: 'the command was older than its ttl when its turn came' },
+  NO_SUCH_PIN: { retryable: false, means: 'nobody on the bus has a pin of that name' },
+  NO_SUCH_CHANNEL: { retryable: false, means: 'the hardware has no such line, register or channel' },
+  BUSY: { retryable: true, means: 'somebody else holds the hardware' },
+  NO_PERMISSION: { retryable: true, means: 'the process may not open the hardware' },
+  PORT_DOWN: { retryable: true, means: 'the port is closed, unplugged or out of reach' },
+  PORT_SKIPPED: { retryable: false, means: 'the hardware does not exist on this machine' },
+  TIMEOUT: { retryable: true, means: 'no answer came in time' },
+  DEVICE_REFUSED: { retryable: false, means: 'the device answered with an exception' },
+  BAD_REPLY: { retryable: true, means: 'the device answered with something that cannot be trusted' },
+  STOPPED: { retryable: false, means: 'the agent is stopping' },
+  INTERNAL: { retryable: false, means: 'a defect in dcs-io or in a user actor' },
+} as const satisfies Record<string, { retryable: boolean; means: string }>;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+export interface ErrorDetail {
+  /** What was found, as a person would recognise it. */
+  found?: unknown;
+  /** What would have been right. */
+  expected?: string;
+  cause?: unknown;
+}
+
+/** The one error class of the project: a code, what was found, what would be right, and the cause. */
+export class DcsError extends Error {
+  override readonly name = 'DcsError';
+  readonly code: ErrorCode;
+  readonly found: unknown;
+  readonly expected: string | undefined;
+
+  constructor(code: ErrorCode, message: string, detail: ErrorDetail = {}) {
+    super(message, detail.cause === undefined ? undefined : { cause: detail.cause });
+    this.code = code;
+    this.found = detail.found;
+    this.expected = detail.expected;
+  }
+
+  /** Whether the same request may succeed later without anybody changing it. */
+  get retryable(): boolean {
+    return errorCodes[this.code].retryable;
+  }
+}
+
+/** Turns whatever was thrown into a DcsError; a DcsError passes unchanged. */
+export function toDcsError(thrown: unknown, code: ErrorCode = 'INTERNAL', prefix = ''): DcsError {
+  if (thrown instanceof DcsError) return thrown;
+  return new DcsError(code, prefix + messageOf(thrown), { cause: thrown });
+}
+
+/** The message of anything that can be thrown. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+/** The `code` of a Node system error (`ENOENT`, `EBUSY`, …), if it has one. */
+export function systemCode(thrown: unknown): string | undefined {
+  if (!(thrown instanceof Error) || !('code' in thrown)) return undefined;
+  return typeof thrown.code === 'string' ? thrown.code : undefined;
+}

@@ -1,0 +1,32 @@
+export { Actor, type Handler, type RequestOptions } from './bus/actor.ts';
+export { type Attachment, Bus, type BusLink, type BusStats } from './bus/bus.ts';
+export { type RestartPolicy, Supervised, Supervisor } from './bus/supervisor.ts';
+export { type Clock, type DurationMs, type MonotonicMs, systemClock, type UnixSeconds } from './clock/clock.ts';
+export { ManualClock } from './clock/manual-clock.ts';
+export type {
+  ByteStream,
+  Channel,
+  ChannelFacts,
+  Driver,
+  Log,
+  Opened,
+  Port,
+  PortContext,
+  Reading,
+  Written,
+} from './driver/driver.ts';
+export { DcsError, type ErrorCode, errorCodes } from './errors/errors.ts';
+export { type Envelope, encodeEnvelope, type Payload, parseEnvelope } from './message/envelope.ts';
+export { newId } from './message/id.ts';
+export {
+  type IoCommand,
+  type IoError,
+  type IoMessage,
+  type IoReport,
+  isReport,
+  type NodeMessage,
+  type PinInfo,
+  type PinValue,
+  type Quality,
+} from './message/payloads.ts';
+export type { Direction, PinKind, PinSpec, RawValue } from './pin/pin.ts';

@@ -1,0 +1,104 @@
+import { z } from 'zod';
+import { isRecord, type Payload } from './envelope.ts';
+
+/** What a pin can hold on the wire. `null`: nothing has been read yet. */
+export type PinValue = boolean | number | string | null;
+
+export const qualities = ['good', 'uncertain', 'bad'] as const;
+/** good: trust it. uncertain: the last value, ageing or simulated. bad: do not use it; `reason` says why. */
+export type Quality = (typeof qualities)[number];
+
+const pinName = z.string().min(1).max(256);
+const seconds = z.number().nonnegative();
+
+/** An IoMessage that asks a pin for a value. Keys of other programs are kept (and ignored). */
+export const ioCommandSchema = z.looseObject({
+  pin_name: pinName,
+  val: z.union([z.boolean(), z.number(), z.string()]),
+  ttl: seconds.optional().describe('seconds from arrival after which the command must not be carried out any more'),
+  hold: seconds.optional().describe('a lease: seconds after which the output goes to its safe value'),
+  pulse: seconds.optional().describe('seconds after which the output goes back'),
+});
+export type IoCommand = z.infer<typeof ioCommandSchema>;
+
+/** An IoMessage that states a pin's value. It always has `last_change`: that tells it from a command. */
+export interface IoReport {
+  readonly pin_name: string;
+  readonly val: PinValue;
+  /** Unix seconds at which `val` last changed. */
+  readonly last_change: number;
+  readonly quality: Quality;
+  /** Why quality is not good. */
+  readonly reason?: string;
+  /** Unix seconds at which the hardware says it happened. */
+  readonly source_time?: number;
+  /** Counts this pin's reports since the agent's start; a gap is a lost report. */
+  readonly seq: number;
+  /** msg_id of the command or query this answers. */
+  readonly reply_to?: string;
+}
+
+/** IoMessage as anything on the bus may see it: only `pin_name` is certain (v1 peers send little else). */
+export type IoMessage = Readonly<Record<string, unknown>> & { readonly pin_name: string; readonly val?: unknown };
+
+export interface IoError {
+  readonly pin_name?: string;
+  readonly port?: string;
+  readonly code: string;
+  readonly message: string;
+  readonly reply_to?: string;
+}
+
+/**
+ * Bytes of a serial port. A message that carries `source_time` came from the hardware and is never sent out again; one
+ * without it asks for `data` to be sent.
+ */
+export const serialCommandSchema = z.looseObject({
+  port: z.string().min(1),
+  data: z.string(),
+  encoding: z.enum(['text', 'base64']).optional(),
+  ttl: seconds.optional(),
+});
+export interface SerialReport {
+  readonly port: string;
+  readonly data: string;
+  readonly encoding?: 'base64';
+  readonly source_time: number;
+  /** Bytes handed to the device, in the answer to a command; `data` is then empty. */
+  readonly sent?: number;
+  readonly reply_to?: string;
+}
+
+export interface PinInfo {
+  readonly name: string;
+  readonly kind: 'digital' | 'analog' | 'counter' | 'text';
+  readonly direction: 'in' | 'out';
+  readonly label?: string;
+  /** Unit of measure: V, kW, °C. */
+  readonly uom?: string;
+}
+
+/** Birth, heartbeat and leave of a node. */
+export interface NodeMessage {
+  readonly event: 'birth' | 'heartbeat' | 'leave';
+  readonly node: string;
+  readonly name: string;
+  /** New at every start of the process. */
+  readonly boot: string;
+  readonly pins: readonly PinInfo[];
+}
+
+/** An IoMessage that carries `last_change` is a report, anything else a command. */
+export function isReport(message: IoMessage): boolean {
+  return message['last_change'] !== undefined;
+}
+
+/** The IoMessage of a payload, if it has a usable one. */
+export function ioMessageOf(payload: Payload): IoMessage | undefined {
+  const data = payload['IoMessage'];
+  return isIoMessage(data) ? data : undefined;
+}
+
+export function isIoMessage(data: unknown): data is IoMessage {
+  return isRecord(data) && typeof data['pin_name'] === 'string' && data['pin_name'] !== '';
+}

@@ -1,0 +1,36 @@
+/** A value as the hardware has it: before invert and scale. */
+export type RawValue = boolean | number | string;
+
+export type PinKind = 'digital' | 'analog' | 'counter' | 'text';
+export type Direction = 'in' | 'out';
+
+/** What an output does when the agent stops: go to `safe`, or stay as it is. */
+export type ExitPolicy = 'safe' | 'hold';
+
+/** What a pin is, apart from where its hardware is. Values are the user's (after invert and scale). */
+export interface PinSpec {
+  readonly name: string;
+  readonly kind: PinKind;
+  readonly direction: Direction;
+  readonly label?: string;
+  /** Unit of measure, shown to people: V, kW, °C. */
+  readonly uom?: string;
+  /** Digital: the user's true is the hardware's false. */
+  readonly invert: boolean;
+  /** Analog: value = raw × scale + offset. */
+  readonly scale: number;
+  readonly offset: number;
+  /** Analog: a change smaller than this is not reported. */
+  readonly deadband: number;
+  /** Analog outputs: inclusive limits of what a command may ask for. */
+  readonly range?: readonly [number, number];
+  /** Outputs: the value at start. Absent: the hardware's value is kept. */
+  readonly initial?: RawValue;
+  /** Outputs: the value that harms nobody. */
+  readonly safe?: RawValue;
+  readonly onExit: ExitPolicy;
+  /** Digital inputs: a level counts once it has been still for this long (ms). 0: at once. */
+  readonly debounceMs: number;
+  /** Outputs: the pin whose reports this one copies. */
+  readonly follow?: string;
+}
