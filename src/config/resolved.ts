@@ -1,0 +1,81 @@
+import type { Driver } from '../driver/driver.ts';
+import type { PinSpec } from '../pin/pin.ts';
+
+/** Where something stands in the user's file; 1-based, as editors count. */
+export interface Place {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+/** One thing wrong (error) or doubtful (warning) in a configuration. */
+export interface Problem extends Place {
+  readonly severity: 'error' | 'warning';
+  /** Dotted path of the key: `pins.pump.range`. */
+  readonly key: string;
+  /** What is wrong, in one sentence. */
+  readonly message: string;
+  /** What stands there, as text. */
+  readonly found?: string;
+  /** What would be right. */
+  readonly expected?: string;
+  /** The known word closest to the one found. */
+  readonly didYouMean?: string;
+}
+
+/** A port to open: its driver, and the options that driver's schema produced. */
+export interface ResolvedPort {
+  readonly name: string;
+  readonly driver: Driver;
+  readonly options: unknown;
+  /** Open the mock in its place (board `mock`, `run --mock`). */
+  readonly mock: boolean;
+}
+
+/** A pin and where its hardware is. */
+export interface ResolvedPin {
+  readonly spec: PinSpec;
+  /** Name of a ResolvedPort. */
+  readonly port: string;
+  /** Canonical text of the channel, unique within the port. */
+  readonly key: string;
+  /** What the driver's pin schema produced. */
+  readonly address: unknown;
+}
+
+export interface ResolvedBus {
+  /** Take part in the mesh at all. */
+  readonly enabled: boolean;
+  /** Address the sockets bind; loopback unless the user says otherwise. */
+  readonly listen: string;
+  /** Ports of the address broker: its SUB (rx) and its PUB (tx). */
+  readonly rx: number;
+  readonly tx: number;
+  /** Address brokers of other machines. */
+  readonly brokers: readonly Endpoint[];
+  /** Brokers behind a TCP tunnel: talked to through the tunnel, never around it. */
+  readonly proxyBrokers: readonly Endpoint[];
+  /** The user accepts that anyone who reaches the port can command the outputs. */
+  readonly insecure: boolean;
+}
+
+/** `ip:rx:tx`, as aktos-dcs writes it. */
+export interface Endpoint {
+  readonly host: string;
+  readonly rx: number;
+  readonly tx: number;
+}
+
+/** A configuration that is right: everything in it exists, fits and is named once. */
+export interface ResolvedConfig {
+  readonly file: string;
+  readonly node: string;
+  /** Name of the board, or undefined for none. */
+  readonly board: string | undefined;
+  readonly bus: ResolvedBus;
+  readonly ports: readonly ResolvedPort[];
+  readonly pins: readonly ResolvedPin[];
+  /** Absolute paths of the user's actor modules. */
+  readonly actors: readonly string[];
+  readonly warnings: readonly Problem[];
+}
