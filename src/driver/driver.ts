@@ -99,7 +99,8 @@ export type Opened =
 
 /** What a pin's driver keys say about its channel; computed without touching hardware, so `check` can use it. */
 export interface ChannelFacts {
-  readonly key: string;
+  /** Absent: the pin is its own channel (it has no address), and the pin's name serves as key. */
+  readonly key?: string;
   readonly kind: PinKind;
   /** Directions the hardware allows. */
   readonly directions: readonly Direction[];

@@ -2,6 +2,13 @@
 export type RawValue = boolean | number | string;
 
 export type PinKind = 'digital' | 'analog' | 'counter' | 'text';
+/** Whether a raw value is of a pin's kind. */
+export function fitsKind(kind: PinKind, value: RawValue): boolean {
+  if (kind === 'digital') return typeof value === 'boolean';
+  if (kind === 'text') return typeof value === 'string';
+  return typeof value === 'number' && Number.isFinite(value);
+}
+
 export type Direction = 'in' | 'out';
 
 /** What an output does when the agent stops: go to `safe`, or stay as it is. */

@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import type { Clock } from '../../src/clock/clock.ts';
+import type { Driver } from '../../src/driver/driver.ts';
+import { durationSchema } from '../../src/driver/parse.ts';
+import { MockHardware } from './hardware.ts';
+import { MockPort } from './port.ts';
+
+const channelName = z.union([z.string().min(1), z.number().int().nonnegative()]).transform(String);
+
+const faultSchema = z.strictObject({
+  channel: channelName.optional().describe('the channel it hits; absent: all'),
+  kind: z.enum(['error', 'timeout', 'disconnect']),
+  after: durationSchema.describe('when it begins, counted from the first opening'),
+  for: durationSchema.optional().describe('how long it lasts; absent: for ever'),
+});
+
+const optionsSchema = z.strictObject({
+  loopback: z
+    .array(z.tuple([channelName, channelName]))
+    .default([])
+    .describe('wires: [[from, to], …]; what is written to one channel is read on the other'),
+  latency: durationSchema.default(0).describe('how long each read and write takes'),
+  timeout: durationSchema.default(1000).describe('how long a channel with a timeout fault keeps one waiting'),
+  faults: z.array(faultSchema).default([]).describe('what goes wrong, and when'),
+});
+type MockOptions = z.infer<typeof optionsSchema>;
+
+const pinSchema = z.strictObject({
+  channel: channelName.describe('any name or number; pins of one port are told apart by it'),
+  type: z.enum(['digital', 'analog', 'counter', 'text']).default('digital'),
+});
+type MockAddress = z.infer<typeof pinSchema>;
+
+/**
+ * Makes the driver of simulated hardware. With `hardware`, every port it opens is on that one, and a test holds the
+ * other end; without, each entry of `ports:` has hardware of its own.
+ *
+ * It also stands in for any other driver: it opens channels of every kind by their key alone.
+ */
+export function createMock(hardware?: MockHardware): Driver<MockOptions, MockAddress> {
+  const known = new WeakMap<object, MockHardware>();
+  const hardwareOf = (options: MockOptions, clock: Clock): MockHardware => {
+    const found = known.get(options);
+    if (found) return found;
+    const made = hardware ?? new MockHardware();
+    known.set(options, made);
+    for (const [from, to] of options.loopback) made.wire(from, to);
+    script(made, options, clock);
+    return made;
+  };
+  return {
+    name: 'mock',
+    summary: 'simulated hardware: loopback wires, injected values, recorded writes, scripted faults',
+    options: optionsSchema,
+    pin: pinSchema,
+    describe: ({ channel, type }) => ({ key: channel, kind: type, directions: ['in', 'out'] }),
+    async open(options, channels, context) {
+      const opened = hardwareOf(options, context.clock);
+      if (opened.absence) throw opened.absence;
+      return { kind: 'port', port: new MockPort(opened, channels, options, context) };
+    },
+  };
+}
+
+/** Options of a mock that stands in for another driver. */
+export function mockOptions(): MockOptions {
+  return optionsSchema.parse({});
+}
+
+function script(hardware: MockHardware, options: MockOptions, clock: Clock): void {
+  for (const { kind, channel = '*', after, for: length } of options.faults) {
+    const begin = () => {
+      if (kind === 'disconnect') hardware.unplug('unplugged, as the fault script says');
+      else if (kind === 'timeout') hardware.fault(channel, { kind });
+      else hardware.fault(channel, { kind, message: 'fails, as the fault script says' });
+    };
+    const end = () => (kind === 'disconnect' ? hardware.plug() : hardware.fault(channel, undefined));
+    clock.after(after, begin);
+    if (length !== undefined) clock.after(after + length, end);
+  }
+}

@@ -1,0 +1,111 @@
+import type { Clock, DurationMs } from '../../src/clock/clock.ts';
+import { DcsError } from '../../src/errors/errors.ts';
+import type { PinKind, RawValue } from '../../src/pin/pin.ts';
+
+/** What can go wrong with a simulated channel. */
+export type Fault =
+  | { readonly kind: 'error'; readonly message: string }
+  /** Reads and writes are answered only by their deadline. */
+  | { readonly kind: 'timeout' };
+
+/** A write as the simulated hardware saw it. `at` is monotonic ms. */
+export interface RecordedWrite {
+  readonly key: string;
+  readonly value: RawValue;
+  readonly at: number;
+}
+
+/** Most writes kept for inspection; the oldest go first. */
+const RECORD_LIMIT = 10_000;
+
+/**
+ * The simulated hardware behind mock ports: what the screw terminals show. It outlives a port, as real hardware does: a
+ * port that is closed and opened again finds the same levels.
+ */
+export class MockHardware {
+  /** Everything ports wrote, in order. */
+  readonly writes: RecordedWrite[] = [];
+  readonly #values = new Map<string, RawValue>();
+  readonly #wires = new Map<string, string[]>();
+  readonly #faults = new Map<string, Fault>();
+  readonly #watchers = new Set<(key: string) => void>();
+  readonly #unplugged = new Set<(error: DcsError) => void>();
+  #absence: DcsError | undefined;
+
+  /** The level of a channel; a channel nobody has driven reads as its kind's zero. */
+  get(key: string, kind: PinKind = 'digital'): RawValue {
+    return this.#values.get(key) ?? (kind === 'digital' ? false : kind === 'text' ? '' : 0);
+  }
+
+  /** The outside world (a switch, a test) changes a channel. */
+  set(key: string, value: RawValue): void {
+    this.#values.set(key, value);
+    for (const watcher of [...this.#watchers]) watcher(key);
+    for (const wired of this.#wires.get(key) ?? []) this.set(wired, value);
+  }
+
+  /** A port drives an output; recorded. */
+  write(key: string, value: RawValue, clock: Clock): void {
+    this.writes.push({ key, value, at: clock.now() });
+    if (this.writes.length > RECORD_LIMIT) this.writes.shift();
+    this.set(key, value);
+  }
+
+  /** Wires an output to an input: what is written to one is read on the other. */
+  wire(from: string, to: string): void {
+    if (from === to || this.#reaches(to, from)) {
+      throw new DcsError('BAD_CONFIG', `the loopback ${from} → ${to} closes a circle`, {
+        expected: 'wires that end at an input',
+      });
+    }
+    this.#wires.set(from, [...(this.#wires.get(from) ?? []), to]);
+  }
+
+  /** Breaks a channel (`*`: all), or mends it when `fault` is undefined. Readers are told at once. */
+  fault(key: string, fault: Fault | undefined): void {
+    if (fault) this.#faults.set(key, fault);
+    else this.#faults.delete(key);
+    for (const watcher of [...this.#watchers]) watcher(key);
+  }
+
+  faultOf(key: string): Fault | undefined {
+    return this.#faults.get(key) ?? this.#faults.get('*');
+  }
+
+  /** Contacts bounce: `times` changes `every` ms apart, ending at `level`. */
+  bounce(key: string, level: boolean, times: number, every: DurationMs, clock: Clock): void {
+    for (let change = 0; change < times; change++) {
+      const shown = (times - change) % 2 === 1 ? level : !level;
+      clock.after(change * every, () => this.set(key, shown));
+    }
+  }
+
+  /** Pulls the plug: open ports go down, and opening fails until `plug`. */
+  unplug(reason = 'unplugged'): void {
+    this.#absence = new DcsError('PORT_DOWN', reason);
+    for (const tell of [...this.#unplugged]) tell(this.#absence);
+  }
+
+  plug(): void {
+    this.#absence = undefined;
+  }
+
+  /** Why it cannot be opened now. */
+  get absence(): DcsError | undefined {
+    return this.#absence;
+  }
+
+  /** For ports: tells level changes (key `*`: perhaps all) and the pulled plug. Returns the unsubscriber. */
+  watch(changed: (key: string) => void, unplugged: (error: DcsError) => void): () => void {
+    this.#watchers.add(changed);
+    this.#unplugged.add(unplugged);
+    return () => {
+      this.#watchers.delete(changed);
+      this.#unplugged.delete(unplugged);
+    };
+  }
+
+  #reaches(from: string, to: string): boolean {
+    return (this.#wires.get(from) ?? []).some((next) => next === to || this.#reaches(next, to));
+  }
+}

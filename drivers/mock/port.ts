@@ -1,0 +1,128 @@
+import { type DurationMs, sleep } from '../../src/clock/clock.ts';
+import type { Channel, Port, PortContext, Reading, ReadingListener, Written } from '../../src/driver/driver.ts';
+import { DcsError } from '../../src/errors/errors.ts';
+import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
+import type { Fault, MockHardware } from './hardware.ts';
+
+interface Subscription {
+  readonly channel: Channel;
+  readonly listener: ReadingListener;
+}
+
+/** A port on simulated hardware. Obeys the same contract as every real one. */
+export class MockPort implements Port {
+  readonly #hardware: MockHardware;
+  readonly #context: PortContext;
+  readonly #latency: DurationMs;
+  readonly #timeout: DurationMs;
+  readonly #subscriptions = new Set<Subscription>();
+  /** Rejects what is pending when the port ends. */
+  readonly #pending = new Set<(error: DcsError) => void>();
+  readonly #unwatch: () => void;
+  #ended: DcsError | undefined;
+
+  constructor(
+    hardware: MockHardware,
+    channels: readonly Channel[],
+    times: { latency: DurationMs; timeout: DurationMs },
+    context: PortContext,
+  ) {
+    this.#hardware = hardware;
+    this.#context = context;
+    this.#latency = times.latency;
+    this.#timeout = times.timeout;
+    for (const { key, direction, start } of channels) {
+      if (direction === 'out' && start !== undefined) hardware.write(key, start, context.clock);
+    }
+    this.#unwatch = hardware.watch(
+      (key) => this.#changed(key),
+      (error) => {
+        if (this.#ended) return;
+        this.#end(error);
+        context.down(error);
+      },
+    );
+  }
+
+  async read(channels: readonly Channel[]): Promise<Reading[]> {
+    await this.#takesTime(channels.some(({ key }) => this.#hardware.faultOf(key)?.kind === 'timeout'));
+    return channels.map((channel) => this.#look(channel));
+  }
+
+  async write(channel: Channel, value: RawValue): Promise<Written> {
+    if (channel.direction !== 'out') throw new DcsError('READ_ONLY', `${channel.key} is an input`);
+    if (!fitsKind(channel.kind, value)) {
+      throw new DcsError('BAD_VALUE', `${channel.key} cannot hold ${JSON.stringify(value)}`, {
+        found: value,
+        expected: channel.kind,
+      });
+    }
+    const fault = this.#hardware.faultOf(channel.key);
+    await this.#takesTime(fault?.kind === 'timeout');
+    if (fault) {
+      this.#context.count(fault.kind === 'timeout' ? 'timeouts' : 'errors');
+      throw failure(channel, fault);
+    }
+    this.#hardware.write(channel.key, value, this.#context.clock);
+    return { readBack: this.#hardware.get(channel.key, channel.kind) };
+  }
+
+  subscribe(channel: Channel, listener: ReadingListener): () => void {
+    const subscription = { channel, listener };
+    this.#subscriptions.add(subscription);
+    queueMicrotask(() => {
+      if (this.#subscriptions.has(subscription)) listener(this.#look(channel));
+    });
+    return () => {
+      this.#subscriptions.delete(subscription);
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#end(new DcsError('PORT_DOWN', 'the mock port is closed'));
+  }
+
+  #end(error: DcsError): void {
+    if (this.#ended) return;
+    this.#ended = error;
+    this.#unwatch();
+    this.#subscriptions.clear();
+    for (const reject of [...this.#pending]) reject(error);
+  }
+
+  #changed(key: string): void {
+    for (const { channel, listener } of [...this.#subscriptions]) {
+      if (key === '*' || key === channel.key) listener(this.#look(channel));
+    }
+  }
+
+  #look(channel: Channel): Reading {
+    const fault = this.#hardware.faultOf(channel.key);
+    if (fault) return { ok: false, error: failure(channel, fault) };
+    return {
+      ok: true,
+      value: this.#hardware.get(channel.key, channel.kind),
+      sourceTime: this.#context.clock.unix(),
+    };
+  }
+
+  /** Waits as the device would; rejects at once when the port ends meanwhile. */
+  async #takesTime(silent: boolean): Promise<void> {
+    if (this.#ended) throw this.#ended;
+    const wait = silent ? this.#timeout : this.#latency;
+    if (wait <= 0) return;
+    await new Promise<void>((resolve, reject) => {
+      this.#pending.add(reject);
+      sleep(this.#context.clock, wait).then(() => {
+        this.#pending.delete(reject);
+        resolve();
+      }, reject);
+    });
+  }
+}
+
+function failure(channel: Channel, fault: Fault): DcsError {
+  return fault.kind === 'timeout'
+    ? new DcsError('TIMEOUT', `${channel.key} did not answer`)
+    : new DcsError('DEVICE_REFUSED', `${channel.key}: ${fault.message}`);
+}

@@ -1,0 +1,83 @@
+import { z } from 'zod';
+import type { Channel, Driver, Port, PortContext, Reading, ReadingListener } from '../../src/driver/driver.ts';
+import { DcsError } from '../../src/errors/errors.ts';
+import { fitsKind, type PinKind, type RawValue } from '../../src/pin/pin.ts';
+
+const kinds = { bool: 'digital', number: 'analog', text: 'text' } as const satisfies Record<string, PinKind>;
+
+const pinSchema = z.strictObject({
+  virtual: z.enum(['bool', 'number', 'text']).describe('a pin that lives on the bus only: the type of its value'),
+});
+type VirtualAddress = z.infer<typeof pinSchema>;
+
+/**
+ * Pins without hardware: a value on the bus that anyone may set and everybody sees (v1's VirtualIoActor). Its channel
+ * has no address but the pin itself, so each pin is its own channel.
+ */
+export const virtual: Driver<Record<string, never>, VirtualAddress> = {
+  name: 'virtual',
+  summary: 'pins that live on the bus only',
+  options: z.strictObject({}),
+  pin: pinSchema,
+  describe: ({ virtual: type }) => ({ kind: kinds[type], directions: ['out'] }),
+  async open(_options, channels, context) {
+    return { kind: 'port', port: new VirtualPort(channels, context) };
+  },
+};
+
+class VirtualPort implements Port {
+  readonly #values = new Map<string, RawValue>();
+  readonly #context: PortContext;
+  #closed = false;
+
+  constructor(channels: readonly Channel[], context: PortContext) {
+    this.#context = context;
+    for (const channel of channels) {
+      this.#values.set(
+        channel.key,
+        channel.start ?? (channel.kind === 'digital' ? false : channel.kind === 'text' ? '' : 0),
+      );
+    }
+  }
+
+  async read(channels: readonly Channel[]): Promise<Reading[]> {
+    this.#check();
+    return channels.map((channel) => this.#look(channel));
+  }
+
+  async write(channel: Channel, value: RawValue): Promise<{ readBack: RawValue }> {
+    this.#check();
+    if (!fitsKind(channel.kind, value)) {
+      throw new DcsError('BAD_VALUE', `${channel.key} cannot hold ${JSON.stringify(value)}`, {
+        found: value,
+        expected: channel.kind,
+      });
+    }
+    this.#values.set(channel.key, value);
+    return { readBack: value };
+  }
+
+  subscribe(channel: Channel, listener: ReadingListener): () => void {
+    let live = true;
+    queueMicrotask(() => {
+      if (live && !this.#closed) listener(this.#look(channel));
+    });
+    return () => {
+      live = false;
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+  }
+
+  #look(channel: Channel): Reading {
+    const value = this.#values.get(channel.key);
+    if (value !== undefined) return { ok: true, value, sourceTime: this.#context.clock.unix() };
+    return { ok: false, error: new DcsError('NO_SUCH_CHANNEL', `no virtual channel ${channel.key}`) };
+  }
+
+  #check(): void {
+    if (this.#closed) throw new DcsError('PORT_DOWN', 'the virtual port is closed');
+  }
+}

@@ -1,0 +1,62 @@
+import type { Clock } from '../../src/clock/clock.ts';
+import { systemClock } from '../../src/clock/clock.ts';
+import type { Channel, Driver, Log, Port, PortContext } from '../../src/driver/driver.ts';
+import type { DcsError } from '../../src/errors/errors.ts';
+import type { Direction, RawValue } from '../../src/pin/pin.ts';
+
+/** A log that keeps its lines, so that a test can ask whether something was said. */
+export function memoryLog(): Log & { lines: { level: string; detail: object; message: string }[] } {
+  const lines: { level: string; detail: object; message: string }[] = [];
+  const at = (level: string) => (detail: object, message: string) => {
+    lines.push({ level, detail, message });
+  };
+  return { lines, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+/** What a test knows about an open port beside the port itself. */
+export interface Held {
+  readonly port: Port;
+  readonly channels: readonly Channel[];
+  readonly downs: DcsError[];
+  readonly counters: Map<string, number>;
+}
+
+/** A pin as a test describes it: its driver keys as a user would write them. */
+export interface PinText {
+  readonly keys: object;
+  readonly direction: Direction;
+  readonly start?: RawValue;
+  readonly debounceMs?: number;
+}
+
+/** Opens a port as its owner in the agent does: schema first, then describe, then open. Throws when it is skipped. */
+export async function openPort(
+  driver: Driver,
+  options: object,
+  pins: readonly PinText[],
+  clock: Clock = systemClock,
+): Promise<Held> {
+  const parsed = driver.options.parse(options);
+  const channels = pins.map(({ keys, direction, start, debounceMs = 0 }, index): Channel => {
+    const address = driver.pin.parse(keys);
+    const facts = driver.describe(address, parsed);
+    const key = facts.key ?? `pin-${index}`;
+    const base = { key, kind: facts.kind, direction, address, debounceMs };
+    return start === undefined ? base : { ...base, start };
+  });
+  const downs: DcsError[] = [];
+  const counters = new Map<string, number>();
+  const context: PortContext = {
+    clock,
+    log: memoryLog(),
+    down: (error) => {
+      downs.push(error);
+    },
+    count: (name, by = 1) => {
+      counters.set(name, (counters.get(name) ?? 0) + by);
+    },
+  };
+  const opened = await driver.open(parsed, channels, context);
+  if (opened.kind === 'skipped') throw new Error(`skipped: ${opened.reason}`);
+  return { port: opened.port, channels, downs, counters };
+}

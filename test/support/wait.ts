@@ -1,0 +1,12 @@
+import { setTimeout as pause } from 'node:timers/promises';
+
+/** Waits until `probe` gives something other than undefined or false; fails with `what` after `limitMs`. */
+export async function until<T>(what: string, probe: () => T | Promise<T>, limitMs = 5000): Promise<NonNullable<T>> {
+  const end = performance.now() + limitMs;
+  for (;;) {
+    const found = await probe();
+    if (found !== undefined && found !== null && found !== false) return found;
+    if (performance.now() > end) throw new Error(`waited ${limitMs} ms in vain for ${what}`);
+    await pause(5);
+  }
+}
