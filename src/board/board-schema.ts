@@ -1,0 +1,55 @@
+import { z } from 'zod';
+
+const text = z.string().min(1);
+const alias = z.string().regex(/^[A-Za-z][A-Za-z0-9_+./-]*$/, 'a name of letters, digits, _ + - . /');
+const offset = z.number().int().nonnegative();
+
+/** What a place on a header is connected to. */
+const positionSchema = z.union([
+  z.strictObject({ power: text }),
+  z.strictObject({ ground: z.literal(true) }),
+  z.strictObject({ other: text }),
+  z.strictObject({ line: offset, chip: text.optional(), aliases: z.array(alias).default([]) }),
+]);
+export type Position = z.infer<typeof positionSchema>;
+
+/** A bus of the computer that takes lines for itself once it is enabled. */
+const busSchema = z.strictObject({
+  device: z.string().startsWith('/').describe('it exists if and only if the bus is enabled'),
+  lines: z.array(alias).min(1),
+});
+
+export const headerSchema = z.strictObject({
+  title: text,
+  connectors: z.array(alias).min(1).describe('all names of the connector; J8 makes the alias J8-11'),
+  columns: z.union([z.literal(1), z.literal(2)]).default(2),
+  chip: text.describe('the chip of positions that name none'),
+  positions: z.record(z.string().regex(/^[1-9]\d*$/), positionSchema),
+  buses: z.record(alias, busSchema).default({}),
+});
+export type HeaderData = z.infer<typeof headerSchema>;
+
+const chipSchema = z.strictObject({
+  label: text.describe('as the kernel reports it; unlike its number it does not change'),
+  lines: z.number().int().positive(),
+  mock: z.boolean().default(false).describe('opened by the mock driver'),
+  names: z
+    .strictObject({ from: offset, to: offset, as: z.array(z.string().regex(/^[A-Z][A-Z_]*#$/)).min(1) })
+    .optional()
+    .describe('names of a run of lines; # stands for the offset'),
+});
+
+export const boardSchema = z.strictObject({
+  title: text,
+  models: z.array(text).default([]).describe("the device tree's model, without its revision"),
+  compatible: z.array(text).default([]).describe("one of the device tree's compatible strings"),
+  chips: z.record(alias, chipSchema),
+  headers: z.array(text).default([]),
+  aliases: z
+    .record(alias, z.strictObject({ chip: text, line: offset }))
+    .default({})
+    .describe('names of lines that are on no header'),
+  serial: z.array(z.strictObject({ path: z.string().startsWith('/dev/'), title: text })).default([]),
+  buses: z.record(alias, busSchema).default({}).describe('added to those of the headers, or in their place'),
+});
+export type BoardData = z.infer<typeof boardSchema>;

@@ -1,0 +1,134 @@
+import { DcsError } from '../errors/errors.ts';
+import type { BoardData, HeaderData } from './board-schema.ts';
+
+/** A line of a GPIO chip: by offset where the board knows it, else by the kernel's name of it. */
+export interface BoardLine {
+  /** Label (or, if the user wrote that, device name) of the chip. */
+  readonly chip: string;
+  readonly line: number | string;
+  /** The chip does not exist: the mock driver plays it. */
+  readonly mock: boolean;
+}
+
+export interface BoardBus {
+  readonly name: string;
+  /** A path that exists if and only if the bus is enabled. */
+  readonly device: string;
+  readonly lines: readonly BoardLine[];
+}
+
+/** A computer's GPIO chips, the names of their lines, its headers, serial ports and buses. */
+export class Board {
+  readonly name: string;
+  readonly title: string;
+  readonly models: readonly string[];
+  readonly compatible: readonly string[];
+  readonly serial: readonly { readonly path: string; readonly title: string }[];
+  readonly headers: readonly HeaderData[];
+  readonly buses: readonly BoardBus[];
+  readonly #chips: BoardData['chips'];
+  readonly #aliases = new Map<string, { readonly chip: string; readonly line: number }>();
+
+  /** Throws BAD_CONFIG when the data contradicts itself: a name given twice, a line that its chip does not have. */
+  constructor(name: string, data: BoardData, headers: readonly HeaderData[]) {
+    this.name = name;
+    this.title = data.title;
+    this.models = data.models;
+    this.compatible = data.compatible;
+    this.serial = data.serial;
+    this.headers = headers;
+    this.#chips = data.chips;
+    for (const [chip, { names }] of Object.entries(data.chips)) {
+      for (let line = names?.from ?? 1; line <= (names?.to ?? 0); line++) {
+        for (const pattern of names?.as ?? []) this.#name(pattern.replace('#', String(line)), chip, line);
+      }
+    }
+    for (const header of headers) this.#nameHeader(header);
+    for (const [alias, { chip, line }] of Object.entries(data.aliases)) this.#name(alias, chip, line);
+    this.buses = this.#resolveBuses(Object.assign({}, ...headers.map((header) => header.buses), data.buses));
+  }
+
+  /**
+   * The line of an alias (`GPIO17`, `J8-11`, `SDA1`; upper or lower case) or of `<chip>:<offset or name>`, the chip by
+   * label, by the board's own name for it, or as `gpiochip0`. Undefined: there is no such line.
+   */
+  resolve(text: string): BoardLine | undefined {
+    const alias = this.#aliases.get(text.toUpperCase());
+    if (alias) return this.#lineOf(alias.chip, alias.line);
+    const colon = text.lastIndexOf(':');
+    if (colon < 1 || colon === text.length - 1) return undefined;
+    const chip = text.slice(0, colon).replace(/^\/dev\//, '');
+    const word = text.slice(colon + 1);
+    const own = Object.entries(this.#chips).find(([key, { label }]) => key === chip || label === chip);
+    const line = /^\d+$/.test(word) ? Number(word) : word;
+    if (own === undefined) return { chip, line, mock: false };
+    if (typeof line === 'number') return line < own[1].lines ? this.#lineOf(own[0], line) : undefined;
+    const named = this.#aliases.get(line.toUpperCase());
+    return { ...this.#lineOf(own[0], 0), line: named?.chip === own[0] ? named.line : line };
+  }
+
+  /** Which of the enabled buses uses a line, if one does. */
+  reservedBy(chip: string, line: number | string, enabled: readonly string[]): string | undefined {
+    return this.buses.find(
+      (bus) => enabled.includes(bus.name) && bus.lines.some((used) => used.chip === chip && used.line === line),
+    )?.name;
+  }
+
+  /** The buses that are enabled on the machine this runs on. */
+  enabledBuses(exists: (path: string) => boolean): string[] {
+    return this.buses.filter((bus) => exists(bus.device)).map((bus) => bus.name);
+  }
+
+  /** Every alias, for suggestions and for completing what a user types. */
+  aliases(): string[] {
+    return [...this.#aliases.keys()];
+  }
+
+  /** All aliases of one line, the common one (`GPIO17`) first. */
+  aliasesOf(chip: string, line: number | string): string[] {
+    return this.aliases().filter((alias) => {
+      const found = this.resolve(alias);
+      return found?.chip === chip && found.line === line;
+    });
+  }
+
+  #lineOf(key: string, line: number): BoardLine {
+    const chip = this.#chips[key];
+    if (chip === undefined) throw this.#wrong(`there is no chip ${key}`);
+    return { chip: chip.label, line, mock: chip.mock };
+  }
+
+  #nameHeader(header: HeaderData): void {
+    for (const [number, position] of Object.entries(header.positions)) {
+      if (!('line' in position)) continue;
+      const chip = position.chip ?? header.chip;
+      for (const alias of position.aliases) this.#name(alias, chip, position.line);
+      for (const connector of header.connectors) this.#name(`${connector}-${number}`, chip, position.line);
+    }
+  }
+
+  #name(alias: string, chip: string, line: number): void {
+    const key = alias.toUpperCase();
+    const lines = this.#chips[chip]?.lines;
+    if (lines === undefined) throw this.#wrong(`${alias} is on chip ${chip}, which it does not have`);
+    if (line >= lines) throw this.#wrong(`${alias} is line ${line} of chip ${chip}, which has ${lines}`);
+    if (this.#aliases.has(key)) throw this.#wrong(`the name ${alias} is given twice`);
+    this.#aliases.set(key, { chip, line });
+  }
+
+  #resolveBuses(buses: BoardData['buses']): BoardBus[] {
+    return Object.entries(buses).map(([name, { device, lines }]) => ({
+      name,
+      device,
+      lines: lines.map((alias) => {
+        const line = this.resolve(alias);
+        if (line === undefined) throw this.#wrong(`bus ${name} uses ${alias}, which it does not have`);
+        return line;
+      }),
+    }));
+  }
+
+  #wrong(message: string): DcsError {
+    return new DcsError('BAD_CONFIG', `board ${this.name}: ${message}`);
+  }
+}

@@ -1,0 +1,47 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { systemCode } from '../errors/errors.ts';
+import type { Board } from './board.ts';
+import { listBoards, loadBoard, readBoardData } from './load-board.ts';
+
+/** What the firmware says this computer is. */
+export interface DeviceTree {
+  /** `Raspberry Pi 4 Model B Rev 1.4`. Undefined: this machine has no device tree. */
+  readonly model: string | undefined;
+  readonly compatible: readonly string[];
+}
+
+/** Reads model and compatible strings of this machine. */
+export function readDeviceTree(folder = '/proc/device-tree'): DeviceTree {
+  const model = stringsOf(join(folder, 'model'))[0];
+  return { model, compatible: stringsOf(join(folder, 'compatible')) };
+}
+
+/**
+ * The board this computer is, or undefined. The model decides where a board lists it (the firmware may write a more
+ * precise one than the device tree's compatible strings tell), then the most specific compatible string.
+ */
+export function detectBoard(tree: DeviceTree = readDeviceTree(), folder?: string): Board | undefined {
+  if (tree.model === undefined && tree.compatible.length === 0) return undefined;
+  const boards = listBoards(folder).map((name) => ({ name, ...readBoardData(name, folder) }));
+  const model = tree.model?.replace(/ Rev [\d.]+$/, '');
+  const match =
+    boards.find((board) => model !== undefined && board.models.includes(model)) ??
+    tree.compatible
+      .map((compatible) => boards.find((board) => board.compatible.includes(compatible)))
+      .find((board) => board !== undefined);
+  return match && loadBoard(match.name, folder);
+}
+
+/** A device-tree property of strings: each ends with a NUL. */
+function stringsOf(file: string): string[] {
+  try {
+    return readFileSync(file, 'utf8')
+      .split('\0')
+      .filter((text) => text !== '');
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES') return [];
+    throw error;
+  }
+}

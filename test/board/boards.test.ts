@@ -1,0 +1,150 @@
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { Board } from '../../src/board/board.ts';
+import { boardSchema } from '../../src/board/board-schema.ts';
+import { dataFolder } from '../../src/board/data-folder.ts';
+import { detectBoard, readDeviceTree } from '../../src/board/detect.ts';
+import { drawHeaders } from '../../src/board/header.ts';
+import { listBoards, loadBoard } from '../../src/board/load-board.ts';
+
+function board(name: string): Board {
+  const found = loadBoard(name);
+  if (!found) throw new Error(`no board ${name}`);
+  return found;
+}
+
+const pis = listBoards().filter((name) => board(name).headers.some((header) => header.connectors.includes('J8')));
+
+describe('every board file', () => {
+  test.each(listBoards())('%s follows the schema, names nothing twice and has the lines its buses use', (name) => {
+    expect(board(name).name).toBe(name);
+  });
+
+  test.each(listBoards())('%s cites its source in a comment', (name) => {
+    expect(readFileSync(join(dataFolder(), `${name}.yaml`), 'utf8')).toMatch(/^# .+/);
+  });
+
+  test.each(readdirSync(join(dataFolder(), 'headers')))('header %s cites its source in a comment', (file) => {
+    expect(readFileSync(join(dataFolder(), 'headers', file), 'utf8')).toMatch(/^# .+/);
+  });
+
+  test('no model and no compatible string stands for two boards', () => {
+    const all = listBoards().flatMap((name) => [...board(name).models, ...board(name).compatible]);
+    expect(all.filter((text, index) => all.indexOf(text) !== index)).toEqual([]);
+  });
+
+  test.each(pis)('%s: positions 1 to 40 are all there, 28 of them lines, none of them twice', (name) => {
+    const header = board(name).headers[0];
+    expect(Object.keys(header?.positions ?? {}).map(Number)).toEqual(Array.from({ length: 40 }, (_, at) => at + 1));
+    const lines = Object.values(header?.positions ?? {}).flatMap((position) =>
+      'line' in position ? position.line : [],
+    );
+    expect(new Set(lines).size).toBe(28);
+    expect(lines).toHaveLength(28);
+  });
+});
+
+describe('names of lines', () => {
+  test('all names of a line are one line, in either case', () => {
+    for (const name of ['GPIO17', 'gpio17', 'BCM17', 'J8-11', 'P1-11', 'gpio:17', 'pinctrl-bcm2711:17']) {
+      expect(board('raspberry-pi-4b').resolve(name)).toEqual({ chip: 'pinctrl-bcm2711', line: 17, mock: false });
+    }
+    expect(board('raspberry-pi-5').resolve('SDA1')).toEqual({ chip: 'pinctrl-rp1', line: 2, mock: false });
+    expect(board('raspberry-pi-zero').resolve('TXD0')).toEqual({ chip: 'pinctrl-bcm2835', line: 14, mock: false });
+  });
+
+  test('a position of power or ground, a line beyond the chip and a word that is none are no lines', () => {
+    for (const name of ['J8-1', 'J8-6', 'J8-41', 'gpio:58', 'GPIO28', 'banana', ':3', 'gpio:', '']) {
+      expect(board('raspberry-pi-4b').resolve(name), name).toBeUndefined();
+    }
+  });
+
+  test('a chip the board does not know is taken as written, by offset or by line name', () => {
+    expect(board('linux').resolve('gpiochip2:5')).toEqual({ chip: 'gpiochip2', line: 5, mock: false });
+    expect(board('linux').resolve('/dev/gpiochip2:5')).toEqual({ chip: 'gpiochip2', line: 5, mock: false });
+    expect(board('linux').resolve('gpio-sim.0-node0:door')).toEqual({
+      chip: 'gpio-sim.0-node0',
+      line: 'door',
+      mock: false,
+    });
+    expect(board('linux').resolve('GPIO17')).toBeUndefined();
+  });
+
+  test('the mock board has the same names and says that nothing is there', () => {
+    expect(board('mock').resolve('J8-11')).toEqual({ chip: 'mock', line: 17, mock: true });
+  });
+});
+
+describe('buses', () => {
+  test('an enabled bus reserves its lines, a disabled one does not', () => {
+    const pi = board('raspberry-pi-4b');
+    expect(pi.reservedBy('pinctrl-bcm2711', 2, ['i2c1'])).toBe('i2c1');
+    expect(pi.reservedBy('pinctrl-bcm2711', 2, ['spi0'])).toBeUndefined();
+    expect(pi.reservedBy('other', 2, ['i2c1'])).toBeUndefined();
+  });
+
+  test('a bus is enabled when its device exists', () => {
+    expect(board('raspberry-pi-4b').enabledBuses((path) => path === '/dev/i2c-1')).toEqual(['i2c1']);
+    expect(board('raspberry-pi-5').enabledBuses((path) => path === '/dev/ttyAMA0')).toEqual(['uart0']);
+    expect(board('raspberry-pi-5').enabledBuses((path) => path === '/dev/serial0')).toEqual([]);
+  });
+});
+
+describe('which board this is', () => {
+  test.each([
+    ['Raspberry Pi 4 Model B Rev 1.4', 'raspberry-pi-4b'],
+    ['Raspberry Pi 5 Model B Rev 1.0', 'raspberry-pi-5'],
+    ['Raspberry Pi 3 Model B Plus Rev 1.3', 'raspberry-pi-3b-plus'],
+    ['Raspberry Pi 3 Model B Rev 1.2', 'raspberry-pi-3b'],
+    ['Raspberry Pi Zero W Rev 1.1', 'raspberry-pi-zero-w'],
+    ['Raspberry Pi Zero Rev 1.3', 'raspberry-pi-zero'],
+    ['Raspberry Pi Zero 2 W Rev 1.0', 'raspberry-pi-zero-2-w'],
+    ['Raspberry Pi 2 Model B Rev 1.1', 'raspberry-pi-2b'],
+  ])('%s', (model, name) => {
+    expect(detectBoard({ model, compatible: [] })?.name).toBe(name);
+  });
+
+  test('a model nobody lists is found by its compatible string, and an unknown one not at all', () => {
+    const compatible = ['raspberrypi,4-model-b', 'brcm,bcm2711'];
+    expect(detectBoard({ model: 'Raspberry Pi 4 Model B, painted', compatible })?.name).toBe('raspberry-pi-4b');
+    expect(detectBoard({ model: 'Acme Toaster', compatible: ['acme,toaster'] })).toBeUndefined();
+  });
+
+  test('the device tree is read from its files, and a machine without one is no board', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'device-tree-'));
+    expect(readDeviceTree(folder)).toEqual({ model: undefined, compatible: [] });
+    expect(detectBoard(readDeviceTree(folder))).toBeUndefined();
+    writeFileSync(join(folder, 'model'), 'Raspberry Pi 4 Model B Rev 1.4\0');
+    writeFileSync(join(folder, 'compatible'), 'raspberrypi,4-model-b\0brcm,bcm2711\0');
+    expect(readDeviceTree(folder).compatible).toEqual(['raspberrypi,4-model-b', 'brcm,bcm2711']);
+    expect(detectBoard(readDeviceTree(folder))?.name).toBe('raspberry-pi-4b');
+  });
+});
+
+describe('wrong board data is refused', () => {
+  const chips = { gpio: { label: 'chip', lines: 4 } };
+  test.each([
+    ['a name given twice', { chips, aliases: { A: { chip: 'gpio', line: 0 }, a: { chip: 'gpio', line: 1 } } }, 'twice'],
+    ['a line its chip does not have', { chips, aliases: { A: { chip: 'gpio', line: 4 } } }, 'which has 4'],
+    ['a chip it does not have', { chips, aliases: { A: { chip: 'other', line: 0 } } }, 'does not have'],
+    ['a bus on an unknown line', { chips, buses: { i2c1: { device: '/dev/i2c-1', lines: ['SDA1'] } } }, 'SDA1'],
+  ])('%s', (_what, data, message) => {
+    const checked = boardSchema.parse({ title: 'test', ...data });
+    expect(() => new Board('test', checked, [])).toThrow(message);
+  });
+});
+
+describe('the header as rows', () => {
+  test('odd positions are left, even ones right, with names, aliases, buses and uses', () => {
+    const lines = new Map([['pinctrl-bcm2711:17', 'green-led']]);
+    const [header] = drawHeaders(board('raspberry-pi-4b'), { lines, buses: ['i2c1'] });
+    expect(header?.connector).toBe('J8');
+    expect(header?.rows).toHaveLength(20);
+    expect(header?.rows[0]?.map((cell) => cell.name)).toEqual(['3V3', '5V']);
+    expect(header?.rows[1]?.[0]).toEqual({ position: 3, kind: 'line', name: 'GPIO2', aliases: ['SDA1'], bus: 'i2c1' });
+    expect(header?.rows[5]?.[0]).toMatchObject({ position: 11, name: 'GPIO17', use: 'green-led' });
+    expect(header?.rows[19]?.map((cell) => cell.position)).toEqual([39, 40]);
+  });
+});
