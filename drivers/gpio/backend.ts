@@ -1,0 +1,60 @@
+import type { UnixSeconds } from '../../src/clock/clock.ts';
+import type { Channel } from '../../src/driver/driver.ts';
+import type { DcsError } from '../../src/errors/errors.ts';
+import type { GpioAddress } from './address.ts';
+
+/** A channel of this driver: which line, how wired, with which start value. */
+export type GpioChannel = Channel<GpioAddress>;
+
+/** What the kernel says about a line that has been taken, as it happens. Called from the event loop. */
+export interface LineEvents {
+  /** A level, after an edge or a look. `sourceTime`: when the kernel saw the edge. */
+  level(high: boolean, sourceTime?: UnixSeconds): void;
+  /** The line can no longer be trusted; it has been released and must be taken anew. */
+  lost(error: DcsError): void;
+}
+
+/** A line this process holds. Calls are synchronous: one system call, microseconds on a processor's own pins. */
+export interface Line {
+  /** The level now. Throws a DcsError. */
+  read(): boolean;
+  /** Drives the line and says which level it then has. Throws a DcsError. */
+  write(high: boolean): boolean;
+  /** Gives the line back. Idempotent, never throws. */
+  release(): void;
+}
+
+/** What trying to take a line came to: one line's trouble is its own. */
+export type Taken = { readonly ok: true; readonly line: Line } | { readonly ok: false; readonly error: DcsError };
+
+/** A line to take, and who wants to hear of it. */
+export interface Wish {
+  readonly channel: GpioChannel;
+  readonly events: LineEvents;
+}
+
+/** One chip through one kernel interface. The port above it does subscriptions, retries and the contract. */
+export interface GpioBackend {
+  readonly name: 'chardev' | 'onoff';
+  /** Whether the kernel does the debouncing. */
+  readonly debounces: boolean;
+  /**
+   * Takes lines: an input with both edges watched; an output driving `start` from the first moment, or the level it has
+   * when there is no start. One result a wish, in order. Rejects only when the chip itself is gone (PORT_DOWN).
+   */
+  take(wishes: readonly Wish[]): Promise<Taken[]>;
+  /** Whether the chip is still there; a reason when it is not. One cheap system call. */
+  missing(): DcsError | undefined;
+  /**
+   * Called every second: looks at every input. A line that has been taken from us is lost; a level nobody told of (an
+   * edge was swallowed below us) is counted as `levels_missed` and told.
+   */
+  inspect(): void;
+  /** Gives all lines and the chip back. Idempotent, never rejects. */
+  close(): Promise<void>;
+}
+
+/** What looking for a chip came to. */
+export type Found<Chip> =
+  | { readonly kind: 'found'; readonly chip: Chip }
+  | { readonly kind: 'absent'; readonly reason: string };

@@ -1,0 +1,242 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { BinaryValue, Gpio } from 'onoff';
+import type { PortContext } from '../../src/driver/driver.ts';
+import { DcsError } from '../../src/errors/errors.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
+import type { GpioBackend, Line, LineEvents, Taken, Wish } from './backend.ts';
+import { kernelError } from './kernel-errors.ts';
+import { SYSFS_GPIO, type SysfsChip } from './sysfs-chip.ts';
+
+type OnOff = typeof import('onoff');
+
+/**
+ * GPIO through npm onoff and sysfs, for kernels without the character device (before 5.10). It cannot set bias or drive,
+ * does not debounce in the kernel, and merges edges that come faster than this process reads them.
+ */
+export async function openOnoff(chip: SysfsChip, context: PortContext): Promise<GpioBackend> {
+  const library = await loadOnoff();
+  const lines = new Set<SysfsLine>();
+  return {
+    name: 'onoff',
+    debounces: false,
+    async take(wishes) {
+      const gone = missing(chip);
+      if (gone) throw gone;
+      return wishes.map((wish) => take(library, chip, wish, lines, context));
+    },
+    missing: () => missing(chip),
+    inspect() {
+      for (const line of [...lines]) line.inspect();
+    },
+    async close() {
+      for (const line of [...lines]) line.release();
+    },
+  };
+}
+
+/** The library is optional: it needs a compiler when it is installed. */
+async function loadOnoff(): Promise<OnOff> {
+  try {
+    return await import('onoff');
+  } catch (error) {
+    throw new DcsError('NOT_SUPPORTED', 'backend onoff needs the npm package onoff, which is not installed', {
+      expected: 'npm install onoff (with a compiler), or backend: chardev',
+      cause: error,
+    });
+  }
+}
+
+function missing(chip: SysfsChip): DcsError | undefined {
+  return existsSync(chip.directory) ? undefined : new DcsError('PORT_DOWN', `gpiochip ${chip.label} is gone`);
+}
+
+function take({ Gpio }: OnOff, chip: SysfsChip, wish: Wish, lines: Set<SysfsLine>, context: PortContext): Taken {
+  const { channel, events } = wish;
+  const exporter = join(SYSFS_GPIO, 'export');
+  let undo = () => {};
+  try {
+    const offset = offsetOf(chip, wish);
+    const number = chip.base + offset;
+    if (!existsSync(lineDirectory(number))) undo = () => unexport(number);
+    const held = new SysfsLine(Gpio, chip, number, wish, () => lines.delete(held), context);
+    lines.add(held);
+    if (channel.direction === 'in') held.watch(events);
+    return { ok: true, line: held };
+  } catch (thrown) {
+    undo();
+    return { ok: false, error: kernelError(thrown, `${chip.label} ${channel.key}`, exporter) };
+  }
+}
+
+function lineDirectory(number: number): string {
+  return join(SYSFS_GPIO, `gpio${number}`);
+}
+
+/** Takes back an export that came to nothing: onoff hides errors on lines that were exported before. */
+function unexport(number: number): void {
+  if (!existsSync(lineDirectory(number))) return;
+  try {
+    writeFileSync(join(SYSFS_GPIO, 'unexport'), String(number));
+  } catch {
+    // The reason the line could not be taken is reported; this would only repeat it.
+  }
+}
+
+/** The line's offset, once everything sysfs cannot do has been refused. */
+function offsetOf(chip: SysfsChip, { channel }: Wish): number {
+  const { gpio, bias, drive } = channel.address;
+  const what = `${chip.label} ${channel.key}`;
+  if (typeof gpio === 'string') {
+    throw new DcsError('NOT_SUPPORTED', `${what}: backend onoff knows lines by number only`, {
+      found: gpio,
+      expected: 'the offset of the line, or backend: chardev',
+    });
+  }
+  if (gpio >= chip.lines) {
+    throw new DcsError('NO_SUCH_CHANNEL', `${what} does not exist`, {
+      found: gpio,
+      expected: `an offset from 0 to ${chip.lines - 1}`,
+    });
+  }
+  if (bias !== undefined || (drive !== undefined && drive !== 'push-pull')) {
+    throw new DcsError('NOT_SUPPORTED', `${what}: backend onoff can set neither bias nor drive`, {
+      found: bias ?? drive,
+      expected: 'backend: chardev',
+    });
+  }
+  return gpio;
+}
+
+/** One exported line. */
+class SysfsLine implements Line {
+  readonly #gpio: Gpio;
+  readonly #what: string;
+  readonly #released: () => void;
+  readonly #count: PortContext['count'];
+  #events: LineEvents | undefined;
+  /** The level last told, and whether the last inspection found another one. */
+  #last: boolean | undefined;
+  #doubtful = false;
+  #open = true;
+
+  constructor(
+    Base: OnOff['Gpio'],
+    chip: SysfsChip,
+    number: number,
+    { channel }: Wish,
+    released: () => void,
+    context: PortContext,
+  ) {
+    this.#what = `${chip.label} ${channel.key}`;
+    this.#released = released;
+    this.#count = context.count;
+    const fail = (thrown: unknown) => this.#lose(thrown);
+    /** onoff reads the level in its interrupt handler, where an exception would end the process. */
+    class Guarded extends Base {
+      override readSync(): BinaryValue {
+        try {
+          return super.readSync();
+        } catch (error) {
+          fail(error);
+          return 0;
+        }
+      }
+    }
+    const direction = channel.direction === 'in' ? 'in' : outputDirection(number, channel.start);
+    const options = { reconfigureDirection: direction !== 'out', activeLow: false };
+    this.#gpio = new Guarded(number, direction, channel.direction === 'in' ? 'both' : 'none', options);
+    this.#check(channel.direction);
+  }
+
+  read(): boolean {
+    const level = this.#attempt(() => this.#gpio.readSync() === 1);
+    if (!this.#open) throw new DcsError('PORT_DOWN', `${this.#what} is gone`);
+    return level;
+  }
+
+  write(high: boolean): boolean {
+    this.#attempt(() => this.#gpio.writeSync(high ? 1 : 0));
+    return this.read();
+  }
+
+  watch(events: LineEvents): void {
+    this.#events = events;
+    this.#last = this.read();
+    this.#gpio.watch((error, value) => {
+      if (!this.#open) return;
+      if (error) this.#lose(error);
+      else this.#edge(value === 1);
+    });
+  }
+
+  release(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#released();
+    try {
+      this.#gpio.unexport();
+    } catch {
+      // The chip is gone, and the line with it: nothing is left to give back.
+    }
+  }
+
+  /** A level that differs from the one told in two inspections, with no interrupt between, is one nobody told of. */
+  inspect(): void {
+    const level = this.#gpio.readSync() === 1;
+    if (!this.#open || !this.#events) return;
+    const differs = level !== this.#last;
+    if (differs && this.#doubtful) {
+      this.#count('levels_missed');
+      this.#last = level;
+      this.#events.level(level);
+    }
+    this.#doubtful = differs && !this.#doubtful;
+  }
+
+  /** An interrupt that finds the level it left: at least two edges came, and what was between them is lost. */
+  #edge(high: boolean): void {
+    if (high === this.#last) this.#count('edges_merged', 2);
+    this.#last = high;
+    this.#doubtful = false;
+    this.#events?.level(high);
+  }
+
+  #lose(thrown: unknown): void {
+    if (!this.#open) return;
+    this.release();
+    this.#events?.lost(kernelError(thrown, this.#what, SYSFS_GPIO));
+  }
+
+  #attempt<Result>(work: () => Result): Result {
+    if (!this.#open) throw new DcsError('PORT_DOWN', `${this.#what} has been given back`);
+    try {
+      return work();
+    } catch (thrown) {
+      throw kernelError(thrown, this.#what, SYSFS_GPIO);
+    }
+  }
+
+  /** On a line that was exported before, onoff hides that it could not set direction or edge. */
+  #check(wanted: 'in' | 'out'): void {
+    const found = this.#attempt(() => this.#gpio.direction());
+    if (found === wanted && (wanted === 'out' || this.#attempt(() => this.#gpio.edge()) === 'both')) return;
+    this.release();
+    throw new DcsError('NOT_SUPPORTED', `${this.#what} cannot be made an ${wanted}put that signals its edges`, {
+      found,
+    });
+  }
+}
+
+/**
+ * The direction word that makes a line an output without a glitch: `high` and `low` set level and direction in one step.
+ * Without a start value the line is exported first to see what it does now; an output stays untouched.
+ */
+function outputDirection(number: number, start: RawValue | undefined): 'high' | 'low' | 'out' {
+  if (start !== undefined) return start === true ? 'high' : 'low';
+  const directory = lineDirectory(number);
+  if (!existsSync(directory)) writeFileSync(join(SYSFS_GPIO, 'export'), String(number));
+  const text = (name: string) => readFileSync(join(directory, name), 'utf8').trim();
+  if (text('direction') === 'out') return 'out';
+  return text('value') === '1' ? 'high' : 'low';
+}

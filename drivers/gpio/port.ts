@@ -1,0 +1,143 @@
+import type { DurationMs, Timer } from '../../src/clock/clock.ts';
+import type { Port, PortContext, Reading, ReadingListener, Written } from '../../src/driver/driver.ts';
+import { DcsError, toDcsError } from '../../src/errors/errors.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
+import type { GpioBackend, GpioChannel } from './backend.ts';
+import { LineSlot } from './line-slot.ts';
+
+/** How often the port looks whether chip and lines are still there: not every kernel tells. */
+const INSPECTION_MS: DurationMs = 1000;
+/** Wait before a line that could not be taken is tried again; doubles up to the longest. */
+const FIRST_RETRY_MS: DurationMs = 500;
+const LONGEST_RETRY_MS: DurationMs = 30_000;
+
+/** One gpiochip: its lines, each with its own fate, over either kernel interface. */
+export class GpioPort implements Port {
+  readonly debounces?: true;
+  readonly #backend: GpioBackend;
+  readonly #context: PortContext;
+  readonly #slots = new Map<string, LineSlot>();
+  #check: Timer | undefined;
+  #retry: Timer | undefined;
+  #retryMs = FIRST_RETRY_MS;
+  #ended: DcsError | undefined;
+
+  constructor(backend: GpioBackend, channels: readonly GpioChannel[], context: PortContext) {
+    this.#backend = backend;
+    this.#context = context;
+    if (backend.debounces) this.debounces = true;
+    for (const channel of channels) {
+      this.#slots.set(channel.key, new LineSlot(channel, (error) => this.#lineLost(error)));
+    }
+  }
+
+  /** Takes the lines; those that cannot be had now are tried again later. Rejects when the chip is gone. */
+  async start(): Promise<void> {
+    await this.#take();
+    this.#watchChip();
+  }
+
+  async read(channels: readonly GpioChannel[]): Promise<Reading[]> {
+    if (this.#ended) throw this.#ended;
+    const readings = channels.map((channel) => this.#slot(channel).look());
+    // A chip that went away answers every line with an error; one look tells that from a line's own trouble.
+    if (readings.some(({ ok }) => !ok)) this.#checkChip();
+    if (this.#ended) throw this.#ended;
+    return readings;
+  }
+
+  async write(channel: GpioChannel, value: RawValue): Promise<Written> {
+    if (this.#ended) throw this.#ended;
+    if (channel.direction !== 'out') throw new DcsError('READ_ONLY', `${channel.key} is an input`);
+    if (typeof value !== 'boolean') {
+      throw new DcsError('BAD_VALUE', `${channel.key} is on or off`, { found: value, expected: 'true or false' });
+    }
+    try {
+      return { readBack: this.#slot(channel).write(value) };
+    } catch (thrown) {
+      this.#checkChip();
+      throw this.#ended ?? toDcsError(thrown);
+    }
+  }
+
+  subscribe(channel: GpioChannel, listener: ReadingListener): () => void {
+    return this.#slot(channel).subscribe(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#end(new DcsError('PORT_DOWN', 'the gpio port is closed'));
+    await this.#backend.close();
+  }
+
+  #slot(channel: GpioChannel): LineSlot {
+    const slot = this.#slots.get(channel.key);
+    if (slot) return slot;
+    throw new DcsError('NO_SUCH_CHANNEL', `${channel.key} was not opened with this port`, { found: channel.key });
+  }
+
+  /** Tries to take every line that is not held and may be had. */
+  async #take(): Promise<void> {
+    const missing = [...this.#slots.values()].filter((slot) => slot.wanted);
+    if (missing.length > 0) {
+      const taken = await this.#backend.take(missing);
+      if (this.#ended) {
+        for (const one of taken) if (one.ok) one.line.release();
+        return;
+      }
+      missing.forEach((slot, at) => {
+        const one = taken[at];
+        if (one) slot.settle(one, this.#context);
+      });
+    }
+    this.#planRetry();
+  }
+
+  #planRetry(): void {
+    if (this.#ended || this.#retry) return;
+    if (![...this.#slots.values()].some((slot) => slot.wanted)) {
+      this.#retryMs = FIRST_RETRY_MS;
+      return;
+    }
+    this.#retry = this.#context.clock.after(this.#retryMs, () => {
+      this.#retry = undefined;
+      this.#take().catch((thrown: unknown) => this.#fail(toDcsError(thrown)));
+    });
+    this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
+  }
+
+  #lineLost(error: DcsError): void {
+    this.#checkChip();
+    if (this.#ended) return;
+    this.#context.log.warn({ err: error }, error.message);
+    this.#planRetry();
+  }
+
+  #watchChip(): void {
+    this.#check = this.#context.clock.after(INSPECTION_MS, () => {
+      this.#checkChip();
+      if (this.#ended) return;
+      this.#backend.inspect();
+      this.#watchChip();
+    });
+  }
+
+  #checkChip(): void {
+    if (this.#ended) return;
+    const gone = this.#backend.missing();
+    if (gone) this.#fail(gone);
+  }
+
+  #fail(error: DcsError): void {
+    if (this.#ended) return;
+    this.#end(error);
+    this.#context.down(error);
+  }
+
+  #end(error: DcsError): void {
+    if (this.#ended) return;
+    this.#ended = error;
+    this.#check?.cancel();
+    this.#retry?.cancel();
+    for (const slot of this.#slots.values()) slot.end();
+  }
+}

@@ -1,0 +1,87 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const CONFIGFS = '/sys/kernel/config/gpio-sim';
+
+/** A gpiochip of the kernel's simulator: what is on the other side of its lines is in a test's hands. */
+export class SimChip {
+  readonly label: string;
+  readonly #directory: string;
+  readonly #names: ReadonlyMap<number, string>;
+
+  constructor(label: string, lines: number, names: ReadonlyMap<number, string> = new Map()) {
+    this.label = label;
+    this.#names = names;
+    this.#directory = join(CONFIGFS, label);
+    const bank = join(this.#directory, 'bank0');
+    mkdirSync(bank, { recursive: true });
+    writeFileSync(join(bank, 'num_lines'), String(lines));
+    writeFileSync(join(bank, 'label'), label);
+    for (const [offset, name] of names) {
+      mkdirSync(join(bank, `line${offset}`), { recursive: true });
+      writeFileSync(join(bank, `line${offset}`, 'name'), name);
+    }
+    this.plug();
+  }
+
+  plug(): void {
+    writeFileSync(join(this.#directory, 'live'), '1');
+  }
+
+  /** Takes the chip away, whoever uses it. */
+  unplug(): void {
+    if (this.plugged) writeFileSync(join(this.#directory, 'live'), '0');
+  }
+
+  get plugged(): boolean {
+    return readFileSync(join(this.#directory, 'live'), 'utf8').trim() === '1';
+  }
+
+  /** `gpiochip1`: the name of its character device, while it is plugged. */
+  get device(): string {
+    return readFileSync(join(this.#directory, 'bank0', 'chip_name'), 'utf8').trim();
+  }
+
+  /** The outside world pulls a line high or low. */
+  pull(offset: number, high: boolean): void {
+    writeFileSync(join(this.#lineDirectory(offset), 'pull'), high ? 'pull-up' : 'pull-down');
+  }
+
+  /** What the outside world sees on a line. */
+  level(offset: number): boolean {
+    return readFileSync(join(this.#lineDirectory(offset), 'value'), 'utf8').trim() === '1';
+  }
+
+  /** The file a fast writer uses; see pull. */
+  pullFile(offset: number): string {
+    return join(this.#lineDirectory(offset), 'pull');
+  }
+
+  remove(): void {
+    this.unplug();
+    const bank = join(this.#directory, 'bank0');
+    for (const offset of this.#names.keys()) rmdirSync(join(bank, `line${offset}`));
+    rmdirSync(bank);
+    rmdirSync(this.#directory);
+  }
+
+  #lineDirectory(offset: number): string {
+    const device = readFileSync(join(this.#directory, 'dev_name'), 'utf8').trim();
+    return join('/sys/devices/platform', device, this.device, `sim_gpio${offset}`);
+  }
+}
+
+/** Output of a program of the gpiod package, the kernel's own view: the judge that is not us. */
+export function gpiod(program: 'gpioget' | 'gpioinfo' | 'gpiodetect', ...args: string[]): string {
+  return execFileSync(program, args, { encoding: 'utf8' }).trim();
+}
+
+/** The number sysfs gives a line of a chip. */
+export function sysfsNumber(chip: SimChip, offset: number): number {
+  for (let base = 0; base < 1024; base++) {
+    const label = `/sys/class/gpio/gpiochip${base}/label`;
+    if (existsSync(label) && readFileSync(label, 'utf8').trim() === chip.label) return base + offset;
+  }
+  throw new Error(`sysfs has no chip ${chip.label}`);
+}

@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+/** Runs inside the rig's virtual machine: emulated, so slow; one file at a time, for the chips are shared. */
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    include: ['test/gpio/guest/*.guest.ts'],
+    fileParallelism: false,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});
