@@ -1,0 +1,40 @@
+/** How the bytes of a line are text. */
+export const encodings = ['utf8', 'latin1', 'ascii'] as const;
+export type TextEncoding = (typeof encodings)[number];
+
+/** Bytes as text. What the encoding does not have becomes U+FFFD, never another character. */
+export function decode(bytes: Uint8Array, encoding: TextEncoding): string {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (encoding === 'utf8') return buffer.toString('utf8');
+  const text = buffer.toString('latin1');
+  // Node's own 'ascii' clears the top bit, which turns noise into plausible digits.
+  return encoding === 'latin1' ? text : text.replace(/[\x80-\xff]/g, '\uFFFD');
+}
+
+/** Text as bytes; undefined when the encoding has no bytes for some character. */
+export function encode(text: string, encoding: TextEncoding): Buffer | undefined {
+  if (encoding === 'utf8') return Buffer.from(text, 'utf8');
+  const limit = encoding === 'latin1' ? 0xff : 0x7f;
+  for (const character of text) {
+    if ((character.codePointAt(0) ?? 0) > limit) return undefined;
+  }
+  return Buffer.from(text, 'latin1');
+}
+
+const NAMED: Readonly<Record<string, string>> = { r: '\r', n: '\n', t: '\t', 0: '\0', '\\': '\\' };
+const ESCAPE = /\\(?:x([0-9A-Fa-f]{2})|(.)|$)/gs;
+
+/**
+ * Resolves `\r`, `\n`, `\t`, `\0`, `\xNN` and `\\`: in YAML, '…' keeps backslashes and "…" resolves them, and people
+ * mean the control character in both. Gives a complaint instead when an escape is unknown.
+ */
+export function resolveEscapes(text: string): { ok: true; text: string } | { ok: false; complaint: string } {
+  let complaint: string | undefined;
+  const resolved = text.replace(ESCAPE, (whole: string, hex: string | undefined, letter: string | undefined) => {
+    if (hex !== undefined) return String.fromCharCode(Number.parseInt(hex, 16));
+    const known = letter === undefined ? undefined : NAMED[letter];
+    if (known === undefined) complaint ??= `the escape ${whole} is unknown; known are \\r \\n \\t \\0 \\xNN \\\\`;
+    return known ?? whole;
+  });
+  return complaint === undefined ? { ok: true, text: resolved } : { ok: false, complaint };
+}

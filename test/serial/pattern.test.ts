@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest';
+import { serial } from '../../drivers/serial/driver.ts';
+import { MATCH_LIMIT_MS, Matcher } from '../../drivers/serial/matcher.ts';
+import { compile, readCapture } from '../../drivers/serial/pattern.ts';
+
+function complaint(source: string): string {
+  const compiled = compile(source);
+  return compiled.ok ? 'none' : compiled.complaint;
+}
+
+describe('patterns', () => {
+  it('a wrong pattern is refused with the words of the engine and the place', () => {
+    expect(complaint('ST,GS,([0-9]+kg')).toBe('Unterminated group at character 7: ST,GS,( ← here');
+    expect(complaint('(a)(b')).toContain('Unterminated group at character 4');
+    expect(complaint('(a**)')).toContain('Nothing to repeat at character 4');
+    expect(complaint('a(b[c')).toContain('Unterminated character class at character 4');
+    expect(complaint('ab)c')).toContain("Unmatched ')' at character 3");
+    expect(complaint('(?P<weight>[0-9]+)')).toContain('a named group is written (?<name>…)');
+  });
+
+  it('a pattern must have exactly one capture', () => {
+    expect(complaint('[0-9]+')).toContain('0 captures');
+    expect(complaint('([0-9]+)(kg|g)')).toContain('2 captures');
+    expect(complaint('([0-9]+)(?:kg|g)')).toBe('none');
+    expect(complaint('(?<weight>[0-9]+)')).toBe('none');
+  });
+
+  it('the schema passes the complaint on', () => {
+    const result = serial.pin.safeParse({ match: '(' });
+    expect(result.error?.issues[0]?.message).toContain('Unterminated group');
+  });
+
+  it('what is no number is never read as one', () => {
+    const numbers: [string, number][] = [
+      ['12.5', 12.5],
+      [' -  12.5', -12.5],
+      ['+.5', 0.5],
+      ['5.', 5],
+      ['1e3', 1000],
+      ['0012', 12],
+    ];
+    for (const [text, value] of numbers) expect(readCapture(text, 'number')).toBe(value);
+    for (const text of [
+      '',
+      ' ',
+      '-',
+      '.',
+      '1.2.3',
+      '0x10',
+      'NaN',
+      'Infinity',
+      '1e999',
+      '12,5',
+      '--1',
+      '1 2',
+      '1_000',
+    ]) {
+      expect(readCapture(text, 'number'), text).toBeUndefined();
+    }
+    expect(readCapture(undefined, 'text')).toBeUndefined();
+    expect(['ON', '1', 'true', 'off', '0', 'maybe', 'toString'].map((text) => readCapture(text, 'bool'))).toEqual([
+      true,
+      true,
+      true,
+      false,
+      false,
+      undefined,
+      undefined,
+    ]);
+  });
+});
+
+describe('matching', () => {
+  function collect(matcher: Matcher, texts: string[]): string[] {
+    const told: string[] = [];
+    matcher.run(texts, {
+      matched: (pattern, captures) => told.push(`${pattern}=${captures[1]}`),
+      unmatched: () => told.push('unmatched'),
+      stuck: (pattern, final) => told.push(`${pattern} stuck${final ? ' for good' : ''}`),
+    });
+    return told;
+  }
+
+  it('tries every pattern on every frame, in order', () => {
+    const matcher = new Matcher([/t=(\d+)/, /h=(\d+)/]);
+    expect(collect(matcher, ['t=1 h=2', 'noise', 'h=3'])).toEqual(['0=1', '1=2', 'unmatched', '1=3']);
+    const many = Array.from({ length: 1000 }, (_, at) => `t=${at}`);
+    expect(collect(matcher, many)).toEqual(many.map((_, at) => `0=${at}`));
+  });
+
+  it('a pattern of exponential time is stopped, blamed, and given up; the others go on', () => {
+    const matcher = new Matcher([/(?:a+)+([b])/, /(\d+)/]);
+    const evil = `${'a'.repeat(40)} 7`;
+    const before = performance.now();
+    expect(collect(matcher, [evil, '8'])).toEqual(['0 stuck', '1=7', '1=8']);
+    expect(collect(matcher, [evil, evil])).toEqual(['0 stuck', '0 stuck for good', '1=7', '1=7']);
+    expect(collect(matcher, [evil])).toEqual(['1=7']);
+    // Three strikes, each tried twice.
+    expect(performance.now() - before).toBeLessThan(6 * MATCH_LIMIT_MS + 1000);
+  });
+});
