@@ -1,9 +1,10 @@
 import { type Clock, type DurationMs, systemClock } from '../clock/clock.ts';
-import { DcsError, type ErrorCode, errorCodes } from '../errors/errors.ts';
-import { type Envelope, frozenCopy, isRecord, type Payload } from '../message/envelope.ts';
+import { DcsError } from '../errors/errors.ts';
+import { type Envelope, frozenCopy, type Payload } from '../message/envelope.ts';
 import { ioMessageOf, isIoMessage } from '../message/payloads.ts';
 import type { Actor, ActorHost, Interest, RequestOptions } from './actor.ts';
 import { Dispatcher, Inbox } from './inbox.ts';
+import { Requests } from './requests.ts';
 
 /** Counters of everything that passed and everything that did not. */
 export interface BusStats {
@@ -15,8 +16,6 @@ export interface BusStats {
   /** Messages from outside whose payload cannot be what its subject says. */
   malformed: number;
   handlerErrors: number;
-  /** Answers that came after their request had been answered or given up. */
-  lateAnswers: number;
 }
 
 /** How another transport (mesh, web, bridge) is joined to the local bus. */
@@ -36,11 +35,6 @@ export interface Attachment {
   detach(): void;
 }
 
-interface Waiting {
-  resolve(envelope: Envelope): void;
-  reject(error: DcsError): void;
-}
-
 /**
  * The local bus: routes messages between the actors of this process by subject and by pin name. It parses nothing and
  * copies a message once, when it is sent; transports are joined to it as links.
@@ -54,7 +48,6 @@ export class Bus {
     inboxDrops: 0,
     malformed: 0,
     handlerErrors: 0,
-    lateAnswers: 0,
   };
   readonly #dispatcher = new Dispatcher();
   readonly #inboxes = new Map<Actor, Inbox>();
@@ -63,11 +56,12 @@ export class Bus {
   readonly #byPin = new Map<string, Set<Route>>();
   readonly #catchAll = new Set<Route>();
   readonly #links = new Set<(envelope: Envelope) => void>();
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #requests: Requests;
   readonly #host: ActorHost;
 
   constructor(options: { clock?: Clock } = {}) {
     this.clock = options.clock ?? systemClock;
+    this.#requests = new Requests(this.clock);
     this.#host = {
       clock: this.clock,
       publish: (actor, payload) => this.#publish(actor, payload),
@@ -170,7 +164,7 @@ export class Bus {
     const arrival = this.clock.now();
     for (const subject in envelope.payload) {
       const data = envelope.payload[subject];
-      if (this.#waiting.size > 0) this.#answer(subject, data, envelope);
+      this.#requests.notice(subject, data, envelope);
       this.#toRoutes(this.#bySubject.get(subject), data, envelope, creator, arrival);
       if (subject !== 'IoMessage') continue;
       const pin = ioMessageOf(envelope.payload)?.pin_name;
@@ -206,40 +200,11 @@ export class Bus {
   }
 
   #request(actor: Actor, payload: Payload, { timeoutMs }: RequestOptions): Promise<Envelope> {
-    return new Promise((resolve, reject) => {
-      const envelope = this.#wrap(actor, payload);
-      const id = envelope.msg_id;
-      const timer = this.clock.after(timeoutMs, () => {
-        this.#waiting.delete(id);
-        reject(new DcsError('TIMEOUT', `no answer within ${timeoutMs} ms`, { found: payload }));
-      });
-      const done = () => {
-        this.#waiting.delete(id);
-        timer.cancel();
-      };
-      this.#waiting.set(id, {
-        resolve: (answer) => {
-          done();
-          resolve(answer);
-        },
-        reject: (error) => {
-          done();
-          reject(error);
-        },
-      });
+    const envelope = this.#wrap(actor, payload);
+    return this.#requests.wait(envelope.msg_id, timeoutMs, () => {
       this.stats.published++;
       this.#deliver(envelope, undefined);
     });
-  }
-
-  #answer(subject: string, data: unknown, envelope: Envelope): void {
-    if (!isRecord(data)) return;
-    const replyTo = data['reply_to'];
-    if (typeof replyTo !== 'string') return;
-    const waiting = this.#waiting.get(replyTo);
-    if (!waiting) return;
-    if (subject === 'IoErrorMessage') waiting.reject(remoteError(data));
-    else waiting.resolve(envelope);
   }
 
   #schedule(actor: Actor, period: DurationMs, run: () => void | Promise<void>): void {
@@ -273,9 +238,7 @@ export class Bus {
 
   /** Rejects every request that waits, with STOPPED. */
   close(): void {
-    for (const waiting of [...this.#waiting.values()]) {
-      waiting.reject(new DcsError('STOPPED', 'the bus was closed before the answer came'));
-    }
+    this.#requests.close();
     this.#links.clear();
   }
 }
@@ -291,17 +254,4 @@ function entry(map: Map<string, Set<Route>>, key: string): Set<Route> {
   const made = new Set<Route>();
   map.set(key, made);
   return made;
-}
-
-/** The error another pin, perhaps of another program, answered with. */
-function remoteError(data: Record<string, unknown>): DcsError {
-  const code = data['code'];
-  const message = data['message'];
-  return new DcsError(isErrorCode(code) ? code : 'DEVICE_REFUSED', typeof message === 'string' ? message : 'refused', {
-    found: data,
-  });
-}
-
-function isErrorCode(code: unknown): code is ErrorCode {
-  return typeof code === 'string' && Object.hasOwn(errorCodes, code);
 }

@@ -152,7 +152,7 @@ export class Supervised {
   }
 }
 
-/** Starts actors in order, keeps them running, and stops them in reverse order. */
+/** Starts actors in order and keeps them running; stops them together, so that one that hangs delays no other. */
 export class Supervisor {
   readonly children: Supervised[] = [];
   readonly #bus: Bus;
@@ -174,6 +174,6 @@ export class Supervisor {
   }
 
   async stop(): Promise<void> {
-    for (const child of [...this.children].reverse()) await child.stop();
+    await Promise.all(this.children.map((child) => child.stop()));
   }
 }

@@ -1,0 +1,36 @@
+# Shared by the scripts: installs what is missing on a Debian machine with Node and nothing else. Sourced, not run.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
+
+# need_apt PACKAGE...: installs the Debian packages that are not there.
+need_apt() {
+  missing=
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+  done
+  [ -n "$missing" ] || return 0
+  sudo=
+  if [ "$(id -u)" != 0 ]; then sudo=sudo; fi
+  say "installing$missing"
+  # shellcheck disable=SC2086
+  { $sudo apt-get update -q && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $missing; } >&2
+}
+
+# need_npm: installs the packages of the lock file, unless they are there already.
+need_npm() {
+  if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+    say 'installing npm packages'
+    npm ci --no-fund --no-audit >&2
+  fi
+}
+
+# need_build: compiles when a source is newer than what was compiled last.
+need_build() {
+  if [ ! -e schema/dcs-io.schema.json ] || [ ! -x dist/src/cli/main.js ] ||
+    [ -n "$(find src drivers package.json tsconfig.json tsconfig.build.json -newer dist/src/cli/main.js -print -quit)" ]; then
+    say 'building'
+    scripts/build >&2
+  fi
+}

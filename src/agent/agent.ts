@@ -1,0 +1,154 @@
+import { basename } from 'node:path';
+import { Bus } from '../bus/bus.ts';
+import { defaultPolicy, Supervisor } from '../bus/supervisor.ts';
+import { type Clock, systemClock } from '../clock/clock.ts';
+import type { ResolvedConfig, ResolvedPort } from '../config/resolved.ts';
+import type { Channel, Driver, Log } from '../driver/driver.ts';
+import { toDcsError } from '../errors/errors.ts';
+import { toRaw } from '../io/convert.ts';
+import { PinActor } from '../io/pin-actor.ts';
+import { type ChannelPlan, PortRunner } from '../io/port-runner.ts';
+import { StreamActor } from '../io/stream-actor.ts';
+import { Mesh } from '../mesh/mesh.ts';
+import type { PinInfo } from '../message/payloads.ts';
+import { valueAtOpen } from '../safety/outputs.ts';
+import { loadActor } from './load-actor.ts';
+import { NodeActor, newBootId } from './node-actor.ts';
+
+export interface AgentOptions {
+  readonly log: Log;
+  /** Opened in place of ports the configuration marks as mock. Gets the options of `mockOptions`. */
+  readonly mock: { readonly driver: Driver; readonly options: () => unknown };
+  readonly clock?: Clock;
+}
+
+/** Hooks of one stop: together below 2 s, whatever hangs. */
+const USER_ACTOR_HOOK_MS = 400;
+const PIN_HOOK_MS = 400;
+
+/**
+ * The whole agent: builds everything a configuration names, starts it in order and stops it in reverse. A port that
+ * cannot be opened or an actor that cannot be loaded harms only itself.
+ */
+export class Agent {
+  readonly bus: Bus;
+  readonly ports = new Map<string, PortRunner>();
+  readonly #config: ResolvedConfig;
+  readonly #options: AgentOptions;
+  readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #pins: Supervisor;
+  readonly #streams: Supervisor;
+  readonly #users: Supervisor;
+  #mesh: Mesh | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(config: ResolvedConfig, options: AgentOptions) {
+    this.#config = config;
+    this.#options = options;
+    this.#log = options.log;
+    this.#clock = options.clock ?? systemClock;
+    this.bus = new Bus({ clock: this.#clock });
+    this.#pins = new Supervisor(this.bus, this.#log, { ...defaultPolicy, hookMs: PIN_HOOK_MS });
+    this.#streams = new Supervisor(this.bus, this.#log, { ...defaultPolicy, hookMs: PIN_HOOK_MS });
+    this.#users = new Supervisor(this.bus, this.#log, { ...defaultPolicy, hookMs: USER_ACTOR_HOOK_MS });
+  }
+
+  /** Counters of everything in this process. */
+  get stats(): Record<string, unknown> {
+    const ports = [...this.ports.values()].map(({ name, state, reason, counters }) => ({
+      name,
+      state,
+      ...(reason && { reason: reason.message }),
+      ...Object.fromEntries(counters),
+    }));
+    const actors = [this.#pins, this.#streams, this.#users].flatMap(({ children }) =>
+      children.filter(({ errors }) => errors > 0).map(({ name, errors, restarts }) => ({ name, errors, restarts })),
+    );
+    return { bus: { ...this.bus.stats }, ...(this.#mesh && { mesh: { ...this.#mesh.stats } }), ports, actors };
+  }
+
+  /** Resolves when every port has been tried and every actor runs. Rejects only when the mesh cannot bind. */
+  async start(): Promise<void> {
+    const { bus } = this.#config;
+    if (bus.enabled) {
+      this.#mesh = new Mesh(this.bus, { ...bus, log: this.#log, name: this.#config.node });
+      await this.#mesh.start();
+    }
+    for (const port of this.#config.ports) this.ports.set(port.name, this.#runner(port));
+    await this.#addPins();
+    // Ports are independent: a PLC that is off must not keep the relays waiting.
+    await Promise.all([...this.ports.values()].map((runner) => runner.start()));
+    await this.#addUsers();
+    this.#log.info(
+      { node: this.#config.node, pins: this.#config.pins.length, ports: this.ports.size },
+      `${this.#config.node} is running with ${this.#config.pins.length} pins`,
+    );
+  }
+
+  /** Stops everything: users' actors, then outputs to their exit values, then ports and mesh. Idempotent, ≤ 2 s. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    await this.#users.stop();
+    await Promise.all([this.#pins.stop(), this.#streams.stop()]);
+    await Promise.all([...this.ports.values()].map((runner) => runner.stop()));
+    await this.#mesh?.stop();
+    this.bus.close();
+    this.#log.info(this.stats, 'stopped');
+  }
+
+  #runner({ name, driver, options, mock }: ResolvedPort): PortRunner {
+    const plans = this.#config.pins.filter(({ port }) => port === name).map((pin) => this.#plan(pin));
+    const life = { clock: this.#clock, log: this.#log };
+    if (mock && driver.name !== 'mock') {
+      return new PortRunner(name, this.#options.mock.driver, this.#options.mock.options(), plans, life);
+    }
+    return new PortRunner(name, driver, options, plans, life);
+  }
+
+  #plan({ spec, key, address }: ResolvedConfig['pins'][number]): ChannelPlan {
+    const { kind, direction, debounceMs } = spec;
+    const channel: Channel = { key, kind, direction, address, debounceMs };
+    return {
+      channel,
+      startAt: (first) => {
+        const value = valueAtOpen(spec, first);
+        return value === undefined ? undefined : toRaw(spec, value);
+      },
+    };
+  }
+
+  async #addPins(): Promise<void> {
+    const infos = this.#config.pins.map(({ spec }): PinInfo => {
+      const { name, kind, direction, label, uom } = spec;
+      return { name, kind, direction, ...(label !== undefined && { label }), ...(uom !== undefined && { uom }) };
+    });
+    const identity = { name: this.#config.node, boot: newBootId() };
+    await this.#pins.add(`node ${identity.name}`, () => new NodeActor(identity, infos));
+    for (const pin of this.#config.pins) {
+      const runner = this.ports.get(pin.port);
+      if (!runner) continue;
+      const handle = runner.handle(this.#plan(pin).channel);
+      await this.#pins.add(`pin ${pin.spec.name}`, () => new PinActor(pin.spec, handle, this.#log));
+    }
+    for (const runner of this.ports.values()) {
+      await this.#streams.add(`port ${runner.name}`, () => new StreamActor(runner, this.#log));
+    }
+  }
+
+  async #addUsers(): Promise<void> {
+    for (const file of this.#config.actors) {
+      try {
+        const make = await loadActor(file);
+        await this.#users.add(basename(file), make);
+      } catch (error) {
+        const { message } = toDcsError(error);
+        this.#log.error({ actor: file, err: error }, `the actor ${file} is left out: ${message}`);
+      }
+    }
+  }
+}

@@ -1,0 +1,30 @@
+import { loadConfig } from '../../config/load.ts';
+import { configFile, describeProblem } from '../config-file.ts';
+import { drivers } from '../drivers.ts';
+import { exitCodes } from '../exit.ts';
+import { printJson, printLine } from '../output.ts';
+
+export interface CheckOptions {
+  readonly config?: string;
+  readonly json?: boolean;
+  readonly mock?: boolean;
+}
+
+/** Says everything that is wrong or doubtful in a configuration. Touches no hardware. */
+export async function check(options: CheckOptions): Promise<void> {
+  const file = configFile(options.config);
+  const loaded = await loadConfig(file, { drivers, mock: options.mock === true });
+  const problems = loaded.ok ? loaded.config.warnings : loaded.problems;
+  for (const problem of problems) {
+    if (options.json) printJson(problem);
+    else printLine(describeProblem(problem));
+  }
+  if (!loaded.ok) {
+    process.exitCode = exitCodes.wrongUse;
+    const errors = problems.filter(({ severity }) => severity === 'error').length;
+    if (!options.json) printLine(`${file}: ${errors} mistake${errors === 1 ? '' : 's'}`);
+    return;
+  }
+  const { pins, ports } = loaded.config;
+  if (!options.json) printLine(`${file}: right: ${pins.length} pins on ${ports.length} ports`);
+}

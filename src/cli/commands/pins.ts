@@ -1,0 +1,86 @@
+import { systemClock } from '../../clock/clock.ts';
+import { isRecord } from '../../message/envelope.ts';
+import { type IoMessage, type Quality, qualities } from '../../message/payloads.ts';
+import { BusClient, busEndpoint, pinsOf } from '../bus-client.ts';
+import { CliError, exitCodes } from '../exit.ts';
+import { colour, printJson, printLine, showAge, showQuality, showValue, table } from '../output.ts';
+
+export interface PinsOptions {
+  readonly bus?: string;
+  readonly json?: boolean;
+  readonly timeout: number;
+}
+
+interface Row {
+  readonly node: string;
+  readonly kind: string;
+  readonly direction: string;
+  readonly label: string;
+  readonly uom: string;
+  report: IoMessage | undefined;
+}
+
+/** Silence after which every node that is there is taken to have spoken. */
+const QUIET_MS = 300;
+
+/** Lists every pin on the bus with its value. */
+export async function pins(options: PinsOptions): Promise<void> {
+  const client = new BusClient(busEndpoint(options.bus));
+  const rows = new Map<string, Row>();
+  let heard = 0;
+  client.actor.on('NodeMessage', (data) => {
+    heard = systemClock.now();
+    const node = isRecord(data) && typeof data['name'] === 'string' ? data['name'] : '?';
+    for (const { name, ...info } of pinsOf(data)) {
+      rows.set(name, { node, ...info, report: rows.get(name)?.report });
+    }
+  });
+  client.onIoMessage((message, report) => {
+    if (!report) return;
+    heard = systemClock.now();
+    const known = rows.get(message.pin_name);
+    if (known) known.report = message;
+    else {
+      rows.set(message.pin_name, { node: '?', kind: '', direction: '', label: '', uom: '', report: message });
+    }
+  });
+  await client.connect(options.timeout);
+  const begun = systemClock.now();
+  for (const end = begun + options.timeout; systemClock.now() < end; ) {
+    if (heard === 0) client.actor.send({ UpdateIoMessage: {} });
+    await new Promise((resolve) => setTimeout(resolve, QUIET_MS / 3));
+    const complete = [...rows.values()].every(({ report }) => report !== undefined);
+    if (heard > 0 && complete && systemClock.now() - heard > QUIET_MS) break;
+  }
+  await client.close();
+  if (rows.size === 0)
+    throw new CliError(exitCodes.noAnswer, 'no pin answers on the bus', 'is an agent running there?');
+  show(rows, options);
+}
+
+function show(rows: ReadonlyMap<string, Row>, { json }: PinsOptions): void {
+  const sorted = [...rows].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
+  if (json) {
+    for (const [name, { report, ...info }] of sorted) printJson({ pin_name: name, ...info, ...report });
+    return;
+  }
+  const now = systemClock.unix();
+  const cells = sorted.map(([name, { node, kind, direction, uom, label, report }]) => {
+    const quality = asQuality(report?.['quality']);
+    const changed = report?.['last_change'];
+    return [
+      name,
+      showValue(report?.val, uom),
+      report ? showQuality(quality) : colour.red('silent'),
+      typeof changed === 'number' ? showAge(now - changed) : '',
+      `${kind} ${direction}`.trim(),
+      node,
+      label || (quality === 'good' ? '' : String(report?.['reason'] ?? '')),
+    ];
+  });
+  printLine(table(['PIN', 'VALUE', 'QUALITY', 'SINCE', 'KIND', 'NODE', ''], cells));
+}
+
+export function asQuality(found: unknown): Quality | undefined {
+  return qualities.find((quality) => quality === found);
+}

@@ -1,0 +1,63 @@
+import { isRecord } from '../../message/envelope.ts';
+import type { IoMessage } from '../../message/payloads.ts';
+import { BusClient, busEndpoint } from '../bus-client.ts';
+import { colour, printJson, printLine, showQuality, showTime, showValue } from '../output.ts';
+import { asQuality } from './pins.ts';
+
+export interface WatchOptions {
+  readonly bus?: string;
+  readonly json?: boolean;
+  readonly all?: boolean;
+  readonly timeout: number;
+}
+
+/** Prints what passes on the bus until the process is told to end. */
+export async function watch(patterns: readonly string[], options: WatchOptions): Promise<void> {
+  const client = new BusClient(busEndpoint(options.bus));
+  const wanted = patterns.length === 0 ? () => true : matcher(patterns);
+  client.actor.onAny(({ payload, timestamp }) => {
+    for (const [subject, data] of Object.entries(payload)) {
+      const name = isRecord(data) ? data['pin_name'] : undefined;
+      const concerns = typeof name === 'string' ? wanted(name) : options.all === true;
+      if (!concerns) continue;
+      if (options.json) printJson({ subject, ...(isRecord(data) ? data : { data }) });
+      else printLine(line(subject, data, typeof timestamp === 'number' ? timestamp : Date.now() / 1000));
+    }
+  });
+  await client.connect(options.timeout);
+  client.actor.send({ UpdateIoMessage: {} });
+  await new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, resolve);
+    // The reader of a pipe went away (`dcs-io watch | head`): there is nobody to print for.
+    process.stdout.once('error', () => resolve());
+  });
+  await client.close();
+}
+
+function line(subject: string, data: unknown, unix: number): string {
+  const time = colour.dim(showTime(unix));
+  if (!isRecord(data)) return `${time}  ${subject} ${JSON.stringify(data)}`;
+  const name = String(data['pin_name'] ?? data['port'] ?? '').padEnd(20);
+  if (subject === 'IoMessage') return `${time}  ${name}  ${ioText(data)}`;
+  if (subject === 'IoErrorMessage') return `${time}  ${name}  ${colour.red(`${data['code']}`)} ${data['message']}`;
+  return `${time}  ${subject} ${JSON.stringify(data)}`;
+}
+
+function ioText(data: Record<string, unknown>): string {
+  if (data['last_change'] === undefined) return colour.cyan(`← ${showValue(data['val'])}`);
+  const quality = asQuality(data['quality']);
+  const doubt = quality === 'good' || quality === undefined ? '' : `  ${showQuality(quality)} ${data['reason'] ?? ''}`;
+  return showValue(data['val']) + doubt;
+}
+
+/** Pin names as people shorten them: `*` for anything, `?` for one character. */
+export function matcher(patterns: readonly string[]): (name: IoMessage['pin_name']) => boolean {
+  const rules = patterns.map((pattern) => {
+    const escaped = pattern
+      .replaceAll(/[.+^${}()|[\]\\]/g, '\\$&')
+      .replaceAll('*', '.*')
+      .replaceAll('?', '.');
+    return new RegExp(`^${escaped}$`);
+  });
+  return (name) => rules.some((rule) => rule.test(name));
+}

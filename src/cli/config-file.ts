@@ -1,0 +1,49 @@
+import { existsSync } from 'node:fs';
+import { relative } from 'node:path';
+import { loadConfig } from '../config/load.ts';
+import type { Problem, ResolvedConfig } from '../config/resolved.ts';
+import { drivers } from './drivers.ts';
+import { CliError, exitCodes } from './exit.ts';
+import { colour } from './output.ts';
+
+const DEFAULT_FILES = ['./dcs-io.yaml', '/etc/dcs-io/dcs-io.yaml'];
+
+/** The configuration file: `-c`, else ./dcs-io.yaml, else /etc/dcs-io/dcs-io.yaml. */
+export function configFile(option: string | undefined): string {
+  if (option !== undefined) return option;
+  const found = DEFAULT_FILES.find((file) => existsSync(file));
+  if (found !== undefined) return found;
+  throw new CliError(
+    exitCodes.wrongUse,
+    `no configuration: neither ${DEFAULT_FILES.join(' nor ')} exists`,
+    'use -c FILE',
+  );
+}
+
+/** Reads a configuration that must be right. Throws with every mistake in it otherwise. */
+export async function readConfig(option: string | undefined, mock: boolean): Promise<ResolvedConfig> {
+  const loaded = await loadConfig(configFile(option), { drivers, mock });
+  if (loaded.ok) return loaded.config;
+  const errors = loaded.problems.filter(({ severity }) => severity === 'error');
+  const texts = loaded.problems.map(describeProblem);
+  throw new CliError(exitCodes.wrongUse, `${texts.join('\n')}\n${errors.length} mistake(s): nothing was started`);
+}
+
+/** `file:line:column: key: message (found …; expected …; did you mean …?)`, on one line. */
+export function describeProblem(problem: Problem): string {
+  const { file, line, column, key, message, found, expected, didYouMean, severity } = problem;
+  const place = `${relative('', file) || file}:${line}:${column}`;
+  const detail = [
+    found === undefined ? '' : `found ${found}`,
+    expected === undefined ? '' : `expected ${expected}`,
+    didYouMean === undefined ? '' : `did you mean '${didYouMean}'?`,
+  ].filter((part) => part !== '');
+  const tag = severity === 'error' ? colour.red('error') : colour.yellow('warning');
+  return `${colour.bold(place)}: ${tag}: ${key === '' ? '' : `${key}: `}${message}${
+    detail.length > 0 ? ` (${detail.join('; ')})` : ''
+  }`;
+}
+
+export function printProblems(problems: readonly Problem[], print: (problem: Problem, text: string) => void): void {
+  for (const problem of problems) print(problem, describeProblem(problem));
+}

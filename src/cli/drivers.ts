@@ -1,0 +1,14 @@
+import { gpio } from '../../drivers/gpio/driver.ts';
+import { createMock, mockOptions } from '../../drivers/mock/driver.ts';
+import { modbus } from '../../drivers/modbus/driver.ts';
+import { serial } from '../../drivers/serial/driver.ts';
+import { virtual } from '../../drivers/virtual/driver.ts';
+import type { Driver } from '../driver/driver.ts';
+
+const mock = createMock();
+
+/** Every driver of this agent. The CLI is where they meet the rest; nothing else in src imports drivers/. */
+export const drivers: readonly Driver[] = [gpio, modbus, serial, virtual, mock];
+
+/** What stands in for a port under `--mock` or on the board `mock`. */
+export const mockTwin = { driver: mock, options: mockOptions } as const;

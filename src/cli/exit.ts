@@ -1,0 +1,27 @@
+import { DcsError } from '../errors/errors.ts';
+
+/** What the process ends with; scripts depend on it. */
+export const exitCodes = { done: 0, failed: 1, wrongUse: 2, noAnswer: 3 } as const;
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+/** Ends a command with a message for a person and an exit code. */
+export class CliError extends Error {
+  override readonly name = 'CliError';
+  readonly exitCode: ExitCode;
+  /** The next step to try. */
+  readonly hint: string | undefined;
+
+  constructor(exitCode: ExitCode, message: string, hint?: string) {
+    super(message);
+    this.exitCode = exitCode;
+    this.hint = hint;
+  }
+}
+
+/** The exit code a failure of the bus or of a pin ends a command with. */
+export function exitCodeOf(error: unknown): ExitCode {
+  if (error instanceof CliError) return error.exitCode;
+  if (error instanceof DcsError && error.code === 'TIMEOUT') return exitCodes.noAnswer;
+  if (error instanceof DcsError && error.code === 'BAD_CONFIG') return exitCodes.wrongUse;
+  return exitCodes.failed;
+}

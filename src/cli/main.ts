@@ -1,0 +1,132 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { messageOf } from '../errors/errors.ts';
+import { CliError, exitCodeOf, exitCodes } from './exit.ts';
+import { logLevels } from './log.ts';
+import { colour, printNote } from './output.ts';
+
+function milliseconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds > 0 && seconds <= 3600)) throw new InvalidArgumentError('write seconds, like 5 or 0.5.');
+  return seconds * 1000;
+}
+
+function seconds(text: string): number {
+  const found = Number(text);
+  if (!(found >= 0) || text.trim() === '') throw new InvalidArgumentError('write seconds, like 5 or 0.5.');
+  return found;
+}
+
+function version(): string {
+  // Two levels up in the sources, three in the built package.
+  for (const up of ['../../package.json', '../../../package.json']) {
+    try {
+      const found: unknown = JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8'));
+      if (typeof found === 'object' && found !== null && 'version' in found) return String(found.version);
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    }
+  }
+  return 'unknown';
+}
+
+/** The command line. Each command's code is loaded when it is asked for: `set` must not wait for the agent's parser. */
+function program(): Command {
+  const cli = new Command('dcs-io')
+    .description('Hardware I/O edge agent: GPIO, serial, Modbus and I2C on the aktos-dcs bus')
+    .version(version())
+    .showHelpAfterError('(dcs-io --help shows how it is used)')
+    .exitOverride();
+  const config = new Option(
+    '-c, --config <file>',
+    'configuration (default: ./dcs-io.yaml, then /etc/dcs-io/dcs-io.yaml)',
+  );
+  const bus = new Option('--bus <host:rx:tx>', 'where the bus is (default: $DCS_IO_BUS, then 127.0.0.1:5012:5013)');
+  const json = new Option('--json', 'one JSON object a line');
+  const mock = new Option('--mock', 'replace every port by simulated hardware');
+  const timeout = new Option('--timeout <seconds>', 'how long to wait').default(5000, '5').argParser(milliseconds);
+
+  cli
+    .command('run')
+    .description('run the agent until SIGTERM or Ctrl-C')
+    .addOption(config)
+    .addOption(mock)
+    .addOption(new Option('--log-level <level>', 'what is logged').choices([...logLevels]).default('info'))
+    .action(async (options) => (await import('./commands/run.ts')).run(options));
+  cli
+    .command('check')
+    .description('say everything that is wrong in a configuration; touches no hardware')
+    .addOption(config)
+    .addOption(mock)
+    .addOption(json)
+    .action(async (options) => (await import('./commands/check.ts')).check(options));
+  cli
+    .command('pins')
+    .description('list every pin on the bus with its value')
+    .addOption(bus)
+    .addOption(json)
+    .addOption(timeout)
+    .action(async (options) => (await import('./commands/pins.ts')).pins(options));
+  cli
+    .command('watch')
+    .description("print reports and commands as they pass; patterns like 'tank-*' choose pins")
+    .argument('[pattern...]')
+    .addOption(bus)
+    .addOption(json)
+    .addOption(timeout)
+    .option('--all', 'messages of every subject, not of pins alone')
+    .action(async (patterns, options) => (await import('./commands/watch.ts')).watch(patterns, options));
+  cli
+    .command('get')
+    .description('print the value of a pin; fails when its quality is bad')
+    .argument('<pin>')
+    .addOption(bus)
+    .addOption(json)
+    .addOption(timeout)
+    .action(async (pin, options) => (await import('./commands/value.ts')).get(pin, options));
+  cli
+    .command('set')
+    .description('ask a pin for a value and wait for its answer')
+    .argument('<pin>')
+    .argument('<value>', 'on, off, a number or text')
+    .addOption(bus)
+    .addOption(json)
+    .addOption(timeout)
+    .addOption(new Option('--ttl <seconds>', 'do not carry it out when it is older').argParser(seconds))
+    .action(async (pin, value, options) => (await import('./commands/value.ts')).set(pin, value, options));
+  const boards = cli.command('boards').description('list the boards this version knows');
+  boards
+    .command('list', { isDefault: true })
+    .addOption(json)
+    .action(async (options) => (await import('./commands/boards.ts')).list(options));
+  boards
+    .command('show')
+    .description("draw a board's header")
+    .argument('<board>')
+    .addOption(json)
+    .addOption(config)
+    .action(async (board, options) => (await import('./commands/boards.ts')).show(board, options));
+  cli
+    .command('schema')
+    .description('print the JSON Schema of the configuration, for editors')
+    .action(async () => (await import('./commands/schema.ts')).schema());
+  return cli;
+}
+
+async function main(): Promise<void> {
+  try {
+    await program().parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Help and version arrive here too, with code 0; everything else was a wrong use.
+      process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.wrongUse;
+      return;
+    }
+    process.exitCode = exitCodeOf(error);
+    printNote(`${colour.red('dcs-io:')} ${messageOf(error)}`);
+    if (error instanceof CliError && error.hint !== undefined) printNote(`        ${error.hint}`);
+  }
+}
+
+await main();

@@ -1,0 +1,75 @@
+import { DcsError } from '../errors/errors.ts';
+import type { PinValue } from '../message/payloads.ts';
+import type { PinSpec, RawValue } from '../pin/pin.ts';
+
+const ON = new Set(['on', 'true', '1']);
+const OFF = new Set(['off', 'false', '0']);
+
+/** The user's value of a raw one: invert, scale and offset applied. */
+export function toValue(spec: PinSpec, raw: RawValue): PinValue {
+  if (typeof raw === 'boolean') return spec.invert ? !raw : raw;
+  if (typeof raw === 'number') {
+    return spec.scale === 1 && spec.offset === 0 ? raw : round(raw * spec.scale + spec.offset);
+  }
+  return raw;
+}
+
+/**
+ * The raw value that makes the pin show what a user, a message or a config file asked for. Throws BAD_VALUE or
+ * OUT_OF_RANGE; never guesses. A digital pin takes true/false, 1/0 and on/off; an analog one finite numbers, also as text.
+ */
+export function toRaw(spec: PinSpec, asked: unknown): RawValue {
+  switch (spec.kind) {
+    case 'digital': {
+      const level = asDigital(asked);
+      if (level === undefined) throw bad(spec, asked, 'true, false, 1, 0, "on" or "off"');
+      return spec.invert ? !level : level;
+    }
+    case 'text':
+      if (typeof asked !== 'string') throw bad(spec, asked, 'text');
+      return asked;
+    case 'analog':
+    case 'counter': {
+      const number = asNumber(asked);
+      if (number === undefined) throw bad(spec, asked, 'a number');
+      checkRange(spec, number);
+      return spec.scale === 1 && spec.offset === 0 ? number : round((number - spec.offset) / spec.scale);
+    }
+  }
+}
+
+function asDigital(asked: unknown): boolean | undefined {
+  if (typeof asked === 'boolean') return asked;
+  if (asked === 1 || asked === 0) return asked === 1;
+  if (typeof asked !== 'string') return undefined;
+  const word = asked.trim().toLowerCase();
+  return ON.has(word) ? true : OFF.has(word) ? false : undefined;
+}
+
+function asNumber(asked: unknown): number | undefined {
+  if (typeof asked === 'string' && !/^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i.test(asked)) return undefined;
+  if (typeof asked !== 'number' && typeof asked !== 'string') return undefined;
+  const number = Number(asked);
+  return Number.isFinite(number) ? number : undefined;
+}
+
+function checkRange({ name, range, uom = '' }: PinSpec, value: number): void {
+  if (!range || (value >= range[0] && value <= range[1])) return;
+  const [low, high] = range;
+  throw new DcsError('OUT_OF_RANGE', `${name}: ${value} is outside ${low} to ${high}${uom && ` ${uom}`}`, {
+    found: value,
+    expected: `${low} to ${high}`,
+  });
+}
+
+function bad({ name, kind }: PinSpec, found: unknown, expected: string): DcsError {
+  return new DcsError('BAD_VALUE', `${name} is ${kind} and cannot be ${JSON.stringify(found)}; it takes ${expected}`, {
+    found,
+    expected,
+  });
+}
+
+/** Scaling must not turn 21.7 into 21.700000000000003: twelve significant digits are more than any sensor has. */
+function round(value: number): number {
+  return Number(value.toPrecision(12));
+}

@@ -1,0 +1,231 @@
+import { Actor } from '../bus/actor.ts';
+import type { MonotonicMs, UnixSeconds } from '../clock/clock.ts';
+import type { Log, Reading } from '../driver/driver.ts';
+import { DcsError, toDcsError } from '../errors/errors.ts';
+import { type Envelope, isRecord } from '../message/envelope.ts';
+import {
+  type IoCommand,
+  type IoError,
+  type IoMessage,
+  type IoReport,
+  ioCommandSchema,
+  isReport,
+  type PinValue,
+  type Quality,
+} from '../message/payloads.ts';
+import type { PinSpec } from '../pin/pin.ts';
+import { valueAtExit } from '../safety/outputs.ts';
+import { toRaw, toValue } from './convert.ts';
+import { Debouncer } from './debounce.ts';
+import type { ChannelHandle } from './port-runner.ts';
+
+/** What the pin was last known to be. */
+interface State {
+  val: PinValue;
+  quality: Quality;
+  reason: string | undefined;
+  lastChange: UnixSeconds;
+  sourceTime: UnixSeconds | undefined;
+}
+
+/**
+ * One pin's life on the bus: hardware changes become reports, commands are carried out, and every command gets exactly
+ * one answer: a report with `reply_to`, or an IoErrorMessage.
+ */
+export class PinActor extends Actor {
+  readonly spec: PinSpec;
+  readonly #handle: ChannelHandle;
+  readonly #log: Log;
+  readonly #state: State;
+  #seq = 0;
+  #unlisten: () => void = () => {};
+  #debouncer: Debouncer | undefined;
+  #rivalSeen = false;
+  /** A write is under way. */
+  #driving = false;
+  /** A change was seen during the write and not reported. */
+  #withheld = false;
+
+  constructor(spec: PinSpec, handle: ChannelHandle, log: Log) {
+    super(`pin ${spec.name}`);
+    this.spec = spec;
+    this.#handle = handle;
+    this.#log = log;
+    this.#state = { val: null, quality: 'bad', reason: 'not read yet', lastChange: 0, sourceTime: undefined };
+    this.onPin(spec.name, (message, envelope, arrival) => this.#onMessage(message, envelope, arrival));
+    this.on('UpdateIoMessage', (data, envelope) => this.#onUpdate(data, envelope));
+    if (spec.follow !== undefined) this.onReport(spec.follow, (report) => this.#follow(report));
+  }
+
+  override onStart(): void {
+    this.#state.lastChange = this.clock.unix();
+    if (this.spec.kind === 'digital' && this.spec.direction === 'in' && this.spec.debounceMs > 0) {
+      this.#debouncer = new Debouncer(
+        this.clock,
+        this.spec.debounceMs,
+        () => this.#handle.read(),
+        (reading) => this.#apply(reading),
+      );
+    }
+    this.#unlisten = this.#handle.listen((reading) => {
+      if (this.#debouncer && !this.#handle.debounced) this.#debouncer.take(reading);
+      else this.#apply(reading);
+    });
+  }
+
+  /**
+   * Drives the output to its exit value. The last word: the inbox is closed, nothing overrules it. It is the same when
+   * the supervisor restarts a pin that keeps failing: nobody was in control.
+   */
+  override async onStop(): Promise<void> {
+    this.#unlisten();
+    this.#debouncer?.close();
+    const exit = valueAtExit(this.spec);
+    if (exit === undefined) return;
+    await this.#drive(toRaw(this.spec, exit));
+    this.#report();
+  }
+
+  async #onMessage(message: IoMessage, envelope: Envelope, arrival: MonotonicMs): Promise<void> {
+    if (isReport(message)) {
+      this.#rival(envelope);
+      return;
+    }
+    try {
+      await this.#command(message, arrival);
+      this.#report(envelope.msg_id);
+    } catch (error) {
+      this.#refuse(error, envelope.msg_id);
+    }
+  }
+
+  async #command(message: IoMessage, arrival: MonotonicMs): Promise<void> {
+    const { spec } = this;
+    if (spec.direction === 'in') throw new DcsError('READ_ONLY', `${spec.name} is an input`);
+    const command = parseCommand(message);
+    for (const key of ['hold', 'pulse'] as const) {
+      // Carrying out half a command would leave an output on that its sender believes will go off.
+      if (command[key] !== undefined) throw new DcsError('NOT_SUPPORTED', `${spec.name} does not do '${key}' yet`);
+    }
+    const age = (this.clock.now() - arrival) / 1000;
+    if (command.ttl !== undefined && age > command.ttl) {
+      throw new DcsError(
+        'EXPIRED',
+        `${spec.name}: the command waited ${age.toFixed(3)} s, its ttl is ${command.ttl} s`,
+      );
+    }
+    await this.#drive(toRaw(spec, command.val));
+  }
+
+  async #drive(raw: ReturnType<typeof toRaw>): Promise<void> {
+    this.#driving = true;
+    try {
+      const { readBack = raw } = await this.#handle.write(raw);
+      this.#take(toValue(this.spec, readBack), 'good', undefined, undefined);
+    } catch (error) {
+      const failure = toDcsError(error);
+      if (failure.code === 'TIMEOUT' && this.#state.quality === 'good') {
+        // Sent, but nobody confirmed: the old value may not be true any more.
+        this.#take(this.#state.val, 'uncertain', `a write was not confirmed: ${failure.message}`, undefined);
+        this.#report();
+      } else if (this.#withheld) this.#report();
+      throw failure;
+    } finally {
+      this.#driving = false;
+      this.#withheld = false;
+    }
+  }
+
+  async #follow(report: IoMessage): Promise<void> {
+    if (report['quality'] !== undefined && report['quality'] !== 'good') return;
+    try {
+      await this.#drive(toRaw(this.spec, report.val));
+      this.#report();
+    } catch (error) {
+      this.#refuse(error, undefined);
+    }
+  }
+
+  #onUpdate(data: unknown, envelope: Envelope): void {
+    const asked = isRecord(data) ? data['pin_name'] : undefined;
+    if (asked === undefined) this.#report();
+    else if (asked === this.spec.name) this.#report(envelope.msg_id);
+  }
+
+  #apply(reading: Reading): void {
+    const before = { ...this.#state };
+    if (reading.ok) {
+      const quality = reading.uncertain === undefined ? 'good' : 'uncertain';
+      this.#take(toValue(this.spec, reading.value), quality, reading.uncertain, reading.sourceTime);
+    } else {
+      this.#take(this.#state.val, 'bad', `${reading.error.code}: ${reading.error.message}`, undefined);
+    }
+    const { val, quality, reason } = this.#state;
+    if (before.val === val && before.quality === quality && before.reason === reason) return;
+    // The hardware echoes what is being written; the answer to the command says it.
+    if (this.#driving) this.#withheld = true;
+    else this.#report();
+  }
+
+  /** Takes over a value unless it differs by less than the deadband from the one last reported. */
+  #take(val: PinValue, quality: Quality, reason: string | undefined, sourceTime: UnixSeconds | undefined): void {
+    const state = this.#state;
+    const still =
+      typeof val === 'number' && typeof state.val === 'number' && Math.abs(val - state.val) < this.spec.deadband;
+    if (val !== state.val && !(still && state.quality === quality)) {
+      state.val = val;
+      state.lastChange = this.clock.unix();
+      state.sourceTime = sourceTime;
+    }
+    state.quality = quality;
+    state.reason = reason;
+  }
+
+  #report(replyTo?: string): void {
+    this.send({ IoMessage: this.#asReport(replyTo) });
+  }
+
+  #asReport(replyTo: string | undefined): IoReport {
+    const { val, quality, reason, lastChange, sourceTime } = this.#state;
+    return {
+      pin_name: this.spec.name,
+      val,
+      last_change: lastChange,
+      quality,
+      ...(reason !== undefined && { reason }),
+      ...(sourceTime !== undefined && { source_time: sourceTime }),
+      seq: this.#seq++,
+      ...(replyTo !== undefined && { reply_to: replyTo }),
+    };
+  }
+
+  #refuse(error: unknown, replyTo: string | undefined): void {
+    const { code, message } = toDcsError(error);
+    const answer: IoError = {
+      pin_name: this.spec.name,
+      code,
+      message,
+      ...(replyTo !== undefined && { reply_to: replyTo }),
+    };
+    this.#log.warn({ pin: this.spec.name, code }, `refused: ${message}`);
+    this.send({ IoErrorMessage: answer });
+  }
+
+  /** Somebody else reports under our name: two nodes were given the same pin. Said once. */
+  #rival({ sender }: Envelope): void {
+    if (this.#rivalSeen) return;
+    this.#rivalSeen = true;
+    this.#log.warn({ pin: this.spec.name, sender }, `another node reports a pin named ${this.spec.name} too`);
+  }
+}
+
+function parseCommand(message: IoMessage): IoCommand {
+  const parsed = ioCommandSchema.safeParse(message);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const at = issue?.path.join('.') ?? '';
+  throw new DcsError('BAD_COMMAND', `${message.pin_name}: ${at || 'the command'}: ${issue?.message ?? 'is wrong'}`, {
+    found: at === '' ? message : message[at],
+    expected: '{pin_name, val: true|false|number|text, ttl?, hold?, pulse?}',
+  });
+}

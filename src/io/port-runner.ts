@@ -1,0 +1,241 @@
+import { type Clock, type DurationMs, type Timer, withDeadline } from '../clock/clock.ts';
+import type { ByteStream, Channel, Driver, Log, Port, Reading, ReadingListener, Written } from '../driver/driver.ts';
+import { DcsError, toDcsError } from '../errors/errors.ts';
+import type { RawValue } from '../pin/pin.ts';
+
+/** A channel as the runner keeps it: what never changes, and the start value of each opening. */
+export interface ChannelPlan {
+  readonly channel: Channel;
+  /** Raw value to drive when the port opens; `first` is false after a loss. */
+  readonly startAt: (first: boolean) => RawValue | undefined;
+}
+
+/** A pin's hold on its channel; it outlives the port behind it. */
+export interface ChannelHandle {
+  readonly port: string;
+  /** The port debounces by itself. Known once it is open. */
+  readonly debounced: boolean;
+  read(): Promise<Reading>;
+  /** Rejects at once when the port is not open: a command never waits for a port to come back. */
+  write(value: RawValue): Promise<Written>;
+  listen(listener: ReadingListener): () => void;
+}
+
+export type PortState = 'opening' | 'open' | 'down' | 'skipped' | 'stopped';
+
+const FIRST_BACKOFF_MS = 100;
+const MAX_BACKOFF_MS = 3000;
+const CLOSE_LIMIT_MS = 400;
+
+/**
+ * Keeps one port open. A port that fails is closed, thrown away and opened anew with backoff (100 ms doubling to 3 s);
+ * meanwhile every channel of it is told why it has no value.
+ */
+export class PortRunner {
+  readonly name: string;
+  state: PortState = 'opening';
+  /** Why it is not open. */
+  reason: DcsError | undefined = new DcsError('PORT_DOWN', 'not opened yet');
+  readonly counters = new Map<string, number>();
+  readonly #driver: Driver;
+  readonly #options: unknown;
+  readonly #plans: readonly ChannelPlan[];
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #listeners = new Map<string, Set<ReadingListener>>();
+  readonly #last = new Map<string, Reading>();
+  readonly #streamListeners = new Set<(stream: ByteStream) => void>();
+  #port: Port | undefined;
+  /** The channels as they were given to the present port. */
+  #currentChannels = new Map<string, Channel>();
+  #opened = false;
+  #backoff: DurationMs = FIRST_BACKOFF_MS;
+  #timer: Timer | undefined;
+
+  constructor(
+    name: string,
+    driver: Driver,
+    options: unknown,
+    plans: readonly ChannelPlan[],
+    life: { clock: Clock; log: Log },
+  ) {
+    this.name = name;
+    this.#driver = driver;
+    this.#options = options;
+    this.#plans = plans;
+    this.#clock = life.clock;
+    this.#log = life.log;
+  }
+
+  /** Resolves after the first attempt to open, whether or not it succeeded. Never rejects. */
+  async start(): Promise<void> {
+    await this.#open();
+  }
+
+  /** Closes the port for good. Idempotent and bounded; never rejects. */
+  async stop(): Promise<void> {
+    this.state = 'stopped';
+    this.reason = new DcsError('STOPPED', `port ${this.name} is closed: the agent is stopping`);
+    this.#timer?.cancel();
+    const port = this.#port;
+    this.#port = undefined;
+    if (port) await this.#close(port);
+  }
+
+  handle(channel: Channel): ChannelHandle {
+    const runner = this;
+    return {
+      port: this.name,
+      get debounced() {
+        return runner.#port?.debounces === true;
+      },
+      read: async () => {
+        const [reading] = await this.#live().read([this.#current(channel)]);
+        return reading ?? { ok: false, error: new DcsError('INTERNAL', `${this.name} gave no reading`) };
+      },
+      write: async (value) => this.#live().write(this.#current(channel), value),
+      listen: (listener) => {
+        const listeners = this.#listeners.get(channel.key) ?? new Set();
+        this.#listeners.set(channel.key, listeners.add(listener));
+        // A pin that is restarted by its supervisor must not wait for the next change.
+        const last = this.#last.get(channel.key);
+        if (last) queueMicrotask(() => listeners.has(listener) && listener(last));
+        return () => {
+          listeners.delete(listener);
+        };
+      },
+    };
+  }
+
+  /** The byte stream of the port that is open now, if it has one. Throws a DcsError when the port is not open. */
+  get stream(): ByteStream | undefined {
+    return this.#live().stream;
+  }
+
+  /** Calls `listener` with the byte stream of the port that is open and of every one opened later. */
+  onStream(listener: (stream: ByteStream) => void): () => void {
+    this.#streamListeners.add(listener);
+    if (this.state === 'open' && this.#port?.stream) listener(this.#port.stream);
+    return () => {
+      this.#streamListeners.delete(listener);
+    };
+  }
+
+  async #open(): Promise<void> {
+    this.state = 'opening';
+    const first = !this.#opened;
+    const channels = this.#plans.map(({ channel, startAt }): Channel => {
+      const start = startAt(first);
+      return start === undefined ? channel : { ...channel, start };
+    });
+    // A port may go down while it is being opened, or after it was given up; only the present one counts.
+    let lost: DcsError | undefined;
+    let port: Port | undefined;
+    try {
+      const opened = await this.#driver.open(this.#options, channels, {
+        clock: this.#clock,
+        log: this.#log,
+        count: (name, by = 1) => {
+          this.counters.set(name, (this.counters.get(name) ?? 0) + by);
+        },
+        down: (error) => {
+          lost = error;
+          if (port && port === this.#port) this.#lost(error);
+        },
+      });
+      if (opened.kind === 'skipped') {
+        this.#skip(opened.reason);
+        return;
+      }
+      port = opened.port;
+    } catch (error) {
+      this.#retry(toDcsError(error, 'INTERNAL', `port ${this.name}: `));
+      return;
+    }
+    if (this.#isStopped()) {
+      await this.#close(port);
+      return;
+    }
+    this.#port = port;
+    this.#opened = true;
+    this.#currentChannels = new Map(channels.map((channel) => [channel.key, channel]));
+    if (lost) {
+      this.#lost(lost);
+      return;
+    }
+    this.#ready(port);
+  }
+
+  #ready(port: Port): void {
+    this.state = 'open';
+    this.reason = undefined;
+    this.#backoff = FIRST_BACKOFF_MS;
+    this.#log.info({ port: this.name, driver: this.#driver.name }, `port ${this.name} is open`);
+    for (const channel of this.#currentChannels.values()) {
+      port.subscribe(channel, (reading) => {
+        if (port === this.#port) this.#tell(channel.key, reading);
+      });
+    }
+    if (port.stream) for (const listener of this.#streamListeners) listener(port.stream);
+  }
+
+  #current(channel: Channel): Channel {
+    return this.#currentChannels.get(channel.key) ?? channel;
+  }
+
+  #live(): Port {
+    if (this.#port && this.state === 'open') return this.#port;
+    throw this.reason ?? new DcsError('PORT_DOWN', `port ${this.name} is not open`);
+  }
+
+  #lost(error: DcsError): void {
+    const port = this.#port;
+    this.#port = undefined;
+    if (port) void this.#close(port);
+    this.#retry(error);
+  }
+
+  #retry(error: DcsError): void {
+    if (this.#isStopped()) return;
+    const news = this.state === 'open' || this.reason?.message !== error.message;
+    this.state = 'down';
+    this.reason = error;
+    const wait = this.#backoff;
+    this.#backoff = Math.min(this.#backoff * 2, MAX_BACKOFF_MS);
+    if (news) this.#log.warn({ port: this.name, code: error.code, err: error }, `port ${this.name}: ${error.message}`);
+    for (const { channel } of this.#plans) this.#tell(channel.key, { ok: false, error });
+    this.#timer = this.#clock.after(wait, () => {
+      void this.#open();
+    });
+  }
+
+  #skip(reason: string): void {
+    this.state = 'skipped';
+    this.reason = new DcsError('PORT_SKIPPED', `port ${this.name} is skipped: ${reason}`);
+    this.#log.warn({ port: this.name }, this.reason.message);
+    for (const { channel } of this.#plans) this.#tell(channel.key, { ok: false, error: this.reason });
+  }
+
+  #tell(key: string, reading: Reading): void {
+    this.#last.set(key, reading);
+    for (const listener of this.#listeners.get(key) ?? []) listener(reading);
+  }
+
+  async #close(port: Port): Promise<void> {
+    try {
+      await withDeadline(
+        this.#clock,
+        CLOSE_LIMIT_MS,
+        port.close(),
+        () => new DcsError('TIMEOUT', `port ${this.name} did not close within ${CLOSE_LIMIT_MS} ms`),
+      );
+    } catch (error) {
+      this.#log.error({ port: this.name, err: error }, `port ${this.name} did not close cleanly`);
+    }
+  }
+
+  /** A method, so that the compiler does not assume the state of before an await. */
+  #isStopped(): boolean {
+    return this.state === 'stopped';
+  }
+}

@@ -1,0 +1,128 @@
+import { describe, expect, it } from 'vitest';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import type { Channel, Driver, Opened, Port, PortContext } from '../../src/driver/driver.ts';
+import { DcsError } from '../../src/errors/errors.ts';
+import { PortRunner } from '../../src/io/port-runner.ts';
+import { pinBench, pinSpec } from '../support/pin-bench.ts';
+import { memoryLog } from '../support/ports.ts';
+
+const door = pinSpec({ name: 'door' });
+
+describe('port runner', () => {
+  it('opens a lost port anew with backoff 100 ms doubling to 3 s, and says so once a reason', async () => {
+    const { hardware, clock, runner, log } = await pinBench([door]);
+    hardware.unplug('gone');
+    const states: string[] = [];
+    for (let step = 0; step < 100; step++) {
+      await clock.advance(100);
+      states.push(runner.state);
+    }
+    expect(new Set(states)).toEqual(new Set(['down']));
+    expect(log.lines.filter(({ message }) => message.includes('gone'))).toHaveLength(1);
+    hardware.plug();
+    await clock.advance(3000);
+    expect(runner.state).toBe('open');
+  });
+
+  it('skips hardware that this machine does not have, and tells its pins why', async () => {
+    const clock = new ManualClock();
+    const { runner, readings } = fakeRunner(clock, async () => ({ kind: 'skipped', reason: 'no such chip here' }));
+    await runner.start();
+    expect(runner.state).toBe('skipped');
+    expect(readings).toMatchObject([{ ok: false, error: { code: 'PORT_SKIPPED' } }]);
+    await clock.advance(60_000);
+    expect(runner.state).toBe('skipped');
+    await expect(runner.handle(channel).write(true)).rejects.toMatchObject({ code: 'PORT_SKIPPED' });
+  });
+
+  it('survives a driver that throws something foreign, and tries again', async () => {
+    const clock = new ManualClock();
+    let tries = 0;
+    const { runner } = fakeRunner(clock, async () => {
+      tries++;
+      throw new TypeError('undefined is not a function');
+    });
+    await runner.start();
+    expect(runner.state).toBe('down');
+    expect(runner.reason).toMatchObject({ code: 'INTERNAL' });
+    await clock.advance(100);
+    expect(tries).toBe(2);
+  });
+
+  it('a port that goes down while it opens is closed and tried again', async () => {
+    const clock = new ManualClock();
+    let closed = 0;
+    const port = deadPort(() => closed++);
+    const { runner } = fakeRunner(clock, async (context) => {
+      context.down(new DcsError('PORT_DOWN', 'went away'));
+      return { kind: 'port', port };
+    });
+    await runner.start();
+    expect(runner.state).toBe('down');
+    expect(closed).toBe(1);
+  });
+
+  it('stops in bounded time although the port does not close', async () => {
+    const clock = new ManualClock();
+    const port: Port = { ...deadPort(() => {}), close: () => new Promise(() => {}) };
+    const { runner } = fakeRunner(clock, async () => ({ kind: 'port', port }));
+    await runner.start();
+    let stopped = false;
+    void runner.stop().then(() => {
+      stopped = true;
+    });
+    await clock.advance(400);
+    expect(stopped).toBe(true);
+  });
+
+  it('a port that opens after the stop is closed at once', async () => {
+    const clock = new ManualClock();
+    let closed = 0;
+    let finish: (opened: Opened) => void = () => {};
+    const { runner } = fakeRunner(clock, () => new Promise((resolve) => (finish = resolve)));
+    const starting = runner.start();
+    await runner.stop();
+    finish({ kind: 'port', port: deadPort(() => closed++) });
+    await starting;
+    expect([closed, runner.state]).toEqual([1, 'stopped']);
+  });
+});
+
+const channel: Channel = { key: 'c', kind: 'digital', direction: 'out', address: {}, debounceMs: 0 };
+
+function deadPort(onClose: () => void): Port {
+  return {
+    read: async () => [],
+    write: async () => ({}),
+    subscribe: () => () => {},
+    close: async () => onClose(),
+  };
+}
+
+function fakeRunner(clock: ManualClock, open: (context: PortContext) => Promise<Opened>) {
+  const driver = { name: 'fake', open: (_options: unknown, _channels: unknown, context: PortContext) => open(context) };
+  const readings: unknown[] = [];
+  const runner = new PortRunner('p', fake(driver), {}, [{ channel, startAt: () => undefined }], {
+    clock,
+    log: memoryLog(),
+  });
+  runner.handle(channel).listen((reading) => readings.push(reading));
+  return { runner, readings };
+}
+
+function fake(part: Pick<Driver, 'name' | 'open'>): Driver {
+  const nothing = () => {
+    throw new Error('not for this test');
+  };
+  return {
+    ...part,
+    summary: '',
+    get options(): Driver['options'] {
+      return nothing();
+    },
+    get pin(): Driver['pin'] {
+      return nothing();
+    },
+    describe: nothing,
+  };
+}
