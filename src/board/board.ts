@@ -26,7 +26,8 @@ export class Board {
   readonly serial: readonly { readonly path: string; readonly title: string }[];
   readonly headers: readonly HeaderData[];
   readonly buses: readonly BoardBus[];
-  readonly #chips: BoardData['chips'];
+  /** By the board's own name for the chip (`gpio`). */
+  readonly chips: BoardData['chips'];
   readonly #aliases = new Map<string, { readonly chip: string; readonly line: number }>();
 
   /** Throws BAD_CONFIG when the data contradicts itself: a name given twice, a line that its chip does not have. */
@@ -37,7 +38,7 @@ export class Board {
     this.compatible = data.compatible;
     this.serial = data.serial;
     this.headers = headers;
-    this.#chips = data.chips;
+    this.chips = data.chips;
     for (const [chip, { names }] of Object.entries(data.chips)) {
       for (let line = names?.from ?? 1; line <= (names?.to ?? 0); line++) {
         for (const pattern of names?.as ?? []) this.#name(pattern.replace('#', String(line)), chip, line);
@@ -59,7 +60,7 @@ export class Board {
     if (colon < 1 || colon === text.length - 1) return undefined;
     const chip = text.slice(0, colon).replace(/^\/dev\//, '');
     const word = text.slice(colon + 1);
-    const own = Object.entries(this.#chips).find(([key, { label }]) => key === chip || label === chip);
+    const own = Object.entries(this.chips).find(([key, { label }]) => key === chip || label === chip);
     const line = /^\d+$/.test(word) ? Number(word) : word;
     if (own === undefined) return { chip, line, mock: false };
     if (typeof line === 'number') return line < own[1].lines ? this.#lineOf(own[0], line) : undefined;
@@ -93,7 +94,7 @@ export class Board {
   }
 
   #lineOf(key: string, line: number): BoardLine {
-    const chip = this.#chips[key];
+    const chip = this.chips[key];
     if (chip === undefined) throw this.#wrong(`there is no chip ${key}`);
     return { chip: chip.label, line, mock: chip.mock };
   }
@@ -109,7 +110,7 @@ export class Board {
 
   #name(alias: string, chip: string, line: number): void {
     const key = alias.toUpperCase();
-    const lines = this.#chips[chip]?.lines;
+    const lines = this.chips[chip]?.lines;
     if (lines === undefined) throw this.#wrong(`${alias} is on chip ${chip}, which it does not have`);
     if (line >= lines) throw this.#wrong(`${alias} is line ${line} of chip ${chip}, which has ${lines}`);
     if (this.#aliases.has(key)) throw this.#wrong(`the name ${alias} is given twice`);

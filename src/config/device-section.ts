@@ -1,0 +1,114 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { dataFolder } from '../board/data-folder.ts';
+import type { ConfigContext } from './context.ts';
+import { parseLocated } from './document.ts';
+import { entriesOf, type Located, textOf, withEntries } from './located.ts';
+import type { PinDraft } from './pin-draft.ts';
+import type { Ports } from './port-section.ts';
+import type { Problems } from './problems.ts';
+import { deviceKeys, pinKeys } from './schema.ts';
+import { check, reportUnknownKey, reportUnknownName } from './schema-issues.ts';
+import { keysAt } from './schema-keys.ts';
+import { checkName, lastKey, sectionEntries } from './section.ts';
+
+const STRUCTURE = [...Object.keys(deviceKeys), 'pins'];
+const structureSchema = z.strictObject(deviceKeys);
+
+/** Reads `devices:` into the pins they have, named `<device>.<pin>`. */
+export function readDevices(
+  located: Located | undefined,
+  ports: Ports,
+  context: ConfigContext,
+  problems: Problems,
+): PinDraft[] {
+  return [...sectionEntries(located, problems)].flatMap(([name, device]) =>
+    readDevice(name, device, ports, context, problems),
+  );
+}
+
+function readDevice(
+  name: string,
+  device: Located,
+  ports: Ports,
+  context: ConfigContext,
+  problems: Problems,
+): PinDraft[] {
+  if (device.node.kind !== 'section') {
+    problems.wrong(device, `device ${name} must be a section of keys`, { expected: '{ port: …, profile: … }' });
+    return [];
+  }
+  const { entries } = device.node;
+  const structure = new Map([...entries].filter(([key]) => key in deviceKeys));
+  check(structureSchema, withEntries(device, structure), problems);
+  checkName(name, device, problems);
+  const named = entries.get('port');
+  const known = [...ports.keys()];
+  if (named && !known.some((port) => port === textOf(named))) reportUnknownName(named, 'port', known, problems);
+  const port = ports.get(textOf(named) ?? '');
+  const defaults = new Map([...entries].filter(([key]) => !STRUCTURE.includes(key)));
+  if (port) reportStrangers(device, defaults, keysAt(port.driver.pin), problems);
+  // Without its port nothing can be said about its pins.
+  if (named === undefined || port === undefined) return [];
+  const profile = readProfile(entries.get('profile'), port.driver.name, context, problems);
+  const inherited = new Map([...entriesOf(profile?.get('defaults')), ...defaults, ['port', named]]);
+  const drafts = draftsOf(profile?.get('pins'), entries.get('pins'), problems);
+  if (drafts.size === 0 && profile !== undefined) {
+    problems.warning(device.keyAt, device.path, `device ${name} has no pins`, { expected: 'a profile, or pins' });
+  }
+  return [...drafts].map(([pin, section]) => ({ name: `${name}.${pin}`, located: section, inherited }));
+}
+
+/** The pins of the profile, then those of the device; where both name one, the device's keys go before. */
+function draftsOf(profile: Located | undefined, own: Located | undefined, problems: Problems): Map<string, Located> {
+  const drafts = new Map(entriesOf(profile));
+  for (const [name, section] of sectionEntries(own, problems)) {
+    const base = drafts.get(name);
+    const both = base && section.node.kind === 'section';
+    drafts.set(name, both ? withEntries(section, new Map([...entriesOf(base), ...entriesOf(section)])) : section);
+  }
+  return drafts;
+}
+
+/** `boards/<driver>/<maker>/<model>.yaml`; an empty map when none is asked for, undefined when it is wrong. */
+function readProfile(
+  named: Located | undefined,
+  driver: string,
+  context: ConfigContext,
+  problems: Problems,
+): ReadonlyMap<string, Located> | undefined {
+  if (named === undefined) return new Map();
+  const folder = join(context.dataFolder ?? dataFolder(), driver);
+  const known = listProfiles(folder);
+  const name = named.node.kind === 'scalar' ? String(named.node.value) : '';
+  if (!known.includes(name)) {
+    reportUnknownName(named, `profile of ${driver} devices`, known, problems);
+    return undefined;
+  }
+  const file = join(folder, `${name}.yaml`);
+  return entriesOf(parseLocated(readFileSync(file, 'utf8'), file, problems));
+}
+
+/** Names of the profiles in a folder, as `<maker>/<model>`. */
+export function listProfiles(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.yaml'))
+    .map((file) => file.slice(0, -'.yaml'.length).replaceAll('\\', '/'))
+    .sort();
+}
+
+/** Keys of a device that none of its pins could have. */
+function reportStrangers(
+  device: Located,
+  defaults: ReadonlyMap<string, Located>,
+  driverKeys: readonly string[],
+  problems: Problems,
+): void {
+  const known = [...STRUCTURE, ...Object.keys(pinKeys), ...driverKeys];
+  for (const entry of defaults.values()) {
+    const key = lastKey(entry);
+    if (!known.includes(key)) reportUnknownKey(device, key, problems, known);
+  }
+}

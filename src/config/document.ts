@@ -1,0 +1,125 @@
+import type { Document, Node, Pair, YAMLMap } from 'yaml';
+import { type Alias, isAlias, isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import type { Located } from './located.ts';
+import type { Problems } from './problems.ts';
+import type { Place } from './resolved.ts';
+
+/** More values than any plant needs; fewer than nested aliases can make of ten lines. */
+const MOST_VALUES = 100_000;
+
+/**
+ * Parses YAML 1.2 into values that know their places. Syntax errors and keys given twice go to `problems`; what could be
+ * read in spite of them is returned, so that the rest of the file is checked in the same run.
+ */
+export function parseLocated(text: string, file: string, problems: Problems): Located | undefined {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
+  const placeAt = (offset: number): Place => {
+    const { line, col } = lines.linePos(offset);
+    return { file, line: Math.max(1, line), column: Math.max(1, col) };
+  };
+  for (const error of document.errors) {
+    problems.error(placeAt(error.pos[0]), '', `this is not valid YAML: ${lowerFirst(error.message)}`);
+  }
+  for (const warning of document.warnings) problems.warning(placeAt(warning.pos[0]), '', lowerFirst(warning.message));
+  if (document.contents === null) return undefined;
+  const start = placeAt(document.contents.range?.[0] ?? 0);
+  return new Reader(document, placeAt, problems).read(document.contents, start, '');
+}
+
+class Reader {
+  readonly #document: Document;
+  readonly #placeAt: (offset: number) => Place;
+  readonly #problems: Problems;
+  readonly #open = new Set<Node>();
+  #values = 0;
+
+  constructor(document: Document, placeAt: (offset: number) => Place, problems: Problems) {
+    this.#document = document;
+    this.#placeAt = placeAt;
+    this.#problems = problems;
+  }
+
+  read(node: Node | null, keyAt: Place, path: string): Located {
+    const at = node?.range ? this.#placeAt(node.range[0]) : keyAt;
+    const empty: Located = { at, keyAt, path, node: { kind: 'scalar', value: null, text: '' } };
+    if (node === null) return empty;
+    if (isAlias(node)) return this.#readAlias(node, at, keyAt, path) ?? empty;
+    if (++this.#values > MOST_VALUES) {
+      if (this.#values === MOST_VALUES + 1) this.#problems.error(at, path, `more than ${MOST_VALUES} values`);
+      return empty;
+    }
+    this.#open.add(node);
+    const located = this.#readPlain(node, at, keyAt, path) ?? empty;
+    this.#open.delete(node);
+    return located;
+  }
+
+  #readPlain(node: Node, at: Place, keyAt: Place, path: string): Located | undefined {
+    if (isScalar(node)) {
+      const { value } = node;
+      const known = typeof value === 'boolean' || typeof value === 'number' || typeof value === 'string';
+      const text = typeof value === 'string' ? JSON.stringify(value) : String(value ?? '');
+      return { at, keyAt, path, node: { kind: 'scalar', value: known ? value : null, text } };
+    }
+    if (isSeq(node)) {
+      const items = node.items.map((item, index) => {
+        const inner = isNode(item) ? item : null;
+        return this.read(inner, inner?.range ? this.#placeAt(inner.range[0]) : at, `${path}[${index}]`);
+      });
+      return { at, keyAt, path, node: { kind: 'list', items } };
+    }
+    if (!isMap(node)) return undefined;
+    return { at, keyAt, path, node: { kind: 'section', entries: this.#readEntries(node, path) } };
+  }
+
+  #readEntries(map: YAMLMap, path: string): Map<string, Located> {
+    const entries = new Map<string, Located>();
+    const merged = new Map<string, Located>();
+    for (const pair of map.items) {
+      if (!isPair(pair)) continue;
+      const { name, at } = this.#keyOf(pair, map, path);
+      const value = this.read(isNode(pair.value) ? pair.value : null, at, path === '' ? name : `${path}.${name}`);
+      const first = entries.get(name);
+      if (name === '<<') this.#merge(value, merged);
+      else if (first === undefined) entries.set(name, value);
+      else {
+        const message = `${name} is given twice; it already stands in line ${first.keyAt.line}`;
+        this.#problems.error(at, value.path, message, { expected: 'each key once' });
+      }
+    }
+    // What the map says itself goes before what it takes over with <<.
+    for (const [key, value] of merged) if (!entries.has(key)) entries.set(key, value);
+    return entries;
+  }
+
+  #keyOf(pair: Pair, map: YAMLMap, path: string): { name: string; at: Place } {
+    const { key } = pair;
+    const at = this.#placeAt((isNode(key) ? key.range?.[0] : undefined) ?? map.range?.[0] ?? 0);
+    if (isScalar(key)) return { name: key.source ?? String(key.value), at };
+    this.#problems.error(at, path, 'a key must be a single word');
+    return { name: '', at };
+  }
+
+  #merge({ node, at, path }: Located, into: Map<string, Located>): void {
+    const sources = node.kind === 'list' ? node.items.map((item) => item.node) : [node];
+    for (const source of sources) {
+      if (source.kind === 'section') for (const [key, value] of source.entries) into.set(key, value);
+      else this.#problems.error(at, path, '<< takes over the keys of a section, and this is none');
+    }
+  }
+
+  #readAlias(alias: Alias, at: Place, keyAt: Place, path: string): Located | undefined {
+    const target = alias.resolve(this.#document);
+    if (target === undefined || this.#open.has(target)) {
+      const reason = target === undefined ? 'is not defined above' : 'contains itself';
+      this.#problems.error(at, path, `the anchor &${alias.source} ${reason}`);
+      return undefined;
+    }
+    return this.read(target, keyAt, path);
+  }
+}
+
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}

@@ -1,0 +1,94 @@
+import { z } from 'zod';
+import type { Driver } from '../driver/driver.ts';
+import { boardSchema, busSchema, deviceKeys, pinSchema } from './schema.ts';
+import { alternatives, inputSchema, isSchema, type JsonSchema } from './schema-keys.ts';
+
+/**
+ * The JSON Schema (draft 7) of a configuration file, for editors: made from the schemas that check it when it is loaded.
+ * It is somewhat more lenient than they are: which keys go together is for `dcs-io check`.
+ */
+export function jsonSchema(drivers: readonly Driver[]): JsonSchema {
+  const pin = pinJsonSchema(drivers);
+  const device = {
+    type: 'object',
+    description: 'what is behind one address of a port; its pins are named <device>.<pin>',
+    properties: {
+      ...properties(pin),
+      ...properties(inputSchema(z.strictObject(deviceKeys))),
+      pins: namedEntries({ $ref: '#/definitions/pin' }, 'pins of its own, or more about those of the profile'),
+    },
+    required: ['port'],
+    additionalProperties: false,
+  };
+  return {
+    $schema: 'http://json-schema.org/draft-07/schema#',
+    title: 'dcs-io configuration',
+    type: 'object',
+    properties: {
+      node: { type: ['string', 'number'], description: 'name of this agent on the bus; default: the host name' },
+      board: nullable(inputSchema(boardSchema)),
+      bus: nullable(inputSchema(busSchema)),
+      ports: namedEntries({ $ref: '#/definitions/port' }, 'hardware to open, by a name of your own'),
+      devices: namedEntries({ $ref: '#/definitions/device' }, 'devices on a port, by a name of your own'),
+      pins: namedEntries({ $ref: '#/definitions/pin' }, 'pins, by the name they have on the bus'),
+      actors: nullable({ type: 'array', items: { type: 'string' }, description: 'modules with actors of your own' }),
+    },
+    additionalProperties: false,
+    definitions: { port: portJsonSchema(drivers), device, pin },
+  };
+}
+
+/** A port: the driver decides which further keys there are. */
+function portJsonSchema(drivers: readonly Driver[]): JsonSchema {
+  return {
+    type: 'object',
+    properties: { driver: { enum: drivers.map((driver) => driver.name), description: 'the kind of hardware' } },
+    required: ['driver'],
+    anyOf: drivers.map((driver) =>
+      withProperty(inputSchema(driver.options), 'driver', { const: driver.name, description: driver.summary }),
+    ),
+  };
+}
+
+/** A pin: the keys of all pins and those of every driver. */
+function pinJsonSchema(drivers: readonly Driver[]): JsonSchema {
+  const merged = new Map<string, JsonSchema[]>();
+  for (const schema of [inputSchema(pinSchema), ...drivers.map((driver) => inputSchema(driver.pin))]) {
+    for (const part of alternatives(schema)) {
+      for (const [key, property] of Object.entries(properties(part))) {
+        const known = merged.get(key) ?? [];
+        const text = JSON.stringify(property);
+        if (!known.some((other) => JSON.stringify(other) === text)) merged.set(key, [...known, property]);
+      }
+    }
+  }
+  const all = [...merged].map(([key, list]): [string, JsonSchema] => {
+    const [only] = list;
+    return [key, list.length === 1 && only ? only : { anyOf: list }];
+  });
+  return { type: 'object', properties: Object.fromEntries(all), additionalProperties: false };
+}
+
+function withProperty(schema: JsonSchema, key: string, property: JsonSchema): JsonSchema {
+  const inner = ['anyOf', 'oneOf', 'allOf'].flatMap((word) => {
+    const list = schema[word];
+    return Array.isArray(list) ? [[word, list.filter(isSchema).map((part) => withProperty(part, key, property))]] : [];
+  });
+  const own = isSchema(schema['properties']) ? { properties: { [key]: property, ...schema['properties'] } } : {};
+  return { ...schema, ...own, ...Object.fromEntries(inner) };
+}
+
+function properties(schema: JsonSchema): Record<string, JsonSchema> {
+  const found = schema['properties'];
+  if (!isSchema(found)) return {};
+  return Object.fromEntries(Object.entries(found).flatMap(([key, value]) => (isSchema(value) ? [[key, value]] : [])));
+}
+
+function namedEntries(entry: JsonSchema, description: string): JsonSchema {
+  return { type: ['object', 'null'], additionalProperties: entry, description };
+}
+
+/** `key:` with nothing behind it means its default. */
+function nullable(schema: JsonSchema): JsonSchema {
+  return { anyOf: [schema, { type: 'null' }] };
+}

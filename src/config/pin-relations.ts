@@ -1,0 +1,82 @@
+import type { PinKind } from '../pin/pin.ts';
+import type { Located } from './located.ts';
+import type { PinDraft } from './pin-draft.ts';
+import type { CheckedPin } from './pin-section.ts';
+import type { Problems } from './problems.ts';
+import type { Place } from './resolved.ts';
+import { reportUnknownName } from './schema-issues.ts';
+
+/** Reports names given to two pins: `meter.power` in pins, and power of the device meter. */
+export function checkNames(drafts: readonly PinDraft[], problems: Problems): void {
+  const seen = new Map<string, Located>();
+  for (const { name, located } of drafts) {
+    const first = seen.get(name);
+    if (first === undefined) seen.set(name, located);
+    else {
+      const message = `a pin ${name} already stands ${where(first.keyAt, located.keyAt)}`;
+      problems.error(located.keyAt, located.path, message, { expected: 'each pin name once' });
+    }
+  }
+}
+
+/** Reports channels that two pins share. */
+export function checkChannels(pins: readonly CheckedPin[], problems: Problems): void {
+  const seen = new Map<string, CheckedPin>();
+  for (const pin of pins) {
+    const channel = JSON.stringify([pin.port, pin.key]);
+    const first = seen.get(channel);
+    if (first === undefined) seen.set(channel, pin);
+    else {
+      const { keyAt, path } = pin.located;
+      const there = where(first.located.keyAt, keyAt);
+      problems.error(keyAt, path, `${pin.key} of port ${pin.port} already is pin ${first.spec.name} ${there}`, {
+        found: `${first.spec.name} and ${pin.spec.name} on one channel`,
+        expected: 'one pin a channel',
+      });
+    }
+  }
+}
+
+/** Checks `follow`: the pin is there, holds values of the same sort, and nobody follows himself. */
+export function checkFollows(pins: readonly CheckedPin[], drafts: readonly PinDraft[], problems: Problems): void {
+  const names = drafts.map((draft) => draft.name);
+  const byName = new Map(pins.map((pin) => [pin.spec.name, pin]));
+  for (const pin of pins) {
+    const { follow, kind } = pin.spec;
+    const written = pin.entries.get('follow');
+    if (follow === undefined || written === undefined) continue;
+    if (!names.includes(follow)) {
+      reportUnknownName(written, 'pin', names, problems);
+      continue;
+    }
+    const other = byName.get(follow);
+    if (other && sort(other.spec.kind) !== sort(kind)) {
+      problems.wrong(written, `${pin.spec.name} is ${kind} and cannot follow ${follow}, which is ${other.spec.kind}`, {
+        expected: `a pin that is ${kind}`,
+      });
+    }
+    const circle = circleFrom(pin, byName);
+    if (circle) {
+      problems.wrong(written, `${circle.join(' follows ')}: this never comes to rest`, { expected: 'no circle' });
+    }
+  }
+}
+
+/** The names of a circle that `follow` goes round, starting and ending at a pin; undefined when it is in none. */
+function circleFrom(start: CheckedPin, byName: ReadonlyMap<string, CheckedPin>): string[] | undefined {
+  const way = [start.spec.name];
+  for (let at = start.spec.follow; at !== undefined; at = byName.get(at)?.spec.follow) {
+    way.push(at);
+    if (at === start.spec.name) return way;
+    if (way.indexOf(at) !== way.length - 1) return undefined;
+  }
+  return undefined;
+}
+
+function sort(kind: PinKind): string {
+  return kind === 'counter' ? 'analog' : kind;
+}
+
+function where(place: Place, seenFrom: Place): string {
+  return place.file === seenFrom.file ? `in line ${place.line}` : `in ${place.file}:${place.line}`;
+}

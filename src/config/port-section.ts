@@ -1,0 +1,86 @@
+import type { Driver } from '../driver/driver.ts';
+import type { ConfigContext } from './context.ts';
+import { entriesOf, type Located, textOf, withEntries } from './located.ts';
+import type { Problems } from './problems.ts';
+import { check, reportUnknownKey, reportUnknownName } from './schema-issues.ts';
+import { keysAt } from './schema-keys.ts';
+import { checkName, lastKey, sectionEntries } from './section.ts';
+
+/** An entry of `ports:`, or a port that stands for pins that name none. */
+export interface PortEntry {
+  readonly name: string;
+  readonly driver: Driver;
+  /** Undefined: they are wrong, which has been reported. */
+  readonly options: { readonly value: unknown } | undefined;
+  readonly mock: boolean;
+}
+
+/** Simulated already: there is nothing to put a mock in the place of. */
+const SIMULATED = ['mock', 'virtual'];
+
+/** All ports by name. Undefined in place of one that is too wrong to say anything about its pins. */
+export type Ports = Map<string, PortEntry | undefined>;
+
+/** Reads `ports:`. */
+export function readPorts(located: Located | undefined, context: ConfigContext, problems: Problems): Ports {
+  const ports: Ports = new Map();
+  for (const [name, entry] of sectionEntries(located, problems)) {
+    ports.set(name, readPort(name, entry, context, problems));
+    checkName(name, entry, problems);
+  }
+  return ports;
+}
+
+function readPort(name: string, located: Located, context: ConfigContext, problems: Problems): PortEntry | undefined {
+  if (located.node.kind !== 'section') {
+    problems.wrong(located, `port ${name} must be a section of keys`, { expected: '{ driver: …, … }' });
+    return undefined;
+  }
+  const entries = entriesOf(located);
+  const named = entries.get('driver');
+  const names = context.drivers.map((driver) => driver.name);
+  if (named === undefined) {
+    reportNoDriver(located, context.drivers, problems);
+    return undefined;
+  }
+  const driver = context.drivers.find((known) => known.name === textOf(named));
+  if (driver === undefined) {
+    reportUnknownName(named, 'driver', names, problems);
+    return undefined;
+  }
+  const rest = new Map([...entries].filter(([key]) => key !== 'driver'));
+  const options = check(driver.options, withEntries(located, rest), problems, ['driver']);
+  return { name, driver, options, mock: isMocked(driver, context, false) };
+}
+
+function reportNoDriver(located: Located, drivers: readonly Driver[], problems: Problems): void {
+  const known = ['driver', ...drivers.flatMap((driver) => keysAt(driver.options))];
+  const strangers = [...entriesOf(located).keys()].filter((key) => !known.includes(key));
+  for (const key of strangers) reportUnknownKey(located, key, problems, ['driver']);
+  problems.error(located.keyAt, located.path, `port ${lastKey(located)} does not say its driver`, {
+    expected: `driver: one of ${drivers.map((driver) => driver.name).join(', ')}`,
+  });
+}
+
+/** A port made for pins that name none, once for all of them. */
+export function impliedPort(
+  ports: Ports,
+  name: string,
+  options: Readonly<Record<string, unknown>>,
+  driverName: string,
+  mock: boolean,
+  context: ConfigContext,
+): PortEntry | undefined {
+  const present = ports.get(name);
+  if (present?.driver.name === driverName) return present;
+  const driver = context.drivers.find((known) => known.name === driverName);
+  const parsed = driver?.options.safeParse(options);
+  if (driver === undefined || parsed?.success !== true) return undefined;
+  const made = { name, driver, options: { value: parsed.data }, mock: isMocked(driver, context, mock) };
+  ports.set(name, made);
+  return made;
+}
+
+function isMocked(driver: Driver, context: ConfigContext, chipIsMock: boolean): boolean {
+  return (context.mock === true || chipIsMock) && !SIMULATED.includes(driver.name);
+}

@@ -1,0 +1,84 @@
+import { z } from 'zod';
+import { durationSchema } from '../driver/parse.ts';
+
+/** Port numbers of the address broker, as aktos-dcs has always had them. */
+export const DEFAULT_RX = 5012;
+export const DEFAULT_TX = 5013;
+
+const tcpPort = z.int().min(1).max(65_535);
+const ENDPOINT = /^(?:\[([^\]\s]+)\]|([^:\s[\]]+)):(\d{1,5}):(\d{1,5})$/;
+
+const endpointSchema = z
+  .string({ error: 'a broker is written as ip:rx:tx, like "192.168.2.161:5012:5013"' })
+  .regex(ENDPOINT, { error: 'a broker is written as ip:rx:tx, like "192.168.2.161:5012:5013"' })
+  .transform((text, context) => {
+    const [, bracketed, host, rx, tx] = ENDPOINT.exec(text) ?? [];
+    const ports = [Number(rx), Number(tx)];
+    if (ports.some((port) => port < 1 || port > 65_535)) {
+      context.addIssue({ code: 'custom', message: 'a TCP port is 1 to 65535' });
+    }
+    return { host: bracketed ?? host ?? '', rx: Number(rx), tx: Number(tx) };
+  })
+  .describe('an address broker: ip:rx:tx');
+
+export const busSchema = z.strictObject({
+  enabled: z.boolean().default(true).describe('take part in the bus between processes; false: this process only'),
+  listen: z.string().min(1).default('127.0.0.1').describe('address to bind; any but loopback lets other machines in'),
+  rx: tcpPort.default(DEFAULT_RX).describe('port on which the address broker receives'),
+  tx: tcpPort.default(DEFAULT_TX).describe('port on which the address broker sends'),
+  brokers: z.array(endpointSchema).default([]).describe('address brokers of other machines'),
+  proxy_brokers: z.array(endpointSchema).default([]).describe('brokers behind a TCP tunnel'),
+  insecure: z
+    .boolean()
+    .default(false)
+    .describe('accept that anyone who reaches the port can read every pin and command every output'),
+});
+
+export const boardNameSchema = z.string().min(1).describe('the computer: auto, none, or a name from `dcs-io boards`');
+export const boardSchema = z.union([
+  boardNameSchema,
+  z.strictObject({
+    model: boardNameSchema.default('auto'),
+    enabled: z
+      .array(z.string())
+      .optional()
+      .describe('buses that are enabled and keep their lines (i2c1, spi0); absent: looked up on this machine'),
+  }),
+]);
+
+export const nameSchema = z
+  .string()
+  .max(256)
+  .regex(/^[\p{L}\p{N}_][\p{L}\p{N}_.:/-]*$/u, { error: 'a name is made of letters, digits and _ - . : /' });
+
+const value = z.union([z.boolean(), z.number(), z.string()]);
+const text = z.string();
+
+/** The keys every pin has, whatever its driver. */
+export const pinKeys = {
+  port: text.optional().describe('an entry of ports: the hardware the pin is on'),
+  direction: z.enum(['in', 'out']).optional().describe('in: it is read (default), out: it can be commanded'),
+  label: text.optional().describe('what people call it'),
+  uom: text.optional().describe('unit of measure: V, kW, °C (unit is the Modbus unit id)'),
+  invert: z.boolean().optional().describe('digital: true on the bus is false on the hardware'),
+  scale: z.number().optional().describe('numbers: value = raw × scale + offset'),
+  offset: z.number().optional().describe('numbers: value = raw × scale + offset'),
+  deadband: z.number().min(0).optional().describe('numbers: a change smaller than this is not reported'),
+  range: z
+    .tuple([z.number(), z.number()], { error: 'lowest and highest value a command may ask for: [0, 50]' })
+    .optional()
+    .describe('outputs: lowest and highest value a command may ask for'),
+  initial: value.optional().describe('outputs: the value at start; absent: what the hardware has'),
+  safe: value.optional().describe('outputs: the value that harms nobody'),
+  on_exit: z.enum(['safe', 'hold']).optional().describe('outputs: what happens when the agent stops'),
+  debounce: durationSchema.optional().describe('digital inputs: how long a level must be still to count'),
+  follow: text.optional().describe('outputs: the pin whose value this one copies'),
+};
+export const pinSchema = z.strictObject(pinKeys);
+export type PinKeys = z.infer<typeof pinSchema>;
+
+/** Keys of a device beside the pin keys it hands down. */
+export const deviceKeys = {
+  port: text.describe('the entry of ports it is on'),
+  profile: text.optional().describe('its register map: <maker>/<model>'),
+};
