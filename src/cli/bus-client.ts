@@ -1,7 +1,7 @@
 import { Actor } from '../bus/actor.ts';
 import { Bus } from '../bus/bus.ts';
 import { systemClock } from '../clock/clock.ts';
-import { closest } from '../config/closest.ts';
+import { closest } from '../config/suggest.ts';
 import { DcsError } from '../errors/errors.ts';
 import { type Endpoint, parseEndpoint } from '../mesh/endpoint.ts';
 import { Leaf } from '../mesh/leaf.ts';
@@ -15,14 +15,7 @@ const ASK_AGAIN_MS = 250;
 
 /** Where the bus is: `--bus`, else DCS_IO_BUS, else this machine. */
 export function busEndpoint(option: string | undefined): Endpoint {
-  const text = option ?? process.env['DCS_IO_BUS'] ?? DEFAULT_BUS;
-  const endpoint = parseEndpoint(text);
-  if (endpoint) return endpoint;
-  throw new CliError(
-    exitCodes.wrongUse,
-    `'${text}' is not a bus address`,
-    `write it as HOST:RX:TX, like ${DEFAULT_BUS}`,
-  );
+  return parseEndpoint(option ?? process.env['DCS_IO_BUS'] ?? DEFAULT_BUS);
 }
 
 /** The pins a NodeMessage tells of, whatever program sent it. */

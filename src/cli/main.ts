@@ -100,13 +100,6 @@ function program(): Command {
     .command('list', { isDefault: true })
     .addOption(json)
     .action(async (options) => (await import('./commands/boards.ts')).list(options));
-  boards
-    .command('show')
-    .description("draw a board's header")
-    .argument('<board>')
-    .addOption(json)
-    .addOption(config)
-    .action(async (board, options) => (await import('./commands/boards.ts')).show(board, options));
   cli
     .command('schema')
     .description('print the JSON Schema of the configuration, for editors')
