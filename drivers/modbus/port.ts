@@ -1,0 +1,183 @@
+import type { Channel, Port, PortContext, Reading, ReadingListener, Written } from '../../src/driver/driver.ts';
+import { DcsError, toDcsError } from '../../src/errors/errors.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
+import type { ModbusAddress } from './address.ts';
+import type { ModbusOptions } from './options.ts';
+import { type PlanLimits, planBlocks } from './schedule/plan.ts';
+import { Poller } from './schedule/poller.ts';
+import { Scheduler } from './schedule/scheduler.ts';
+import type { Transport } from './transport/transport.ts';
+import { Watch } from './watch.ts';
+import { encodeWrite, readBack, sendWrite } from './write.ts';
+
+/** A command that has not been sent within this is stale: the world has moved on. */
+const WRITE_TTL_MS = 5000;
+const READ_TTL_MS = 10_000;
+
+/** One Modbus bus and everything on it. */
+export class ModbusPort implements Port {
+  readonly #watches = new Map<string, Watch>();
+  readonly #transport: Transport;
+  readonly #poller: Poller;
+  readonly #scheduler: Scheduler;
+  readonly #limits: PlanLimits;
+  readonly #context: PortContext;
+  #planned = false;
+  #closed = false;
+
+  constructor(
+    transport: Transport,
+    limits: PlanLimits,
+    options: ModbusOptions,
+    channels: readonly Channel<ModbusAddress>[],
+    context: PortContext,
+  ) {
+    const count = (name: string, by?: number) => context.count(name, by);
+    this.#transport = transport;
+    this.#limits = limits;
+    this.#context = context;
+    this.#poller = new Poller(limits, count);
+    this.#scheduler = new Scheduler(transport, this.#poller, context.clock, count);
+    for (const channel of channels) this.#watches.set(channel.key, new Watch(channel, options));
+  }
+
+  /** Writes the start values, before anything else is asked of the bus. A device that refuses does not stop the rest. */
+  async start(): Promise<void> {
+    const starting = [...this.#watches.values()].flatMap((watch) => {
+      const { start, key } = watch.channel;
+      return start === undefined ? [] : [this.#startOne(watch, start, key)];
+    });
+    await Promise.all(starting);
+  }
+
+  async read(channels: readonly Channel[]): Promise<Reading[]> {
+    if (this.#closed) throw new DcsError('PORT_DOWN', 'the port is closed');
+    const readings = new Map<Watch, Reading>();
+    const groups = new Map<string, Watch[]>();
+    for (const { key } of channels) {
+      const watch = this.#watches.get(key);
+      if (!watch) continue;
+      const group = `${watch.span.unit}/${watch.span.table}`;
+      groups.set(group, [...(groups.get(group) ?? []), watch]);
+    }
+    const blocks = [...groups.values()].flatMap((group) => planBlocks(group, ({ span }) => span, this.#limits));
+    await Promise.all(blocks.map(({ items }) => this.#readTogether(items, readings)));
+    return channels.map((channel) => {
+      const watch = this.#watches.get(channel.key);
+      return (watch && readings.get(watch)) ?? { ok: false, error: unknown(channel) };
+    });
+  }
+
+  async write(channel: Channel, value: RawValue): Promise<Written> {
+    const watch = this.#watches.get(channel.key);
+    if (!watch) throw unknown(channel);
+    const request = encodeWrite(watch, value);
+    const { unit } = watch.span;
+    return this.#scheduler.submit({
+      lane: 'write',
+      unit,
+      key: channel.key,
+      ttlMs: WRITE_TTL_MS,
+      work: async (ask) => {
+        await sendWrite(ask, request);
+        return readBack(ask, watch, (name) => this.#context.count(name));
+      },
+    });
+  }
+
+  subscribe(channel: Channel, listener: ReadingListener): () => void {
+    const watch = this.#watches.get(channel.key);
+    let active = true;
+    const tell = (reading: Reading) => {
+      if (active && !this.#closed) listener(reading);
+    };
+    const last: Reading | undefined = watch ? watch.last : { ok: false, error: unknown(channel) };
+    if (last) this.#context.clock.after(0, () => tell(last));
+    const unlisten = watch?.listen(tell);
+    this.#replan();
+    return () => {
+      active = false;
+      unlisten?.();
+      this.#replan();
+    };
+  }
+
+  async close(): Promise<void> {
+    this.down();
+    await this.#transport.close();
+  }
+
+  /** Something in the transport lets the bus go on. */
+  freed(): void {
+    this.#scheduler.pump();
+  }
+
+  /** Ends all reporting; what waits is rejected. */
+  down(): void {
+    this.#closed = true;
+    this.#scheduler.close();
+    for (const watch of this.#watches.values()) watch.silence();
+  }
+
+  async #startOne(watch: Watch, start: RawValue, key: string): Promise<void> {
+    try {
+      await this.write(watch.channel, start);
+    } catch (thrown) {
+      const error = toDcsError(thrown);
+      if (error.code === 'PORT_DOWN' && this.#closed) throw error;
+      this.#context.count('starts_failed');
+      this.#context.log.warn(
+        { channel: key, err: error },
+        `${key}: the start value could not be written: ${error.message}`,
+      );
+    }
+  }
+
+  /** Reads watches of one block; if the device refuses the block, one by one, so that only the refused one fails. */
+  async #readTogether(watches: readonly Watch[], readings: Map<Watch, Reading>): Promise<void> {
+    const first = watches[0];
+    const last = Math.max(...watches.map(({ span }) => span.first + span.count));
+    if (!first) return;
+    const span = { ...first.span, count: last - first.span.first };
+    try {
+      const data = await this.#scheduler.submit({
+        lane: 'demand',
+        unit: span.unit,
+        ttlMs: READ_TTL_MS,
+        work: (ask) => ask({ kind: 'read', ...span }),
+      });
+      for (const watch of watches) readings.set(watch, watch.decode(data, watch.span.first - span.first));
+    } catch (thrown) {
+      const error = toDcsError(thrown);
+      if (this.#closed) throw error;
+      if (error.code === 'NO_SUCH_CHANNEL' && watches.length > 1) {
+        await Promise.all(watches.map((watch) => this.#readTogether([watch], readings)));
+        return;
+      }
+      for (const watch of watches) readings.set(watch, { ok: false, error });
+    }
+  }
+
+  /** Plans once for all subscriptions made in one go. */
+  #replan(): void {
+    if (this.#planned) return;
+    this.#planned = true;
+    queueMicrotask(() => {
+      this.#planned = false;
+      if (this.#closed) return;
+      const watched = [...this.#watches.values()].filter((watch) => watch.watched);
+      this.#poller.plan(watched, this.#context.clock.now());
+      this.#scheduler.pump();
+    });
+  }
+}
+
+/** Break-even gap of Modbus TCP: a round trip costs far more than the bytes of some dozens of registers. */
+export function tcpLimits(maxGap: number | undefined): PlanLimits {
+  const gapRegisters = maxGap ?? 50;
+  return { gapRegisters, gapBits: 16 * gapRegisters, maxRegisters: 125, maxBits: 2000 };
+}
+
+function unknown(channel: Channel): DcsError {
+  return new DcsError('NO_SUCH_CHANNEL', `${channel.key} is not a channel of this port`);
+}

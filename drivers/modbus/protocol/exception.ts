@@ -1,0 +1,31 @@
+import { DcsError, type ErrorCode } from '../../../src/errors/errors.ts';
+import { describeRequest, type Request } from './request.ts';
+
+/** The exception codes of the Modbus application protocol 1.1b3, section 7, and what they mean to the caller. */
+const EXCEPTIONS: Readonly<Record<number, { readonly code: ErrorCode; readonly text: string }>> = {
+  1: { code: 'DEVICE_REFUSED', text: 'the device does not know this function' },
+  2: { code: 'NO_SUCH_CHANNEL', text: 'the device has no such address' },
+  3: { code: 'DEVICE_REFUSED', text: 'the device does not take this value or length' },
+  4: { code: 'DEVICE_REFUSED', text: 'the device failed while carrying it out' },
+  5: { code: 'BUSY', text: 'the device has accepted it and is still at work' },
+  6: { code: 'BUSY', text: 'the device is busy' },
+  7: { code: 'DEVICE_REFUSED', text: 'the device cannot do this now (negative acknowledge)' },
+  8: { code: 'DEVICE_REFUSED', text: 'the device found its memory corrupt' },
+  10: { code: 'DEVICE_REFUSED', text: 'the gateway has no path to the unit' },
+  // The gateway has sent the request and heard nothing: whether a write took effect is unknown, as with any timeout.
+  11: { code: 'TIMEOUT', text: 'the unit behind the gateway does not answer' },
+};
+
+/** The device's refusal. `exception` is the code on the wire. */
+export class ModbusException extends DcsError {
+  readonly exception: number;
+
+  constructor(request: Request, exception: number) {
+    const known = EXCEPTIONS[exception];
+    const text = known?.text ?? 'an exception the standard does not know';
+    super(known?.code ?? 'DEVICE_REFUSED', `${describeRequest(request)}: ${text} (exception ${exception})`, {
+      found: { exception },
+    });
+    this.exception = exception;
+  }
+}

@@ -1,0 +1,157 @@
+import type { DurationMs, MonotonicMs } from '../../../src/clock/clock.ts';
+import type { DcsError } from '../../../src/errors/errors.ts';
+import type { Span } from '../protocol/request.ts';
+import { divide, type PlanLimits, planBlocks } from './plan.ts';
+
+/** Something that is read again and again. */
+export interface Polled {
+  readonly span: Span;
+  readonly periodMs: DurationMs;
+  /** It has never been read: do so at once. */
+  readonly fresh: boolean;
+  /** The reply of a read that covers the span, in which it begins at item `offset` (register or bit). */
+  deliver(data: Buffer, offset: number): void;
+  fail(error: DcsError): void;
+}
+
+export interface PollBlock {
+  readonly span: Span;
+  readonly items: readonly Polled[];
+  readonly periodMs: DurationMs;
+  /** Monotonic time of its next read. */
+  due: MonotonicMs;
+  /** Its turn on the grid of its period, from which `due` may differ for a first read or a retry. */
+  grid: MonotonicMs;
+  busy: boolean;
+}
+
+/** What has just failed is tried again after this, if its period is longer. */
+const RETRY_MS = 1000;
+
+/**
+ * Which block is read when: every poll class (unit, table, period) is planned into blocks, every block keeps to a grid
+ * of its period whatever happens, and of those that are due the one with the earliest deadline goes first, so that
+ * fast classes go before slow ones and none starves.
+ */
+export class Poller {
+  #blocks: PollBlock[] = [];
+  readonly #limits: PlanLimits;
+  readonly #count: (name: string, by?: number) => void;
+  /** Heads of blocks that the device does not let be read together with what lies before: `unit/table/first`. */
+  readonly #cuts = new Set<string>();
+  #items: readonly Polled[] = [];
+
+  constructor(limits: PlanLimits, count: (name: string, by?: number) => void) {
+    this.#limits = limits;
+    this.#count = count;
+  }
+
+  get blocks(): readonly PollBlock[] {
+    return this.#blocks;
+  }
+
+  /** Plans anew for these items. Reads under way still serve the items they were sent for. */
+  plan(items: readonly Polled[], now: MonotonicMs): void {
+    this.#items = items;
+    const old = new Map(this.#blocks.map((block) => [keyOf(block), block]));
+    const classes = new Map<string, Polled[]>();
+    for (const item of items) {
+      const name = `${item.span.unit}/${item.span.table}/${item.periodMs}`;
+      const known = classes.get(name);
+      if (known) known.push(item);
+      else classes.set(name, [item]);
+    }
+    this.#blocks = [...classes.values()].flatMap((members) => {
+      const planned = planBlocks(members, spanOf, this.#limits, (item) => this.#cuts.has(headOf(item.span)));
+      return planned.map(({ span, items: served }, index) => {
+        const periodMs = served[0]?.periodMs ?? 1000;
+        const made: PollBlock = { span, items: served, periodMs, due: now, grid: now, busy: false };
+        const before = old.get(keyOf(made));
+        // Spread over the period: what reads at other moments leaves room for writes and for other units.
+        made.grid = before?.grid ?? now + (periodMs * (index + 1)) / planned.length;
+        made.due = served.some((item) => item.fresh) ? now : (before?.due ?? made.grid);
+        return made;
+      });
+    });
+  }
+
+  /** The due block with the earliest deadline among the units that may be asked. */
+  pick(now: MonotonicMs, usable: (unit: number) => boolean): PollBlock | undefined {
+    let best: PollBlock | undefined;
+    for (const block of this.#blocks) {
+      if (block.busy || block.due > now) continue;
+      if (best && best.due + best.periodMs <= block.due + block.periodMs) continue;
+      if (usable(block.span.unit)) best = block;
+    }
+    return best;
+  }
+
+  /** The unit's cheapest block, to find out whether it is back. */
+  probe(unit: number): PollBlock | undefined {
+    const own = this.#blocks.filter((block) => block.span.unit === unit && !block.busy);
+    return own.sort((a, b) => a.span.count - b.span.count)[0];
+  }
+
+  /** When, after now, the next block of the units accepted falls due. */
+  nextDue(now: MonotonicMs, accept: (unit: number) => boolean): MonotonicMs | undefined {
+    let next: MonotonicMs | undefined;
+    for (const block of this.#blocks) {
+      if (block.busy || block.due <= now || !accept(block.span.unit)) continue;
+      if (next === undefined || block.due < next) next = block.due;
+    }
+    return next;
+  }
+
+  sent(block: PollBlock): void {
+    block.busy = true;
+  }
+
+  /**
+   * Moves the block to its next turn. Turns that have passed meanwhile are not made up for; they are counted unless
+   * the unit was off line (`away`) and they were left out on purpose.
+   */
+  done(block: PollBlock, now: MonotonicMs, failed: boolean, away: boolean): void {
+    block.busy = false;
+    const missed = Math.floor((now - block.grid) / block.periodMs);
+    if (missed >= 1 && !away) this.#count('polls_overrun', missed);
+    if (block.grid <= now) block.grid += block.periodMs * (missed + 1);
+    block.due = failed ? Math.min(block.grid, now + RETRY_MS) : block.grid;
+  }
+
+  /** The device knows some address of the block not. Returns whether the block could be taken apart. */
+  split(block: PollBlock, now: MonotonicMs): boolean {
+    const heads = divide(block, spanOf);
+    if (heads.length === 0) return false;
+    for (const head of heads) this.#cuts.add(headOf(head.span));
+    this.#count('blocks_divided');
+    this.plan(this.#items, now);
+    const served = new Set(block.items);
+    for (const part of this.#blocks) if (part.items.some((item) => served.has(item))) part.due = now;
+    return true;
+  }
+
+  /** Everything of the unit is read at once: it is back. */
+  hasten(unit: number, now: MonotonicMs): void {
+    for (const block of this.#blocks) if (block.span.unit === unit) block.due = Math.min(block.due, now);
+  }
+
+  /** All of the unit's values are doubtful. `dueBy`: only those that should have been read by then. */
+  fail(unit: number, error: DcsError, dueBy = Number.POSITIVE_INFINITY): void {
+    for (const block of this.#blocks) {
+      if (block.span.unit !== unit || block.due > dueBy) continue;
+      for (const item of block.items) item.fail(error);
+    }
+  }
+}
+
+function spanOf(item: Polled): Span {
+  return item.span;
+}
+
+function headOf(span: Span): string {
+  return `${span.unit}/${span.table}/${span.first}`;
+}
+
+function keyOf({ span, periodMs }: PollBlock): string {
+  return `${headOf(span)}/${span.count}/${periodMs}`;
+}

@@ -1,0 +1,257 @@
+import type { Clock, MonotonicMs, Timer } from '../../../src/clock/clock.ts';
+import { DcsError, toDcsError } from '../../../src/errors/errors.ts';
+import type { Request } from '../protocol/request.ts';
+import type { Transport } from '../transport/transport.ts';
+import type { PollBlock, Poller } from './poller.ts';
+import { type Lane, lanes, type Queued, type Task } from './task.ts';
+import { UnitHealth } from './unit-health.ts';
+
+/** Share of the bus's time that units which do not answer may take together while others do. */
+const OFFLINE_SHARE = 0.08;
+/** After so many tasks in a row a due poll gets its turn. */
+const TASKS_IN_A_ROW = 8;
+
+/**
+ * The one queue of a physical bus: whatever its units, pins and settings, every request passes here. Tasks go before
+ * polls, in lanes; a unit that is being written to, or whose late reply is still to be feared, is passed over and the
+ * others go on.
+ */
+export class Scheduler {
+  readonly #transport: Transport;
+  readonly #poller: Poller;
+  readonly #clock: Clock;
+  readonly #count: (name: string, by?: number) => void;
+  readonly #queues: Record<Lane, Queued[]> = { write: [], verify: [], demand: [] };
+  readonly #health = new Map<number, UnitHealth>();
+  /** Units held by a task. */
+  readonly #held = new Set<number>();
+  /** Requests of polls under way, by unit. */
+  readonly #polling = new Map<number, number>();
+  #running = 0;
+  #inARow = 0;
+  #probesFrom: MonotonicMs = 0;
+  #timer: Timer | undefined;
+  #closed = false;
+
+  constructor(transport: Transport, poller: Poller, clock: Clock, count: (name: string, by?: number) => void) {
+    this.#transport = transport;
+    this.#poller = poller;
+    this.#clock = clock;
+    this.#count = count;
+  }
+
+  /** Queues a task. Rejects with what its work rejects with, EXPIRED (never sent) or PORT_DOWN (never sent). */
+  submit<Result>(task: Task<Result>): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      const now = this.#clock.now();
+      if (this.#closed) {
+        reject(new DcsError('PORT_DOWN', 'the port is closed'));
+        return;
+      }
+      const probeAt = this.#health.get(task.unit)?.probeAt;
+      if (probeAt !== undefined && probeAt > now) {
+        reject(
+          new DcsError(
+            'PORT_DOWN',
+            `unit ${task.unit} does not answer; it is asked again in ${Math.ceil(probeAt - now)} ms`,
+          ),
+        );
+        return;
+      }
+      const queue = this.#queues[task.lane];
+      const at = task.key === undefined ? -1 : queue.findIndex((other) => other.key === task.key);
+      if (at >= 0) {
+        const [overtaken] = queue.splice(at, 1);
+        this.#count('writes_overtaken');
+        overtaken?.refuse(new DcsError('EXPIRED', 'overtaken by a newer value before it was sent'));
+      }
+      queue.push({
+        lane: task.lane,
+        unit: task.unit,
+        key: task.key,
+        expiresAt: now + task.ttlMs,
+        run: (ask) => task.work(ask).then(resolve, reject),
+        refuse: reject,
+      });
+      this.pump();
+    });
+  }
+
+  /** Something has changed: starts whatever may go now. */
+  pump(): void {
+    if (this.#closed) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const now = this.#clock.now();
+    this.#expire(now);
+    while (this.#running < this.#transport.concurrency) {
+      const poll = this.#inARow >= TASKS_IN_A_ROW ? this.#nextPoll(now, true) : undefined;
+      const task = poll ? undefined : this.#nextTask(now);
+      if (task) {
+        this.#inARow++;
+        void this.#runTask(task);
+        continue;
+      }
+      this.#inARow = 0;
+      const block = poll ?? this.#nextPoll(now);
+      if (!block) break;
+      void this.#runPoll(block);
+    }
+    this.#arm(now);
+  }
+
+  /** Refuses what waits, with PORT_DOWN. What is under way is the transport's to reject. */
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+    for (const lane of lanes) {
+      for (const queued of this.#queues[lane].splice(0))
+        queued.refuse(new DcsError('PORT_DOWN', 'the port went down before this was sent'));
+    }
+  }
+
+  #expire(now: MonotonicMs): void {
+    for (const lane of lanes) {
+      const queue = this.#queues[lane];
+      if (!queue.some((queued) => queued.expiresAt <= now)) continue;
+      for (const queued of queue.filter((other) => other.expiresAt <= now)) {
+        this.#count('tasks_expired');
+        queued.refuse(new DcsError('EXPIRED', 'the bus had no room for it in time; nothing was sent'));
+      }
+      this.#queues[lane] = queue.filter((queued) => queued.expiresAt > now);
+    }
+  }
+
+  #nextTask(now: MonotonicMs): Queued | undefined {
+    for (const lane of lanes) {
+      const queue = this.#queues[lane];
+      // A task has its unit to itself: a poll sent before a write must not be answered after it.
+      const at = queue.findIndex(({ unit }) => this.#free(unit, now) && !this.#polling.has(unit));
+      if (at >= 0) return queue.splice(at, 1)[0];
+    }
+    return undefined;
+  }
+
+  #nextPoll(now: MonotonicMs, first = false): PollBlock | undefined {
+    const probe = this.#nextProbe(now);
+    if (probe) return probe;
+    // A waiting task needs its unit to itself, so polls let the unit become free, unless it is their turn.
+    const usable = (unit: number) => this.#free(unit, now) && !this.#offline(unit) && (first || !this.#wanted(unit));
+    return this.#poller.pick(now, usable);
+  }
+
+  #nextProbe(now: MonotonicMs): PollBlock | undefined {
+    if (this.#probesFrom > now && this.#anyOnline()) return undefined;
+    for (const [unit, health] of this.#health) {
+      if (health.probeAt === undefined || health.probeAt > now) continue;
+      if (!this.#free(unit, now) || this.#polling.has(unit)) continue;
+      const block = this.#poller.probe(unit);
+      if (block) return block;
+    }
+    return undefined;
+  }
+
+  #wanted(unit: number): boolean {
+    return lanes.some((lane) => this.#queues[lane].some((queued) => queued.unit === unit));
+  }
+
+  #free(unit: number, now: MonotonicMs): boolean {
+    return !this.#held.has(unit) && this.#transport.freeAt(unit) <= now;
+  }
+
+  #offline(unit: number): boolean {
+    return this.#health.get(unit)?.offline ?? false;
+  }
+
+  #anyOnline(): boolean {
+    return this.#poller.blocks.some((block) => !this.#offline(block.span.unit));
+  }
+
+  async #runTask(task: Queued): Promise<void> {
+    this.#running++;
+    this.#held.add(task.unit);
+    await task.run((request) => this.#ask(request));
+    this.#held.delete(task.unit);
+    this.#running--;
+    this.pump();
+  }
+
+  async #runPoll(block: PollBlock): Promise<void> {
+    const { unit } = block.span;
+    this.#running++;
+    this.#polling.set(unit, (this.#polling.get(unit) ?? 0) + 1);
+    this.#poller.sent(block);
+    const began = this.#clock.now();
+    const away = this.#offline(unit);
+    let error: DcsError | undefined;
+    try {
+      const data = await this.#ask({ kind: 'read', ...block.span });
+      for (const item of block.items) item.deliver(data, item.span.first - block.span.first);
+    } catch (thrown) {
+      error = toDcsError(thrown);
+    }
+    this.#running--;
+    const left = (this.#polling.get(unit) ?? 1) - 1;
+    if (left > 0) this.#polling.set(unit, left);
+    else this.#polling.delete(unit);
+    if (this.#closed) return;
+    const now = this.#clock.now();
+    this.#poller.done(block, now, error !== undefined, away);
+    if (error) this.#pollFailed(block, error, began, now);
+    this.pump();
+  }
+
+  #pollFailed(block: PollBlock, error: DcsError, began: MonotonicMs, now: MonotonicMs): void {
+    if (error.code === 'PORT_DOWN') return;
+    if (error.code === 'NO_SUCH_CHANNEL' && this.#poller.split(block, now)) return;
+    for (const item of block.items) item.fail(error);
+    if (error.code !== 'TIMEOUT') return;
+    const { unit } = block.span;
+    // What the unit owed meanwhile has waited behind this request: it is as doubtful as what was asked.
+    this.#poller.fail(unit, error, this.#offline(unit) ? Number.POSITIVE_INFINITY : now);
+    if (this.#offline(unit)) this.#probesFrom = now + (now - began) * (1 / OFFLINE_SHARE - 1);
+  }
+
+  /** Every request of this bus goes through here: it is what tells whether a unit is alive. */
+  async #ask(request: Request): Promise<Buffer> {
+    try {
+      const data = await this.#transport.transact(request);
+      this.#alive(request.unit);
+      return data;
+    } catch (thrown) {
+      const error = toDcsError(thrown);
+      if (error.code === 'TIMEOUT') this.#missed(request.unit);
+      else if (error.code !== 'PORT_DOWN') this.#alive(request.unit);
+      throw error;
+    }
+  }
+
+  #alive(unit: number): void {
+    if (!this.#health.get(unit)?.alive()) return;
+    this.#count('units_recovered');
+    this.#poller.hasten(unit, this.#clock.now());
+  }
+
+  #missed(unit: number): void {
+    const health = this.#health.get(unit) ?? new UnitHealth();
+    this.#health.set(unit, health);
+    if (health.missed(this.#clock.now(), this.#anyOnline())) this.#count('units_lost');
+  }
+
+  /** Wakes up when time alone makes something possible. */
+  #arm(now: MonotonicMs): void {
+    if (this.#running >= this.#transport.concurrency) return;
+    const moments: MonotonicMs[] = [];
+    const due = this.#poller.nextDue(now, (unit) => !this.#offline(unit));
+    if (due !== undefined) moments.push(due);
+    for (const [unit, { probeAt }] of this.#health) {
+      if (probeAt !== undefined && this.#poller.probe(unit))
+        moments.push(this.#anyOnline() ? Math.max(probeAt, this.#probesFrom) : probeAt);
+    }
+    for (const lane of lanes) for (const { expiresAt } of this.#queues[lane]) moments.push(expiresAt);
+    for (const block of this.#poller.blocks) moments.push(this.#transport.freeAt(block.span.unit));
+    for (const lane of lanes) for (const { unit } of this.#queues[lane]) moments.push(this.#transport.freeAt(unit));
+    const later = moments.filter((moment) => moment > now);
+    if (later.length > 0) this.#timer = this.#clock.after(Math.min(...later) - now, () => this.pump());
+  }
+}

@@ -1,0 +1,155 @@
+import type { Clock, DurationMs, MonotonicMs, Timer } from '../../../src/clock/clock.ts';
+import { DcsError } from '../../../src/errors/errors.ts';
+import { ModbusException } from '../protocol/exception.ts';
+import { encodeMbap, type MbapFrame, MbapReader } from '../protocol/mbap.ts';
+import { encodePdu } from '../protocol/pdu.ts';
+import { matchReply } from '../protocol/reply.ts';
+import { describeRequest, type Request } from '../protocol/request.ts';
+import type { Link, LinkEvents } from './link.ts';
+import type { Transport, TransportEvents } from './transport.ts';
+
+/** How long a late reply is reckoned with at least: its transaction id is not used again before. */
+const MIN_QUARANTINE_MS = 60_000;
+/** More unanswered requests than this within the quarantine, and a fresh connection is the better cure. */
+const MAX_UNANSWERED = 4096;
+
+interface Pending {
+  readonly request: Request;
+  readonly timer: Timer;
+  readonly resolve: (data: Buffer) => void;
+  readonly reject: (error: DcsError) => void;
+}
+
+export interface MbapSettings {
+  readonly clock: Clock;
+  readonly timeoutMs: DurationMs;
+  readonly concurrency: number;
+  /** Datagrams (UDP): one carries one whole frame, and a bad one says nothing about the next. */
+  readonly datagrams: boolean;
+}
+
+/** Modbus TCP's transactions: replies find their request by a 16-bit id and must then fit it in every field. */
+export class MbapTransport implements Transport {
+  readonly concurrency: number;
+  readonly #settings: MbapSettings;
+  readonly #events: TransportEvents;
+  readonly #quarantineMs: DurationMs;
+  readonly #pending = new Map<number, Pending>();
+  /** Ids of requests that were given up, and until when a late reply to them is reckoned with. Oldest first. */
+  readonly #unanswered = new Map<number, MonotonicMs>();
+  #reader = new MbapReader();
+  #link: Link | undefined;
+  #lastId = 0;
+  #ended = false;
+
+  constructor(settings: MbapSettings, events: TransportEvents) {
+    this.#settings = settings;
+    this.#events = events;
+    this.concurrency = settings.concurrency;
+    this.#quarantineMs = Math.max(MIN_QUARANTINE_MS, 10 * settings.timeoutMs);
+  }
+
+  /** Takes `open`'s link, giving it the events of this transport. */
+  async start(open: (events: LinkEvents) => Promise<Link>): Promise<void> {
+    this.#link = await open({ data: (bytes) => this.#receive(bytes), down: (error) => this.#down(error) });
+  }
+
+  freeAt(): MonotonicMs {
+    return 0;
+  }
+
+  transact(request: Request): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended || !this.#link) {
+        reject(new DcsError('PORT_DOWN', `${describeRequest(request)}: the port is closed`));
+        return;
+      }
+      const id = this.#nextId();
+      const timer = this.#settings.clock.after(this.#settings.timeoutMs, () => this.#expire(id));
+      this.#pending.set(id, { request, timer, resolve, reject });
+      this.#link.send(encodeMbap(id, request.unit, encodePdu(request)));
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#ended = true;
+    this.#rejectAll(new DcsError('PORT_DOWN', 'the port was closed'));
+    await this.#link?.close();
+  }
+
+  #nextId(): number {
+    const now = this.#settings.clock.now();
+    for (const [id, until] of this.#unanswered) {
+      if (until > now) break;
+      this.#unanswered.delete(id);
+    }
+    do this.#lastId = (this.#lastId + 1) & 0xffff;
+    while (this.#pending.has(this.#lastId) || this.#unanswered.has(this.#lastId));
+    return this.#lastId;
+  }
+
+  #receive(bytes: Buffer): void {
+    if (this.#settings.datagrams) this.#reader = new MbapReader();
+    const broken = this.#reader.push(bytes, (frame) => this.#accept(frame));
+    if (this.#settings.datagrams) {
+      if (broken !== undefined || this.#reader.partial) this.#events.count('frames_corrupt');
+    } else if (broken !== undefined) {
+      this.#events.count('frames_corrupt');
+      this.#down(new DcsError('BAD_REPLY', `the device sent ${broken}; the connection cannot be trusted any more`));
+    }
+  }
+
+  #accept({ id, unit, pdu }: MbapFrame): void {
+    const pending = this.#pending.get(id);
+    if (!pending) {
+      this.#events.count(this.#unanswered.delete(id) ? 'replies_late' : 'replies_unknown');
+      return;
+    }
+    this.#pending.delete(id);
+    pending.timer.cancel();
+    const { request } = pending;
+    const match = unit === request.unit ? matchReply(request, pdu) : undefined;
+    if (match?.kind === 'data') {
+      pending.resolve(match.data);
+    } else if (match?.kind === 'exception') {
+      this.#events.count(`exception_${match.exception}`);
+      pending.reject(new ModbusException(request, match.exception));
+    } else {
+      this.#events.count('replies_mismatched');
+      const why = match?.why ?? `unit ${unit}`;
+      pending.reject(new DcsError('BAD_REPLY', `${describeRequest(request)}: the reply has ${why}`));
+    }
+  }
+
+  #expire(id: number): void {
+    const pending = this.#pending.get(id);
+    if (!pending) return;
+    this.#pending.delete(id);
+    this.#unanswered.set(id, this.#settings.clock.now() + this.#quarantineMs);
+    this.#events.count('timeouts');
+    pending.reject(
+      new DcsError('TIMEOUT', `${describeRequest(pending.request)}: no answer within ${this.#settings.timeoutMs} ms`),
+    );
+    // A frame cut short would swallow the beginning of the next one.
+    if (this.#reader.partial) this.#down(new DcsError('BAD_REPLY', 'the device stopped in the middle of a reply'));
+    else if (this.#unanswered.size > MAX_UNANSWERED)
+      this.#down(new DcsError('TIMEOUT', `${MAX_UNANSWERED} requests were not answered`));
+  }
+
+  #down(error: DcsError): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#rejectAll(new DcsError('PORT_DOWN', error.message, { cause: error }));
+    void this.#link?.close();
+    this.#events.down(error);
+  }
+
+  #rejectAll(error: DcsError): void {
+    const pending = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const { timer, reject } of pending) {
+      timer.cancel();
+      reject(error);
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import { connect, type Socket } from 'node:net';
+import type { Clock, DurationMs } from '../../../src/clock/clock.ts';
+import { DcsError, systemCode } from '../../../src/errors/errors.ts';
+import type { Link, LinkEvents } from './link.ts';
+
+export interface TcpTarget {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Connects. Rejects with PORT_DOWN when nobody listens there or no connection comes about within `limit`. */
+export function openTcp(target: TcpTarget, clock: Clock, limit: DurationMs, events: LinkEvents): Promise<Link> {
+  const where = `${target.host}:${target.port}`;
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: target.host, port: target.port, noDelay: true, keepAlive: true });
+    let state: 'connecting' | 'open' | 'ended' = 'connecting';
+    let why: unknown;
+    const timer = clock.after(limit, () => {
+      why = new Error(`no connection within ${limit} ms`);
+      end();
+      socket.destroy();
+    });
+    const end = () => {
+      if (state === 'ended') return;
+      const was = state;
+      state = 'ended';
+      timer.cancel();
+      const error = new DcsError('PORT_DOWN', `${where}: ${reasonOf(why, was)}`, { cause: why });
+      if (was === 'open') events.down(error);
+      else reject(error);
+    };
+    socket.once('connect', () => {
+      state = 'open';
+      timer.cancel();
+      resolve({
+        send: (bytes) => {
+          socket.write(bytes);
+        },
+        close: () => {
+          state = 'ended';
+          return destroyed(socket);
+        },
+      });
+    });
+    socket.on('data', (bytes: Buffer) => {
+      if (state === 'open') events.data(bytes);
+    });
+    socket.on('error', (error) => {
+      why = error;
+      end();
+      socket.destroy();
+    });
+    // The device has closed its half: no reply can come any more, so there is nothing to wait for.
+    socket.on('end', () => {
+      end();
+      socket.destroy();
+    });
+    socket.on('close', end);
+  });
+}
+
+function destroyed(socket: Socket): Promise<void> {
+  if (socket.closed) return Promise.resolve();
+  return new Promise((resolve) => {
+    socket.once('close', () => resolve());
+    socket.destroy();
+  });
+}
+
+function reasonOf(why: unknown, was: 'connecting' | 'open'): string {
+  if (why === undefined) return was === 'open' ? 'the device closed the connection' : 'the connection was refused';
+  const code = systemCode(why);
+  if (code === 'ECONNREFUSED') return 'nobody listens there';
+  if (code === 'ECONNRESET') return 'the device reset the connection';
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'the name is unknown';
+  return why instanceof Error ? why.message : String(why);
+}

@@ -1,0 +1,30 @@
+import type { MonotonicMs } from '../../../src/clock/clock.ts';
+import type { DcsError } from '../../../src/errors/errors.ts';
+import type { Request } from '../protocol/request.ts';
+
+/**
+ * Carries one request to its one reply, or to the reason why there is none. A reply that is late, foreign or corrupt
+ * never becomes the result: it is counted and dropped.
+ */
+export interface Transport {
+  /** How many requests may be under way at once. */
+  readonly concurrency: number;
+  /**
+   * Resolves with the reply's data (see matchReply). Rejects with TIMEOUT, BAD_REPLY, PORT_DOWN or a ModbusException.
+   * The caller keeps to `concurrency` and `freeAt`.
+   */
+  transact(request: Request): Promise<Buffer>;
+  /** When `unit` may be asked next. Later than now while a late reply of it could be taken for the answer to another. */
+  freeAt(unit: number): MonotonicMs;
+  /** Rejects what is pending with PORT_DOWN and gives the hardware back. Idempotent, never rejects. */
+  close(): Promise<void>;
+}
+
+/** What a transport tells its owner. */
+export interface TransportEvents {
+  /** The link is lost. Everything pending has been rejected. Called at most once, never after close. */
+  down(error: DcsError): void;
+  /** `freeAt` of some unit has become earlier. */
+  freed(): void;
+  count(name: string, by?: number): void;
+}

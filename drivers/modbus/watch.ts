@@ -1,0 +1,77 @@
+import type { Channel, Reading, ReadingListener } from '../../src/driver/driver.ts';
+import type { DcsError } from '../../src/errors/errors.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
+import { type ModbusAddress, registerFormat, spanOf } from './address.ts';
+import { bitAt } from './protocol/pdu.ts';
+import type { Span } from './protocol/request.ts';
+import type { Polled } from './schedule/poller.ts';
+import type { Format } from './value/format.ts';
+
+/** What a port keeps of one channel: how to read it, who listens, and what they were last told. */
+export class Watch implements Polled {
+  readonly channel: Channel<ModbusAddress>;
+  readonly span: Span;
+  readonly periodMs: number;
+  readonly format: Format | undefined;
+  readonly #listeners = new Set<ReadingListener>();
+  #last: Reading | undefined;
+  /** The device has refused to let it be read; it may still be written. */
+  writeOnly = false;
+
+  constructor(channel: Channel<ModbusAddress>, defaults: { unit: number; poll: number }) {
+    this.channel = channel;
+    this.span = spanOf(channel.address, defaults);
+    this.periodMs = channel.address.pollMs ?? defaults.poll;
+    this.format = registerFormat(channel.address);
+  }
+
+  get fresh(): boolean {
+    return this.#last === undefined;
+  }
+
+  get last(): Reading | undefined {
+    return this.#last;
+  }
+
+  get watched(): boolean {
+    return this.#listeners.size > 0;
+  }
+
+  /** The value in a reply that begins `offset` registers or bits before it. */
+  decode(data: Buffer, offset: number): Reading {
+    return this.format ? this.format.decode(data, 2 * offset) : { ok: true, value: bitAt(data, offset) };
+  }
+
+  deliver(data: Buffer, offset: number): void {
+    this.tell(this.decode(data, offset));
+  }
+
+  fail(error: DcsError): void {
+    this.tell({ ok: false, error });
+  }
+
+  listen(listener: ReadingListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  silence(): void {
+    this.#listeners.clear();
+  }
+
+  /** Passes a reading on if it says anything new. */
+  tell(reading: Reading): void {
+    if (this.#last && same(this.#last, reading)) return;
+    this.#last = reading;
+    for (const listener of [...this.#listeners]) listener(reading);
+  }
+}
+
+function same(a: Reading, b: Reading): boolean {
+  if (a.ok && b.ok) return sameValue(a.value, b.value);
+  return !a.ok && !b.ok && a.error.code === b.error.code;
+}
+
+function sameValue(a: RawValue, b: RawValue): boolean {
+  return a === b;
+}

@@ -1,0 +1,63 @@
+import type { Written } from '../../src/driver/driver.ts';
+import { DcsError } from '../../src/errors/errors.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
+import { ModbusException } from './protocol/exception.ts';
+import type { Request } from './protocol/request.ts';
+import type { Ask } from './schedule/task.ts';
+import { badValue } from './value/refusal.ts';
+import type { Watch } from './watch.ts';
+
+const ILLEGAL_FUNCTION = 1;
+
+/** The request that writes a value. Throws BAD_VALUE, OUT_OF_RANGE or READ_ONLY before anything is sent. */
+export function encodeWrite({ channel, span, format }: Watch, value: RawValue): Request {
+  const { unit, table, first } = span;
+  if (channel.direction === 'in') throw new DcsError('READ_ONLY', `${channel.key} is configured as an input`);
+  if (table === 'discrete' || table === 'input')
+    throw new DcsError('READ_ONLY', `${channel.key} cannot be written: a ${table} register belongs to the device`);
+  if (!format) {
+    if (typeof value !== 'boolean') throw badValue(value, 'true or false');
+    return { kind: 'write-coil', unit, at: first, on: value };
+  }
+  const data = format.encode(value);
+  return data.length === 2
+    ? { kind: 'write-register', unit, at: first, word: data.readUInt16BE(0) }
+    : { kind: 'write-registers', unit, first, data };
+}
+
+/** Sends the write; a device that knows only the function for several items gets that one. */
+export async function sendWrite(ask: Ask, request: Request): Promise<void> {
+  try {
+    await ask(request);
+  } catch (error) {
+    // With exception 1 the device says that it has done nothing, so asking again in other words is safe.
+    const other = plural(request);
+    if (!other || !(error instanceof ModbusException) || error.exception !== ILLEGAL_FUNCTION) throw error;
+    await ask(other);
+  }
+}
+
+function plural(request: Request): Request | undefined {
+  const { unit } = request;
+  if (request.kind === 'write-coil') return { kind: 'write-coils', unit, first: request.at, bits: [request.on] };
+  if (request.kind !== 'write-register') return undefined;
+  const data = Buffer.allocUnsafe(2);
+  data.writeUInt16BE(request.word, 0);
+  return { kind: 'write-registers', unit, first: request.at, data };
+}
+
+/** Reads back what was just written and tells the channel's listeners. A device that refuses is not asked again. */
+export async function readBack(ask: Ask, watch: Watch, count: (name: string) => void): Promise<Written> {
+  if (watch.writeOnly) return {};
+  try {
+    const data = await ask({ kind: 'read', ...watch.span });
+    const reading = watch.decode(data, 0);
+    watch.tell(reading);
+    return reading.ok ? { readBack: reading.value } : {};
+  } catch (error) {
+    // The write itself was acknowledged: that it could not be verified does not make it fail.
+    count('writes_unverified');
+    if (error instanceof ModbusException && error.code !== 'BUSY' && error.code !== 'TIMEOUT') watch.writeOnly = true;
+    return {};
+  }
+}

@@ -1,0 +1,174 @@
+import { createServer, type Server, type Socket } from 'node:net';
+
+/** What the slave does with one request. Everything not named is answered properly. */
+export type Fault =
+  | { readonly do: 'answer' }
+  | { readonly do: 'silent' }
+  | { readonly do: 'late'; readonly ms: number }
+  | { readonly do: 'wrong-id'; readonly by: number }
+  | { readonly do: 'wrong-unit' }
+  | { readonly do: 'length'; readonly value: number }
+  | { readonly do: 'protocol' }
+  | { readonly do: 'exception'; readonly code: number }
+  | { readonly do: 'wrong-function' }
+  | { readonly do: 'wrong-count' }
+  | { readonly do: 'wrong-echo' }
+  | { readonly do: 'twice' }
+  | { readonly do: 'bytewise' }
+  | { readonly do: 'partial' }
+  | { readonly do: 'rst' }
+  | { readonly do: 'fin' };
+
+export interface SeenRequest {
+  readonly at: number;
+  readonly id: number;
+  readonly unit: number;
+  readonly fn: number;
+  readonly pdu: Buffer;
+}
+
+/** A Modbus TCP slave whose every answer is scripted. Register n of unit u holds `word(u, n)`. */
+export class FaultySlave {
+  readonly seen: SeenRequest[] = [];
+  readonly written = new Map<number, number>();
+  script: (request: SeenRequest) => Fault = () => ({ do: 'answer' });
+  word: (unit: number, address: number) => number = (unit, address) => (unit * 1000 + address) & 0xffff;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  constructor() {
+    this.#server = createServer((socket) => this.#serve(socket));
+  }
+
+  listen(port = 0): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(port, '127.0.0.1', () => {
+        const address = this.#server.address();
+        resolve(typeof address === 'object' && address ? address.port : 0);
+      });
+    });
+  }
+
+  close(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    return new Promise((resolve) => this.#server.close(() => resolve()));
+  }
+
+  #serve(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on('close', () => this.#sockets.delete(socket));
+    socket.on('error', () => socket.destroy());
+    let rest = Buffer.alloc(0);
+    socket.on('data', (chunk: Buffer) => {
+      rest = Buffer.concat([rest, chunk]);
+      while (rest.length >= 6 && rest.length >= 6 + rest.readUInt16BE(4)) {
+        const length = 6 + rest.readUInt16BE(4);
+        const pdu = Buffer.from(rest.subarray(7, length));
+        const seen = {
+          at: performance.now(),
+          id: rest.readUInt16BE(0),
+          unit: rest.readUInt8(6),
+          fn: pdu.readUInt8(0),
+          pdu,
+        };
+        rest = rest.subarray(length);
+        this.seen.push(seen);
+        this.#answer(socket, seen, this.script(seen));
+      }
+    });
+  }
+
+  #answer(socket: Socket, request: SeenRequest, fault: Fault): void {
+    const pdu = this.#reply(request);
+    const frame = framed(request.id, request.unit, pdu);
+    const send = (bytes: Buffer) => {
+      if (!socket.destroyed) socket.write(bytes);
+    };
+    switch (fault.do) {
+      case 'silent':
+        return;
+      case 'answer':
+        send(frame);
+        return;
+      case 'late':
+        setTimeout(() => send(frame), fault.ms);
+        return;
+      case 'wrong-id':
+        send(framed((request.id + fault.by) & 0xffff, request.unit, pdu));
+        return;
+      case 'wrong-unit':
+        send(framed(request.id, request.unit ^ 1, pdu));
+        return;
+      case 'length':
+        frame.writeUInt16BE(fault.value, 4);
+        send(frame);
+        return;
+      case 'protocol':
+        frame.writeUInt16BE(7, 2);
+        send(frame);
+        return;
+      case 'exception':
+        send(framed(request.id, request.unit, Buffer.from([request.fn | 0x80, fault.code])));
+        return;
+      case 'wrong-function':
+        pdu[0] = request.fn === 3 ? 4 : 3;
+        send(framed(request.id, request.unit, pdu));
+        return;
+      case 'wrong-count':
+        send(framed(request.id, request.unit, Buffer.concat([pdu, Buffer.from([1, 2])])));
+        return;
+      case 'wrong-echo':
+        pdu[pdu.length - 1] = (pdu.at(-1) ?? 0) ^ 1;
+        send(framed(request.id, request.unit, pdu));
+        return;
+      case 'twice':
+        send(frame);
+        send(frame);
+        return;
+      case 'bytewise':
+        for (const byte of frame) send(Buffer.from([byte]));
+        return;
+      case 'partial':
+        send(frame.subarray(0, 8));
+        return;
+      case 'rst':
+        socket.resetAndDestroy();
+        return;
+      case 'fin':
+        socket.end();
+        return;
+    }
+  }
+
+  #reply({ unit, fn, pdu }: SeenRequest): Buffer {
+    const first = pdu.readUInt16BE(1);
+    if (fn >= 5) {
+      if (fn === 6) this.written.set(first, pdu.readUInt16BE(3));
+      if (fn === 5) this.written.set(first, pdu.readUInt16BE(3) === 0xff00 ? 1 : 0);
+      if (fn === 16)
+        for (let at = 0; at < pdu.readUInt16BE(3); at++) this.written.set(first + at, pdu.readUInt16BE(6 + 2 * at));
+      return Buffer.from(pdu.subarray(0, 5));
+    }
+    const count = pdu.readUInt16BE(3);
+    const value = (address: number) => this.written.get(address) ?? this.word(unit, address);
+    if (fn <= 2) {
+      const bytes = Buffer.alloc(Math.ceil(count / 8));
+      for (let at = 0; at < count; at++)
+        if (value(first + at) & 1) bytes[at >> 3] = (bytes[at >> 3] ?? 0) | (1 << (at & 7));
+      return Buffer.concat([Buffer.from([fn, bytes.length]), bytes]);
+    }
+    const bytes = Buffer.alloc(2 * count);
+    for (let at = 0; at < count; at++) bytes.writeUInt16BE(value(first + at), 2 * at);
+    return Buffer.concat([Buffer.from([fn, bytes.length]), bytes]);
+  }
+}
+
+function framed(id: number, unit: number, pdu: Buffer): Buffer {
+  const frame = Buffer.alloc(7 + pdu.length);
+  frame.writeUInt16BE(id, 0);
+  frame.writeUInt16BE(pdu.length + 1, 4);
+  frame[6] = unit;
+  pdu.copy(frame, 7);
+  return frame;
+}

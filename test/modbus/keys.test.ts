@@ -1,0 +1,88 @@
+import { describe, expect, it } from 'vitest';
+import { modbus, registersOf } from '../../drivers/modbus/driver.ts';
+
+const options = modbus.options.parse({ tcp: '192.168.1.10' });
+const wrong = (keys: object) => {
+  const parsed = modbus.pin.safeParse(keys);
+  if (parsed.success) throw new Error('these keys were taken');
+  return parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('\n');
+};
+const facts = (keys: object) => modbus.describe(modbus.pin.parse(keys), options);
+
+describe('the keys of a Modbus pin', () => {
+  it('say where it is, what it is and what can be done with it', () => {
+    expect(facts({ holding: 10 })).toEqual({ key: 'u1/holding/10', kind: 'analog', directions: ['in', 'out'] });
+    expect(facts({ coil: 0, unit: 7 })).toEqual({ key: 'u7/coil/0', kind: 'digital', directions: ['in', 'out'] });
+    expect(facts({ discrete: 3 })).toEqual({ key: 'u1/discrete/3', kind: 'digital', directions: ['in'] });
+    expect(facts({ input: 3, type: 'string', length: 8 })).toEqual({
+      key: 'u1/input/3',
+      kind: 'text',
+      directions: ['in'],
+    });
+  });
+
+  it('tell how many registers a value takes, so that overlaps are found', () => {
+    const registers = (keys: object) => registersOf(modbus.pin.parse(keys), options);
+    expect(registers({ holding: 10, type: 'float32' })).toEqual({ unit: 1, table: 'holding', first: 10, count: 2 });
+    expect(registers({ input: 1, unit: 3, type: 'uint64' })).toEqual({ unit: 3, table: 'input', first: 1, count: 4 });
+    expect(registers({ coil: 9 })).toEqual({ unit: 1, table: 'coil', first: 9, count: 1 });
+  });
+
+  it('take the notation of manuals in quotes, and base: 1', () => {
+    expect(facts({ holding: '40011' }).key).toBe('u1/holding/10');
+    expect(facts({ holding: '400011' }).key).toBe('u1/holding/10');
+    expect(facts({ input: '30001' }).key).toBe('u1/input/0');
+    expect(facts({ coil: '00001' }).key).toBe('u1/coil/0');
+    expect(facts({ holding: 11, base: 1 }).key).toBe('u1/holding/10');
+    expect(facts({ holding: 40011, base: 0 }).key).toBe('u1/holding/40011');
+    expect(facts({ holding: 40000 }).key).toBe('u1/holding/40000');
+  });
+
+  it('explain what is wrong with an address', () => {
+    expect(wrong({ holding: 40011 })).toMatch(/holding: .*counted from 0.*"40011" in quotes or holding: 10.*base: 0/);
+    expect(wrong({ input: 300011 })).toMatch(/"300011" in quotes or input: 10/);
+    expect(wrong({ holding: 65536 })).toMatch(/outside 0 to 65535/);
+    expect(wrong({ holding: -1 })).toMatch(/outside 0 to 65535/);
+    expect(wrong({ holding: 0, base: 1 })).toMatch(/outside 1 to 65536/);
+    expect(wrong({ holding: 1.5 })).toMatch(/not a whole number/);
+    expect(wrong({ holding: '30011' })).toMatch(/notation/);
+    expect(wrong({ holding: 65535, type: 'float32' })).toMatch(/end at 65536/);
+  });
+
+  it('name exactly one table', () => {
+    expect(wrong({})).toMatch(/exactly one of coil, discrete, holding, input: none/);
+    expect(wrong({ coil: 1, input: 1 })).toMatch(/coil and input are given/);
+  });
+
+  it('take a unit of measure for the mistake it is', () => {
+    expect(wrong({ holding: 1, unit: 'kW' })).toMatch(/unit: .*uom: kW/);
+    expect(wrong({ holding: 1, unit: 256 })).toMatch(/unit/);
+  });
+
+  it('refuse what contradicts itself', () => {
+    expect(wrong({ coil: 1, type: 'int16' })).toMatch(/type: a coil is a bool/);
+    expect(wrong({ coil: 1, order: 'CDAB' })).toMatch(/order/);
+    expect(wrong({ holding: 1, type: 'bool' })).toMatch(/type/);
+    expect(wrong({ holding: 1, type: 'string' })).toMatch(/length/);
+    expect(wrong({ holding: 1, length: 3 })).toMatch(/length/);
+    expect(wrong({ holding: 1, poll: 5 })).toMatch(/duration with its unit/);
+  });
+});
+
+describe('the keys of a Modbus port', () => {
+  it('take host, host:port and IPv6, and have defaults', () => {
+    expect(options).toEqual({
+      tcp: { host: '192.168.1.10', port: 502 },
+      unit: 1,
+      timeout: 800,
+      poll: 1000,
+      in_flight: 1,
+    });
+    expect(modbus.options.parse({ tcp: 'plc.local:1502' }).tcp).toEqual({ host: 'plc.local', port: 1502 });
+    expect(modbus.options.parse({ tcp: '[fe80::1]:503' }).tcp).toEqual({ host: 'fe80::1', port: 503 });
+  });
+
+  it.each(['', 'a b', 'host:0', 'host:70000', 'host:x'])('refuse the target %j', (tcp) => {
+    expect(modbus.options.safeParse({ tcp }).success).toBe(false);
+  });
+});

@@ -1,0 +1,161 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FaultySlave } from './faulty-slave.ts';
+import { channelOf, Owner, until } from './owner.ts';
+
+let slave: FaultySlave;
+let owner: Owner;
+let tcp: string;
+
+beforeEach(async () => {
+  slave = new FaultySlave();
+  tcp = `127.0.0.1:${await slave.listen()}`;
+});
+afterEach(async () => {
+  await owner?.close();
+  await slave.close();
+});
+
+const fast = { timeout: '80ms', poll: '50ms' };
+
+describe('a Modbus TCP port and a device that misbehaves', () => {
+  it('reports the first value and then only changes', async () => {
+    const ten = channelOf({ holding: 10 });
+    owner = new Owner({ tcp, ...fast }, [ten]);
+    await owner.open();
+    await until(() => owner.value(ten) === 1010, 500);
+    await until(() => slave.seen.length > 4, 1000);
+    slave.word = () => 7;
+    await until(() => owner.value(ten) === 7, 500);
+    expect(owner.readings.get(ten.key)?.length).toBe(2);
+  });
+
+  it('never gives a late reply to another request', async () => {
+    const channels = Array.from({ length: 20 }, (_, index) => channelOf({ holding: index * 200 }));
+    slave.script = ({ id }) => (id % 3 === 0 ? { do: 'late', ms: 100 + (id % 7) * 20 } : { do: 'answer' });
+    owner = new Owner({ tcp, ...fast, timeout: '60ms' }, channels);
+    await owner.open();
+    await until(() => (owner.counters.get('replies_late') ?? 0) >= 5, 8000, 'late replies');
+    for (const channel of channels)
+      for (const reading of owner.readings.get(channel.key) ?? [])
+        if (reading.ok) expect(reading.value).toBe(1000 + channel.address.first);
+    expect(owner.downs).toEqual([]);
+  });
+
+  it.each([
+    { fault: { do: 'wrong-unit' }, code: 'BAD_REPLY' },
+    { fault: { do: 'wrong-function' }, code: 'BAD_REPLY' },
+    { fault: { do: 'wrong-count' }, code: 'BAD_REPLY' },
+    { fault: { do: 'wrong-id', by: 1 }, code: 'TIMEOUT' },
+    { fault: { do: 'wrong-id', by: -1 }, code: 'TIMEOUT' },
+    { fault: { do: 'silent' }, code: 'TIMEOUT' },
+    { fault: { do: 'exception', code: 4 }, code: 'DEVICE_REFUSED' },
+    { fault: { do: 'exception', code: 2 }, code: 'NO_SUCH_CHANNEL' },
+    { fault: { do: 'exception', code: 6 }, code: 'BUSY' },
+    { fault: { do: 'exception', code: 11 }, code: 'TIMEOUT' },
+  ] as const)(
+    '$fault.do $fault makes the pin bad with $code, keeps the connection, and heals',
+    async ({ fault, code }) => {
+      const ten = channelOf({ holding: 10 });
+      slave.script = () => fault;
+      owner = new Owner({ tcp, ...fast }, [ten]);
+      await owner.open();
+      await until(() => owner.failure(ten) === code, 1000, code);
+      expect(owner.readings.get(ten.key)?.filter((reading) => !reading.ok).length).toBe(1);
+      slave.script = () => ({ do: 'answer' });
+      await until(() => owner.value(ten) === 1010, 3000, 'healing');
+      expect(owner.opens).toBe(1);
+    },
+  );
+
+  it.each([
+    { do: 'length', value: 0 },
+    { do: 'length', value: 1 },
+    { do: 'length', value: 255 },
+    { do: 'length', value: 0xffff },
+    { do: 'protocol' },
+    { do: 'rst' },
+    { do: 'fin' },
+  ] as const)('$do $value rejects what is pending within 50 ms, goes down once, and reopening heals', async (fault) => {
+    const ten = channelOf({ holding: 10 });
+    owner = new Owner({ tcp, timeout: '1s', poll: '20ms' }, [ten]);
+    const port = await owner.open();
+    await until(() => owner.value(ten) === 1010, 500);
+    let asked = 0;
+    slave.script = () => {
+      asked = performance.now();
+      return fault;
+    };
+    await until(() => owner.downs.length > 0, 500, 'going down');
+    expect((owner.downs[0]?.at ?? 0) - asked).toBeLessThan(50);
+    await expect(port.read([ten])).rejects.toMatchObject({ code: 'PORT_DOWN' });
+    slave.script = () => ({ do: 'answer' });
+    await until(() => owner.value(ten) === 1010, 2000, 'healing');
+    expect(owner.downs.length).toBe(1);
+    expect(owner.opens).toBe(2);
+  });
+
+  it('takes a reply in single bytes, and a reply sent twice only once', async () => {
+    const [ten, far] = [channelOf({ holding: 10 }), channelOf({ holding: 1000 })];
+    slave.script = ({ id }) => (id % 2 ? { do: 'bytewise' } : { do: 'twice' });
+    owner = new Owner({ tcp, ...fast }, [ten, far]);
+    await owner.open();
+    await until(() => (owner.counters.get('replies_unknown') ?? 0) > 5, 2000);
+    expect(owner.value(ten)).toBe(1010);
+    expect(owner.value(far)).toBe(2000);
+  });
+
+  it('closes a connection on which a reply was cut short, rather than take the next one for its rest', async () => {
+    const ten = channelOf({ holding: 10 });
+    slave.script = () => ({ do: 'partial' });
+    owner = new Owner({ tcp, ...fast }, [ten]);
+    await owner.open();
+    await until(() => owner.downs.length > 0, 500);
+    expect(owner.downs[0]?.error.code).toBe('BAD_REPLY');
+  });
+
+  it('makes every pin of a device bad within 2 s of its falling silent, with the default settings', async () => {
+    const channels = Array.from({ length: 30 }, (_, index) => channelOf({ holding: index * 200 }));
+    owner = new Owner({ tcp }, channels);
+    await owner.open();
+    await until(() => channels.every((channel) => owner.value(channel) !== undefined), 1500);
+    slave.script = () => ({ do: 'silent' });
+    const took = await until(() => channels.every((channel) => owner.failure(channel) === 'TIMEOUT'), 3000);
+    expect(took).toBeLessThan(2000);
+    expect(owner.downs).toEqual([]);
+    slave.script = () => ({ do: 'answer' });
+    await until(() => channels.every((channel) => owner.value(channel) !== undefined), 4000, 'healing');
+  });
+
+  it('finds the one address a device does not have and keeps the others of the block', async () => {
+    const channels = [0, 1, 2, 5, 6, 9].map((holding) => channelOf({ holding }));
+    slave.script = ({ pdu }) => {
+      const [first, count] = [pdu.readUInt16BE(1), pdu.readUInt16BE(3)];
+      return first <= 6 && first + count > 6 ? { do: 'exception', code: 2 } : { do: 'answer' };
+    };
+    owner = new Owner({ tcp, ...fast }, channels);
+    await owner.open();
+    await until(() => channels.every((channel) => owner.last(channel)), 1000);
+    expect(channels.map((channel) => owner.value(channel) ?? owner.failure(channel))).toEqual([
+      1000,
+      1001,
+      1002,
+      1005,
+      'NO_SUCH_CHANNEL',
+      1009,
+    ]);
+  });
+
+  it('a dead unit costs the others of its bus little', async () => {
+    const units = Array.from({ length: 10 }, (_, index) => channelOf({ holding: 1, unit: index + 1 }));
+    slave.script = ({ unit }) => (unit === 4 ? { do: 'silent' } : { do: 'answer' });
+    owner = new Owner({ tcp, timeout: '100ms', poll: '20ms' }, units);
+    await owner.open();
+    await until(() => owner.failure(units[3] ?? channelOf({ holding: 0 })) === 'TIMEOUT', 2000);
+    await until(() => (owner.counters.get('units_lost') ?? 0) === 1, 2000);
+    const [from, began] = [slave.seen.length, performance.now()];
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    const seconds = (performance.now() - began) / 1000;
+    const others = slave.seen.slice(from).filter(({ unit }) => unit !== 4).length;
+    expect(others / (9 * 50 * seconds)).toBeGreaterThan(0.9);
+  });
+});
