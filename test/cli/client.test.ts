@@ -1,0 +1,125 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AgentProcess, cli, cliFile, freePort, LineReader } from '../support/agent-process.ts';
+
+describe('client commands against a running agent', () => {
+  let agent: AgentProcess;
+
+  beforeAll(async () => {
+    agent = await AgentProcess.start(`
+board: mock
+ports:
+  sim: { driver: mock, faults: [{ channel: broken, kind: error, after: 0ms }] }
+pins:
+  green-led: { gpio: GPIO17, direction: out, initial: false, safe: false }
+  door: { gpio: GPIO27 }
+  speed: { port: sim, channel: speed, type: analog, direction: out, range: [0, 50], safe: 0, uom: Hz }
+  name: { port: sim, channel: name, type: text, direction: out, initial: '', safe: '' }
+  broken: { port: sim, channel: broken }
+`);
+  });
+  afterAll(async () => {
+    await agent?.stop();
+  });
+
+  it('set is confirmed by the pin, and its report arrives in watch', async () => {
+    const watch = new LineReader(process.execPath, [cliFile, 'watch', '--json', '--bus', agent.bus, 'green-*']);
+    await watch.line('"green-led"');
+    const done = await agent.cli('set', 'green-led', 'on');
+    expect(done).toMatchObject({ code: 0, stdout: 'green-led  on\n', stderr: '' });
+    const command = await watch.line('"val":true');
+    expect(JSON.parse(command)).not.toHaveProperty('last_change');
+    const report = JSON.parse(await watch.line('"val":true'));
+    expect(report).toMatchObject({ subject: 'IoMessage', quality: 'good', reply_to: expect.any(String) });
+    await watch.stop('SIGTERM');
+    expect(watch.child.exitCode).toBe(0);
+    expect(watch.lines.filter((line) => !line.includes('green-led'))).toEqual([]);
+    expect(await agent.report('green-led')).toMatchObject({ val: true });
+  });
+
+  it('a refused set ends with 1, says why and changes nothing', async () => {
+    await agent.cli('set', 'green-led', 'off');
+    const refused = await agent.cli('set', 'green-led', 'banana');
+    expect(refused.code).toBe(1);
+    expect(refused.stdout).toBe('');
+    expect(refused.stderr).toContain('green-led is digital and cannot be "banana"');
+    expect(await agent.report('green-led')).toMatchObject({ val: false });
+    expect(await agent.cli('set', 'door', 'on')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('an input'),
+    });
+    expect(await agent.cli('set', 'speed', '51')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('0 to 50'),
+    });
+  });
+
+  it('a text pin takes what was typed, letter by letter', async () => {
+    await agent.cli('set', 'name', '007');
+    expect(await agent.report('name')).toMatchObject({ val: '007' });
+    await agent.cli('set', 'name', 'on');
+    expect(await agent.report('name')).toMatchObject({ val: 'on' });
+  });
+
+  it('get fails on a bad value but shows it', async () => {
+    const bad = await agent.cli('get', 'broken');
+    expect(bad.code).toBe(1);
+    expect(bad.stderr).toContain('fails, as the fault script says');
+  });
+
+  it('pins lists every pin with value, quality and node', async () => {
+    const listed = await agent.cli('pins', '--json');
+    const rows = listed.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(rows.map(({ pin_name }) => pin_name)).toEqual(['broken', 'door', 'green-led', 'name', 'speed']);
+    expect(rows.find(({ pin_name }) => pin_name === 'speed')).toMatchObject({
+      kind: 'analog',
+      uom: 'Hz',
+      node: 'tested',
+    });
+    const table = (await agent.cli('pins')).stdout.split('\n');
+    expect(table[0]).toMatch(/^PIN +VALUE +QUALITY/);
+    expect(table).toHaveLength(7);
+  });
+
+  it('a misspelt pin ends with 3 and names the one that was meant', async () => {
+    const { code, stderr } = await agent.cli('set', 'gren-led', 'on');
+    expect(code).toBe(3);
+    expect(stderr).toContain("did you mean 'green-led'?");
+  });
+});
+
+describe('client commands without an agent', () => {
+  it('end with 3 and say that nobody is there', async () => {
+    const bus = `127.0.0.1:${await freePort()}:${await freePort()}`;
+    for (const args of [['get', 'x'], ['set', 'x', 'on'], ['pins']]) {
+      const { code, stderr } = await cli([...args, '--bus', bus, '--timeout', '0.3']);
+      expect(code).toBe(3);
+      expect(stderr).toContain(bus);
+    }
+  });
+
+  it.each([
+    [['set', 'only-a-pin']],
+    [['nonsense']],
+    [['get', 'x', '--bus', 'here']],
+    [['get', 'x', '--timeout', 'soon']],
+    [['run', '-c', '/nowhere.yaml']],
+    [['check', '-c', '/nowhere.yaml']],
+    [['run', '--log-level', 'loud']],
+  ])('%j is wrong use: exit 2 and a reason', async (args) => {
+    const { code, stdout, stderr } = await cli(args);
+    expect(code).toBe(2);
+    expect(stdout + stderr).not.toMatch(/^\s+at /m);
+    expect((stdout + stderr).trim()).not.toBe('');
+  });
+
+  it('boards, schema, --help and --version need no bus', async () => {
+    for (const args of [['boards'], ['schema'], ['--help'], ['--version'], ['set', '--help']]) {
+      const { code, stdout } = await cli(args);
+      expect(code).toBe(0);
+      expect(stdout).not.toBe('');
+    }
+  });
+});

@@ -1,0 +1,154 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { until } from './wait.ts';
+
+export const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
+export const cliFile = join(root, 'dist/src/cli/main.js');
+
+/** A TCP port of the loopback interface that is free now. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() =>
+        typeof address === 'object' && address ? resolve(address.port) : reject(new Error('no port')),
+      );
+    });
+  });
+}
+
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the built command line to its end. */
+export function cli(
+  args: readonly string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): Promise<Finished> {
+  return runToEnd(process.execPath, [cliFile, ...args], options);
+}
+
+/** Runs a program to its end and returns what it said. */
+export function runToEnd(
+  program: string,
+  args: readonly string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): Promise<Finished> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+    const said = { stdout: '', stderr: '' };
+    child.stdout.on('data', (data) => {
+      said.stdout += data;
+    });
+    child.stderr.on('data', (data) => {
+      said.stderr += data;
+    });
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, ...said }));
+  });
+}
+
+/** An agent running as a process of its own, from the built package. */
+export class AgentProcess {
+  readonly child: ChildProcess;
+  readonly folder: string;
+  /** `HOST:RX:TX` for client commands. */
+  readonly bus: string;
+  log = '';
+
+  constructor(child: ChildProcess, folder: string, bus: string) {
+    this.child = child;
+    this.folder = folder;
+    this.bus = bus;
+    child.stderr?.on('data', (data) => {
+      this.log += data;
+    });
+  }
+
+  /** Starts an agent on a bus of its own. `yaml` is its configuration without `bus`; `files` are laid beside it. */
+  static async start(yaml: string, files: Record<string, string> = {}): Promise<AgentProcess> {
+    if (!existsSync(cliFile)) throw new Error('dist/ is missing: run scripts/build first (scripts/test does)');
+    const folder = mkdtempSync(join(tmpdir(), 'dcs-io-test-'));
+    const [rx, tx] = [await freePort(), await freePort()];
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+    writeFileSync(join(folder, 'dcs-io.yaml'), `node: tested\nbus: { rx: ${rx}, tx: ${tx} }\n${yaml}`);
+    const child = spawn(process.execPath, [cliFile, 'run'], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+    const agent = new AgentProcess(child, folder, `127.0.0.1:${rx}:${tx}`);
+    await until('the agent to run', () => {
+      if (child.exitCode !== null) throw new Error(`the agent ended with ${child.exitCode}: ${agent.log}`);
+      return agent.log.includes('is running with');
+    });
+    return agent;
+  }
+
+  cli(...args: string[]): Promise<Finished> {
+    return cli(args, { cwd: this.folder, env: { ...process.env, DCS_IO_BUS: this.bus } });
+  }
+
+  /** What `dcs-io get --json` says of a pin. */
+  async report(pin: string): Promise<Record<string, unknown>> {
+    const { stdout, stderr } = await this.cli('get', pin, '--json');
+    if (stdout === '') throw new Error(`get ${pin}: ${stderr}`);
+    const found: unknown = JSON.parse(stdout);
+    return typeof found === 'object' && found !== null ? { ...found } : {};
+  }
+
+  /** Ends the agent; returns its exit code and how long it took (ms). */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<{ code: number | null; ms: number }> {
+    const begun = performance.now();
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      this.child.kill(signal);
+      await new Promise((resolve) => this.child.once('exit', resolve));
+    }
+    const ms = performance.now() - begun;
+    rmSync(this.folder, { recursive: true, force: true });
+    return { code: this.child.exitCode, ms };
+  }
+}
+
+/** Lines a program prints, as they come. */
+export class LineReader {
+  readonly lines: string[] = [];
+  readonly child: ChildProcess;
+
+  constructor(program: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
+    this.child = spawn(program, args, { env, stdio: ['pipe', 'pipe', 'inherit'] });
+    let rest = '';
+    this.child.stdout?.on('data', (data) => {
+      const parts = (rest + data).split('\n');
+      rest = parts.pop() ?? '';
+      this.lines.push(...parts);
+    });
+  }
+
+  /** Waits for a line that contains `text`, among those not asked for yet. */
+  async line(text: string, limitMs = 5000): Promise<string> {
+    return until(
+      `a line with ${text}; there were ${JSON.stringify(this.lines.slice(-10))}`,
+      () => {
+        const at = this.lines.findIndex((line) => line.includes(text));
+        return at < 0 ? undefined : this.lines.splice(0, at + 1).at(-1);
+      },
+      limitMs,
+    );
+  }
+
+  say(text: string): void {
+    this.child.stdin?.write(`${text}\n`);
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    this.child.kill(signal);
+    await new Promise((resolve) => this.child.once('exit', resolve));
+  }
+}
