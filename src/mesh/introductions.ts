@@ -1,0 +1,76 @@
+import { type Envelope, isRecord } from '../message/envelope.ts';
+import { type Contact, readContacts, writeContact } from './contacts.ts';
+import type { MeshStats } from './stats.ts';
+
+/** The subject of the mesh's own messages; no actor ever sees one. */
+export const CONTROL = 'ProxyActorMessage';
+/**
+ * A leaf's question 'do I hear you?'. A broker passes everything on to all its listeners, so the leaf hears it as soon as
+ * its subscription is in force; nothing a handshake tells does say that.
+ */
+export const ECHO = 'EchoMessage';
+
+/** What introductions need from the mesh. */
+export interface IntroductionHost {
+  readonly stats: MeshStats;
+  /** Our own contact; undefined while nobody else could reach us anyway. */
+  self(): Contact | undefined;
+  /** Contacts worth handing on. */
+  known(): readonly Contact[];
+  /** Publishes a control message on the broker links. Returns its msg_id. */
+  announce(data: Record<string, unknown>): string;
+  /** Somebody answered our introduction with this contact. */
+  answered(contact: Contact): void;
+  /** Somebody introduced itself. `direct`: it is linked to us, nobody passed it on. */
+  introduced(contact: Contact, direct: boolean): void;
+}
+
+/** Our introductions whose answers still count; a broker that comes late answers an older one. */
+const REMEMBERED = 16;
+
+/** Who is there: introducing ourselves, answering introductions, and reading the answers. */
+export class Introductions {
+  readonly #host: IntroductionHost;
+  readonly #sent: string[] = [];
+
+  constructor(host: IntroductionHost) {
+    this.#host = host;
+  }
+
+  /**
+   * Tells everybody behind the broker links that we are here; they answer with their contacts. It also comes back to us,
+   * which shows that a broker link works both ways.
+   */
+  introduce(): void {
+    const self = this.#host.self();
+    const id = this.#host.announce({ new_contact_list: self ? [writeContact(self)] : [] });
+    this.#sent.push(id);
+    if (this.#sent.length > REMEMBERED) this.#sent.shift();
+  }
+
+  /** Handles a control message of somebody else. */
+  handle(envelope: Envelope): void {
+    const data = envelope.payload[CONTROL];
+    if (!isRecord(data)) {
+      this.#host.stats.badContacts++;
+      return;
+    }
+    const { new_contact_list: introduced, contact_list: answered, reply_to: replyTo } = data;
+    const newcomers = introduced === undefined ? undefined : readContacts(introduced);
+    const contacts = answered === undefined ? undefined : readContacts(answered);
+    if (!newcomers && !contacts) this.#host.stats.badContacts++;
+    if (newcomers) {
+      this.#answer(envelope);
+      for (const contact of newcomers) this.#host.introduced(contact, envelope.sender.length === 1);
+    }
+    if (contacts && typeof replyTo === 'string' && this.#sent.includes(replyTo)) {
+      for (const contact of contacts) this.#host.answered(contact);
+    }
+  }
+
+  #answer(envelope: Envelope): void {
+    const self = this.#host.self();
+    const list = [...(self ? [self] : []), ...this.#host.known()];
+    this.#host.announce({ contact_list: list.map(writeContact), reply_to: envelope.msg_id });
+  }
+}

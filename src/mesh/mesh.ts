@@ -1,0 +1,114 @@
+import type { Bus } from '../bus/bus.ts';
+import { DcsError, messageOf, systemCode } from '../errors/errors.ts';
+import type { PinInfo } from '../message/payloads.ts';
+import { isLoopback } from './addresses.ts';
+import { Member } from './member.ts';
+import { checkOptions, type MeshOptions } from './options.ts';
+import { type MeshStats, newStats } from './stats.ts';
+import { LINGER_MS, openKit } from './zmq.ts';
+
+export type { MeshOptions } from './options.ts';
+export type { MeshStats } from './stats.ts';
+
+/**
+ * This process's place among the others: joins the local bus to the actors of all processes that speak aktos-dcs v1, on
+ * this machine, in the LAN and behind tunnels.
+ *
+ * ```ts
+ * const mesh = new Mesh(bus, { listen: '127.0.0.1', rx: 5012, tx: 5013, brokers: [], proxyBrokers: [], insecure: false, log });
+ * await mesh.start();
+ * ```
+ */
+export class Mesh {
+  readonly stats: MeshStats = newStats();
+  readonly #bus: Bus;
+  readonly #options: MeshOptions;
+  #member: Member | undefined;
+  #pins: () => readonly PinInfo[] = () => [];
+  #started: Promise<void> | undefined;
+  #stopped: Promise<void> | undefined;
+
+  /** Throws BAD_CONFIG when the options would open the bus to a network without saying so. */
+  constructor(bus: Bus, options: MeshOptions) {
+    checkOptions(options);
+    this.#bus = bus;
+    this.#options = options;
+  }
+
+  /** This process's id on the wire, new at every start; empty until it has started. */
+  get id(): string {
+    return this.#member?.id ?? '';
+  }
+
+  /** Whether this process is the address broker of its machine. */
+  get isBroker(): boolean {
+    return this.#member?.role.isBroker ?? false;
+  }
+
+  /** Says what this node tells the others about its pins. */
+  describe(pins: () => readonly PinInfo[]): void {
+    this.#pins = pins;
+  }
+
+  /** The pins the others are told about. */
+  get pins(): readonly PinInfo[] {
+    return this.#pins();
+  }
+
+  /**
+   * Binds the sockets and joins the mesh. Once it has resolved, what is sent reaches the processes of this machine that
+   * were there before. Rejects with BAD_CONFIG (an address that is not this machine's), NO_PERMISSION (a port below
+   * 1024), NOT_SUPPORTED (no ZeroMQ for this machine) or STOPPED.
+   */
+  start(): Promise<void> {
+    this.#started ??= this.#start();
+    return this.#started;
+  }
+
+  /** Leaves the mesh. Idempotent, at most 1 s; what was sent before still leaves. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #start(): Promise<void> {
+    const { listen, log } = this.#options;
+    const kit = await openKit(this.stats, log);
+    if (this.#stopped) throw new DcsError('STOPPED', 'the mesh was stopped before it had started');
+    if (!isLoopback(listen)) log.warn({ listen }, 'the bus is open: whoever reaches it can command the outputs');
+    const member = new Member(this.#bus, kit, this.#options);
+    this.#member = member;
+    try {
+      await member.start();
+    } catch (error) {
+      await member.stop(0);
+      throw bindError(error, listen);
+    }
+  }
+
+  async #stop(): Promise<void> {
+    await this.#member?.stop(LINGER_MS);
+    try {
+      await this.#started;
+    } catch {
+      // Whoever called start was told.
+    }
+  }
+}
+
+function bindError(error: unknown, listen: string): DcsError {
+  const code = systemCode(error);
+  if (code === 'EACCES') {
+    return new DcsError('NO_PERMISSION', `this user may not bind the ports of the bus: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+  if (code === 'EADDRNOTAVAIL' || code === 'ENODEV' || code === 'EINVAL') {
+    return new DcsError('BAD_CONFIG', `${listen} is not an address of this machine`, {
+      found: listen,
+      expected: '127.0.0.1, 0.0.0.0 or an address of this machine',
+      cause: error,
+    });
+  }
+  return new DcsError('INTERNAL', `the bus could not be opened: ${messageOf(error)}`, { cause: error });
+}

@@ -1,0 +1,31 @@
+import type { Log } from '../driver/driver.ts';
+import { DcsError } from '../errors/errors.ts';
+import { isLoopback } from './addresses.ts';
+import type { Endpoint } from './endpoint.ts';
+
+/** How a process takes part in the mesh. */
+export interface MeshOptions {
+  /** Address the sockets are bound to: `127.0.0.1`, an address of this machine, or `0.0.0.0` for all. */
+  readonly listen: string;
+  /** Ports of the address broker: 5012 and 5013 unless you have reasons. */
+  readonly rx: number;
+  readonly tx: number;
+  /** Address brokers of other machines. */
+  readonly brokers: readonly Endpoint[];
+  /** Brokers behind a TCP tunnel: talked to through the tunnel, never around it. */
+  readonly proxyBrokers: readonly Endpoint[];
+  /** The user accepts that anyone who reaches the ports can command the outputs. */
+  readonly insecure: boolean;
+  readonly log: Log;
+  /** Shown to people; need not be unique. */
+  readonly name?: string;
+}
+
+/** Refuses what would open the outputs to a network without anybody having said so. */
+export function checkOptions({ listen, insecure }: MeshOptions): void {
+  if (isLoopback(listen) || insecure) return;
+  throw new DcsError('BAD_CONFIG', `listening on ${listen} lets everybody who reaches it command the outputs`, {
+    found: listen,
+    expected: 'listen: 127.0.0.1, or keys (bus.security), or insecure: true if that is what you want',
+  });
+}

@@ -1,0 +1,44 @@
+/** Counters of everything that passed the mesh and everything that did not. */
+export interface MeshStats {
+  /** Messages of this process handed to the mesh. */
+  sent: number;
+  /** Messages that came in, before any check. */
+  received: number;
+  /** Messages given to the local bus. */
+  delivered: number;
+  /** Messages of others passed on. */
+  relayed: number;
+  /** Messages that had been seen already: normal where there is more than one path. */
+  duplicates: number;
+  /** Our own messages that came back. */
+  echoes: number;
+  /** Frames that are not messages. */
+  malformed: number;
+  /** Introductions and contact lists that make no sense or came from where none may come. */
+  badContacts: number;
+  /** Frames ZeroMQ refused to take. */
+  sendDrops: number;
+  /** Times this process became the address broker. */
+  takeovers: number;
+  /** Contacts forgotten because they stayed dead. */
+  expiredContacts: number;
+  /** Errors of the transport that had no better place. */
+  socketErrors: number;
+}
+
+export function newStats(): MeshStats {
+  return {
+    sent: 0,
+    received: 0,
+    delivered: 0,
+    relayed: 0,
+    duplicates: 0,
+    echoes: 0,
+    malformed: 0,
+    badContacts: 0,
+    sendDrops: 0,
+    takeovers: 0,
+    expiredContacts: 0,
+    socketErrors: 0,
+  };
+}

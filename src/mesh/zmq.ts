@@ -1,0 +1,82 @@
+import type { Context, Dealer, Router, Subscriber, XPublisher } from 'zeromq';
+import type { Log } from '../driver/driver.ts';
+import { DcsError } from '../errors/errors.ts';
+import type { MeshStats } from './stats.ts';
+
+type Zmq = typeof import('zeromq');
+
+/** Longest frame on any link; a longer one ends the connection it came from. */
+export const MAX_FRAME = 1024 * 1024;
+/** Frames that wait for one peer, each way. Beyond it a peer that does not read loses, and nobody else. */
+export const HIGH_WATER_MARK = 1000;
+/** How long what was sent last may take to leave when the sockets close (ms). */
+export const LINGER_MS = 1000;
+
+/** What every socket of one mesh is made with. */
+export interface Kit {
+  readonly context: Context;
+  readonly stats: MeshStats;
+  readonly log: Log;
+  subscriber(): Subscriber;
+  publisher(): XPublisher;
+  router(): Router;
+  dealer(): Dealer;
+}
+
+/**
+ * Loads ZeroMQ and makes a context of its own. Rejects with NOT_SUPPORTED where there is no binary for this machine.
+ */
+export async function openKit(stats: MeshStats, log: Log): Promise<Kit> {
+  const zmq = await loadZmq();
+  const context = new zmq.Context({ blocky: false, maxSockets: 4095 });
+  return {
+    context,
+    stats,
+    log,
+    subscriber: () => new zmq.Subscriber({ context, ...common(), receiveHighWaterMark: HIGH_WATER_MARK }),
+    publisher: () =>
+      new zmq.XPublisher({ context, ...common(), ...sending(), receiveHighWaterMark: 0, verbosity: 'allSubsUnsubs' }),
+    router: () =>
+      new zmq.Router({ context, ...common(), ...sending(), receiveHighWaterMark: HIGH_WATER_MARK, mandatory: true }),
+    dealer: () => new zmq.Dealer({ context, ...common(), ...sending(), receiveHighWaterMark: HIGH_WATER_MARK }),
+  };
+}
+
+/** Loads the native library; only a process that joins the mesh pays for it. */
+export async function loadZmq(load: () => Promise<Zmq> = () => import('zeromq')): Promise<Zmq> {
+  try {
+    return await load();
+  } catch (error) {
+    throw new DcsError(
+      'NOT_SUPPORTED',
+      `ZeroMQ has no binary for this system (${process.platform} ${process.arch}), so this process cannot join the bus of ` +
+        'others. On a Raspberry Pi use the 64-bit Raspberry Pi OS; or build zeromq from source; or set bus.enabled: false',
+      { found: `${process.platform} ${process.arch}`, expected: 'linux x64 or arm64', cause: error },
+    );
+  }
+}
+
+/**
+ * Heartbeats at both ends find a dead connection within 2 s; `immediate` keeps anything from being queued for a peer that
+ * is not there (it would arrive after its restart, stale); the random part keeps the peers of a dead broker from
+ * knocking at the same moment.
+ */
+function common() {
+  return {
+    linger: 0,
+    heartbeatInterval: 500,
+    heartbeatTimeout: 1500,
+    heartbeatTimeToLive: 2000,
+    handshakeInterval: 3000,
+    connectTimeout: 2000,
+    immediate: true,
+    reconnectInterval: 100 + Math.floor(Math.random() * 100),
+    reconnectMaxInterval: 1000,
+    maxMessageSize: MAX_FRAME,
+  };
+}
+
+/** A send must never wait: what cannot be taken now is dropped and counted. */
+function sending() {
+  return { sendHighWaterMark: HIGH_WATER_MARK, sendTimeout: 0 };
+}

@@ -1,0 +1,82 @@
+/**
+ * A process of its own that joins the mesh, for tests that kill, stop or isolate it. Commands come as lines of JSON on
+ * stdin, what happens goes as lines of JSON to stdout; the words are those of v1-peer.py.
+ */
+import { createInterface } from 'node:readline';
+import { Actor } from '../../src/bus/actor.ts';
+import { Bus } from '../../src/bus/bus.ts';
+import { parseEndpoint } from '../../src/mesh/endpoint.ts';
+import { Mesh } from '../../src/mesh/mesh.ts';
+import { isRecord, type Payload } from '../../src/message/envelope.ts';
+
+interface Settings {
+  listen?: string;
+  rx: number;
+  tx: number;
+  brokers?: string[];
+  proxyBrokers?: string[];
+  insecure?: boolean;
+  name?: string;
+  quiet?: boolean;
+}
+
+function say(what: object): void {
+  process.stdout.write(`${JSON.stringify(what)}\n`);
+}
+
+const settings: Settings = JSON.parse(process.argv[2] ?? '{}');
+const log = (level: string) => (detail: object, message: string) =>
+  process.stderr.write(`${level} ${message} ${JSON.stringify(detail)}\n`);
+const bus = new Bus();
+const mesh = new Mesh(bus, {
+  listen: settings.listen ?? '127.0.0.1',
+  rx: settings.rx,
+  tx: settings.tx,
+  brokers: (settings.brokers ?? []).map(parseEndpoint),
+  proxyBrokers: (settings.proxyBrokers ?? []).map(parseEndpoint),
+  insecure: settings.insecure ?? false,
+  name: settings.name ?? 'test',
+  log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
+});
+
+const actor = new Actor('probe');
+if (!settings.quiet) actor.onAny((envelope) => say({ got: envelope }));
+bus.join(actor);
+
+async function send(payload: Payload, count: number | undefined, rate: number): Promise<void> {
+  if (count === undefined) {
+    actor.send(payload);
+    return;
+  }
+  const [subject = '', data] = Object.entries(payload)[0] ?? [];
+  const begun = performance.now();
+  for (let n = 0; n < count; n++) {
+    actor.send({ [subject]: { ...(isRecord(data) ? data : {}), n } });
+    const ahead = (n * 1000) / rate - (performance.now() - begun);
+    if (ahead > 1) await new Promise((resolve) => setTimeout(resolve, ahead));
+  }
+}
+
+async function quit(): Promise<void> {
+  const begun = performance.now();
+  await mesh.stop();
+  say({ stopped: performance.now() - begun });
+  process.exit(0);
+}
+
+createInterface({ input: process.stdin }).on('line', (line) => {
+  const command = JSON.parse(line);
+  if (command.quit) void quit();
+  else if (command.stats) say({ stats: { ...mesh.stats, rss: process.memoryUsage().rss }, broker: mesh.isBroker });
+  else void send(command.send, command.count, command.rate ?? 500);
+});
+process.on('SIGTERM', () => void quit());
+
+const begun = performance.now();
+try {
+  await mesh.start();
+  say({ ready: mesh.id, actor: actor.id, broker: mesh.isBroker, took: performance.now() - begun });
+} catch (error) {
+  say({ failed: String(error) });
+  process.exit(1);
+}

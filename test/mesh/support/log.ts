@@ -1,0 +1,5 @@
+import type { Log } from '../../../src/driver/driver.ts';
+
+const nothing = () => undefined;
+
+export const quietLog: Log = { debug: nothing, info: nothing, warn: nothing, error: nothing };
