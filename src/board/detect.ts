@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemCode } from '../errors/errors.ts';
 import type { Board } from './board.ts';
+import { dataFolder } from './data-folder.ts';
 import { listBoards, loadBoard, readBoardData } from './load-board.ts';
 
 /** What the firmware says this computer is. */
@@ -21,16 +22,24 @@ export function readDeviceTree(folder = '/proc/device-tree'): DeviceTree {
  * The board this computer is, or undefined. The model decides where a board lists it (the firmware may write a more
  * precise one than the device tree's compatible strings tell), then the most specific compatible string.
  */
-export function detectBoard(tree: DeviceTree = readDeviceTree(), folder?: string): Board | undefined {
-  if (tree.model === undefined && tree.compatible.length === 0) return undefined;
-  const boards = listBoards(folder).map((name) => ({ name, ...readBoardData(name, folder) }));
+export function detectBoard(tree: DeviceTree = readDeviceTree(), folder: string = dataFolder()): Board | undefined {
   const model = tree.model?.replace(/ Rev [\d.]+$/, '');
+  const words = [...(model === undefined ? [] : [model]), ...tree.compatible];
+  // Only files that name this computer are worth parsing: the agent starts on slow machines too.
+  const boards = listBoards(folder)
+    .filter((name) => mentions(join(folder, `${name}.yaml`), words))
+    .map((name) => ({ name, ...readBoardData(name, folder) }));
   const match =
     boards.find((board) => model !== undefined && board.models.includes(model)) ??
     tree.compatible
       .map((compatible) => boards.find((board) => board.compatible.includes(compatible)))
       .find((board) => board !== undefined);
   return match && loadBoard(match.name, folder);
+}
+
+function mentions(file: string, words: readonly string[]): boolean {
+  const text = readFileSync(file, 'utf8');
+  return words.some((word) => text.includes(word));
 }
 
 /** A device-tree property of strings: each ends with a NUL. */
