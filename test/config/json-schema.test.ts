@@ -1,0 +1,90 @@
+import { readFileSync } from 'node:fs';
+import { Ajv } from 'ajv';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { drivers } from '../../src/cli/drivers.ts';
+import { jsonSchema } from '../../src/config/json-schema.ts';
+import { loadConfig, loadConfigText } from '../../src/config/load.ts';
+import { machine } from './fakes.ts';
+
+const schema = jsonSchema(drivers);
+const validate = new Ajv({ strict: false, allErrors: true }).compile({ ...schema });
+
+function accepts(text: string): boolean {
+  return validate(parse(text));
+}
+
+/** The configuration the documentation explains. */
+const DOCUMENTED = `
+node: boiler-room
+board: raspberry-pi-4b
+bus:
+  brokers: ["192.168.2.161:5012:5013"]
+ports:
+  plc:    { driver: modbus, tcp: 192.168.1.10:502 }
+  scale:  { driver: serial, path: /dev/ttyUSB1, line: 9600-8N1, framing: { delimiter: "\\r\\n" } }
+  sim:    { driver: mock, loopback: [[a, b]], latency: 5ms }
+devices:
+  meter:  { port: plc, unit: 1, poll: 1s, pins: { power: { input: 12, type: float32, uom: W } } }
+pins:
+  green-led:  { gpio: GPIO17, direction: out, initial: false, safe: false }
+  door:       { gpio: GPIO27, direction: in, bias: pull-up, invert: true, debounce: 20ms }
+  pump-speed: { port: plc, unit: 1, holding: 10, type: float32, order: CDAB, direction: out, range: [0, 50], safe: 0 }
+  weight:     { port: scale, match: "ST,GS,\\\\s*([-+0-9.]+)kg" }
+  request:    { virtual: bool, initial: false }
+  lamp:       { virtual: bool, follow: door }
+`;
+
+describe('the JSON Schema for editors', () => {
+  test('the documented configuration is right, for the loader and for editors', () => {
+    const loaded = loadConfigText(DOCUMENTED, 'dcs-io.yaml', { drivers, machine: machine() });
+    expect(loaded.ok ? [] : loaded.problems).toEqual([]);
+    expect(accepts(DOCUMENTED), JSON.stringify(validate.errors)).toBe(true);
+  });
+
+  test('the demo is right, for the loader and for editors', async () => {
+    const file = 'examples/demo/dcs-io.yaml';
+    const loaded = await loadConfig(file, { drivers });
+    expect(loaded.ok ? [] : loaded.problems).toEqual([]);
+    expect(accepts(readFileSync(file, 'utf8')), JSON.stringify(validate.errors)).toBe(true);
+  });
+
+  test.each([
+    ['an empty file section', 'pins:\nports:\n'],
+    ['the board with its buses', 'board: { model: raspberry-pi-5, enabled: [i2c1] }\n'],
+  ])('%s is right', (_what, text) => {
+    expect(accepts(text), JSON.stringify(validate.errors)).toBe(true);
+  });
+
+  test.each([
+    ['an unknown section', 'prots: {}\n'],
+    ['an unknown driver', 'ports: { a: { driver: modbas, tcp: x } }\n'],
+    ['a port without driver', 'ports: { a: { tcp: x } }\n'],
+    ["a key of another port's driver", 'ports: { a: { driver: gpio, tcp: x, chip: y } }\n'],
+    ['a missing option', 'ports: { a: { driver: modbus } }\n'],
+    ['a misspelt pin key', 'pins: { a: { gpio: GPIO17, debounse: 20ms } }\n'],
+    ['a duration without unit', 'pins: { a: { gpio: GPIO17, debounce: 20 } }\n'],
+    ['a wrong direction', 'pins: { a: { gpio: GPIO17, direction: up } }\n'],
+    ['half a range', 'pins: { a: { virtual: number, range: [1] } }\n'],
+    ['a wrong bus port', 'bus: { rx: 70000 }\n'],
+    ['a device without port', 'devices: { a: { profile: x/y } }\n'],
+    ['a misspelt pin key of a device', 'devices: { a: { port: p, unti: 1 } }\n'],
+  ])('%s is marked', (_what, text) => {
+    expect(accepts(text)).toBe(false);
+  });
+
+  test('every key has a description to show while typing', () => {
+    const bare: string[] = [];
+    const look = (found: unknown, path: string): void => {
+      if (typeof found !== 'object' || found === null) return;
+      if ('properties' in found && typeof found.properties === 'object' && found.properties !== null) {
+        for (const [key, property] of Object.entries(found.properties)) {
+          if (!JSON.stringify(property).includes('"description"')) bare.push(`${path}.${key}`);
+        }
+      }
+      for (const [key, inner] of Object.entries(found)) if (key !== 'items') look(inner, `${path}.${key}`);
+    };
+    look(schema, '');
+    expect([...new Set(bare.map((path) => path.split('.').at(-1)))]).toEqual([]);
+  });
+});
