@@ -89,8 +89,8 @@ export class Peer {
     }
   }
 
-  async ready(): Promise<this> {
-    await this.line((line) => 'ready' in line || 'failed' in line);
+  async ready(timeoutMs?: number): Promise<this> {
+    await this.line((line) => 'ready' in line || 'failed' in line, timeoutMs);
     return this;
   }
 

@@ -1,0 +1,155 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { inside, Lab } from './support/lab.ts';
+import { endPeers, Peer, type Settings, talk, talkBoth } from './support/peer.ts';
+
+const lab = new Lab();
+afterEach(async () => {
+  await endPeers();
+  lab.close();
+});
+
+const ports = { rx: 5012, tx: 5013 };
+const open = { ...ports, listen: '0.0.0.0', insecure: true };
+type Make = (settings: Settings, namespace?: string) => Peer;
+const ours: Make = Peer.node;
+const v1: Make = Peer.v1;
+
+/** A plain TCP forwarder, as `ssh -L` is: runs in `from`, its other end in `to`; they share nothing but this process. */
+async function tunnel(from: string, to: string, socket: string): Promise<Peer[]> {
+  const ends: Peer[] = [];
+  for (const [local, remote] of [
+    [8012, 5012],
+    [8013, 5013],
+  ]) {
+    const path = `/tmp/${socket}-${local}.sock`;
+    const near = `require('fs').rmSync('${path}',{force:true});require('net').createServer((a)=>{const b=require('net').connect(${remote},'127.0.0.1');a.pipe(b);b.pipe(a);a.on('error',()=>b.destroy());b.on('error',()=>a.destroy())}).listen('${path}',()=>console.log('{"up":1}'))`;
+    const far = `require('net').createServer((a)=>{const b=require('net').connect('${path}');a.pipe(b);b.pipe(a);a.on('error',()=>b.destroy());b.on('error',()=>a.destroy())}).listen(${local},'127.0.0.1',()=>console.log('{"up":1}'))`;
+    for (const [script, where] of [
+      [near, to],
+      [far, from],
+    ] as const) {
+      const end = new Peer(process.execPath, ['-e', script], where);
+      await end.line((line) => 'up' in line);
+      ends.push(end);
+    }
+  }
+  return ends;
+}
+
+describe.each([
+  ['ours', ours, ours, ours],
+  ['v1 named, ours calling', v1, ours, v1],
+  ['ours named, v1 calling', ours, v1, ours],
+])('two machines: %s', (_name, named, caller, other) => {
+  it('talk through one entry in brokers, again after the named broker died and returned, and others inherit it', async () => {
+    const [a, b] = [lab.machine('a'), lab.machine('b')];
+    lab.network(1, { [a]: '10.1.1.1', [b]: '10.1.1.2' });
+    const one = await named(open, a).ready();
+    const two = await caller({ ...open, brokers: ['10.1.1.1:5012:5013'] }, b).ready();
+    await talkBoth(one, two);
+    const three = await other(open, b).ready();
+    const four = await other(open, a).ready();
+    await talkBoth(three, one);
+    await talkBoth(three, four);
+    await talkBoth(two, four);
+    one.kill();
+    await one.exited;
+    await talkBoth(two, four);
+    const again = await named(open, a).ready();
+    await talkBoth(again, two);
+    await talkBoth(again, three);
+  }, 60_000);
+
+  it('with several addresses each deliver once', async () => {
+    const [a, b] = [lab.machine('a'), lab.machine('b')];
+    lab.network(1, { [a]: '10.1.1.1', [b]: '10.1.1.2' });
+    lab.network(2, { [a]: '10.1.2.1', [b]: '10.1.2.2' });
+    const one = await named(open, a).ready();
+    const two = await caller({ ...open, brokers: ['10.1.1.1:5012:5013', '10.1.2.1:5012:5013'] }, b).ready();
+    const three = await other(open, b).ready();
+    await talkBoth(one, two);
+    await talkBoth(one, three);
+    one.send('Once', {}, { count: 200 });
+    two.send('Back', {}, { count: 200 });
+    const all = Array.from({ length: 200 }, (_, n) => n);
+    for (const [to, subject] of [
+      [two, 'Once'],
+      [three, 'Once'],
+      [one, 'Back'],
+      [three, 'Back'],
+    ] as const) {
+      await to.line(({ got }) => got?.payload[subject]?.['n'] === 199);
+      expect(to.got(subject).map(({ payload }) => payload[subject]?.['n'])).toEqual(all);
+    }
+  }, 60_000);
+
+  it('talk through a tunnel; two processes share it; a third machine beside its end is reached', async () => {
+    const [a, b, c] = [lab.machine('a'), lab.machine('b'), lab.machine('c')];
+    lab.network(1, { [b]: '10.1.1.2', [c]: '10.1.1.3' });
+    await tunnel(b, a, a);
+    const far = await named(open, a).ready();
+    const two = await caller({ ...open, proxyBrokers: ['127.0.0.1:8012:8013'] }, b).ready();
+    await talkBoth(far, two);
+    const three = await other({ ...open, proxyBrokers: ['127.0.0.1:8012:8013'] }, b).ready();
+    await talkBoth(far, three);
+    const beside = await caller({ ...open, brokers: ['10.1.1.2:5012:5013'] }, c).ready();
+    await talkBoth(beside, far);
+    await talkBoth(beside, two);
+    far.send('Once', {}, { count: 100 });
+    for (const to of [two, three, beside]) {
+      await to.line(({ got }) => got?.payload['Once']?.['n'] === 99);
+      expect(to.got('Once')).toHaveLength(100);
+    }
+  }, 60_000);
+});
+
+describe('many processes', () => {
+  it('of one machine, 32 of them, settle in 5 s', async () => {
+    const machine = lab.machine('a');
+    lab.network(1, { [machine]: '10.1.1.1' });
+    const peers = Array.from({ length: 32 }, () => ours(ports, machine));
+    await Promise.all(peers.map((peer) => peer.ready(60_000)));
+    const first = peers[0];
+    const last = peers[31];
+    if (!first || !last) throw new Error('none');
+    const begun = performance.now();
+    await talk(first, last, 5000);
+    for (const peer of peers.slice(1)) await talk(peer, first, 5000);
+    expect(performance.now() - begun).toBeLessThan(5000);
+    expect(peers.filter((peer) => peer.isBroker)).toHaveLength(1);
+  }, 90_000);
+});
+
+describe('what travels', () => {
+  it('never contains a loopback address, also from a process with a tunnel', async () => {
+    const [a, b] = [lab.machine('a'), lab.machine('b')];
+    lab.network(1, { [a]: '10.1.1.1', [b]: '10.1.1.2' });
+    const one = await ours({ ...open, proxyBrokers: ['127.0.0.1:8012:8013'] }, a).ready();
+    const spy = new Peer(
+      '/usr/bin/python3',
+      [
+        '-c',
+        `
+import zmq, json
+sub = zmq.Context().socket(zmq.SUB)
+sub.setsockopt(zmq.SUBSCRIBE, b"")
+sub.connect("tcp://10.1.1.1:5013")
+print("{}", flush=True)
+while True: print(json.dumps({"frame": sub.recv().decode()}), flush=True)
+`,
+      ],
+      b,
+    );
+    await spy.line(() => true);
+    const two = await v1(
+      { ...ports, brokers: ['10.1.1.1:5012:5013'], proxyBrokers: ['localhost:8012:8013'] },
+      b,
+    ).ready();
+    await talkBoth(one, two);
+    const frames = spy.lines.map((line) => String(line['frame'] ?? '')).filter((text) => text.includes('contact_list'));
+    const fromUs = frames.filter((text) => JSON.parse(text).sender[0] === one.id);
+    expect(fromUs.length).toBeGreaterThan(0);
+    for (const text of fromUs) expect(text).not.toMatch(/127\.|localhost/);
+    expect(inside(b, 'ip', 'addr')).toContain('10.1.1.2');
+  });
+});
