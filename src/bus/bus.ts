@@ -22,7 +22,16 @@ export interface BusStats {
 export interface BusLink {
   /** Brings in a message from outside. False: it was malformed, was counted and goes nowhere. */
   inject(envelope: Envelope): boolean;
+  /** What this process wants to hear, other than through this link. */
+  interest(): BusInterest;
   close(): void;
+}
+
+/** What the actors of this process, and the other transports joined to it, listen to. */
+export interface BusInterest {
+  readonly everything: boolean;
+  readonly subjects: readonly string[];
+  readonly pins: readonly string[];
 }
 
 /** An actor's place on the bus. */
@@ -55,7 +64,7 @@ export class Bus {
   readonly #bySubject = new Map<string, Set<Route>>();
   readonly #byPin = new Map<string, Set<Route>>();
   readonly #catchAll = new Set<Route>();
-  readonly #links = new Set<(envelope: Envelope) => void>();
+  readonly #links = new Map<(envelope: Envelope) => void, () => void>();
   readonly #requests: Requests;
   readonly #host: ActorHost;
 
@@ -96,19 +105,41 @@ export class Bus {
         for (const routes of [...this.#bySubject.values(), ...this.#byPin.values(), this.#catchAll]) {
           for (const route of routes) if (route.inbox === inbox) routes.delete(route);
         }
+        this.#interestChanged();
       },
     };
   }
 
-  /** Joins a transport. It gets every message that did not come from itself. Its `deliver` must not throw. */
-  link(deliver: (envelope: Envelope) => void): BusLink {
-    this.#links.add(deliver);
+  /**
+   * Joins a transport. It gets every message that did not come from itself, and is told when the interest of this process
+   * may have changed. Neither function may throw.
+   */
+  link(deliver: (envelope: Envelope) => void, interestChanged: () => void = () => undefined): BusLink {
+    this.#links.set(deliver, interestChanged);
+    this.#interestChanged();
     return {
       inject: (envelope) => this.#inject(envelope, deliver),
+      interest: () => this.#interest(deliver),
       close: () => {
         this.#links.delete(deliver);
+        this.#interestChanged();
       },
     };
+  }
+
+  #interest(deliver: (envelope: Envelope) => void): BusInterest {
+    const others = this.#links.size - (this.#links.has(deliver) ? 1 : 0);
+    const listened = (routes: Map<string, Set<Route>>) =>
+      [...routes].filter(([, set]) => set.size > 0).map(([key]) => key);
+    return {
+      everything: this.#catchAll.size > 0 || others > 0,
+      subjects: listened(this.#bySubject),
+      pins: listened(this.#byPin),
+    };
+  }
+
+  #interestChanged(): void {
+    for (const changed of this.#links.values()) changed();
   }
 
   /** Attaches a bare actor that only sends and receives, without supervision; for scripts and tests. */
@@ -171,7 +202,7 @@ export class Bus {
       if (pin !== undefined) this.#toRoutes(this.#byPin.get(pin), data, envelope, creator, arrival);
     }
     this.#toRoutes(this.#catchAll, envelope, envelope, creator, arrival);
-    for (const link of this.#links) if (link !== from) link(envelope);
+    for (const link of this.#links.keys()) if (link !== from) link(envelope);
   }
 
   #toRoutes(
@@ -197,6 +228,7 @@ export class Bus {
     if (interest.subject === undefined) this.#catchAll.add(route);
     else if (interest.pin !== undefined) entry(this.#byPin, interest.pin).add(route);
     else entry(this.#bySubject, interest.subject).add(route);
+    this.#interestChanged();
   }
 
   #request(actor: Actor, payload: Payload, { timeoutMs }: RequestOptions): Promise<Envelope> {
