@@ -34,14 +34,28 @@ const chipSchema = z.strictObject({
   lines: z.number().int().positive(),
   mock: z.boolean().default(false).describe('opened by the mock driver'),
   names: z
-    .strictObject({ from: offset, to: offset, as: z.array(z.string().regex(/^[A-Z][A-Z_]*#$/)).min(1) })
-    .optional()
-    .describe('names of a run of lines; # stands for the offset'),
+    .array(
+      z.strictObject({
+        from: offset,
+        to: offset,
+        count_from: offset.optional().describe('the number of the first; absent: its offset'),
+        as: z.array(z.string().regex(/^[A-Z][A-Z0-9_]*#$/)).min(1),
+      }),
+    )
+    .default([])
+    .describe('names of runs of lines; # stands for the number'),
+  line_names: z
+    .array(z.string())
+    .default([])
+    .describe("the kernel's names of its lines from offset 0 on, where they are surer than label and offset"),
 });
 
 export const boardSchema = z.strictObject({
   title: text,
-  models: z.array(text).default([]).describe("the device tree's model, without its revision"),
+  models: z
+    .array(text)
+    .default([])
+    .describe("the device tree's model, without its revision; none: a carrier whose module gives the model"),
   compatible: z.array(text).default([]).describe("one of the device tree's compatible strings"),
   chips: z.record(alias, chipSchema),
   headers: z.array(text).default([]),

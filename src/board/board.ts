@@ -40,8 +40,10 @@ export class Board {
     this.headers = headers;
     this.chips = data.chips;
     for (const [chip, { names }] of Object.entries(data.chips)) {
-      for (let line = names?.from ?? 1; line <= (names?.to ?? 0); line++) {
-        for (const pattern of names?.as ?? []) this.#name(pattern.replace('#', String(line)), chip, line);
+      for (const { from, to, count_from = from, as } of names) {
+        for (let line = from; line <= to; line++) {
+          for (const pattern of as) this.#name(pattern.replace('#', String(line - from + count_from)), chip, line);
+        }
       }
     }
     for (const header of headers) this.#nameHeader(header);
@@ -65,7 +67,8 @@ export class Board {
     if (own === undefined) return { chip, line, mock: false };
     if (typeof line === 'number') return line < own[1].lines ? this.#lineOf(own[0], line) : undefined;
     const named = this.#aliases.get(line.toUpperCase());
-    return { ...this.#lineOf(own[0], 0), line: named?.chip === own[0] ? named.line : line };
+    if (named?.chip === own[0]) return this.#lineOf(own[0], named.line);
+    return { chip: own[1].label, line, mock: own[1].mock };
   }
 
   /** Which of the enabled buses uses a line, if one does. */
@@ -96,7 +99,8 @@ export class Board {
   #lineOf(key: string, line: number): BoardLine {
     const chip = this.chips[key];
     if (chip === undefined) throw this.#wrong(`there is no chip ${key}`);
-    return { chip: chip.label, line, mock: chip.mock };
+    const name = chip.line_names[line];
+    return { chip: chip.label, line: name === undefined || name === '' ? line : name, mock: chip.mock };
   }
 
   #nameHeader(header: HeaderData): void {
@@ -104,7 +108,10 @@ export class Board {
       if (!('line' in position)) continue;
       const chip = position.chip ?? header.chip;
       for (const alias of position.aliases) this.#name(alias, chip, position.line);
-      for (const connector of header.connectors) this.#name(`${connector}-${number}`, chip, position.line);
+      for (const connector of header.connectors) {
+        this.#name(`${connector}-${number}`, chip, position.line);
+        this.#name(`${connector}_${number}`, chip, position.line);
+      }
     }
   }
 

@@ -19,8 +19,9 @@ export function readDeviceTree(folder = '/proc/device-tree'): DeviceTree {
 }
 
 /**
- * The board this computer is, or undefined. The model decides where a board lists it (the firmware may write a more
- * precise one than the device tree's compatible strings tell), then the most specific compatible string.
+ * The board this computer is, or undefined. A carrier board comes first: the model is that of the module it carries, and
+ * only a compatible string tells of the carrier. Then the model, because the firmware writes a more precise one than the
+ * device tree's compatible strings tell; then the most specific of these.
  */
 export function detectBoard(tree: DeviceTree = readDeviceTree(), folder: string = dataFolder()): Board | undefined {
   const model = tree.model?.replace(/ Rev [\d.]+$/, '');
@@ -29,11 +30,14 @@ export function detectBoard(tree: DeviceTree = readDeviceTree(), folder: string 
   const boards = listBoards(folder)
     .filter((name) => mentions(join(folder, `${name}.yaml`), words))
     .map((name) => ({ name, ...readBoardData(name, folder) }));
-  const match =
-    boards.find((board) => model !== undefined && board.models.includes(model)) ??
+  const compatibleAmong = (some: typeof boards) =>
     tree.compatible
-      .map((compatible) => boards.find((board) => board.compatible.includes(compatible)))
+      .map((compatible) => some.find((board) => board.compatible.includes(compatible)))
       .find((board) => board !== undefined);
+  const match =
+    compatibleAmong(boards.filter((board) => board.models.length === 0)) ??
+    boards.find((board) => model !== undefined && board.models.includes(model)) ??
+    compatibleAmong(boards);
   return match && loadBoard(match.name, folder);
 }
 
