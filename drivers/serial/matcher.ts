@@ -7,11 +7,11 @@ const BATCH = 64;
 /** A pattern that ran over its time this often is not tried any more. */
 const STRIKES = 3;
 
+export type Captures = RegExpExecArray | null;
+
 export interface MatchSink {
-  /** A pattern matched. Called in the order of the frames, and of the patterns within a frame. */
-  matched(pattern: number, captures: RegExpExecArray): void;
-  /** No pattern matched this frame. */
-  unmatched(): void;
+  /** What each pattern found in a frame. Called once a frame, in order. */
+  frame(index: number, found: readonly Captures[]): void;
   /** The pattern took longer than the limit on a frame; `final`: it is not tried any more. */
   stuck(pattern: number, final: boolean): void;
 }
@@ -27,7 +27,7 @@ export class Matcher {
   readonly #context: vm.Context;
   readonly #script: vm.Script;
   #texts: readonly string[] = [];
-  #found: (RegExpExecArray | null)[] = [];
+  #found: Captures[] = [];
   /** Index of text × pattern being tried; survives an interrupted run. */
   #at = 0;
 
@@ -39,10 +39,14 @@ export class Matcher {
   }
 
   run(texts: readonly string[], sink: MatchSink): void {
-    for (let from = 0; from < texts.length; from += BATCH) this.#batch(texts.slice(from, from + BATCH), sink);
+    if (this.#patterns.length === 0) {
+      for (let text = 0; text < texts.length; text++) sink.frame(text, []);
+      return;
+    }
+    for (let from = 0; from < texts.length; from += BATCH) this.#batch(texts.slice(from, from + BATCH), from, sink);
   }
 
-  #batch(texts: readonly string[], sink: MatchSink): void {
+  #batch(texts: readonly string[], from: number, sink: MatchSink): void {
     this.#texts = texts;
     this.#found = [];
     this.#at = 0;
@@ -57,7 +61,10 @@ export class Matcher {
         else suspect = this.#at;
       }
     }
-    this.#tell(sink);
+    const width = this.#patterns.length;
+    for (let text = 0; text < texts.length; text++) {
+      sink.frame(from + text, this.#found.slice(text * width, (text + 1) * width));
+    }
   }
 
   #step(): void {
@@ -75,20 +82,6 @@ export class Matcher {
     const strikes = (this.#strikes[pattern] ?? 0) + 1;
     this.#strikes[pattern] = strikes;
     sink.stuck(pattern, strikes >= STRIKES);
-  }
-
-  #tell(sink: MatchSink): void {
-    const width = this.#patterns.length;
-    for (let text = 0; text < this.#texts.length; text++) {
-      let any = false;
-      for (let pattern = 0; pattern < width; pattern++) {
-        const captures = this.#found[text * width + pattern];
-        if (!captures) continue;
-        any = true;
-        sink.matched(pattern, captures);
-      }
-      if (!any) sink.unmatched();
-    }
   }
 }
 

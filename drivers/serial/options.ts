@@ -1,59 +1,54 @@
 import { z } from 'zod';
-import { lineSchema } from '../../src/driver/parse.ts';
-import { captureTypes, compile, MAX_PATTERN } from './pattern.ts';
-import { encodings, resolveEscapes } from './text.ts';
+import { durationSchema, lineSchema } from '../../src/driver/parse.ts';
+import { checksumSchema } from './checksum.ts';
+import { framingSchema } from './framing/framing.ts';
+import { encodings } from './text.ts';
 
-/** Bytes written as ASCII text and escapes; one character a byte. */
-const bytesText = z
+const usbId = z
   .string()
-  .min(1)
-  .transform((text, context) => {
-    const foreign = /[^\0-\x7f]/.exec(text)?.[0];
-    if (foreign !== undefined) {
-      context.addIssue({ code: 'custom', message: `${foreign} is not ASCII; write its bytes as \\xNN` });
-      return z.NEVER;
-    }
-    const found = resolveEscapes(text);
-    if (found.ok) return Buffer.from(found.text, 'latin1');
-    context.addIssue({ code: 'custom', message: found.complaint });
-    return z.NEVER;
-  });
+  .regex(/^(?:0x)?[0-9a-f]{4}$/i, { error: 'four hexadecimal digits in quotes, like "0403"' })
+  .transform((text) => text.slice(-4).toLowerCase());
 
-const framingSchema = z.strictObject({
-  delimiter: bytesText.prefault('\n').describe('text that ends a frame: "\\n", "\\r\\n", ";", "\\x03"'),
-  max: z
-    .int()
-    .min(1)
-    .max(65_536)
-    .default(4096)
-    .describe('longest frame in bytes; a longer one is dropped, counted, and reading goes on after the next delimiter'),
+const usbSchema = z.strictObject({
+  vid: usbId.describe('vendor id, four hexadecimal digits: "0403"'),
+  pid: usbId.describe('product id, four hexadecimal digits: "6001"'),
+  serial: z.string().optional().describe('serial number; needed when two of the kind are plugged in'),
+  interface: z.int().min(0).optional().describe('number of the interface, for adapters with several ports'),
 });
+export type UsbIds = z.infer<typeof usbSchema>;
 
-export const optionsSchema = z.strictObject({
-  path: z
-    .string()
-    .min(1)
-    .describe('the device: /dev/serial/by-id/usb-… (stays the same when replugged), /dev/ttyUSB0, /dev/ttyS0'),
-  line: lineSchema.prefault('9600-8N1'),
-  framing: framingSchema.prefault({}).describe('where a frame ends'),
-  encoding: z.enum(encodings).default('utf8').describe('how bytes are text'),
-});
-export type SerialOptions = z.infer<typeof optionsSchema>;
+const lineState = z.boolean().optional();
 
-const matchSchema = z
-  .string()
-  .min(1)
-  .max(MAX_PATTERN)
-  .transform((source, context) => {
-    const compiled = compile(source);
-    if (compiled.ok) return compiled.match;
-    context.addIssue({ code: 'custom', message: compiled.complaint });
-    return z.NEVER;
+export const optionsSchema = z
+  .strictObject({
+    path: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        '/dev/serial/by-id/usb-… (stays the same when replugged), /dev/ttyUSB0, tcp://host:port, rfc2217://host:port',
+      ),
+    usb: usbSchema.optional().describe('the adapter by its USB ids instead of a path; looked up at every opening'),
+    line: lineSchema.prefault('9600-8N1'),
+    flow: z.enum(['none', 'rtscts', 'xonxoff']).default('none').describe('flow control'),
+    framing: framingSchema.prefault({}).describe('how frames are told apart; default { delimiter: "\\n" }'),
+    checksum: checksumSchema.optional().describe('every frame must have this checksum; others are dropped and counted'),
+    encoding: z.enum(encodings).default('utf8').describe('how bytes are text; binary: one character a byte'),
+    timeout: durationSchema
+      .prefault('1s')
+      .describe('how long to wait for the answer to ask, or for the reply to write'),
+    retries: z.int().min(0).max(10).default(1).describe('how often ask is sent again when no answer comes'),
+    echo: z.boolean().default(false).describe('the device repeats what it gets: the repetition is taken off'),
+    dtr: lineState.describe('state of DTR while the port is open; absent: on, as the kernel sets it'),
+    rts: lineState.describe('state of RTS while the port is open; absent: on, as the kernel sets it'),
+    hupcl: z
+      .boolean()
+      .default(true)
+      .describe('drop DTR at the end; false keeps an Arduino from resetting at each opening'),
+    low_latency: z.boolean().default(false).describe('ask the kernel driver to pass bytes on at once'),
   })
-  .describe('a regular expression with one capture, tried on every frame: "ST,GS,\\s*([-+0-9.]+)kg"');
-
-export const pinSchema = z.strictObject({
-  match: matchSchema,
-  type: z.enum(captureTypes).default('number').describe('what the capture is: a number, a bool (1/0, on/off, …), text'),
-});
-export type SerialAddress = z.infer<typeof pinSchema>;
+  .refine(({ path, usb }) => (path === undefined) !== (usb === undefined), {
+    message: 'a port needs path or usb, not both',
+    path: ['path'],
+  });
+export type SerialOptions = z.infer<typeof optionsSchema>;

@@ -1,4 +1,4 @@
-import type { DurationMs, UnixSeconds } from '../../src/clock/clock.ts';
+import type { UnixSeconds } from '../../src/clock/clock.ts';
 import type {
   ByteStream,
   Channel,
@@ -9,61 +9,62 @@ import type {
   Written,
 } from '../../src/driver/driver.ts';
 import { DcsError } from '../../src/errors/errors.ts';
-import type { Framer, FrameSink } from './framing/framer.ts';
-import { Matcher, type MatchSink } from './matcher.ts';
-import type { SerialAddress, SerialOptions } from './options.ts';
-import { readCapture } from './pattern.ts';
-import { decode } from './text.ts';
+import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
+import type { Command, SerialAddress } from './address.ts';
+import { Exchange } from './exchange.ts';
+import { Inlet, type Look } from './inlet.ts';
+import type { SerialOptions } from './options.ts';
+import { Point } from './point.ts';
+import { confirmation, Poll } from './poll.ts';
+import { render } from './template.ts';
 import type { Transport, TransportEvents } from './transport.ts';
 
 /** How long a device may hold bytes off (ms), beyond the time the line needs for them. */
 const SEND_PATIENCE_MS = 2000;
-/** Most bytes waiting to be sent; more is refused, so that what goes out is never old. */
-const SEND_QUEUE = 65_536;
-
-interface Point {
-  readonly channel: Channel<SerialAddress>;
-  readonly listeners: Set<ReadingListener>;
-  last: Reading | undefined;
-}
 
 type FrameListener = (frame: Uint8Array, sourceTime: UnixSeconds) => void;
 
-/** A serial port: frames in to stream listeners and, through patterns, to pins; bytes out in the order they were asked for. */
+/** A serial port: frames in to stream listeners and, through patterns, to pins; commands, questions and bytes out. */
 export class SerialPort implements Port {
   readonly stream: ByteStream;
+  /** What the transport is opened with. */
+  readonly events: TransportEvents;
   readonly #options: SerialOptions;
   readonly #context: PortContext;
-  readonly #framer: Framer;
-  readonly #linefeed: boolean;
-  readonly #points: readonly Point[];
-  readonly #matcher: Matcher | undefined;
+  readonly #name: string;
+  readonly #inlet: Inlet;
+  readonly #exchange: Exchange;
+  readonly #points: ReadonlyMap<string, Point>;
+  readonly #unsolicited: readonly Point[];
+  readonly #polls: readonly Poll[];
   readonly #frameListeners = new Set<FrameListener>();
   #transport: Transport | undefined;
   #ended: DcsError | undefined;
-  /** Frames of the chunk that is being cut. */
-  #frames: Uint8Array[] = [];
-  #queued = 0;
-  #tail: Promise<unknown> = Promise.resolve();
 
-  constructor(
-    options: SerialOptions,
-    channels: readonly Channel<SerialAddress>[],
-    framer: (sink: FrameSink) => Framer,
-    context: PortContext,
-  ) {
+  constructor(options: SerialOptions, name: string, channels: readonly Channel<SerialAddress>[], context: PortContext) {
     this.#options = options;
     this.#context = context;
-    this.#linefeed = options.framing.delimiter.toString('latin1') === '\n';
-    this.#points = channels.map((channel) => ({ channel, listeners: new Set(), last: undefined }));
-    this.#matcher = channels.length > 0 ? new Matcher(channels.map(({ address }) => address.match)) : undefined;
-    this.#framer = framer({
-      frame: (bytes) => this.#frames.push(bytes),
-      dropped: (why, bytes) => {
-        context.count(`frames_${why}`);
-        context.count('bytes_dropped', bytes);
+    this.#name = name;
+    const points = channels.map((channel) => new Point(channel, context.clock));
+    this.#points = new Map(points.map((point) => [point.channel.key, point]));
+    this.#unsolicited = points.filter(({ source }) => source && !source.ask);
+    this.#inlet = new Inlet(options, patternsOf(channels), context, {
+      frame: (bytes) => {
+        const now = context.clock.unix();
+        for (const listener of [...this.#frameListeners]) listener(bytes, now);
       },
+      look: (look) => this.#look(look),
+      stuck: (pattern, final) => this.#stuck(pattern, final),
     });
+    const byteTime = 10_000 / options.line.baud;
+    this.#exchange = new Exchange({
+      send: (bytes) => this.#transmit(bytes, SEND_PATIENCE_MS + 2 * bytes.length * byteTime),
+      timeout: options.timeout,
+      byteTime,
+      clock: context.clock,
+      count: (counter, by) => context.count(counter, by),
+    });
+    this.#polls = pollsOf(points, options.retries, this.#exchange, context);
     this.stream = {
       send: (bytes) => this.#send(bytes),
       onFrame: (listener) => {
@@ -73,46 +74,71 @@ export class SerialPort implements Port {
         };
       },
     };
+    this.events = {
+      data: (bytes) => {
+        if (!this.#ended) this.#inlet.push(bytes);
+      },
+      lost: (error) => {
+        if (this.#ended) return;
+        this.#end(error);
+        context.down(error);
+      },
+    };
   }
 
-  /** What the transport is opened with. */
-  readonly events: TransportEvents = {
-    data: (bytes) => this.#data(bytes),
-    lost: (error) => {
-      if (this.#ended) return;
-      this.#end(error);
-      this.#context.down(error);
-    },
-  };
-
-  /** Puts the port on its line. */
-  use(transport: Transport): void {
+  /** Puts the port on its line; resolves when the start values are out, and confirmed where they are to be. */
+  async begin(transport: Transport): Promise<void> {
     this.#transport = transport;
+    for (const { channel } of this.#points.values()) {
+      if (channel.direction === 'out' && channel.start !== undefined) await this.write(channel, channel.start);
+    }
+    if (this.#ended) return;
+    for (const point of this.#points.values()) point.watchAge();
+    for (const poll of this.#polls) poll.start();
   }
 
-  /** A serial line cannot be asked for a value: gives the last one each channel had. */
+  /** Channels with a question are asked now; the others give the last value they had. */
   async read(channels: readonly Channel[]): Promise<Reading[]> {
     if (this.#ended) throw this.#ended;
-    return channels.map((channel) => {
-      const last = this.#points.find((point) => point.channel.key === channel.key)?.last;
-      return last ?? { ok: false, error: new DcsError('TIMEOUT', `nothing has matched ${channel.key} yet`) };
+    const keys = new Set(channels.map(({ key }) => key));
+    const asked = this.#polls.filter(({ points }) => points.some(({ channel }) => keys.has(channel.key)));
+    await Promise.all(asked.map((poll) => poll.ask()));
+    const ended: DcsError | undefined = this.#ended;
+    if (ended) throw ended;
+    return channels.map(({ key }) => {
+      const last = this.#points.get(key)?.last;
+      return last ?? { ok: false, error: new DcsError('TIMEOUT', `nothing has matched ${key} yet`) };
     });
   }
 
-  async write(channel: Channel, _value: unknown): Promise<Written> {
+  async write(channel: Channel, value: RawValue): Promise<Written> {
     if (this.#ended) throw this.#ended;
-    throw new DcsError('READ_ONLY', `${channel.key} is read from what the device sends; it cannot be written`);
+    const command = this.#points.get(channel.key)?.channel.address.command;
+    if (!command) {
+      throw new DcsError('READ_ONLY', `${channel.key} is read from what the device sends; it cannot be written`);
+    }
+    if (!fitsKind(channel.kind, value)) {
+      throw new DcsError('BAD_VALUE', `${channel.key} cannot hold ${JSON.stringify(value)}`, {
+        found: value,
+        expected: channel.kind,
+      });
+    }
+    const { reply, refused, retries } = command;
+    const bytes = bytesOf(command, value, this.#options);
+    const job = { bytes, lane: 'write', retries } as const;
+    await this.#exchange.submit(reply ? { ...job, judge: () => confirmation(reply, refused) } : job);
+    return {};
   }
 
   subscribe(channel: Channel, listener: ReadingListener): () => void {
-    const point = this.#points.find((one) => one.channel.key === channel.key);
-    if (!point) return () => {};
+    const point = this.#points.get(channel.key);
+    if (!point || this.#ended) return () => {};
     point.listeners.add(listener);
     const { last } = point;
     if (last) {
       queueMicrotask(() => {
-        // A newer one has been told meanwhile.
-        if (!this.#ended && point.last === last && point.listeners.has(listener)) listener(last);
+        // Unless a newer one has been told meanwhile.
+        if (point.last === last && point.listeners.has(listener)) listener(last);
       });
     }
     return () => {
@@ -121,107 +147,87 @@ export class SerialPort implements Port {
   }
 
   async close(): Promise<void> {
-    this.#end(new DcsError('PORT_DOWN', `${this.#options.path} is closed`));
+    this.#end(new DcsError('PORT_DOWN', `${this.#name} is closed`));
     await this.#transport?.close();
   }
 
   #end(error: DcsError): void {
     if (this.#ended) return;
     this.#ended = error;
-    this.#context.count('bytes_dropped', this.#framer.reset());
+    for (const poll of this.#polls) poll.stop();
+    this.#exchange.end(error);
+    this.#inlet.end();
     this.#frameListeners.clear();
-    for (const { listeners } of this.#points) listeners.clear();
+    for (const point of this.#points.values()) point.end();
   }
 
-  #data(bytes: Buffer): void {
+  #look(look: Look): void {
     if (this.#ended) return;
-    this.#context.count('bytes_in', bytes.length);
-    this.#framer.push(bytes);
-    if (this.#frames.length > 0) this.#deliver();
-  }
-
-  #deliver(): void {
-    const frames = this.#frames;
-    this.#frames = [];
+    let mine = this.#exchange.offer(look);
     const now = this.#context.clock.unix();
-    this.#context.count('frames_in', frames.length);
-    for (const frame of frames) {
-      for (const listener of [...this.#frameListeners]) listener(frame, now);
+    for (const point of this.#unsolicited) {
+      const reading = point.readingOf(look, now);
+      if (!reading) continue;
+      mine = true;
+      if (!reading.ok) this.#context.count('bad_captures');
+      point.freshen();
+      point.tell(reading);
     }
-    if (!this.#matcher) return;
-    const texts = frames.filter((frame) => frame.length > 0).map((frame) => this.#line(frame));
-    this.#matcher.run(texts, this.#matches(now));
+    if (!mine && this.#points.size > 0) this.#context.count('frames_unmatched');
   }
 
-  /** A frame as patterns see it. Lines cut at \n commonly end in \r\n; the \r is not part of the text. */
-  #line(frame: Uint8Array): string {
-    const text = decode(frame, this.#options.encoding);
-    return this.#linefeed && text.endsWith('\r') ? text.slice(0, -1) : text;
-  }
-
-  #matches(sourceTime: UnixSeconds): MatchSink {
-    return {
-      matched: (pattern, captures) => {
-        const point = this.#points[pattern];
-        if (!point) return;
-        const { type, match } = point.channel.address;
-        const value = readCapture(captures[1], type);
-        if (value !== undefined) {
-          this.#tell(point, { ok: true, value, sourceTime });
-          return;
-        }
-        this.#context.count('bad_captures');
-        const found = captures[1] ?? '';
-        const error = new DcsError('BAD_REPLY', `${JSON.stringify(found)}, captured by ${match}, is no ${type}`, {
-          found,
-          expected: `a ${type}`,
-        });
-        this.#tell(point, { ok: false, error });
-      },
-      unmatched: () => this.#context.count('frames_unmatched'),
-      stuck: (pattern, final) => {
-        const point = this.#points[pattern];
-        if (!point) return;
-        this.#context.count('pattern_timeouts');
-        const { match } = point.channel.address;
-        const message = `the pattern ${match} takes too long${final ? ' and is not tried any more' : ''}`;
-        this.#context.log.warn({ channel: point.channel.key }, message);
-        this.#tell(point, { ok: false, error: new DcsError(final ? 'BAD_CONFIG' : 'BAD_REPLY', message) });
-      },
-    };
-  }
-
-  #tell(point: Point, reading: Reading): void {
-    point.last = reading;
-    for (const listener of [...point.listeners]) listener(reading);
+  #stuck(pattern: RegExp, final: boolean): void {
+    this.#context.count('pattern_timeouts');
+    const message = `the pattern ${pattern} takes too long${final ? ' and is not tried any more' : ''}`;
+    this.#context.log.warn({ port: this.#name }, message);
+    const error = new DcsError(final ? 'BAD_CONFIG' : 'BAD_REPLY', message, {
+      expected: 'a pattern without nested repetitions such as (a+)+',
+    });
+    for (const point of this.#points.values()) {
+      if (point.source?.pattern?.match.source === pattern.source) point.tell({ ok: false, error });
+    }
   }
 
   async #send(bytes: Uint8Array): Promise<number> {
-    if (this.#ended) throw this.#ended;
-    if (this.#queued + bytes.length > SEND_QUEUE) {
-      this.#context.count('sends_refused');
-      throw new DcsError('BUSY', `${this.#queued} bytes already wait to be sent on ${this.#options.path}`);
-    }
     // A copy: the caller may use its buffer again.
-    const copy = Buffer.from(bytes);
-    this.#queued += copy.length;
-    const sent = this.#tail.then(() => this.#sendNow(copy));
-    this.#tail = sent.catch(() => undefined);
-    return sent;
+    await this.#exchange.submit({ bytes: Buffer.from(bytes), lane: 'write', retries: 0 });
+    return bytes.length;
   }
 
-  async #sendNow(bytes: Buffer): Promise<number> {
-    try {
-      if (this.#ended) throw this.#ended;
-      await this.#transport?.send(bytes, this.#patience(bytes.length));
-      this.#context.count('bytes_out', bytes.length);
-      return bytes.length;
-    } finally {
-      this.#queued -= bytes.length;
-    }
+  async #transmit(bytes: Buffer, patience: number): Promise<void> {
+    if (this.#ended) throw this.#ended;
+    this.#inlet.expectEcho(bytes);
+    await this.#transport?.send(bytes, patience);
+    this.#context.count('bytes_out', bytes.length);
   }
+}
 
-  #patience(bytes: number): DurationMs {
-    return SEND_PATIENCE_MS + (bytes * 12_000) / this.#options.line.baud;
+function patternsOf(channels: readonly Channel<SerialAddress>[]): RegExp[] {
+  return channels.flatMap(({ address: { source, command } }) =>
+    [source?.pattern?.match, command?.reply, command?.refused].flatMap((pattern) => pattern ?? []),
+  );
+}
+
+interface PollGroup {
+  readonly ask: { readonly bytes: Buffer; readonly every: number };
+  readonly points: Point[];
+}
+
+/** One poll for each command and rate, however many pins its answer fills. */
+function pollsOf(points: readonly Point[], retries: number, exchange: Exchange, context: PortContext): Poll[] {
+  const groups = new Map<string, PollGroup>();
+  for (const point of points) {
+    const ask = point.source?.ask;
+    if (!ask) continue;
+    const name = `${ask.every} ${ask.bytes.toString('latin1')}`;
+    const group: PollGroup = groups.get(name) ?? { ask, points: [] };
+    group.points.push(point);
+    groups.set(name, group);
   }
+  return [...groups.values()].map((group) => new Poll(group.ask, group.points, retries, exchange, context));
+}
+
+function bytesOf({ template }: Command, value: RawValue, { encoding }: SerialOptions): Buffer {
+  if ('parts' in template) return render(template, value, encoding);
+  return value === true ? template.on : template.off;
 }

@@ -1,5 +1,8 @@
-/** How the bytes of a line are text. */
-export const encodings = ['utf8', 'latin1', 'ascii'] as const;
+import { z } from 'zod';
+import { compile, MAX_PATTERN } from './pattern.ts';
+
+/** How the bytes of a line are text. `binary`: one character a byte, as `\\xNN` in patterns means it. */
+export const encodings = ['utf8', 'latin1', 'ascii', 'binary'] as const;
 export type TextEncoding = (typeof encodings)[number];
 
 /** Bytes as text. What the encoding does not have becomes U+FFFD, never another character. */
@@ -8,13 +11,13 @@ export function decode(bytes: Uint8Array, encoding: TextEncoding): string {
   if (encoding === 'utf8') return buffer.toString('utf8');
   const text = buffer.toString('latin1');
   // Node's own 'ascii' clears the top bit, which turns noise into plausible digits.
-  return encoding === 'latin1' ? text : text.replace(/[\x80-\xff]/g, '\uFFFD');
+  return encoding !== 'ascii' ? text : text.replace(/[\x80-\xff]/g, '\uFFFD');
 }
 
 /** Text as bytes; undefined when the encoding has no bytes for some character. */
 export function encode(text: string, encoding: TextEncoding): Buffer | undefined {
   if (encoding === 'utf8') return Buffer.from(text, 'utf8');
-  const limit = encoding === 'latin1' ? 0xff : 0x7f;
+  const limit = encoding === 'ascii' ? 0x7f : 0xff;
   for (const character of text) {
     if ((character.codePointAt(0) ?? 0) > limit) return undefined;
   }
@@ -38,3 +41,28 @@ export function resolveEscapes(text: string): { ok: true; text: string } | { ok:
   });
   return complaint === undefined ? { ok: true, text: resolved } : { ok: false, complaint };
 }
+
+/** Bytes written as ASCII text and escapes. */
+export const bytesText = z
+  .string()
+  .min(1)
+  .transform((text, context) => {
+    const foreign = /[^\0-\x7f]/.exec(text)?.[0];
+    const found = resolveEscapes(text);
+    if (found.ok && foreign === undefined) return Buffer.from(found.text, 'latin1');
+    const message = found.ok ? `${foreign} is not ASCII; write its bytes as \\xNN` : found.complaint;
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  });
+
+/** A regular expression; what it must capture is for whoever uses it. */
+export const patternText = z
+  .string()
+  .min(1)
+  .max(MAX_PATTERN)
+  .transform((source, context) => {
+    const compiled = compile(source);
+    if (compiled.ok) return compiled.pattern;
+    context.addIssue({ code: 'custom', message: compiled.complaint });
+    return z.NEVER;
+  });

@@ -1,12 +1,16 @@
 import { describe, expect, it } from 'vitest';
+import { type CaptureType, readCapture } from '../../drivers/serial/capture.ts';
 import { serial } from '../../drivers/serial/driver.ts';
 import { MATCH_LIMIT_MS, Matcher } from '../../drivers/serial/matcher.ts';
-import { compile, readCapture } from '../../drivers/serial/pattern.ts';
+import { compile } from '../../drivers/serial/pattern.ts';
 
 function complaint(source: string): string {
   const compiled = compile(source);
   return compiled.ok ? 'none' : compiled.complaint;
 }
+
+const read = (text: string | undefined, type: CaptureType, decimal: '.' | ',' = '.') =>
+  readCapture(text, { type, decimal });
 
 describe('patterns', () => {
   it('a wrong pattern is refused with the words of the engine and the place', () => {
@@ -18,11 +22,16 @@ describe('patterns', () => {
     expect(complaint('(?P<weight>[0-9]+)')).toContain('a named group is written (?<name>…)');
   });
 
-  it('a pattern must have exactly one capture', () => {
-    expect(complaint('[0-9]+')).toContain('0 captures');
-    expect(complaint('([0-9]+)(kg|g)')).toContain('2 captures');
-    expect(complaint('([0-9]+)(?:kg|g)')).toBe('none');
-    expect(complaint('(?<weight>[0-9]+)')).toBe('none');
+  it('match must have exactly one capture, or capture must name one', () => {
+    const first = (keys: object) => serial.pin.safeParse(keys).error?.issues[0];
+    expect(first({ match: '[0-9]+' })?.message).toContain('0 captures');
+    expect(first({ match: '([0-9]+)(kg|g)' })?.message).toContain('2 captures');
+    expect(first({ match: '([0-9]+)(?:kg|g)' })).toBeUndefined();
+    expect(first({ match: '(?<a>.)(?<b>.)', capture: 'b' })).toBeUndefined();
+    expect(first({ match: '(?<a>.)(?<b>.)', capture: 'c' })).toMatchObject({
+      path: ['capture'],
+      message: 'match has no capture named c; it has a, b',
+    });
   });
 
   it('the schema passes the complaint on', () => {
@@ -39,7 +48,7 @@ describe('patterns', () => {
       ['1e3', 1000],
       ['0012', 12],
     ];
-    for (const [text, value] of numbers) expect(readCapture(text, 'number')).toBe(value);
+    for (const [text, value] of numbers) expect(read(text, 'number')).toBe(value);
     for (const text of [
       '',
       ' ',
@@ -55,10 +64,10 @@ describe('patterns', () => {
       '1 2',
       '1_000',
     ]) {
-      expect(readCapture(text, 'number'), text).toBeUndefined();
+      expect(read(text, 'number'), text).toBeUndefined();
     }
-    expect(readCapture(undefined, 'text')).toBeUndefined();
-    expect(['ON', '1', 'true', 'off', '0', 'maybe', 'toString'].map((text) => readCapture(text, 'bool'))).toEqual([
+    expect(read(undefined, 'text')).toBeUndefined();
+    expect(['ON', '1', 'true', 'off', '0', 'maybe', 'toString'].map((text) => read(text, 'bool'))).toEqual([
       true,
       true,
       true,
@@ -70,12 +79,28 @@ describe('patterns', () => {
   });
 });
 
+describe('captures', () => {
+  it('hexadecimal, decimal commas, words of the device, and NMEA degrees', () => {
+    expect([read('0x1F', 'hex'), read('ff', 'hex'), read('fg', 'hex')]).toEqual([31, 255, undefined]);
+    expect([read('1,5', 'number', ','), read('1.5', 'number', ',')]).toEqual([1.5, undefined]);
+    const door = { type: 'bool', decimal: '.', on: ['OPEN'], off: ['SHUT'] } as const;
+    expect(['open', 'SHUT', '1'].map((text) => readCapture(text, door))).toEqual([true, false, undefined]);
+    expect(read('4807.038,N', 'degrees')).toBeCloseTo(48.1173, 6);
+    expect(read('01131.000,W', 'degrees')).toBeCloseTo(-11.516667, 6);
+    for (const text of [',', '4860.0,N', '9101.0,N', '18100.0,E', '4807.038']) {
+      expect(read(text, 'degrees'), text).toBeUndefined();
+    }
+  });
+});
+
 describe('matching', () => {
   function collect(matcher: Matcher, texts: string[]): string[] {
     const told: string[] = [];
     matcher.run(texts, {
-      matched: (pattern, captures) => told.push(`${pattern}=${captures[1]}`),
-      unmatched: () => told.push('unmatched'),
+      frame: (at, found) => {
+        const matched = found.flatMap((captures, pattern) => (captures ? [`${pattern}=${captures[1]}`] : []));
+        told.push(...(matched.length > 0 ? matched : [`${at} unmatched`]));
+      },
       stuck: (pattern, final) => told.push(`${pattern} stuck${final ? ' for good' : ''}`),
     });
     return told;
@@ -83,7 +108,7 @@ describe('matching', () => {
 
   it('tries every pattern on every frame, in order', () => {
     const matcher = new Matcher([/t=(\d+)/, /h=(\d+)/]);
-    expect(collect(matcher, ['t=1 h=2', 'noise', 'h=3'])).toEqual(['0=1', '1=2', 'unmatched', '1=3']);
+    expect(collect(matcher, ['t=1 h=2', 'noise', 'h=3'])).toEqual(['0=1', '1=2', '1 unmatched', '1=3']);
     const many = Array.from({ length: 1000 }, (_, at) => `t=${at}`);
     expect(collect(matcher, many)).toEqual(many.map((_, at) => `0=${at}`));
   });
@@ -94,7 +119,7 @@ describe('matching', () => {
     const before = performance.now();
     expect(collect(matcher, [evil, '8'])).toEqual(['0 stuck', '1=7', '1=8']);
     expect(collect(matcher, [evil, evil])).toEqual(['0 stuck', '0 stuck for good', '1=7', '1=7']);
-    expect(collect(matcher, [evil])).toEqual(['1=7']);
+    expect(collect(matcher, [evil, 'x'])).toEqual(['1=7', '1 unmatched']);
     // Three strikes, each tried twice.
     expect(performance.now() - before).toBeLessThan(6 * MATCH_LIMIT_MS + 1000);
   });

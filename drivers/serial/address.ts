@@ -1,0 +1,159 @@
+import { z } from 'zod';
+import type { DurationMs } from '../../src/clock/clock.ts';
+import { durationSchema } from '../../src/driver/parse.ts';
+import { type CaptureStyle, captureTypes, kindOfType } from './capture.ts';
+import { type FieldType, fieldTypes } from './field.ts';
+import type { Pattern } from './pattern.ts';
+import { parseTemplate, type Template, type TemplateType } from './template.ts';
+import { bytesText, patternText } from './text.ts';
+
+/** Modem control lines: the first three can be driven, the others are inputs. */
+export const controlLines = ['dtr', 'rts', 'break', 'cts', 'dsr', 'dcd', 'ri'] as const;
+export type ControlLine = (typeof controlLines)[number];
+
+const keys = z.strictObject({
+  match: patternText
+    .optional()
+    .describe('a regular expression tried on every frame; its capture is the value: "ST,GS,\\s*([-+0-9.]+)kg"'),
+  capture: z.string().min(1).optional().describe('which capture, when match has several: the name of (?<name>…)'),
+  type: z
+    .enum(captureTypes)
+    .default('number')
+    .describe('what the value is: number, bool (1/0, on/off, …), text, hex, degrees (NMEA: 4807.038,N)'),
+  decimal: z.enum(['.', ',']).default('.').describe('the character before the decimals'),
+  on: z.array(z.string()).min(1).optional().describe('type bool: what the device says for true'),
+  off: z.array(z.string()).min(1).optional().describe('type bool: what the device says for false'),
+  at: z.int().min(0).max(65_535).optional().describe('binary frames: the byte at which the value begins'),
+  as: z.enum(fieldTypes).optional().describe('with at: how the number stands there'),
+  max_age: durationSchema.optional().describe('the pin goes bad when nothing has matched for this long'),
+  ask: bytesText.optional().describe('a command that makes the device say the value; only the answer to it counts'),
+  poll: durationSchema.optional().describe('with ask: how often it is sent; default 1s'),
+  write: z
+    .union([z.string().min(1), z.strictObject({ on: z.string().min(1), off: z.string().min(1) })])
+    .optional()
+    .describe('what a command sends: "SP{value:05.1f}\\r\\n", "RELAY {value:ON|OFF}\\r", or { on: …, off: … }'),
+  reply: patternText.optional().describe('with write: the frame that confirms it'),
+  refused: patternText.optional().describe('with reply: the frame that refuses it'),
+  retries: z.int().min(0).max(10).default(0).describe('with reply: how often it is sent again when no answer comes'),
+  control: z.enum(controlLines).optional().describe('a modem control line instead: dtr, rts, break; cts, dsr, dcd, ri'),
+});
+type Keys = z.infer<typeof keys>;
+
+/** Where in which frames a value is. */
+export interface Source {
+  readonly pattern: Pattern | undefined;
+  /** Number or name of the capture; ignored with `field`. */
+  readonly capture: number | string;
+  readonly style: CaptureStyle;
+  readonly field: { readonly at: number; readonly as: FieldType } | undefined;
+  readonly maxAge: DurationMs | undefined;
+  readonly ask: { readonly bytes: Buffer; readonly every: DurationMs } | undefined;
+}
+
+/** What a command to a pin sends, and what must come back. */
+export interface Command {
+  readonly type: TemplateType;
+  readonly template: Template | { readonly on: Buffer; readonly off: Buffer };
+  readonly reply: RegExp | undefined;
+  readonly refused: RegExp | undefined;
+  readonly retries: number;
+}
+
+export interface SerialAddress {
+  readonly key: string;
+  readonly kind: 'analog' | 'digital' | 'text';
+  readonly source: Source | undefined;
+  readonly command: Command | undefined;
+  readonly control: ControlLine | undefined;
+}
+
+export const pinSchema = keys.transform((found, context): SerialAddress => {
+  const refuse = (key: string, message: string) => {
+    context.addIssue({ code: 'custom', message, path: [key] });
+    return z.NEVER;
+  };
+  const problem = misfit(found);
+  if (problem) return refuse(...problem);
+  const capture = captureOf(found);
+  if (typeof capture === 'object') return refuse(found.capture === undefined ? 'match' : 'capture', capture.complaint);
+  const command = commandOf(found);
+  if (command && 'complaint' in command) return refuse('write', command.complaint);
+  const kind = found.control ? 'digital' : kindOf(found);
+  return { key: keyOf(found), kind, source: sourceOf(found, capture), command, control: found.control };
+});
+
+function kindOf({ type }: Keys): SerialAddress['kind'] {
+  const kind = kindOfType[type];
+  return kind === 'counter' ? 'analog' : kind;
+}
+
+/** Keys that do not go together: the key at fault, and why. */
+function misfit(found: Keys): [string, string] | undefined {
+  const { match, at, as, write, control, reply } = found;
+  const given = (['match', 'at', 'write', 'ask', 'reply'] as const).filter((key) => found[key] !== undefined);
+  if (control) return given[0] && [given[0], `does not go with control: ${control}`];
+  if (!match && at === undefined && write === undefined) {
+    return ['match', 'a pin needs match, at, write or control to say what it is'];
+  }
+  if ((at === undefined) !== (as === undefined)) return [at === undefined ? 'as' : 'at', 'at and as go together'];
+  if (at !== undefined && found.type !== 'number') return ['type', 'a value at a byte is a number'];
+  if (found.ask && !match && at === undefined) return ['ask', 'ask needs match or at to know the answer'];
+  if (found.poll !== undefined && !found.ask) return ['poll', 'poll says how often to ask; ask is missing'];
+  if (found.max_age !== undefined && !match && at === undefined) return ['max_age', 'max_age goes with match or at'];
+  if (reply && write === undefined) return ['reply', 'reply goes with write'];
+  if (found.refused && !reply) return ['refused', 'refused goes with reply'];
+  if (found.retries > 0 && !reply) return ['retries', 'retries goes with reply: without one nobody knows'];
+  if ((found.on || found.off) && found.type !== 'bool') return [found.on ? 'on' : 'off', 'goes with type: bool'];
+  return undefined;
+}
+
+function captureOf({ match, capture, at }: Keys): number | string | { readonly complaint: string } {
+  if (!match || at !== undefined) return 0;
+  if (capture !== undefined) {
+    if (match.names.includes(capture)) return capture;
+    const names = match.names.length > 0 ? match.names.join(', ') : 'none';
+    return { complaint: `match has no capture named ${capture}; it has ${names}` };
+  }
+  if (match.captures === 1) return 1;
+  return {
+    complaint: `match has ${match.captures} captures; exactly one (…) must mark the value, or capture must name one; others are written (?:…)`,
+  };
+}
+
+function commandOf(found: Keys): Command | { readonly complaint: string } | undefined {
+  const { write, reply, refused, retries } = found;
+  if (write === undefined) return undefined;
+  const type = found.type === 'bool' ? 'bool' : found.type === 'text' ? 'text' : 'number';
+  const rest = { type, reply: reply?.match, refused: refused?.match, retries } as const;
+  if (typeof write === 'string') {
+    const parsed = parseTemplate(write, type);
+    return parsed.ok ? { ...rest, template: parsed.template } : parsed;
+  }
+  if (type !== 'bool') return { complaint: '{ on, off } goes with type: bool' };
+  const on = bytesText.safeParse(write.on);
+  const off = bytesText.safeParse(write.off);
+  if (on.success && off.success) return { ...rest, template: { on: on.data, off: off.data } };
+  return { complaint: (on.error ?? off.error)?.issues[0]?.message ?? 'has a wrong escape' };
+}
+
+function sourceOf(found: Keys, capture: number | string): Source | undefined {
+  const { match, at, as, type, decimal, on, off, ask, poll = 1000 } = found;
+  if (!match && at === undefined) return undefined;
+  return {
+    pattern: match,
+    capture,
+    style: { type, decimal, on, off },
+    field: at !== undefined && as !== undefined ? { at, as } : undefined,
+    maxAge: found.max_age,
+    ask: ask && { bytes: ask, every: poll },
+  };
+}
+
+/** Two pins with one key would be one pin; what an output sends tells it apart, not what it reads. */
+function keyOf({ match, capture, at, as, type, ask, write, control }: Keys): string {
+  if (control) return control;
+  if (write !== undefined) return `write ${JSON.stringify(write)}`;
+  const asked = ask ? `${JSON.stringify(ask.toString('latin1'))} → ` : '';
+  if (at !== undefined) return `${asked}byte ${at} as ${as}${match ? ` of ${match.match.source}` : ''}`;
+  return `${asked}${match?.match.source}${capture === undefined ? '' : ` #${capture}`} as ${type}`;
+}

@@ -1,0 +1,70 @@
+import type { PinKind, RawValue } from '../../src/pin/pin.ts';
+
+/** What a capture is read as. */
+export const captureTypes = ['number', 'bool', 'text', 'hex', 'degrees'] as const;
+export type CaptureType = (typeof captureTypes)[number];
+
+export const kindOfType: Readonly<Record<CaptureType, PinKind>> = {
+  number: 'analog',
+  bool: 'digital',
+  text: 'text',
+  hex: 'analog',
+  degrees: 'analog',
+};
+
+/** How a capture is written by the device, beyond its type. */
+export interface CaptureStyle {
+  readonly type: CaptureType;
+  /** The character before the decimals. */
+  readonly decimal: '.' | ',';
+  /** What a bool is called; absent: the usual words. */
+  readonly on?: readonly string[] | undefined;
+  readonly off?: readonly string[] | undefined;
+}
+
+const NUMBER = /^\s*([+-]?)\s*(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$/;
+const ON = ['1', 'true', 'on', 'yes', 'high'];
+const OFF = ['0', 'false', 'off', 'no', 'low'];
+
+/**
+ * The value a capture stands for, or undefined when it stands for none: an empty capture is no number, and neither is
+ * `12.` followed by noise. Scales write their sign apart (`-   12.5`): blanks after it are allowed.
+ */
+export function readCapture(capture: string | undefined, style: CaptureStyle): RawValue | undefined {
+  if (capture === undefined) return undefined;
+  if (style.type === 'text') return capture;
+  if (style.type === 'bool') return readBool(capture, style);
+  if (style.type === 'hex') return readHex(capture);
+  if (style.type === 'degrees') return readDegrees(capture);
+  return readNumber(capture, style.decimal);
+}
+
+function readNumber(text: string, decimal: '.' | ','): number | undefined {
+  if (decimal === ',' && text.includes('.')) return undefined;
+  const found = NUMBER.exec(decimal === ',' ? text.replace(',', '.') : text);
+  if (!found) return undefined;
+  const value = Number(`${found[1]}${found[2]}${found[3] ?? ''}`);
+  return Number.isFinite(value) ? value : undefined;
+}
+
+function readBool(text: string, { on = ON, off = OFF }: CaptureStyle): boolean | undefined {
+  const word = text.trim().toLowerCase();
+  if (on.some((known) => known.toLowerCase() === word)) return true;
+  return off.some((known) => known.toLowerCase() === word) ? false : undefined;
+}
+
+function readHex(text: string): number | undefined {
+  const digits = /^\s*(?:0x)?([0-9a-f]{1,13})\s*$/i.exec(text)?.[1];
+  return digits === undefined ? undefined : Number.parseInt(digits, 16);
+}
+
+/** NMEA 0183: `4807.038,N` is 48 degrees 7.038 minutes north. */
+function readDegrees(text: string): number | undefined {
+  const found = /^(\d{1,3})(\d{2}(?:\.\d*)?),([NSEW])$/.exec(text);
+  if (!found) return undefined;
+  const minutes = Number(found[2]);
+  const degrees = Number(found[1]) + minutes / 60;
+  const limit = found[3] === 'N' || found[3] === 'S' ? 90 : 180;
+  if (minutes >= 60 || degrees > limit) return undefined;
+  return found[3] === 'S' || found[3] === 'W' ? -degrees : degrees;
+}

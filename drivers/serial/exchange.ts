@@ -1,0 +1,196 @@
+import type { Clock, DurationMs, Timer } from '../../src/clock/clock.ts';
+import { DcsError } from '../../src/errors/errors.ts';
+import type { Look } from './inlet.ts';
+
+/** What a frame is to a request: no answer to it; part of the answer; the end of it; or a refusal. */
+export type Answer = 'foreign' | 'more' | 'done' | DcsError;
+
+export type Judge = (look: Look) => Answer;
+
+/** Something to send, and what to wait for. */
+export interface Job {
+  readonly bytes: Buffer;
+  /** Writes go before asks. */
+  readonly lane: 'write' | 'ask';
+  /** How often it is sent again when no answer comes in time. */
+  readonly retries: number;
+  /**
+   * Makes the judge of frames that come in, a new one for each sending. With `late`, of those that come when nobody waits
+   * any more: it must do nothing but say whose they are. Absent: the job is done once the kernel has the bytes.
+   */
+  readonly judge?: (late: boolean) => Judge;
+}
+
+/** How an exchange reaches the line, and what bounds it. */
+export interface ExchangeLine {
+  send(bytes: Buffer): Promise<void>;
+  /** How long an answer may take, counted from the last byte sent. */
+  readonly timeout: DurationMs;
+  /** Time the line needs for one byte. */
+  readonly byteTime: DurationMs;
+  readonly clock: Clock;
+  count(name: string, by?: number): void;
+}
+
+interface Entry {
+  readonly job: Job;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+interface Waiting {
+  readonly judge: Judge;
+  settle(outcome: DcsError | undefined): void;
+}
+
+/** Most bytes waiting to be sent; more is refused, so that what goes out is never old. */
+const QUEUE_LIMIT = 65_536;
+
+/**
+ * Everything a port sends, one at a time. While a request waits for its answer nothing else is sent. When no answer
+ * came in time the line is left in quiet until the late answer has come (and is thrown away) or the same time has
+ * passed again: a late answer must not be taken for the answer to the next request.
+ */
+export class Exchange {
+  readonly #line: ExchangeLine;
+  readonly #lanes: Readonly<Record<Job['lane'], Entry[]>> = { write: [], ask: [] };
+  #running = false;
+  #queued = 0;
+  #waiting: Waiting | undefined;
+  /** A request whose answer may still come, and what to call when it need not be waited for any more. */
+  #late: { readonly judge: Judge; readonly over: Promise<void>; end(): void } | undefined;
+  #ended: DcsError | undefined;
+
+  constructor(line: ExchangeLine) {
+    this.#line = line;
+  }
+
+  /** Resolves when the bytes are sent and answered as they should be. */
+  async submit(job: Job): Promise<void> {
+    if (this.#ended) throw this.#ended;
+    if (this.#queued + job.bytes.length > QUEUE_LIMIT) {
+      this.#line.count('sends_refused');
+      throw new DcsError('BUSY', `${this.#queued} bytes already wait to be sent`);
+    }
+    this.#queued += job.bytes.length;
+    const done = new Promise<void>((resolve, reject) => this.#lanes[job.lane].push({ job, resolve, reject }));
+    void this.#run();
+    return done;
+  }
+
+  /** Shows a frame to the request under way; true when it is its answer (or a late one) and nobody else's. */
+  offer(look: Look): boolean {
+    const waiting = this.#waiting;
+    if (waiting) {
+      const answer = waiting.judge(look);
+      if (answer === 'foreign') return false;
+      if (answer === 'more') return true;
+      // At once: the next frame may already be at hand, and it is no answer any more.
+      this.#waiting = undefined;
+      waiting.settle(answer === 'done' ? undefined : answer);
+      return true;
+    }
+    const late = this.#late;
+    const answer = late?.judge(look) ?? 'foreign';
+    if (answer === 'foreign') return false;
+    this.#line.count('late_answers');
+    if (answer !== 'more') late?.end();
+    return true;
+  }
+
+  /** Rejects everything that waits; nothing is sent afterwards. */
+  end(error: DcsError): void {
+    if (this.#ended) return;
+    this.#ended = error;
+    this.#waiting?.settle(error);
+    this.#late?.end();
+    for (const lane of Object.values(this.#lanes)) for (const { reject } of lane.splice(0)) reject(error);
+  }
+
+  async #run(): Promise<void> {
+    if (this.#running) return;
+    this.#running = true;
+    for (let entry = this.#next(); entry; entry = this.#next()) {
+      try {
+        await this.#carryOut(entry.job);
+        entry.resolve();
+      } catch (error) {
+        entry.reject(error);
+      } finally {
+        this.#queued -= entry.job.bytes.length;
+      }
+    }
+    this.#running = false;
+  }
+
+  #next(): Entry | undefined {
+    return this.#lanes.write.shift() ?? this.#lanes.ask.shift();
+  }
+
+  async #carryOut(job: Job): Promise<void> {
+    for (let again = 0; ; again++) {
+      await this.#late?.over;
+      if (this.#ended) throw this.#ended;
+      const outcome = await this.#attempt(job);
+      if (outcome === undefined) return;
+      if (outcome !== 'silence') throw outcome;
+      this.#line.count('timeouts');
+      if (again >= job.retries) {
+        const { timeout } = this.#line;
+        throw new DcsError('TIMEOUT', `no answer to ${shown(job.bytes)} within ${timeout} ms`, {
+          expected: again > 0 ? `an answer to one of ${again + 1} requests` : 'an answer',
+        });
+      }
+      this.#line.count('retries');
+    }
+  }
+
+  /** Sends once; gives what it came to. */
+  async #attempt(job: Job): Promise<DcsError | 'silence' | undefined> {
+    const { judge } = job;
+    if (!judge) {
+      await this.#line.send(job.bytes);
+      return undefined;
+    }
+    let timer: Timer | undefined;
+    const answered = new Promise<DcsError | 'silence' | undefined>((resolve) => {
+      this.#waiting = { judge: judge(false), settle: resolve };
+    });
+    try {
+      await this.#line.send(job.bytes);
+      const silent = new Promise<'silence'>((resolve) => {
+        const wait = this.#line.timeout + job.bytes.length * this.#line.byteTime;
+        timer = this.#line.clock.after(wait, () => resolve('silence'));
+      });
+      const outcome = await Promise.race([answered, silent]);
+      if (outcome === 'silence') this.#expectLate(judge(true));
+      return outcome;
+    } finally {
+      timer?.cancel();
+      this.#waiting = undefined;
+    }
+  }
+
+  #expectLate(judge: Judge): void {
+    let end = () => {};
+    const over = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const timer = this.#line.clock.after(this.#line.timeout, () => late.end());
+    const late = {
+      judge,
+      over,
+      end: () => {
+        timer.cancel();
+        if (this.#late === late) this.#late = undefined;
+        end();
+      },
+    };
+    this.#late = late;
+  }
+}
+
+function shown(bytes: Buffer): string {
+  const text = JSON.stringify(bytes.subarray(0, 40).toString('latin1'));
+  return bytes.length > 40 ? `${text}…` : text;
+}

@@ -1,0 +1,113 @@
+import { z } from 'zod';
+import type { Clock, DurationMs } from '../../../src/clock/clock.ts';
+import { durationSchema } from '../../../src/driver/parse.ts';
+import { bytesText, patternText } from '../text.ts';
+import { DelimiterFramer } from './delimiter.ts';
+import type { Framer, FrameSink } from './framer.ts';
+import { HeadFramer, type Probe } from './head.ts';
+import { MAX_END, PatternFramer } from './pattern.ts';
+import { endBytes, endPattern, fixedLength, lengthPrefix, lengthTypes, marked } from './probes.ts';
+import { SlipFramer } from './slip.ts';
+import { RawFramer, TimedFramer } from './timed.ts';
+
+const keys = z.strictObject({
+  delimiter: bytesText.optional().describe('bytes that end a frame: "\\n" (the default), "\\r\\n", ";", "\\x03"'),
+  pattern: patternText
+    .optional()
+    .describe(`an expression that recognises the end of a frame, at most ${MAX_END} bytes`),
+  length: z.int().min(1).max(65_536).optional().describe('frames of this many bytes'),
+  prefix: z.enum(lengthTypes).optional().describe('frames with their length in the header: its type'),
+  at: z.int().min(0).max(64).optional().describe('with prefix: bytes before the length; default 0'),
+  extra: z.int().min(-64).max(64).optional().describe('with prefix: bytes after it that it does not count; default 0'),
+  start: bytesText.optional().describe('with length, prefix, end, endPattern: bytes every frame begins with'),
+  end: bytesText.optional().describe('with start: bytes that end a frame; both marks are taken off'),
+  endPattern: patternText.optional().describe(`with start: an expression for the end, at most ${MAX_END} bytes`),
+  silence: durationSchema.optional().describe('a frame ends after this long without a byte'),
+  timeout: durationSchema.optional().describe('a frame ends this long after its first byte'),
+  max: z
+    .int()
+    .min(1)
+    .max(65_536)
+    .default(4096)
+    .describe('longest frame in bytes; a longer one is dropped and counted, and reading goes on with the next'),
+  gap: durationSchema
+    .prefault('200ms')
+    .describe('with length, prefix, start: a frame whose rest takes longer than this is dropped and counted'),
+});
+type Keys = z.infer<typeof keys>;
+
+const ways = ['delimiter', 'pattern', 'length', 'prefix', 'end', 'endPattern', 'silence', 'timeout'] as const;
+type Way = (typeof ways)[number];
+const companions: Readonly<Record<'at' | 'extra' | 'start', readonly Way[]>> = {
+  at: ['prefix'],
+  extra: ['prefix'],
+  start: ['length', 'prefix', 'end', 'endPattern'],
+};
+
+/** How frames are told apart, and how large they can be. */
+export interface Framing {
+  readonly max: number;
+  /** Frames end at a line feed: a carriage return before it belongs to the end too. */
+  readonly linefeed: boolean;
+  make(clock: Clock, sink: FrameSink): Framer;
+}
+
+/** `raw`, `slip`, or an object with exactly one of the ways. */
+export const framingSchema = z
+  .union([z.enum(['raw', 'slip']), keys], {
+    error: (issue) => (typeof issue.input === 'object' ? undefined : 'raw, slip, or keys like { delimiter: "\\n" }'),
+  })
+  .transform((found, context): Framing => {
+    if (typeof found === 'string') {
+      const max = 4096;
+      if (found === 'raw') return { max: 65_536, linefeed: false, make: (_clock, sink) => new RawFramer(sink) };
+      return { max, linefeed: false, make: (_clock, sink) => new SlipFramer(max, sink) };
+    }
+    const problem = complaint(found);
+    if (problem === undefined) return framingOf(found);
+    context.addIssue({ code: 'custom', message: problem });
+    return z.NEVER;
+  });
+
+function complaint(found: Keys): string | undefined {
+  const chosen = ways.filter((way) => found[way] !== undefined);
+  if (chosen.length > 1) return `${chosen.join(' and ')} exclude each other; one of ${ways.join(', ')} is enough`;
+  for (const name of ['at', 'extra', 'start'] as const) {
+    if (found[name] === undefined) continue;
+    const [way] = chosen;
+    if (way === undefined || !companions[name].includes(way)) return `${name} goes with ${companions[name].join(', ')}`;
+  }
+  const marks = found.end !== undefined || found.endPattern !== undefined;
+  if (marks && found.start === undefined) return 'end needs a start; frames with an end only have a delimiter';
+  if (found.length !== undefined && (found.start?.length ?? 0) > found.length) return 'start is longer than length';
+  return undefined;
+}
+
+function framingOf(found: Keys): Framing {
+  const { delimiter, pattern, silence, timeout, max } = found;
+  const base = { max: found.length ?? max, linefeed: false };
+  if (pattern) return { ...base, make: (_clock, sink) => new PatternFramer(pattern.match, max, sink) };
+  if (silence !== undefined) return { ...base, make: (clock, sink) => timed(silence, 'last', max, clock, sink) };
+  if (timeout !== undefined) return { ...base, make: (clock, sink) => timed(timeout, 'first', max, clock, sink) };
+  const head = headOf(found);
+  if (head) {
+    const limits = { capacity: head.capacity, gap: found.gap };
+    return { ...base, make: (clock, sink) => new HeadFramer(head.probe, limits, clock, sink) };
+  }
+  const mark = delimiter ?? Buffer.from('\n');
+  const linefeed = mark.toString('latin1') === '\n';
+  return { max, linefeed, make: (_clock, sink) => new DelimiterFramer(mark, max, sink) };
+}
+
+function timed(wait: DurationMs, from: 'first' | 'last', max: number, clock: Clock, sink: FrameSink): Framer {
+  return new TimedFramer(wait, from, max, clock, sink);
+}
+
+function headOf(found: Keys): { readonly probe: Probe; readonly capacity: number } | undefined {
+  const { length, prefix, end, endPattern: pattern, max, at = 0, extra = 0 } = found;
+  const start = found.start ?? Buffer.alloc(0);
+  if (length !== undefined) return { probe: fixedLength(length, start), capacity: length };
+  if (prefix) return { probe: lengthPrefix({ type: prefix, at, extra }, start, max), capacity: Math.max(max, at + 4) };
+  const mark = end ? endBytes(end) : pattern && endPattern(pattern.match);
+  return mark && { probe: marked(start, mark, max), capacity: start.length + max + mark.longest };
+}

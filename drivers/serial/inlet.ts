@@ -1,0 +1,136 @@
+import type { PortContext } from '../../src/driver/driver.ts';
+import { checksumHolds } from './checksum.ts';
+import type { Framer, FrameSink } from './framing/framer.ts';
+import { type Captures, Matcher } from './matcher.ts';
+import type { SerialOptions } from './options.ts';
+import { decode } from './text.ts';
+
+/** A frame, and what the patterns found in it. */
+export interface Look {
+  readonly bytes: Uint8Array;
+  readonly text: string;
+  /** What a pattern of this inlet found; an absent pattern finds something in every frame. */
+  found(pattern: RegExp | undefined): Captures;
+}
+
+export interface InletSink {
+  /** A frame came in whole. */
+  frame(bytes: Uint8Array): void;
+  /** The same frame, matched. Empty frames are not. */
+  look(look: Look): void;
+  /** A pattern ran over its time; `final`: it is given up. */
+  stuck(pattern: RegExp, final: boolean): void;
+}
+
+const NOTHING_SPECIAL: Captures = /(?:)/.exec('');
+
+/** The way in: bytes → frames → checksum → text → patterns. */
+export class Inlet {
+  readonly #options: SerialOptions;
+  readonly #context: PortContext;
+  readonly #framer: Framer;
+  readonly #matcher: Matcher;
+  readonly #patterns: readonly RegExp[];
+  readonly #indexes: ReadonlyMap<string, number>;
+  readonly #sink: InletSink;
+  /** Frames that are complete but not told yet. */
+  #frames: Uint8Array[] = [];
+  #pushing = false;
+  /** What was sent last, if the device will repeat it. */
+  #echo: Buffer | undefined;
+
+  constructor(options: SerialOptions, patterns: readonly RegExp[], context: PortContext, sink: InletSink) {
+    this.#options = options;
+    this.#context = context;
+    this.#sink = sink;
+    const distinct = new Map(patterns.map((pattern) => [pattern.source, pattern]));
+    this.#patterns = [...distinct.values()];
+    this.#indexes = new Map([...distinct.keys()].map((source, index) => [source, index]));
+    this.#matcher = new Matcher(this.#patterns);
+    const framed: FrameSink = {
+      frame: (bytes) => {
+        this.#frames.push(bytes);
+        // Frames that end by time come outside of push.
+        if (!this.#pushing) this.#deliver();
+      },
+      dropped: (why, bytes) => {
+        if (why !== 'noise') context.count(`frames_${why}`);
+        context.count('bytes_dropped', bytes);
+      },
+    };
+    this.#framer = options.framing.make(context.clock, framed);
+  }
+
+  push(bytes: Buffer): void {
+    this.#context.count('bytes_in', bytes.length);
+    this.#pushing = true;
+    this.#framer.push(bytes);
+    this.#pushing = false;
+    if (this.#frames.length > 0) this.#deliver();
+  }
+
+  /** The device is about to repeat these bytes. */
+  expectEcho(bytes: Buffer): void {
+    if (this.#options.echo) this.#echo = withoutLineEnd(bytes);
+  }
+
+  /** Forgets a frame that is not complete. */
+  end(): void {
+    const lost = this.#framer.reset();
+    if (lost > 0) this.#context.count('bytes_dropped', lost);
+  }
+
+  #deliver(): void {
+    const frames = this.#frames.filter((frame) => this.#accepts(frame));
+    this.#frames = [];
+    this.#context.count('frames_in', frames.length);
+    for (const frame of frames) this.#sink.frame(frame);
+    const full = frames.filter((frame) => frame.length > 0);
+    const texts = full.map((frame) => this.#textOf(frame));
+    this.#matcher.run(texts, {
+      frame: (index, found) => {
+        const bytes = full[index];
+        const text = texts[index];
+        if (bytes === undefined || text === undefined) return;
+        this.#sink.look({ bytes, text, found: (pattern) => this.#foundBy(pattern, found) });
+      },
+      stuck: (index, final) => {
+        const pattern = this.#patterns[index];
+        if (pattern) this.#sink.stuck(pattern, final);
+      },
+    });
+  }
+
+  #foundBy(pattern: RegExp | undefined, found: readonly Captures[]): Captures {
+    if (pattern === undefined) return NOTHING_SPECIAL;
+    return found[this.#indexes.get(pattern.source) ?? -1] ?? null;
+  }
+
+  #accepts(frame: Uint8Array): boolean {
+    if (this.#echo && withoutLineEnd(frame).equals(this.#echo)) {
+      this.#echo = undefined;
+      this.#context.count('echoes');
+      return false;
+    }
+    const { checksum } = this.#options;
+    if (!checksum || checksumHolds(this.#trimmed(frame), checksum)) return true;
+    this.#context.count('frames_checksum');
+    this.#context.count('bytes_dropped', frame.length);
+    return false;
+  }
+
+  #textOf(frame: Uint8Array): string {
+    return decode(this.#trimmed(frame), this.#options.encoding);
+  }
+
+  /** Lines cut at \n commonly end in \r\n; the \r belongs to the line end. */
+  #trimmed(frame: Uint8Array): Uint8Array {
+    return this.#options.framing.linefeed && frame.at(-1) === 0x0d ? frame.subarray(0, -1) : frame;
+  }
+}
+
+function withoutLineEnd(bytes: Uint8Array): Buffer {
+  let end = bytes.length;
+  while (end > 0 && (bytes[end - 1] === 0x0a || bytes[end - 1] === 0x0d)) end--;
+  return Buffer.from(bytes.buffer, bytes.byteOffset, end);
+}

@@ -1,0 +1,88 @@
+import type { Clock, MonotonicMs, Timer, UnixSeconds } from '../../src/clock/clock.ts';
+import type { Channel, Reading, ReadingListener } from '../../src/driver/driver.ts';
+import { DcsError } from '../../src/errors/errors.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
+import type { SerialAddress, Source } from './address.ts';
+import { readCapture } from './capture.ts';
+import { readField } from './field.ts';
+import type { Look } from './inlet.ts';
+
+/** A pin's place on the port: its last reading and who listens. */
+export class Point {
+  readonly channel: Channel<SerialAddress>;
+  readonly listeners = new Set<ReadingListener>();
+  last: Reading | undefined;
+  readonly #clock: Clock;
+  #matchedAt: MonotonicMs;
+  #timer: Timer | undefined;
+
+  constructor(channel: Channel<SerialAddress>, clock: Clock) {
+    this.channel = channel;
+    this.#clock = clock;
+    this.#matchedAt = clock.now();
+  }
+
+  get source(): Source | undefined {
+    return this.channel.address.source;
+  }
+
+  /** What a frame says of this pin; undefined: nothing. A frame that matches without a usable value is a failure. */
+  readingOf(look: Look, sourceTime: UnixSeconds): Reading | undefined {
+    const { source } = this;
+    const captures = source && look.found(source.pattern?.match);
+    if (!source || !captures) return undefined;
+    const { field, style } = source;
+    const found = field ? look.bytes : captureNamed(captures, source.capture);
+    const value: RawValue | undefined = field
+      ? readField(look.bytes, field.at, field.as)
+      : readCapture(captureNamed(captures, source.capture), style);
+    if (value !== undefined) return { ok: true, value, sourceTime };
+    const what = field ? `the frame ${Buffer.from(look.bytes).toString('hex')}` : JSON.stringify(found ?? '');
+    return {
+      ok: false,
+      error: new DcsError('BAD_REPLY', `${what} has no ${field?.as ?? style.type} for ${this.channel.key}`, {
+        found,
+        expected: field ? `a ${field.as} at byte ${field.at}` : `a ${style.type}`,
+      }),
+    };
+  }
+
+  tell(reading: Reading): void {
+    this.last = reading;
+    for (const listener of [...this.listeners]) listener(reading);
+  }
+
+  /** Something matched just now. */
+  freshen(): void {
+    this.#matchedAt = this.#clock.now();
+    if (this.source?.maxAge !== undefined && !this.#timer) this.watchAge();
+  }
+
+  /** Makes the pin bad once nothing has matched for its max_age. */
+  watchAge(): void {
+    const maxAge = this.source?.maxAge;
+    if (maxAge === undefined) return;
+    // One timer that looks again, rather than one for every frame.
+    this.#timer = this.#clock.after(Math.max(1, this.#matchedAt + maxAge - this.#clock.now()), () => {
+      this.#timer = undefined;
+      if (this.#clock.now() - this.#matchedAt < maxAge) {
+        this.watchAge();
+        return;
+      }
+      const message = `nothing has matched ${this.channel.key} for ${maxAge} ms`;
+      this.tell({
+        ok: false,
+        error: new DcsError('TIMEOUT', message, { expected: `a matching frame every ${maxAge} ms` }),
+      });
+    });
+  }
+
+  end(): void {
+    this.#timer?.cancel();
+    this.listeners.clear();
+  }
+}
+
+function captureNamed(captures: RegExpExecArray, name: number | string): string | undefined {
+  return typeof name === 'number' ? captures[name] : captures.groups?.[name];
+}
