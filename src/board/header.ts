@@ -21,7 +21,7 @@ export interface HeaderDrawing {
   readonly rows: readonly (readonly HeaderCell[])[];
 }
 
-/** What of a board is in use: the text by `<chip label>:<line offset>`, and the enabled buses. */
+/** What of a board is in use: the text by `<chip label>:<line>`, and the enabled buses. */
 export interface HeaderUse {
   readonly lines: ReadonlyMap<string, string>;
   readonly buses: readonly string[];

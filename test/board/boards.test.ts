@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Board } from '../../src/board/board.ts';
-import { boardSchema } from '../../src/board/board-schema.ts';
+import { boardSchema, headerSchema } from '../../src/board/board-schema.ts';
 import { dataFolder } from '../../src/board/data-folder.ts';
 import { detectBoard, readDeviceTree } from '../../src/board/detect.ts';
 import { drawHeaders } from '../../src/board/header.ts';
-import { listBoards, loadBoard } from '../../src/board/load-board.ts';
+import { listBoards, loadBoard, readData } from '../../src/board/load-board.ts';
 
 function board(name: string): Board {
   const found = loadBoard(name);
@@ -35,14 +35,22 @@ describe('every board file', () => {
     expect(all.filter((text, index) => all.indexOf(text) !== index)).toEqual([]);
   });
 
-  test.each(pis)('%s: positions 1 to 40 are all there, 28 of them lines, none of them twice', (name) => {
+  test.each(pis)('%s has the 40 positions of its header, 28 of them lines', (name) => {
     const header = board(name).headers[0];
-    expect(Object.keys(header?.positions ?? {}).map(Number)).toEqual(Array.from({ length: 40 }, (_, at) => at + 1));
-    const lines = Object.values(header?.positions ?? {}).flatMap((position) =>
-      'line' in position ? position.line : [],
-    );
-    expect(new Set(lines).size).toBe(28);
-    expect(lines).toHaveLength(28);
+    const lines = Object.values(header?.positions ?? {}).filter((position) => 'line' in position);
+    expect([Object.keys(header?.positions ?? {}).length, lines.length]).toEqual([40, 28]);
+  });
+
+  test.each(readdirSync(join(dataFolder(), 'headers')))('%s: positions run from 1 without a gap', (file) => {
+    const { positions } = readData(join(dataFolder(), 'headers', file), headerSchema);
+    const numbers = Object.keys(positions).map(Number);
+    expect(numbers.sort((x, y) => x - y)).toEqual(numbers.map((_, at) => at + 1));
+  });
+
+  test.each(readdirSync(join(dataFolder(), 'headers')))('%s: no line is on two positions', (file) => {
+    const { positions, chip } = readData(join(dataFolder(), 'headers', file), headerSchema);
+    const lines = Object.values(positions).flatMap((at) => ('line' in at ? `${at.chip ?? chip}:${at.line}` : []));
+    expect(lines.filter((line, at) => lines.indexOf(line) !== at)).toEqual([]);
   });
 });
 
@@ -70,6 +78,28 @@ describe('names of lines', () => {
       mock: false,
     });
     expect(board('linux').resolve('GPIO17')).toBeUndefined();
+  });
+
+  test('every position of the BeagleBone is the line the kernel names after it', () => {
+    const bone = board('beaglebone-black');
+    for (const header of bone.headers) {
+      for (const [number, position] of Object.entries(header.positions)) {
+        // The kernel's table leaves P8_24 without its position.
+        if (!('line' in position) || (header.connectors[0] === 'P8' && number === '24')) continue;
+        const name = `${header.connectors[0]}_${number}`;
+        expect(String(bone.resolve(name)?.line), name).toMatch(new RegExp(`^${name}(?!\\d)`));
+      }
+    }
+    expect(bone.resolve('P9-12')).toEqual({ chip: 'gpio-32-63', line: 'P9_12', mock: false });
+    expect(bone.resolve('GPIO1_28')).toEqual(bone.resolve('P9_12'));
+    expect(bone.resolve('gpio-32-63:28')).toEqual(bone.resolve('P9_12'));
+    expect(bone.resolve('gpio-32-63:P9_12')).toEqual(bone.resolve('P9_12'));
+  });
+
+  test('banks of an Orange Pi are named as in its manual', () => {
+    expect(board('orange-pi-zero-3').resolve('PC6')).toEqual({ chip: '300b000.pinctrl', line: 70, mock: false });
+    expect(board('orange-pi-zero-2').resolve('TWI3_SDA')).toEqual(board('orange-pi-zero-2').resolve('PH5'));
+    expect(board('orange-pi-zero-2').resolve('PC17')).toBeUndefined();
   });
 
   test('the mock board has the same names and says that nothing is there', () => {
@@ -102,6 +132,18 @@ describe('which board this is', () => {
     ['Raspberry Pi Zero Rev 1.3', 'raspberry-pi-zero'],
     ['Raspberry Pi Zero 2 W Rev 1.0', 'raspberry-pi-zero-2-w'],
     ['Raspberry Pi 2 Model B Rev 1.1', 'raspberry-pi-2b'],
+    ['Raspberry Pi Model B Plus Rev 1.2', 'raspberry-pi-b-plus'],
+    ['Raspberry Pi 3 Model A Plus Rev 1.0', 'raspberry-pi-3a-plus'],
+    ['Raspberry Pi 400 Rev 1.0', 'raspberry-pi-400'],
+    ['Raspberry Pi 500 Rev 1.0', 'raspberry-pi-500'],
+    ['Raspberry Pi Compute Module Rev 1.0', 'raspberry-pi-cm1'],
+    ['Raspberry Pi Compute Module 3 Plus Rev 1.0', 'raspberry-pi-cm3'],
+    ['Raspberry Pi Compute Module 4 Rev 1.0', 'raspberry-pi-cm4'],
+    ['Raspberry Pi Compute Module 4S Rev 1.0', 'raspberry-pi-cm4s'],
+    ['Raspberry Pi Compute Module 5 Lite Rev 1.0', 'raspberry-pi-cm5'],
+    ['TI AM335x BeagleBone Black', 'beaglebone-black'],
+    ['OrangePi Zero2', 'orange-pi-zero-2'],
+    ['OrangePi Zero3', 'orange-pi-zero-3'],
   ])('%s', (model, name) => {
     expect(detectBoard({ model, compatible: [] })?.name).toBe(name);
   });
@@ -110,6 +152,13 @@ describe('which board this is', () => {
     const compatible = ['raspberrypi,4-model-b', 'brcm,bcm2711'];
     expect(detectBoard({ model: 'Raspberry Pi 4 Model B, painted', compatible })?.name).toBe('raspberry-pi-4b');
     expect(detectBoard({ model: 'Acme Toaster', compatible: ['acme,toaster'] })).toBeUndefined();
+  });
+
+  test('a carrier is told by its compatible string, whatever module it carries', () => {
+    const compatible = ['kunbus,revpi-connect', 'brcm,bcm2837', 'brcm,bcm2836'];
+    const model = 'Raspberry Pi Compute Module 3 Plus Rev 1.0';
+    expect(detectBoard({ model, compatible })?.name).toBe('revolution-pi-connect');
+    expect(detectBoard({ model, compatible: ['raspberrypi,3-compute-module'] })?.name).toBe('raspberry-pi-cm3');
   });
 
   test('the device tree is read from its files, and a machine without one is no board', () => {
