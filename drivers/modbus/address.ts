@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { ChannelFacts } from '../../src/driver/driver.ts';
 import { durationSchema } from '../../src/driver/parse.ts';
 import { isBitTable, type Span, type Table } from './protocol/request.ts';
+import { type Quirks, quirksSchema } from './quirks.ts';
 import { type Format, formatOf, type ValueType, valueTypes } from './value/format.ts';
 import { type ByteOrder, byteOrders } from './value/order.ts';
 
@@ -18,6 +19,7 @@ export interface ModbusAddress {
   readonly invalid: readonly (number | string)[] | undefined;
   /** Absent: the port's. */
   readonly pollMs: number | undefined;
+  readonly quirks: Quirks | undefined;
 }
 
 /** What an address inherits from its port. */
@@ -68,7 +70,8 @@ export const addressSchema = z
       .array(z.union([z.int(), z.string().regex(/^-?\d+$/)]))
       .optional()
       .describe("raw values by which the device says 'no value': the pin becomes bad"),
-    poll: durationSchema.optional(),
+    poll: durationSchema.optional().describe('how often it is read; default: as the port says'),
+    quirks: quirksSchema.optional().describe('how this device wants to be treated'),
   })
   .transform((keys, context): ModbusAddress => {
     const fail = (path: string, message: string) => {
@@ -101,6 +104,7 @@ export const addressSchema = z
       length: keys.length,
       invalid: keys.invalid,
       pollMs: keys.poll,
+      quirks: keys.quirks,
     };
     const last = first + spanOf(address, { unit: 1 }).count - 1;
     if (last > 0xffff) return fail(table, `the value would end at ${last}; the last address is 65535`);

@@ -1,19 +1,19 @@
 import type { Channel, Driver, Opened, PortContext } from '../../src/driver/driver.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import { addressSchema, describeAddress, type ModbusAddress, spanOf } from './address.ts';
+import { planLimits } from './bus-time.ts';
 import { type ModbusOptions, optionsSchema } from './options.ts';
-import { ModbusPort, tcpLimits } from './port.ts';
+import { ModbusPort } from './port.ts';
 import type { Span } from './protocol/request.ts';
-import { MbapTransport } from './transport/mbap-transport.ts';
-import { openTcp } from './transport/tcp-link.ts';
+import { collectQuirks, limitsOf } from './quirks.ts';
+import { lineTiming } from './transport/line-timing.ts';
+import { openTransport } from './transport/open.ts';
 import type { TransportEvents } from './transport/transport.ts';
-
-const CONNECT_LIMIT_MS = 2000;
 
 /** Modbus master: coils, discrete inputs, holding and input registers of the units on one bus. */
 export const modbus: Driver<ModbusOptions, ModbusAddress> = {
   name: 'modbus',
-  summary: 'Modbus devices: coils, discrete inputs, holding and input registers over Modbus TCP',
+  summary: 'Modbus devices over TCP, UDP and serial lines (RTU, ASCII): coils, discrete inputs, registers',
   options: optionsSchema,
   pin: addressSchema,
   describe: (address, options) => describeAddress(address, options),
@@ -32,24 +32,23 @@ async function open(
 ): Promise<Opened> {
   let port: ModbusPort | undefined;
   let early: DcsError | undefined;
+  let handed = false;
   const events: TransportEvents = {
     count: (name, by) => context.count(name, by),
     freed: () => port?.freed(),
     down: (error) => {
       early = error;
-      if (!port) return;
-      port.down();
+      port?.down();
       if (handed) context.down(error);
     },
   };
-  let handed = false;
-  const { clock } = context;
-  const transport = new MbapTransport(
-    { clock, timeoutMs: options.timeout, concurrency: options.in_flight, datagrams: false },
-    events,
+  const quirks = collectQuirks(
+    channels.map(({ address }) => ({ unit: address.unit ?? options.unit, quirks: address.quirks })),
   );
-  await transport.start((linkEvents) => openTcp(options.tcp, clock, CONNECT_LIMIT_MS, linkEvents));
-  port = new ModbusPort(transport, tcpLimits(options.max_gap), options, channels, context);
+  const transport = await openTransport(options, quirks, context, events);
+  if (typeof transport === 'string') return { kind: 'skipped', reason: transport };
+  const limits = planLimits(options.max_gap, options.way.by === 'serial' ? lineTiming(options.line) : undefined);
+  port = new ModbusPort(transport, (unit) => limitsOf(limits, quirks.get(unit)), options, channels, context);
   try {
     await port.start();
     if (early) throw early;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { durationSchema } from '../../src/driver/parse.ts';
+import { durationSchema, lineSchema } from '../../src/driver/parse.ts';
 import { unitSchema } from './address.ts';
 
 /** `192.168.1.10`, `plc.local:1502`, `[fe80::1]:502`. */
@@ -12,27 +12,67 @@ const targetSchema = z
   .transform((text, context) => {
     const found = TARGET.exec(text);
     const port = found?.[3] === undefined ? MODBUS_PORT : Number(found[3]);
-    if (port < 1 || port > 0xffff) context.addIssue({ code: 'custom', message: 'a TCP port is 1 to 65535' });
+    if (port < 1 || port > 0xffff) context.addIssue({ code: 'custom', message: 'a port is 1 to 65535' });
     return { host: found?.[1] ?? found?.[2] ?? '', port };
   });
 
-export const optionsSchema = z.strictObject({
-  tcp: targetSchema.describe('the device or gateway: host or host:port (502)'),
-  unit: unitSchema.prefault(1).describe('Modbus address of pins that name none'),
-  timeout: durationSchema.prefault('800ms').describe('how long the device may take to answer'),
-  poll: durationSchema.prefault('1s').describe('how often pins that do not say so themselves are read'),
-  max_gap: z
-    .int()
-    .min(0)
-    .max(124)
-    .optional()
-    .describe('registers nobody asked for that may be read along to save a request; default: what saves time'),
-  in_flight: z
-    .int()
-    .min(1)
-    .max(16)
-    .prefault(1)
-    .describe('requests under way at once; more than 1 only if the device is no gateway and takes it'),
-});
+/** The keys of a Modbus port: the way to the devices, and what holds for all of them unless a pin says otherwise. */
+export const optionsSchema = z
+  .strictObject({
+    tcp: targetSchema.optional().describe('a device or gateway over TCP: host or host:port (502)'),
+    udp: targetSchema.optional().describe('a device or gateway over UDP: host or host:port (502)'),
+    serial: z.string().min(1).optional().describe('a serial line, best by its fixed name: /dev/serial/by-id/…'),
+    framing: z
+      .enum(['tcp', 'rtu', 'ascii'])
+      .optional()
+      .describe('frames on the way; default tcp over a network and rtu on a serial line'),
+    line: lineSchema.prefault('9600-8N1').describe('line settings of a serial port: 9600-8N1, 19200-8E1'),
+    echo: z
+      .enum(['off', 'strip', 'auto'])
+      .prefault('auto')
+      .describe('serial: whether the adapter hears its own sending; auto finds out'),
+    pause: durationSchema.prefault('0ms').describe('silence before each request beyond what the standard asks'),
+    turnaround: durationSchema.prefault('100ms').describe('time the units get after a broadcast (unit 0)'),
+    unit: unitSchema.prefault(1).describe('Modbus address of pins that name none'),
+    timeout: durationSchema
+      .optional()
+      .describe('how long a device may take to answer; default 800ms, on a serial line 500ms'),
+    poll: durationSchema.prefault('1s').describe('how often pins that do not say so themselves are read'),
+    max_gap: z
+      .int()
+      .min(0)
+      .max(124)
+      .optional()
+      .describe('registers nobody asked for that may be read along to save a request; default: what saves time'),
+    in_flight: z
+      .int()
+      .min(1)
+      .max(16)
+      .prefault(1)
+      .describe('requests under way at once; more than 1 only if the device is no gateway and takes it'),
+  })
+  .transform((keys, context) => {
+    const fail = (path: string, message: string) => {
+      context.addIssue({ code: 'custom', path: [path], message });
+      return z.NEVER;
+    };
+    const { tcp, udp, serial, framing, ...rest } = keys;
+    const ways = [tcp, udp, serial].filter((way) => way !== undefined).length;
+    if (ways !== 1)
+      return fail('tcp', `exactly one of tcp, udp, serial: ${ways === 0 ? 'none is' : `${ways} are`} given`);
+    const stream = framing ?? (serial === undefined ? 'tcp' : 'rtu');
+    if (serial !== undefined && stream === 'tcp') return fail('framing', 'a serial line has rtu or ascii frames');
+    if (udp !== undefined && stream !== 'tcp') return fail('framing', 'over UDP only tcp frames are possible');
+    if (stream !== 'tcp' && rest.in_flight > 1)
+      return fail('in_flight', `${stream} frames carry no number: one at a time`);
+    const timeout = rest.timeout ?? (serial === undefined ? 800 : 500);
+    const way =
+      tcp !== undefined
+        ? { by: 'tcp' as const, target: tcp }
+        : udp !== undefined
+          ? { by: 'udp' as const, target: udp }
+          : { by: 'serial' as const, path: serial ?? '' };
+    return { ...rest, timeout, way, framing: stream };
+  });
 
 export type ModbusOptions = z.output<typeof optionsSchema>;

@@ -20,14 +20,14 @@ export class ModbusPort implements Port {
   readonly #transport: Transport;
   readonly #poller: Poller;
   readonly #scheduler: Scheduler;
-  readonly #limits: PlanLimits;
+  readonly #limits: (unit: number) => PlanLimits;
   readonly #context: PortContext;
   #planned = false;
   #closed = false;
 
   constructor(
     transport: Transport,
-    limits: PlanLimits,
+    limits: (unit: number) => PlanLimits,
     options: ModbusOptions,
     channels: readonly Channel<ModbusAddress>[],
     context: PortContext,
@@ -60,7 +60,9 @@ export class ModbusPort implements Port {
       const group = `${watch.span.unit}/${watch.span.table}`;
       groups.set(group, [...(groups.get(group) ?? []), watch]);
     }
-    const blocks = [...groups.values()].flatMap((group) => planBlocks(group, ({ span }) => span, this.#limits));
+    const blocks = [...groups.values()].flatMap((group) =>
+      planBlocks(group, ({ span }) => span, this.#limits(group[0]?.span.unit ?? 0)),
+    );
     await Promise.all(blocks.map(({ items }) => this.#readTogether(items, readings)));
     return channels.map((channel) => {
       const watch = this.#watches.get(channel.key);
@@ -170,12 +172,6 @@ export class ModbusPort implements Port {
       this.#scheduler.pump();
     });
   }
-}
-
-/** Break-even gap of Modbus TCP: a round trip costs far more than the bytes of some dozens of registers. */
-export function tcpLimits(maxGap: number | undefined): PlanLimits {
-  const gapRegisters = maxGap ?? 50;
-  return { gapRegisters, gapBits: 16 * gapRegisters, maxRegisters: 125, maxBits: 2000 };
 }
 
 function unknown(channel: Channel): DcsError {

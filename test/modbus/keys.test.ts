@@ -70,16 +70,23 @@ describe('the keys of a Modbus pin', () => {
 });
 
 describe('the keys of a Modbus port', () => {
+  it.each([
+    [{}, /exactly one of tcp, udp, serial: none/],
+    [{ tcp: 'a', serial: '/dev/ttyUSB0' }, /exactly one/],
+    [{ serial: '/dev/ttyUSB0', framing: 'tcp' }, /rtu or ascii/],
+    [{ udp: 'a', framing: 'rtu' }, /UDP/],
+    [{ tcp: 'a', framing: 'rtu', in_flight: 4 }, /one at a time/],
+  ])('refuse %j', (keys, message) => {
+    expect(modbus.options.safeParse(keys).error?.issues[0]?.message).toMatch(message);
+  });
+
   it('take host, host:port and IPv6, and have defaults', () => {
-    expect(options).toEqual({
-      tcp: { host: '192.168.1.10', port: 502 },
-      unit: 1,
-      timeout: 800,
-      poll: 1000,
-      in_flight: 1,
-    });
-    expect(modbus.options.parse({ tcp: 'plc.local:1502' }).tcp).toEqual({ host: 'plc.local', port: 1502 });
-    expect(modbus.options.parse({ tcp: '[fe80::1]:503' }).tcp).toEqual({ host: 'fe80::1', port: 503 });
+    const tcp = (target: string) => modbus.options.parse({ tcp: target }).way;
+    expect(options).toMatchObject({ unit: 1, timeout: 800, poll: 1000, in_flight: 1, framing: 'tcp' });
+    expect(options.way).toEqual({ by: 'tcp', target: { host: '192.168.1.10', port: 502 } });
+    expect(tcp('plc.local:1502')).toEqual({ by: 'tcp', target: { host: 'plc.local', port: 1502 } });
+    expect(tcp('[fe80::1]:503')).toEqual({ by: 'tcp', target: { host: 'fe80::1', port: 503 } });
+    expect(modbus.options.parse({ serial: '/dev/ttyUSB0' })).toMatchObject({ framing: 'rtu', timeout: 500 });
   });
 
   it.each(['', 'a b', 'host:0', 'host:70000', 'host:x'])('refuse the target %j', (tcp) => {

@@ -8,6 +8,8 @@ const limits = (over: Partial<PlanLimits> = {}): PlanLimits => ({
   gapBits: 100,
   maxRegisters: 125,
   maxBits: 2000,
+  merge: true,
+  forbidden: [],
   ...over,
 });
 const span = (first: number, count = 1): Span => ({ unit: 1, table: 'holding', first, count });

@@ -7,12 +7,23 @@ export interface PlanLimits {
   readonly gapBits: number;
   readonly maxRegisters: number;
   readonly maxBits: number;
+  /** False: one request for every item. */
+  readonly merge: boolean;
+  /** Ranges, first and last address, that must not be read along. */
+  readonly forbidden: readonly (readonly [number, number])[];
 }
 
-export const standardLimits: Omit<PlanLimits, 'gapRegisters' | 'gapBits'> = {
-  maxRegisters: MAX_READ_REGISTERS,
-  maxBits: MAX_READ_BITS,
-};
+/** What the standard allows, with the gap that is worth reading along. */
+export function standardLimits(gapRegisters: number, gapBits = 16 * gapRegisters): PlanLimits {
+  return {
+    gapRegisters,
+    gapBits,
+    maxRegisters: MAX_READ_REGISTERS,
+    maxBits: MAX_READ_BITS,
+    merge: true,
+    forbidden: [],
+  };
+}
 
 /** One read and what it serves. */
 export interface PlannedBlock<Item> {
@@ -45,10 +56,13 @@ export function planBlocks<Item>(
   const best: { cost: number; from: number; first: number; end: number }[] = [];
   for (let last = 0; last < sorted.length; last++) {
     let end = 0;
+    let next = 0;
     for (let from = last; from >= 0; from--) {
       const item = sorted[from];
       if (item === undefined) break;
       const span = spanOf(item);
+      if (from < last && (!limits.merge || barred(limits, span.first + span.count, next))) break;
+      next = span.first;
       end = Math.max(end, span.first + span.count);
       const length = end - span.first;
       // A single value longer than the limit must still be asked for: the device may surprise us.
@@ -68,6 +82,11 @@ export function planBlocks<Item>(
     last = from - 1;
   }
   return blocks;
+}
+
+/** Whether the hole from `from` up to, without, `to` has a forbidden address in it. */
+function barred({ forbidden }: PlanLimits, from: number, to: number): boolean {
+  return forbidden.some(([first, last]) => first < to && last >= from);
 }
 
 /**

@@ -35,13 +35,13 @@ const RETRY_MS = 1000;
  */
 export class Poller {
   #blocks: PollBlock[] = [];
-  readonly #limits: PlanLimits;
+  readonly #limits: (unit: number) => PlanLimits;
   readonly #count: (name: string, by?: number) => void;
   /** Heads of blocks that the device does not let be read together with what lies before: `unit/table/first`. */
   readonly #cuts = new Set<string>();
   #items: readonly Polled[] = [];
 
-  constructor(limits: PlanLimits, count: (name: string, by?: number) => void) {
+  constructor(limits: (unit: number) => PlanLimits, count: (name: string, by?: number) => void) {
     this.#limits = limits;
     this.#count = count;
   }
@@ -62,7 +62,8 @@ export class Poller {
       else classes.set(name, [item]);
     }
     this.#blocks = [...classes.values()].flatMap((members) => {
-      const planned = planBlocks(members, spanOf, this.#limits, (item) => this.#cuts.has(headOf(item.span)));
+      const limits = this.#limits(members[0]?.span.unit ?? 0);
+      const planned = planBlocks(members, spanOf, limits, (item) => this.#cuts.has(headOf(item.span)));
       return planned.map(({ span, items: served }, index) => {
         const periodMs = served[0]?.periodMs ?? 1000;
         const made: PollBlock = { span, items: served, periodMs, due: now, grid: now, busy: false };

@@ -4,6 +4,8 @@ import type { DcsError } from '../../../src/errors/errors.ts';
 export interface Link {
   /** Hands bytes over. What cannot be sent ends in `down`; it never throws. */
   send(bytes: Buffer): void;
+  /** Serial lines: makes the line ready for this unit (its baud rate and parity). Rejects with PORT_DOWN. */
+  prepare?(unit: number): Promise<void>;
   /** Ends it at once, without `down`. Idempotent. Resolves when the operating system has it back. */
   close(): Promise<void>;
 }

@@ -22,7 +22,8 @@ interface Pending {
 
 export interface MbapSettings {
   readonly clock: Clock;
-  readonly timeoutMs: DurationMs;
+  /** How long a unit may take to answer. */
+  timeout(unit: number): DurationMs;
   readonly concurrency: number;
   /** Datagrams (UDP): one carries one whole frame, and a bad one says nothing about the next. */
   readonly datagrams: boolean;
@@ -33,7 +34,6 @@ export class MbapTransport implements Transport {
   readonly concurrency: number;
   readonly #settings: MbapSettings;
   readonly #events: TransportEvents;
-  readonly #quarantineMs: DurationMs;
   readonly #pending = new Map<number, Pending>();
   /** Ids of requests that were given up, and until when a late reply to them is reckoned with. Oldest first. */
   readonly #unanswered = new Map<number, MonotonicMs>();
@@ -46,7 +46,6 @@ export class MbapTransport implements Transport {
     this.#settings = settings;
     this.#events = events;
     this.concurrency = settings.concurrency;
-    this.#quarantineMs = Math.max(MIN_QUARANTINE_MS, 10 * settings.timeoutMs);
   }
 
   /** Takes `open`'s link, giving it the events of this transport. */
@@ -65,7 +64,8 @@ export class MbapTransport implements Transport {
         return;
       }
       const id = this.#nextId();
-      const timer = this.#settings.clock.after(this.#settings.timeoutMs, () => this.#expire(id));
+      const timeoutMs = this.#settings.timeout(request.unit);
+      const timer = this.#settings.clock.after(timeoutMs, () => this.#expire(id, timeoutMs));
       this.#pending.set(id, { request, timer, resolve, reject });
       this.#link.send(encodeMbap(id, request.unit, encodePdu(request)));
     });
@@ -121,15 +121,13 @@ export class MbapTransport implements Transport {
     }
   }
 
-  #expire(id: number): void {
+  #expire(id: number, timeoutMs: DurationMs): void {
     const pending = this.#pending.get(id);
     if (!pending) return;
     this.#pending.delete(id);
-    this.#unanswered.set(id, this.#settings.clock.now() + this.#quarantineMs);
+    this.#unanswered.set(id, this.#settings.clock.now() + Math.max(MIN_QUARANTINE_MS, 10 * timeoutMs));
     this.#events.count('timeouts');
-    pending.reject(
-      new DcsError('TIMEOUT', `${describeRequest(pending.request)}: no answer within ${this.#settings.timeoutMs} ms`),
-    );
+    pending.reject(new DcsError('TIMEOUT', `${describeRequest(pending.request)}: no answer within ${timeoutMs} ms`));
     // A frame cut short would swallow the beginning of the next one.
     if (this.#reader.partial) this.#down(new DcsError('BAD_REPLY', 'the device stopped in the middle of a reply'));
     else if (this.#unanswered.size > MAX_UNANSWERED)

@@ -1,0 +1,92 @@
+import { crc16, lrc8 } from '../protocol/crc.ts';
+
+export interface ReceivedRequest {
+  readonly unit: number;
+  readonly pdu: Buffer;
+  /** Bytes it took on the wire. */
+  readonly size: number;
+}
+
+/** The most a request can take: 256 bytes in RTU, 513 in ASCII. */
+const MAX_PENDING = 1024;
+
+/** Cuts what a slave hears into requests with a good checksum. Bytes that are none are dropped and told. */
+export interface RequestReader {
+  push(bytes: Buffer, onRequest: (request: ReceivedRequest) => void): void;
+  /** The line has been silent: what has begun will not be finished. */
+  silence(): void;
+  dropped: number;
+}
+
+/** RTU: a request's length follows from its function code. */
+export class RtuRequestReader implements RequestReader {
+  dropped = 0;
+  #bytes: Buffer = Buffer.alloc(0);
+
+  push(bytes: Buffer, onRequest: (request: ReceivedRequest) => void): void {
+    this.#bytes = Buffer.concat([this.#bytes, bytes]);
+    for (let at = 0; at + 4 <= this.#bytes.length; ) {
+      const length = requestLength(this.#bytes.subarray(at + 1));
+      const end = at + 1 + (length ?? Number.POSITIVE_INFINITY);
+      if (
+        length === undefined ||
+        end + 2 > this.#bytes.length ||
+        crc16(this.#bytes, at, end) !== this.#bytes.readUInt16LE(end)
+      ) {
+        at++;
+        continue;
+      }
+      const request = {
+        unit: this.#bytes.readUInt8(at),
+        pdu: Buffer.from(this.#bytes.subarray(at + 1, end)),
+        size: end + 2 - at,
+      };
+      this.dropped += at;
+      this.#bytes = this.#bytes.subarray(end + 2);
+      at = 0;
+      onRequest(request);
+    }
+    if (this.#bytes.length > MAX_PENDING) this.silence();
+  }
+
+  silence(): void {
+    this.dropped += this.#bytes.length;
+    this.#bytes = Buffer.alloc(0);
+  }
+}
+
+function requestLength(pdu: Buffer): number | undefined {
+  const fn = pdu[0] ?? 0;
+  if (fn >= 1 && fn <= 6) return 5;
+  if (fn === 15 || fn === 16) return pdu[5] === undefined ? undefined : 6 + pdu[5];
+  if (fn === 22) return 7;
+  if (fn === 23) return pdu[9] === undefined ? undefined : 10 + pdu[9];
+  if (fn === 43) return 4;
+  return undefined;
+}
+
+/** ASCII: from the colon to the line feed. */
+export class AsciiRequestReader implements RequestReader {
+  dropped = 0;
+  #text = '';
+
+  push(bytes: Buffer, onRequest: (request: ReceivedRequest) => void): void {
+    this.#text += bytes.toString('latin1');
+    for (;;) {
+      const end = this.#text.indexOf('\n');
+      if (end < 0) break;
+      const line = this.#text.slice(this.#text.lastIndexOf(':', end) + 1, end - 1);
+      const raw = Buffer.from(line, 'hex');
+      if (raw.length >= 3 && raw.length * 2 === line.length && lrc8(raw) === 0)
+        onRequest({ unit: raw.readUInt8(0), pdu: raw.subarray(1, -1), size: line.length + 3 });
+      else this.dropped += end + 1;
+      this.#text = this.#text.slice(end + 1);
+    }
+    if (this.#text.length > MAX_PENDING) this.silence();
+  }
+
+  silence(): void {
+    this.dropped += this.#text.length;
+    this.#text = '';
+  }
+}

@@ -1,0 +1,62 @@
+import type { PortContext } from '../../../src/driver/driver.ts';
+import type { ModbusOptions } from '../options.ts';
+import { ascii } from '../protocol/ascii.ts';
+import { rtu } from '../protocol/rtu.ts';
+import type { Quirks } from '../quirks.ts';
+import { lineTiming, noTiming } from './line-timing.ts';
+import { LineTransport } from './line-transport.ts';
+import type { Link, LinkEvents } from './link.ts';
+import { MbapTransport } from './mbap-transport.ts';
+import { openSerial } from './serial-link.ts';
+import { openTcp } from './tcp-link.ts';
+import type { Transport, TransportEvents } from './transport.ts';
+import { openUdp } from './udp-link.ts';
+
+const CONNECT_LIMIT_MS = 2000;
+
+/** Opens the way to the devices; a text says why this machine has none. Rejects with what the link rejects with. */
+export async function openTransport(
+  options: ModbusOptions,
+  quirks: ReadonlyMap<number, Quirks>,
+  context: PortContext,
+  events: TransportEvents,
+): Promise<Transport | string> {
+  const { clock } = context;
+  const { way } = options;
+  const timeout = (unit: number) => quirks.get(unit)?.timeout ?? options.timeout;
+  const line = (unit: number) => quirks.get(unit)?.line ?? options.line;
+  const transport =
+    options.framing === 'tcp'
+      ? new MbapTransport({ clock, timeout, concurrency: options.in_flight, datagrams: way.by === 'udp' }, events)
+      : new LineTransport(
+          {
+            clock,
+            framing: options.framing === 'rtu' ? rtu : ascii,
+            // A stream through a gateway cannot hear itself.
+            echo: way.by === 'serial' ? options.echo : 'off',
+            turnaroundMs: options.turnaround,
+            unit: (unit) => ({
+              timeoutMs: timeout(unit),
+              pauseMs: quirks.get(unit)?.pause ?? options.pause,
+              timing: way.by === 'serial' ? lineTiming(line(unit)) : noTiming,
+            }),
+          },
+          events,
+        );
+  let missing: string | undefined;
+  await transport.start(async (linkEvents: LinkEvents): Promise<Link> => {
+    if (way.by === 'tcp') return openTcp(way.target, clock, CONNECT_LIMIT_MS, linkEvents);
+    if (way.by === 'udp') return openUdp(way.target, linkEvents);
+    const settings = {
+      path: way.path,
+      line,
+      first: options.line,
+      warn: (message: string) => context.log.debug({}, message),
+    };
+    const opened = await openSerial(settings, clock, linkEvents);
+    if (typeof opened !== 'string') return opened;
+    missing = opened;
+    return { send: () => undefined, close: () => Promise.resolve() };
+  });
+  return missing ?? transport;
+}

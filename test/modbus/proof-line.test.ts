@@ -1,0 +1,236 @@
+import { describe, expect, it } from 'vitest';
+import { crc16 } from '../../drivers/modbus/protocol/crc.ts';
+import type { Store } from '../../drivers/modbus/server/store.ts';
+import type { Fault } from '../../drivers/modbus/simulator/fault.ts';
+import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { channelOf } from './owner.ts';
+import { SimBus, type SimBusOptions, seeded } from './sim-bus.ts';
+
+const READS = 10_000;
+
+/** Every answer is another one: a unit's registers say how often it has been asked. */
+class CountingStore implements Store {
+  readonly asked = new Map<number, number>();
+
+  readRegisters(unit: number, _table: string, first: number, count: number): Buffer {
+    const turn = ((this.asked.get(unit) ?? 0) + 1) & 0xffff;
+    this.asked.set(unit, turn);
+    const data = Buffer.alloc(2 * count);
+    for (let at = 0; at < count; at++)
+      data.writeUInt16BE(at % 2 === 0 ? turn : (first + at + unit * 1000) & 0xffff, 2 * at);
+    return data;
+  }
+
+  readBits(): boolean[] {
+    return [];
+  }
+  writeBits(): void {}
+  writeRegisters(): void {}
+}
+
+/** Reads back to back, units in turn, and judges every value that is given as good. */
+async function readAll(
+  options: Omit<SimBusOptions, 'store' | 'channels'>,
+  fault: (random: () => number, index: number) => Fault | undefined,
+  reads = READS,
+) {
+  const units = [1, 2, 3];
+  const store = new CountingStore();
+  const channels = units.flatMap((unit) => [
+    channelOf({ holding: 10, unit }),
+    channelOf({ input: 500, unit, type: 'uint32' }),
+  ]);
+  const bus = await new SimBus({ ...options, store, channels }).open();
+  const random = seeded(7);
+  bus.slave.script = (_request, index) => fault(random, index);
+  let [right, wrong, failed] = [0, 0, 0];
+  for (let read = 0; read < reads; read++) {
+    const channel = channels[Math.floor(random() * channels.length)];
+    if (!channel) continue;
+    const [reading] = await bus.settle(bus.port.read([channel]));
+    const { unit = 0, table } = channel.address;
+    const turn = store.asked.get(unit) ?? 0;
+    const expected = table === 'holding' ? turn : turn * 65536 + ((501 + unit * 1000) & 0xffff);
+    // A unit that seems dead is left alone for a while.
+    if (reading && !reading.ok && reading.error.code === 'PORT_DOWN') await bus.clock.advance(300);
+    if (!reading?.ok) failed++;
+    else if (reading.value === expected) right++;
+    else wrong++;
+  }
+  await bus.port.close();
+  return { right, wrong, failed, counters: bus.counters };
+}
+
+describe('10,000 reads each, and not one wrong value', () => {
+  it('late replies of 0 to 3 timeouts, back to back', async () => {
+    const { wrong, right, counters } = await readAll({ timeoutMs: 50 }, (random) =>
+      random() < 0.05 ? { kind: 'late', ms: random() * 150 } : undefined,
+    );
+    expect(wrong).toBe(0);
+    expect(right).toBeGreaterThan(0.9 * READS);
+    expect(counters.get('replies_late')).toBeGreaterThan(100);
+  });
+
+  it('every reply late', async () => {
+    const { wrong, counters } = await readAll(
+      { timeoutMs: 50 },
+      (random) => ({ kind: 'late', ms: random() * 150 }),
+      2000,
+    );
+    expect(wrong).toBe(0);
+    expect(counters.get('replies_late')).toBeGreaterThan(200);
+  });
+
+  it('replies truncated, with wrong checksums, of other units, and silence', async () => {
+    const { wrong, right } = await readAll({ timeoutMs: 50 }, (random) => {
+      const dice = random();
+      if (dice < 0.05) return { kind: 'truncated', bytes: Math.floor(random() * 9) };
+      if (dice < 0.1) return { kind: 'wrong-checksum' };
+      if (dice < 0.15) return { kind: 'wrong-unit', unit: 1 + Math.floor(random() * 4) };
+      return dice < 0.17 ? { kind: 'silent' } : undefined;
+    });
+    expect(wrong).toBe(0);
+    expect(right).toBeGreaterThan(0.7 * READS);
+  });
+
+  it('noise before and after every reply', async () => {
+    const { wrong, right } = await readAll({ timeoutMs: 50 }, (random) => {
+      const bytes = () =>
+        Buffer.from(Array.from({ length: Math.floor(random() * 20) }, () => Math.floor(random() * 256)));
+      return { kind: 'noise', before: bytes(), after: bytes() };
+    });
+    expect(wrong).toBe(0);
+    expect(right).toBeGreaterThan(0.95 * READS);
+  });
+
+  it.each(['auto', 'strip'] as const)('an adapter that echoes, with echo: %s, and late replies', async (echo) => {
+    const { wrong, right } = await readAll({ timeoutMs: 50, echo, echoes: true }, (random) =>
+      random() < 0.02 ? { kind: 'late', ms: random() * 150 } : undefined,
+    );
+    expect(wrong).toBe(0);
+    expect(right).toBeGreaterThan(0.95 * READS);
+  });
+
+  it('ASCII frames, late and damaged', async () => {
+    const { wrong, right } = await readAll({ timeoutMs: 50, framing: 'ascii' }, (random) => {
+      const dice = random();
+      if (dice < 0.05) return { kind: 'late', ms: random() * 150 };
+      if (dice < 0.1) return { kind: 'wrong-checksum' };
+      return dice < 0.15 ? { kind: 'truncated', bytes: Math.floor(random() * 19) } : undefined;
+    });
+    expect(wrong).toBe(0);
+    expect(right).toBeGreaterThan(0.8 * READS);
+  });
+});
+
+describe('10,000 writes, and none reported as done that was not', () => {
+  it.each([
+    { echoes: false, name: 'replies that name another address or value' },
+    { echoes: true, name: 'an echoing adapter, refusals and silence' },
+  ])('$name', async ({ echoes }) => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const channels = [1, 2, 3].flatMap((unit) => [
+      channelOf({ holding: 10, unit }, { direction: 'out' }),
+      channelOf({ coil: 3, unit }, { direction: 'out' }),
+    ]);
+    const bus = await new SimBus({ store, channels, clock, timeoutMs: 50, echoes }).open();
+    const random = seeded(11);
+    // A fault in place of carrying it out: the device has not done what it seems to confirm.
+    let refused = 0;
+    bus.slave.script = ({ pdu }) => {
+      if (pdu.readUInt8(0) < 5 || random() > 0.3) return undefined;
+      refused++;
+      const dice = random();
+      if (dice < 0.3) return { kind: 'exception', code: 4 };
+      if (dice < 0.4) return { kind: 'silent' };
+      const other = Buffer.from(pdu);
+      const at = 1 + Math.floor(random() * 4);
+      other[at] = (other[at] ?? 0) ^ (1 << Math.floor(random() * 8));
+      return { kind: 'other-reply', pdu: other };
+    };
+    let [done, failed] = [0, 0];
+    for (let write = 0; write < READS; write++) {
+      const channel = channels[write % channels.length];
+      if (!channel) continue;
+      const before = refused;
+      const value = channel.kind === 'digital' ? random() < 0.5 : Math.floor(random() * 65536);
+      const outcome = await bus.settle(
+        bus.port.write(channel, value).then(
+          ({ readBack }) => readBack ?? 'no read-back',
+          () => undefined,
+        ),
+      );
+      if (outcome === undefined) failed++;
+      else {
+        done++;
+        expect(refused).toBe(before);
+        expect([value, 'no read-back']).toContain(outcome);
+      }
+    }
+    await bus.port.close();
+    expect(done).toBeGreaterThan(0.5 * READS);
+    expect(failed).toBeGreaterThan(0.2 * READS);
+  });
+});
+
+describe('a serial bus', () => {
+  const memory = (clock: ManualClock) => new SimulatedMemory(clock);
+
+  it('unplugged in the middle of a reply, rejects everything at once and sends nothing afterwards', async () => {
+    const clock = new ManualClock();
+    const channels = [
+      channelOf({ holding: 10 }, { direction: 'out' }),
+      channelOf({ holding: 20 }, { direction: 'out' }),
+    ];
+    const bus = await new SimBus({ store: memory(clock), channels, clock }).open();
+    bus.slave.script = () => ({ kind: 'break', bytes: 4 });
+    const [a, b] = channels;
+    if (!a || !b) throw new Error('no channels');
+    const began = clock.now();
+    const outcomes = await bus.settle(Promise.allSettled([bus.port.write(a, 1), bus.port.write(b, 2)]), 1);
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ reason: { code: 'PORT_DOWN' } });
+    expect(clock.now() - began).toBeLessThan(50);
+    expect(bus.downs.length).toBe(1);
+    const heard = bus.slave.heard;
+    await clock.advance(10_000);
+    expect(bus.slave.heard).toBe(heard);
+  });
+
+  it('knows the reference checksum of the standard', () => {
+    expect(crc16(Buffer.from('0207', 'hex'))).toBe(0x1241);
+  });
+
+  it('broadcasts a write to unit 0 without waiting for an answer, and refuses to read it', async () => {
+    const clock = new ManualClock();
+    const store = memory(clock);
+    const all = channelOf({ holding: 7, unit: 0 }, { direction: 'out' });
+    const one = channelOf({ holding: 7, unit: 0 });
+    const bus = await new SimBus({ store, channels: [all], clock, echo: 'off' }).open();
+    const began = clock.now();
+    await bus.settle(bus.port.write(all, 5), 1);
+    expect(store.get(0, 'holding', 7)).toEqual([5]);
+    expect(clock.now() - began).toBeGreaterThanOrEqual(100);
+    expect(clock.now() - began).toBeLessThan(130);
+    const [reading] = await bus.settle(bus.port.read([one]));
+    expect(reading).toMatchObject({ ok: false, error: { code: 'NOT_SUPPORTED' } });
+  });
+
+  it('leaves a silent unit alone until its late reply is out of the way, and serves the others meanwhile', async () => {
+    const clock = new ManualClock();
+    const [one, two] = [channelOf({ holding: 1, unit: 1 }), channelOf({ holding: 1, unit: 2 })];
+    const bus = await new SimBus({ store: memory(clock), channels: [one, two], clock, timeoutMs: 100 }).open();
+    const asked: { unit: number; at: number }[] = [];
+    bus.slave.script = ({ unit }) => {
+      asked.push({ unit, at: clock.now() });
+      return unit === 1 && asked.length === 1 ? { kind: 'silent' } : undefined;
+    };
+    await bus.settle(bus.port.read([one]));
+    const again = bus.port.read([one]);
+    await bus.settle(bus.port.read([two]));
+    expect(asked.map(({ unit }) => unit)).toEqual([1, 2]);
+    expect(await bus.settle(again)).toEqual([{ ok: true, value: 0 }]);
+    expect((asked[2]?.at ?? 0) - (asked[0]?.at ?? 0)).toBeGreaterThanOrEqual(400);
+  });
+});
