@@ -1,7 +1,8 @@
 import { z } from 'zod';
 
 const text = z.string().min(1);
-const alias = z.string().regex(/^[A-Za-z][A-Za-z0-9_+./-]*$/, 'a name of letters, digits, _ + - . /');
+/** A name of a line, a bus or a connector. */
+export const alias = z.string().regex(/^[A-Za-z][A-Za-z0-9_+./-]*$/, 'a name of letters, digits, _ + - . /');
 const offset = z.number().int().nonnegative();
 
 /** What a place on a header is connected to. */

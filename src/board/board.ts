@@ -1,5 +1,6 @@
 import { DcsError } from '../errors/errors.ts';
 import type { BoardData, HeaderData } from './board-schema.ts';
+import type { Hat } from './hat.ts';
 
 /** A line of a GPIO chip: by offset where the board knows it, else by the kernel's name of it. */
 export interface BoardLine {
@@ -24,19 +25,23 @@ export class Board {
   readonly models: readonly string[];
   readonly compatible: readonly string[];
   readonly serial: readonly { readonly path: string; readonly title: string }[];
+  readonly headerNames: readonly string[];
   readonly headers: readonly HeaderData[];
   readonly buses: readonly BoardBus[];
   /** By the board's own name for the chip (`gpio`). */
   readonly chips: BoardData['chips'];
+  readonly #data: BoardData;
   readonly #aliases = new Map<string, { readonly chip: string; readonly line: number }>();
 
   /** Throws BAD_CONFIG when the data contradicts itself: a name given twice, a line that its chip does not have. */
   constructor(name: string, data: BoardData, headers: readonly HeaderData[]) {
     this.name = name;
+    this.#data = data;
     this.title = data.title;
     this.models = data.models;
     this.compatible = data.compatible;
     this.serial = data.serial;
+    this.headerNames = data.headers;
     this.headers = headers;
     this.chips = data.chips;
     for (const [chip, { names }] of Object.entries(data.chips)) {
@@ -69,6 +74,19 @@ export class Board {
     const named = this.#aliases.get(line.toUpperCase());
     if (named?.chip === own[0]) return this.#lineOf(own[0], named.line);
     return { chip: own[1].label, line, mock: own[1].mock };
+  }
+
+  /** The same computer with a HAT on it, whose lines have names. Throws BAD_CONFIG when it does not fit. */
+  withHat(hat: Hat): Board {
+    if (!this.headerNames.includes(hat.header)) throw this.#wrong(`${hat.name} needs a ${hat.header} header`);
+    const aliases: Record<string, { chip: string; line: number }> = { ...this.#data.aliases };
+    for (const [name, { at }] of Object.entries(hat.lines)) {
+      const line = this.#aliases.get(at.toUpperCase());
+      if (line === undefined) throw this.#wrong(`${hat.name} is on ${at}, which it does not have`);
+      if (this.#aliases.has(name.toUpperCase())) throw this.#wrong(`the name ${name} of ${hat.name} is taken`);
+      aliases[name] = line;
+    }
+    return new Board(this.name, { ...this.#data, aliases }, this.headers);
   }
 
   /** Which of the enabled buses uses a line, if one does. */

@@ -16,13 +16,17 @@ export interface ChosenBoard {
   readonly board: Board | undefined;
   /** Buses that keep their lines for themselves. */
   readonly enabled: readonly string[];
+  /** Whether `enabled` tells what is so: the file says it, or this is the computer. */
+  readonly enabledKnown: boolean;
 }
+
+const UNKNOWN: ChosenBoard = { name: undefined, board: undefined, enabled: [], enabledKnown: false };
 
 /** Reads `board:`. Absent: `auto`. */
 export function chooseBoard(located: Located | undefined, context: ConfigContext, problems: Problems): ChosenBoard {
   const given = located !== undefined && !isEmpty(located);
   const checked = given ? check(boardSchema, located, problems) : { value: 'auto' };
-  if (checked === undefined) return { name: undefined, board: undefined, enabled: [] };
+  if (checked === undefined) return UNKNOWN;
   const { model = 'auto', enabled = undefined } =
     typeof checked.value === 'string' ? { model: checked.value } : checked.value;
   const machine = context.machine ?? thisMachine;
@@ -34,13 +38,13 @@ export function chooseBoard(located: Located | undefined, context: ConfigContext
       const known = ['auto', 'none', ...listBoards(context.dataFolder)];
       reportUnknownName(at.located, 'board', known, problems);
     }
-    return { name: undefined, board: undefined, enabled: [] };
+    return UNKNOWN;
   }
   const name = model === 'none' || (model === 'auto' && board.name === 'linux') ? undefined : board.name;
   if (located && enabled) checkEnabled(located, board, problems);
   // Whether a bus is enabled can only be seen on the computer itself.
   const seen = here?.name === board.name ? board.enabledBuses((path) => machine.exists(path)) : [];
-  return { name, board, enabled: enabled ?? seen };
+  return { name, board, enabled: enabled ?? seen, enabledKnown: enabled !== undefined || here?.name === board.name };
 }
 
 function named(model: string, here: Board | undefined, context: ConfigContext): Board | undefined {

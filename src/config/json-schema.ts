@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Driver } from '../driver/driver.ts';
-import { boardSchema, busSchema, deviceKeys, pinSchema } from './schema.ts';
+import { boardSchema, busSchema, deviceKeys, hatsSchema, pinSchema } from './schema.ts';
 import { alternatives, inputSchema, isSchema, type JsonSchema } from './schema-keys.ts';
 
 /**
@@ -27,6 +27,7 @@ export function jsonSchema(drivers: readonly Driver[]): JsonSchema {
     properties: {
       node: { type: ['string', 'number'], description: 'name of this agent on the bus; default: the host name' },
       board: nullable(inputSchema(boardSchema)),
+      hats: nullable(inputSchema(hatsSchema)),
       bus: nullable(inputSchema(busSchema)),
       ports: namedEntries({ $ref: '#/definitions/port' }, 'hardware to open, by a name of your own'),
       devices: namedEntries({ $ref: '#/definitions/device' }, 'devices on a port, by a name of your own'),

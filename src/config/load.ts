@@ -6,6 +6,7 @@ import { readBus } from './bus-section.ts';
 import { type ConfigContext, thisMachine } from './context.ts';
 import { readDevices } from './device-section.ts';
 import { parseLocated } from './document.ts';
+import { putOnHats, withWiring } from './hat-section.ts';
 import { entriesOf, type Located, shown } from './located.ts';
 import type { PinDraft } from './pin-draft.ts';
 import { checkChannels, checkFollows, checkNames } from './pin-relations.ts';
@@ -22,7 +23,7 @@ export type LoadedConfig =
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /** The sections of a file. */
-export const sections = ['node', 'board', 'bus', 'ports', 'devices', 'pins', 'actors'] as const;
+export const sections = ['node', 'board', 'hats', 'bus', 'ports', 'devices', 'pins', 'actors'] as const;
 const ACTOR_FILES = ['.ts', '.js', '.mjs'];
 
 /**
@@ -68,7 +69,8 @@ function resolveConfig(
       if (!sections.some((section) => section === key)) reportUnknownKey(root, key, problems, sections);
     }
   }
-  const board = chooseBoard(entries.get('board'), context, problems);
+  const bare = chooseBoard(entries.get('board'), context, problems);
+  const board = putOnHats(entries.get('hats'), bare, context, problems);
   const bus = readBus(entries.get('bus'), problems);
   const ports = readPorts(entries.get('ports'), context, problems);
   const drafts: PinDraft[] = [
@@ -80,7 +82,7 @@ function resolveConfig(
     ...readDevices(entries.get('devices'), ports, context, problems),
   ];
   const around = { ports, board, context, problems };
-  const pins = drafts.flatMap((draft) => checkPin(draft, around) ?? []);
+  const pins = drafts.flatMap((draft) => checkPin(withWiring(draft, board, problems), around) ?? []);
   checkNames(drafts, problems);
   checkChannels(pins, problems);
   checkFollows(pins, drafts, problems);

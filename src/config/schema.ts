@@ -46,6 +46,10 @@ export const boardSchema = z.union([
   }),
 ]);
 
+export const hatsSchema = z
+  .array(z.string().min(1))
+  .describe('boards put on the header (`dcs-io boards hats` lists them): they name their lines');
+
 export const nameSchema = z
   .string()
   .max(256)
