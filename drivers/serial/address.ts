@@ -3,13 +3,12 @@ import type { DurationMs } from '../../src/clock/clock.ts';
 import { durationSchema } from '../../src/driver/parse.ts';
 import { type CaptureStyle, captureTypes, kindOfType } from './capture.ts';
 import { type FieldType, fieldTypes } from './field.ts';
+import { type DrivenLine, drivenLines, type SensedLine, sensedLines } from './line/transport.ts';
 import type { Pattern } from './pattern.ts';
 import { parseTemplate, type Template, type TemplateType } from './template.ts';
 import { bytesText, patternText } from './text.ts';
 
-/** Modem control lines: the first three can be driven, the others are inputs. */
-export const controlLines = ['dtr', 'rts', 'break', 'cts', 'dsr', 'dcd', 'ri'] as const;
-export type ControlLine = (typeof controlLines)[number];
+const controlLines = [...drivenLines, ...sensedLines] as const;
 
 const keys = z.strictObject({
   match: patternText
@@ -64,7 +63,7 @@ export interface SerialAddress {
   readonly kind: 'analog' | 'digital' | 'text';
   readonly source: Source | undefined;
   readonly command: Command | undefined;
-  readonly control: ControlLine | undefined;
+  readonly control: DrivenLine | SensedLine | undefined;
 }
 
 export const pinSchema = keys.transform((found, context): SerialAddress => {

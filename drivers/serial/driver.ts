@@ -1,6 +1,6 @@
 import type { Driver } from '../../src/driver/driver.ts';
 import { pinSchema, type SerialAddress } from './address.ts';
-import { openTransport, pathOf } from './open.ts';
+import { openTransport, pathOf } from './line/open.ts';
 import { optionsSchema, type SerialOptions } from './options.ts';
 import { SerialPort } from './port.ts';
 

@@ -36,6 +36,8 @@ export class Inlet {
   /** Frames that are complete but not told yet. */
   #frames: Uint8Array[] = [];
   #pushing = false;
+  /** The frame under way has a byte that came in with an error. */
+  #spoiled = false;
   /** What was sent last, if the device will repeat it. */
   #echo: Buffer | undefined;
 
@@ -49,12 +51,19 @@ export class Inlet {
     this.#matcher = new Matcher(this.#patterns);
     const framed: FrameSink = {
       frame: (bytes) => {
+        if (this.#spoiled) {
+          framed.dropped('damaged', bytes.length);
+          return;
+        }
         this.#frames.push(bytes);
         // Frames that end by time come outside of push.
         if (!this.#pushing) this.#deliver();
       },
       dropped: (why, bytes) => {
-        if (why !== 'noise') context.count(`frames_${why}`);
+        if (why !== 'noise') {
+          context.count(`frames_${why}`);
+          this.#spoiled = false;
+        }
         context.count('bytes_dropped', bytes);
       },
     };
@@ -67,6 +76,17 @@ export class Inlet {
     this.#framer.push(bytes);
     this.#pushing = false;
     if (this.#frames.length > 0) this.#deliver();
+  }
+
+  /**
+   * A byte came in with an error: the frame it is in is dropped. It may have been the end of that frame, or may wrongly
+   * seem to be one: then what follows is no whole frame either.
+   */
+  damaged(byte: Buffer): void {
+    this.#context.count('line_errors');
+    this.#spoiled = true;
+    if (byte.length > 0) this.push(byte);
+    this.#spoiled = true;
   }
 
   /** The device is about to repeat these bytes. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { durationSchema, lineSchema } from '../../src/driver/parse.ts';
 import { checksumSchema } from './checksum.ts';
 import { framingSchema } from './framing/framing.ts';
+import { pathComplaint } from './line/open.ts';
 import { encodings } from './text.ts';
 
 const usbId = z
@@ -15,7 +16,6 @@ const usbSchema = z.strictObject({
   serial: z.string().optional().describe('serial number; needed when two of the kind are plugged in'),
   interface: z.int().min(0).optional().describe('number of the interface, for adapters with several ports'),
 });
-export type UsbIds = z.infer<typeof usbSchema>;
 
 const lineState = z.boolean().optional();
 
@@ -46,6 +46,10 @@ export const optionsSchema = z
       .default(true)
       .describe('drop DTR at the end; false keeps an Arduino from resetting at each opening'),
     low_latency: z.boolean().default(false).describe('ask the kernel driver to pass bytes on at once'),
+  })
+  .superRefine(({ path }, context) => {
+    const message = path === undefined ? undefined : pathComplaint(path);
+    if (message !== undefined) context.addIssue({ code: 'custom', message, path: ['path'] });
   })
   .refine(({ path, usb }) => (path === undefined) !== (usb === undefined), {
     message: 'a port needs path or usb, not both',

@@ -13,11 +13,12 @@ import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { Command, SerialAddress } from './address.ts';
 import { Exchange } from './exchange.ts';
 import { Inlet, type Look } from './inlet.ts';
+import type { Transport, TransportEvents } from './line/transport.ts';
+import { ModemPins } from './modem.ts';
 import type { SerialOptions } from './options.ts';
 import { Point } from './point.ts';
 import { confirmation, Poll } from './poll.ts';
 import { render } from './template.ts';
-import type { Transport, TransportEvents } from './transport.ts';
 
 /** How long a device may hold bytes off (ms), beyond the time the line needs for them. */
 const SEND_PATIENCE_MS = 2000;
@@ -37,6 +38,7 @@ export class SerialPort implements Port {
   readonly #points: ReadonlyMap<string, Point>;
   readonly #unsolicited: readonly Point[];
   readonly #polls: readonly Poll[];
+  readonly #modem: ModemPins;
   readonly #frameListeners = new Set<FrameListener>();
   #transport: Transport | undefined;
   #ended: DcsError | undefined;
@@ -64,6 +66,7 @@ export class SerialPort implements Port {
       clock: context.clock,
       count: (counter, by) => context.count(counter, by),
     });
+    this.#modem = new ModemPins(points, context.clock);
     this.#polls = pollsOf(points, options.retries, this.#exchange, context);
     this.stream = {
       send: (bytes) => this.#send(bytes),
@@ -78,6 +81,9 @@ export class SerialPort implements Port {
       data: (bytes) => {
         if (!this.#ended) this.#inlet.push(bytes);
       },
+      damaged: (byte) => {
+        if (!this.#ended) this.#inlet.damaged(byte);
+      },
       lost: (error) => {
         if (this.#ended) return;
         this.#end(error);
@@ -89,6 +95,7 @@ export class SerialPort implements Port {
   /** Puts the port on its line; resolves when the start values are out, and confirmed where they are to be. */
   async begin(transport: Transport): Promise<void> {
     this.#transport = transport;
+    this.#modem.begin(this.#name, transport.control);
     for (const { channel } of this.#points.values()) {
       if (channel.direction === 'out' && channel.start !== undefined) await this.write(channel, channel.start);
     }
@@ -102,6 +109,7 @@ export class SerialPort implements Port {
     if (this.#ended) throw this.#ended;
     const keys = new Set(channels.map(({ key }) => key));
     const asked = this.#polls.filter(({ points }) => points.some(({ channel }) => keys.has(channel.key)));
+    this.#modem.look();
     await Promise.all(asked.map((poll) => poll.ask()));
     const ended: DcsError | undefined = this.#ended;
     if (ended) throw ended;
@@ -113,7 +121,8 @@ export class SerialPort implements Port {
 
   async write(channel: Channel, value: RawValue): Promise<Written> {
     if (this.#ended) throw this.#ended;
-    const command = this.#points.get(channel.key)?.channel.address.command;
+    const { command, control } = this.#points.get(channel.key)?.channel.address ?? {};
+    if (control && typeof value === 'boolean') return this.#modem.write(control, value);
     if (!command) {
       throw new DcsError('READ_ONLY', `${channel.key} is read from what the device sends; it cannot be written`);
     }
@@ -155,6 +164,7 @@ export class SerialPort implements Port {
     if (this.#ended) return;
     this.#ended = error;
     for (const poll of this.#polls) poll.stop();
+    this.#modem.end();
     this.#exchange.end(error);
     this.#inlet.end();
     this.#frameListeners.clear();

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { serial } from '../../drivers/serial/driver.ts';
+import type { Transport } from '../../drivers/serial/line/transport.ts';
 import { SerialPort } from '../../drivers/serial/port.ts';
-import type { Transport } from '../../drivers/serial/transport.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Channel, Reading } from '../../src/driver/driver.ts';
 import { DcsError } from '../../src/errors/errors.ts';

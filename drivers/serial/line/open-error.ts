@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
-import { DcsError, messageOf } from '../../src/errors/errors.ts';
+import { DcsError, messageOf } from '../../../src/errors/errors.ts';
 
 /** What went wrong with opening a serial line, as a person can mend it. serialport gives no codes, only the C library's text. */
 export function openError(path: string, thrown: unknown): DcsError {

@@ -1,10 +1,13 @@
 import { readSync, writeSync } from 'node:fs';
-import type { Clock, DurationMs } from '../../src/clock/clock.ts';
-import { sleep, withDeadline } from '../../src/clock/clock.ts';
-import type { LineSettings } from '../../src/driver/parse.ts';
-import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
+import type { Clock, DurationMs } from '../../../src/clock/clock.ts';
+import { sleep, withDeadline } from '../../../src/clock/clock.ts';
+import type { PortContext } from '../../../src/driver/driver.ts';
+import type { LineSettings } from '../../../src/driver/parse.ts';
+import { DcsError, messageOf, systemCode } from '../../../src/errors/errors.ts';
+import { ErrorMarks } from './error-marks.ts';
 import { openError } from './open-error.ts';
-import type { Transport, TransportEvents } from './transport.ts';
+import { drive, loadIoctl, lowLatency, markErrors, sense } from './termios.ts';
+import type { ModemControl, Transport, TransportEvents } from './transport.ts';
 
 /** Read at one go. A tty gives at most 4 KiB; frames are views into this, so it is left behind rather than reused. */
 const POOL = 65_536;
@@ -13,6 +16,16 @@ const LEAST_ROOM = 4096;
 const RETRY_MS = 5;
 /** A close may wait for the kernel; the port's owner does not wait longer than this (ms). */
 const CLOSE_LIMIT_MS = 400;
+
+/** How a line is to be opened. */
+export interface TtySettings {
+  readonly path: string;
+  readonly line: LineSettings;
+  readonly flow: 'none' | 'rtscts' | 'xonxoff';
+  /** Drop DTR when the line is closed. */
+  readonly hupcl: boolean;
+  readonly lowLatency: boolean;
+}
 
 /** The parts of serialport's Linux binding used here. */
 interface Line {
@@ -23,7 +36,7 @@ interface Line {
 }
 
 export type TtyOpened =
-  | { readonly kind: 'tty'; readonly tty: Tty }
+  | { readonly kind: 'transport'; readonly transport: Tty }
   | { readonly kind: 'skipped'; readonly reason: string };
 
 /**
@@ -35,40 +48,66 @@ export type TtyOpened =
  * - queues what is written to a closed port and sends it after the next open.
  */
 export class Tty implements Transport {
+  readonly control?: ModemControl;
   readonly #line: Line;
   readonly #fd: number;
   readonly #path: string;
   readonly #clock: Clock;
   readonly #events: TransportEvents;
+  readonly #marks: ErrorMarks | undefined;
   #pool = Buffer.allocUnsafe(POOL);
   #used = 0;
   #ended: DcsError | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(line: Line, fd: number, path: string, clock: Clock, events: TransportEvents) {
+  private constructor(line: Line, fd: number, path: string, clock: Clock, events: TransportEvents, extras: Extras) {
     this.#line = line;
     this.#fd = fd;
     this.#path = path;
     this.#clock = clock;
     this.#events = events;
+    if (extras.marked) {
+      this.#marks = new ErrorMarks(
+        (bytes) => this.#ended ?? events.data(bytes),
+        (byte) => this.#ended ?? events.damaged(byte),
+      );
+    }
+    const { ioctl } = extras;
+    if (ioctl) {
+      const alive = () => {
+        if (this.#ended) throw this.#ended;
+      };
+      this.control = {
+        drive: (name, on) => {
+          alive();
+          drive(ioctl, fd, name, on);
+        },
+        sense: () => {
+          alive();
+          return sense(ioctl, fd);
+        },
+      };
+    }
     this.#await();
   }
 
   /** Rejects with NO_PERMISSION, BUSY, PORT_DOWN (not there; it may be plugged in) or NOT_SUPPORTED (no serial port). */
-  static async open(path: string, line: LineSettings, clock: Clock, events: TransportEvents): Promise<TtyOpened> {
+  static async open(settings: TtySettings, context: PortContext, events: TransportEvents): Promise<TtyOpened> {
     const loaded = await load();
     if (typeof loaded === 'string') return { kind: 'skipped', reason: loaded };
-    const { baud, dataBits, parity, stopBits } = line;
-    const opened = await loaded
-      .open({ path, baudRate: baud, dataBits, parity, stopBits, lock: true })
-      .catch((error) => {
-        throw openError(path, error);
-      });
+    const { path, flow, hupcl } = settings;
+    const { baud, dataBits, parity, stopBits } = settings.line;
+    const shape = { path, baudRate: baud, dataBits, parity, stopBits, lock: true, hupcl };
+    const control = { rtscts: flow === 'rtscts', xon: flow === 'xonxoff', xoff: flow === 'xonxoff' };
+    const opened = await loaded.open({ ...shape, ...control }).catch((error: unknown) => {
+      throw openError(path, error);
+    });
     if (!('poller' in opened) || opened.fd === null) {
       await opened.close();
       return { kind: 'skipped', reason: `serial ports are not supported on ${process.platform}` };
     }
-    return { kind: 'tty', tty: new Tty(opened, opened.fd, path, clock, events) };
+    const extras = await refine(opened.fd, settings, context);
+    return { kind: 'transport', transport: new Tty(opened, opened.fd, path, context.clock, events, extras) };
   }
 
   async send(bytes: Uint8Array, limit: DurationMs): Promise<void> {
@@ -78,7 +117,7 @@ export class Tty implements Transport {
       at += this.#write(bytes, at);
       if (at >= bytes.length) return;
       if (this.#clock.now() >= end) {
-        await this.#line.flush().catch((error: unknown) => this.#end(this.#gone(messageOf(error))));
+        await this.#line.flush().catch((error: unknown) => this.#lose(messageOf(error)));
         throw new DcsError('TIMEOUT', `${this.#path} took ${at} of ${bytes.length} bytes in ${limit} ms`, {
           expected: 'a device that does not hold bytes off (flow control) for that long',
         });
@@ -120,7 +159,8 @@ export class Tty implements Transport {
       }
       const bytes = this.#pool.subarray(this.#used, this.#used + count);
       this.#used += count;
-      this.#events.data(bytes);
+      if (this.#marks) this.#marks.push(bytes);
+      else this.#events.data(bytes);
     } catch (error) {
       if (!waits(error)) this.#lose(messageOf(error));
     }
@@ -133,27 +173,38 @@ export class Tty implements Transport {
       return writeSync(this.#fd, bytes, from);
     } catch (error) {
       if (waits(error)) return 0;
-      const gone = this.#gone(messageOf(error));
-      this.#lose(messageOf(error));
-      throw gone;
+      throw this.#lose(messageOf(error));
     }
   }
 
-  #lose(why: string): void {
-    if (this.#ended) return;
-    const error = this.#gone(why);
-    this.#end(error);
-    this.#events.lost(error);
-  }
-
-  #end(error: DcsError): void {
-    this.#ended ??= error;
-  }
-
-  #gone(why: string): DcsError {
-    return new DcsError('PORT_DOWN', `${this.#path} is gone (${why})`, {
+  #lose(why: string): DcsError {
+    if (this.#ended) return this.#ended;
+    const error = new DcsError('PORT_DOWN', `${this.#path} is gone (${why})`, {
       expected: 'a plugged-in, switched-on device',
     });
+    this.#ended = error;
+    this.#events.lost(error);
+    return error;
+  }
+}
+
+/** What is set beyond serialport's means. */
+interface Extras {
+  /** Bytes with errors come marked. */
+  readonly marked: boolean;
+  readonly ioctl?: Awaited<ReturnType<typeof loadIoctl>>;
+}
+
+async function refine(fd: number, settings: TtySettings, { log }: PortContext): Promise<Extras> {
+  const { path } = settings;
+  try {
+    const ioctl = await loadIoctl();
+    markErrors(ioctl, fd, settings.hupcl);
+    if (settings.lowLatency) lowLatency(ioctl, fd, path, log);
+    return { marked: true, ioctl };
+  } catch (error) {
+    log.warn({ path }, `${path}: bytes with parity errors are left out instead of marked: ${messageOf(error)}`);
+    return { marked: false };
   }
 }
 

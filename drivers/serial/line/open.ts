@@ -1,0 +1,74 @@
+import type { PortContext } from '../../../src/driver/driver.ts';
+import { DcsError } from '../../../src/errors/errors.ts';
+import type { SerialOptions } from '../options.ts';
+import { Rfc2217Line } from './rfc2217.ts';
+import { type Remote, TcpLine } from './tcp.ts';
+import { drivenLines, type Transport, type TransportEvents } from './transport.ts';
+import { Tty } from './tty.ts';
+import { findUsb, listPorts } from './usb.ts';
+
+export type TransportOpened =
+  | { readonly kind: 'transport'; readonly transport: Transport }
+  | { readonly kind: 'skipped'; readonly reason: string };
+
+const NETWORK = /^(tcp|rfc2217):\/\/(?:\[([^\]\s]+)\]|([^:/\s]+)):(\d{1,5})\/?$/;
+
+/** Scheme, host and port of a path that is no file; undefined for a file. */
+export function networkPath(path: string): { readonly scheme: string; readonly remote: Remote } | undefined {
+  const [, scheme, bracketed, host, port] = NETWORK.exec(path) ?? [];
+  if (scheme === undefined) return undefined;
+  return { scheme, remote: { host: bracketed ?? host ?? '', port: Number(port) } };
+}
+
+/** What is wrong with a path, if anything. */
+export function pathComplaint(path: string): string | undefined {
+  if (!path.includes('://')) return undefined;
+  const found = networkPath(path);
+  const right = found !== undefined && found.remote.port >= 1 && found.remote.port <= 65_535;
+  return right ? undefined : 'a path on the network is tcp://host:port or rfc2217://host:port';
+}
+
+/** The path to open now: an adapter named by its USB ids may have another one after each replugging. */
+export function pathOf({ path, usb }: SerialOptions): string {
+  return usb ? findUsb(usb, listPorts()) : (path ?? '');
+}
+
+/** Opens the way to the device, with its modem lines as asked for. Rejects as Tty, TcpLine and Rfc2217Line do. */
+export async function openTransport(
+  path: string,
+  options: SerialOptions,
+  context: PortContext,
+  events: TransportEvents,
+): Promise<TransportOpened> {
+  const opened = await openAny(path, options, context, events);
+  if (opened.kind === 'skipped') return opened;
+  try {
+    for (const line of drivenLines) {
+      const state = line === 'break' ? undefined : options[line];
+      if (state === undefined) continue;
+      if (!opened.transport.control) throw new DcsError('NOT_SUPPORTED', `${path} has no ${line.toUpperCase()} to set`);
+      opened.transport.control.drive(line, state);
+    }
+  } catch (error) {
+    await opened.transport.close();
+    throw error;
+  }
+  return opened;
+}
+
+async function openAny(
+  path: string,
+  options: SerialOptions,
+  context: PortContext,
+  events: TransportEvents,
+): Promise<TransportOpened> {
+  const { line, flow, hupcl, low_latency } = options;
+  const network = networkPath(path);
+  if (!network) return await Tty.open({ path, line, flow, hupcl, lowLatency: low_latency }, context, events);
+  const { scheme, remote } = network;
+  const transport =
+    scheme === 'tcp'
+      ? await TcpLine.open(remote, context.clock, events)
+      : await Rfc2217Line.open(remote, line, flow, context.clock, events);
+  return { kind: 'transport', transport };
+}

@@ -1,0 +1,94 @@
+import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { DcsError } from '../../../src/errors/errors.ts';
+
+/** A serial port of this machine. */
+export interface FoundPort {
+  readonly path: string;
+  readonly vid?: string;
+  readonly pid?: string;
+  readonly serial?: string;
+  /** Number of the USB interface, for adapters with several ports. */
+  readonly interface?: number;
+  readonly maker?: string;
+  readonly product?: string;
+}
+
+/** How an adapter is told from others: its USB ids, as hexadecimal digits without 0x. */
+export interface UsbIds {
+  readonly vid: string;
+  readonly pid: string;
+  readonly serial?: string | undefined;
+  readonly interface?: number | undefined;
+}
+
+/** The serial ports there are, as the kernel's sysfs shows them. `root` is for tests. */
+export function listPorts(root = '/sys/class/tty'): FoundPort[] {
+  if (!existsSync(root)) return [];
+  return readdirSync(root)
+    .filter((name) => isSerial(join(root, name)))
+    .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+    .map((name) => describePort(join(root, name), `/dev/${name}`));
+}
+
+/** The path of the adapter with these ids. Throws PORT_DOWN when it is not plugged in, BAD_CONFIG when several fit. */
+export function findUsb(ids: UsbIds, ports: readonly FoundPort[]): string {
+  const fitting = ports.filter(
+    (port) =>
+      port.vid === ids.vid &&
+      port.pid === ids.pid &&
+      (ids.serial === undefined || port.serial === ids.serial) &&
+      (ids.interface === undefined || port.interface === ids.interface),
+  );
+  const [only, second] = fitting;
+  if (only && !second) return only.path;
+  const name = `${ids.vid}:${ids.pid}${ids.serial === undefined ? '' : ` serial ${ids.serial}`}`;
+  if (only) {
+    throw new DcsError('BAD_CONFIG', `${fitting.length} serial ports are USB ${name}`, {
+      found: fitting.map(({ path, serial }) => `${path} (serial ${serial ?? 'none'})`).join(', '),
+      expected: 'serial: or interface: to tell them apart, or path: /dev/serial/by-path/…',
+    });
+  }
+  const present = ports.flatMap(({ path, vid, pid }) => (vid ? [`${vid}:${pid} ${path}`] : [])).join(', ');
+  throw new DcsError('PORT_DOWN', `no serial port with USB ${name} is plugged in`, {
+    found: present || 'no USB serial port at all',
+  });
+}
+
+/** Terminals of other kinds have no device behind them; an unused 8250 port has type 0. */
+function isSerial(folder: string): boolean {
+  return existsSync(join(folder, 'device')) && text(folder, 'type') !== '0';
+}
+
+function describePort(folder: string, path: string): FoundPort {
+  const usb = new Map<string, string>();
+  // The port's device, its USB interface, the USB device: each has its part.
+  let at = realpathSync(join(folder, 'device'));
+  for (let up = 0; up < 4 && !usb.has('idVendor'); up++) {
+    for (const name of ['bInterfaceNumber', 'idVendor', 'idProduct', 'serial', 'manufacturer', 'product']) {
+      const found = text(at, name);
+      if (found !== undefined && !usb.has(name)) usb.set(name, found);
+    }
+    at = dirname(at);
+  }
+  if (!usb.has('idVendor')) return { path };
+  const number = usb.get('bInterfaceNumber');
+  return {
+    path,
+    ...part('vid', usb.get('idVendor')),
+    ...part('pid', usb.get('idProduct')),
+    ...part('serial', usb.get('serial')),
+    ...part('maker', usb.get('manufacturer')),
+    ...part('product', usb.get('product')),
+    ...(number === undefined ? {} : { interface: Number.parseInt(number, 16) }),
+  };
+}
+
+function part(name: string, value: string | undefined): Record<string, string> {
+  return value === undefined ? {} : { [name]: value };
+}
+
+function text(folder: string, name: string): string | undefined {
+  const file = join(folder, name);
+  return existsSync(file) ? readFileSync(file, 'latin1').trim() : undefined;
+}

@@ -1,0 +1,71 @@
+import type { Clock, Timer } from '../../src/clock/clock.ts';
+import type { Written } from '../../src/driver/driver.ts';
+import { DcsError, toDcsError } from '../../src/errors/errors.ts';
+import { type DrivenLine, drivenLines, type ModemControl, type SensedLine, sensedLines } from './line/transport.ts';
+import type { Point } from './point.ts';
+
+/** How often the lines of the device are looked at (ms): the kernel tells no changes. */
+const LOOK_MS = 50;
+
+/** The pins of a port that are modem control lines. */
+export class ModemPins {
+  readonly #clock: Clock;
+  readonly #sensed: readonly { readonly point: Point; readonly line: SensedLine }[];
+  #control: ModemControl | undefined;
+  #port = 'this port';
+  #timer: Timer | undefined;
+
+  constructor(points: readonly Point[], clock: Clock) {
+    this.#clock = clock;
+    this.#sensed = points.flatMap((point) => {
+      const line = sensedLines.find((name) => name === point.channel.address.control);
+      return line ? [{ point, line }] : [];
+    });
+  }
+
+  begin(port: string, control: ModemControl | undefined): void {
+    this.#port = port;
+    this.#control = control;
+    if (this.#sensed.length > 0) this.#keepLooking();
+  }
+
+  end(): void {
+    this.#timer?.cancel();
+  }
+
+  /** Throws READ_ONLY for a line of the device, NOT_SUPPORTED where there are none. */
+  write(name: DrivenLine | SensedLine, on: boolean): Written {
+    const line = drivenLines.find((driven) => driven === name);
+    if (!line) throw new DcsError('READ_ONLY', `${name} is driven by the device`);
+    this.#available().drive(line, on);
+    return {};
+  }
+
+  /** Looks at the lines and tells what has changed. */
+  look(): void {
+    if (this.#sensed.length === 0) return;
+    try {
+      const states = this.#available().sense();
+      for (const { point, line } of this.#sensed) {
+        const { last } = point;
+        if (last?.ok && last.value === states[line]) continue;
+        point.tell({ ok: true, value: states[line], sourceTime: this.#clock.unix() });
+      }
+    } catch (thrown) {
+      const error = toDcsError(thrown);
+      for (const { point } of this.#sensed) if (point.last?.ok !== false) point.tell({ ok: false, error });
+    }
+  }
+
+  #keepLooking(): void {
+    this.look();
+    this.#timer = this.#clock.after(LOOK_MS, () => this.#keepLooking());
+  }
+
+  #available(): ModemControl {
+    if (this.#control) return this.#control;
+    throw new DcsError('NOT_SUPPORTED', `${this.#port} has no modem control lines`, {
+      expected: 'a serial port of this machine, or rfc2217://',
+    });
+  }
+}
