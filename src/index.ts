@@ -16,6 +16,9 @@ export type {
   Written,
 } from './driver/driver.ts';
 export { DcsError, type ErrorCode, errorCodes } from './errors/errors.ts';
+export { type Endpoint, parseEndpoint } from './mesh/endpoint.ts';
+export { Leaf } from './mesh/leaf.ts';
+export { Mesh, type MeshOptions, type MeshStats } from './mesh/mesh.ts';
 export { type Envelope, encodeEnvelope, type Payload, parseEnvelope } from './message/envelope.ts';
 export { newId } from './message/id.ts';
 export {
