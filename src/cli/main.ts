@@ -95,11 +95,23 @@ function program(): Command {
     .addOption(timeout)
     .addOption(new Option('--ttl <seconds>', 'do not carry it out when it is older').argParser(seconds))
     .action(async (pin, value, options) => (await import('./commands/value.ts')).set(pin, value, options));
-  const boards = cli.command('boards').description('list the boards this version knows');
+  const boards = cli.command('boards').description('list and draw the boards this version knows');
   boards
     .command('list', { isDefault: true })
     .addOption(json)
     .action(async (options) => (await import('./commands/boards.ts')).list(options));
+  boards
+    .command('show')
+    .description('draw the headers of a board (default: this computer), with what is in use')
+    .argument('[board]')
+    .addOption(new Option('-c, --config <file>', 'draw in the pins of a configuration'))
+    .addOption(json)
+    .action(async (board, options) => (await import('./commands/boards.ts')).show(board, options));
+  boards
+    .command('hats')
+    .description('list the boards that can be put on a header')
+    .addOption(json)
+    .action(async (options) => (await import('./commands/boards.ts')).hats(options));
   cli
     .command('schema')
     .description('print the JSON Schema of the configuration, for editors')

@@ -90,6 +90,7 @@ function resolveConfig(
     file,
     node: readNode(entries.get('node'), context, problems),
     board: board.name,
+    enabledBuses: board.enabled,
     bus,
     ports: [...ports.values()].flatMap((port): ResolvedPort[] =>
       port?.options ? [{ ...port, options: port.options.value }] : [],

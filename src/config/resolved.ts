@@ -72,6 +72,8 @@ export interface ResolvedConfig {
   readonly node: string;
   /** Name of the board, or undefined for none. */
   readonly board: string | undefined;
+  /** Buses of the board that keep their lines for themselves. */
+  readonly enabledBuses?: readonly string[];
   readonly bus: ResolvedBus;
   readonly ports: readonly ResolvedPort[];
   readonly pins: readonly ResolvedPin[];

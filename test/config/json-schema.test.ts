@@ -69,7 +69,7 @@ describe('the JSON Schema for editors', () => {
     ['an unknown driver', 'ports: { a: { driver: modbas, tcp: x } }\n'],
     ['a port without driver', 'ports: { a: { tcp: x } }\n'],
     ["a key of another port's driver", 'ports: { a: { driver: gpio, tcp: x, chip: y } }\n'],
-    ['a missing option', 'ports: { a: { driver: modbus } }\n'],
+    ['a missing option', 'ports: { a: { driver: gpio } }\n'],
     ['a misspelt pin key', 'pins: { a: { gpio: GPIO17, debounse: 20ms } }\n'],
     ['a duration without unit', 'pins: { a: { gpio: GPIO17, debounce: 20 } }\n'],
     ['a wrong direction', 'pins: { a: { gpio: GPIO17, direction: up } }\n'],
