@@ -1,14 +1,11 @@
+import { afterAll } from 'vitest';
 import { modbus } from '../../drivers/modbus/driver.ts';
-import { conformance } from '../conformance/suite.ts';
+import { conformance, type Fixture } from '../conformance/suite.ts';
+import { PtyPair } from './pty-pair.ts';
 import { Pymodbus } from './pymodbus.ts';
 
-const server = new Pymodbus();
-
-conformance('modbus over TCP, against pymodbus', {
+const fixtureOf = (server: Pymodbus): Omit<Fixture, 'options' | 'setup' | 'teardown'> => ({
   driver: modbus,
-  options: () => ({ tcp: `127.0.0.1:${server.port}`, poll: '50ms' }),
-  setup: () => server.start(),
-  teardown: () => server.stop(),
   input: {
     keys: { input: 4, type: 'int16' },
     values: [-7, 1200],
@@ -21,5 +18,48 @@ conformance('modbus over TCP, against pymodbus', {
     observe: async () => (await server.get('holding', 10))[0] ?? 'nothing',
     drive: (value) => server.set('holding', 10, Number(value)),
   },
-  plug: { unplug: () => server.stop(), replug: () => server.start() },
 });
+
+for (const way of ['tcp', 'tcp-rtu'] as const) {
+  const server = new Pymodbus(way);
+  conformance(`modbus over ${way}, against pymodbus`, {
+    ...fixtureOf(server),
+    options: () => ({
+      tcp: `127.0.0.1:${server.port || 502}`,
+      poll: '50ms',
+      ...(way === 'tcp-rtu' ? { framing: 'rtu' } : {}),
+    }),
+    setup: () => server.start(),
+    teardown: () => server.stop(),
+    plug: { unplug: () => server.stop(), replug: () => server.start() },
+  });
+}
+
+const datagrams = new Pymodbus('udp');
+conformance('modbus over udp, against pymodbus', {
+  ...fixtureOf(datagrams),
+  options: () => ({ udp: `127.0.0.1:${datagrams.port || 502}`, poll: '50ms' }),
+  setup: () => datagrams.start(),
+  teardown: () => datagrams.stop(),
+});
+
+for (const way of ['rtu', 'ascii'] as const) {
+  const cable = new PtyPair();
+  const server = new Pymodbus(way, cable.slave);
+  const plug = async () => {
+    await cable.plug();
+    await server.start();
+  };
+  const unplug = async () => {
+    await server.stop();
+    await cable.unplug();
+  };
+  afterAll(() => cable.remove());
+  conformance(`modbus ${way} on a pty, against pymodbus`, {
+    ...fixtureOf(server),
+    options: () => ({ serial: cable.master, framing: way, line: '115200-8N1', poll: '50ms' }),
+    setup: plug,
+    teardown: unplug,
+    plug: { unplug, replug: plug },
+  });
+}

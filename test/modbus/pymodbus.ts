@@ -4,18 +4,31 @@ import type { Table } from '../../drivers/modbus/protocol/request.ts';
 
 const SCRIPT = fileURLToPath(new URL('./pymodbus-server.py', import.meta.url));
 
-/** The judge: pymodbus, a Modbus TCP server that shares no code with ours. Debian's python3-pymodbus. */
+export type Way = 'tcp' | 'tcp-rtu' | 'udp' | 'rtu' | 'ascii';
+
+/** The judge: pymodbus, a Modbus server that shares no code with ours. Debian's python3-pymodbus. */
 export class Pymodbus {
   port = 0;
+  readonly #way: Way;
+  readonly #device: string;
   #child: ChildProcess | undefined;
   #lines: string[] = [];
   #waiting: ((line: string) => void)[] = [];
 
+  /** `device`: the serial line it is on, for rtu and ascii. */
+  constructor(way: Way = 'tcp', device = '') {
+    this.#way = way;
+    this.#device = device;
+  }
+
   /** Starts it on its port (a free one the first time). */
   async start(): Promise<void> {
-    const child = spawn('/usr/bin/python3', [SCRIPT, String(this.port)], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const child = spawn('/usr/bin/python3', [SCRIPT, this.#way, this.#device || String(this.port)], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
     this.#child = child;
     let rest = '';
+    child.stdin.on('error', () => undefined);
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       const lines = (rest + text).split('\n');
       rest = lines.pop() ?? '';
