@@ -13,6 +13,7 @@ export type {
   Port,
   PortContext,
   Reading,
+  Remark,
   Written,
 } from './driver/driver.ts';
 export { DcsError, type ErrorCode, errorCodes } from './errors/errors.ts';

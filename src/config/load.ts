@@ -11,6 +11,7 @@ import { entriesOf, type Located, shown } from './located.ts';
 import type { PinDraft } from './pin-draft.ts';
 import { checkChannels, checkFollows, checkNames } from './pin-relations.ts';
 import { checkPin } from './pin-section.ts';
+import { checkClaims, reviewPorts } from './port-review.ts';
 import { readPorts } from './port-section.ts';
 import { Problems } from './problems.ts';
 import type { Problem, ResolvedConfig, ResolvedPort } from './resolved.ts';
@@ -86,6 +87,8 @@ function resolveConfig(
   checkNames(drafts, problems);
   checkChannels(pins, problems);
   checkFollows(pins, drafts, problems);
+  checkClaims(ports, problems);
+  reviewPorts(ports, pins, problems);
   return {
     file,
     node: readNode(entries.get('node'), context, problems),
@@ -93,7 +96,7 @@ function resolveConfig(
     enabledBuses: board.enabled,
     bus,
     ports: [...ports.values()].flatMap((port): ResolvedPort[] =>
-      port?.options ? [{ ...port, options: port.options.value }] : [],
+      port?.options ? [{ name: port.name, driver: port.driver, options: port.options.value, mock: port.mock }] : [],
     ),
     pins: pins.map(({ spec, port, key, address }) => ({ spec, port, key, address })),
     actors: readActors(entries.get('actors'), file, context, problems),

@@ -13,6 +13,8 @@ export interface PortEntry {
   /** Undefined: they are wrong, which has been reported. */
   readonly options: { readonly value: unknown } | undefined;
   readonly mock: boolean;
+  /** Where the user wrote it; absent on a port that stands for pins that name none. */
+  readonly located?: Located;
 }
 
 /** Simulated already: there is nothing to put a mock in the place of. */
@@ -50,7 +52,7 @@ function readPort(name: string, located: Located, context: ConfigContext, proble
   }
   const rest = new Map([...entries].filter(([key]) => key !== 'driver'));
   const options = check(driver.options, withEntries(located, rest), problems, ['driver']);
-  return { name, driver, options, mock: isMocked(driver, context, false) };
+  return { name, driver, options, mock: isMocked(driver, context, false), located };
 }
 
 function reportNoDriver(located: Located, drivers: readonly Driver[], problems: Problems): void {

@@ -106,6 +106,15 @@ export interface ChannelFacts {
   readonly directions: readonly Direction[];
 }
 
+/** Something doubtful about a port: registers that overlap, a bus too slow for what is asked of it. */
+export interface Remark {
+  /** Key of the channel it is about. Absent: the port as a whole. */
+  readonly channel?: string;
+  readonly message: string;
+  /** What would be better. */
+  readonly expected?: string;
+}
+
 /**
  * Code that opens ports of one kind. A driver imports its native library inside `open`, so that everything builds,
  * checks and tests on machines that do not have it.
@@ -121,6 +130,13 @@ export interface Driver<Options = unknown, Address = unknown> {
   /** The keys of an entry in `pins:` that say where on the port it is. */
   readonly pin: z.ZodType<Address>;
   describe(address: Address, options: Options): ChannelFacts;
+  /**
+   * The hardware that a port with these options keeps to itself, as every driver would name it: `/dev/ttyUSB0`,
+   * `192.168.1.10:502`. Two ports with one claim are a configuration error. Absent: it shares well.
+   */
+  claims?(options: Options): string | undefined;
+  /** What is doubtful about a port with these channels, seen without touching hardware. `check` shows it as warnings. */
+  review?(options: Options, channels: readonly Channel<Address>[]): readonly Remark[];
   /** Opens the hardware. Rejects with a DcsError when it is there but cannot be had; the owner tries again. */
   open(options: Options, channels: readonly Channel<Address>[], context: PortContext): Promise<Opened>;
 }

@@ -45,6 +45,11 @@ const modbus: Driver<{ tcp: string }, { unit: number; input?: number | undefined
     kind: 'analog',
     directions: input === undefined ? ['in', 'out'] : ['in'],
   }),
+  claims: ({ tcp }) => (tcp === 'shared' ? undefined : tcp),
+  review: ({ tcp }, channels) => [
+    ...(tcp === 'slow' ? [{ message: 'the bus is too slow', expected: 'poll: 5s' }] : []),
+    ...channels.filter(({ address }) => address.holding === 666).map(({ key }) => ({ channel: key, message: 'odd' })),
+  ],
   open,
 };
 

@@ -164,3 +164,21 @@ describe('devices', () => {
     expect(error?.message).toMatch(/^a pin m.power already stands in \/etc\/dcs-io.yaml:2$/);
   });
 });
+
+describe('ports', () => {
+  test('hardware that two ports would open is told, with the place of the first', () => {
+    const text = 'ports:\n  a: { driver: modbus, tcp: plc }\n  b: { driver: modbus, tcp: plc }\n';
+    expect(placesOf(text)).toEqual(['3:3 ports.b: plc already is port a in line 2']);
+    expect(placesOf(text.replaceAll('plc', 'shared'))).toEqual([]);
+  });
+
+  test('what a driver finds doubtful is a warning at the pin or at the port', () => {
+    const text =
+      'ports:\n  a: { driver: modbus, tcp: slow }\npins:\n  p: { port: a, holding: 666 }\n  q: { port: a, holding: 1 }\n';
+    const { warnings } = configOf(text);
+    expect(warnings.map(({ line, column, key, message }) => [line, column, key, message])).toEqual([
+      [2, 3, 'ports.a', 'the bus is too slow'],
+      [4, 3, 'pins.p', 'odd'],
+    ]);
+  });
+});
