@@ -1,22 +1,17 @@
 import { z } from 'zod';
 import type { ChannelFacts } from '../../src/driver/driver.ts';
-import { durationSchema } from '../../src/driver/parse.ts';
-import { isBitTable, type Span, type Table } from './protocol/request.ts';
-import { type Quirks, quirksSchema } from './quirks.ts';
-import { type Format, formatOf, type ValueType, valueTypes } from './value/format.ts';
-import { type ByteOrder, byteOrders } from './value/order.ts';
+import { type AddressKeys, addressKeys, MANUAL_DIGIT } from './address-keys.ts';
+import { isBitTable, MAX_READ_REGISTERS, type Span, type Table } from './protocol/request.ts';
+import type { Quirks } from './quirks.ts';
+import { type Format, type FormatSpec, formatOf } from './value/format.ts';
 
 /** Where a pin is on a Modbus bus, and how its value lies there. */
-export interface ModbusAddress {
+export interface ModbusAddress extends FormatSpec {
   /** Absent: the port's. */
   readonly unit: number | undefined;
   readonly table: Table;
   /** The address on the wire, 0-based. */
   readonly first: number;
-  readonly type: ValueType;
-  readonly order: ByteOrder;
-  readonly length: number | undefined;
-  readonly invalid: readonly (number | string)[] | undefined;
   /** Absent: the port's. */
   readonly pollMs: number | undefined;
   readonly quirks: Quirks | undefined;
@@ -27,89 +22,101 @@ export interface AddressDefaults {
   readonly unit: number;
 }
 
-/** First digit of the numbers that manuals give to the items of a table (40001 is the first holding register). */
-const MANUAL_DIGIT = { coil: 0, discrete: 1, holding: 4, input: 3 } as const;
 const tables = ['coil', 'discrete', 'holding', 'input'] as const;
 
-const where = (table: Table, what: string) =>
-  z
-    .union([z.number(), z.string()], { error: `the address of ${what}, counted from 0` })
-    .optional()
-    .describe(
-      `${what}: its address on the wire, counted from 0; in quotes the manual's notation ("${MANUAL_DIGIT[table]}0001")`,
-    );
+/** A key and what is wrong with it. */
+class Mistake {
+  readonly key: keyof AddressKeys;
+  readonly message: string;
 
-export const unitSchema = z
-  .number({
-    error: (issue) =>
-      typeof issue.input === 'string'
-        ? `unit is the device's Modbus address, 0 to 255; for a unit of measure write uom: ${issue.input}`
-        : "the device's Modbus address, 0 to 255",
-  })
-  .int()
-  .min(0)
-  .max(255)
-  .describe("the device's Modbus address (slave id), 0 to 255");
+  constructor(key: keyof AddressKeys, message: string) {
+    this.key = key;
+    this.message = message;
+  }
+}
 
 /** The keys of a pin on a Modbus port. */
-export const addressSchema = z
-  .strictObject({
-    coil: where('coil', 'a coil'),
-    discrete: where('discrete', 'a discrete input'),
-    holding: where('holding', 'a holding register'),
-    input: where('input', 'an input register'),
-    base: z.literal([0, 1]).optional().describe('what the first item is called in your map: 0 (default) or 1'),
-    unit: unitSchema.optional(),
-    type: z
-      .enum(['bool', ...valueTypes])
-      .optional()
-      .describe('how the value lies in its registers; default uint16'),
-    order: z.enum(byteOrders).optional().describe('order of the bytes, A being the highest; default ABCD'),
-    length: z.int().min(1).max(246).optional().describe('string: number of characters; raw: number of registers'),
-    invalid: z
-      .array(z.union([z.int(), z.string().regex(/^-?\d+$/)]))
-      .optional()
-      .describe("raw values by which the device says 'no value': the pin becomes bad"),
-    poll: durationSchema.optional().describe('how often it is read; default: as the port says'),
-    quirks: quirksSchema.optional().describe('how this device wants to be treated'),
-  })
-  .transform((keys, context): ModbusAddress => {
-    const fail = (path: string, message: string) => {
-      context.addIssue({ code: 'custom', path: [path], message });
-      return z.NEVER;
-    };
-    const named = tables.filter((table) => keys[table] !== undefined);
-    const table = named[0];
-    if (table === undefined || named.length > 1) {
-      const found = named.length > 1 ? `${named.join(' and ')} are given` : 'none is given';
-      return fail(named[1] ?? 'holding', `exactly one of coil, discrete, holding, input: ${found}`);
-    }
-    const first = wireAddress(table, keys[table] ?? 0, keys.base);
-    if (typeof first === 'string') return fail(table, first);
-    const bit = isBitTable(table);
-    const { type } = keys;
-    if (bit && type !== undefined && type !== 'bool') return fail('type', `a ${table} is a bool`);
-    if (!bit && type === 'bool') return fail('type', `a ${table} register is not a bool`);
-    if (bit && keys.order !== undefined) return fail('order', `a ${table} is one bit and has no byte order`);
-    const sized = type === 'string' || type === 'raw';
-    if (sized && keys.length === undefined) return fail('length', `type ${type} needs its length`);
-    if (!sized && keys.length !== undefined) return fail('length', 'only the types string and raw have a length');
-    if (type === 'raw' && (keys.length ?? 0) > 123) return fail('length', 'at most 123 registers');
-    const address: ModbusAddress = {
-      unit: keys.unit,
-      table,
-      first,
-      type: type === undefined || type === 'bool' ? 'uint16' : type,
-      order: keys.order ?? 'ABCD',
-      length: keys.length,
-      invalid: keys.invalid,
-      pollMs: keys.poll,
-      quirks: keys.quirks,
-    };
-    const last = first + spanOf(address, { unit: 1 }).count - 1;
-    if (last > 0xffff) return fail(table, `the value would end at ${last}; the last address is 65535`);
-    return address;
-  });
+export const addressSchema = addressKeys.transform((keys, context): ModbusAddress => {
+  const address = addressOf(keys);
+  if (!(address instanceof Mistake)) return address;
+  context.addIssue({ code: 'custom', path: [address.key], message: address.message });
+  return z.NEVER;
+});
+
+function addressOf(keys: AddressKeys): ModbusAddress | Mistake {
+  const named = tables.filter((table) => keys[table] !== undefined);
+  const table = named[0];
+  if (table === undefined || named.length > 1) {
+    const found = named.length > 1 ? `${named.join(' and ')} are given` : 'none is given';
+    return new Mistake(named[1] ?? 'holding', `exactly one of coil, discrete, holding, input: ${found}`);
+  }
+  const first = wireAddress(table, keys[table] ?? 0, keys.base);
+  if (typeof first === 'string') return new Mistake(table, first);
+  const type = keys.type ?? (keys.bit === undefined ? 'uint16' : 'bool');
+  const bits = bitsOf(keys);
+  const mistake = isBitTable(table) ? bitMistake(table, keys) : registerMistake(keys, type, bits);
+  if (mistake) return mistake;
+  const address: ModbusAddress = {
+    unit: keys.unit,
+    table,
+    first,
+    type,
+    order: keys.order ?? 'ABCD',
+    length: keys.length,
+    bits,
+    values: keys.values,
+    invalid: keys.invalid,
+    scaleAt: keys.scale_from === undefined ? undefined : keys.scale_from - first,
+    pollMs: keys.poll,
+    quirks: keys.quirks,
+  };
+  const last = first + spanOf(address, { unit: 1 }).count - 1;
+  if (last > 0xffff) return new Mistake(table, `the value would end at ${last}; the last address is 65535`);
+  if (readSpanOf(address, { unit: 1 }).count > MAX_READ_REGISTERS)
+    return new Mistake('scale_from', `within ${MAX_READ_REGISTERS} registers of the value, to be read along with it`);
+  return address;
+}
+
+function bitsOf({ bit, bits, byte }: AddressKeys): readonly [number, number] | undefined {
+  if (bit !== undefined) return [bit, bit];
+  if (byte !== undefined) return byte === 'hi' ? [8, 15] : [0, 7];
+  return bits;
+}
+
+function bitMistake(table: Table, keys: AddressKeys): Mistake | undefined {
+  if (keys.type !== undefined && keys.type !== 'bool') return new Mistake('type', `a ${table} is a bool`);
+  for (const key of ['order', 'bit', 'bits', 'byte', 'length', 'values', 'invalid', 'scale_from'] as const)
+    if (keys[key] !== undefined) return new Mistake(key, `a ${table} is one bit and has no ${key}`);
+  return undefined;
+}
+
+function registerMistake(
+  keys: AddressKeys,
+  type: ModbusAddress['type'],
+  bits: readonly [number, number] | undefined,
+): Mistake | undefined {
+  if ([keys.bit, keys.bits, keys.byte].filter((one) => one !== undefined).length > 1)
+    return new Mistake('bits', 'only one of bit, bits, byte');
+  if ((type === 'bool') !== (keys.bit !== undefined))
+    return new Mistake('type', 'a bool in a register needs its bit, and a bit is a bool');
+  if ((type === 'int8' || type === 'uint8') !== (keys.byte !== undefined))
+    return new Mistake('byte', 'int8 and uint8 need byte: hi or lo, and no other type has one');
+  if (keys.bits !== undefined && type !== 'uint16' && type !== 'int16')
+    return new Mistake('bits', 'only the types uint16 and int16 have bits');
+  if (bits && bits[0] > bits[1]) return new Mistake('bits', 'the lowest bit first');
+  const sized = type === 'string' || type === 'raw';
+  if (sized && keys.length === undefined) return new Mistake('length', `type ${type} needs its length`);
+  if (!sized && keys.length !== undefined) return new Mistake('length', 'only the types string and raw have a length');
+  if (type === 'raw' && (keys.length ?? 0) > 123) return new Mistake('length', 'at most 123 registers');
+  if (type === 'string' && keys.order !== undefined && keys.order !== 'ABCD' && keys.order !== 'BADC')
+    return new Mistake('order', 'text has the order ABCD or, low byte first, BADC');
+  const fractional = type.startsWith('float') || sized || type === 'bool';
+  if (fractional && keys.values) return new Mistake('values', `type ${type} holds no whole numbers to name`);
+  if (fractional && keys.invalid) return new Mistake('invalid', `type ${type} has no raw whole numbers`);
+  if ((sized || type === 'bool') && keys.scale_from !== undefined)
+    return new Mistake('scale_from', `type ${type} is no number`);
+  return undefined;
+}
 
 /** The address on the wire, or what is wrong with the one written. */
 function wireAddress(table: Table, written: number | string, base: 0 | 1 | undefined): number | string {
@@ -145,7 +152,7 @@ export function registerFormat(address: ModbusAddress): Format | undefined {
   return isBitTable(address.table) ? undefined : formatOf(address);
 }
 
-/** The run of the device's table that the value takes: what must be read in one piece, and what may not overlap. */
+/** The run of the device's table that the value takes. */
 export function spanOf(address: ModbusAddress, defaults: AddressDefaults): Span {
   return {
     unit: address.unit ?? defaults.unit,
@@ -155,11 +162,22 @@ export function spanOf(address: ModbusAddress, defaults: AddressDefaults): Span 
   };
 }
 
-/** See Driver.describe. */
+/** What must be read in one piece to know the value: its own run and, if it has one, its scale factor. */
+export function readSpanOf(address: ModbusAddress, defaults: AddressDefaults): Span {
+  const own = spanOf(address, defaults);
+  if (address.scaleAt === undefined) return own;
+  const scale = own.first + address.scaleAt;
+  const first = Math.min(own.first, scale);
+  return { ...own, first, count: Math.max(own.first + own.count, scale + 1) - first };
+}
+
+/** See Driver.describe. The key names bits of a register too: `u1/holding/10.3`, `u1/holding/10.8-15`. */
 export function describeAddress(address: ModbusAddress, defaults: AddressDefaults): ChannelFacts {
-  const writable = address.table === 'coil' || address.table === 'holding';
+  const writable = (address.table === 'coil' || address.table === 'holding') && address.scaleAt === undefined;
+  const [low, high] = address.bits ?? [];
+  const part = low === undefined ? '' : low === high ? `.${low}` : `.${low}-${high}`;
   return {
-    key: `u${address.unit ?? defaults.unit}/${address.table}/${address.first}`,
+    key: `u${address.unit ?? defaults.unit}/${address.table}/${address.first}${part}`,
     kind: registerFormat(address)?.kind ?? 'digital',
     directions: writable ? ['in', 'out'] : ['in'],
   };

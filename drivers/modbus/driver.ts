@@ -17,6 +17,7 @@ export const modbus: Driver<ModbusOptions, ModbusAddress> = {
   options: optionsSchema,
   pin: addressSchema,
   describe: (address, options) => describeAddress(address, options),
+  claims: ({ way }) => (way.by === 'serial' ? way.path : undefined),
   open,
 };
 

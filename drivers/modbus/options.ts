@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { durationSchema, lineSchema } from '../../src/driver/parse.ts';
-import { unitSchema } from './address.ts';
+import { unitSchema } from './address-keys.ts';
 
 /** `192.168.1.10`, `plc.local:1502`, `[fe80::1]:502`. */
 const TARGET = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:[\]]+))(?::(\d{1,5}))?$/;

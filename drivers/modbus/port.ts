@@ -22,6 +22,8 @@ export class ModbusPort implements Port {
   readonly #scheduler: Scheduler;
   readonly #limits: (unit: number) => PlanLimits;
   readonly #context: PortContext;
+  /** Outputs whose start value has not reached the device yet. */
+  readonly #unstarted = new Map<Watch, RawValue>();
   #planned = false;
   #closed = false;
 
@@ -37,15 +39,18 @@ export class ModbusPort implements Port {
     this.#limits = limits;
     this.#context = context;
     this.#poller = new Poller(limits, count);
-    this.#scheduler = new Scheduler(transport, this.#poller, context.clock, count);
+    this.#scheduler = new Scheduler(transport, this.#poller, context.clock, count, (unit) => this.#startLate(unit));
     for (const channel of channels) this.#watches.set(channel.key, new Watch(channel, options));
   }
 
-  /** Writes the start values, before anything else is asked of the bus. A device that refuses does not stop the rest. */
+  /**
+   * Writes the start values, before anything else is asked of the bus. A device that refuses does not stop the rest;
+   * one that does not answer gets its start value as soon as it does.
+   */
   async start(): Promise<void> {
     const starting = [...this.#watches.values()].flatMap((watch) => {
-      const { start, key } = watch.channel;
-      return start === undefined ? [] : [this.#startOne(watch, start, key)];
+      const { start } = watch.channel;
+      return start === undefined ? [] : [this.#startOne(watch, start)];
     });
     await Promise.all(starting);
   }
@@ -74,6 +79,7 @@ export class ModbusPort implements Port {
     const watch = this.#watches.get(channel.key);
     if (!watch) throw unknown(channel);
     const request = encodeWrite(watch, value);
+    this.#unstarted.delete(watch);
     const { unit } = watch.span;
     return this.#scheduler.submit({
       lane: 'write',
@@ -121,17 +127,28 @@ export class ModbusPort implements Port {
     for (const watch of this.#watches.values()) watch.silence();
   }
 
-  async #startOne(watch: Watch, start: RawValue, key: string): Promise<void> {
+  async #startOne(watch: Watch, start: RawValue): Promise<void> {
+    const { key } = watch.channel;
     try {
       await this.write(watch.channel, start);
     } catch (thrown) {
       const error = toDcsError(thrown);
       if (error.code === 'PORT_DOWN' && this.#closed) throw error;
       this.#context.count('starts_failed');
+      if (error.retryable) this.#unstarted.set(watch, start);
       this.#context.log.warn(
         { channel: key, err: error },
         `${key}: the start value could not be written: ${error.message}`,
       );
+    }
+  }
+
+  /** The unit is there after all. Whoever has been commanded meanwhile keeps the command. */
+  #startLate(unit: number): void {
+    for (const [watch, start] of this.#unstarted) {
+      if (watch.span.unit !== unit) continue;
+      this.#unstarted.delete(watch);
+      void this.#startOne(watch, start);
     }
   }
 

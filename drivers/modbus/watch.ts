@@ -1,7 +1,7 @@
 import type { Channel, Reading, ReadingListener } from '../../src/driver/driver.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
-import { type ModbusAddress, registerFormat, spanOf } from './address.ts';
+import { type ModbusAddress, readSpanOf, registerFormat } from './address.ts';
 import { bitAt } from './protocol/pdu.ts';
 import type { Span } from './protocol/request.ts';
 import type { Polled } from './schedule/poller.ts';
@@ -13,6 +13,8 @@ export class Watch implements Polled {
   readonly span: Span;
   readonly periodMs: number;
   readonly format: Format | undefined;
+  /** Registers that are read along before the value itself. */
+  readonly #lead: number;
   readonly #listeners = new Set<ReadingListener>();
   #last: Reading | undefined;
   /** The device has refused to let it be read; it may still be written. */
@@ -20,7 +22,8 @@ export class Watch implements Polled {
 
   constructor(channel: Channel<ModbusAddress>, defaults: { unit: number; poll: number }) {
     this.channel = channel;
-    this.span = spanOf(channel.address, defaults);
+    this.span = readSpanOf(channel.address, defaults);
+    this.#lead = channel.address.first - this.span.first;
     this.periodMs = channel.address.pollMs ?? defaults.poll;
     this.format = registerFormat(channel.address);
   }
@@ -39,7 +42,7 @@ export class Watch implements Polled {
 
   /** The value in a reply that begins `offset` registers or bits before it. */
   decode(data: Buffer, offset: number): Reading {
-    return this.format ? this.format.decode(data, 2 * offset) : { ok: true, value: bitAt(data, offset) };
+    return this.format ? this.format.decode(data, 2 * (offset + this.#lead)) : { ok: true, value: bitAt(data, offset) };
   }
 
   deliver(data: Buffer, offset: number): void {

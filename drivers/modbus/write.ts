@@ -20,21 +20,39 @@ export function encodeWrite({ channel, span, format }: Watch, value: RawValue): 
     return { kind: 'write-coil', unit, at: first, on: value };
   }
   const data = format.encode(value);
+  if (format.mask !== undefined) {
+    const { mask } = format;
+    return { kind: 'mask-register', unit, at: first, and: ~mask & 0xffff, or: data.readUInt16BE(0) & mask };
+  }
   return data.length === 2
     ? { kind: 'write-register', unit, at: first, word: data.readUInt16BE(0) }
     : { kind: 'write-registers', unit, first, data };
 }
 
-/** Sends the write; a device that knows only the function for several items gets that one. */
+/**
+ * Sends the write. A device that does not know the function for one item gets the one for several; one that cannot
+ * write bits of a register has the register read and written, which the task that holds the unit makes safe against
+ * our own writes (not against those of another master).
+ */
 export async function sendWrite(ask: Ask, request: Request): Promise<void> {
   try {
     await ask(request);
   } catch (error) {
     // With exception 1 the device says that it has done nothing, so asking again in other words is safe.
+    if (!(error instanceof ModbusException) || error.exception !== ILLEGAL_FUNCTION) throw error;
+    if (request.kind === 'mask-register') return readModifyWrite(ask, request);
     const other = plural(request);
-    if (!other || !(error instanceof ModbusException) || error.exception !== ILLEGAL_FUNCTION) throw error;
+    if (!other) throw error;
     await ask(other);
   }
+}
+
+async function readModifyWrite(ask: Ask, request: Extract<Request, { kind: 'mask-register' }>): Promise<void> {
+  const { unit, at, and, or } = request;
+  // Never from memory: what was polled may have changed since.
+  const present = await ask({ kind: 'read', unit, table: 'holding', first: at, count: 1 });
+  const word = (present.readUInt16BE(0) & and) | (or & ~and & 0xffff);
+  await sendWrite(ask, { kind: 'write-register', unit, at, word });
 }
 
 function plural(request: Request): Request | undefined {

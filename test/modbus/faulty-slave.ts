@@ -80,14 +80,15 @@ export class FaultySlave {
   }
 
   #answer(socket: Socket, request: SeenRequest, fault: Fault): void {
-    const pdu = this.#reply(request);
+    if (fault.do === 'silent') return;
+    const refused = fault.do === 'exception';
+    const pdu = refused ? Buffer.from([request.fn | 0x80, fault.code]) : this.#reply(request);
     const frame = framed(request.id, request.unit, pdu);
     const send = (bytes: Buffer) => {
       if (!socket.destroyed) socket.write(bytes);
     };
     switch (fault.do) {
-      case 'silent':
-        return;
+      case 'exception':
       case 'answer':
         send(frame);
         return;
@@ -107,9 +108,6 @@ export class FaultySlave {
       case 'protocol':
         frame.writeUInt16BE(7, 2);
         send(frame);
-        return;
-      case 'exception':
-        send(framed(request.id, request.unit, Buffer.from([request.fn | 0x80, fault.code])));
         return;
       case 'wrong-function':
         pdu[0] = request.fn === 3 ? 4 : 3;

@@ -14,6 +14,13 @@ describe('the keys of a Modbus pin', () => {
     expect(facts({ holding: 10 })).toEqual({ key: 'u1/holding/10', kind: 'analog', directions: ['in', 'out'] });
     expect(facts({ coil: 0, unit: 7 })).toEqual({ key: 'u7/coil/0', kind: 'digital', directions: ['in', 'out'] });
     expect(facts({ discrete: 3 })).toEqual({ key: 'u1/discrete/3', kind: 'digital', directions: ['in'] });
+    expect(facts({ holding: 10, bit: 3 })).toMatchObject({ key: 'u1/holding/10.3', kind: 'digital' });
+    expect(facts({ holding: 10, byte: 'hi', type: 'int8' })).toMatchObject({
+      key: 'u1/holding/10.8-15',
+      kind: 'analog',
+    });
+    expect(facts({ holding: 10, values: { 0: 'off' } })).toMatchObject({ kind: 'text' });
+    expect(facts({ holding: 10, scale_from: 20 })).toMatchObject({ kind: 'analog', directions: ['in'] });
     expect(facts({ input: 3, type: 'string', length: 8 })).toEqual({
       key: 'u1/input/3',
       kind: 'text',
@@ -63,6 +70,16 @@ describe('the keys of a Modbus pin', () => {
     expect(wrong({ coil: 1, type: 'int16' })).toMatch(/type: a coil is a bool/);
     expect(wrong({ coil: 1, order: 'CDAB' })).toMatch(/order/);
     expect(wrong({ holding: 1, type: 'bool' })).toMatch(/type/);
+    expect(wrong({ holding: 1, bit: 16 })).toMatch(/bit/);
+    expect(wrong({ holding: 1, bit: 1, type: 'int16' })).toMatch(/type/);
+    expect(wrong({ holding: 1, bit: 1, bits: [2, 3] })).toMatch(/only one of/);
+    expect(wrong({ holding: 1, bits: [3, 2] })).toMatch(/lowest bit first/);
+    expect(wrong({ holding: 1, bits: [2, 3], type: 'int32' })).toMatch(/bits/);
+    expect(wrong({ holding: 1, type: 'int8' })).toMatch(/byte: hi or lo/);
+    expect(wrong({ coil: 1, bit: 1 })).toMatch(/has no bit/);
+    expect(wrong({ holding: 1, type: 'float32', values: { 1: 'on' } })).toMatch(/values/);
+    expect(wrong({ holding: 1, scale_from: 300 })).toMatch(/within 125/);
+    expect(wrong({ holding: 1, type: 'string', length: 4, order: 'CDAB' })).toMatch(/BADC/);
     expect(wrong({ holding: 1, type: 'string' })).toMatch(/length/);
     expect(wrong({ holding: 1, length: 3 })).toMatch(/length/);
     expect(wrong({ holding: 1, poll: 5 })).toMatch(/duration with its unit/);

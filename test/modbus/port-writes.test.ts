@@ -99,6 +99,20 @@ describe('writing over Modbus', () => {
     expect(slave.seen.findIndex(({ fn }) => fn === 4)).toBe(-1);
   });
 
+  it('a device that did not answer at the start gets its start value as soon as it does, unless commanded since', async () => {
+    const [kept, commanded] = [out({ holding: 4 }, 42), out({ holding: 6 }, 43)];
+    slave.script = () => ({ do: 'silent' });
+    owner = new Owner({ tcp, timeout: '60ms', poll: '100ms' }, [kept, commanded]);
+    const port = await owner.open();
+    expect(owner.counters.get('starts_failed')).toBe(2);
+    await port.write(commanded, 7).catch(() => undefined);
+    slave.script = () => ({ do: 'answer' });
+    await until(() => slave.written.get(4) === 42, 4000, 'the start value');
+    await port.write(commanded, 8);
+    await until(() => owner.value(commanded) === 8, 1000);
+    expect(slave.written.get(6)).toBe(8);
+  });
+
   it('goes before polling: on a saturated bus it waits for no more than the request under way', async () => {
     const polled = Array.from({ length: 50 }, (_, index) => channelOf({ input: index * 200 }));
     const word = out({ holding: 4, poll: '1h' });

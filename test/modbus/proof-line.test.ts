@@ -198,6 +198,56 @@ describe('a serial bus', () => {
     expect(bus.slave.heard).toBe(heard);
   });
 
+  it('with one dead unit of ten, the others keep 90 % of the rate they have without it', async () => {
+    const rate = async (dead: number) => {
+      const clock = new ManualClock();
+      const channels = Array.from({ length: 10 }, (_, at) => channelOf({ holding: 1, unit: at + 1 }));
+      const units = new Set(channels.map(({ address }) => address.unit ?? 0).filter((unit) => unit !== dead));
+      // Polled so often that the bus is always busy: what the dead unit takes is missing elsewhere.
+      const bus = await new SimBus({
+        store: memory(clock),
+        channels,
+        clock,
+        units,
+        poll: '50ms',
+        timeoutMs: 300,
+      }).open();
+      for (const channel of channels) bus.port.subscribe(channel, () => {});
+      await clock.advance(5000);
+      const before = bus.slave.heard;
+      await clock.advance(60_000);
+      await bus.port.close();
+      return bus.slave.heard - before;
+    };
+    // Without the tenth unit the nine have the bus to themselves: that is what they may lose 10 % of.
+    expect((await rate(4)) / ((await rate(0)) * 0.9)).toBeGreaterThan(0.9);
+  });
+
+  it('a write on a saturated bus waits for the request under way and its own, no longer', async () => {
+    const clock = new ManualClock();
+    const polled = Array.from({ length: 40 }, (_, at) => channelOf({ input: at * 200, unit: 1 + (at % 5) }));
+    const output = channelOf({ holding: 7, poll: '1h' }, { direction: 'out' });
+    const store = memory(clock);
+    const channels = [...polled, output];
+    const bus = await new SimBus({ store, channels, clock, poll: '20ms', slaveMs: 5, echo: 'off' }).open();
+    for (const channel of channels) bus.port.subscribe(channel, () => {});
+    await clock.advance(2000);
+    let longest = 0;
+    for (let write = 1; write <= 200; write++) {
+      await clock.advance(37.3);
+      const began = clock.now();
+      const done = bus.port.write(output, write);
+      while (store.get(1, 'holding', 7)[0] !== write) await clock.advance(0.5);
+      longest = Math.max(longest, clock.now() - began);
+      await bus.settle(done);
+    }
+    // At 19200 baud 8N1: a read of one register (15 bytes), a write (8 of its 16 bytes until it is heard), 5 ms of
+    // thinking, the gaps, and the simulation's steps.
+    const character = 10_000 / 19_200;
+    expect(longest).toBeLessThan(15 * character + 8 * character + 5 + 4 * 3.5 * character + 3);
+    expect(bus.counters.get('polls_overrun')).toBeGreaterThan(0);
+  });
+
   it('knows the reference checksum of the standard', () => {
     expect(crc16(Buffer.from('0207', 'hex'))).toBe(0x1241);
   });

@@ -26,6 +26,7 @@ export interface SimBusOptions {
   /** The adapter echoes. */
   readonly echoes?: boolean;
   readonly framing?: 'rtu' | 'ascii';
+  readonly poll?: string;
   readonly units?: ReadonlySet<number>;
   readonly clock?: ManualClock;
 }
@@ -75,7 +76,7 @@ export class SimBus {
         },
       },
     );
-    const parsed = modbus.options.parse({ serial: '/dev/null', poll: '1h' });
+    const parsed = modbus.options.parse({ serial: '/dev/null', poll: options.poll ?? '1h' });
     this.port = new ModbusPort(this.#transport, () => planLimits(undefined, timing), parsed, channels, context);
   }
 

@@ -97,6 +97,54 @@ describe('values in registers', () => {
     expect(() => make({ type: 'int16', invalid: [-32768] }).encode(-32768)).toThrow(/no value/);
   });
 
+  it('bits, bytes and fields of a register leave the others alone', () => {
+    const data = Buffer.from('a5c3', 'hex');
+    const field = (spec: Partial<FormatSpec>) => make({ type: 'uint16', ...spec });
+    const at = (spec: Partial<FormatSpec>) => field(spec).decode(data, 0);
+    expect(at({ type: 'bool', bits: [0, 0] })).toEqual({ ok: true, value: true });
+    expect(at({ type: 'bool', bits: [2, 2] })).toEqual({ ok: true, value: false });
+    expect(at({ type: 'uint8', bits: [8, 15] })).toEqual({ ok: true, value: 0xa5 });
+    expect(at({ type: 'int8', bits: [8, 15] })).toEqual({ ok: true, value: 0xa5 - 256 });
+    expect(at({ bits: [4, 7] })).toEqual({ ok: true, value: 0xc });
+    expect(at({ type: 'int16', bits: [4, 7] })).toEqual({ ok: true, value: -4 });
+    expect(at({ type: 'uint8', bits: [8, 15], order: 'BADC' })).toEqual({ ok: true, value: 0xc3 });
+    expect(field({ bits: [4, 7] }).mask).toBe(0x00f0);
+    expect(field({ type: 'uint8', bits: [8, 15], order: 'BADC' }).mask).toBe(0x00ff);
+    expect(
+      field({ bits: [4, 7] })
+        .encode(9)
+        .toString('hex'),
+    ).toBe('0090');
+    expect(
+      field({ type: 'int8', bits: [8, 15] })
+        .encode(-2)
+        .toString('hex'),
+    ).toBe('fe00');
+    expect(() => field({ bits: [4, 7] }).encode(16)).toThrow(/0 to 15/);
+    expect(() => field({ type: 'bool', bits: [1, 1] }).encode(1)).toThrow(/true or false/);
+  });
+
+  it('numbers have names both ways, and a number without one is a failure that tells it', () => {
+    const state = make({ type: 'uint16', values: { 0: 'stopped', 5: 'running' } });
+    expect(state.decode(Buffer.from('0005', 'hex'), 0)).toEqual({ ok: true, value: 'running' });
+    expect(state.decode(Buffer.from('0007', 'hex'), 0)).toMatchObject({ ok: false, error: { found: 7 } });
+    expect(state.encode('running').toString('hex')).toBe('0005');
+    expect(() => state.encode('flying')).toThrow(/one of stopped, running/);
+    expect(() => state.encode(5)).toThrow(/one of/);
+  });
+
+  it('a scale factor in another register is applied, and a missing one makes the value bad', () => {
+    const power = make({ type: 'int16', scaleAt: 1 });
+    expect(power.decode(Buffer.from('04d2ffff', 'hex'), 0)).toEqual({ ok: true, value: 123.4 });
+    expect(power.decode(Buffer.from('04d20002', 'hex'), 0)).toEqual({ ok: true, value: 123400 });
+    expect(power.decode(Buffer.from('04d28000', 'hex'), 0)).toMatchObject({ ok: false });
+    expect(make({ type: 'int16', scaleAt: -1 }).decode(Buffer.from('fffe04d2', 'hex'), 2)).toEqual({
+      ok: true,
+      value: 12.34,
+    });
+    expect(() => power.encode(1)).toThrow(/scale/);
+  });
+
   it('every binary16 survives, and numbers go to the nearest one', () => {
     for (let half = 0; half < 0x10000; half++) {
       const value = halfToNumber(half);

@@ -27,13 +27,22 @@ export class Scheduler {
   readonly #held = new Set<number>();
   /** Requests of polls under way, by unit. */
   readonly #polling = new Map<number, number>();
+  readonly #answered: (unit: number) => void;
   #running = 0;
   #inARow = 0;
   #probesFrom: MonotonicMs = 0;
   #timer: Timer | undefined;
   #closed = false;
 
-  constructor(transport: Transport, poller: Poller, clock: Clock, count: (name: string, by?: number) => void) {
+  /** `answered`: a unit has given an answer, be it a refusal. */
+  constructor(
+    transport: Transport,
+    poller: Poller,
+    clock: Clock,
+    count: (name: string, by?: number) => void,
+    answered: (unit: number) => void = () => undefined,
+  ) {
+    this.#answered = answered;
     this.#transport = transport;
     this.#poller = poller;
     this.#clock = clock;
@@ -227,6 +236,7 @@ export class Scheduler {
   }
 
   #alive(unit: number): void {
+    this.#answered(unit);
     if (!this.#health.get(unit)?.alive()) return;
     this.#count('units_recovered');
     this.#poller.hasten(unit, this.#clock.now());
