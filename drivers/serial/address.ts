@@ -149,10 +149,10 @@ function sourceOf(found: Keys, capture: number | string): Source | undefined {
 }
 
 /** Two pins with one key would be one pin; what an output sends tells it apart, not what it reads. */
-function keyOf({ match, capture, at, as, type, ask, write, control }: Keys): string {
+function keyOf({ match, capture, at, as, type, ask, write, control, on }: Keys): string {
   if (control) return control;
   if (write !== undefined) return `write ${JSON.stringify(write)}`;
   const asked = ask ? `${JSON.stringify(ask.toString('latin1'))} → ` : '';
   if (at !== undefined) return `${asked}byte ${at} as ${as}${match ? ` of ${match.match.source}` : ''}`;
-  return `${asked}${match?.match.source}${capture === undefined ? '' : ` #${capture}`} as ${type}`;
+  return `${asked}${match?.match.source}${capture === undefined ? '' : ` #${capture}`} as ${type}${on ? ` ${on.join(' or ')}` : ''}`;
 }

@@ -15,6 +15,7 @@ export const serial: Driver<SerialOptions, SerialAddress> = {
     kind,
     directions: command || control === 'dtr' || control === 'rts' || control === 'break' ? ['out'] : ['in'],
   }),
+  claims: ({ path }) => path,
   async open(options, channels, context) {
     const path = pathOf(options);
     const port = new SerialPort(options, path, channels, context);

@@ -20,8 +20,9 @@ const keys = z.strictObject({
   at: z.int().min(0).max(64).optional().describe('with prefix: bytes before the length; default 0'),
   extra: z.int().min(-64).max(64).optional().describe('with prefix: bytes after it that it does not count; default 0'),
   start: bytesText.optional().describe('with length, prefix, end, endPattern: bytes every frame begins with'),
-  end: bytesText.optional().describe('with start: bytes that end a frame; both marks are taken off'),
+  end: bytesText.optional().describe('with start: bytes that end a frame; the marks are taken off'),
   endPattern: patternText.optional().describe(`with start: an expression for the end, at most ${MAX_END} bytes`),
+  keep: z.boolean().optional().describe('with end, endPattern: leave the marks on the frame'),
   silence: durationSchema.optional().describe('a frame ends after this long without a byte'),
   timeout: durationSchema.optional().describe('a frame ends this long after its first byte'),
   max: z
@@ -38,10 +39,11 @@ type Keys = z.infer<typeof keys>;
 
 const ways = ['delimiter', 'pattern', 'length', 'prefix', 'end', 'endPattern', 'silence', 'timeout'] as const;
 type Way = (typeof ways)[number];
-const companions: Readonly<Record<'at' | 'extra' | 'start', readonly Way[]>> = {
+const companions: Readonly<Record<'at' | 'extra' | 'start' | 'keep', readonly Way[]>> = {
   at: ['prefix'],
   extra: ['prefix'],
   start: ['length', 'prefix', 'end', 'endPattern'],
+  keep: ['end', 'endPattern'],
 };
 
 /** How frames are told apart, and how large they can be. */
@@ -72,7 +74,7 @@ export const framingSchema = z
 function complaint(found: Keys): string | undefined {
   const chosen = ways.filter((way) => found[way] !== undefined);
   if (chosen.length > 1) return `${chosen.join(' and ')} exclude each other; one of ${ways.join(', ')} is enough`;
-  for (const name of ['at', 'extra', 'start'] as const) {
+  for (const name of ['at', 'extra', 'start', 'keep'] as const) {
     if (found[name] === undefined) continue;
     const [way] = chosen;
     if (way === undefined || !companions[name].includes(way)) return `${name} goes with ${companions[name].join(', ')}`;
@@ -109,5 +111,5 @@ function headOf(found: Keys): { readonly probe: Probe; readonly capacity: number
   if (length !== undefined) return { probe: fixedLength(length, start), capacity: length };
   if (prefix) return { probe: lengthPrefix({ type: prefix, at, extra }, start, max), capacity: Math.max(max, at + 4) };
   const mark = end ? endBytes(end) : pattern && endPattern(pattern.match);
-  return mark && { probe: marked(start, mark, max), capacity: start.length + max + mark.longest };
+  return mark && { probe: marked(start, mark, max, found.keep ?? false), capacity: start.length + max + mark.longest };
 }

@@ -55,8 +55,11 @@ export interface EndMark {
   find(bytes: Buffer, base: number, from: number): { readonly at: number; readonly end: number } | undefined;
 }
 
-/** Frames between a start and an end mark, given out without them. A second start before the end begins anew. */
-export function marked(start: Buffer, mark: EndMark, max: number): Probe {
+/**
+ * Frames between a start and an end mark, given out without them unless `keep`. A second start before the end begins
+ * anew. `max` is for what is between the marks.
+ */
+export function marked(start: Buffer, mark: EndMark, max: number, keep: boolean): Probe {
   return (held, scanned) => {
     const skip = startAt(held, start);
     if (skip > 0) return noise(skip);
@@ -68,7 +71,8 @@ export function marked(start: Buffer, mark: EndMark, max: number): Probe {
     const content = found ? found.at - base : held.length - base - mark.longest + 1;
     // The start is passed over; what follows is noise up to the next start.
     if (content > max) return { kind: 'skip', why: 'overlong', length: base };
-    return found ? { kind: 'frame', from: base, to: found.at, length: found.end } : MORE;
+    if (!found) return MORE;
+    return { kind: 'frame', from: keep ? 0 : base, to: keep ? found.end : found.at, length: found.end };
   };
 }
 
