@@ -26,7 +26,7 @@ const commands = blocks
 const yaml = blocks.filter(({ language }) => language === 'yaml').map(({ text }) => text);
 
 /** Commands that go on until they are told to end. */
-const lasting = /^(npx )?dcs-io (run|watch)/;
+const lasting = /(dcs-io|main\.js) (run|watch)/;
 
 const folder = mkdtempSync(join(tmpdir(), 'dcs-io-readme-'));
 const prefix = join(folder, 'prefix');
