@@ -1,0 +1,91 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { addressKeys } from '../../drivers/modbus/address-keys.ts';
+import { modbus, registersOf } from '../../drivers/modbus/driver.ts';
+import { isBitTable } from '../../drivers/modbus/protocol/request.ts';
+import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
+import { formatOf } from '../../drivers/modbus/value/format.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { channelOf } from './owner.ts';
+import { SimBus } from './sim-bus.ts';
+
+const folder = join(import.meta.dirname, '../../boards/modbus');
+const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.yaml'));
+const driverKeys = Object.keys(addressKeys.shape);
+
+const profileSchema = z.strictObject({
+  title: z.string().min(5),
+  source: z.string().min(10),
+  defaults: z.record(z.string(), z.unknown()).default({}),
+  pins: z.record(z.string().regex(/^[a-z0-9-]+$/), z.record(z.string(), z.unknown())),
+});
+
+/** The driver's keys of every pin, the profile's defaults included. */
+function pinsOf(name: string) {
+  const { defaults, pins } = profileSchema.parse(parse(readFileSync(join(folder, name), 'utf8')));
+  return Object.entries(pins).map(([pin, own]) => {
+    const all = Object.entries({ ...defaults, ...own });
+    const isBit = 'coil' in own || 'discrete' in own;
+    // A device's defaults for its registers say nothing about its coils.
+    const keys = all.filter(([key]) => driverKeys.includes(key) && !(isBit && (key === 'type' || key === 'order')));
+    return { pin, keys: Object.fromEntries(keys), common: all.filter(([key]) => !driverKeys.includes(key)) };
+  });
+}
+
+describe.each(names)('the profile %s', (name) => {
+  const pins = pinsOf(name);
+  const options = modbus.options.parse({ serial: '/dev/null' });
+
+  it('has only keys that a pin may have', () => {
+    const common = ['uom', 'scale', 'offset', 'direction', 'range', 'safe', 'initial', 'deadband', 'label', 'invert'];
+    for (const { pin, keys, common: rest } of pins) {
+      expect(modbus.pin.safeParse(keys).error, pin).toBeUndefined();
+      for (const [key] of rest) expect(common, `${pin}.${key}`).toContain(key);
+    }
+  });
+
+  it('names every register once', () => {
+    const taken = new Map<string, string>();
+    for (const { pin, keys } of pins) {
+      const { unit, table, first, count } = registersOf(modbus.pin.parse(keys), options);
+      const address = modbus.pin.parse(keys);
+      for (let at = first; at < first + count; at++) {
+        const place = `${unit}/${table}/${at}/${address.bits?.join('-') ?? ''}`;
+        expect(taken.get(place), `${pin} at ${place}`).toBeUndefined();
+        taken.set(place, pin);
+      }
+    }
+  });
+
+  it('reads a simulated device made from it, through the real stack', async () => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock, { everywhere: true });
+    const expected = pins.map(({ keys }, index) => {
+      const address = modbus.pin.parse(keys);
+      const { table, first } = address;
+      if (isBitTable(table)) {
+        store.put(1, table, first, index % 2);
+        return index % 2 === 1;
+      }
+      const names = Object.values(address.values ?? {});
+      const value = names.length > 0 ? (names[index % names.length] ?? '') : 100 + index;
+      const data = formatOf(address).encode(value);
+      for (let at = 0; at < data.length; at += 2) store.put(1, table, first + at / 2, data.readUInt16BE(at));
+      return value;
+    });
+    const channels = pins.map(({ keys }) => channelOf(keys));
+    const bus = await new SimBus({ store, channels, clock }).open();
+    const readings = await bus.settle(bus.port.read(channels));
+    expect(readings.map((reading) => (reading.ok ? reading.value : reading.error.message))).toEqual(expected);
+    await bus.port.close();
+  });
+});
+
+describe('the profiles', () => {
+  it('are all there', () => {
+    expect(names.length).toBeGreaterThanOrEqual(11);
+  });
+});
