@@ -50,6 +50,14 @@ describe('the JSON Schema for editors', () => {
     expect(accepts(DOCUMENTED), JSON.stringify(validate.errors)).toBe(true);
   });
 
+  test('one serial adapter cannot be two ports, whatever their drivers', () => {
+    const text = 'ports:\n  a: { driver: modbus, serial: /dev/ttyUSB0 }\n  b: { driver: serial, path: /dev/ttyUSB0 }\n';
+    const loaded = loadConfigText(text, 'dcs-io.yaml', { drivers, machine: machine() });
+    expect(loaded.ok ? [] : loaded.problems).toMatchObject([
+      { line: 3, message: '/dev/ttyUSB0 already is port a in line 2' },
+    ]);
+  });
+
   test('the demo is right, for the loader and for editors', async () => {
     const file = 'examples/demo/dcs-io.yaml';
     const loaded = await loadConfig(file, { drivers });
