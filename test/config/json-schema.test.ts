@@ -50,6 +50,18 @@ describe('the JSON Schema for editors', () => {
     expect(accepts(DOCUMENTED), JSON.stringify(validate.errors)).toBe(true);
   });
 
+  test('registers that overlap are a warning; bits of one register and neighbours are none', () => {
+    const pin = (name: string, keys: string) => `  ${name}: { port: plc, ${keys} }\n`;
+    const text = `ports: { plc: { driver: modbus, tcp: 127.0.0.1 } }
+pins:
+${pin('power', 'holding: 10, type: float32')}${pin('wrong', 'holding: 11')}${pin('next', 'holding: 12')}${pin('other', 'holding: 11, unit: 2')}${pin('low', 'holding: 20, bit: 0')}${pin('high', 'holding: 20, bit: 1')}`;
+    const loaded = loadConfigText(text, 'dcs-io.yaml', { drivers, machine: machine() });
+    const warnings = loaded.ok ? loaded.config.warnings : loaded.problems;
+    expect(warnings.map(({ severity, line, key, message }) => [severity, line, key, message])).toEqual([
+      ['warning', 4, 'pins.wrong', 'u1/holding/11 lies in the registers of u1/holding/10 (10 to 11)'],
+    ]);
+  });
+
   test('one serial adapter cannot be two ports, whatever their drivers', () => {
     const text = 'ports:\n  a: { driver: modbus, serial: /dev/ttyUSB0 }\n  b: { driver: serial, path: /dev/ttyUSB0 }\n';
     const loaded = loadConfigText(text, 'dcs-io.yaml', { drivers, machine: machine() });
