@@ -1,7 +1,10 @@
 import type { Driver, Opened, PortContext } from '../../src/driver/driver.ts';
-import { DcsError } from '../../src/errors/errors.ts';
+import { DcsError, messageOf } from '../../src/errors/errors.ts';
 import { type GpioAddress, type GpioOptions, lineKey, optionsSchema, pinSchema } from './address.ts';
 import type { Found, GpioBackend, GpioChannel } from './backend.ts';
+import { ChardevBackend } from './chardev.ts';
+import { findChardevChip } from './chardev-chip.ts';
+import { type Libc, loadLibc } from './libc.ts';
 import { openOnoff } from './onoff.ts';
 import { GpioPort } from './port.ts';
 import { findSysfsChip } from './sysfs-chip.ts';
@@ -16,9 +19,17 @@ export const gpio: Driver<GpioOptions, GpioAddress> = {
   open,
 };
 
+/** The ports whose chip has been there in this process. */
+const met = new WeakSet<GpioOptions>();
+
 async function open(options: GpioOptions, channels: readonly GpioChannel[], context: PortContext): Promise<Opened> {
   const found = await findBackend(options, context);
-  if (found.kind === 'absent') return { kind: 'skipped', reason: found.reason };
+  if (found.kind === 'absent') {
+    // A chip that was there and is not (a USB adapter) may come back; one that never was belongs to another machine.
+    if (met.has(options)) throw new DcsError('PORT_DOWN', found.reason);
+    return { kind: 'skipped', reason: found.reason };
+  }
+  met.add(options);
   const backend = found.chip;
   context.log.info({ chip: options.chip, backend: backend.name }, `gpio ${options.chip}: ${backend.name}`);
   const port = new GpioPort(backend, channels, context);
@@ -31,10 +42,28 @@ async function open(options: GpioOptions, channels: readonly GpioChannel[], cont
   return { kind: 'port', port };
 }
 
+/** The best kernel interface the options allow, with the chip open. */
 async function findBackend({ chip, backend }: GpioOptions, context: PortContext): Promise<Found<GpioBackend>> {
-  if (backend === 'chardev') {
-    throw new DcsError('NOT_SUPPORTED', 'backend chardev is not there yet', { expected: 'backend: onoff' });
+  if (backend === 'onoff') return findOnoff(chip, context);
+  const found = await findChardev(chip, context, backend === 'auto');
+  if (found.kind === 'found' || backend === 'chardev') return found;
+  const older = await findOnoff(chip, context);
+  return older.kind === 'found' ? older : found;
+}
+
+async function findChardev(chip: string, context: PortContext, fallBack: boolean): Promise<Found<GpioBackend>> {
+  let libc: Libc;
+  try {
+    libc = await loadLibc();
+  } catch (error) {
+    if (!fallBack) throw error;
+    return { kind: 'absent', reason: messageOf(error) };
   }
+  const found = findChardevChip(libc, chip);
+  return found.kind === 'absent' ? found : { kind: 'found', chip: new ChardevBackend(libc, found.chip, context) };
+}
+
+async function findOnoff(chip: string, context: PortContext): Promise<Found<GpioBackend>> {
   const found = await findSysfsChip(chip);
   return found.kind === 'absent' ? found : { kind: 'found', chip: await openOnoff(found.chip, context) };
 }

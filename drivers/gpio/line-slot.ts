@@ -82,7 +82,7 @@ export class LineSlot implements Wish {
 
   #tell(one: Reading): void {
     if (this.#ended) return;
-    for (const listener of [...this.#listeners]) listener(one);
+    for (const listener of this.#listeners) listener(one);
   }
 }
 

@@ -6,6 +6,7 @@ import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { GpioBackend, Line, LineEvents, Taken, Wish } from './backend.ts';
 import { kernelError } from './kernel-errors.ts';
+import { LevelWatch } from './level-watch.ts';
 import { SYSFS_GPIO, type SysfsChip } from './sysfs-chip.ts';
 
 type OnOff = typeof import('onoff');
@@ -52,7 +53,7 @@ function missing(chip: SysfsChip): DcsError | undefined {
 }
 
 function take({ Gpio }: OnOff, chip: SysfsChip, wish: Wish, lines: Set<SysfsLine>, context: PortContext): Taken {
-  const { channel, events } = wish;
+  const { channel } = wish;
   const exporter = join(SYSFS_GPIO, 'export');
   let undo = () => {};
   try {
@@ -61,7 +62,7 @@ function take({ Gpio }: OnOff, chip: SysfsChip, wish: Wish, lines: Set<SysfsLine
     if (!existsSync(lineDirectory(number))) undo = () => unexport(number);
     const held = new SysfsLine(Gpio, chip, number, wish, () => lines.delete(held), context);
     lines.add(held);
-    if (channel.direction === 'in') held.watch(events);
+    if (channel.direction === 'in') held.watch();
     return { ok: true, line: held };
   } catch (thrown) {
     undo();
@@ -113,24 +114,23 @@ class SysfsLine implements Line {
   readonly #gpio: Gpio;
   readonly #what: string;
   readonly #released: () => void;
-  readonly #count: PortContext['count'];
-  #events: LineEvents | undefined;
-  /** The level last told, and whether the last inspection found another one. */
-  #last: boolean | undefined;
-  #doubtful = false;
+  readonly #watch: LevelWatch;
+  readonly #events: LineEvents;
+  #watched = false;
   #open = true;
 
   constructor(
     Base: OnOff['Gpio'],
     chip: SysfsChip,
     number: number,
-    { channel }: Wish,
+    { channel, events }: Wish,
     released: () => void,
     context: PortContext,
   ) {
     this.#what = `${chip.label} ${channel.key}`;
     this.#released = released;
-    this.#count = context.count;
+    this.#events = events;
+    this.#watch = new LevelWatch(events, context.count);
     const fail = (thrown: unknown) => this.#lose(thrown);
     /** onoff reads the level in its interrupt handler, where an exception would end the process. */
     class Guarded extends Base {
@@ -160,14 +160,19 @@ class SysfsLine implements Line {
     return this.read();
   }
 
-  watch(events: LineEvents): void {
-    this.#events = events;
-    this.#last = this.read();
+  watch(): void {
+    this.#watch.begin(this.read());
+    this.#watched = true;
     this.#gpio.watch((error, value) => {
       if (!this.#open) return;
       if (error) this.#lose(error);
-      else this.#edge(value === 1);
+      else this.#watch.interrupt(value === 1);
     });
+  }
+
+  inspect(): void {
+    const level = this.#gpio.readSync() === 1;
+    if (this.#open && this.#watched) this.#watch.inspect(level);
   }
 
   release(): void {
@@ -181,31 +186,10 @@ class SysfsLine implements Line {
     }
   }
 
-  /** A level that differs from the one told in two inspections, with no interrupt between, is one nobody told of. */
-  inspect(): void {
-    const level = this.#gpio.readSync() === 1;
-    if (!this.#open || !this.#events) return;
-    const differs = level !== this.#last;
-    if (differs && this.#doubtful) {
-      this.#count('levels_missed');
-      this.#last = level;
-      this.#events.level(level);
-    }
-    this.#doubtful = differs && !this.#doubtful;
-  }
-
-  /** An interrupt that finds the level it left: at least two edges came, and what was between them is lost. */
-  #edge(high: boolean): void {
-    if (high === this.#last) this.#count('edges_merged', 2);
-    this.#last = high;
-    this.#doubtful = false;
-    this.#events?.level(high);
-  }
-
   #lose(thrown: unknown): void {
     if (!this.#open) return;
     this.release();
-    this.#events?.lost(kernelError(thrown, this.#what, SYSFS_GPIO));
+    this.#events.lost(kernelError(thrown, this.#what, SYSFS_GPIO));
   }
 
   #attempt<Result>(work: () => Result): Result {

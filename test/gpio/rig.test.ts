@@ -1,7 +1,8 @@
-import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { execFile, spawn } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 
@@ -26,12 +27,31 @@ const reportSchema = z.object({
 type Report = z.infer<typeof reportSchema>;
 
 const LIMIT_S = 540;
+/** Below node_modules, so that what is compiled there finds its packages. */
+const CACHE = 'node_modules/.cache/dcs-io-guest/';
+
+/** Processes of their own in the guest run compiled, as an installed package does. Types are checked elsewhere. */
+async function compile(folder: string): Promise<void> {
+  const options = ['-p', 'tsconfig.json', '--noEmit', 'false', '--declaration', 'false', '--outDir', folder];
+  await promisify(execFile)('node_modules/.bin/tsc', options).catch(() => {});
+}
 
 /** Boots the rig once and runs all guest tests in it: an emulated boot is far dearer than a test. */
 async function runGuest(): Promise<{ report: Report | undefined; status: number | null; output: string }> {
   const share = await mkdtemp(join(tmpdir(), 'dcs-io-rig-'));
+  await mkdir(CACHE, { recursive: true });
+  const build = await mkdtemp(CACHE);
   try {
-    const vitest = ['npx', 'vitest', 'run', '--config', 'test/gpio/guest/vitest.config.ts'];
+    await compile(build);
+    const environment = ['env', `DCS_IO_GUEST_BUILD=${resolve(build)}`];
+    const vitest = [
+      ...environment,
+      'node',
+      'node_modules/vitest/vitest.mjs',
+      'run',
+      '--config',
+      'test/gpio/guest/vitest.config.ts',
+    ];
     const reporters = ['--reporter=json', '--outputFile=/run/share/report.json'];
     const child = spawn('scripts/rig/run', ['-t', String(LIMIT_S), '-s', share, '--', ...vitest, ...reporters]);
     let output = '';
@@ -47,7 +67,7 @@ async function runGuest(): Promise<{ report: Report | undefined; status: number 
     const text = await readFile(join(share, 'report.json'), 'utf8').catch(() => undefined);
     return { report: text === undefined ? undefined : reportSchema.parse(JSON.parse(text)), status, output };
   } finally {
-    await rm(share, { recursive: true, force: true });
+    for (const folder of [share, build]) await rm(folder, { recursive: true, force: true });
   }
 }
 

@@ -1,6 +1,7 @@
-import { execFileSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { until } from '../../support/wait.ts';
 
 const CONFIGFS = '/sys/kernel/config/gpio-sim';
 
@@ -84,4 +85,25 @@ export function sysfsNumber(chip: SimChip, offset: number): number {
     if (existsSync(label) && readFileSync(label, 'utf8').trim() === chip.label) return base + offset;
   }
   throw new Error(`sysfs has no chip ${chip.label}`);
+}
+
+/** Another program takes a line and drives it until it is killed. */
+export async function holdLine(chip: SimChip, offset: number, high: boolean): Promise<ChildProcess> {
+  const holder = spawn('gpioset', ['--mode=signal', chip.device, `${offset}=${high ? 1 : 0}`]);
+  const held = new RegExp(`line +${offset}: .*"gpioset"`);
+  await until(`gpioset to hold line ${offset}`, () => held.test(gpiod('gpioinfo', chip.device)));
+  return holder;
+}
+
+/** A process of its own with a port of ours: line 3 an output, on; line 0 an input. Compiled, as a package is. */
+export function spawnHolder(chip: string, backend: string): { process: ChildProcess; output(): string } {
+  const script = join(process.env['DCS_IO_GUEST_BUILD'] ?? '', 'test/gpio/guest/holder.js');
+  const holder = spawn(process.execPath, [script, chip, backend]);
+  let output = '';
+  for (const stream of [holder.stdout, holder.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+    });
+  }
+  return { process: holder, output: () => output };
 }

@@ -1,0 +1,67 @@
+import type { GpioChannel, Wish } from './backend.ts';
+import { flags, MAX_LINES } from './uapi.ts';
+
+/** A wish whose line has been found. */
+export interface Located {
+  readonly wish: Wish;
+  readonly offset: number;
+  /** The wish's place in the list it came in. */
+  readonly at: number;
+}
+
+/** Lines of equal settings, which share one request and so one descriptor. */
+export interface RequestPlan {
+  readonly lines: readonly Located[];
+  readonly direction: 'in' | 'out';
+  readonly flags: number;
+  readonly debounceUs: number;
+  /** Outputs: their level is to be kept, so it must be read before they are driven. */
+  readonly keep: boolean;
+}
+
+/** Puts lines of equal settings together, at most 64 a request. */
+export function planRequests(lines: readonly Located[]): RequestPlan[] {
+  const plans = new Map<string, Located[]>();
+  for (const line of lines) {
+    const { channel } = line.wish;
+    const key = [channel.direction, lineFlags(channel), debounceUs(channel), keeps(channel)].join('/');
+    plans.set(key, [...(plans.get(key) ?? []), line]);
+  }
+  return [...plans.values()].flatMap((alike) => {
+    const requests: RequestPlan[] = [];
+    for (let from = 0; from < alike.length; from += MAX_LINES)
+      requests.push(onePlan(alike.slice(from, from + MAX_LINES)));
+    return requests;
+  });
+}
+
+/** The same plan for some of its lines only. */
+export function onePlan(lines: readonly Located[]): RequestPlan {
+  const channel = lines[0]?.wish.channel;
+  return {
+    lines,
+    direction: channel?.direction ?? 'in',
+    flags: channel ? lineFlags(channel) : 0,
+    debounceUs: channel ? debounceUs(channel) : 0,
+    keep: channel ? keeps(channel) : false,
+  };
+}
+
+function keeps({ direction, start }: GpioChannel): boolean {
+  return direction === 'out' && start === undefined;
+}
+
+function debounceUs({ direction, debounceMs }: GpioChannel): number {
+  return direction === 'in' ? Math.round(debounceMs * 1000) : 0;
+}
+
+/** The kernel's flags of a line, without its clock. */
+function lineFlags({ direction, address: { bias, drive } }: GpioChannel): number {
+  let bits = direction === 'in' ? flags.input | flags.risingEdge | flags.fallingEdge : flags.output;
+  if (bias === 'pull-up') bits |= flags.pullUp;
+  if (bias === 'pull-down') bits |= flags.pullDown;
+  if (bias === 'off') bits |= flags.biasDisabled;
+  if (direction === 'out' && drive === 'open-drain') bits |= flags.openDrain;
+  if (direction === 'out' && drive === 'open-source') bits |= flags.openSource;
+  return bits;
+}

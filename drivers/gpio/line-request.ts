@@ -1,0 +1,209 @@
+import { closeSync } from 'node:fs';
+import type { PortContext } from '../../src/driver/driver.ts';
+import { DcsError } from '../../src/errors/errors.ts';
+import type { Line, LineEvents } from './backend.ts';
+import type { EdgeEvent } from './event-ring.ts';
+import type { EventTime } from './event-time.ts';
+import { kernelError } from './kernel-errors.ts';
+import { LevelWatch } from './level-watch.ts';
+import type { Libc } from './libc.ts';
+import type { RequestPlan } from './line-plan.ts';
+import type { EdgePoller, EventSink } from './poller.ts';
+import * as uapi from './uapi.ts';
+
+/** Slack after the kernel's debounce period before the settled level is read: its timer may be late. */
+const SETTLE_SLACK_MS = 10;
+
+interface Member {
+  readonly what: string;
+  readonly bit: bigint;
+  readonly watch: LevelWatch;
+  readonly events: LineEvents;
+  held: boolean;
+}
+
+/** Lines held through one descriptor. */
+export class LineRequest implements EventSink {
+  readonly lines: readonly Line[];
+  readonly #libc: Libc;
+  readonly #fd: number;
+  readonly #path: string;
+  readonly #members: readonly Member[];
+  readonly #byOffset = new Map<number, Member>();
+  readonly #context: PortContext;
+  readonly #time: EventTime;
+  readonly #debounceMs: number;
+  readonly #values = uapi.lineValues(0n, 0n);
+  readonly #closed: (request: LineRequest) => void;
+  #poller: EdgePoller | undefined;
+  #token = 0;
+  #held: number;
+  #closing: Promise<void> | undefined;
+  /** A look at the levels is due: after a loss, or once a debounced line has settled. */
+  #resync = false;
+  #settling = false;
+
+  constructor(
+    { libc, fd, path, time }: { libc: Libc; fd: number; path: string; time: EventTime },
+    plan: RequestPlan,
+    context: PortContext,
+    closed: (request: LineRequest) => void,
+  ) {
+    this.#libc = libc;
+    this.#fd = fd;
+    this.#path = path;
+    this.#time = time;
+    this.#context = context;
+    this.#closed = closed;
+    this.#debounceMs = plan.debounceUs / 1000;
+    this.#held = plan.lines.length;
+    this.#members = plan.lines.map(({ wish, offset }, at): Member => {
+      const watch = new LevelWatch(wish.events, context.count);
+      const member = { what: wish.channel.key, bit: 1n << BigInt(at), watch, events: wish.events, held: true };
+      this.#byOffset.set(offset, member);
+      return member;
+    });
+    this.lines = this.#members.map((member) => this.#line(member));
+  }
+
+  /** Inputs: the levels of now are what the first edges are compared with. Throws a SystemCallError. */
+  begin(): void {
+    const bits = this.#get(uapi.allLines(this.#members.length));
+    for (const { bit, watch } of this.#members) watch.begin((bits & bit) !== 0n);
+    this.#libc.setNonBlocking(this.#fd);
+  }
+
+  /** Hears edges from now on, and those the kernel has kept. */
+  watch(poller: EdgePoller): void {
+    if (this.#closing) return;
+    this.#poller = poller;
+    this.#token = poller.watch(this.#fd, this);
+  }
+
+  event({ offset, rising, lineSeqno, nsHigh, nsLow }: EdgeEvent): void {
+    const member = this.#byOffset.get(offset);
+    if (!member?.held) return;
+    if (member.watch.edge(rising, lineSeqno, this.#time(nsHigh, nsLow)) > 0) this.#resyncSoon(member);
+    if (this.#debounceMs > 0) this.#settleSoon();
+  }
+
+  ended(error: DcsError): void {
+    const listeners = this.#members.filter(({ held }) => held).map(({ events }) => events);
+    // Given back first: who hears of the loss may take the lines anew.
+    void this.close();
+    for (const events of listeners) events.lost(error);
+  }
+
+  /** Looks at every input, and reads the levels nobody told of. */
+  inspect(): boolean {
+    if (this.#closing || !this.#poller) return false;
+    let bits: bigint;
+    try {
+      bits = this.#get(uapi.allLines(this.#members.length));
+    } catch (error) {
+      this.ended(kernelError(error, this.#members.map(({ what }) => what).join(', '), this.#path));
+      return false;
+    }
+    let again = false;
+    for (const { held, bit, watch } of this.#members) {
+      if (held && watch.inspect((bits & bit) !== 0n)) again = true;
+    }
+    return again;
+  }
+
+  /** Sets several lines in one step. `lines` are of this request. Returns the levels they then have. */
+  writeAll(levels: ReadonlyMap<Line, boolean>): Map<Line, boolean> {
+    let bits = 0n;
+    let mask = 0n;
+    this.lines.forEach((line, at) => {
+      const level = levels.get(line);
+      const bit = this.#members[at]?.bit ?? 0n;
+      if (level === undefined) return;
+      mask |= bit;
+      if (level) bits |= bit;
+    });
+    this.#set(bits, mask);
+    const found = this.#get(mask);
+    return new Map([...levels.keys()].map((line) => [line, (found & (1n << BigInt(this.lines.indexOf(line)))) !== 0n]));
+  }
+
+  /** Gives all lines back. Resolves when the kernel has them. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#closed(this);
+    for (const member of this.#members) member.held = false;
+    if (this.#poller?.alive && this.#token > 0) await this.#poller.close(this.#token);
+    else closeSync(this.#fd);
+  }
+
+  #line(member: Member): Line {
+    const attempt = <Result>(work: () => Result): Result => {
+      if (!member.held) throw new DcsError('PORT_DOWN', `${member.what} has been given back`);
+      try {
+        return work();
+      } catch (error) {
+        throw kernelError(error, member.what, this.#path);
+      }
+    };
+    return {
+      read: () => attempt(() => this.#get(member.bit) !== 0n),
+      write: (high) =>
+        attempt(() => {
+          this.#set(high ? member.bit : 0n, member.bit);
+          return this.#get(member.bit) !== 0n;
+        }),
+      release: () => {
+        if (!member.held) return;
+        member.held = false;
+        this.#held--;
+        if (this.#held === 0) void this.close();
+      },
+    };
+  }
+
+  #resyncSoon({ what }: Member): void {
+    this.#context.log.warn({ line: what }, `${what}: the kernel dropped edges that came faster than they were read`);
+    if (this.#resync) return;
+    this.#resync = true;
+    // After everything that is waiting has been told: the level read now is the newest.
+    setImmediate(() => {
+      this.#resync = false;
+      if (this.#closing) return;
+      try {
+        const bits = this.#get(uapi.allLines(this.#members.length));
+        for (const { held, bit, watch } of this.#members) if (held) watch.resync((bits & bit) !== 0n);
+      } catch (error) {
+        this.ended(kernelError(error, what, this.#path));
+      }
+    });
+  }
+
+  /** After the last edge of a debounced line its settled level is looked at: the last edge is the one that counts. */
+  #settleSoon(): void {
+    if (this.#settling) return;
+    this.#settling = true;
+    this.#context.clock.after(this.#debounceMs + SETTLE_SLACK_MS, () => {
+      this.#settling = false;
+      if (this.inspect()) this.#settleSoon();
+    });
+  }
+
+  #get(mask: bigint): bigint {
+    const values = this.#values;
+    values.writeBigUInt64LE(0n, 0);
+    values.writeBigUInt64LE(mask, 8);
+    this.#libc.ioctl(this.#fd, uapi.GET_VALUES, values);
+    return values.readBigUInt64LE(0) & mask;
+  }
+
+  #set(bits: bigint, mask: bigint): void {
+    const values = this.#values;
+    values.writeBigUInt64LE(bits, 0);
+    values.writeBigUInt64LE(mask, 8);
+    this.#libc.ioctl(this.#fd, uapi.SET_VALUES, values);
+  }
+}

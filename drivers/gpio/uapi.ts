@@ -1,0 +1,137 @@
+/**
+ * The GPIO character device's second interface (Linux ≥ 5.10), as <linux/gpio.h> lays it out. It was made to be the same
+ * on 32 and 64 bit. Every Linux that Node runs on today is little-endian except s390x, which has no GPIO.
+ */
+
+/** Request numbers: _IOR/_IOWR(0xB4, number, structure). */
+export const CHIP_INFO = 0x8044_b401;
+export const LINE_INFO = 0xc100_b405;
+export const GET_LINE = 0xc250_b407;
+export const SET_CONFIG = 0xc110_b40d;
+export const GET_VALUES = 0xc010_b40e;
+export const SET_VALUES = 0xc010_b40f;
+
+/** Bits of gpio_v2_line_flag. All used here are below bit 32. */
+export const flags = {
+  used: 1 << 0,
+  input: 1 << 2,
+  output: 1 << 3,
+  risingEdge: 1 << 4,
+  fallingEdge: 1 << 5,
+  openDrain: 1 << 6,
+  openSource: 1 << 7,
+  pullUp: 1 << 8,
+  pullDown: 1 << 9,
+  biasDisabled: 1 << 10,
+  realtimeClock: 1 << 11,
+} as const;
+
+/** Most lines of one request. */
+export const MAX_LINES = 64;
+/** Most events the kernel keeps for a request, however many are asked for. */
+export const MAX_EVENTS = 1024;
+/** Size of gpio_v2_line_event. */
+export const EVENT_BYTES = 48;
+
+const NAME_BYTES = 32;
+const ATTRIBUTE_OUTPUT_VALUES = 2;
+const ATTRIBUTE_DEBOUNCE = 3;
+
+export interface ChipInfo {
+  readonly name: string;
+  readonly label: string;
+  readonly lines: number;
+}
+
+/** struct gpiochip_info: name, label, lines. */
+export function chipInfoBuffer(): Buffer {
+  return Buffer.alloc(68);
+}
+
+export function decodeChipInfo(buffer: Buffer): ChipInfo {
+  return { name: text(buffer, 0), label: text(buffer, NAME_BYTES), lines: buffer.readUInt32LE(64) };
+}
+
+export interface LineInfo {
+  readonly name: string;
+  /** Who holds it; may be empty although it is held. */
+  readonly consumer: string;
+  readonly flags: number;
+}
+
+/** struct gpio_v2_line_info, asking about one line. */
+export function lineInfoBuffer(offset: number): Buffer {
+  const buffer = Buffer.alloc(256);
+  buffer.writeUInt32LE(offset, 64);
+  return buffer;
+}
+
+export function decodeLineInfo(buffer: Buffer): LineInfo {
+  return { name: text(buffer, 0), consumer: text(buffer, NAME_BYTES), flags: buffer.readUInt32LE(72) };
+}
+
+/** How lines are to be configured. Bit n of a mask means the n-th line of the request. */
+export interface LineConfig {
+  readonly flags: number;
+  /** Levels of outputs, set in the same step that makes them outputs. */
+  readonly values?: bigint;
+  readonly debounceUs?: number;
+}
+
+/** struct gpio_v2_line_request. */
+export function lineRequest(offsets: readonly number[], consumer: string, config: LineConfig): Buffer {
+  const buffer = Buffer.alloc(592);
+  for (const [at, offset] of offsets.entries()) buffer.writeUInt32LE(offset, at * 4);
+  buffer.write(consumer.slice(0, NAME_BYTES - 1), 256, 'latin1');
+  writeConfig(buffer, 288, config, offsets.length);
+  buffer.writeUInt32LE(offsets.length, 560);
+  buffer.writeUInt32LE(MAX_EVENTS, 564);
+  return buffer;
+}
+
+/** The descriptor the kernel put into a request it has granted. */
+export function requestedFd(buffer: Buffer): number {
+  return buffer.readInt32LE(588);
+}
+
+/** struct gpio_v2_line_config, for lines already held. */
+export function lineConfig(lines: number, config: LineConfig): Buffer {
+  const buffer = Buffer.alloc(272);
+  writeConfig(buffer, 0, config, lines);
+  return buffer;
+}
+
+/** struct gpio_v2_line_values. */
+export function lineValues(bits: bigint, mask: bigint): Buffer {
+  const buffer = Buffer.alloc(16);
+  buffer.writeBigUInt64LE(bits, 0);
+  buffer.writeBigUInt64LE(mask, 8);
+  return buffer;
+}
+
+/** The mask of the first `lines` lines of a request. */
+export function allLines(lines: number): bigint {
+  return (1n << BigInt(lines)) - 1n;
+}
+
+function writeConfig(buffer: Buffer, at: number, config: LineConfig, lines: number): void {
+  const mask = allLines(lines);
+  buffer.writeBigUInt64LE(BigInt(config.flags), at);
+  let attributes = 0;
+  const attribute = (id: number, value: bigint) => {
+    const start = at + 32 + attributes * 24;
+    buffer.writeUInt32LE(id, start);
+    buffer.writeBigUInt64LE(value, start + 8);
+    buffer.writeBigUInt64LE(mask, start + 16);
+    attributes++;
+  };
+  if (config.values !== undefined) attribute(ATTRIBUTE_OUTPUT_VALUES, config.values);
+  if (config.debounceUs) attribute(ATTRIBUTE_DEBOUNCE, BigInt(config.debounceUs));
+  buffer.writeUInt32LE(attributes, at + 8);
+}
+
+function text(buffer: Buffer, at: number): string {
+  const bytes = buffer.subarray(at, at + NAME_BYTES);
+  const end = bytes.indexOf(0);
+  return bytes.toString('utf8', 0, end < 0 ? NAME_BYTES : end);
+}

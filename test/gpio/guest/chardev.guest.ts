@@ -1,0 +1,174 @@
+import { describe, expect, it } from 'vitest';
+import type { GpioChannel } from '../../../drivers/gpio/backend.ts';
+import { ChardevBackend } from '../../../drivers/gpio/chardev.ts';
+import { findChardevChip } from '../../../drivers/gpio/chardev-chip.ts';
+import { gpio } from '../../../drivers/gpio/driver.ts';
+import { loadLibc } from '../../../drivers/gpio/libc.ts';
+import { EdgePoller } from '../../../drivers/gpio/poller.ts';
+import { GpioPort } from '../../../drivers/gpio/port.ts';
+import { systemClock } from '../../../src/clock/clock.ts';
+import type { Reading } from '../../../src/driver/driver.ts';
+import { memoryLog, openPort } from '../../support/ports.ts';
+import { until } from '../../support/wait.ts';
+import { channelAt, gpioPromises, input, listen, outcome, output } from './contract.ts';
+import { gpiod, holdLine } from './sim-chip.ts';
+
+const on = gpioPromises('chardev', 'chardev-sim');
+const info = (offset: number) =>
+  gpiod('gpioinfo', on.chip.device)
+    .split('\n')
+    .find((line) => new RegExp(`line +${offset}:`).test(line)) ?? '';
+const flush = () => new Promise<void>((resolve) => setTimeout(resolve, 500));
+
+describe('gpio chardev', () => {
+  it('is what auto takes', async () => {
+    const { port } = await openPort(gpio, { chip: on.chip.label }, [output(3, true)]);
+    expect(info(3)).toContain('"dcs-io"');
+    await port.close();
+  });
+
+  it('finds a line by name', async () => {
+    const name = `${on.chip.label}-door`;
+    on.chip.pull(7, true);
+    const { port, channels } = await on.open(input(name), input('no-such-name'));
+    expect(outcome(await port.read(channels))).toEqual([true, 'NO_SUCH_CHANNEL']);
+    const [, wrong] = await port.read(channels);
+    expect(wrong?.ok === false && wrong.error.expected).toBe(name);
+  });
+
+  it('refuses the second of two pins on one line, by number and by name', async () => {
+    const { port, channels } = await on.open(input(7), input(`${on.chip.label}-door`));
+    expect(outcome(await port.read(channels))).toEqual([false, 'BAD_CONFIG']);
+  });
+
+  it('names who holds a busy line', async () => {
+    const holder = await holdLine(on.chip, 4, true);
+    const { port, channels } = await on.open(input(4));
+    const [reading] = await port.read(channels);
+    expect(reading?.ok === false && reading.error.message).toBe('chardev-sim line 4 is held by gpioset');
+    holder.kill();
+    await until('gpioset to end', () => holder.exitCode !== null || holder.signalCode !== null);
+  });
+
+  it('sets bias and drive as gpioinfo sees them', async () => {
+    await on.open(
+      input(0, { bias: 'pull-up' }),
+      input(1, { bias: 'pull-down' }),
+      input(2, { bias: 'off' }),
+      output(3, true, { drive: 'open-drain' }),
+      output(4, false, { drive: 'open-source' }),
+    );
+    expect(info(0)).toMatch(/input.*pull-up/);
+    expect(info(1)).toMatch(/input.*pull-down/);
+    expect(info(2)).toMatch(/input.*bias-disabled/);
+    expect(info(3)).toMatch(/output.*open-drain/);
+    expect(info(4)).toMatch(/output.*open-source/);
+  });
+
+  it('lets an open-drain output go, and an open-source one, when there is no start value', async () => {
+    on.chip.pull(3, false);
+    on.chip.pull(4, true);
+    const { port, channels } = await on.open(
+      output(3, undefined, { drive: 'open-drain' }),
+      output(4, undefined, { drive: 'open-source' }),
+    );
+    // Not driven: the outside decides.
+    expect(outcome(await port.read(channels))).toEqual([false, true]);
+  });
+
+  it('stamps every edge with the kernel’s wall-clock time, in order', async () => {
+    const made = await on.open(input(0));
+    const seen = await listen(made, 0);
+    const before = Date.now() / 1000;
+    for (let n = 0; n < 50; n++) on.chip.pull(0, n % 2 === 0);
+    const after = Date.now() / 1000;
+    await until('50 edges', () => seen.length === 51);
+    const edges = seen.slice(1);
+    expect(outcome(edges)).toEqual(edges.map((_, n) => n % 2 === 0));
+    const times = edges.flatMap((edge) => (edge.ok && edge.sourceTime !== undefined ? [edge.sourceTime] : []));
+    expect(times.length).toBe(50);
+    expect(times).toEqual([...times].sort((a, b) => a - b));
+    expect(times.at(0)).toBeGreaterThan(before - 0.005);
+    expect(times.at(-1)).toBeLessThan(after + 0.005);
+  });
+
+  it('tells the settled level of a debounced line, and no bounce', async () => {
+    const made = await on.open({ ...input(0), debounceMs: 300 });
+    expect(made.port.debounces).toBe(true);
+    const seen = await listen(made, 0);
+    for (let n = 0; n < 21; n++) on.chip.pull(0, n % 2 === 0);
+    await until('the settled level', () => outcome(seen).at(-1) === true);
+    await flush();
+    expect(outcome(seen)).toEqual([false, true]);
+    // A burst that ends where it began is no change.
+    for (let n = 0; n < 20; n++) on.chip.pull(0, n % 2 === 1);
+    await flush();
+    expect(outcome(seen)).toEqual([false, true]);
+    expect(made.counters.get('levels_missed')).toBeUndefined();
+  });
+
+  it('counts the edges the kernel had to drop, says so, and ends at the true level', async () => {
+    const libc = await loadLibc();
+    const found = findChardevChip(libc, on.chip.label);
+    if (found.kind === 'absent') throw new Error(found.reason);
+    // A ring this small is full at once, so the kernel's 1024 fill up next.
+    const poller = await EdgePoller.start(libc, 64);
+    const counters = new Map<string, number>();
+    const log = memoryLog();
+    const context = {
+      clock: systemClock,
+      log,
+      down() {},
+      count: (name: string, by = 1) => counters.set(name, (counters.get(name) ?? 0) + by),
+    };
+    const backend = new ChardevBackend(libc, found.chip, context, async () => ({ poller, release() {} }));
+    const channel: GpioChannel = {
+      key: 'line 0',
+      kind: 'digital',
+      direction: 'in',
+      address: { gpio: 0 },
+      debounceMs: 0,
+    };
+    const port = new GpioPort(backend, [channel], context);
+    await port.start();
+    const seen: Reading[] = [];
+    port.subscribe(channel, (reading) => seen.push(reading));
+    await until('the first reading', () => seen.length > 0);
+    const edges = 3001;
+    for (let n = 0; n < edges; n++) on.chip.pull(0, n % 2 === 0);
+    await until('the last level', () => outcome(seen).at(-1) === true);
+    await flush();
+    const lost = counters.get('edges_lost') ?? 0;
+    const told = seen.filter((one) => one.ok && one.sourceTime !== undefined).length;
+    await port.close();
+    await poller.end();
+    expect(lost).toBeGreaterThan(1000);
+    expect(told + lost).toBe(edges);
+    expect(outcome(seen).at(-1)).toBe(true);
+    expect(log.lines.some(({ level, message }) => level === 'warn' && message.includes('dropped edges'))).toBe(true);
+  });
+
+  it('shares one descriptor among lines of equal settings', async () => {
+    const { readdirSync, readlinkSync } = await import('node:fs');
+    const lines = () =>
+      readdirSync('/proc/self/fd').filter((fd) => {
+        try {
+          return readlinkSync(`/proc/self/fd/${fd}`).includes('gpio-line');
+        } catch {
+          return false;
+        }
+      }).length;
+    await on.open(input(0), input(1), input(2), output(3, true), output(4, false), output(5, true), input(6));
+    expect(lines()).toBe(2);
+  });
+
+  it('drives what gpioget reads on another line’s view, and reads what gpioset drives', async () => {
+    const made = await on.open(output(3, false), input(0));
+    await made.port.write(channelAt(made, 0), true);
+    expect(info(3)).toMatch(/output/);
+    expect(on.chip.level(3)).toBe(true);
+    await made.port.close();
+    on.chip.pull(3, true);
+    expect(gpiod('gpioget', on.chip.device, '3')).toBe('1');
+  });
+});

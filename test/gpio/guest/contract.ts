@@ -1,0 +1,156 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { gpio } from '../../../drivers/gpio/driver.ts';
+import { loadLibc } from '../../../drivers/gpio/libc.ts';
+import { leasePoller } from '../../../drivers/gpio/shared-poller.ts';
+import type { Channel, Reading } from '../../../src/driver/driver.ts';
+import { conformance } from '../../conformance/suite.ts';
+import { type Held, openPort, type PinText } from '../../support/ports.ts';
+import { until } from '../../support/wait.ts';
+import { gpiod, holdLine, SimChip, spawnHolder } from './sim-chip.ts';
+
+/** A bench with a simulated chip of 8 lines and one backend on it. */
+export interface Bench {
+  readonly chip: SimChip;
+  open(...pins: PinText[]): Promise<Held>;
+}
+
+export const input = (gpio: number | string, keys: object = {}): PinText => ({
+  keys: { gpio, ...keys },
+  direction: 'in',
+});
+export const output = (gpio: number | string, start?: boolean, keys: object = {}): PinText => ({
+  keys: { gpio, ...keys },
+  direction: 'out',
+  ...(start === undefined ? {} : { start }),
+});
+
+/** What readings came to: values, or error codes. */
+export const outcome = (readings: readonly Reading[]) => readings.map((one) => (one.ok ? one.value : one.error.code));
+
+export const channelAt = ({ channels }: Held, at: number): Channel => {
+  const channel = channels[at];
+  if (!channel) throw new Error(`no channel ${at}`);
+  return channel;
+};
+
+/** Everything a channel tells, once its first reading is there. */
+export const listen = async (held: Held, at: number): Promise<Reading[]> => {
+  const seen: Reading[] = [];
+  held.port.subscribe(channelAt(held, at), (reading) => seen.push(reading));
+  await until('the first reading', () => seen.length > 0);
+  return seen;
+};
+
+/** The bench of a test file; the chip lives as long as the file, a port as long as its test. */
+export function bench(backend: 'chardev' | 'onoff' | 'auto', label: string): Bench {
+  let chip: SimChip | undefined;
+  const held: Held[] = [];
+  beforeAll(async () => {
+    // Started from TypeScript on an emulated processor, the polling thread takes seconds; compiled, milliseconds.
+    if (backend !== 'onoff') (await leasePoller(await loadLibc())).release();
+    chip = new SimChip(label, 8, new Map([[7, `${label}-door`]]));
+  });
+  afterAll(() => chip?.remove());
+  beforeEach(() => {
+    for (let offset = 0; offset < 8; offset++) chip?.pull(offset, false);
+  });
+  afterEach(async () => {
+    for (const { port } of held.splice(0)) await port.close();
+  });
+  return {
+    get chip() {
+      if (!chip) throw new Error('the chip is made before the tests');
+      return chip;
+    },
+    async open(...pins) {
+      const made = await openPort(gpio, { chip: label, backend }, pins);
+      held.push(made);
+      return made;
+    },
+  };
+}
+
+/** What both kernel interfaces promise. */
+export function gpioPromises(backend: 'chardev' | 'onoff', label: string): Bench {
+  const on = bench(backend, label);
+
+  conformance(`gpio ${backend}`, {
+    driver: gpio,
+    options: () => ({ chip: label, backend }),
+    input: { keys: { gpio: 1 }, values: [false, true], drive: async (value) => on.chip.pull(1, value === true) },
+    output: { keys: { gpio: 2 }, values: [false, true], wrong: 'banana', observe: async () => on.chip.level(2) },
+    plug: { unplug: async () => on.chip.unplug(), replug: async () => on.chip.plug() },
+    teardown: async () => {
+      if (!on.chip.plugged) on.chip.plug();
+    },
+    patienceMs: 4000,
+  });
+
+  describe(`gpio ${backend}`, () => {
+    it('finds the chip by its device name too', async () => {
+      const { port } = await openPort(gpio, { chip: on.chip.device, backend }, [output(3, true)]);
+      expect(on.chip.level(3)).toBe(true);
+      await port.close();
+    });
+
+    it('skips a chip this machine does not have, naming those it has', async () => {
+      await expect(openPort(gpio, { chip: 'pinctrl-bcm2711', backend }, [input(0)])).rejects.toThrow(
+        new RegExp(`skipped: no gpiochip pinctrl-bcm2711 .*${label}`),
+      );
+    });
+
+    it('lets a line that does not exist fail alone', async () => {
+      const { port, channels } = await on.open(input(0), input(99), output(3, true));
+      expect(outcome(await port.read(channels))).toEqual([false, 'NO_SUCH_CHANNEL', true]);
+      expect(on.chip.level(3)).toBe(true);
+    });
+
+    it('says that a line is busy, runs the others, and takes it once it is free', async () => {
+      const holder = await holdLine(on.chip, 4, true);
+      const made = await on.open(input(0), output(4, false), output(5, true));
+      const seen = await listen(made, 1);
+      expect(outcome(seen)).toEqual(['BUSY']);
+      await expect(made.port.write(channelAt(made, 1), true)).rejects.toMatchObject({ code: 'BUSY' });
+      expect(outcome(await made.port.read(made.channels))).toEqual([false, 'BUSY', true]);
+      holder.kill();
+      await until('the line to be taken', () => seen.at(-1)?.ok, 10_000);
+      expect(seen.at(-1)).toEqual({ ok: true, value: false });
+      await made.port.write(channelAt(made, 1), true);
+      expect(on.chip.level(4)).toBe(true);
+    });
+
+    it('keeps the level of outputs that have no start value', async () => {
+      const first = await on.open(output(3, true), output(4, false), output(5, true));
+      await first.port.close();
+      // The simulator puts a freed line back to its pull: what is to be kept is what is there now.
+      on.chip.pull(3, true);
+      const before = [3, 4, 5].map((offset) => on.chip.level(offset));
+      const { port, channels } = await on.open(output(3), output(4), output(5));
+      expect([3, 4, 5].map((offset) => on.chip.level(offset))).toEqual(before);
+      expect(before).toContain(true);
+      expect(outcome(await port.read(channels))).toEqual(before);
+    });
+
+    it('has its lines back after a kill -9 of the process that held them', async () => {
+      const holder = spawnHolder(label, backend);
+      onTestFinished(() => void holder.process.kill('SIGKILL'));
+      await until('the other process to hold the lines', () => holder.output().includes('holding'), 20_000);
+      expect(on.chip.level(3)).toBe(true);
+      holder.process.kill('SIGKILL');
+      await until('its end', () => holder.process.signalCode !== null);
+      const made = await on.open(output(3, true), input(0));
+      expect(outcome(await made.port.read(made.channels))).toEqual([true, false]);
+      expect(on.chip.level(3)).toBe(true);
+      await made.port.write(channelAt(made, 0), false);
+      expect(on.chip.level(3)).toBe(false);
+    });
+
+    it('is seen by gpioinfo as holder, and gives its lines back', async () => {
+      const { port } = await on.open(input(0), output(3, true));
+      expect(gpiod('gpioinfo', on.chip.device)).toMatch(/line +3: +unnamed +"(dcs-io|sysfs)" +output/);
+      await port.close();
+      expect(gpiod('gpioinfo', on.chip.device)).not.toMatch(/"(dcs-io|sysfs)"/);
+    });
+  });
+  return on;
+}

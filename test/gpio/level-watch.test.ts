@@ -1,0 +1,63 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { LevelWatch } from '../../drivers/gpio/level-watch.ts';
+
+function watched(level: boolean) {
+  const told: boolean[] = [];
+  const counters = new Map<string, number>();
+  const events = { level: (high: boolean) => told.push(high), lost() {} };
+  const watch = new LevelWatch(
+    { ...events, level: (high) => void events.level(high) },
+    (name, by = 1) => void counters.set(name, (counters.get(name) ?? 0) + by),
+  );
+  watch.begin(level);
+  return { watch, told, counters };
+}
+
+describe('what is told about an input', () => {
+  it('counts exactly the edges the kernel dropped, wherever the gaps are', () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.integer({ min: 1, max: 500 }), { minLength: 1 }), (numbers) => {
+        const arrived = [...numbers].sort((a, b) => a - b);
+        const { watch, told, counters } = watched(false);
+        for (const seqno of arrived) watch.edge(seqno % 2 === 1, seqno, 0);
+        expect(told.length).toBe(arrived.length);
+        expect(counters.get('edges_lost') ?? 0).toBe((arrived.at(-1) ?? 0) - arrived.length);
+      }),
+    );
+  });
+
+  it('counts two edges of one kind in a row as one between them that nobody saw', () => {
+    const { watch, counters } = watched(false);
+    watch.edge(true, 1, 0);
+    watch.edge(true, 2, 0);
+    expect(Object.fromEntries(counters)).toEqual({ edges_merged: 1 });
+  });
+
+  it('tells a level nobody told of only after two looks, and counts it', () => {
+    const { watch, told, counters } = watched(false);
+    expect(watch.inspect(true)).toBe(true);
+    expect(told).toEqual([]);
+    expect(watch.inspect(true)).toBe(false);
+    expect(told).toEqual([true]);
+    expect(Object.fromEntries(counters)).toEqual({ levels_missed: 1 });
+  });
+
+  it('does not take an edge that is just under way for a missed one', () => {
+    const { watch, told, counters } = watched(false);
+    watch.inspect(true);
+    watch.edge(true, 1, 0);
+    watch.inspect(true);
+    watch.inspect(true);
+    expect(told).toEqual([true]);
+    expect(counters.size).toBe(0);
+  });
+
+  it('tells the true level after a loss, once', () => {
+    const { watch, told } = watched(false);
+    watch.edge(false, 6, 0);
+    watch.resync(true);
+    watch.resync(true);
+    expect(told).toEqual([false, true]);
+  });
+});
