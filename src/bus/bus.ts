@@ -115,8 +115,8 @@ export class Bus {
    * may have changed. Neither function may throw.
    */
   link(deliver: (envelope: Envelope) => void, interestChanged: () => void = () => undefined): BusLink {
-    this.#links.set(deliver, interestChanged);
     this.#interestChanged();
+    this.#links.set(deliver, interestChanged);
     return {
       inject: (envelope) => this.#inject(envelope, deliver),
       interest: () => this.#interest(deliver),

@@ -19,6 +19,8 @@ export interface BrokerRoleOptions {
 export interface BrokerRoleHooks extends PairHooks {
   /** The link to the local broker has come up (again): time to introduce ourselves. */
   joined(pair: SocketPair): void;
+  /** That link has broken, or is not needed any more. */
+  parted(pair: SocketPair, forGood: boolean): void;
   /** We have the ports now. */
   elected(): void;
 }
@@ -101,7 +103,10 @@ export class BrokerRole {
       frame: (text, pair) => this.#hooks.frame(text, pair),
       up: linked,
       subscribed: linked,
-      down: () => this.#retry(Math.random() * 50),
+      down: (pair) => {
+        this.#hooks.parted(pair, false);
+        this.#retry(Math.random() * 50);
+      },
     });
     this.client.connect(this.#local);
   }
@@ -119,6 +124,7 @@ export class BrokerRole {
     try {
       if (await this.#take()) {
         this.#kit.stats.takeovers++;
+        if (this.client) this.#hooks.parted(this.client, true);
         this.client?.close(0);
         this.client = undefined;
         this.#hooks.elected();

@@ -1,6 +1,7 @@
 import type { Clock, MonotonicMs } from '../clock/clock.ts';
 import { type Contact, contactKey, isOnThisMachine } from './contacts.ts';
 import { type Endpoint, endpointText } from './endpoint.ts';
+import type { NodeInfo } from './node-info.ts';
 import type { SocketPair } from './socket-pair.ts';
 import type { Kit } from './zmq.ts';
 
@@ -71,19 +72,32 @@ export class Dialer {
     );
   }
 
+  /** Gives up the way to a dcs-io node: there is a session with it now. */
+  release({ addresses, server }: NodeInfo): void {
+    for (const [key, entry] of this.#dialled) {
+      const { contact } = entry;
+      if (contact.ports.rx !== server.rx || contact.ports.tx !== server.tx) continue;
+      if (contact.addresses.some((address) => addresses.includes(address))) this.#forget(key, entry);
+    }
+  }
+
   /** Forgets contacts that have been dead too long. Called now and then. */
   sweep(): void {
     const now = this.#clock.now();
     for (const [key, entry] of this.#dialled) {
       if (entry.live || now - entry.dead < CONTACT_EXPIRY_MS) continue;
-      for (const endpoint of entry.endpoints) {
-        this.#pair.disconnect(endpoint);
-        this.#byEndpoint.delete(endpointText(endpoint));
-      }
-      this.#dialled.delete(key);
+      this.#forget(key, entry);
       this.#kit.stats.expiredContacts++;
       this.#kit.log.info({ contact: entry.contact }, 'a contact stayed dead and is forgotten');
     }
+  }
+
+  #forget(key: string, entry: Dialled): void {
+    for (const endpoint of entry.endpoints) {
+      this.#pair.disconnect(endpoint);
+      this.#byEndpoint.delete(endpointText(endpoint));
+    }
+    this.#dialled.delete(key);
   }
 
   #connect(entry: Dialled): void {

@@ -1,9 +1,12 @@
 import { type Envelope, isRecord } from '../message/envelope.ts';
 import { type Contact, readContacts, writeContact } from './contacts.ts';
+import { type NodeInfo, readNode } from './node-info.ts';
 import type { MeshStats } from './stats.ts';
 
 /** The subject of the mesh's own messages; no actor ever sees one. */
 export const CONTROL = 'ProxyActorMessage';
+/** How our own control messages begin, so that a link can listen to nothing else. */
+export const CONTROL_PREFIX = `{"payload":{"${CONTROL}":`;
 /**
  * A leaf's question 'do I hear you?'. A broker passes everything on to all its listeners, so the leaf hears it as soon as
  * its subscription is in force; nothing a handshake tells does say that.
@@ -15,12 +18,16 @@ export interface IntroductionHost {
   readonly stats: MeshStats;
   /** Our own contact; undefined while nobody else could reach us anyway. */
   self(): Contact | undefined;
+  /** What dcs-io nodes want to know of us. */
+  node(): NodeInfo;
   /** Contacts worth handing on. */
   known(): readonly Contact[];
   /** Publishes a control message on the broker links. Returns its msg_id. */
   announce(data: Record<string, unknown>): string;
   /** Somebody answered our introduction with this contact. */
   answered(contact: Contact): void;
+  /** A dcs-io node introduced itself, or answered. */
+  met(node: NodeInfo): void;
   /** Somebody introduced itself. `direct`: it is linked to us, nobody passed it on. */
   introduced(contact: Contact, direct: boolean): void;
 }
@@ -43,13 +50,19 @@ export class Introductions {
    */
   introduce(): void {
     const self = this.#host.self();
-    const id = this.#host.announce({ new_contact_list: self ? [writeContact(self)] : [] });
+    const id = this.#host.announce({
+      new_contact_list: self ? [writeContact(self)] : [],
+      node: this.#host.node(),
+    });
     this.#sent.push(id);
     if (this.#sent.length > REMEMBERED) this.#sent.shift();
   }
 
-  /** Handles a control message of somebody else. */
-  handle(envelope: Envelope): void {
+  /**
+   * Handles a control message of somebody else. `spoken`: a dcs-io broker passed it on to us; it tells dcs-io newcomers of
+   * us, so that not everybody must.
+   */
+  handle(envelope: Envelope, spoken: boolean): void {
     const data = envelope.payload[CONTROL];
     if (!isRecord(data)) {
       this.#host.stats.badContacts++;
@@ -59,8 +72,11 @@ export class Introductions {
     const newcomers = introduced === undefined ? undefined : readContacts(introduced);
     const contacts = answered === undefined ? undefined : readContacts(answered);
     if (!newcomers && !contacts) this.#host.stats.badContacts++;
+    const node = readNode(data['node']);
+    if (node) this.#host.met(node);
     if (newcomers) {
-      this.#answer(envelope);
+      if (!node || !spoken) this.#answer(envelope);
+      if (node) return;
       for (const contact of newcomers) this.#host.introduced(contact, envelope.sender.length === 1);
     }
     if (contacts && typeof replyTo === 'string' && this.#sent.includes(replyTo)) {
@@ -71,6 +87,6 @@ export class Introductions {
   #answer(envelope: Envelope): void {
     const self = this.#host.self();
     const list = [...(self ? [self] : []), ...this.#host.known()];
-    this.#host.announce({ contact_list: list.map(writeContact), reply_to: envelope.msg_id });
+    this.#host.announce({ contact_list: list.map(writeContact), reply_to: envelope.msg_id, node: this.#host.node() });
   }
 }

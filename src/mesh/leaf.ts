@@ -59,6 +59,13 @@ export class Leaf {
         relays: () => [],
         control: () => undefined,
         echo: () => resolve(),
+        sessions: () => [],
+        heard: () => undefined,
+        refusal: () => undefined,
+        isGone: () => false,
+        mayRead: () => true,
+        reject: () => undefined,
+        interestChanged: () => undefined,
       });
       pair.connect(this.#endpoint);
     });

@@ -1,26 +1,42 @@
 import type { Bus } from '../bus/bus.ts';
 import type { Clock, DurationMs, Timer } from '../clock/clock.ts';
+import type { Envelope, Payload } from '../message/envelope.ts';
 import { newId } from '../message/id.ts';
-import { isLoopback, ownAddresses, reachableAddresses } from './addresses.ts';
+import type { PinInfo } from '../message/payloads.ts';
+import { isLoopback, ownAddresses } from './addresses.ts';
+import { BrokerLinks } from './broker-links.ts';
 import { BrokerRole } from './broker-role.ts';
 import { type Contact, isOnThisMachine } from './contacts.ts';
 import { Dialer } from './dialer.ts';
 import { Flow } from './flow.ts';
 import { CONTROL, Introductions } from './introductions.ts';
+import { Neighbours } from './neighbours.ts';
+import { type NodeInfo, placesOf } from './node-info.ts';
 import type { MeshOptions } from './options.ts';
+import { Peers } from './peers.ts';
+import { Presence } from './presence.ts';
+import type { EndReason, Session } from './session.ts';
 import { type PairHooks, type Ports, SocketPair } from './socket-pair.ts';
+import { Want } from './want.ts';
 import type { Kit } from './zmq.ts';
 
 /** How often dead contacts are looked for (ms). */
-const SWEEP_MS = 5000;
+const SWEEP_MS = 2000;
 /** How long a new broker waits for others to arrive before it introduces itself to them (ms). */
 const SETTLE_MS = 200;
-/** How often we introduce ourselves to a broker until that comes back, and how long we wait in between (ms). */
-const GREETINGS = 10;
-const GREETING_MS = 50;
+/** How long a dcs-io node gets for a session before we talk v1 with it (ms). */
+const SESSION_MS = 2000;
+
+/** What a member tells the program it lives in. None may throw. */
+export interface MemberEvents {
+  peerUp(peer: NodeInfo): void;
+  peerDown(peer: NodeInfo, reason: EndReason): void;
+  gap(peer: NodeInfo, missed: number): void;
+  drop(peer: NodeInfo, messages: number): void;
+}
 
 /**
- * A running member of the mesh: its links, and who does what with the messages on them.
+ * A running member of the mesh. With dcs-io nodes it has one session each (`Peers`); with everybody else the links of v1:
  *
  * - server: other processes connect here; its ports are our contact
  * - client: we connect here to the servers of others
@@ -30,61 +46,93 @@ const GREETING_MS = 50;
  */
 export class Member {
   readonly id: string = newId();
+  readonly boot: string = newId(12);
   readonly role: BrokerRole;
+  readonly peers: Peers;
   readonly #clock: Clock;
   readonly #options: MeshOptions;
+  readonly #events: MemberEvents;
   readonly #server: SocketPair;
   readonly #client: SocketPair;
   readonly #proxies: readonly SocketPair[];
   readonly #brokers: readonly SocketPair[];
+  readonly #links: BrokerLinks;
   readonly #dialer: Dialer;
   readonly #introductions: Introductions;
+  readonly #neighbours: Neighbours;
+  readonly #presence: Presence;
   readonly #flow: Flow;
-  #contact: Contact | undefined;
-  /** Broker links that have not shown yet that they work both ways. */
-  readonly #greetings = new Map<SocketPair, Timer>();
-  #timers = new Set<Timer>();
+  #ports: Ports = { rx: 1, tx: 1 };
+  #doorPort = 1;
+  #sweeper: Timer | undefined;
   #settling: Timer | undefined;
   #elected = false;
   #serial = 0;
 
-  constructor(bus: Bus, kit: Kit, options: MeshOptions) {
+  constructor(bus: Bus, kit: Kit, options: MeshOptions, pins: () => readonly PinInfo[], events: MemberEvents) {
     this.#clock = bus.clock;
     this.#options = options;
-    const hooks: PairHooks = { frame: (text, pair) => this.#flow.receive(text, pair) };
+    this.#events = events;
+    const changed = () => this.peers.refresh();
+    const hooks: PairHooks = {
+      frame: (text, pair) => this.#flow.receive(text, pair),
+      subscribed: changed,
+      unsubscribed: changed,
+    };
     this.#server = new SocketPair(kit, 'server', hooks);
     this.#client = new SocketPair(kit, 'client', {
       ...hooks,
       up: (_pair, endpoint) => this.#dialer.up(endpoint),
-      down: (_pair, endpoint) => this.#dialer.down(endpoint),
+      down: (_pair, endpoint) => {
+        this.#neighbours.forget();
+        this.#dialer.down(endpoint);
+      },
     });
     this.#dialer = new Dialer(this.#client, this.#clock, kit);
     this.#proxies = options.proxyBrokers.map(() => new SocketPair(kit, 'proxy broker', hooks));
     this.#brokers = options.brokers.map((endpoint) => {
       const joined = (pair: SocketPair) => {
-        if (pair.isUp(endpoint) && pair.listeners > 0) this.#greet(pair);
+        if (pair.isUp(endpoint) && pair.listeners > 0) this.#links.greet(pair);
       };
-      return new SocketPair(kit, 'broker client', { ...hooks, up: joined, subscribed: joined });
+      const down = (pair: SocketPair) => this.#parted(pair);
+      return new SocketPair(kit, 'broker client', { ...hooks, up: joined, subscribed: joined, down });
     });
     this.role = new BrokerRole(kit, this.#clock, options, {
       ...hooks,
-      joined: (pair) => this.#greet(pair),
+      joined: (pair) => this.#links.greet(pair),
+      parted: (pair, forGood) => {
+        this.#parted(pair);
+        if (forGood) this.#links.drop(pair);
+      },
       elected: () => {
         this.#elected = true;
         kit.log.info({ id: this.id }, 'this process is the address broker of its machine now');
       },
-      subscribed: () => this.#welcome(),
+      subscribed: () => {
+        changed();
+        this.#welcome();
+      },
     });
+    this.#links = new BrokerLinks(this.#clock, {
+      introduce: () => this.#introductions.introduce(),
+      hasSession: (id) => this.peers.session(id) !== undefined,
+      greeted: (pair) => {
+        if (pair === this.role.client) this.role.greeted();
+      },
+    });
+    this.#neighbours = new Neighbours(this.#clock, changed);
     this.#introductions = new Introductions({
       stats: kit.stats,
-      self: () => this.#contact,
+      self: () => this.#contact(),
+      node: () => this.#self(),
       known: () => this.#dialer.verified(),
       announce: (data) => this.#announce(data),
+      met: (node) => this.peers.learn(node),
       answered: (contact) => this.#dial(contact),
       // A newcomer connects to those who were there before, unless it cannot reach us. One without an address is on a
       // machine that has only loopback: ours, if nobody passed its introduction on.
       introduced: (contact, direct) => {
-        if (!this.#contact && (contact.addresses.length > 0 || direct)) this.#dial(contact);
+        if (!this.#contact() && (contact.addresses.length > 0 || direct)) this.#dial(contact);
       },
     });
     this.#flow = new Flow(bus, {
@@ -93,31 +141,69 @@ export class Member {
       log: kit.log,
       outlets: () => this.#outlets(),
       relays: (control) => this.#relays(control),
+      sessions: () => this.peers.sessions(),
       control: (envelope, from) => {
-        if (!this.#proxies.includes(from)) this.#introductions.handle(envelope);
+        if (!this.#proxies.includes(from)) this.#introductions.handle(envelope, this.#links.isSpokenFor(from));
       },
-      echo: (_envelope, from) => this.#greeted(from),
+      echo: (envelope, from) => this.#links.echoed(from, envelope.sender.at(-1)),
+      heard: (id) => this.#neighbours.hear(id),
+      refusal: () => undefined,
+      isGone: (id) => this.peers.isGone(id),
+      mayRead: () => true,
+      reject: (envelope, to, code, reason) => this.#reject(envelope, to, code, reason),
+      interestChanged: changed,
+    });
+    this.peers = new Peers(kit, {
+      clock: this.#clock,
+      stats: kit.stats,
+      local: isLoopback(options.listen) && options.brokers.length === 0,
+      self: () => this.#self(),
+      wanted: (from) => this.#wanted(from),
+      heard: () => this.#neighbours.ids(),
+      message: (session, found, waited) => this.#flow.receiveDirect(found, session, waited),
+      changed: (session, before) => this.#flow.snapshot(session, before),
+      gap: (session, missed) => {
+        kit.stats.missed += missed;
+        kit.log.warn({ peer: session.peer.name, missed }, 'messages of a peer were lost; asking for its last values');
+        this.#events.gap(session.peer, missed);
+      },
+      sync: (session) => this.#flow.snapshot(session),
+      dropped: (session, messages) => {
+        kit.stats.dropped += messages;
+        this.#events.drop(session.peer, messages);
+      },
+      opened: (session, fresh) => this.#opened(session, fresh),
+      closed: (session, reason) => this.#closed(session, reason),
+    });
+    this.#presence = new Presence(this.#clock, {
+      describe: (event) => ({ event, node: this.id, name: options.name ?? this.id, boot: this.boot, pins: pins() }),
+      send: (payload) => this.#flow.send(this.#envelope(payload)),
+      sendTo: (session, payload) => this.#flow.sendTo(session, this.#envelope(payload)),
+      tellHere: (payload) => this.#flow.tellHere(this.#envelope(payload)),
     });
   }
 
   /** Resolves once the broker of this machine, if it is another process, hears us and we it. */
   async start(): Promise<void> {
     const { listen, brokers, proxyBrokers } = this.#options;
-    const ports = await this.#bindServer(listen);
-    const addresses = reachableAddresses(listen);
-    if (addresses.length > 0) this.#contact = { addresses, ports };
+    this.#ports = await this.#bindServer(listen);
+    this.#doorPort = await this.peers.door.bind(listen);
     for (const [at, endpoint] of proxyBrokers.entries()) this.#proxies[at]?.connect(endpoint);
     for (const [at, endpoint] of brokers.entries()) this.#brokers[at]?.connect(endpoint);
+    this.peers.start();
     await this.role.start();
+    this.#presence.start();
     this.#sweep();
   }
 
-  /** Closes every socket; what was sent goes on leaving for up to `linger` ms. */
+  /** Says goodbye and closes every socket; what was sent goes on leaving for up to `linger` ms. */
   async stop(linger: DurationMs): Promise<void> {
-    for (const timer of this.#timers) timer.cancel();
+    this.#presence.stop();
+    this.#sweeper?.cancel();
     this.#settling?.cancel();
-    for (const greeting of this.#greetings.values()) greeting.cancel();
+    this.#links.stop();
     this.#flow.close();
+    await this.peers.stop(linger);
     await this.role.stop(linger);
     for (const pair of [this.#server, this.#client, ...this.#proxies, ...this.#brokers]) pair.close(linger);
   }
@@ -129,14 +215,30 @@ export class Member {
     }
   }
 
+  /** Our addresses are looked up anew each time: a machine may get another one while it runs. */
+  #self(): NodeInfo {
+    return {
+      id: this.id,
+      name: this.#options.name ?? this.id,
+      boot: this.boot,
+      ...placesOf(this.#options.listen),
+      port: this.#doorPort,
+      server: this.#ports,
+    };
+  }
+
+  #contact(): Contact | undefined {
+    const { addresses } = this.#self();
+    return addresses.length > 0 ? { addresses, ports: this.#ports } : undefined;
+  }
+
   /**
-   * v1 sends on server, client and broker. On the broker clients as well: the broker relays it to those we are not
-   * linked to yet, or cannot be.
+   * v1 sends on server, client and broker. On the broker clients as well, unless there is a session with that broker: it
+   * passes it on to those we are not linked to yet, or cannot be.
    */
   *#outlets(): Iterable<SocketPair> {
     yield* this.#relays(false);
-    if (this.role.client) yield this.role.client;
-    yield* this.#brokers;
+    yield* this.#links.outlets();
   }
 
   *#relays(control: boolean): Iterable<SocketPair> {
@@ -146,48 +248,70 @@ export class Member {
     if (!control) yield* this.#proxies;
   }
 
-  #announce(data: Record<string, unknown>): string {
+  /** What our actors listen to; everything if there are v1 processes; and what peers want that do not hear `from`. */
+  #wanted(from: Session | undefined): Want {
+    for (const pair of this.#relays(false)) if (pair.listeners > 0) return Want.everything;
+    let want = Want.of(this.#flow.interest());
+    for (const session of this.peers.sessions()) {
+      if (from && session !== from && !session.hears(from.peer.id)) want = want.with(session.want);
+    }
+    return want;
+  }
+
+  #opened(session: Session, fresh: boolean): void {
+    this.#links.refresh();
+    this.#dialer.release(session.peer);
+    this.#flow.snapshot(session);
+    if (!fresh) return;
+    this.#events.peerUp(session.peer);
+    this.#presence.greet(session);
+  }
+
+  #closed(session: Session, reason: EndReason): void {
+    this.#links.refresh();
+    this.#events.peerDown(session.peer, reason);
+    this.#presence.mourn(session.peer);
+  }
+
+  #parted(pair: SocketPair): void {
+    this.#neighbours.forget();
+    this.#links.lost(pair);
+  }
+
+  #envelope(payload: Payload): Envelope {
     const msg_id = `${this.id}.${this.#serial++}`;
-    const text = JSON.stringify({
-      sender: [this.id],
-      timestamp: this.#clock.unix(),
-      msg_id,
-      payload: { [CONTROL]: data },
-    });
-    this.role.serving.publish(text);
-    this.role.client?.publish(text);
-    for (const broker of this.#brokers) broker.publish(text);
-    return msg_id;
+    return Object.freeze({ sender: Object.freeze([this.id]), timestamp: this.#clock.unix(), msg_id, payload });
+  }
+
+  #announce(data: Record<string, unknown>): string {
+    const { payload, ...rest } = this.#envelope({ [CONTROL]: data });
+    const text = JSON.stringify({ payload, ...rest });
+    this.role.serving.announce(text);
+    for (const pair of this.#links.all()) pair.announce(text);
+    return rest.msg_id;
+  }
+
+  #reject(command: Envelope, to: Session, code: string, message: string): void {
+    const io = command.payload['IoMessage'];
+    const pin = typeof io === 'object' && io !== null && 'pin_name' in io ? { pin_name: io.pin_name } : {};
+    this.#flow.sendTo(to, this.#envelope({ IoErrorMessage: { ...pin, code, message, reply_to: command.msg_id } }));
   }
 
   /** A process that listens on loopback only and names no broker stays on its machine. */
   #dial(contact: Contact): void {
     const own = ownAddresses();
+    const self = this.#contact();
+    if (self && sameContact(self, contact)) return;
     const here = contact.addresses.length === 0 || isOnThisMachine(contact, own);
     if (!here && isLoopback(this.#options.listen) && this.#brokers.length === 0) return;
-    if (this.#contact && sameContact(this.#contact, contact)) return;
-    this.#dialer.dial(contact, own);
-  }
-
-  /**
-   * Introduces us behind a broker, again until it comes back to us: a broker's handshake does not yet mean that our
-   * subscription is in force, and an answer before that would be lost.
-   */
-  #greet(pair: SocketPair, tries = GREETINGS): void {
-    this.#greetings.get(pair)?.cancel();
-    this.#introductions.introduce();
-    if (tries <= 1) this.#greetings.delete(pair);
-    else
-      this.#greetings.set(
-        pair,
-        this.#clock.after(GREETING_MS, () => this.#greet(pair, tries - 1)),
-      );
-  }
-
-  #greeted(pair: SocketPair): void {
-    this.#greetings.get(pair)?.cancel();
-    this.#greetings.delete(pair);
-    if (pair === this.role.client) this.role.greeted();
+    const node = this.peers.atServer(contact.addresses, contact.ports.rx, contact.ports.tx);
+    if (!node) this.#dialer.dial(contact, own);
+    else if (!this.peers.session(node.id)) {
+      // It gets a session; v1 is for the case that it gets none.
+      this.#clock.after(SESSION_MS, () => {
+        if (this.peers.knows(node.id) && !this.peers.session(node.id)) this.#dialer.dial(contact, own);
+      });
+    }
   }
 
   /** Those who lost the old broker come to the new one within a moment; one introduction then reaches them all. */
@@ -201,12 +325,11 @@ export class Member {
   }
 
   #sweep(): void {
-    const timer = this.#clock.after(SWEEP_MS, () => {
-      this.#timers.delete(timer);
+    this.#sweeper = this.#clock.after(SWEEP_MS, () => {
       this.#dialer.sweep();
+      this.#neighbours.sweep();
       this.#sweep();
     });
-    this.#timers.add(timer);
   }
 }
 

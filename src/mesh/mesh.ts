@@ -1,14 +1,31 @@
+import { EventEmitter } from 'node:events';
 import type { Bus } from '../bus/bus.ts';
 import { DcsError, messageOf, systemCode } from '../errors/errors.ts';
 import type { PinInfo } from '../message/payloads.ts';
 import { isLoopback } from './addresses.ts';
 import { Member } from './member.ts';
+import type { NodeInfo } from './node-info.ts';
 import { checkOptions, type MeshOptions } from './options.ts';
+import type { EndReason } from './session.ts';
 import { type MeshStats, newStats } from './stats.ts';
 import { LINGER_MS, openKit } from './zmq.ts';
 
 export type { MeshOptions } from './options.ts';
 export type { MeshStats } from './stats.ts';
+
+/** Another dcs-io node, as its events name it. */
+export type MeshPeer = Pick<NodeInfo, 'id' | 'name' | 'boot' | 'addresses'>;
+
+/** `mesh.on('peer-up', (peer) => …)`. Processes of v1 have no events: they neither beat nor say goodbye. */
+export interface MeshEvents {
+  'peer-up': [peer: MeshPeer];
+  /** Within 2 s of the peer's death, hang or disappearance from the network. */
+  'peer-down': [peer: MeshPeer, reason: EndReason];
+  /** This many messages of the peer did not arrive; its last values were asked for. */
+  gap: [peer: MeshPeer, missed: number];
+  /** This many messages were not sent, because the peer does not take them. */
+  drop: [peer: MeshPeer, messages: number];
+}
 
 /**
  * This process's place among the others: joins the local bus to the actors of all processes that speak aktos-dcs v1, on
@@ -19,7 +36,7 @@ export type { MeshStats } from './stats.ts';
  * await mesh.start();
  * ```
  */
-export class Mesh {
+export class Mesh extends EventEmitter<MeshEvents> {
   readonly stats: MeshStats = newStats();
   readonly #bus: Bus;
   readonly #options: MeshOptions;
@@ -30,6 +47,7 @@ export class Mesh {
 
   /** Throws BAD_CONFIG when the options would open the bus to a network without saying so. */
   constructor(bus: Bus, options: MeshOptions) {
+    super();
     checkOptions(options);
     this.#bus = bus;
     this.#options = options;
@@ -71,12 +89,31 @@ export class Mesh {
     return this.#stopped;
   }
 
+  /** The dcs-io nodes this one has a direct link with. */
+  get peers(): readonly MeshPeer[] {
+    return [...(this.#member?.peers.sessions() ?? [])].map(({ peer }) => peer);
+  }
+
+  /** A listener that throws harms nobody else. */
+  #tell<Name extends keyof MeshEvents>(name: Name, ...detail: MeshEvents[Name]): void {
+    try {
+      this.emit<keyof MeshEvents>(name, ...detail);
+    } catch (error) {
+      this.#options.log.error({ err: error }, `a listener of '${name}' failed: ${messageOf(error)}`);
+    }
+  }
+
   async #start(): Promise<void> {
     const { listen, log } = this.#options;
     const kit = await openKit(this.stats, log);
     if (this.#stopped) throw new DcsError('STOPPED', 'the mesh was stopped before it had started');
     if (!isLoopback(listen)) log.warn({ listen }, 'the bus is open: whoever reaches it can command the outputs');
-    const member = new Member(this.#bus, kit, this.#options);
+    const member = new Member(this.#bus, kit, this.#options, () => this.#pins(), {
+      peerUp: (peer) => this.#tell('peer-up', peer),
+      peerDown: (peer, reason) => this.#tell('peer-down', peer, reason),
+      gap: (peer, missed) => this.#tell('gap', peer, missed),
+      drop: (peer, messages) => this.#tell('drop', peer, messages),
+    });
     this.#member = member;
     try {
       await member.start();

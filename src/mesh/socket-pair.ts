@@ -11,8 +11,9 @@ export interface PairHooks {
   up?(pair: SocketPair, endpoint: Endpoint): void;
   /** A way that had worked is gone; ZeroMQ tries again by itself. */
   down?(pair: SocketPair, endpoint: Endpoint): void;
-  /** Somebody new gets everything we publish here. */
+  /** Somebody new gets everything we publish here, or somebody does no more. */
   subscribed?(pair: SocketPair): void;
+  unsubscribed?(pair: SocketPair): void;
 }
 
 /** Ports that have been bound. */
@@ -39,6 +40,7 @@ export class SocketPair {
   #closed = false;
   #listening = false;
   #watching = false;
+  #prefix = '';
 
   constructor(kit: Kit, role: string, hooks: PairHooks) {
     this.#kit = kit;
@@ -106,9 +108,23 @@ export class SocketPair {
     return link !== undefined && isUp(link);
   }
 
-  /** Publishes one frame to everybody who is connected. False: nobody is. */
+  /** Listen to everything that is published at the other end, or only to frames that begin like this. */
+  listenTo(prefix: string): void {
+    if (prefix === this.#prefix || this.#closed) return;
+    this.#attempt(() => this.#sub.subscribe(prefix));
+    const before = this.#prefix;
+    this.#attempt(() => this.#sub.unsubscribe(before));
+    this.#prefix = prefix;
+  }
+
+  /** Publishes one frame to those who listen to everything. False: nobody does. */
   publish(text: string): boolean {
-    if (this.#closed || this.#listeners === 0) return false;
+    return this.#listeners > 0 && this.announce(text);
+  }
+
+  /** Publishes one frame to those who listen to everything, and to those who asked for such frames. */
+  announce(text: string): boolean {
+    if (this.#closed) return false;
     try {
       this.#pub.send(text).catch(this.#dropped);
       return true;
@@ -155,7 +171,10 @@ export class SocketPair {
         if (frame[0] === 1) {
           this.#listeners++;
           this.#hooks.subscribed?.(this);
-        } else if (frame[0] === 0) this.#listeners = Math.max(0, this.#listeners - 1);
+        } else if (frame[0] === 0) {
+          this.#listeners = Math.max(0, this.#listeners - 1);
+          this.#hooks.unsubscribed?.(this);
+        }
       }
     } catch (error) {
       this.#failed(error);

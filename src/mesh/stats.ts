@@ -16,6 +16,14 @@ export interface MeshStats {
   malformed: number;
   /** Introductions and contact lists that make no sense or came from where none may come. */
   badContacts: number;
+  /** Messages whose sender is not who sent them. */
+  forged: number;
+  /** Commands that were older than they may be, or of an earlier life of their sender. */
+  stale: number;
+  /** Messages a peer sent that never arrived; its last values were asked for. */
+  missed: number;
+  /** Messages not sent because a peer does not take them. */
+  dropped: number;
   /** Frames ZeroMQ refused to take. */
   sendDrops: number;
   /** Times this process became the address broker. */
@@ -36,6 +44,10 @@ export function newStats(): MeshStats {
     echoes: 0,
     malformed: 0,
     badContacts: 0,
+    forged: 0,
+    stale: 0,
+    missed: 0,
+    dropped: 0,
     sendDrops: 0,
     takeovers: 0,
     expiredContacts: 0,

@@ -9,6 +9,8 @@ type Zmq = typeof import('zeromq');
 export const MAX_FRAME = 1024 * 1024;
 /** Frames that wait for one peer, each way. Beyond it a peer that does not read loses, and nobody else. */
 export const HIGH_WATER_MARK = 1000;
+/** Frames of a session that wait in the transport, each way; a frame may hold many messages. */
+const SESSION_HIGH_WATER_MARK = 250;
 /** How long what was sent last may take to leave when the sockets close (ms). */
 export const LINGER_MS = 1000;
 
@@ -20,7 +22,8 @@ export interface Kit {
   subscriber(): Subscriber;
   publisher(): XPublisher;
   router(): Router;
-  dealer(): Dealer;
+  /** `serverKey`: the public key the other end must have, when the mesh is encrypted. */
+  dealer(serverKey?: string): Dealer;
 }
 
 /**
@@ -36,9 +39,8 @@ export async function openKit(stats: MeshStats, log: Log): Promise<Kit> {
     subscriber: () => new zmq.Subscriber({ context, ...common(), receiveHighWaterMark: HIGH_WATER_MARK }),
     publisher: () =>
       new zmq.XPublisher({ context, ...common(), ...sending(), receiveHighWaterMark: 0, verbosity: 'allSubsUnsubs' }),
-    router: () =>
-      new zmq.Router({ context, ...common(), ...sending(), receiveHighWaterMark: HIGH_WATER_MARK, mandatory: true }),
-    dealer: () => new zmq.Dealer({ context, ...common(), ...sending(), receiveHighWaterMark: HIGH_WATER_MARK }),
+    router: () => new zmq.Router({ context, ...common(), ...session(), mandatory: true }),
+    dealer: () => new zmq.Dealer({ context, ...common(), ...session() }),
   };
 }
 
@@ -79,4 +81,12 @@ function common() {
 /** A send must never wait: what cannot be taken now is dropped and counted. */
 function sending() {
   return { sendHighWaterMark: HIGH_WATER_MARK, sendTimeout: 0 };
+}
+
+function session() {
+  return {
+    sendHighWaterMark: SESSION_HIGH_WATER_MARK,
+    receiveHighWaterMark: SESSION_HIGH_WATER_MARK,
+    sendTimeout: 0,
+  };
 }

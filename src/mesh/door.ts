@@ -1,0 +1,111 @@
+import type { Router } from 'zeromq';
+import { messageOf } from '../errors/errors.ts';
+import { isRecord } from '../message/envelope.ts';
+import { tcp } from './endpoint.ts';
+import type { Session } from './session.ts';
+import type { Wire } from './wire.ts';
+import type { Kit } from './zmq.ts';
+
+export interface DoorHooks {
+  /** A frame of somebody who has no session yet. */
+  knock(frame: Record<string, unknown>, wire: DoorWire): void;
+}
+
+/** A connection another node made to our door. */
+export class DoorWire implements Wire {
+  readonly dialled = false;
+  key: string | undefined;
+  readonly #router: Router;
+  readonly #id: Buffer;
+  readonly #closed: (wire: DoorWire) => void;
+
+  constructor(router: Router, id: Buffer, closed: (wire: DoorWire) => void) {
+    this.#router = router;
+    this.#id = id;
+    this.#closed = closed;
+  }
+
+  /** The transport's name of the connection. */
+  get name(): string {
+    return this.#id.toString('latin1');
+  }
+
+  send(text: string): Promise<void> {
+    return this.#router.send([this.#id, text]);
+  }
+
+  close(): void {
+    this.#closed(this);
+  }
+}
+
+/** The socket where other dcs-io nodes call us; one connection each. */
+export class Door {
+  readonly #kit: Kit;
+  readonly #hooks: DoorHooks;
+  readonly #router: Router;
+  readonly #sessions = new Map<string, Session>();
+  #closed = false;
+
+  constructor(kit: Kit, hooks: DoorHooks) {
+    this.#kit = kit;
+    this.#hooks = hooks;
+    this.#router = kit.router();
+  }
+
+  /** Binds to any free port, or to the one named. Returns it. */
+  async bind(host: string, port?: number): Promise<number> {
+    if (!this.#listening) void this.#listen();
+    this.#listening = true;
+    await this.#router.bind(tcp(host, port ?? '*'));
+    const address = this.#router.lastEndpoint ?? '';
+    return Number(address.slice(address.lastIndexOf(':') + 1));
+  }
+  #listening = false;
+
+  /** From now on the frames of this connection are the session's. */
+  admit(wire: DoorWire, session: Session): void {
+    this.#sessions.set(wire.name, session);
+  }
+
+  close(linger: number): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#router.linger = linger;
+    this.#router.close();
+  }
+
+  async #listen(): Promise<void> {
+    try {
+      for await (const [id, frame, ...more] of this.#router) {
+        if (id === undefined || frame === undefined || more.length > 0) this.#kit.stats.malformed++;
+        else this.#receive(id, frame);
+      }
+    } catch (error) {
+      if (this.#closed) return;
+      this.#kit.stats.socketErrors++;
+      this.#kit.log.error({ err: error }, `the door is broken: ${messageOf(error)}`);
+    }
+  }
+
+  #receive(id: Buffer, frame: Buffer): void {
+    const found = parseFrame(frame);
+    if (!isRecord(found)) {
+      this.#kit.stats.malformed++;
+      return;
+    }
+    const session = this.#sessions.get(id.toString('latin1'));
+    // A caller that says hello again has lost its session, though we have not noticed yet.
+    if (session && found['hello'] === undefined) session.receive(found);
+    else this.#hooks.knock(found, new DoorWire(this.#router, id, (wire) => this.#sessions.delete(wire.name)));
+  }
+}
+
+/** The JSON of a frame; undefined when it is none. */
+export function parseFrame(frame: Buffer): unknown {
+  try {
+    return JSON.parse(frame.toString());
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,131 @@
+import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
+import { systemCode } from '../errors/errors.ts';
+import type { Wire } from './wire.ts';
+
+/** A batch is sent when it has grown to this many characters, whatever the turn of the event loop. */
+const BATCH_CHARS = 16_384;
+/** What may wait for one peer that does not take it (characters). Beyond it messages are dropped, counted, and resynced. */
+export const OUTBOX_CHARS = 4 * 1024 * 1024;
+/** How often a frame the transport refused is tried again (ms). */
+const RETRY_MS = 3;
+
+export interface OutboxHooks {
+  dropped(messages: number): void;
+  unreachable(): void;
+}
+
+/**
+ * What waits to be sent to one peer. The first message of a turn of the event loop leaves at once and those that follow
+ * in the same turn leave together at its end; an urgent one takes the waiting ones with it, so the order stays.
+ */
+export class Outbox {
+  lastSent: MonotonicMs;
+  readonly #clock: Clock;
+  readonly #wire: Wire;
+  readonly #hooks: OutboxHooks;
+  #batch: string[] = [];
+  #batchChars = 0;
+  #next = 0;
+  readonly #frames: { readonly text: string; readonly messages: number }[] = [];
+  #chars = 0;
+  #pumping = false;
+  #turn: NodeJS.Immediate | undefined;
+  #held: Timer | undefined;
+  #closed = false;
+
+  constructor(clock: Clock, wire: Wire, hold: DurationMs, hooks: OutboxHooks) {
+    this.#clock = clock;
+    this.#wire = wire;
+    this.#hooks = hooks;
+    this.lastSent = clock.now();
+    this.#held = clock.after(hold, () => {
+      this.#held = undefined;
+      this.flush();
+    });
+  }
+
+  post(text: string, urgent: boolean): void {
+    this.#batch.push(text);
+    this.#batchChars += text.length;
+    if (this.#batchChars >= BATCH_CHARS) this.#seal();
+    if (urgent || this.#turn === undefined) this.flush();
+    this.#turn ??= setImmediate(() => {
+      this.#turn = undefined;
+      this.flush();
+    });
+  }
+
+  /** Sends a frame of the mesh's own, after what waits in this turn. */
+  control(text: string): void {
+    this.flush();
+    this.#enqueue(text, 0);
+  }
+
+  /** Says that we live, and how far the numbering is: a loss at the end is noticed too. */
+  beat(): void {
+    this.#enqueue(`{"s":${this.#next},"t":${this.#now()}}`, 0);
+  }
+
+  /** Sends the batch; `now`: although the session has just opened. */
+  flush(now = false): void {
+    if (now) {
+      this.#held?.cancel();
+      this.#held = undefined;
+    }
+    if (this.#held) return;
+    this.#seal();
+    if (!this.#pumping) void this.#pump();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#held?.cancel();
+    if (this.#turn) clearImmediate(this.#turn);
+    this.#frames.length = 0;
+    this.#batch = [];
+  }
+
+  #seal(): void {
+    const messages = this.#batch.length;
+    if (messages === 0) return;
+    const text = `{"s":${this.#next},"t":${this.#now()},"m":[${this.#batch.join(',')}]}`;
+    this.#next += messages;
+    this.#batch = [];
+    this.#batchChars = 0;
+    this.#frames.push({ text, messages });
+    this.#chars += text.length;
+    if (this.#chars <= OUTBOX_CHARS) return;
+    this.#frames.pop();
+    this.#chars -= text.length;
+    this.#hooks.dropped(messages);
+  }
+
+  #enqueue(text: string, messages: number): void {
+    this.#frames.push({ text, messages });
+    this.#chars += text.length;
+    if (!this.#pumping) void this.#pump();
+  }
+
+  /** Hands frames to the transport in order; one that is refused is tried again, and nothing overtakes it. */
+  async #pump(): Promise<void> {
+    this.#pumping = true;
+    for (let frame = this.#frames[0]; frame && !this.#closed; frame = this.#frames[0]) {
+      try {
+        await this.#wire.send(frame.text);
+        if (this.#frames.shift()) this.#chars -= frame.text.length;
+        this.lastSent = this.#clock.now();
+      } catch (error) {
+        if (systemCode(error) === 'EHOSTUNREACH') {
+          this.#hooks.unreachable();
+          break;
+        }
+        await new Promise<void>((resolve) => void this.#clock.after(RETRY_MS, resolve));
+      }
+    }
+    this.#pumping = false;
+  }
+
+  #now(): string {
+    return this.#clock.now().toFixed(2);
+  }
+}

@@ -1,0 +1,304 @@
+import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
+import { Caller, type Place } from './caller.ts';
+import { Door, type DoorWire } from './door.ts';
+import { type NodeInfo, readNode, readNodes, waysTo } from './node-info.ts';
+import { type EndReason, readIds, Session, type SessionHost } from './session.ts';
+import { Want } from './want.ts';
+import type { Wire } from './wire.ts';
+import type { Kit } from './zmq.ts';
+
+const TICK_MS = 150;
+/** How long the node that should be called by the other waits before it calls itself (ms). */
+const COURTESY_MS = 1000;
+/** How long a session that was replaced is still listened to (ms). */
+const RETIREMENT_MS = 1000;
+/** How long a node is called that never answered, and one that did (ms). */
+const NEVER_ANSWERED_MS = 30_000;
+const DID_ANSWER_MS = 600_000;
+const MAX_NODES = 1024;
+/** Wait before a newcomer is told to those who seem not to know it (ms). */
+const GOSSIP_MS = 300;
+
+export interface PeersHost extends Omit<SessionHost, 'nodes' | 'ended'> {
+  self(): NodeInfo;
+  /** This process stays on its machine. */
+  readonly local: boolean;
+  /** What we want of a peer, and whom we hear without it. */
+  wanted(from: Session | undefined): Want;
+  heard(): readonly string[];
+  opened(session: Session, fresh: boolean): void;
+  closed(session: Session, reason: EndReason): void;
+}
+
+interface Entry {
+  info: NodeInfo;
+  session: Session | undefined;
+  caller: Caller | undefined;
+  courtesy: Timer | undefined;
+  answered: boolean;
+  since: MonotonicMs;
+}
+
+/** The dcs-io nodes we know of, and one session with each that can be reached. */
+export class Peers {
+  readonly door: Door;
+  readonly #kit: Kit;
+  readonly #clock: Clock;
+  readonly #host: PeersHost;
+  readonly #sessionHost: SessionHost;
+  readonly #entries = new Map<string, Entry>();
+  readonly #retired = new Set<Session>();
+  /** Ids of nodes that left or died; an id is never used again. */
+  readonly #gone = new Set<string>();
+  #ticker: Timer | undefined;
+  #refreshing: NodeJS.Immediate | undefined;
+  #ticked: MonotonicMs;
+  #stopped = false;
+
+  constructor(kit: Kit, host: PeersHost) {
+    this.#kit = kit;
+    this.#host = host;
+    this.#clock = host.clock;
+    this.#ticked = this.#clock.now();
+    this.door = new Door(kit, { knock: (frame, wire) => this.#knocked(frame, wire) });
+    this.#sessionHost = {
+      clock: host.clock,
+      stats: host.stats,
+      message: (session, found, waited) => host.message(session, found, waited),
+      changed: (session, before) => {
+        this.refresh();
+        host.changed(session, before);
+      },
+      nodes: (nodes) => {
+        for (const node of nodes) this.learn(node);
+      },
+      gap: (session, missed) => host.gap(session, missed),
+      sync: (session) => host.sync(session),
+      dropped: (session, messages) => host.dropped(session, messages),
+      ended: (session, reason) => this.#ended(session, reason),
+    };
+  }
+
+  /** Sessions that are open now. */
+  *sessions(): Iterable<Session> {
+    for (const { session } of this.#entries.values()) if (session) yield session;
+  }
+
+  session(id: string): Session | undefined {
+    return this.#entries.get(id)?.session;
+  }
+
+  knows(id: string): boolean {
+    return this.#entries.has(id);
+  }
+
+  /** The node whose server link has these ports, at one of these addresses. */
+  atServer(addresses: readonly string[], rx: number, tx: number): NodeInfo | undefined {
+    for (const { info } of this.#entries.values()) {
+      if (info.server.rx !== rx || info.server.tx !== tx) continue;
+      if (addresses.some((address) => info.addresses.includes(address)) || addresses.length === 0) return info;
+    }
+    return undefined;
+  }
+
+  start(): void {
+    this.#tick();
+  }
+
+  /** Somebody told us of a node, or it told us itself. */
+  learn(info: NodeInfo): void {
+    if (this.#stopped || info.id === this.#host.self().id || this.#gone.has(info.id)) return;
+    const known = this.#entries.get(info.id);
+    if (known) {
+      known.info = info;
+      if (!known.session && !known.caller) this.#approach(known);
+      return;
+    }
+    if (this.#entries.size >= MAX_NODES) return;
+    const entry = this.#enter(info);
+    this.#approach(entry);
+  }
+
+  /** This process had a session and is gone: what comes from it now is from an earlier life. */
+  isGone(id: string | undefined): boolean {
+    return id !== undefined && this.#gone.has(id);
+  }
+
+  /** Tells every peer what we want of it and whom we hear, where that has changed; at the end of this turn. */
+  refresh(): void {
+    this.#refreshing ??= setImmediate(() => {
+      this.#refreshing = undefined;
+      for (const session of this.sessions()) this.#update(session);
+    });
+  }
+
+  async stop(linger: DurationMs): Promise<void> {
+    this.#stopped = true;
+    this.#ticker?.cancel();
+    if (this.#refreshing) clearImmediate(this.#refreshing);
+    for (const { session, caller, courtesy } of this.#entries.values()) {
+      courtesy?.cancel();
+      session?.leave();
+      caller?.close(true);
+    }
+    for (const session of this.#retired) session.end('stopped');
+    this.door.close(linger);
+  }
+
+  #enter(info: NodeInfo): Entry {
+    const since = this.#clock.now();
+    const entry: Entry = { info, session: undefined, caller: undefined, courtesy: undefined, answered: false, since };
+    this.#entries.set(info.id, entry);
+    return entry;
+  }
+
+  /** One of the two calls: who has the smaller id, unless the other cannot. Later both do, in case that was wrong. */
+  #approach(entry: Entry): void {
+    entry.courtesy?.cancel();
+    if (this.#places(entry.info).length === 0) return;
+    const self = this.#host.self();
+    if (self.id < entry.info.id || waysTo(self, entry.info).length === 0) this.#call(entry);
+    else {
+      entry.courtesy = this.#clock.after(COURTESY_MS, () => {
+        if (!entry.session) this.#call(entry);
+      });
+    }
+  }
+
+  #places({ id }: NodeInfo): readonly Place[] {
+    const info = this.#entries.get(id)?.info;
+    const self = this.#host.self();
+    if (!info || (this.#host.local && info.machine !== self.machine)) return [];
+    return waysTo(info, self).map((host) => ({ host, port: info.port, ...(info.key && { key: info.key }) }));
+  }
+
+  #call(entry: Entry): void {
+    if (this.#stopped || entry.caller) return;
+    entry.caller = new Caller(this.#kit, this.#clock, () => this.#places(entry.info), {
+      hello: () => ({ hello: this.#host.self(), ...this.#position(undefined) }),
+      answered: (frame, caller) => this.#answered(entry, frame, caller),
+    });
+  }
+
+  #position(session: Session | undefined): object {
+    return { want: this.#host.wanted(session).write(), near: this.#near() };
+  }
+
+  #near(): readonly string[] {
+    return [...new Set([...[...this.sessions()].map(({ peer }) => peer.id), ...this.#host.heard()])].sort();
+  }
+
+  #update(session: Session): void {
+    const position = this.#position(session);
+    const text = JSON.stringify(position);
+    if (session.told === text) return;
+    session.told = text;
+    session.tell(position);
+  }
+
+  /** Somebody is at our door: says hello, or was refused before and talks on. */
+  #knocked(frame: Record<string, unknown>, wire: DoorWire): void {
+    const peer = readNode(frame['hello']);
+    if (!peer || peer.id === this.#host.self().id) {
+      this.#kit.stats.malformed++;
+      return;
+    }
+    const entry = this.#entries.get(peer.id) ?? (this.#entries.size < MAX_NODES ? this.#enter(peer) : undefined);
+    if (!entry || this.#stopped) return;
+    const answer = (data: object) => void wire.send(JSON.stringify(data)).catch(() => this.#kit.stats.sendDrops++);
+    if (entry.session?.wire.dialled && this.#host.self().id < peer.id) {
+      answer({ bye: 'duplicate' });
+      return;
+    }
+    entry.info = peer;
+    const nodes = [...this.#entries.values()].filter(({ session, info }) => session && info.id !== peer.id);
+    answer({ welcome: this.#host.self(), ...this.#position(undefined), nodes: nodes.map(({ info }) => info) });
+    const session = this.#open(entry, wire, frame);
+    this.door.admit(wire, session);
+  }
+
+  #answered(entry: Entry, frame: Record<string, unknown>, caller: Caller): void {
+    if (entry.caller !== caller) return;
+    const peer = readNode(frame['welcome']);
+    if (peer?.id === entry.info.id) {
+      entry.info = peer;
+      caller.established(this.#open(entry, caller, frame));
+      for (const node of readNodes(frame['nodes'])) this.learn(node);
+    } else if (frame['bye'] !== undefined || peer) {
+      // We have a session already, or somebody else lives at that address now.
+      entry.caller = undefined;
+      caller.close(false);
+    }
+  }
+
+  #open(entry: Entry, wire: Wire, frame: Record<string, unknown>): Session {
+    const want = Want.read(frame['want']) ?? Want.everything;
+    const session = new Session(this.#sessionHost, wire, entry.info, want, readIds(frame['near']) ?? new Set());
+    const old = entry.session;
+    entry.session = session;
+    entry.answered = true;
+    entry.courtesy?.cancel();
+    if (old) this.#retire(old);
+    this.#host.opened(session, old === undefined);
+    this.refresh();
+    if (!old) this.#clock.after(GOSSIP_MS, () => this.#gossip(session));
+    return session;
+  }
+
+  #retire(session: Session): void {
+    session.retire();
+    this.#retired.add(session);
+    this.#clock.after(RETIREMENT_MS, () => session.end('replaced'));
+  }
+
+  /** Tells the others of a newcomer that they do not seem to know, and the newcomer of them. */
+  #gossip(newcomer: Session): void {
+    for (const session of this.sessions()) {
+      if (session === newcomer || session.hears(newcomer.peer.id)) continue;
+      session.tell({ nodes: [newcomer.peer] });
+      newcomer.tell({ nodes: [session.peer] });
+    }
+  }
+
+  #ended(session: Session, reason: EndReason): void {
+    this.#retired.delete(session);
+    const entry = this.#entries.get(session.peer.id);
+    if (entry && entry.caller === session.wire) entry.caller = undefined;
+    if (!entry || entry.session !== session) return;
+    entry.session = undefined;
+    entry.since = this.#clock.now();
+    this.#host.closed(session, reason);
+    if (this.#stopped) return;
+    this.refresh();
+    if (reason === 'leave') this.#bury(session.peer.id);
+    if (reason === 'leave' || reason === 'revoked') this.#forget(entry);
+    else entry.courtesy = this.#clock.after(50 + Math.random() * 100, () => this.#approach(entry));
+  }
+
+  #bury(id: string): void {
+    this.#gone.add(id);
+    const [oldest] = this.#gone;
+    if (this.#gone.size > MAX_NODES && oldest !== undefined) this.#gone.delete(oldest);
+  }
+
+  #forget(entry: Entry): void {
+    entry.courtesy?.cancel();
+    entry.caller?.close(false);
+    this.#entries.delete(entry.info.id);
+  }
+
+  #tick(): void {
+    const now = this.#clock.now();
+    const excused = now - this.#ticked > 3 * TICK_MS;
+    this.#ticked = now;
+    for (const session of [...this.sessions(), ...this.#retired]) session.tick(now, excused);
+    for (const entry of this.#entries.values()) {
+      const patience = entry.answered ? DID_ANSWER_MS : NEVER_ANSWERED_MS;
+      if (!entry.session && now - entry.since > patience) {
+        this.#kit.stats.expiredContacts++;
+        this.#forget(entry);
+      }
+    }
+    this.#ticker = this.#clock.after(TICK_MS, () => this.#tick());
+  }
+}

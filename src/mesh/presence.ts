@@ -1,0 +1,58 @@
+import type { Clock, DurationMs, Timer } from '../clock/clock.ts';
+import type { Payload } from '../message/envelope.ts';
+import type { NodeMessage } from '../message/payloads.ts';
+import type { NodeInfo } from './node-info.ts';
+import type { Session } from './session.ts';
+
+/** How often a node says on the bus that it lives (ms); sessions notice a death much sooner. */
+export const HEARTBEAT_MS: DurationMs = 5000;
+
+export interface PresenceHost {
+  describe(event: NodeMessage['event']): NodeMessage;
+  send(payload: Payload): void;
+  sendTo(session: Session, payload: Payload): void;
+  tellHere(payload: Payload): void;
+}
+
+/** Birth, heartbeat and leave of this node as messages on the bus, for programs that show or count nodes. */
+export class Presence {
+  readonly #clock: Clock;
+  readonly #host: PresenceHost;
+  #timer: Timer | undefined;
+
+  constructor(clock: Clock, host: PresenceHost) {
+    this.#clock = clock;
+    this.#host = host;
+  }
+
+  start(): void {
+    this.#host.send({ NodeMessage: this.#host.describe('birth') });
+    this.#beat();
+  }
+
+  stop(): void {
+    if (!this.#timer) return;
+    this.#timer.cancel();
+    this.#timer = undefined;
+    this.#host.send({ NodeMessage: this.#host.describe('leave') });
+  }
+
+  /** Tells a newcomer of us. */
+  greet(session: Session): void {
+    const payload = { NodeMessage: this.#host.describe('birth') };
+    this.#host.sendTo(session, payload);
+  }
+
+  /** Tells the actors of this process that a peer is gone: a dead one cannot say so. */
+  mourn({ id, name, boot }: NodeInfo): void {
+    const leave: NodeMessage = { event: 'leave', node: id, name, boot, pins: [] };
+    this.#host.tellHere({ NodeMessage: leave });
+  }
+
+  #beat(): void {
+    this.#timer = this.#clock.after(HEARTBEAT_MS, () => {
+      this.#host.send({ NodeMessage: this.#host.describe('heartbeat') });
+      this.#beat();
+    });
+  }
+}

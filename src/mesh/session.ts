@@ -1,0 +1,175 @@
+import type { Clock, DurationMs, MonotonicMs } from '../clock/clock.ts';
+import { type Envelope, isRecord } from '../message/envelope.ts';
+import { type NodeInfo, readNodes } from './node-info.ts';
+import { Outbox } from './outbox.ts';
+import type { MeshStats } from './stats.ts';
+import { Transit } from './transit.ts';
+import { Want } from './want.ts';
+import type { Wire } from './wire.ts';
+
+/** A session says at least this often that it lives (ms). */
+export const BEAT_MS = 600;
+/** Three missed beats: the peer is gone or hangs (ms). */
+export const SILENCE_MS = 3 * BEAT_MS;
+/**
+ * Messages wait this long after a session has opened (ms): what the peer sent just before, through a broker, must not be
+ * overtaken by what it sends directly now.
+ */
+const HOLD_MS = 30;
+
+/** What a session needs from the mesh. None may throw. */
+export interface SessionHost {
+  readonly clock: Clock;
+  readonly stats: MeshStats;
+  /** One message. `waited`: how long it was held up on the way. */
+  message(session: Session, found: unknown, waited: DurationMs): void;
+  /** The peer wants other things now, or hears others. */
+  changed(session: Session, before: Want): void;
+  /** The peer knows these nodes. */
+  nodes(nodes: readonly NodeInfo[]): void;
+  gap(session: Session, missed: number): void;
+  /** The peer missed something and asks for the last values. */
+  sync(session: Session): void;
+  dropped(session: Session, messages: number): void;
+  ended(session: Session, reason: EndReason): void;
+}
+
+export type EndReason = 'leave' | 'silent' | 'disconnected' | 'replaced' | 'revoked' | 'stopped';
+
+/**
+ * A direct link with another dcs-io node: one connection, both ways. The messages on it are numbered, so that nothing is
+ * lost silently; it carries beats, so that a peer that is gone or hangs is noticed in 2 s; and what the peer wants.
+ */
+export class Session {
+  readonly peer: NodeInfo;
+  readonly wire: Wire;
+  /** What the peer wants to hear. */
+  want: Want;
+  /** Ids of the processes the peer hears without our help. */
+  near: ReadonlySet<string>;
+  /** What we told the peer last that we want and hear. */
+  told = '';
+  readonly #host: SessionHost;
+  readonly #outbox: Outbox;
+  readonly #transit = new Transit();
+  #expected = 0;
+  #heard: MonotonicMs;
+  #retired = false;
+  #ended = false;
+
+  constructor(host: SessionHost, wire: Wire, peer: NodeInfo, want: Want, near: ReadonlySet<string>) {
+    this.#host = host;
+    this.wire = wire;
+    this.peer = peer;
+    this.want = want;
+    this.near = near;
+    this.#heard = host.clock.now();
+    this.#outbox = new Outbox(host.clock, wire, HOLD_MS, {
+      dropped: (messages) => host.dropped(this, messages),
+      unreachable: () => this.end('disconnected'),
+    });
+  }
+
+  /** The peer hears this process itself. */
+  hears(id: string | undefined): boolean {
+    return id !== undefined && (id === this.peer.id || this.near.has(id));
+  }
+
+  /** Sends one encoded envelope. `urgent`: at once, not with the others of this turn of the event loop. */
+  post(text: string, urgent: boolean): void {
+    if (!this.#retired && !this.#ended) this.#outbox.post(text, urgent);
+  }
+
+  /** Sends something of the mesh's own. */
+  tell(data: object): void {
+    if (!this.#ended) this.#outbox.control(JSON.stringify(data));
+  }
+
+  /** One frame of the peer. */
+  receive(frame: unknown): void {
+    if (this.#ended) return;
+    if (!isRecord(frame)) {
+      this.#host.stats.malformed++;
+      return;
+    }
+    const now = this.#host.clock.now();
+    this.#heard = now;
+    const { s, t, m } = frame;
+    if (typeof s === 'number' && typeof t === 'number')
+      this.#messages(s, Array.isArray(m) ? m : [], this.#transit.waited(t, now));
+    else this.#control(frame);
+  }
+
+  /** Called several times a second. `excused`: we were away ourselves, so the peer's silence means nothing yet. */
+  tick(now: MonotonicMs, excused: boolean): void {
+    if (this.#ended) return;
+    if (excused) this.#heard = Math.max(this.#heard, now - BEAT_MS);
+    if (now - this.#heard > SILENCE_MS) this.end('silent');
+    else if (now - this.#outbox.lastSent >= BEAT_MS && !this.#retired) this.#outbox.beat();
+  }
+
+  /** Another connection has taken over: what is on the way here still counts, nothing more is sent. */
+  retire(): void {
+    this.#outbox.flush(true);
+    this.#retired = true;
+  }
+
+  /** Ends the session; what waits to be sent is forgotten, never sent later. Idempotent. */
+  end(reason: EndReason): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#outbox.close();
+    this.wire.close(reason === 'stopped');
+    this.#host.ended(this, reason);
+  }
+
+  /** Sends what is left and says goodbye. */
+  leave(): void {
+    if (this.#ended) return;
+    this.#outbox.flush(true);
+    this.tell({ bye: 'leave' });
+    this.end('stopped');
+  }
+
+  #messages(first: number, messages: readonly unknown[], waited: DurationMs): void {
+    const missed = first - this.#expected;
+    if (missed < 0) {
+      this.#host.stats.malformed++;
+      return;
+    }
+    this.#expected = first + messages.length;
+    if (missed > 0) {
+      this.#host.gap(this, missed);
+      this.tell({ sync: true });
+    }
+    for (const message of messages) this.#host.message(this, message, waited);
+  }
+
+  #control(frame: Record<string, unknown>): void {
+    const want = Want.read(frame['want']);
+    const near = readIds(frame['near']);
+    if (want || near) {
+      const before = this.want;
+      this.want = want ?? before;
+      this.near = near ?? this.near;
+      this.#host.changed(this, before);
+    } else if (frame['nodes'] !== undefined) this.#host.nodes(readNodes(frame['nodes']));
+    else if (frame['sync'] === true) this.#host.sync(this);
+    else if (frame['bye'] === 'leave') this.end('leave');
+    else this.#host.stats.malformed++;
+  }
+}
+
+/** Reads a list of process ids. */
+export function readIds(found: unknown): ReadonlySet<string> | undefined {
+  if (!Array.isArray(found) || found.length > 4096) return undefined;
+  return new Set(found.filter((id) => typeof id === 'string' && id.length <= 64));
+}
+
+/** What a message is, for whoever must decide how long it may wait. */
+export function isCommand({ payload }: Envelope): boolean {
+  const io = payload['IoMessage'];
+  if (isRecord(io)) return io['last_change'] === undefined;
+  const serial = payload['SerialPortMessage'];
+  return isRecord(serial) && serial['source_time'] === undefined;
+}
