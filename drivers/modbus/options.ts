@@ -49,7 +49,9 @@ export const optionsSchema = z
       .min(1)
       .max(16)
       .prefault(1)
-      .describe('requests under way at once; more than 1 only if the device is no gateway and takes it'),
+      .describe(
+        'requests under way at once; more than 1 only with a device (no gateway) whose transaction ids can be trusted',
+      ),
   })
   .transform((keys, context) => {
     const fail = (path: string, message: string) => {

@@ -29,6 +29,8 @@ export interface SeenRequest {
 
 /** A Modbus TCP slave whose every answer is scripted. Register n of unit u holds `word(u, n)`. */
 export class FaultySlave {
+  /** Remember every request. */
+  keep = true;
   readonly seen: SeenRequest[] = [];
   readonly written = new Map<number, number>();
   script: (request: SeenRequest) => Fault = () => ({ do: 'answer' });
@@ -37,7 +39,7 @@ export class FaultySlave {
   readonly #sockets = new Set<Socket>();
 
   constructor() {
-    this.#server = createServer((socket) => this.#serve(socket));
+    this.#server = createServer({ noDelay: true }, (socket) => this.#serve(socket));
   }
 
   listen(port = 0): Promise<number> {
@@ -73,7 +75,7 @@ export class FaultySlave {
           pdu,
         };
         rest = rest.subarray(length);
-        this.seen.push(seen);
+        if (this.keep) this.seen.push(seen);
         this.#answer(socket, seen, this.script(seen));
       }
     });
