@@ -1,3 +1,4 @@
+import type { UnixSeconds } from '../../src/clock/clock.ts';
 import type { PortContext } from '../../src/driver/driver.ts';
 import { checksumHolds } from './checksum.ts';
 import type { Framer, FrameSink } from './framing/framer.ts';
@@ -5,19 +6,32 @@ import { type Captures, Matcher } from './matcher.ts';
 import type { SerialOptions } from './options.ts';
 import { decode } from './text.ts';
 
-/** A frame, and what the patterns found in it. */
-export interface Look {
-  readonly bytes: Uint8Array;
+/** A frame, and what the patterns of its inlet found in it. */
+export class Look {
+  readonly bytes: Buffer;
   readonly text: string;
-  /** What a pattern of this inlet found; an absent pattern finds something in every frame. */
-  found(pattern: RegExp | undefined): Captures;
+  readonly #found: readonly Captures[];
+  readonly #indexes: ReadonlyMap<RegExp, number>;
+
+  constructor(bytes: Buffer, text: string, found: readonly Captures[], indexes: ReadonlyMap<RegExp, number>) {
+    this.bytes = bytes;
+    this.text = text;
+    this.#found = found;
+    this.#indexes = indexes;
+  }
+
+  /** What a pattern found; an absent pattern finds something in every frame. */
+  found(pattern: RegExp | undefined): Captures {
+    if (pattern === undefined) return NOTHING_SPECIAL;
+    return this.#found[this.#indexes.get(pattern) ?? -1] ?? null;
+  }
 }
 
 export interface InletSink {
   /** A frame came in whole. */
-  frame(bytes: Uint8Array): void;
+  frame(bytes: Buffer, sourceTime: UnixSeconds): void;
   /** The same frame, matched. Empty frames are not. */
-  look(look: Look): void;
+  look(look: Look, sourceTime: UnixSeconds): void;
   /** A pattern ran over its time; `final`: it is given up. */
   stuck(pattern: RegExp, final: boolean): void;
 }
@@ -31,23 +45,33 @@ export class Inlet {
   readonly #framer: Framer;
   readonly #matcher: Matcher;
   readonly #patterns: readonly RegExp[];
-  readonly #indexes: ReadonlyMap<string, number>;
+  readonly #indexes: ReadonlyMap<RegExp, number>;
   readonly #sink: InletSink;
+  readonly #matching: boolean;
   /** Frames that are complete but not told yet. */
-  #frames: Uint8Array[] = [];
+  #frames: Buffer[] = [];
   #pushing = false;
   /** The frame under way has a byte that came in with an error. */
   #spoiled = false;
   /** What was sent last, if the device will repeat it. */
   #echo: Buffer | undefined;
 
-  constructor(options: SerialOptions, patterns: readonly RegExp[], context: PortContext, sink: InletSink) {
+  /** Without `matching` frames go to `frame` alone. */
+  constructor(
+    options: SerialOptions,
+    patterns: readonly RegExp[],
+    matching: boolean,
+    context: PortContext,
+    sink: InletSink,
+  ) {
+    this.#matching = matching;
     this.#options = options;
     this.#context = context;
     this.#sink = sink;
     const distinct = new Map(patterns.map((pattern) => [pattern.source, pattern]));
+    const sources = [...distinct.keys()];
     this.#patterns = [...distinct.values()];
-    this.#indexes = new Map([...distinct.keys()].map((source, index) => [source, index]));
+    this.#indexes = new Map(patterns.map((pattern) => [pattern, sources.indexOf(pattern.source)]));
     this.#matcher = new Matcher(this.#patterns);
     const framed: FrameSink = {
       frame: (bytes) => {
@@ -104,15 +128,16 @@ export class Inlet {
     const frames = this.#frames.filter((frame) => this.#accepts(frame));
     this.#frames = [];
     this.#context.count('frames_in', frames.length);
-    for (const frame of frames) this.#sink.frame(frame);
+    const now = this.#context.clock.unix();
+    for (const frame of frames) this.#sink.frame(frame, now);
+    if (!this.#matching) return;
     const full = frames.filter((frame) => frame.length > 0);
-    const texts = full.map((frame) => this.#textOf(frame));
+    const texts = full.map((frame) => decode(this.#trimmed(frame), this.#options.encoding));
     this.#matcher.run(texts, {
       frame: (index, found) => {
         const bytes = full[index];
         const text = texts[index];
-        if (bytes === undefined || text === undefined) return;
-        this.#sink.look({ bytes, text, found: (pattern) => this.#foundBy(pattern, found) });
+        if (bytes && text !== undefined) this.#sink.look(new Look(bytes, text, found, this.#indexes), now);
       },
       stuck: (index, final) => {
         const pattern = this.#patterns[index];
@@ -121,12 +146,7 @@ export class Inlet {
     });
   }
 
-  #foundBy(pattern: RegExp | undefined, found: readonly Captures[]): Captures {
-    if (pattern === undefined) return NOTHING_SPECIAL;
-    return found[this.#indexes.get(pattern.source) ?? -1] ?? null;
-  }
-
-  #accepts(frame: Uint8Array): boolean {
+  #accepts(frame: Buffer): boolean {
     if (this.#echo && withoutLineEnd(frame).equals(this.#echo)) {
       this.#echo = undefined;
       this.#context.count('echoes');
@@ -139,13 +159,9 @@ export class Inlet {
     return false;
   }
 
-  #textOf(frame: Uint8Array): string {
-    return decode(this.#trimmed(frame), this.#options.encoding);
-  }
-
   /** Lines cut at \n commonly end in \r\n; the \r belongs to the line end. */
-  #trimmed(frame: Uint8Array): Uint8Array {
-    return this.#options.framing.linefeed && frame.at(-1) === 0x0d ? frame.subarray(0, -1) : frame;
+  #trimmed(frame: Buffer): Buffer {
+    return this.#options.framing.linefeed && frame[frame.length - 1] === 0x0d ? frame.subarray(0, -1) : frame;
   }
 }
 

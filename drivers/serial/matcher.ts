@@ -1,8 +1,11 @@
 import vm from 'node:vm';
+import { type RegexCost, regexCost } from './regex-cost.ts';
 
 /** Most time (ms) a pattern may take on one frame. */
 export const MATCH_LIMIT_MS = 50;
-/** Frames per guarded call: what is matched at one go must stay well below the limit. */
+/** Ways to try a pattern (see RegexCost) that are surely done in well under a millisecond. */
+const CHEAP = 20_000;
+/** Frames matched under one guard: together they must stay well below the limit. */
 const BATCH = 64;
 /** A pattern that ran over its time this often is not tried any more. */
 const STRIKES = 3;
@@ -16,73 +19,102 @@ export interface MatchSink {
   stuck(pattern: number, final: boolean): void;
 }
 
+interface Tried {
+  readonly match: RegExp;
+  readonly cost: RegexCost | undefined;
+  strikes: number;
+}
+
+/** One pattern to be tried on one text under guard. */
+interface Suspect {
+  readonly pattern: number;
+  readonly text: string;
+  readonly found: Captures[];
+}
+
 /**
- * Tries patterns on frames. The time is bounded twice: a frame is no longer than the framing's `max`, and, since some
- * patterns take exponential time on 30 characters, all matching runs under V8's interruptible timeout (node:vm), which
- * ends it after MATCH_LIMIT_MS. Arming that costs about 0.1 ms, so frames that came together are matched together.
+ * Tries patterns on frames. What bounds the time: a frame is no longer than the framing's `max`. A pattern whose text
+ * shows that it is cheap on a frame of this length is tried at once. Any other, as it may take exponential time on 30
+ * characters, is tried under V8's interruptible timeout (node:vm), which ends it after MATCH_LIMIT_MS; arming that
+ * costs about 0.1 ms, so frames that came together are matched together.
  */
 export class Matcher {
-  readonly #patterns: readonly RegExp[];
-  readonly #strikes: number[];
-  readonly #context: vm.Context;
-  readonly #script: vm.Script;
-  #texts: readonly string[] = [];
-  #found: Captures[] = [];
-  /** Index of text × pattern being tried; survives an interrupted run. */
+  readonly #patterns: readonly Tried[];
+  readonly #guard: () => void;
+  #suspects: Suspect[] = [];
+  /** Index of the suspect being tried; survives an interrupted run. */
   #at = 0;
 
   constructor(patterns: readonly RegExp[]) {
-    this.#patterns = patterns;
-    this.#strikes = patterns.map(() => 0);
-    this.#context = vm.createContext({ step: () => this.#step() });
-    this.#script = new vm.Script('step()');
+    this.#patterns = patterns.map((match) => ({ match, cost: regexCost(match), strikes: 0 }));
+    this.#guard = guarded(() => this.#trySuspects());
   }
 
   run(texts: readonly string[], sink: MatchSink): void {
-    if (this.#patterns.length === 0) {
-      for (let text = 0; text < texts.length; text++) sink.frame(text, []);
-      return;
+    for (let from = 0; from < texts.length; from += BATCH) {
+      const end = Math.min(from + BATCH, texts.length);
+      const found: Captures[][] = [];
+      for (let at = from; at < end; at++) found.push(this.#tryAll(texts[at] ?? ''));
+      if (this.#suspects.length > 0) this.#tryGuarded(sink);
+      for (let at = from; at < end; at++) sink.frame(at, found[at - from] ?? []);
     }
-    for (let from = 0; from < texts.length; from += BATCH) this.#batch(texts.slice(from, from + BATCH), from, sink);
   }
 
-  #batch(texts: readonly string[], from: number, sink: MatchSink): void {
-    this.#texts = texts;
-    this.#found = [];
+  /** Tries the patterns that are cheap on this text, and puts the others on the list. */
+  #tryAll(text: string): Captures[] {
+    const found: Captures[] = [];
+    for (let pattern = 0; pattern < this.#patterns.length; pattern++) {
+      const tried = this.#patterns[pattern];
+      if (!tried || tried.strikes >= STRIKES) found.push(null);
+      else if (tried.cost && text.length ** tried.cost.power * tried.cost.factor <= CHEAP) {
+        found.push(tried.match.exec(text));
+      } else {
+        found.push(null);
+        this.#suspects.push({ pattern, text, found });
+      }
+    }
+    return found;
+  }
+
+  #tryGuarded(sink: MatchSink): void {
     this.#at = 0;
-    let suspect = -1;
-    while (this.#at < texts.length * this.#patterns.length) {
+    let slow = -1;
+    while (this.#at < this.#suspects.length) {
       try {
-        this.#script.runInContext(this.#context, { timeout: MATCH_LIMIT_MS });
+        this.#guard();
       } catch (error) {
         if (!isTimeout(error)) throw error;
         // A machine that was asleep looks the same: what was being tried gets the whole time for itself once more.
-        if (suspect === this.#at) this.#blame(this.#at++ % this.#patterns.length, sink);
-        else suspect = this.#at;
+        if (slow === this.#at) this.#blame(this.#suspects[this.#at++]?.pattern ?? 0, sink);
+        else slow = this.#at;
       }
     }
-    const width = this.#patterns.length;
-    for (let text = 0; text < texts.length; text++) {
-      sink.frame(from + text, this.#found.slice(text * width, (text + 1) * width));
-    }
+    this.#suspects = [];
   }
 
-  #step(): void {
-    const width = this.#patterns.length;
-    const end = this.#texts.length * width;
-    for (; this.#at < end; this.#at++) {
-      const pattern = this.#at % width;
-      const text = this.#texts[Math.floor(this.#at / width)] ?? '';
-      const given = (this.#strikes[pattern] ?? 0) >= STRIKES ? null : this.#patterns[pattern]?.exec(text);
-      this.#found[this.#at] = given ?? null;
+  #trySuspects(): void {
+    for (; this.#at < this.#suspects.length; this.#at++) {
+      const suspect = this.#suspects[this.#at];
+      const tried = suspect && this.#patterns[suspect.pattern];
+      if (tried && tried.strikes < STRIKES) suspect.found[suspect.pattern] = tried.match.exec(suspect.text);
     }
   }
 
   #blame(pattern: number, sink: MatchSink): void {
-    const strikes = (this.#strikes[pattern] ?? 0) + 1;
-    this.#strikes[pattern] = strikes;
-    sink.stuck(pattern, strikes >= STRIKES);
+    const tried = this.#patterns[pattern];
+    if (!tried) return;
+    tried.strikes++;
+    sink.stuck(pattern, tried.strikes >= STRIKES);
   }
+}
+
+/** Makes a function that runs `work` under the limit; the context it needs is made when it is first called. */
+function guarded(work: () => void): () => void {
+  let armed: { readonly script: vm.Script; readonly context: vm.Context } | undefined;
+  return () => {
+    armed ??= { script: new vm.Script('work()'), context: vm.createContext({ work }) };
+    armed.script.runInContext(armed.context, { timeout: MATCH_LIMIT_MS });
+  };
 }
 
 /** Made in the guarded context, the error is no instance of this context's Error. */

@@ -1,7 +1,6 @@
 import type { Clock, MonotonicMs, Timer, UnixSeconds } from '../../src/clock/clock.ts';
 import type { Channel, Reading, ReadingListener } from '../../src/driver/driver.ts';
 import { DcsError } from '../../src/errors/errors.ts';
-import type { RawValue } from '../../src/pin/pin.ts';
 import type { SerialAddress, Source } from './address.ts';
 import { readCapture } from './capture.ts';
 import { readField } from './field.ts';
@@ -32,24 +31,27 @@ export class Point {
     const captures = source && look.found(source.pattern?.match);
     if (!source || !captures) return undefined;
     const { field, style } = source;
-    const found = field ? look.bytes : captureNamed(captures, source.capture);
-    const value: RawValue | undefined = field
-      ? readField(look.bytes, field.at, field.as)
-      : readCapture(captureNamed(captures, source.capture), style);
-    if (value !== undefined) return { ok: true, value, sourceTime };
-    const what = field ? `the frame ${Buffer.from(look.bytes).toString('hex')}` : JSON.stringify(found ?? '');
+    const capture = captureNamed(captures, source.capture);
+    const value = field ? readField(look.bytes, field.at, field.as) : readCapture(capture, style);
+    return value === undefined ? this.#unusable(look, capture ?? '') : { ok: true, value, sourceTime };
+  }
+
+  #unusable(look: Look, capture: string): Reading {
+    const { field, style } = this.source ?? {};
+    const found = field ? look.bytes.toString('hex') : capture;
+    const type = field?.as ?? style?.type;
     return {
       ok: false,
-      error: new DcsError('BAD_REPLY', `${what} has no ${field?.as ?? style.type} for ${this.channel.key}`, {
+      error: new DcsError('BAD_REPLY', `${JSON.stringify(found)} has no ${type} for ${this.channel.key}`, {
         found,
-        expected: field ? `a ${field.as} at byte ${field.at}` : `a ${style.type}`,
+        expected: field ? `a ${type} at byte ${field.at}` : `a ${type}`,
       }),
     };
   }
 
   tell(reading: Reading): void {
     this.last = reading;
-    for (const listener of [...this.listeners]) listener(reading);
+    for (const listener of this.listeners) listener(reading);
   }
 
   /** Something matched just now. */

@@ -50,12 +50,11 @@ export class SerialPort implements Port {
     const points = channels.map((channel) => new Point(channel, context.clock));
     this.#points = new Map(points.map((point) => [point.channel.key, point]));
     this.#unsolicited = points.filter(({ source }) => source && !source.ask);
-    this.#inlet = new Inlet(options, patternsOf(channels), context, {
-      frame: (bytes) => {
-        const now = context.clock.unix();
-        for (const listener of [...this.#frameListeners]) listener(bytes, now);
+    this.#inlet = new Inlet(options, patternsOf(channels), channels.length > 0, context, {
+      frame: (bytes, sourceTime) => {
+        for (const listener of this.#frameListeners) listener(bytes, sourceTime);
       },
-      look: (look) => this.#look(look),
+      look: (look, sourceTime) => this.#look(look, sourceTime),
       stuck: (pattern, final) => this.#stuck(pattern, final),
     });
     const byteTime = 10_000 / options.line.baud;
@@ -171,10 +170,9 @@ export class SerialPort implements Port {
     for (const point of this.#points.values()) point.end();
   }
 
-  #look(look: Look): void {
+  #look(look: Look, now: UnixSeconds): void {
     if (this.#ended) return;
     let mine = this.#exchange.offer(look);
-    const now = this.#context.clock.unix();
     for (const point of this.#unsolicited) {
       const reading = point.readingOf(look, now);
       if (!reading) continue;

@@ -6,10 +6,9 @@ export const encodings = ['utf8', 'latin1', 'ascii', 'binary'] as const;
 export type TextEncoding = (typeof encodings)[number];
 
 /** Bytes as text. What the encoding does not have becomes U+FFFD, never another character. */
-export function decode(bytes: Uint8Array, encoding: TextEncoding): string {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (encoding === 'utf8') return buffer.toString('utf8');
-  const text = buffer.toString('latin1');
+export function decode(bytes: Buffer, encoding: TextEncoding): string {
+  if (encoding === 'utf8') return bytes.toString('utf8');
+  const text = bytes.toString('latin1');
   // Node's own 'ascii' clears the top bit, which turns noise into plausible digits.
   return encoding !== 'ascii' ? text : text.replace(/[\x80-\xff]/g, '\uFFFD');
 }

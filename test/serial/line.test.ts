@@ -43,7 +43,7 @@ describe('bytes the kernel marks as wrong', () => {
       down: () => undefined,
       count: (name: string, by = 1) => void counters.set(name, (counters.get(name) ?? 0) + by),
     };
-    const inlet = new Inlet(serial.options.parse({ path: 'x', framing }), [], context, {
+    const inlet = new Inlet(serial.options.parse({ path: 'x', framing }), [], false, context, {
       frame: (bytes) => void frames.push(Buffer.from(bytes).toString('latin1')),
       look: () => undefined,
       stuck: () => undefined,

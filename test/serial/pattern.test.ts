@@ -1,8 +1,10 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type CaptureType, readCapture } from '../../drivers/serial/capture.ts';
 import { serial } from '../../drivers/serial/driver.ts';
 import { MATCH_LIMIT_MS, Matcher } from '../../drivers/serial/matcher.ts';
 import { compile } from '../../drivers/serial/pattern.ts';
+import { regexCost } from '../../drivers/serial/regex-cost.ts';
 
 function complaint(source: string): string {
   const compiled = compile(source);
@@ -122,5 +124,48 @@ describe('matching', () => {
     expect(collect(matcher, [evil, 'x'])).toEqual(['1=7', '1 unmatched']);
     // Three strikes, each tried twice.
     expect(performance.now() - before).toBeLessThan(6 * MATCH_LIMIT_MS + 1000);
+  });
+});
+
+describe('what a pattern costs', () => {
+  it('is a power of the length for each repetition, and twice for each alternative', () => {
+    expect(regexCost(/^L(\d+)$/)).toEqual({ power: 1, factor: 1 });
+    expect(regexCost(/ST,GS,\s*([-+0-9.]+)kg/)).toEqual({ power: 3, factor: 1 });
+    expect(regexCost(/^(a|b)?[)*+]x{2,3}?(?:c|d)$/)).toEqual({ power: 2, factor: 8 });
+    expect(regexCost(/^\(\*\[+(?<n>.)/)).toEqual({ power: 1, factor: 1 });
+  });
+
+  it('is not known where a group is repeated or referred to', () => {
+    for (const source of ['(a+)+', '(?:a|b)*', '(a){2}', '(.)\\1', '(?<n>.)\\k<n>', '((a)b)*']) {
+      expect(regexCost(new RegExp(source)), source).toBeUndefined();
+    }
+  });
+
+  it('never says cheap of what is slow', () => {
+    const part = fc.constantFrom(
+      'a',
+      'a*',
+      'a+',
+      'a?',
+      '(a)',
+      '(a|a)',
+      '.*',
+      '[ab]*',
+      'a{0,9}',
+      '(?:a|ab)',
+      '$',
+      'b',
+      '^',
+    );
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 8 }), (parts) => {
+        const matcher = new Matcher([new RegExp(`${parts.join('')}(c)`)]);
+        const before = performance.now();
+        matcher.run(['a'.repeat(60)], { frame: () => undefined, stuck: () => undefined });
+        // Guarded ones may take twice their limit; cheap ones a fraction of it.
+        expect(performance.now() - before).toBeLessThan(2 * MATCH_LIMIT_MS + 400);
+      }),
+      { numRuns: 300 },
+    );
   });
 });

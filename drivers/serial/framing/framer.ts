@@ -15,6 +15,6 @@ export type DropReason = 'overlong' | 'damaged' | 'incomplete' | 'noise';
 /** What a framer tells. Every byte ends up in a frame, in a delimiter, or in a drop. */
 export interface FrameSink {
   /** A complete frame. */
-  frame(bytes: Uint8Array): void;
+  frame(bytes: Buffer): void;
   dropped(why: DropReason, bytes: number): void;
 }
