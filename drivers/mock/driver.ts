@@ -9,9 +9,11 @@ const channelName = z.union([z.string().min(1), z.number().int().nonnegative()])
 
 const faultSchema = z.strictObject({
   channel: channelName.optional().describe('the channel it hits; absent: all'),
-  kind: z.enum(['error', 'timeout', 'disconnect']),
+  kind: z
+    .enum(['error', 'timeout', 'disconnect', 'bounce'])
+    .describe('bounce: a digital channel changes its level, chattering meanwhile'),
   after: durationSchema.describe('when it begins, counted from the first opening'),
-  for: durationSchema.optional().describe('how long it lasts; absent: for ever'),
+  for: durationSchema.optional().describe('how long it lasts; absent: for ever (a bounce: 20ms)'),
 });
 
 const optionsSchema = z.strictObject({
@@ -67,8 +69,21 @@ export function mockOptions(): MockOptions {
   return optionsSchema.parse({});
 }
 
+/** How long a bouncing contact chatters, and how long each of its levels lasts (ms). */
+const BOUNCE_MS = 20;
+const CHATTER_MS = 2;
+
+function bounce(hardware: MockHardware, channel: string, length: number, clock: Clock): void {
+  const changes = 2 * Math.floor(length / CHATTER_MS / 2) + 1;
+  hardware.bounce(channel, hardware.get(channel) !== true, changes, CHATTER_MS, clock);
+}
+
 function script(hardware: MockHardware, options: MockOptions, clock: Clock): void {
   for (const { kind, channel = '*', after, for: length } of options.faults) {
+    if (kind === 'bounce') {
+      clock.after(after, () => bounce(hardware, channel, length ?? BOUNCE_MS, clock));
+      continue;
+    }
     const begin = () => {
       if (kind === 'disconnect') hardware.unplug('unplugged, as the fault script says');
       else if (kind === 'timeout') hardware.fault(channel, { kind });

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
+import module from 'node:module';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { messageOf } from '../errors/errors.ts';
 import { CliError, exitCodeOf, exitCodes } from './exit.ts';
@@ -120,6 +121,8 @@ function program(): Command {
 }
 
 async function main(): Promise<void> {
+  // Node 22 and later can keep compiled code from one start to the next.
+  if ('enableCompileCache' in module && typeof module.enableCompileCache === 'function') module.enableCompileCache();
   try {
     await program().parseAsync();
   } catch (error) {
