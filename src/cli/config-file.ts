@@ -35,7 +35,8 @@ export function describeProblem(problem: Problem): string {
   const place = `${relative('', file) || file}:${line}:${column}`;
   const detail = [
     found === undefined ? '' : `found ${found}`,
-    expected === undefined ? '' : `expected ${expected}`,
+    // A list of all there is only helps who is far from any of it.
+    expected === undefined || (didYouMean !== undefined && expected.length > 60) ? '' : `expected ${expected}`,
     didYouMean === undefined ? '' : `did you mean '${didYouMean}'?`,
   ].filter((part) => part !== '');
   const tag = severity === 'error' ? colour.red('error') : colour.yellow('warning');

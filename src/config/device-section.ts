@@ -40,7 +40,7 @@ function readDevice(
     return [];
   }
   const { entries } = device.node;
-  const structure = new Map([...entries].filter(([key]) => key in deviceKeys));
+  const structure = new Map([...entries].filter(([key]) => Object.hasOwn(deviceKeys, key)));
   check(structureSchema, withEntries(device, structure), problems);
   checkName(name, device, problems);
   const named = entries.get('port');

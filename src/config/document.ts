@@ -1,5 +1,5 @@
 import type { Document, Node, Pair, YAMLMap } from 'yaml';
-import { type Alias, isAlias, isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import { type Alias, isAlias, isMap, isNode, isPair, isScalar, isSeq, parseDocument } from 'yaml';
 import type { Located } from './located.ts';
 import type { Problems } from './problems.ts';
 import type { Place } from './resolved.ts';
@@ -12,12 +12,8 @@ const MOST_VALUES = 100_000;
  * read in spite of them is returned, so that the rest of the file is checked in the same run.
  */
 export function parseLocated(text: string, file: string, problems: Problems): Located | undefined {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
-  const placeAt = (offset: number): Place => {
-    const { line, col } = lines.linePos(offset);
-    return { file, line: Math.max(1, line), column: Math.max(1, col) };
-  };
+  const document = parseDocument(text, { prettyErrors: false, uniqueKeys: false });
+  const placeAt = placesIn(text, file);
   for (const error of document.errors) {
     problems.error(placeAt(error.pos[0]), '', `this is not valid YAML: ${lowerFirst(error.message)}`);
   }
@@ -118,6 +114,23 @@ class Reader {
     }
     return this.read(target, keyAt, path);
   }
+}
+
+/** Places by offset. The parser's own counter of lines goes wrong where a quote is not closed, so it is not used. */
+function placesIn(text: string, file: string): (offset: number) => Place {
+  const starts = [0];
+  for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) starts.push(at + 1);
+  return (offset) => {
+    const within = Math.min(Math.max(0, offset), text.length);
+    let low = 0;
+    let high = starts.length - 1;
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if ((starts[middle] ?? 0) <= within) low = middle;
+      else high = middle - 1;
+    }
+    return { file, line: low + 1, column: within - (starts[low] ?? 0) + 1 };
+  };
 }
 
 function lowerFirst(text: string): string {

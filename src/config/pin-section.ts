@@ -32,7 +32,7 @@ export function checkPin(draft: PinDraft, around: Surroundings): CheckedPin | un
   }
   const own = located.node.entries;
   const entries = new Map([...draft.inherited, ...own]);
-  const isCommon = (key: string) => key in pinKeys;
+  const isCommon = (key: string) => Object.hasOwn(pinKeys, key);
   const shared = new Map([...entries].filter(([key]) => isCommon(key)));
   const keys = new Map([...entries].filter(([key]) => !isCommon(key)));
   const common = check(pinSchema, withEntries(located, shared), problems);

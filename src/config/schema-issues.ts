@@ -59,7 +59,8 @@ function report(
   const expected = expectation(issue);
   const words = issue.code === 'invalid_value' ? issue.values.map(String) : [];
   const text = located.node.kind === 'scalar' && typeof located.node.value === 'string' ? located.node.value : '';
-  problems.wrong(located, `${name === '' ? 'this' : name} must be ${expected}`, {
+  const message = words.length > 1 ? `there is no ${name} ${shown(located)}` : `${name || 'this'} must be ${expected}`;
+  problems.wrong(located, message, {
     expected,
     didYouMean: closest(text, words),
   });
@@ -70,10 +71,11 @@ export function reportUnknownKey(section: Located, key: string, problems: Proble
   const entry = entriesOf(section).get(key) ?? section;
   const present = entriesOf(section);
   const free = [...new Set(known)].filter((word) => !present.has(word)).sort();
-  const didYouMean = closest(key, free);
-  // The whole list is only for those who are far from any of it.
-  const expected = didYouMean === undefined && free.length > 0 ? `one of ${listed(free)}` : undefined;
-  problems.error(entry.keyAt, entry.path, `there is no key ${key} here`, { found: key, expected, didYouMean });
+  problems.error(entry.keyAt, entry.path, `there is no key ${key} here`, {
+    found: key,
+    expected: free.length > 0 ? `one of ${listed(free)}` : undefined,
+    didYouMean: closest(key, free),
+  });
 }
 
 /** Of the alternatives of a union, the one the user seems to have meant; undefined when they only differ in type. */

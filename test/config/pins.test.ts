@@ -89,7 +89,7 @@ describe('where a pin is', () => {
       placesOf('ports: { plc: { driver: modbus } }\npins: { a: { port: plc, holding: 1, direction: up, typ: x } }\n'),
     ).toEqual([
       '1:10 ports.plc: tcp is missing',
-      '2:48 pins.a.direction: direction must be one of in, out',
+      '2:48 pins.a.direction: there is no direction "up"',
       '2:52 pins.a.typ: there is no key typ here',
     ]);
   });
@@ -156,7 +156,7 @@ describe('what a pin is', () => {
     ['debounce: 20', 'pins.a.debounce: a duration with its unit: 20ms, 1s, 10m'],
     ['direction: out, debounce: 20ms', 'pins.a.debounce: debounce has no meaning on an output'],
     ['direction: out, on_exit: safe', 'pins.a.on_exit: on_exit: safe needs to know the safe value'],
-    ['direction: inout', 'pins.a.direction: direction must be one of in, out'],
+    ['direction: inout', 'pins.a.direction: there is no direction "inout"'],
   ])('%s is refused', (keys, problem) => {
     expect(
       placesOf(`${sim}  a: { port: sim, channel: 1, ${keys} }
