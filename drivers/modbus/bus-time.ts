@@ -22,7 +22,7 @@ export function breakEvenGap(line: LineTiming, slaveMs: DurationMs): number {
 }
 
 /** Slave time that a plan reckons with when nothing is known about the device. */
-const USUAL_SLAVE_MS = 5;
+export const USUAL_SLAVE_MS = 5;
 /** Over a network a round trip costs far more than the bytes of some dozens of registers. */
 const NETWORK_GAP = 50;
 

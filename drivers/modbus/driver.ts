@@ -6,7 +6,7 @@ import { type ModbusOptions, optionsSchema } from './options.ts';
 import { ModbusPort } from './port.ts';
 import type { Span } from './protocol/request.ts';
 import { collectQuirks, limitsOf } from './quirks.ts';
-import { reviewOverlaps } from './review.ts';
+import { review } from './review.ts';
 import { lineTiming } from './transport/line-timing.ts';
 import { openTransport } from './transport/open.ts';
 import type { TransportEvents } from './transport/transport.ts';
@@ -18,7 +18,7 @@ export const modbus: Driver<ModbusOptions, ModbusAddress> = {
   options: optionsSchema,
   pin: addressSchema,
   describe: (address, options) => describeAddress(address, options),
-  review: (options, channels) => reviewOverlaps(channels, options),
+  review,
   claims: ({ way }) => (way.by === 'serial' ? way.path : undefined),
   open,
 };

@@ -1,49 +1,48 @@
 import type { Channel, Remark } from '../../src/driver/driver.ts';
-import { type AddressDefaults, type ModbusAddress, spanOf } from './address.ts';
-import type { Span } from './protocol/request.ts';
+import { DcsError } from '../../src/errors/errors.ts';
+import type { ModbusAddress } from './address.ts';
+import { busLoad } from './bus-load.ts';
+import type { ModbusOptions } from './options.ts';
+import { reviewOverlaps } from './overlap.ts';
+import { collectQuirks } from './quirks.ts';
 
-interface Placed {
-  readonly channel: Channel<ModbusAddress>;
-  readonly span: Span;
-}
+/** Above this there is no room left for writes, retries and slower devices. */
+const FULL = 0.9;
+const USUAL_BAUDS = [9600, 19_200, 38_400, 57_600, 115_200];
 
-/**
- * Pins whose registers overlap: nearly always a wrong address or a wrong type, and then one of the two values is
- * nonsense. Parts of one register (bits, bytes) are meant to share it.
- */
-export function reviewOverlaps(channels: readonly Channel<ModbusAddress>[], defaults: AddressDefaults): Remark[] {
-  const placed = channels
-    .map((channel): Placed => ({ channel, span: spanOf(channel.address, defaults) }))
-    .sort((a, b) => order(a.span, b.span));
-  const remarks: Remark[] = [];
-  let last: Placed | undefined;
-  for (const next of placed) {
-    if (last && overlap(last.span, next.span) && !(last.channel.address.bits && next.channel.address.bits)) {
-      remarks.push({
-        channel: next.channel.key,
-        message: `${next.channel.key} lies in the registers of ${last.channel.key} (${range(last.span)})`,
-        expected: 'registers of their own; look at the address and the type of both',
-      });
-    }
-    if (last === undefined || !overlap(last.span, next.span) || endOf(next.span) > endOf(last.span)) last = next;
+/** See Driver.review: registers that overlap, and a serial bus that cannot keep its poll rates. */
+export function review(options: ModbusOptions, channels: readonly Channel<ModbusAddress>[]): Remark[] {
+  try {
+    collectQuirks(channels.map(({ address }) => ({ unit: address.unit ?? options.unit, quirks: address.quirks })));
+    return [...reviewOverlaps(channels, options), ...load(options, channels)];
+  } catch (error) {
+    if (error instanceof DcsError)
+      return [{ message: error.message, ...(error.expected ? { expected: error.expected } : {}) }];
+    throw error;
   }
-  return remarks;
 }
 
-function order(a: Span, b: Span): number {
-  if (a.unit !== b.unit) return a.unit - b.unit;
-  if (a.table !== b.table) return a.table < b.table ? -1 : 1;
-  return a.first - b.first || b.count - a.count;
-}
-
-function overlap(a: Span, b: Span): boolean {
-  return a.unit === b.unit && a.table === b.table && b.first < endOf(a);
-}
-
-function endOf({ first, count }: Span): number {
-  return first + count;
-}
-
-function range({ first, count }: Span): string {
-  return count === 1 ? String(first) : `${first} to ${first + count - 1}`;
+function load(options: ModbusOptions, channels: readonly Channel<ModbusAddress>[]): Remark[] {
+  const found = busLoad(
+    channels.map(({ address }) => address),
+    options,
+  );
+  if (!found || found.utilisation <= FULL) return [];
+  const percent = Math.round(100 * found.utilisation);
+  const times = (found.utilisation / FULL).toFixed(1);
+  const faster = USUAL_BAUDS.find((baud) => {
+    const line = { ...options.line, baud };
+    const other = busLoad(
+      channels.map(({ address }) => address),
+      { ...options, line },
+    );
+    return baud > options.line.baud && other !== undefined && other.utilisation <= FULL;
+  });
+  const instead = faster === undefined ? '' : `, or ${faster} baud`;
+  return [
+    {
+      message: `polling takes ${percent} % of the bus: ${found.requests} requests, ${Math.round(found.cycleMs)} ms a round`,
+      expected: `poll periods ${times} times as long${instead}`,
+    },
+  ];
 }

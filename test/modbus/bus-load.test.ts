@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest';
+import { busLoad } from '../../drivers/modbus/bus-load.ts';
+import { breakEvenGap, readTime } from '../../drivers/modbus/bus-time.ts';
+import { modbus } from '../../drivers/modbus/driver.ts';
+import { lineTiming } from '../../drivers/modbus/transport/line-timing.ts';
+import { channelOf } from './owner.ts';
+
+const line = (baud: number) => lineTiming({ baud, dataBits: 8, parity: 'even', stopBits: 1 });
+const options = (keys: object) => modbus.options.parse({ serial: '/dev/ttyUSB0', ...keys });
+
+describe('the time of a serial bus', () => {
+  it('follows the standard: eleven bits a character, gaps of 3.5 characters, 1.75 ms above 19200 baud', () => {
+    expect(line(9600).characterMs).toBeCloseTo(11 / 9.6, 6);
+    expect(line(9600).gapMs).toBeCloseTo((3.5 * 11) / 9.6, 6);
+    expect(line(115_200).gapMs).toBe(1.75);
+    expect(readTime({ unit: 1, table: 'holding', first: 0, count: 10 }, line(9600), 5)).toBeCloseTo(
+      33 * (11 / 9.6) + 7 * (11 / 9.6) + 5,
+      6,
+    );
+    expect(readTime({ unit: 1, table: 'coil', first: 0, count: 9 }, line(9600), 0)).toBeCloseTo(22 * (11 / 9.6), 6);
+  });
+
+  it.each([
+    [9600, 0, 10],
+    [9600, 5, 12],
+    [9600, 20, 18],
+    [19_200, 5, 14],
+    [115_200, 0, 24],
+    [115_200, 20, 129],
+  ])('at %i baud and %i ms of thinking up to %i registers are worth reading along', (baud, slaveMs, gap) => {
+    expect(Math.abs(breakEvenGap(line(baud), slaveMs) - gap)).toBeLessThanOrEqual(1);
+  });
+
+  it('adds up what the planned reads take', () => {
+    const near = [0, 1, 2].map((holding) => channelOf({ holding }).address);
+    const bus = options({ line: '9600-8E1', poll: '1s' });
+    const one = readTime({ unit: 1, table: 'holding', first: 0, count: 3 }, line(9600), 5);
+    expect(busLoad(near, bus)).toEqual({ utilisation: one / 1000, cycleMs: one, requests: 1 });
+    const far = [0, 500, 900].map((holding) => channelOf({ holding, poll: '100ms' }).address);
+    expect(busLoad(far, bus)?.requests).toBe(3);
+    expect(busLoad(far, modbus.options.parse({ tcp: 'plc' }))).toBeUndefined();
+  });
+});
+
+describe('what is doubtful about a Modbus port', () => {
+  const remarks = (port: object, ...pins: object[]) =>
+    modbus.review?.(
+      modbus.options.parse(port),
+      pins.map((keys) => channelOf({ ...keys })),
+    ) ?? [];
+
+  it('a bus that cannot keep its rates, with what would help', () => {
+    const pins = Array.from({ length: 10 }, (_, unit) => ({ holding: 0, unit: unit + 1, poll: '200ms' }));
+    const [remark] = remarks({ serial: '/dev/ttyUSB0', line: '9600-8N1' }, ...pins);
+    expect(remark?.message).toMatch(/polling takes \d{3} % of the bus: 10 requests/);
+    expect(remark?.expected).toMatch(/times as long, or \d+ baud/);
+    expect(remarks({ serial: '/dev/ttyUSB0' }, ...pins.slice(0, 3))).toEqual([]);
+    expect(remarks({ tcp: 'plc' }, ...pins)).toEqual([]);
+  });
+
+  it('registers that overlap, but not different bits of one register', () => {
+    expect(remarks({ tcp: 'plc' }, { holding: 10, type: 'float32' }, { holding: 11 })).toMatchObject([
+      { channel: 'u1/holding/11', message: expect.stringMatching(/registers of u1.holding.10 .10 to 11/) },
+    ]);
+    expect(remarks({ tcp: 'plc' }, { holding: 10, bit: 1 }, { holding: 10, bit: 2 }, { input: 10 })).toEqual([]);
+    expect(remarks({ tcp: 'plc' }, { holding: 10, bit: 1 }, { holding: 10 }).length).toBe(1);
+  });
+
+  it('two pins that treat one device differently', () => {
+    const [remark] = remarks({ tcp: 'plc' }, { holding: 1, quirks: { max_gap: 0 } }, { holding: 2, quirks: {} });
+    expect(remark?.message).toMatch(/unit 1 have different quirks/);
+  });
+});
