@@ -5,8 +5,10 @@ import { messageOf } from '../errors/errors.ts';
 import type { ChosenBoard } from './board-section.ts';
 import type { ConfigContext } from './context.ts';
 import { parseLocated } from './document.ts';
-import { descend, entriesOf, type Located } from './located.ts';
+import { descend, entriesOf, type Located, textOf } from './located.ts';
 import type { PinDraft } from './pin-draft.ts';
+import { lineOn } from './pin-place.ts';
+import type { Ports } from './port-section.ts';
 import { Problems } from './problems.ts';
 import { hatsSchema } from './schema.ts';
 import { check, reportUnknownName } from './schema-issues.ts';
@@ -79,11 +81,13 @@ function tryOn(
 }
 
 /** The pin with what its line's HAT says beneath its own keys. A direction against the wiring is an error. */
-export function withWiring(draft: PinDraft, { board, lines }: HattedBoard, problems: Problems): PinDraft {
+export function withWiring(draft: PinDraft, { board, lines }: HattedBoard, ports: Ports, problems: Problems): PinDraft {
   const own = entriesOf(draft.located);
   const gpio = own.get('gpio') ?? draft.inherited.get('gpio');
-  if (gpio?.node.kind !== 'scalar' || own.has('port')) return draft;
-  const line = board?.resolve(String(gpio.node.value));
+  const named = own.get('port') ?? draft.inherited.get('port');
+  if (gpio?.node.kind !== 'scalar') return draft;
+  const port = ports.get(textOf(named) ?? '');
+  const line = named === undefined ? board?.resolve(String(gpio.node.value)) : port && lineOn(port, gpio, board);
   const wiring = line && lines.get(keyOf(line));
   if (wiring === undefined) return draft;
   const direction = own.get('direction');

@@ -83,7 +83,7 @@ function resolveConfig(
     ...readDevices(entries.get('devices'), ports, context, problems),
   ];
   const around = { ports, board, context, problems };
-  const pins = drafts.flatMap((draft) => checkPin(withWiring(draft, board, problems), around) ?? []);
+  const pins = drafts.flatMap((draft) => checkPin(withWiring(draft, board, ports, problems), around) ?? []);
   checkNames(drafts, problems);
   checkChannels(pins, problems);
   checkFollows(pins, drafts, problems);

@@ -58,8 +58,7 @@ function onNamedPort(named: Located, keys: ReadonlyMap<string, Located>, around:
   const port = ports.get(name);
   const gpio = keys.get('gpio');
   if (port?.driver.name !== 'gpio' || gpio === undefined) return port && { port, keys };
-  const chip = chipOf(port);
-  const line = chip === undefined ? undefined : lineOn(chip, gpio, board.board);
+  const line = lineOn(port, gpio, board.board);
   if (line) checkReserved(gpio, line, around);
   return { port, keys: line ? withLine(keys, gpio, line) : keys };
 }
@@ -111,9 +110,10 @@ function chipOf({ options }: PortEntry): string | undefined {
     : undefined;
 }
 
-/** A line written with a port: by alias where the board has one on that chip, else as it stands. */
-function lineOn(chip: string, gpio: Located, board: Board | undefined): BoardLine | undefined {
-  if (gpio.node.kind !== 'scalar') return undefined;
+/** A line of a gpio port: by alias where the board has one on that chip, else as it stands. */
+export function lineOn(port: PortEntry, gpio: Located, board: Board | undefined): BoardLine | undefined {
+  const chip = chipOf(port);
+  if (chip === undefined || gpio.node.kind !== 'scalar') return undefined;
   const { value } = gpio.node;
   if (typeof value === 'number') return { chip, line: value, mock: false };
   const found = typeof value === 'string' ? board?.resolve(value) : undefined;

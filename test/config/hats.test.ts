@@ -46,6 +46,16 @@ describe('hats:', () => {
     ]);
   });
 
+  test('a pin on a port of its own takes over the wiring too', () => {
+    const port = 'ports: { io: { driver: gpio, chip: pinctrl-bcm2711 }, x: { driver: gpio, chip: other } }\n';
+    const text = `${head}${port}pins:\n  a: { port: io, gpio: RELAY1, safe: off }\n  b: { port: io, gpio: 20, safe: off }\n  c: { port: x, gpio: 21 }\n`;
+    expect(configOf(text).pins.map(({ spec, key }) => [key, spec.direction, spec.invert])).toEqual([
+      ['line 26', 'out', true],
+      ['line 20', 'out', true],
+      ['line 21', 'in', false],
+    ]);
+  });
+
   test('a direction against the wiring is refused', () => {
     expect(placesOf(`${head}pins: { a: { gpio: RELAY1, direction: in } }\n`)).toEqual([
       '3:39 pins.a.direction: RELAY1 of waveshare-relay-3 is wired the other way',
