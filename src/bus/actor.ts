@@ -1,4 +1,4 @@
-import type { Clock, DurationMs, MonotonicMs } from '../clock/clock.ts';
+import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
 import { DcsError } from '../errors/errors.ts';
 import type { Envelope, Payload } from '../message/envelope.ts';
 import { newId } from '../message/id.ts';
@@ -29,7 +29,9 @@ export interface ActorHost {
   request(actor: Actor, payload: Payload, options: RequestOptions): Promise<Envelope>;
   /** Routes a new interest of an actor that is already attached. */
   interested(actor: Actor, interest: Interest): void;
-  /** Runs periodic work in the actor's inbox order; at most one run waits. */
+  /** Runs work once, between two messages. */
+  defer(actor: Actor, delay: DurationMs, work: () => void | Promise<void>): Timer;
+  /** Runs periodic work between two messages; at most one run waits. */
   schedule(actor: Actor, period: DurationMs, work: () => void | Promise<void>): void;
 }
 
@@ -95,13 +97,18 @@ export class Actor {
   }
 
   /**
-   * Does periodic work, in order with the messages (the loop of a PLC program). A run that is still waiting or running
+   * Does periodic work between two messages (the loop of a PLC program), never beside one. A run that is still waiting or running
    * when the next one is due makes that one be skipped.
    */
   every(period: DurationMs, work: () => void | Promise<void>): void {
     if (!(period > 0)) throw new DcsError('BAD_VALUE', `${this.name}: a period must be above 0 ms`, { found: period });
     if (this.#host) this.#host.schedule(this, period, work);
     else this.#periodic.push({ period, work });
+  }
+
+  /** Does work once after `delay`, between two messages. A cancelled one does not run, even when it was due. */
+  after(delay: DurationMs, work: () => void | Promise<void>): Timer {
+    return this.#attached().defer(this, delay, work);
   }
 
   /** Broadcasts a message: to the actors of this process and, through the mesh, to all others. Never to itself. */

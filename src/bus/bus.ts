@@ -1,10 +1,11 @@
-import { type Clock, type DurationMs, systemClock } from '../clock/clock.ts';
+import { type Clock, systemClock } from '../clock/clock.ts';
 import { DcsError } from '../errors/errors.ts';
 import { type Envelope, frozenCopy, type Payload } from '../message/envelope.ts';
 import { ioMessageOf, isIoMessage } from '../message/payloads.ts';
 import type { Actor, ActorHost, Interest, RequestOptions } from './actor.ts';
 import { Dispatcher, Inbox } from './inbox.ts';
 import { Requests } from './requests.ts';
+import { TimedWork } from './timed-work.ts';
 
 /** Counters of everything that passed and everything that did not. */
 export interface BusStats {
@@ -76,7 +77,8 @@ export class Bus {
       publish: (actor, payload) => this.#publish(actor, payload),
       request: (actor, payload, requestOptions) => this.#request(actor, payload, requestOptions),
       interested: (actor, interest) => this.#route(actor, interest),
-      schedule: (actor, period, work) => this.#schedule(actor, period, work),
+      schedule: (actor, period, work) => this.#timed(actor)?.every(period, work),
+      defer: (actor, delay, work) => this.#timed(actor)?.once(delay, work) ?? { cancel() {} },
     };
   }
 
@@ -239,33 +241,9 @@ export class Bus {
     });
   }
 
-  #schedule(actor: Actor, period: DurationMs, run: () => void | Promise<void>): void {
+  #timed(actor: Actor): TimedWork | undefined {
     const inbox = this.#inboxes.get(actor);
-    if (!inbox) return;
-    let waiting = false;
-    let due = this.clock.now() + period;
-    const arm = () => {
-      const timer = this.clock.after(Math.max(0, due - this.clock.now()), () => {
-        inbox.timers.delete(timer);
-        // Fixed rate: the next due time counts from the last one; periods that have passed are skipped, not made up for.
-        const now = this.clock.now();
-        due += period * Math.max(1, Math.ceil((now - due) / period));
-        arm();
-        if (waiting) return;
-        waiting = true;
-        const work = async () => {
-          try {
-            await run();
-          } finally {
-            waiting = false;
-          }
-        };
-        inbox.push({ kind: 'work', run: work });
-        this.#dispatcher.wake(inbox);
-      });
-      inbox.timers.add(timer);
-    };
-    arm();
+    return inbox && new TimedWork(this.clock, inbox, this.#dispatcher);
   }
 
   /** Rejects every request that waits, with STOPPED. */

@@ -28,6 +28,8 @@ export class Inbox {
   closed = false;
   dropped = 0;
   readonly timers = new Set<Timer>();
+  /** Timed work goes before messages and is never dropped: it ends pulses. */
+  readonly #work: Task[] = [];
   #tasks: Task[] = [];
   #head = 0;
   #idle: (() => void)[] = [];
@@ -38,19 +40,27 @@ export class Inbox {
   }
 
   get length(): number {
-    return this.#tasks.length - this.#head;
+    return this.#work.length + this.#tasks.length - this.#head;
   }
 
-  /** Adds a task; returns how many were dropped to make room. */
+  /** Adds a task; returns how many messages were dropped to make room. */
   push(task: Task): number {
+    if (task.kind === 'work') {
+      this.#work.push(task);
+      return 0;
+    }
     this.#tasks.push(task);
-    if (this.length <= INBOX_LIMIT) return 0;
-    this.take();
+    if (this.#tasks.length - this.#head <= INBOX_LIMIT) return 0;
+    this.#takeMessage();
     this.dropped++;
     return 1;
   }
 
   take(): Task | undefined {
+    return this.#work.shift() ?? this.#takeMessage();
+  }
+
+  #takeMessage(): Task | undefined {
     const task = this.#tasks[this.#head];
     if (task === undefined) return undefined;
     this.#head++;
@@ -69,6 +79,7 @@ export class Inbox {
     this.closed = true;
     for (const timer of this.timers) timer.cancel();
     this.timers.clear();
+    this.#work.length = 0;
     this.#tasks.length = 0;
     this.#head = 0;
     return this.busy ? new Promise((resolve) => this.#idle.push(resolve)) : Promise.resolve();

@@ -94,6 +94,8 @@ function program(): Command {
     .addOption(bus)
     .addOption(json)
     .addOption(timeout)
+    .addOption(new Option('--pulse <seconds>', 'go back to the other level after that time').argParser(seconds))
+    .addOption(new Option('--hold <seconds>', 'a lease: go to the safe value after that time').argParser(seconds))
     .addOption(new Option('--ttl <seconds>', 'do not carry it out when it is older').argParser(seconds))
     .action(async (pin, value, options) => (await import('./commands/value.ts')).set(pin, value, options));
   const boards = cli.command('boards').description('list and draw the boards this version knows');

@@ -1,5 +1,5 @@
 import { Actor } from '../bus/actor.ts';
-import type { MonotonicMs, UnixSeconds } from '../clock/clock.ts';
+import type { DurationMs, MonotonicMs, Timer, UnixSeconds } from '../clock/clock.ts';
 import type { Log, Reading } from '../driver/driver.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
 import { type Envelope, isRecord } from '../message/envelope.ts';
@@ -13,11 +13,15 @@ import {
   type PinValue,
   type Quality,
 } from '../message/payloads.ts';
-import type { PinSpec } from '../pin/pin.ts';
+import type { PinSpec, RawValue } from '../pin/pin.ts';
 import { valueAtExit } from '../safety/outputs.ts';
+import { valueAfter } from './command-end.ts';
 import { toRaw, toValue } from './convert.ts';
 import { Debouncer } from './debounce.ts';
 import type { ChannelHandle } from './port-runner.ts';
+
+/** A pulse or lease whose end the hardware refused is ended again this often. */
+const RETURN_AGAIN_MS = 250;
 
 /** What the pin was last known to be. */
 interface State {
@@ -41,6 +45,8 @@ export class PinActor extends Actor {
   #unlisten: () => void = () => {};
   #debouncer: Debouncer | undefined;
   #rivalSeen = false;
+  /** The end of a pulse or a lease that is running. */
+  #return: { readonly timer: Timer; readonly raw: RawValue } | undefined;
   /** A write is under way. */
   #driving = false;
   /** A change was seen during the write and not reported. */
@@ -81,8 +87,10 @@ export class PinActor extends Actor {
     this.#unlisten();
     this.#debouncer?.close();
     const exit = valueAtExit(this.spec);
-    if (exit === undefined) return;
-    await this.#drive(toRaw(this.spec, exit));
+    // An output that holds its value at exit still ends a pulse: nobody else will.
+    const raw = exit === undefined ? this.#return?.raw : toRaw(this.spec, exit);
+    if (raw === undefined) return;
+    await this.#drive(raw);
     this.#report();
   }
 
@@ -103,10 +111,8 @@ export class PinActor extends Actor {
     const { spec } = this;
     if (spec.direction === 'in') throw new DcsError('READ_ONLY', `${spec.name} is an input`);
     const command = parseCommand(message);
-    for (const key of ['hold', 'pulse'] as const) {
-      // Carrying out half a command would leave an output on that its sender believes will go off.
-      if (command[key] !== undefined) throw new DcsError('NOT_SUPPORTED', `${spec.name} does not do '${key}' yet`);
-    }
+    const raw = toRaw(spec, command.val);
+    const back = valueAfter(spec, command, raw);
     const age = (this.clock.now() - arrival) / 1000;
     if (command.ttl !== undefined && age > command.ttl) {
       throw new DcsError(
@@ -114,14 +120,33 @@ export class PinActor extends Actor {
         `${spec.name}: the command waited ${age.toFixed(3)} s, its ttl is ${command.ttl} s`,
       );
     }
-    await this.#drive(toRaw(spec, command.val));
+    await this.#drive(raw);
+    // Only now: a command that was refused must not keep the pulse before it from ending.
+    this.#return?.timer.cancel();
+    this.#return = undefined;
+    if (back) this.#returnLater(back.raw, back.afterMs);
   }
 
-  async #drive(raw: ReturnType<typeof toRaw>): Promise<void> {
+  /** Sees to it that the output goes back by itself, however often the hardware refuses at first. */
+  #returnLater(raw: RawValue, afterMs: DurationMs): void {
+    const timer = this.after(afterMs, async () => {
+      try {
+        await this.#drive(raw);
+        this.#return = undefined;
+        this.#report();
+      } catch (error) {
+        this.#refuse(error, undefined);
+        this.#returnLater(raw, RETURN_AGAIN_MS);
+      }
+    });
+    this.#return = { timer, raw };
+  }
+
+  async #drive(raw: RawValue): Promise<void> {
     this.#driving = true;
     try {
       const { readBack = raw } = await this.#handle.write(raw);
-      this.#take(toValue(this.spec, readBack), 'good', undefined, undefined);
+      this.#take(toValue(this.spec, readBack), 'good', undefined, undefined, 0);
     } catch (error) {
       const failure = toDcsError(error);
       if (failure.code === 'TIMEOUT' && this.#state.quality === 'good') {
@@ -168,10 +193,15 @@ export class PinActor extends Actor {
   }
 
   /** Takes over a value unless it differs by less than the deadband from the one last reported. */
-  #take(val: PinValue, quality: Quality, reason: string | undefined, sourceTime: UnixSeconds | undefined): void {
+  #take(
+    val: PinValue,
+    quality: Quality,
+    reason: string | undefined,
+    sourceTime: UnixSeconds | undefined,
+    deadband: number = this.spec.deadband,
+  ): void {
     const state = this.#state;
-    const still =
-      typeof val === 'number' && typeof state.val === 'number' && Math.abs(val - state.val) < this.spec.deadband;
+    const still = typeof val === 'number' && typeof state.val === 'number' && Math.abs(val - state.val) < deadband;
     if (val !== state.val && !(still && state.quality === quality)) {
       state.val = val;
       state.lastChange = this.clock.unix();

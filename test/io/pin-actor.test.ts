@@ -131,10 +131,12 @@ describe('a command gets exactly one answer', () => {
     expect(hardware.get('lamp')).toBe(false);
   });
 
-  it.each(['hold', 'pulse'])('%s is not half carried out', async (key) => {
-    const { command, hardware } = await pinBench([lamp]);
-    expect((await command('lamp', true, { [key]: 1 })).answers).toMatchObject([{ code: 'NOT_SUPPORTED' }]);
-    expect(hardware.get('lamp')).toBe(false);
+  it('a pulse or a lease that the pin cannot do is not half carried out', async () => {
+    const { command, hardware } = await pinBench([lamp, speed, pinSpec({ name: 'bare', direction: 'out' })]);
+    expect((await command('speed', 5, { pulse: 1 })).answers).toMatchObject([{ code: 'NOT_SUPPORTED' }]);
+    expect((await command('bare', true, { hold: 1 })).answers).toMatchObject([{ code: 'NOT_SUPPORTED' }]);
+    expect((await command('lamp', true, { hold: 1, pulse: 1 })).answers).toMatchObject([{ code: 'BAD_COMMAND' }]);
+    expect(hardware.writes).toHaveLength(1);
   });
 
   it('a command that waited longer than its ttl is not carried out', async () => {
@@ -145,6 +147,12 @@ describe('a command gets exactly one answer', () => {
     expect((await late).answers).toMatchObject([{ code: 'EXPIRED' }]);
     expect(hardware.writes.filter(({ value }) => value === true)).toEqual([]);
     expect(take()).toEqual([]);
+  });
+
+  it('what was written, even when it differs from the last value by less than the deadband', async () => {
+    const { command } = await pinBench([{ ...speed, deadband: 5 }]);
+    await command('speed', 20);
+    expect((await command('speed', 21)).answers).toMatchObject([{ val: 21 }]);
   });
 
   it('an error when the port is down, at once, and nothing is carried out later', async () => {
@@ -233,6 +241,71 @@ describe('an output', () => {
     hardware.fault('door', { kind: 'error', message: 'broken' });
     await clock.advance(0);
     expect(hardware.writes).toHaveLength(writes);
+  });
+});
+
+describe('a pulse', () => {
+  it('ends at its time and says so', async () => {
+    const { command, hardware, clock, take } = await pinBench([relay]);
+    expect((await command('relay', true, { pulse: 0.2 })).answers).toMatchObject([{ val: true }]);
+    await clock.advance(199);
+    expect(take()).toEqual([]);
+    await clock.advance(1);
+    expect(take()).toMatchObject([{ pin_name: 'relay', val: false }]);
+    expect(hardware.get('relay')).toBe(true);
+    await clock.advance(10_000);
+    expect(take()).toEqual([]);
+  });
+
+  it('is replaced cleanly by the next command, whether pulse or not', async () => {
+    const { command, hardware, clock } = await pinBench([lamp]);
+    await command('lamp', true, { pulse: 0.2 });
+    await clock.advance(100);
+    await command('lamp', true, { pulse: 0.5 });
+    await clock.advance(499);
+    expect(hardware.get('lamp')).toBe(true);
+    await clock.advance(1);
+    expect(hardware.get('lamp')).toBe(false);
+    await command('lamp', true, { pulse: 0.2 });
+    await command('lamp', true);
+    await clock.advance(1000);
+    expect(hardware.get('lamp')).toBe(true);
+  });
+
+  it('ends although a command in between was refused, or the hardware refuses at first', async () => {
+    const { command, hardware, clock } = await pinBench([lamp]);
+    await command('lamp', true, { pulse: 0.2 });
+    await command('lamp', 'banana');
+    hardware.fault('lamp', { kind: 'error', message: 'stuck' });
+    await clock.advance(500);
+    expect(hardware.get('lamp')).toBe(true);
+    hardware.fault('lamp', undefined);
+    await clock.advance(500);
+    expect(hardware.get('lamp')).toBe(false);
+  });
+
+  it('ends when the agent stops, also for an output that else holds its value', async () => {
+    const { command, hardware, supervisor, clock } = await pinBench([{ ...lamp, onExit: 'hold' }]);
+    await command('lamp', true, { pulse: 60 });
+    const stopped = supervisor.stop();
+    await clock.advance(0);
+    await stopped;
+    expect(hardware.get('lamp')).toBe(false);
+  });
+});
+
+describe('a lease', () => {
+  it('ends at the safe value unless it is renewed', async () => {
+    const { command, hardware, clock, take } = await pinBench([speed]);
+    for (let second = 0; second < 3; second++) {
+      await command('speed', 20, { hold: 2 });
+      await clock.advance(1500);
+      expect(hardware.get('speed')).toBe(200);
+    }
+    take();
+    await clock.advance(500);
+    expect(hardware.get('speed')).toBe(0);
+    expect(take()).toMatchObject([{ pin_name: 'speed', val: 0 }]);
   });
 });
 

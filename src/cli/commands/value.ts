@@ -9,6 +9,8 @@ export interface ValueOptions {
   readonly json?: boolean;
   readonly timeout: number;
   readonly ttl?: number;
+  readonly pulse?: number;
+  readonly hold?: number;
 }
 
 /** Prints a pin's value. A value of bad quality is printed too, but the command fails: a script must not use it. */
@@ -26,7 +28,12 @@ export async function get(pin: string, options: ValueOptions): Promise<void> {
 export async function set(pin: string, text: string, options: ValueOptions): Promise<void> {
   await withClient(options, async (client) => {
     const present = await client.probe(pin, options.timeout);
-    const extra = options.ttl === undefined ? {} : { ttl: options.ttl };
+    const { ttl, pulse, hold } = options;
+    const extra = {
+      ...(ttl !== undefined && { ttl }),
+      ...(pulse !== undefined && { pulse }),
+      ...(hold !== undefined && { hold }),
+    };
     try {
       const answer = await client.command(pin, parseValue(text, present), options.timeout, extra);
       print(answer, options);
