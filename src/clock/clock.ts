@@ -1,3 +1,6 @@
+// The global `performance` is a getter; every message asks for the time.
+import { performance } from 'node:perf_hooks';
+
 declare const unit: unique symbol;
 
 /** Seconds since 1970 (wall clock). Only for the wire: it may jump. */
