@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import type { ChannelFacts } from '../../src/driver/driver.ts';
+import { durationSchema } from '../../src/driver/parse.ts';
 
 export const biases = ['pull-up', 'pull-down', 'off'] as const;
 export type Bias = (typeof biases)[number];
@@ -29,15 +31,54 @@ const lineSchema = z
   })
   .transform((line) => (typeof line === 'string' && /^\d{1,9}$/.test(line) ? Number(line) : line));
 
-/** The keys of a pin that say which line it is and how the line is wired. */
-export const pinSchema = z.strictObject({
-  gpio: lineSchema.describe('the line, by offset (17) or by the name the chip gives it (GPIO17)'),
-  bias: z.enum(biases).optional().describe('the resistor in the chip; absent: as the system has set it'),
-  drive: z.enum(drives).optional().describe('outputs: how the line is driven; absent: push-pull'),
-});
+/** Which edges count. */
+export const edgeKinds = ['rising', 'falling', 'both'] as const;
+export type EdgeKind = (typeof edgeKinds)[number];
+
+/** What can be measured on a line: Hz, or the seconds of its last complete high or low level. */
+export const measures = ['frequency', 'high-time', 'low-time'] as const;
+export type Measure = (typeof measures)[number];
+
+const FUNCTIONS = ['count', 'measure', 'encoder'] as const;
+
+/** The keys of a pin that say which line it is, how the line is wired, and what is made of it. */
+export const pinSchema = z
+  .strictObject({
+    gpio: lineSchema.describe('the line, by offset (17) or by the name the chip gives it (GPIO17)'),
+    bias: z.enum(biases).optional().describe('the resistor in the chip; absent: as the system has set it'),
+    drive: z.enum(drives).optional().describe('outputs: how the line is driven; absent: push-pull'),
+    count: z.enum(edgeKinds).optional().describe('makes the pin a counter of these edges'),
+    measure: z
+      .enum(measures)
+      .optional()
+      .describe('makes the pin a measurement: frequency (Hz), high-time, low-time (s)'),
+    encoder: lineSchema
+      .optional()
+      .describe('makes the pin a position: the second line (B) of a quadrature encoder whose first (A) is gpio'),
+    report: durationSchema
+      .optional()
+      .describe('counters and measurements: how often they are told at most; absent: 1s'),
+  })
+  .refine((keys) => FUNCTIONS.filter((name) => keys[name] !== undefined).length <= 1, {
+    error: 'one pin is one of count, measure, encoder; a second pin on the same line can be another',
+  })
+  .refine((keys) => keys.report === undefined || FUNCTIONS.some((name) => keys[name] !== undefined), {
+    error: 'a level is told when it changes; report belongs to count, measure and encoder',
+    path: ['report'],
+  });
 export type GpioAddress = z.infer<typeof pinSchema>;
 
-/** Canonical text of a line, unique within its chip: `line 17`, `line DOOR`. */
-export function lineKey(line: number | string): string {
-  return `line ${line}`;
+/** Canonical text of a channel, unique within its chip: `line 17`, `line DOOR`, `line 17 count rising`. */
+export function channelKey({ gpio, count, measure, encoder }: GpioAddress): string {
+  if (count !== undefined) return `line ${gpio} count ${count}`;
+  if (measure !== undefined) return `line ${gpio} ${measure}`;
+  return encoder === undefined ? `line ${gpio}` : `line ${gpio} encoder ${encoder}`;
+}
+
+/** What a channel is, and which way it can go. */
+export function channelFacts(address: GpioAddress): ChannelFacts {
+  const key = channelKey(address);
+  if (address.measure !== undefined) return { key, kind: 'analog', directions: ['in'] };
+  if (address.count !== undefined || address.encoder !== undefined) return { key, kind: 'counter', directions: ['in'] };
+  return { key, kind: 'digital', directions: ['in', 'out'] };
 }

@@ -1,15 +1,26 @@
-import type { UnixSeconds } from '../../src/clock/clock.ts';
+import type { MonotonicMs, UnixSeconds } from '../../src/clock/clock.ts';
 import type { Channel } from '../../src/driver/driver.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
-import type { GpioAddress } from './address.ts';
+import type { EdgeKind, GpioAddress } from './address.ts';
 
 /** A channel of this driver: which line, how wired, with which start value. */
 export type GpioChannel = Channel<GpioAddress>;
+
+/** One edge, for what counts and measures. */
+export interface Edge {
+  readonly rising: boolean;
+  /** Watched edges just before it that are known to have been lost. */
+  readonly lost: number;
+  /** When, on a monotonic clock of this line's own; as good as the backend can: the kernel's stamp, or the reading's. */
+  readonly at: MonotonicMs;
+}
 
 /** What the kernel says about a line that has been taken, as it happens. Called from the event loop. */
 export interface LineEvents {
   /** A level, after an edge or a look. `sourceTime`: when the kernel saw the edge. */
   level(high: boolean, sourceTime?: UnixSeconds): void;
+  /** An edge; `level` follows it. */
+  edge?(edge: Edge): void;
   /** The line can no longer be trusted; it has been released and must be taken anew. */
   lost(error: DcsError): void;
 }
@@ -18,8 +29,6 @@ export interface LineEvents {
 export interface Line {
   /** The level now. Throws a DcsError. */
   read(): boolean;
-  /** Drives the line and says which level it then has. Throws a DcsError. */
-  write(high: boolean): boolean;
   /** Gives the line back. Idempotent, never throws. */
   release(): void;
 }
@@ -30,6 +39,10 @@ export type Taken = { readonly ok: true; readonly line: Line } | { readonly ok: 
 /** A line to take, and who wants to hear of it. */
 export interface Wish {
   readonly channel: GpioChannel;
+  /** Inputs: the edges of interest; anything but `both` only if nobody wants the level. */
+  readonly edges: EdgeKind;
+  /** The time between edges matters: stamps must not follow a wall clock that is being set. */
+  readonly timed: boolean;
   readonly events: LineEvents;
 }
 
@@ -43,6 +56,11 @@ export interface GpioBackend {
    * when there is no start. One result a wish, in order. Rejects only when the chip itself is gone (PORT_DOWN).
    */
   take(wishes: readonly Wish[]): Promise<Taken[]>;
+  /**
+   * Drives lines of this backend, and says which levels they then have; those of one request in one step. Throws a
+   * DcsError; lines of other requests may then have been driven.
+   */
+  write(levels: ReadonlyMap<Line, boolean>): Map<Line, boolean>;
   /** Whether the chip is still there; a reason when it is not. One cheap system call. */
   missing(): DcsError | undefined;
   /**

@@ -1,7 +1,7 @@
 import { withDeadline } from '../../src/clock/clock.ts';
 import type { PortContext } from '../../src/driver/driver.ts';
 import { DcsError, messageOf, systemCode, toDcsError } from '../../src/errors/errors.ts';
-import type { GpioBackend, Taken, Wish } from './backend.ts';
+import type { GpioBackend, Line, Taken, Wish } from './backend.ts';
 import type { ChardevChip } from './chardev-chip.ts';
 import { type EventTime, monotonic, realtime } from './event-time.ts';
 import { kernelError } from './kernel-errors.ts';
@@ -52,6 +52,14 @@ export class ChardevBackend implements GpioBackend {
     });
     for (const plan of planRequests(located)) this.#request(plan, results);
     return results;
+  }
+
+  write(levels: ReadonlyMap<Line, boolean>): Map<Line, boolean> {
+    const found = new Map<Line, boolean>();
+    for (const request of this.#requests) {
+      for (const [line, level] of request.write(levels)) found.set(line, level);
+    }
+    return found;
   }
 
   missing(): DcsError | undefined {
@@ -161,6 +169,7 @@ export class ChardevBackend implements GpioBackend {
       return uapi.requestedFd(request);
     };
     if (plan.direction === 'out') return { fd: get(plan.keep ? 0 : plan.flags), time: realtime };
+    if (plan.timed) return { fd: get(plan.flags), time: monotonic(this.#context.clock) };
     try {
       return { fd: get(plan.flags | uapi.flags.realtimeClock), time: realtime };
     } catch (error) {

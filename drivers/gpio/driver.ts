@@ -1,6 +1,6 @@
 import type { Driver, Opened, PortContext } from '../../src/driver/driver.ts';
 import { DcsError, messageOf } from '../../src/errors/errors.ts';
-import { type GpioAddress, type GpioOptions, lineKey, optionsSchema, pinSchema } from './address.ts';
+import { channelFacts, type GpioAddress, type GpioOptions, optionsSchema, pinSchema } from './address.ts';
 import type { Found, GpioBackend, GpioChannel } from './backend.ts';
 import { ChardevBackend } from './chardev.ts';
 import { findChardevChip } from './chardev-chip.ts';
@@ -12,10 +12,10 @@ import { findSysfsChip } from './sysfs-chip.ts';
 /** Lines of a processor or expander as the Linux kernel offers them. One port is one gpiochip. */
 export const gpio: Driver<GpioOptions, GpioAddress> = {
   name: 'gpio',
-  summary: 'lines of a gpiochip: inputs with edges, outputs that start without a glitch',
+  summary: 'lines of a gpiochip: inputs with edges, counters and encoders, outputs that start without a glitch',
   options: optionsSchema,
   pin: pinSchema,
-  describe: ({ gpio: line }) => ({ key: lineKey(line), kind: 'digital', directions: ['in', 'out'] }),
+  describe: channelFacts,
   open,
 };
 

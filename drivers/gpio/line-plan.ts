@@ -17,14 +17,17 @@ export interface RequestPlan {
   readonly debounceUs: number;
   /** Outputs: their level is to be kept, so it must be read before they are driven. */
   readonly keep: boolean;
+  readonly bothEdges: boolean;
+  /** Stamped by the monotonic clock. */
+  readonly timed: boolean;
 }
 
 /** Puts lines of equal settings together, at most 64 a request. */
 export function planRequests(lines: readonly Located[]): RequestPlan[] {
   const plans = new Map<string, Located[]>();
   for (const line of lines) {
-    const { channel } = line.wish;
-    const key = [channel.direction, lineFlags(channel), debounceUs(channel), keeps(channel)].join('/');
+    const { channel, timed } = line.wish;
+    const key = [channel.direction, lineFlags(line.wish), debounceUs(channel), keeps(channel), timed].join('/');
     plans.set(key, [...(plans.get(key) ?? []), line]);
   }
   return [...plans.values()].flatMap((alike) => {
@@ -37,13 +40,16 @@ export function planRequests(lines: readonly Located[]): RequestPlan[] {
 
 /** The same plan for some of its lines only. */
 export function onePlan(lines: readonly Located[]): RequestPlan {
-  const channel = lines[0]?.wish.channel;
+  const wish = lines[0]?.wish;
+  const channel = wish?.channel;
   return {
     lines,
     direction: channel?.direction ?? 'in',
-    flags: channel ? lineFlags(channel) : 0,
+    flags: wish ? lineFlags(wish) : 0,
     debounceUs: channel ? debounceUs(channel) : 0,
     keep: channel ? keeps(channel) : false,
+    bothEdges: wish?.edges === 'both',
+    timed: wish?.timed ?? false,
   };
 }
 
@@ -55,9 +61,17 @@ function debounceUs({ direction, debounceMs }: GpioChannel): number {
   return direction === 'in' ? Math.round(debounceMs * 1000) : 0;
 }
 
+const EDGES = {
+  rising: flags.risingEdge,
+  falling: flags.fallingEdge,
+  both: flags.risingEdge | flags.fallingEdge,
+} as const;
+
 /** The kernel's flags of a line, without its clock. */
-function lineFlags({ direction, address: { bias, drive } }: GpioChannel): number {
-  let bits = direction === 'in' ? flags.input | flags.risingEdge | flags.fallingEdge : flags.output;
+function lineFlags({ channel, edges }: Wish): number {
+  const { direction } = channel;
+  const { bias, drive } = channel.address;
+  let bits: number = direction === 'in' ? flags.input | EDGES[edges] : flags.output;
   if (bias === 'pull-up') bits |= flags.pullUp;
   if (bias === 'pull-down') bits |= flags.pullDown;
   if (bias === 'off') bits |= flags.biasDisabled;

@@ -3,7 +3,7 @@ import type { PortContext } from '../../src/driver/driver.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { Line, LineEvents } from './backend.ts';
 import type { EdgeEvent } from './event-ring.ts';
-import type { EventTime } from './event-time.ts';
+import { type EventTime, stampMs } from './event-time.ts';
 import { kernelError } from './kernel-errors.ts';
 import { LevelWatch } from './level-watch.ts';
 import type { Libc } from './libc.ts';
@@ -58,7 +58,7 @@ export class LineRequest implements EventSink {
     this.#debounceMs = plan.debounceUs / 1000;
     this.#held = plan.lines.length;
     this.#members = plan.lines.map(({ wish, offset }, at): Member => {
-      const watch = new LevelWatch(wish.events, context.count);
+      const watch = new LevelWatch(wish.events, context.count, plan.bothEdges);
       const member = { what: wish.channel.key, bit: 1n << BigInt(at), watch, events: wish.events, held: true };
       this.#byOffset.set(offset, member);
       return member;
@@ -83,7 +83,8 @@ export class LineRequest implements EventSink {
   event({ offset, rising, lineSeqno, nsHigh, nsLow }: EdgeEvent): void {
     const member = this.#byOffset.get(offset);
     if (!member?.held) return;
-    if (member.watch.edge(rising, lineSeqno, this.#time(nsHigh, nsLow)) > 0) this.#resyncSoon(member);
+    if (member.watch.edge(rising, lineSeqno, this.#time(nsHigh, nsLow), stampMs(nsHigh, nsLow)) > 0)
+      this.#resyncSoon(member);
     if (this.#debounceMs > 0) this.#settleSoon();
   }
 
@@ -111,20 +112,27 @@ export class LineRequest implements EventSink {
     return again;
   }
 
-  /** Sets several lines in one step. `lines` are of this request. Returns the levels they then have. */
-  writeAll(levels: ReadonlyMap<Line, boolean>): Map<Line, boolean> {
-    let bits = 0n;
-    let mask = 0n;
+  /** Sets those of the lines that are of this request, in one step. Returns the levels they then have. */
+  write(levels: ReadonlyMap<Line, boolean>): [Line, boolean][] {
+    const own: [Line, Member, boolean][] = [];
     this.lines.forEach((line, at) => {
       const level = levels.get(line);
-      const bit = this.#members[at]?.bit ?? 0n;
-      if (level === undefined) return;
-      mask |= bit;
-      if (level) bits |= bit;
+      const member = this.#members[at];
+      if (level !== undefined && member?.held) own.push([line, member, level]);
     });
-    this.#set(bits, mask);
-    const found = this.#get(mask);
-    return new Map([...levels.keys()].map((line) => [line, (found & (1n << BigInt(this.lines.indexOf(line)))) !== 0n]));
+    const [first] = own;
+    if (!first) return [];
+    const mask = own.reduce((bits, [, { bit }]) => bits | bit, 0n);
+    try {
+      this.#set(
+        own.reduce((bits, [, { bit }, level]) => (level ? bits | bit : bits), 0n),
+        mask,
+      );
+      const found = this.#get(mask);
+      return own.map(([line, { bit }]) => [line, (found & bit) !== 0n]);
+    } catch (error) {
+      throw kernelError(error, own.map(([, { what }]) => what).join(', '), this.#path);
+    }
   }
 
   /** Gives all lines back. Resolves when the kernel has them. */
@@ -141,21 +149,15 @@ export class LineRequest implements EventSink {
   }
 
   #line(member: Member): Line {
-    const attempt = <Result>(work: () => Result): Result => {
-      if (!member.held) throw new DcsError('PORT_DOWN', `${member.what} has been given back`);
-      try {
-        return work();
-      } catch (error) {
-        throw kernelError(error, member.what, this.#path);
-      }
-    };
     return {
-      read: () => attempt(() => this.#get(member.bit) !== 0n),
-      write: (high) =>
-        attempt(() => {
-          this.#set(high ? member.bit : 0n, member.bit);
+      read: () => {
+        if (!member.held) throw new DcsError('PORT_DOWN', `${member.what} has been given back`);
+        try {
           return this.#get(member.bit) !== 0n;
-        }),
+        } catch (error) {
+          throw kernelError(error, member.what, this.#path);
+        }
+      },
       release: () => {
         if (!member.held) return;
         member.held = false;

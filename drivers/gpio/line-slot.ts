@@ -1,22 +1,37 @@
 import type { UnixSeconds } from '../../src/clock/clock.ts';
-import type { PortContext, Reading, ReadingListener } from '../../src/driver/driver.ts';
+import type { PortContext, Reading } from '../../src/driver/driver.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
-import type { GpioChannel, Line, LineEvents, Taken, Wish } from './backend.ts';
+import type { EdgeKind } from './address.ts';
+import type { Edge, GpioChannel, Line, LineEvents, Taken, Wish } from './backend.ts';
 
-/** A channel's place in the port: the line when it is held, the reason when it is not, and who listens. */
+/** Who uses a line: several channels can (a level, a counter and a frequency of one wire). */
+export interface LineUser {
+  /** A level, or the reason why there is none. Not with every edge: a level may be told twice. */
+  reading(reading: Reading): void;
+  /** Every edge, before its level. */
+  edge?(edge: Edge): void;
+}
+
+/** One line's place in the port: the line when it is held, the reason when it is not, and who uses it. */
 export class LineSlot implements Wish {
   readonly channel: GpioChannel;
+  readonly edges: EdgeKind;
+  readonly timed: boolean;
   readonly events: LineEvents;
-  readonly #listeners = new Set<ReadingListener>();
+  readonly #users: LineUser[] = [];
   #line: Line | undefined;
   #error: DcsError;
-  #ended = false;
 
-  constructor(channel: GpioChannel, lost: (error: DcsError) => void) {
+  constructor(channel: GpioChannel, needs: { edges: EdgeKind; timed: boolean }, lost: (error: DcsError) => void) {
     this.channel = channel;
+    this.edges = needs.edges;
+    this.timed = needs.timed;
     this.#error = new DcsError('PORT_DOWN', `${channel.key} has not been taken yet`);
     this.events = {
-      level: (high, sourceTime) => this.#tell(reading(high, sourceTime)),
+      level: (high, sourceTime) => this.#tell(levelReading(high, sourceTime)),
+      edge: (edge) => {
+        for (const user of this.#users) user.edge?.(edge);
+      },
       lost: (error) => {
         this.#line = undefined;
         this.#error = error;
@@ -31,7 +46,17 @@ export class LineSlot implements Wish {
     return this.#line === undefined && (this.#error.retryable || this.#error.code === 'INTERNAL');
   }
 
-  /** What came of taking the line; listeners are told either way. */
+  /** The line while it is held; throws the reason when it is not. */
+  get line(): Line {
+    if (this.#line) return this.#line;
+    throw this.#error;
+  }
+
+  use(user: LineUser): void {
+    this.#users.push(user);
+  }
+
+  /** What came of taking the line; users are told either way. */
   settle(taken: Taken, { log }: PortContext): void {
     if (taken.ok) {
       this.#line = taken.line;
@@ -47,45 +72,28 @@ export class LineSlot implements Wish {
   look(): Reading {
     if (!this.#line) return { ok: false, error: this.#error };
     try {
-      return reading(this.#line.read());
+      return levelReading(this.#line.read());
     } catch (thrown) {
       return { ok: false, error: toDcsError(thrown) };
     }
   }
 
-  /** Drives the line; listeners hear of it. Returns the level it then has. */
-  write(high: boolean): boolean {
-    if (!this.#line) throw this.#error;
-    const readBack = this.#line.write(high);
-    this.#tell(reading(readBack));
-    return readBack;
-  }
-
-  subscribe(listener: ReadingListener): () => void {
-    // A wrapper, so that one function subscribed twice is two subscriptions.
-    const own: ReadingListener = (one) => listener(one);
-    this.#listeners.add(own);
-    setImmediate(() => {
-      if (this.#listeners.has(own)) own(this.look());
-    });
-    return () => {
-      this.#listeners.delete(own);
-    };
+  /** An output has been driven and then had this level; users hear of it. */
+  driven(high: boolean): void {
+    this.#tell(levelReading(high));
   }
 
   end(): void {
-    this.#ended = true;
+    this.#users.length = 0;
     this.#line?.release();
     this.#line = undefined;
-    this.#listeners.clear();
   }
 
-  #tell(one: Reading): void {
-    if (this.#ended) return;
-    for (const listener of this.#listeners) listener(one);
+  #tell(reading: Reading): void {
+    for (const user of this.#users) user.reading(reading);
   }
 }
 
-function reading(high: boolean, sourceTime?: UnixSeconds): Reading {
+function levelReading(high: boolean, sourceTime?: UnixSeconds): Reading {
   return sourceTime === undefined ? { ok: true, value: high } : { ok: true, value: high, sourceTime };
 }

@@ -26,6 +26,13 @@ export async function openOnoff(chip: SysfsChip, context: PortContext): Promise<
       if (gone) throw gone;
       return wishes.map((wish) => take(library, chip, wish, lines, context));
     },
+    write: (levels) =>
+      new Map(
+        [...lines].flatMap((line) => {
+          const level = levels.get(line);
+          return level === undefined ? [] : [[line, line.write(level)]];
+        }),
+      ),
     missing: () => missing(chip),
     inspect() {
       for (const line of [...lines]) line.inspect();
@@ -62,7 +69,7 @@ function take({ Gpio }: OnOff, chip: SysfsChip, wish: Wish, lines: Set<SysfsLine
     if (!existsSync(lineDirectory(number))) undo = () => unexport(number);
     const held = new SysfsLine(Gpio, chip, number, wish, () => lines.delete(held), context);
     lines.add(held);
-    if (channel.direction === 'in') held.watch();
+    if (channel.direction === 'in') held.watch(context);
     return { ok: true, line: held };
   } catch (thrown) {
     undo();
@@ -160,13 +167,13 @@ class SysfsLine implements Line {
     return this.read();
   }
 
-  watch(): void {
+  watch({ clock }: PortContext): void {
     this.#watch.begin(this.read());
     this.#watched = true;
     this.#gpio.watch((error, value) => {
       if (!this.#open) return;
       if (error) this.#lose(error);
-      else this.#watch.interrupt(value === 1);
+      else this.#watch.interrupt(value === 1, clock.now());
     });
   }
 

@@ -3,7 +3,9 @@ import type { Port, PortContext, Reading, ReadingListener, Written } from '../..
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { GpioBackend, GpioChannel } from './backend.ts';
-import { LineSlot } from './line-slot.ts';
+import type { Endpoint } from './endpoint.ts';
+import { wire } from './endpoints.ts';
+import type { LineSlot } from './line-slot.ts';
 
 /** How often the port looks whether chip and lines are still there: not every kernel tells. */
 const INSPECTION_MS: DurationMs = 1000;
@@ -16,7 +18,8 @@ export class GpioPort implements Port {
   readonly debounces?: true;
   readonly #backend: GpioBackend;
   readonly #context: PortContext;
-  readonly #slots = new Map<string, LineSlot>();
+  readonly #slots: readonly LineSlot[];
+  readonly #endpoints: ReadonlyMap<string, Endpoint>;
   #check: Timer | undefined;
   #retry: Timer | undefined;
   #retryMs = FIRST_RETRY_MS;
@@ -26,9 +29,9 @@ export class GpioPort implements Port {
     this.#backend = backend;
     this.#context = context;
     if (backend.debounces) this.debounces = true;
-    for (const channel of channels) {
-      this.#slots.set(channel.key, new LineSlot(channel, (error) => this.#lineLost(error)));
-    }
+    const { slots, endpoints } = wire(channels, context, (error) => this.#lineLost(error));
+    this.#slots = slots;
+    this.#endpoints = endpoints;
   }
 
   /** Takes the lines; those that cannot be had now are tried again later. Rejects when the chip is gone. */
@@ -39,7 +42,7 @@ export class GpioPort implements Port {
 
   async read(channels: readonly GpioChannel[]): Promise<Reading[]> {
     if (this.#ended) throw this.#ended;
-    const readings = channels.map((channel) => this.#slot(channel).look());
+    const readings = channels.map((channel) => this.#endpoint(channel).look());
     // A chip that went away answers every line with an error; one look tells that from a line's own trouble.
     if (readings.some(({ ok }) => !ok)) this.#checkChip();
     if (this.#ended) throw this.#ended;
@@ -47,21 +50,40 @@ export class GpioPort implements Port {
   }
 
   async write(channel: GpioChannel, value: RawValue): Promise<Written> {
+    const [written] = await this.writeAll([{ channel, value }]);
+    return written ?? {};
+  }
+
+  async writeAll(writes: readonly { channel: GpioChannel; value: RawValue }[]): Promise<Written[]> {
     if (this.#ended) throw this.#ended;
-    if (channel.direction !== 'out') throw new DcsError('READ_ONLY', `${channel.key} is an input`);
-    if (typeof value !== 'boolean') {
+    const outputs = writes.map(({ channel, value }) => {
+      const slot = this.#endpoint(channel).output();
+      if (typeof value === 'boolean') return { slot, value };
       throw new DcsError('BAD_VALUE', `${channel.key} is on or off`, { found: value, expected: 'true or false' });
-    }
+    });
     try {
-      return { readBack: this.#slot(channel).write(value) };
+      const levels = this.#backend.write(new Map(outputs.map(({ slot, value }) => [slot.line, value])));
+      return outputs.map(({ slot, value }) => {
+        const readBack = levels.get(slot.line) ?? value;
+        slot.driven(readBack);
+        return { readBack };
+      });
     } catch (thrown) {
       this.#checkChip();
       throw this.#ended ?? toDcsError(thrown);
     }
   }
 
+  async preset(channel: GpioChannel, value: RawValue): Promise<Written> {
+    if (this.#ended) throw this.#ended;
+    const endpoint = this.#endpoint(channel);
+    if (!endpoint.preset) throw new DcsError('READ_ONLY', `${channel.key} has no count to set`);
+    endpoint.preset(value);
+    return { readBack: value };
+  }
+
   subscribe(channel: GpioChannel, listener: ReadingListener): () => void {
-    return this.#slot(channel).subscribe(listener);
+    return this.#endpoint(channel).subscribe(listener);
   }
 
   async close(): Promise<void> {
@@ -69,15 +91,15 @@ export class GpioPort implements Port {
     await this.#backend.close();
   }
 
-  #slot(channel: GpioChannel): LineSlot {
-    const slot = this.#slots.get(channel.key);
-    if (slot) return slot;
+  #endpoint(channel: GpioChannel): Endpoint {
+    const endpoint = this.#endpoints.get(channel.key);
+    if (endpoint) return endpoint;
     throw new DcsError('NO_SUCH_CHANNEL', `${channel.key} was not opened with this port`, { found: channel.key });
   }
 
   /** Tries to take every line that is not held and may be had. */
   async #take(): Promise<void> {
-    const missing = [...this.#slots.values()].filter((slot) => slot.wanted);
+    const missing = this.#slots.filter((slot) => slot.wanted);
     if (missing.length > 0) {
       const taken = await this.#backend.take(missing);
       if (this.#ended) {
@@ -94,7 +116,7 @@ export class GpioPort implements Port {
 
   #planRetry(): void {
     if (this.#ended || this.#retry) return;
-    if (![...this.#slots.values()].some((slot) => slot.wanted)) {
+    if (!this.#slots.some((slot) => slot.wanted)) {
       this.#retryMs = FIRST_RETRY_MS;
       return;
     }
@@ -138,6 +160,7 @@ export class GpioPort implements Port {
     this.#ended = error;
     this.#check?.cancel();
     this.#retry?.cancel();
-    for (const slot of this.#slots.values()) slot.end();
+    for (const endpoint of this.#endpoints.values()) endpoint.end();
+    for (const slot of this.#slots) slot.end();
   }
 }

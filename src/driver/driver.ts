@@ -15,7 +15,7 @@ export interface Channel<Address = unknown> {
   readonly address: Address;
   /**
    * Outputs: the raw value the port must drive from the first moment it owns the channel, in the same step that takes
-   * it where the hardware can. Absent: the hardware's present value stays.
+   * it where the hardware can. Absent: the hardware's present value stays. Counters: what they begin to count from.
    */
   readonly start?: RawValue;
   /** Digital inputs: how long (ms) a level must be still. 0: no debouncing asked for. */
@@ -54,6 +54,13 @@ export interface Port {
    * the raw value cannot be encoded (nothing was sent), TIMEOUT when it is unknown whether it took effect.
    */
   write(channel: Channel, value: RawValue): Promise<Written>;
+  /**
+   * Drives several outputs as close to at once as the hardware can (a gpiochip's lines in one system call). All values
+   * are checked before any is sent. Rejects as `write` does.
+   */
+  writeAll?(writes: readonly { readonly channel: Channel; readonly value: RawValue }[]): Promise<Written[]>;
+  /** Sets a counter or a position the port keeps itself. Rejects with READ_ONLY or BAD_VALUE. */
+  preset?(channel: Channel, value: RawValue): Promise<Written>;
   /**
    * Tells every change of a channel, starting with its value as soon as that is known. Calls the listener from the
    * event loop, never from within subscribe. A listener must not throw. Returns the unsubscriber.

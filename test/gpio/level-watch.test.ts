@@ -20,7 +20,7 @@ describe('what is told about an input', () => {
       fc.property(fc.uniqueArray(fc.integer({ min: 1, max: 500 }), { minLength: 1 }), (numbers) => {
         const arrived = [...numbers].sort((a, b) => a - b);
         const { watch, told, counters } = watched(false);
-        for (const seqno of arrived) watch.edge(seqno % 2 === 1, seqno, 0);
+        for (const seqno of arrived) watch.edge(seqno % 2 === 1, seqno, 0, 0);
         expect(told.length).toBe(arrived.length);
         expect(counters.get('edges_lost') ?? 0).toBe((arrived.at(-1) ?? 0) - arrived.length);
       }),
@@ -29,8 +29,8 @@ describe('what is told about an input', () => {
 
   it('counts two edges of one kind in a row as one between them that nobody saw', () => {
     const { watch, counters } = watched(false);
-    watch.edge(true, 1, 0);
-    watch.edge(true, 2, 0);
+    watch.edge(true, 1, 0, 0);
+    watch.edge(true, 2, 0, 0);
     expect(Object.fromEntries(counters)).toEqual({ edges_merged: 1 });
   });
 
@@ -46,7 +46,7 @@ describe('what is told about an input', () => {
   it('does not take an edge that is just under way for a missed one', () => {
     const { watch, told, counters } = watched(false);
     watch.inspect(true);
-    watch.edge(true, 1, 0);
+    watch.edge(true, 1, 0, 0);
     watch.inspect(true);
     watch.inspect(true);
     expect(told).toEqual([true]);
@@ -55,7 +55,7 @@ describe('what is told about an input', () => {
 
   it('tells the true level after a loss, once', () => {
     const { watch, told } = watched(false);
-    watch.edge(false, 6, 0);
+    watch.edge(false, 6, 0, 0);
     watch.resync(true);
     watch.resync(true);
     expect(told).toEqual([false, true]);

@@ -171,4 +171,58 @@ describe('gpio chardev', () => {
     on.chip.pull(3, true);
     expect(gpiod('gpioget', on.chip.device, '3')).toBe('1');
   });
+
+  it('counts every edge while the level of the same line is told too', async () => {
+    const made = await on.open(
+      input(0),
+      input(0, { count: 'rising', report: '50ms' }),
+      input(1, { count: 'falling', report: '50ms' }),
+    );
+    const counts = [await listen(made, 1), await listen(made, 2)];
+    for (let n = 0; n < 2000; n++) on.chip.pull(n % 4 < 2 ? 0 : 1, n % 2 === 0);
+    await until('500 each', () => counts.every((seen) => outcome(seen).at(-1) === 500));
+    // Told at a bounded rate, not with every edge.
+    for (const seen of counts) expect(seen.length).toBeLessThan(200);
+    await made.port.preset?.(channelAt(made, 1), 0);
+    on.chip.pull(0, true);
+    await until('one more', () => outcome(counts[0] ?? []).at(-1) === 1);
+  });
+
+  it('measures a frequency by the kernel’s stamps', async () => {
+    const made = await on.open(input(0, { measure: 'frequency', report: '200ms' }));
+    const seen = await listen(made, 0);
+    const begun = performance.now();
+    const periods = 40;
+    for (let n = 0; n <= 2 * periods; n++) {
+      on.chip.pull(0, n % 2 === 0);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    const hz = (periods * 1000) / (performance.now() - begun);
+    const told = outcome(seen).filter((value): value is number => typeof value === 'number' && value > 0);
+    expect(Math.max(...told)).toBeGreaterThan(hz * 0.7);
+    expect(Math.min(...told.slice(0, 1))).toBeLessThan(hz * 1.4);
+  });
+
+  it('follows an encoder both ways', async () => {
+    const made = await on.open(input(0, { encoder: 1, report: '50ms' }));
+    const seen = await listen(made, 0);
+    const phase = (step: number) => [1, 2].includes(((step % 4) + 4) % 4);
+    let at = 0;
+    const turn = (by: 1 | -1) => {
+      at += by;
+      on.chip.pull(0, phase(at));
+      on.chip.pull(1, phase(at - 1));
+    };
+    for (let n = 0; n < 400; n++) turn(1);
+    for (let n = 0; n < 500; n++) turn(-1);
+    await until('position -100', () => outcome(seen).at(-1) === -100);
+    expect(made.counters.get('encoder_steps_lost')).toBeUndefined();
+  });
+
+  it('sets several outputs in one system call', async () => {
+    const made = await on.open(output(3, false), output(4, true), output(5, false));
+    const writes = [true, false, true].map((value, at) => ({ channel: channelAt(made, at), value }));
+    expect(await made.port.writeAll?.(writes)).toEqual([{ readBack: true }, { readBack: false }, { readBack: true }]);
+    expect([3, 4, 5].map((offset) => on.chip.level(offset))).toEqual([true, false, true]);
+  });
 });

@@ -131,10 +131,10 @@ export function gpioPromises(backend: 'chardev' | 'onoff', label: string): Bench
       expect(outcome(await port.read(channels))).toEqual(before);
     });
 
-    it('has its lines back after a kill -9 of the process that held them', async () => {
+    it('has its lines back after a kill -9 of the process that held them', { timeout: 120_000 }, async () => {
       const holder = spawnHolder(label, backend);
       onTestFinished(() => void holder.process.kill('SIGKILL'));
-      await until('the other process to hold the lines', () => holder.output().includes('holding'), 20_000);
+      await until('the other process to hold the lines', () => holder.output().includes('holding'), 60_000);
       expect(on.chip.level(3)).toBe(true);
       holder.process.kill('SIGKILL');
       await until('its end', () => holder.process.signalCode !== null);

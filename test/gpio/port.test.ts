@@ -1,0 +1,263 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Edge, GpioBackend, GpioChannel, Line, Taken, Wish } from '../../drivers/gpio/backend.ts';
+import { gpio } from '../../drivers/gpio/driver.ts';
+import { GpioPort } from '../../drivers/gpio/port.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import type { Reading } from '../../src/driver/driver.ts';
+import { DcsError } from '../../src/errors/errors.ts';
+import type { Direction, RawValue } from '../../src/pin/pin.ts';
+import { memoryLog } from '../support/ports.ts';
+
+/** A kernel in a test's hands: which lines are busy, what levels they have, and edges at will. */
+class FakeBackend implements GpioBackend {
+  readonly name = 'chardev';
+  readonly debounces = true;
+  readonly busy = new Set<string>();
+  readonly levels = new Map<string, boolean>();
+  readonly wishes = new Map<string, Wish>();
+  readonly attempts: string[] = [];
+  readonly writes: string[][] = [];
+  gone: DcsError | undefined;
+
+  async take(wishes: readonly Wish[]): Promise<Taken[]> {
+    return wishes.map((wish): Taken => {
+      const { key, start } = wish.channel;
+      this.attempts.push(key);
+      if (this.busy.has(key)) return { ok: false, error: new DcsError('BUSY', `${key} is held by test`) };
+      this.wishes.set(key, wish);
+      if (typeof start === 'boolean') this.levels.set(key, start);
+      return { ok: true, line: this.#line(key) };
+    });
+  }
+
+  write(levels: ReadonlyMap<Line, boolean>): Map<Line, boolean> {
+    this.writes.push([...levels.values()].map(String));
+    return new Map(levels);
+  }
+
+  missing(): DcsError | undefined {
+    return this.gone;
+  }
+
+  inspect(): void {}
+
+  async close(): Promise<void> {}
+
+  edge(key: string, edge: Edge): void {
+    const events = this.wishes.get(key)?.events;
+    this.levels.set(key, edge.rising);
+    events?.edge?.(edge);
+    events?.level(edge.rising, 1_800_000_000);
+  }
+
+  #line(key: string): Line {
+    return { read: () => this.levels.get(key) ?? false, release() {} };
+  }
+}
+
+interface PinText {
+  readonly keys: object;
+  readonly direction?: Direction;
+  readonly start?: RawValue;
+  readonly debounceMs?: number;
+}
+
+const ports: GpioPort[] = [];
+afterEach(async () => {
+  for (const port of ports.splice(0)) await port.close();
+});
+
+async function open(backend: FakeBackend, ...pins: PinText[]) {
+  const options = gpio.options.parse({ chip: 'test' });
+  const channels = pins.map(({ keys, direction = 'in', start, debounceMs = 0 }): GpioChannel => {
+    const address = gpio.pin.parse(keys);
+    const { key = '', kind } = gpio.describe(address, options);
+    return { key, kind, direction, address, debounceMs, ...(start !== undefined && { start }) };
+  });
+  const clock = new ManualClock();
+  const downs: DcsError[] = [];
+  const context = { clock, log: memoryLog(), down: (error: DcsError) => void downs.push(error), count() {} };
+  const port = new GpioPort(backend, channels, context);
+  ports.push(port);
+  await port.start();
+  const seen = channels.map((channel) => {
+    const readings: Reading[] = [];
+    port.subscribe(channel, (reading) => readings.push(reading));
+    return readings;
+  });
+  await clock.advance(0);
+  const channel = (at: number): GpioChannel => {
+    const found = channels[at];
+    if (!found) throw new Error(`no channel ${at}`);
+    return found;
+  };
+  return { port, channel, clock, downs, seen, values: (at: number) => (seen[at] ?? []).map(outcome) };
+}
+
+const outcome = (reading: Reading) => (reading.ok ? reading.value : reading.error.code);
+const wave = (backend: FakeBackend, key: string, edges: number, from = 0) => {
+  for (let n = 0; n < edges; n++) backend.edge(key, { rising: n % 2 === 0, lost: 0, at: from + n });
+};
+
+describe('gpio port', () => {
+  it('tries a busy line again and again, at growing intervals, and leaves the others alone', async () => {
+    const backend = new FakeBackend();
+    backend.busy.add('line 1');
+    const { clock, values } = await open(backend, { keys: { gpio: 0 } }, { keys: { gpio: 1 } });
+    expect(values(1)).toEqual(['BUSY']);
+    await clock.advance(10_000);
+    expect(backend.attempts.filter((key) => key === 'line 1').length).toBe(5);
+    expect(backend.attempts.filter((key) => key === 'line 0').length).toBe(1);
+    backend.busy.clear();
+    await clock.advance(30_000);
+    expect(values(1).at(-1)).toBe(false);
+    expect(values(0)).toEqual([false]);
+  });
+
+  it('says down once when the chip is gone, within a second, and rejects from then on', async () => {
+    const backend = new FakeBackend();
+    const { port, channel, clock, downs } = await open(backend, { keys: { gpio: 0 } });
+    backend.gone = new DcsError('PORT_DOWN', 'unplugged');
+    await clock.advance(1000);
+    await clock.advance(10_000);
+    expect(downs.map(({ message }) => message)).toEqual(['unplugged']);
+    await expect(port.read([channel(0)])).rejects.toMatchObject({ code: 'PORT_DOWN' });
+  });
+
+  it('writes several outputs in one step, and none when one value is wrong', async () => {
+    const backend = new FakeBackend();
+    const out = (gpioLine: number): PinText => ({ keys: { gpio: gpioLine }, direction: 'out', start: false });
+    const { port, channel } = await open(backend, out(0), out(1));
+    const written = await port.writeAll([
+      { channel: channel(0), value: true },
+      { channel: channel(1), value: false },
+    ]);
+    expect(written).toEqual([{ readBack: true }, { readBack: false }]);
+    expect(backend.writes).toEqual([['true', 'false']]);
+    const wrong = port.writeAll([
+      { channel: channel(0), value: false },
+      { channel: channel(1), value: 'banana' },
+    ]);
+    await expect(wrong).rejects.toMatchObject({ code: 'BAD_VALUE' });
+    expect(backend.writes.length).toBe(1);
+  });
+});
+
+describe('gpio counters and measurements', () => {
+  it('count every edge, and tell at most once per report interval', async () => {
+    const backend = new FakeBackend();
+    const { clock, values } = await open(backend, { keys: { gpio: 4, count: 'rising', report: '500ms' }, start: 100 });
+    expect(values(0)).toEqual([100]);
+    wave(backend, 'line 4', 2000);
+    await clock.advance(499);
+    expect(values(0)).toEqual([100]);
+    await clock.advance(1);
+    wave(backend, 'line 4', 2);
+    await clock.advance(5000);
+    expect(values(0)).toEqual([100, 1100, 1101]);
+  });
+
+  it('watch only the edges that count, unless another pin of the line wants more', async () => {
+    const alone = new FakeBackend();
+    await open(alone, { keys: { gpio: 4, count: 'falling' } });
+    expect(alone.wishes.get('line 4')?.edges).toBe('falling');
+    const shared = new FakeBackend();
+    await open(shared, { keys: { gpio: 4, count: 'falling' } }, { keys: { gpio: 4 } });
+    expect(shared.wishes.get('line 4')?.edges).toBe('both');
+  });
+
+  it('can be preset while they run, in whole numbers only', async () => {
+    const backend = new FakeBackend();
+    const { port, channel, clock, values } = await open(
+      backend,
+      { keys: { gpio: 4, count: 'both' } },
+      { keys: { gpio: 5 } },
+    );
+    wave(backend, 'line 4', 7);
+    expect(await port.preset(channel(0), 0)).toEqual({ readBack: 0 });
+    wave(backend, 'line 4', 2);
+    await clock.advance(1000);
+    expect(values(0).at(-1)).toBe(2);
+    await expect(port.preset(channel(0), 1.5)).rejects.toMatchObject({ code: 'BAD_VALUE' });
+    await expect(port.preset(channel(1), 0)).rejects.toMatchObject({ code: 'READ_ONLY' });
+    await expect(port.write(channel(0), true)).rejects.toMatchObject({ code: 'READ_ONLY' });
+  });
+
+  it('share one line: level, counter and frequency', async () => {
+    const backend = new FakeBackend();
+    const { clock, values } = await open(
+      backend,
+      { keys: { gpio: 4 } },
+      { keys: { gpio: 4, count: 'rising' } },
+      { keys: { gpio: 4, measure: 'frequency' } },
+    );
+    expect(backend.attempts).toEqual(['line 4']);
+    expect(backend.wishes.get('line 4')?.timed).toBe(true);
+    wave(backend, 'line 4', 101);
+    expect(values(0).length).toBe(102);
+    await clock.advance(1000);
+    expect(values(1)).toEqual([0, 51]);
+    expect(values(2)).toEqual([0, 500]);
+    await clock.advance(15_000);
+    expect(values(2).at(-1)).toBe(0);
+  });
+
+  it('follow an encoder on two lines from wherever it stands', async () => {
+    const backend = new FakeBackend();
+    backend.levels.set('line 4', true);
+    const { clock, values } = await open(backend, { keys: { gpio: 4, encoder: 5 }, start: 10 });
+    // From A high, B low: two steps up, one back.
+    backend.edge('line 5', { rising: true, lost: 0, at: 1 });
+    backend.edge('line 4', { rising: false, lost: 0, at: 2 });
+    backend.edge('line 4', { rising: true, lost: 0, at: 3 });
+    await clock.advance(1000);
+    expect(values(0)).toEqual([10, 11]);
+  });
+
+  it('say why they have no value while their line is busy, and count from where they were', async () => {
+    const backend = new FakeBackend();
+    const { clock, values } = await open(backend, { keys: { gpio: 4, count: 'both' } });
+    wave(backend, 'line 4', 4);
+    backend.busy.add('line 4');
+    backend.wishes.get('line 4')?.events.lost(new DcsError('BUSY', 'taken away'));
+    expect(values(0).at(-1)).toBe('BUSY');
+    backend.busy.clear();
+    await clock.advance(5000);
+    expect(values(0).at(-1)).toBe(4);
+  });
+
+  it('refuse a second pin that wants the same line otherwise, and only that one', async () => {
+    const backend = new FakeBackend();
+    const { values } = await open(
+      backend,
+      { keys: { gpio: 4 } },
+      { keys: { gpio: 4, count: 'both', bias: 'pull-up' } },
+      { keys: { gpio: 4, measure: 'high-time' } },
+    );
+    expect(values(0)).toEqual([false]);
+    expect(values(1)).toEqual(['BAD_CONFIG']);
+    expect(values(2)).toEqual([0]);
+  });
+});
+
+describe('gpio pin keys', () => {
+  it.each([
+    [{ gpio: 4, count: 'rising', measure: 'frequency' }, 'one of count, measure, encoder'],
+    [{ gpio: 4, report: '1s' }, 'report belongs to count'],
+    [{ gpio: -1 }, '>=0'],
+    [{ gpio: 4, bias: 'up' }, 'pull-up'],
+  ])('%j is refused with what would be right', (keys, expected) => {
+    const parsed = gpio.pin.safeParse(keys);
+    expect(parsed.success).toBe(false);
+    expect(parsed.error?.message).toContain(expected);
+  });
+
+  it('mean the same line as number and as numeric text', () => {
+    const options = gpio.options.parse({ chip: 'test' });
+    const key = (keys: object) => gpio.describe(gpio.pin.parse(keys), options).key;
+    expect(key({ gpio: '017' })).toBe(key({ gpio: 17 }));
+    expect(key({ gpio: 17 })).toBe('line 17');
+    expect(key({ gpio: 'DOOR' })).toBe('line DOOR');
+    expect(key({ gpio: 17, count: 'rising' })).not.toBe(key({ gpio: 17 }));
+  });
+});
