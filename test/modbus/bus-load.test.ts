@@ -2,8 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { busLoad } from '../../drivers/modbus/bus-load.ts';
 import { breakEvenGap, readTime } from '../../drivers/modbus/bus-time.ts';
 import { modbus } from '../../drivers/modbus/driver.ts';
+import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
 import { lineTiming } from '../../drivers/modbus/transport/line-timing.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { channelOf } from './owner.ts';
+import { SimBus } from './sim-bus.ts';
 
 const line = (baud: number) => lineTiming({ baud, dataBits: 8, parity: 'even', stopBits: 1 });
 const options = (keys: object) => modbus.options.parse({ serial: '/dev/ttyUSB0', ...keys });
@@ -69,5 +72,42 @@ describe('what is doubtful about a Modbus port', () => {
   it('two pins that treat one device differently', () => {
     const [remark] = remarks({ tcp: 'plc' }, { holding: 1, quirks: { max_gap: 0 } }, { holding: 2, quirks: {} });
     expect(remark?.message).toMatch(/unit 1 have different quirks/);
+  });
+});
+
+describe('a saturated serial bus, on a slave that keeps the time of the line', () => {
+  const lineOf = (baud: number) => lineTiming({ baud, dataBits: 8, parity: 'none', stopBits: 1 });
+
+  it.each(
+    [9600, 19_200, 115_200].flatMap((baud) =>
+      [
+        { baud, registers: 1, step: 1 },
+        { baud, registers: 10, step: 1 },
+        { baud, registers: 100, step: 37 },
+        { baud, registers: 1000, step: 1 },
+      ].map((one) => one),
+    ),
+  )('is busy for at least 95 % of the time: %j', async ({ baud, registers, step }) => {
+    const clock = new ManualClock();
+    const channels = Array.from({ length: registers }, (_, at) => channelOf({ input: at * step }));
+    const bus = await new SimBus({
+      store: new SimulatedMemory(clock),
+      channels,
+      clock,
+      baud,
+      slaveMs: 0,
+      poll: '1ms',
+    }).open();
+    let busy = 0;
+    bus.slave.script = ({ pdu }) => {
+      const count = pdu.readUInt16BE(3);
+      busy += readTime({ unit: 1, table: 'input', first: 0, count }, lineOf(baud), 0);
+      return undefined;
+    };
+    for (const channel of channels) bus.port.subscribe(channel, () => {});
+    const began = clock.now();
+    await clock.advance(4000);
+    await bus.port.close();
+    expect(busy / (clock.now() - began)).toBeGreaterThan(0.95);
   });
 });

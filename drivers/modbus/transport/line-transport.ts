@@ -7,6 +7,7 @@ import { longestReply } from '../protocol/reply-length.ts';
 import { describeRequest, isWrite, type Request } from '../protocol/request.ts';
 import { EchoFilter, type EchoMode } from './echo.ts';
 import { Exchange } from './exchange.ts';
+import { afterExactly } from './fine-timer.ts';
 import type { LineTiming } from './line-timing.ts';
 import type { Link, LinkEvents } from './link.ts';
 import type { Transport, TransportEvents } from './transport.ts';
@@ -154,7 +155,7 @@ export class LineTransport implements Transport {
         if (error) reject(error);
         else resolve();
       };
-      const timer = this.#settings.clock.after(length, () => end());
+      const timer = afterExactly(this.#settings.clock, length, () => end());
       this.#wait = { timer, end };
       if (this.#closed()) end(new DcsError('PORT_DOWN', 'the port is closed'));
     });
