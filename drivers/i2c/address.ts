@@ -1,0 +1,104 @@
+import { z } from 'zod';
+import type { DurationMs } from '../../src/clock/clock.ts';
+import { durationSchema } from '../../src/driver/parse.ts';
+import { hex } from './bus.ts';
+import { type ChipName, chipNames, chips } from './chips/chips.ts';
+
+/** How a number stands in registers. */
+export const registerTypes = ['u8', 'i8', 'u16be', 'u16le', 'i16be', 'i16le', 'u24be', 'u32be', 'u32le'] as const;
+export type RegisterType = (typeof registerTypes)[number];
+
+const byte = z.int().min(0).max(0xff);
+const chipAddress = z.int().min(0x03).max(0x77);
+
+const initSchema = z.strictObject({
+  register: byte,
+  value: byte,
+  mask: byte.default(0xff).describe('bits of the register that are set; the others stay'),
+  direction: z.enum(['in', 'out']).optional().describe('only for pins of this direction'),
+});
+export type Init = z.infer<typeof initSchema>;
+
+const keys = z.strictObject({
+  address: chipAddress.describe('7-bit address of the chip: 0x20'),
+  mux: z
+    .strictObject({ address: chipAddress, channel: z.int().min(0).max(7) })
+    .optional()
+    .describe('the chip is behind a TCA9548A: its address, and the channel'),
+  chip: z.enum(chipNames).optional().describe('a chip that takes more than reading a register'),
+  value: z.string().optional().describe('with chip: which of its values'),
+  register: byte.optional().describe('register of the value; absent: the chip has none (PCF8574)'),
+  write_register: byte.optional().describe('outputs: the register that is written, if it is another one'),
+  type: z.enum(registerTypes).default('u8').describe('how the value stands there'),
+  shift: z.int().min(0).max(15).default(0).describe('inputs: the value begins this many bits higher'),
+  bit: z.int().min(0).max(15).optional().describe('the pin is this bit'),
+  init: z.array(initSchema).default([]).describe('registers to set when the chip is taken into use'),
+  poll: durationSchema.prefault('200ms').describe('how often it is read'),
+});
+type Keys = z.infer<typeof keys>;
+
+/** A place in a chip's registers. */
+export interface RegisterPlace {
+  readonly register: number | undefined;
+  readonly writeRegister: number | undefined;
+  readonly type: RegisterType;
+  /** The value's lowest bit within the register. */
+  readonly shift: number;
+  readonly bit: number | undefined;
+}
+
+export interface I2cAddress {
+  readonly key: string;
+  readonly kind: 'digital' | 'analog';
+  readonly address: number;
+  readonly mux: { readonly address: number; readonly channel: number } | undefined;
+  readonly chip: { readonly name: ChipName; readonly value: string } | undefined;
+  readonly place: RegisterPlace | undefined;
+  readonly init: readonly Init[];
+  readonly poll: DurationMs;
+}
+
+export const pinSchema = keys.transform((found, context): I2cAddress => {
+  const refuse = ([key, message]: readonly [string, string]) => {
+    context.addIssue({ code: 'custom', message, path: [key] });
+    return z.NEVER;
+  };
+  const problem = found.chip === undefined ? registerMisfit(found) : chipMisfit(found);
+  if (problem) return refuse(problem);
+  const { address, mux, chip, value, register, type, shift, bit, init, poll } = found;
+  const at = mux ? `${hex(mux.address)}/${mux.channel}/${hex(address)}` : hex(address);
+  const place = { register, writeRegister: found.write_register ?? register, type, shift, bit };
+  const where = register === undefined ? type : `register ${hex(register)} ${type}`;
+  return {
+    key: `${at} ${chip === undefined ? where : `${chip} ${value}`}${bit === undefined ? '' : ` bit ${bit}`}`,
+    kind: bit === undefined ? 'analog' : 'digital',
+    address,
+    mux,
+    chip: chip !== undefined && value !== undefined ? { name: chip, value } : undefined,
+    place: chip === undefined ? place : undefined,
+    init,
+    poll,
+  };
+});
+
+function chipMisfit({ chip, value, register, bit, init }: Keys): [string, string] | undefined {
+  if (chip === undefined) return undefined;
+  const names = Object.keys(chips[chip].values);
+  if (value === undefined || !names.includes(value)) return ['value', `${chip} has the values ${names.join(', ')}`];
+  if (register !== undefined) return ['register', `${chip} knows its registers`];
+  if (bit !== undefined) return ['bit', `${chip} has no bits`];
+  return init.length > 0 ? ['init', `${chip} sets itself up`] : undefined;
+}
+
+function registerMisfit({ value, bit, type, shift, register, write_register }: Keys): [string, string] | undefined {
+  if (value !== undefined) return ['value', 'value goes with chip'];
+  if (bit !== undefined && bit >= 8 * sizeOf(type)) return ['bit', `${type} has the bits 0 to ${8 * sizeOf(type) - 1}`];
+  if (shift > 0 && bit !== undefined) return ['shift', 'bit already says which'];
+  if (register === undefined && write_register !== undefined) return ['write_register', 'goes with register'];
+  return undefined;
+}
+
+/** Bytes of a type. */
+export function sizeOf(type: RegisterType): number {
+  return Number(type.replace(/\D/g, '')) / 8;
+}

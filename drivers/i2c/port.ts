@@ -1,0 +1,110 @@
+import type { Channel, Port, PortContext, Reading, ReadingListener, Written } from '../../src/driver/driver.ts';
+import { DcsError } from '../../src/errors/errors.ts';
+import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
+import type { I2cAddress } from './address.ts';
+import type { I2cBus } from './bus.ts';
+import { Unit, type UnitChannel } from './unit.ts';
+
+/** A port on an I2C bus: its chips fail and heal each for itself. */
+export class I2cPort implements Port {
+  readonly #bus: I2cBus;
+  readonly #units: readonly Unit[];
+  readonly #places = new Map<string, { readonly unit: Unit; readonly one: UnitChannel }>();
+  #ended: DcsError | undefined;
+
+  constructor(bus: I2cBus, channels: readonly Channel<I2cAddress>[], context: PortContext) {
+    this.#bus = bus;
+    const groups = new Map<string, Channel<I2cAddress>[]>();
+    for (const channel of channels) {
+      const { address, mux, chip } = channel.address;
+      const name = `${mux?.address}/${mux?.channel}/${address}/${chip?.name}`;
+      groups.set(name, [...(groups.get(name) ?? []), channel]);
+    }
+    const life = {
+      clock: context.clock,
+      count: (name: string) => context.count(name),
+      gone: (error: DcsError) => {
+        if (this.#ended) return;
+        this.#end(error);
+        context.down(error);
+      },
+    };
+    this.#units = [...groups.values()].map((members) => new Unit(bus, members, life));
+    for (const unit of this.#units) {
+      for (const one of unit.channels) this.#places.set(one.channel.key, { unit, one });
+    }
+    for (const unit of this.#units) {
+      try {
+        unit.begin();
+      } catch (error) {
+        // A chip that is absent now is tried again when it is polled; the others must not wait for it.
+        context.log.warn({ bus: bus.name, err: error }, `a chip on ${bus.name} is not ready: ${error}`);
+      }
+      unit.startPolling();
+    }
+  }
+
+  async read(channels: readonly Channel[]): Promise<Reading[]> {
+    if (this.#ended) throw this.#ended;
+    const readings = new Map<string, Reading>();
+    for (const unit of this.#units) {
+      const members = unit.channels.filter(({ channel }) => channels.some(({ key }) => key === channel.key));
+      if (members.length === 0) continue;
+      const found = await unit.read(members);
+      members.forEach(({ channel }, at) => {
+        const reading = found[at];
+        if (reading) readings.set(channel.key, reading);
+      });
+    }
+    const ended: DcsError | undefined = this.#ended;
+    if (ended) throw ended;
+    return channels.map(
+      ({ key }) =>
+        readings.get(key) ?? {
+          ok: false,
+          error: new DcsError('NO_SUCH_CHANNEL', `${key} is not on ${this.#bus.name}`),
+        },
+    );
+  }
+
+  async write(channel: Channel, value: RawValue): Promise<Written> {
+    if (this.#ended) throw this.#ended;
+    const place = this.#places.get(channel.key);
+    if (!place) throw new DcsError('NO_SUCH_CHANNEL', `${channel.key} is not on ${this.#bus.name}`);
+    if (channel.direction !== 'out') throw new DcsError('READ_ONLY', `${channel.key} is an input`);
+    if (!fitsKind(channel.kind, value)) {
+      throw new DcsError('BAD_VALUE', `${channel.key} cannot hold ${JSON.stringify(value)}`, {
+        found: value,
+        expected: channel.kind,
+      });
+    }
+    const readBack = place.unit.write(place.one.channel, value);
+    return readBack === undefined ? {} : { readBack };
+  }
+
+  subscribe(channel: Channel, listener: ReadingListener): () => void {
+    const one = this.#places.get(channel.key)?.one;
+    if (!one || this.#ended) return () => {};
+    one.listeners.add(listener);
+    const { last } = one;
+    if (last) {
+      queueMicrotask(() => {
+        if (one.last === last && one.listeners.has(listener)) listener(last);
+      });
+    }
+    return () => {
+      one.listeners.delete(listener);
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#end(new DcsError('PORT_DOWN', `${this.#bus.name} is closed`));
+  }
+
+  #end(error: DcsError): void {
+    if (this.#ended) return;
+    this.#ended = error;
+    for (const unit of this.#units) unit.end();
+    this.#bus.close();
+  }
+}

@@ -1,0 +1,85 @@
+import { DcsError } from '../../src/errors/errors.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
+import { type RegisterPlace, type RegisterType, sizeOf } from './address.ts';
+import type { ChipAccess } from './bus.ts';
+
+export function decode(bytes: Buffer, type: RegisterType): number {
+  const size = sizeOf(type);
+  if (size === 1) return type === 'i8' ? bytes.readInt8() : bytes.readUInt8();
+  const little = type.endsWith('le');
+  if (type.startsWith('i')) return little ? bytes.readIntLE(0, size) : bytes.readIntBE(0, size);
+  return little ? bytes.readUIntLE(0, size) : bytes.readUIntBE(0, size);
+}
+
+/** Rounds to the nearest whole number (the read-back tells which); throws OUT_OF_RANGE rather than wrap. */
+export function encode(asked: number, type: RegisterType): number[] {
+  const size = sizeOf(type);
+  const signed = type.startsWith('i');
+  const high = signed ? 2 ** (8 * size - 1) - 1 : 2 ** (8 * size) - 1;
+  const low = signed ? -high - 1 : 0;
+  const value = Math.round(asked);
+  if (!(value >= low && value <= high)) {
+    throw new DcsError('OUT_OF_RANGE', `${asked} does not fit ${type}`, {
+      found: asked,
+      expected: `${low} to ${high}`,
+    });
+  }
+  const bytes = Buffer.alloc(size);
+  const raw = value < 0 ? value + 2 ** (8 * size) : value;
+  if (type.endsWith('le')) bytes.writeUIntLE(raw, 0, size);
+  else bytes.writeUIntBE(raw, 0, size);
+  return [...bytes];
+}
+
+/** What a chip without registers was last sent: reading it gives the levels of its legs, not what it drives. */
+export class Latch {
+  #sent: number | undefined;
+  /** Bits that are inputs: they must be left at 1, or the chip pulls its own leg low. */
+  readonly #inputs: number;
+
+  constructor(inputs: number) {
+    this.#inputs = inputs;
+  }
+
+  /** The value with one bit changed; the others stay as they are driven now. */
+  next(levels: () => number, bit: number, on: boolean): number {
+    const base = this.#sent ?? levels() | this.#inputs;
+    return on ? base | (1 << bit) : base & ~(1 << bit);
+  }
+
+  sent(value: number): void {
+    this.#sent = value;
+  }
+
+  /** The chip lost its power: nobody knows what it drives. */
+  forget(): void {
+    this.#sent = undefined;
+  }
+}
+
+export function readPlace(access: ChipAccess, { register, type, shift, bit }: RegisterPlace): RawValue {
+  const size = sizeOf(type);
+  const value = decode(register === undefined ? access.receive(size) : access.read(register, size), type);
+  return bit === undefined ? Math.floor(value / 2 ** shift) : ((value >> bit) & 1) === 1;
+}
+
+export function writePlace(access: ChipAccess, place: RegisterPlace, value: RawValue, latch: Latch): void {
+  const { writeRegister, type, shift, bit } = place;
+  if (shift > 0) throw new DcsError('NOT_SUPPORTED', 'a shifted value cannot be written');
+  const size = sizeOf(type);
+  const put = (bytes: readonly number[]) =>
+    writeRegister === undefined ? access.send(bytes) : access.write(writeRegister, bytes);
+  if (bit === undefined) {
+    put(encode(Number(value), type));
+    return;
+  }
+  const on = value === true;
+  if (writeRegister !== undefined) {
+    const present = decode(access.read(writeRegister, size), type);
+    put(encode(on ? present | (1 << bit) : present & ~(1 << bit), type));
+    return;
+  }
+  const next = latch.next(() => decode(access.receive(size), type), bit, on);
+  put(encode(next, type));
+  latch.sent(next);
+}

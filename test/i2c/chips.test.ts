@@ -1,0 +1,143 @@
+import { describe, expect, it } from 'vitest';
+import { accessTo } from '../../drivers/i2c/bus.ts';
+import { ads1115 } from '../../drivers/i2c/chips/ads1115.ts';
+import { bme280, compensate } from '../../drivers/i2c/chips/bme280.ts';
+import { sensirionCrc, sht3x } from '../../drivers/i2c/chips/sht3x.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { RegisterChip, SimBus, type SimChip } from './sim-bus.ts';
+
+function bench(chip: SimChip) {
+  const bus = new SimBus();
+  bus.chips.set(0x40, chip);
+  const clock = new ManualClock();
+  return { bus, clock, access: accessTo(bus, 0x40, clock) };
+}
+
+/** The worked example of the BMP280 data sheet (BST-BMP280-DS001, 3.12): same factors and formulas as the BME280's. */
+const EXAMPLE = {
+  t: [27504, 26435, -1000],
+  p: [36477, -10685, 3024, 2855, 140, -7, 15500, -14600, 6000],
+  h: [75, 362, 0, 324, 50, 30],
+};
+
+describe('BME280', () => {
+  it('compensates as the worked example of the data sheet', () => {
+    const values = compensate({ temperature: 519888, pressure: 415148, humidity: undefined }, EXAMPLE);
+    expect(values.get('temperature')).toBeCloseTo(25.08, 2);
+    expect(values.get('pressure')).toBeCloseTo(1006.5327, 3);
+  });
+
+  it('reads its factors from the places the data sheet gives, measures once, and waits without holding the bus', async () => {
+    const chip = new RegisterChip();
+    const factors = Buffer.alloc(26);
+    for (const [at, value] of EXAMPLE.t.entries()) factors.writeInt16LE(value, 2 * at);
+    for (const [at, value] of EXAMPLE.p.entries())
+      factors.writeInt16LE(at === 0 ? value - 65_536 * Number(value > 32_767) : value, 6 + 2 * at);
+    factors.writeUInt8(75, 25);
+    chip.registers.set(factors, 0x88);
+    // H2 362; H3 0; H4 324 = 0x144 and H5 50 = 0x032 share a register; H6 30.
+    chip.registers.set([0x6a, 0x01, 0x00, 0x14, 0x24, 0x03, 30], 0xe1);
+    chip.registers[0xd0] = 0x60;
+    chip.registers.set([0x65, 0x5a, 0xc0, 0x7e, 0xed, 0x00, 0x7f, 0xff], 0xf7);
+    const { access, clock, bus } = bench(chip);
+    const made = bme280.make(access);
+    made.setUp();
+    const reading = made.read(['temperature']);
+    await clock.advance(9);
+    const before = bus.transfers.length;
+    expect(bus.transfers.at(-1)).toBe('40: f425 > 0');
+    await clock.advance(1);
+    expect(bus.transfers.length).toBeGreaterThan(before);
+    const values = await reading;
+    expect(values.get('temperature')).toBeCloseTo(25.08, 2);
+    expect(values.get('pressure')).toBeCloseTo(1006.5327, 3);
+    const humidity = compensate({ temperature: 519888, pressure: 415148, humidity: 0x7fff }, EXAMPLE).get('humidity');
+    expect(values.get('humidity')).toBe(humidity);
+    expect(humidity).toBeGreaterThan(0);
+    expect(humidity).toBeLessThan(100);
+  });
+
+  it('is not taken for another chip', () => {
+    expect(() => bme280.make(bench(new RegisterChip()).access).setUp()).toThrow('is no BME280');
+  });
+});
+
+describe('SHT3x', () => {
+  it('has the checksum of the data sheet', () => expect(sensirionCrc(Uint8Array.of(0xbe, 0xef))).toBe(0x92));
+
+  const answer = (bytes: number[]): SimChip => ({ transfer: (_write, length) => bytes.slice(0, length) });
+  const words = (a: number, b: number) => {
+    const bytes = [a >> 8, a & 0xff, b >> 8, b & 0xff];
+    return [
+      ...bytes.slice(0, 2),
+      sensirionCrc(Uint8Array.from(bytes.slice(0, 2))),
+      ...bytes.slice(2),
+      sensirionCrc(Uint8Array.from(bytes.slice(2))),
+    ];
+  };
+
+  it('gives temperature and humidity, and none at all with a wrong checksum', async () => {
+    const right = bench(answer(words(0x6666, 0x8000)));
+    const reading = sht3x.make(right.access).read(['temperature']);
+    await right.clock.advance(20);
+    expect((await reading).get('temperature')).toBeCloseTo(25, 2);
+    expect((await reading).get('humidity')).toBeCloseTo(50, 2);
+    const bytes = words(0x6666, 0x8000);
+    bytes[4] = 0x01;
+    const wrong = bench(answer(bytes));
+    const failing = expect(sht3x.make(wrong.access).read(['temperature'])).rejects.toMatchObject({ code: 'BAD_REPLY' });
+    await wrong.clock.advance(20);
+    await failing;
+  });
+});
+
+describe('ADS1115', () => {
+  /** Keeps two-byte registers; a conversion takes `looks` looks at the configuration. */
+  class Ads implements SimChip {
+    config = 0x8583;
+    looks = 0;
+    left = 0;
+    readonly volts: Readonly<Record<number, number>> = { 4: 1.024, 5: -0.5, 0: 2 };
+
+    transfer([register = 0, high, low]: Uint8Array, length: number): number[] {
+      if (high !== undefined && low !== undefined) {
+        this.config = (high << 8) | low;
+        this.left = this.looks;
+      }
+      if (length === 0) return [];
+      if (register === 1) {
+        const busy = this.left-- > 0;
+        return [((this.config >> 8) & 0x7f) | (busy ? 0 : 0x80), this.config & 0xff];
+      }
+      const raw = Math.round(((this.volts[(this.config >> 12) & 7] ?? 0) / 4.096) * 32768) & 0xffff;
+      return [raw >> 8, raw & 0xff];
+    }
+  }
+
+  it('converts each input in turn and waits until it is ready', async () => {
+    const chip = new Ads();
+    chip.looks = 3;
+    const { access, clock } = bench(chip);
+    const reading = ads1115.make(access).read(['a0', 'a1', 'a0-a1']);
+    await clock.advance(60);
+    const values = await reading;
+    expect(values.get('a0')).toBeCloseTo(1.024, 3);
+    expect(values.get('a1')).toBeCloseTo(-0.5, 3);
+    expect(values.get('a0-a1')).toBeCloseTo(2, 3);
+  });
+
+  it('a conversion that never ends, or that somebody else asked for, is no value', async () => {
+    const endless = new Ads();
+    endless.looks = 1000;
+    const slow = bench(endless);
+    const never = expect(ads1115.make(slow.access).read(['a0'])).rejects.toMatchObject({ code: 'BAD_REPLY' });
+    await slow.clock.advance(100);
+    await never;
+    const stolen = new Ads();
+    const other = bench(stolen);
+    const wrong = expect(ads1115.make(other.access).read(['a0'])).rejects.toMatchObject({ code: 'BAD_REPLY' });
+    stolen.config = 0xd583;
+    await other.clock.advance(20);
+    await wrong;
+  });
+});
