@@ -37,7 +37,6 @@ export class Problems {
     const { found, expected, didYouMean } = detail;
     // A default that many pins inherit is wrong once, not once a pin.
     const identity = `${severity} ${file}:${line}:${column} ${message}`;
-    if (this.#all.has(identity)) return;
     this.#all.set(identity, {
       severity,
       file,
