@@ -2,9 +2,9 @@ import type { Clock, DurationMs, Timer } from '../clock/clock.ts';
 import { CONTROL_PREFIX } from './introductions.ts';
 import type { SocketPair } from './socket-pair.ts';
 
-/** How often we introduce ourselves to a broker until that comes back, and how long we wait in between (ms). */
-const GREETINGS = 10;
+/** How long we wait for our introduction to come back before we repeat it (ms), doubled each time; and at most. */
 const GREETING_MS: DurationMs = 50;
+const LONGEST_GREETING_MS: DurationMs = 3200;
 
 export interface BrokerLinksHost {
   introduce(): void;
@@ -53,11 +53,12 @@ export class BrokerLinks {
    * A link has come up: introduces us, again until it comes back to us. A handshake does not yet mean that our
    * subscription is in force, and an answer before that would be lost.
    */
-  greet(pair: SocketPair, tries = GREETINGS): void {
+  greet(pair: SocketPair, patience = GREETING_MS): void {
     const state = this.#state(pair);
     state.greeting?.cancel();
     this.#host.introduce();
-    state.greeting = tries > 1 ? this.#clock.after(GREETING_MS, () => this.greet(pair, tries - 1)) : undefined;
+    const next = Math.min(patience * 2, LONGEST_GREETING_MS);
+    state.greeting = this.#clock.after(patience, () => this.greet(pair, next));
   }
 
   /** Something we sent came back over a link; the last to pass it on was `broker`. */
@@ -75,6 +76,7 @@ export class BrokerLinks {
   lost(pair: SocketPair): void {
     const state = this.#links.get(pair);
     if (state) state.broker = undefined;
+    state?.greeting?.cancel();
     this.refresh();
   }
 

@@ -11,7 +11,9 @@ import type { Kit } from './zmq.ts';
 /** How long one address gets before the next is tried (ms). */
 const PATIENCE_MS = 800;
 /** How often hello is repeated until it is answered (ms). */
-const HELLO_MS = 250;
+const HELLO_MS = 1000;
+/** How long a node that has taken the connection may take to answer (ms). */
+const ANSWER_MS = 3000;
 
 /** A place to call. */
 export interface Place {
@@ -26,6 +28,7 @@ export interface CallerHooks {
   hello(): object;
   /** A frame that is not part of a session yet: an answer to hello. */
   answered(frame: Record<string, unknown>, caller: Caller): void;
+  closed?(): void;
 }
 
 /** Calls another node at its door: at one address after the other, until it answers. One connection, one life. */
@@ -39,7 +42,9 @@ export class Caller implements Wire {
   readonly #places: () => readonly Place[];
   #place: Place | undefined;
   #dealer: Dealer | undefined;
+  #token: string | undefined;
   #attempt = 0;
+  #greeted: Dealer | undefined;
   #patience: Timer | undefined;
   #hello: Timer | undefined;
   #closed = false;
@@ -57,19 +62,29 @@ export class Caller implements Wire {
     return this.#place?.key;
   }
 
+  /** Every frame is an object, so what the door wants to see can be put in front. */
   send(text: string): Promise<void> {
-    return this.#dealer?.send(text) ?? Promise.resolve();
+    const marked = this.#token === undefined ? text : `{"k":${JSON.stringify(this.#token)},${text.slice(1)}`;
+    return this.#dealer?.send(marked) ?? Promise.resolve();
+  }
+
+  /** Answers the door before there is a session. */
+  reply(data: object): void {
+    this.#dealer?.send(JSON.stringify(data)).catch(() => this.#kit.stats.sendDrops++);
   }
 
   /** The call has become a session: no more attempts. */
-  established(session: Session): void {
+  established(session: Session, token: unknown): void {
     this.session = session;
+    if (typeof token === 'string') this.#token = token;
     this.#patience?.cancel();
     this.#hello?.cancel();
   }
 
   close(linger: boolean): void {
+    if (this.#closed) return;
     this.#closed = true;
+    this.#hooks.closed?.();
     this.#patience?.cancel();
     this.#hello?.cancel();
     this.#hangUp(linger ? 1000 : 0);
@@ -93,7 +108,9 @@ export class Caller implements Wire {
     dealer.events.on('handshake:error:protocol', next);
     dealer.events.on('handshake:error:auth', next);
     dealer.events.on('disconnect', () => {
-      if (dealer === this.#dealer) this.session?.end('disconnected');
+      if (dealer !== this.#dealer) return;
+      if (this.session) this.session.end('disconnected');
+      else next();
     });
     void this.#listen(dealer);
     try {
@@ -108,6 +125,11 @@ export class Caller implements Wire {
     if (this.#closed || dealer !== this.#dealer || this.session) return;
     dealer.send(JSON.stringify(this.#hooks.hello())).catch(() => this.#kit.stats.sendDrops++);
     this.#hello?.cancel();
+    if (this.#greeted !== dealer) {
+      this.#greeted = dealer;
+      this.#patience?.cancel();
+      this.#patience = this.#clock.after(ANSWER_MS, () => this.#call());
+    }
     this.#hello = this.#clock.after(HELLO_MS, () => this.#greet(dealer));
   }
 

@@ -15,6 +15,11 @@ export interface DoorHooks {
 export class DoorWire implements Wire {
   readonly dialled = false;
   key: string | undefined;
+  /**
+   * What every frame of the caller must carry. The transport's name of a connection can be taken by another caller once
+   * the first is gone; this cannot be guessed.
+   */
+  token: string | undefined;
   readonly #router: Router;
   readonly #id: Buffer;
   readonly #closed: (wire: DoorWire) => void;
@@ -44,7 +49,7 @@ export class Door {
   readonly #kit: Kit;
   readonly #hooks: DoorHooks;
   readonly #router: Router;
-  readonly #sessions = new Map<string, Session>();
+  readonly #sessions = new Map<string, { readonly session: Session; readonly token: string | undefined }>();
   #closed = false;
 
   constructor(kit: Kit, hooks: DoorHooks) {
@@ -65,7 +70,7 @@ export class Door {
 
   /** From now on the frames of this connection are the session's. */
   admit(wire: DoorWire, session: Session): void {
-    this.#sessions.set(wire.name, session);
+    this.#sessions.set(wire.name, { session, token: wire.token });
   }
 
   close(linger: number): void {
@@ -94,9 +99,8 @@ export class Door {
       this.#kit.stats.malformed++;
       return;
     }
-    const session = this.#sessions.get(id.toString('latin1'));
-    // A caller that says hello again has lost its session, though we have not noticed yet.
-    if (session && found['hello'] === undefined) session.receive(found);
+    const known = this.#sessions.get(id.toString('latin1'));
+    if (known && (known.token === undefined || found['k'] === known.token)) known.session.receive(found);
     else this.#hooks.knock(found, new DoorWire(this.#router, id, (wire) => this.#sessions.delete(wire.name)));
   }
 }

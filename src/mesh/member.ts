@@ -1,5 +1,6 @@
 import type { Bus } from '../bus/bus.ts';
 import type { Clock, DurationMs, Timer } from '../clock/clock.ts';
+import { messageOf } from '../errors/errors.ts';
 import type { Envelope, Payload } from '../message/envelope.ts';
 import { newId } from '../message/id.ts';
 import type { PinInfo } from '../message/payloads.ts';
@@ -8,11 +9,14 @@ import { BrokerLinks } from './broker-links.ts';
 import { BrokerRole } from './broker-role.ts';
 import { type Contact, isOnThisMachine } from './contacts.ts';
 import { Dialer } from './dialer.ts';
+import type { Endpoint } from './endpoint.ts';
 import { Flow } from './flow.ts';
+import { Gate } from './gate.ts';
 import { CONTROL, Introductions } from './introductions.ts';
+import type { KeyPair } from './keys.ts';
 import { Neighbours } from './neighbours.ts';
 import { type NodeInfo, placesOf } from './node-info.ts';
-import type { MeshOptions } from './options.ts';
+import { type MeshOptions, openListen } from './options.ts';
 import { Peers } from './peers.ts';
 import { Presence } from './presence.ts';
 import type { EndReason, Session } from './session.ts';
@@ -49,7 +53,11 @@ export class Member {
   readonly boot: string = newId(12);
   readonly role: BrokerRole;
   readonly peers: Peers;
+  readonly #kit: Kit;
   readonly #clock: Clock;
+  readonly #gate: Gate | undefined;
+  readonly #clearBrokers: readonly Endpoint[];
+  readonly #clearProxies: readonly Endpoint[];
   readonly #options: MeshOptions;
   readonly #events: MemberEvents;
   readonly #server: SocketPair;
@@ -69,11 +77,32 @@ export class Member {
   #elected = false;
   #serial = 0;
 
-  constructor(bus: Bus, kit: Kit, options: MeshOptions, pins: () => readonly PinInfo[], events: MemberEvents) {
+  /** `own`: this node's keys, when its sessions are encrypted. */
+  constructor(
+    bus: Bus,
+    kit: Kit,
+    options: MeshOptions,
+    own: KeyPair | undefined,
+    pins: () => readonly PinInfo[],
+    events: MemberEvents,
+  ) {
+    this.#kit = kit;
     this.#clock = bus.clock;
+    if (own && options.security) {
+      this.#gate = new Gate(options.security.keys, own, this.#clock, kit.log, (key) => this.peers.revoke(key));
+    }
+    // What is not encrypted stays on this machine, unless the user wants it otherwise.
+    const closed = this.#gate !== undefined && !options.insecure;
+    const clear = (endpoint: Endpoint) => !closed || isLoopback(endpoint.host);
+    this.#clearBrokers = options.brokers.filter(clear);
+    this.#clearProxies = options.proxyBrokers.filter(clear);
+    for (const endpoint of options.proxyBrokers) {
+      if (!clear(endpoint))
+        kit.log.error({ ...endpoint }, 'a proxy broker is only talked to through a tunnel on this machine');
+    }
     this.#options = options;
     this.#events = events;
-    const changed = () => this.peers.refresh();
+    const changed = () => this.peers.refresh(true);
     const hooks: PairHooks = {
       frame: (text, pair) => this.#flow.receive(text, pair),
       subscribed: changed,
@@ -89,30 +118,36 @@ export class Member {
       },
     });
     this.#dialer = new Dialer(this.#client, this.#clock, kit);
-    this.#proxies = options.proxyBrokers.map(() => new SocketPair(kit, 'proxy broker', hooks));
-    this.#brokers = options.brokers.map((endpoint) => {
+    this.#proxies = this.#clearProxies.map(() => new SocketPair(kit, 'proxy broker', hooks));
+    this.#brokers = this.#clearBrokers.map((endpoint) => {
       const joined = (pair: SocketPair) => {
         if (pair.isUp(endpoint) && pair.listeners > 0) this.#links.greet(pair);
       };
       const down = (pair: SocketPair) => this.#parted(pair);
       return new SocketPair(kit, 'broker client', { ...hooks, up: joined, subscribed: joined, down });
     });
-    this.role = new BrokerRole(kit, this.#clock, options, {
-      ...hooks,
-      joined: (pair) => this.#links.greet(pair),
-      parted: (pair, forGood) => {
-        this.#parted(pair);
-        if (forGood) this.#links.drop(pair);
+    this.role = new BrokerRole(
+      kit,
+      this.#clock,
+      { ...options, listen: openListen(options) },
+      {
+        ...hooks,
+        joined: (pair) => this.#links.greet(pair),
+        parted: (pair, forGood) => {
+          this.#parted(pair);
+          if (forGood) this.#links.drop(pair);
+        },
+        elected: () => {
+          this.#elected = true;
+          this.#openForAll();
+          kit.log.info({ id: this.id }, 'this process is the address broker of its machine now');
+        },
+        subscribed: () => {
+          changed();
+          this.#welcome();
+        },
       },
-      elected: () => {
-        this.#elected = true;
-        kit.log.info({ id: this.id }, 'this process is the address broker of its machine now');
-      },
-      subscribed: () => {
-        changed();
-        this.#welcome();
-      },
-    });
+    );
     this.#links = new BrokerLinks(this.#clock, {
       introduce: () => this.#introductions.introduce(),
       hasSession: (id) => this.peers.session(id) !== undefined,
@@ -120,7 +155,7 @@ export class Member {
         if (pair === this.role.client) this.role.greeted();
       },
     });
-    this.#neighbours = new Neighbours(this.#clock, changed);
+    this.#neighbours = new Neighbours(this.#clock, () => this.peers.refresh(false));
     this.#introductions = new Introductions({
       stats: kit.stats,
       self: () => this.#contact(),
@@ -147,9 +182,9 @@ export class Member {
       },
       echo: (envelope, from) => this.#links.echoed(from, envelope.sender.at(-1)),
       heard: (id) => this.#neighbours.hear(id),
-      refusal: () => undefined,
+      refusal: (envelope, from) => this.#gate?.refusal(envelope, from.wire.key),
       isGone: (id) => this.peers.isGone(id),
-      mayRead: () => true,
+      mayRead: (envelope, peer) => this.#gate?.mayRead(envelope, peer.wire.key) ?? true,
       reject: (envelope, to, code, reason) => this.#reject(envelope, to, code, reason),
       interestChanged: changed,
     });
@@ -162,6 +197,7 @@ export class Member {
       heard: () => this.#neighbours.ids(),
       message: (session, found, waited) => this.#flow.receiveDirect(found, session, waited),
       changed: (session, before) => this.#flow.snapshot(session, before),
+      birth: (session, found) => this.#presence.welcome(session, found),
       gap: (session, missed) => {
         kit.stats.missed += missed;
         kit.log.warn({ peer: session.peer.name, missed }, 'messages of a peer were lost; asking for its last values');
@@ -172,26 +208,29 @@ export class Member {
         kit.stats.dropped += messages;
         this.#events.drop(session.peer, messages);
       },
+      gate: () => this.#gate,
       opened: (session, fresh) => this.#opened(session, fresh),
       closed: (session, reason) => this.#closed(session, reason),
     });
     this.#presence = new Presence(this.#clock, {
       describe: (event) => ({ event, node: this.id, name: options.name ?? this.id, boot: this.boot, pins: pins() }),
       send: (payload) => this.#flow.send(this.#envelope(payload)),
-      sendTo: (session, payload) => this.#flow.sendTo(session, this.#envelope(payload)),
-      tellHere: (payload) => this.#flow.tellHere(this.#envelope(payload)),
+      tellHere: (payload, from) => this.#flow.tellHere({ ...this.#envelope(payload), sender: [from] }),
     });
   }
 
   /** Resolves once the broker of this machine, if it is another process, hears us and we it. */
   async start(): Promise<void> {
-    const { listen, brokers, proxyBrokers } = this.#options;
-    this.#ports = await this.#bindServer(listen);
+    const { listen, brokers } = this.#options;
+    await this.#gate?.open(this.#kit);
+    this.#ports = await this.#bindServer(openListen(this.#options));
     this.#doorPort = await this.peers.door.bind(listen);
-    for (const [at, endpoint] of proxyBrokers.entries()) this.#proxies[at]?.connect(endpoint);
-    for (const [at, endpoint] of brokers.entries()) this.#brokers[at]?.connect(endpoint);
+    for (const [at, endpoint] of this.#clearProxies.entries()) this.#proxies[at]?.connect(endpoint);
+    for (const [at, endpoint] of this.#clearBrokers.entries()) this.#brokers[at]?.connect(endpoint);
+    if (this.#gate) for (const { host, rx } of brokers) this.peers.callBroker(host, rx);
     this.peers.start();
     await this.role.start();
+    if (this.role.isBroker) this.#openForAll();
     this.#presence.start();
     this.#sweep();
   }
@@ -205,6 +244,7 @@ export class Member {
     this.#flow.close();
     await this.peers.stop(linger);
     await this.role.stop(linger);
+    this.#gate?.close();
     for (const pair of [this.#server, this.#client, ...this.#proxies, ...this.#brokers]) pair.close(linger);
   }
 
@@ -212,6 +252,16 @@ export class Member {
     for (;;) {
       const ports = await this.#server.bind([listen], 0, 0);
       if (ports) return ports;
+    }
+  }
+
+  /** The broker of a machine can be called by its well-known port where v1 is not served. */
+  #openForAll(): void {
+    if (!this.#gate || this.#options.insecure) return;
+    for (const address of this.#self().addresses) {
+      this.peers.door.bind(address, this.#options.rx).catch((error: unknown) => {
+        this.#kit.log.warn({ err: error, address }, `other machines cannot find this one: ${messageOf(error)}`);
+      });
     }
   }
 
@@ -224,11 +274,12 @@ export class Member {
       ...placesOf(this.#options.listen),
       port: this.#doorPort,
       server: this.#ports,
+      ...(this.#gate && { key: this.#gate.own.publicKey }),
     };
   }
 
   #contact(): Contact | undefined {
-    const { addresses } = this.#self();
+    const { addresses } = placesOf(openListen(this.#options));
     return addresses.length > 0 ? { addresses, ports: this.#ports } : undefined;
   }
 

@@ -3,6 +3,7 @@ import type { Bus } from '../bus/bus.ts';
 import { DcsError, messageOf, systemCode } from '../errors/errors.ts';
 import type { PinInfo } from '../message/payloads.ts';
 import { isLoopback } from './addresses.ts';
+import { loadKeys } from './keys.ts';
 import { Member } from './member.ts';
 import type { NodeInfo } from './node-info.ts';
 import { checkOptions, type MeshOptions } from './options.ts';
@@ -104,11 +105,13 @@ export class Mesh extends EventEmitter<MeshEvents> {
   }
 
   async #start(): Promise<void> {
-    const { listen, log } = this.#options;
-    const kit = await openKit(this.stats, log);
+    const { listen, log, security, insecure } = this.#options;
+    const own = security && loadKeys(security.keys);
+    const kit = await openKit(this.stats, log, own);
     if (this.#stopped) throw new DcsError('STOPPED', 'the mesh was stopped before it had started');
-    if (!isLoopback(listen)) log.warn({ listen }, 'the bus is open: whoever reaches it can command the outputs');
-    const member = new Member(this.#bus, kit, this.#options, () => this.#pins(), {
+    if (!isLoopback(listen) && (insecure || !security))
+      log.warn({ listen }, 'the bus is open: whoever reaches it can command the outputs');
+    const member = new Member(this.#bus, kit, this.#options, own, () => this.#pins(), {
       peerUp: (peer) => this.#tell('peer-up', peer),
       peerDown: (peer, reason) => this.#tell('peer-down', peer, reason),
       gap: (peer, missed) => this.#tell('gap', peer, missed),

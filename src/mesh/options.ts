@@ -16,16 +16,23 @@ export interface MeshOptions {
   readonly proxyBrokers: readonly Endpoint[];
   /** The user accepts that anyone who reaches the ports can command the outputs. */
   readonly insecure: boolean;
+  /** Folder of this node's key and of those it allows; sessions are then encrypted, and v1 is served on loopback only. */
+  readonly security?: { readonly keys: string };
   readonly log: Log;
   /** Shown to people; need not be unique. */
   readonly name?: string;
 }
 
 /** Refuses what would open the outputs to a network without anybody having said so. */
-export function checkOptions({ listen, insecure }: MeshOptions): void {
-  if (isLoopback(listen) || insecure) return;
+export function checkOptions({ listen, insecure, security }: MeshOptions): void {
+  if (isLoopback(listen) || insecure || security) return;
   throw new DcsError('BAD_CONFIG', `listening on ${listen} lets everybody who reaches it command the outputs`, {
     found: listen,
     expected: 'listen: 127.0.0.1, or keys (bus.security), or insecure: true if that is what you want',
   });
+}
+
+/** Where v1 is served, which knows no encryption. */
+export function openListen({ listen, insecure }: MeshOptions): string {
+  return isLoopback(listen) || insecure ? listen : '127.0.0.1';
 }

@@ -1,6 +1,8 @@
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
 import { Caller, type Place } from './caller.ts';
+import { Challenges } from './challenges.ts';
 import { Door, type DoorWire } from './door.ts';
+import type { Gate } from './gate.ts';
 import { type NodeInfo, readNode, readNodes, waysTo } from './node-info.ts';
 import { type EndReason, readIds, Session, type SessionHost } from './session.ts';
 import { Want } from './want.ts';
@@ -16,6 +18,10 @@ const RETIREMENT_MS = 1000;
 const NEVER_ANSWERED_MS = 30_000;
 const DID_ANSWER_MS = 600_000;
 const MAX_NODES = 1024;
+/** How long after a named broker is called again (ms). */
+const BROKER_MS = 500;
+/** How long changes of who hears whom are gathered (ms). */
+const SETTLE_MS = 100;
 /** Wait before a newcomer is told to those who seem not to know it (ms). */
 const GOSSIP_MS = 300;
 
@@ -28,6 +34,8 @@ export interface PeersHost extends Omit<SessionHost, 'nodes' | 'ended'> {
   heard(): readonly string[];
   opened(session: Session, fresh: boolean): void;
   closed(session: Session, reason: EndReason): void;
+  /** Who may come in; undefined while the mesh is not encrypted. */
+  gate(): Gate | undefined;
 }
 
 interface Entry {
@@ -50,8 +58,11 @@ export class Peers {
   readonly #retired = new Set<Session>();
   /** Ids of nodes that left or died; an id is never used again. */
   readonly #gone = new Set<string>();
+  readonly #challenges = new Challenges();
+  readonly #brokers = new Set<Caller>();
   #ticker: Timer | undefined;
   #refreshing: NodeJS.Immediate | undefined;
+  #settling: Timer | undefined;
   #ticked: MonotonicMs;
   #stopped = false;
 
@@ -66,12 +77,13 @@ export class Peers {
       stats: host.stats,
       message: (session, found, waited) => host.message(session, found, waited),
       changed: (session, before) => {
-        this.refresh();
-        host.changed(session, before);
+        this.refresh(false);
+        if (session.want !== before) host.changed(session, before);
       },
       nodes: (nodes) => {
         for (const node of nodes) this.learn(node);
       },
+      birth: (session, found) => host.birth(session, found),
       gap: (session, missed) => host.gap(session, missed),
       sync: (session) => host.sync(session),
       dropped: (session, messages) => host.dropped(session, messages),
@@ -124,24 +136,46 @@ export class Peers {
     return id !== undefined && this.#gone.has(id);
   }
 
-  /** Tells every peer what we want of it and whom we hear, where that has changed; at the end of this turn. */
-  refresh(): void {
-    this.#refreshing ??= setImmediate(() => {
-      this.#refreshing = undefined;
-      for (const session of this.sessions()) this.#update(session);
-    });
+  /**
+   * Tells every peer what we want of it and whom we hear, where that has changed: at the end of this turn when it matters
+   * at once (an actor listens to something new), otherwise when others are likely to have settled too.
+   */
+  refresh(soon: boolean): void {
+    if (this.#stopped) return;
+    if (soon) this.#refreshing ??= setImmediate(() => this.#updateAll());
+    else this.#settling ??= this.#clock.after(SETTLE_MS, () => this.#updateAll());
+  }
+
+  #updateAll(): void {
+    this.#cancelRefresh();
+    const near = this.#near();
+    for (const session of this.sessions()) {
+      const position = { want: this.#host.wanted(session).write(), near };
+      const text = JSON.stringify(position);
+      if (session.told === text) continue;
+      session.told = text;
+      session.tell(position);
+    }
+  }
+
+  #cancelRefresh(): void {
+    if (this.#refreshing) clearImmediate(this.#refreshing);
+    this.#settling?.cancel();
+    this.#refreshing = undefined;
+    this.#settling = undefined;
   }
 
   async stop(linger: DurationMs): Promise<void> {
     this.#stopped = true;
     this.#ticker?.cancel();
-    if (this.#refreshing) clearImmediate(this.#refreshing);
+    this.#cancelRefresh();
     for (const { session, caller, courtesy } of this.#entries.values()) {
       courtesy?.cancel();
       session?.leave();
       caller?.close(true);
     }
     for (const session of this.#retired) session.end('stopped');
+    for (const caller of this.#brokers) caller.close(true);
     this.door.close(linger);
   }
 
@@ -169,7 +203,36 @@ export class Peers {
     const info = this.#entries.get(id)?.info;
     const self = this.#host.self();
     if (!info || (this.#host.local && info.machine !== self.machine)) return [];
+    const gate = this.#host.gate();
+    if (gate ? !gate.allows(info.key) : info.key !== undefined) return [];
     return waysTo(info, self).map((host) => ({ host, port: info.port, ...(info.key && { key: info.key }) }));
+  }
+
+  /**
+   * Calls the broker of another machine, whoever that is: with one allowed key after the other, because a door is asked
+   * for by its key. Again whenever the link with it is gone.
+   */
+  callBroker(host: string, port: number): void {
+    const places = () => (this.#host.gate()?.keys() ?? []).map((key) => ({ host, port, key }));
+    const call = () => {
+      if (this.#stopped) return;
+      const caller = new Caller(this.#kit, this.#clock, places, {
+        hello: () => ({ hello: this.#host.self(), ...this.#position(undefined) }),
+        answered: (frame, from) => this.#answered(undefined, frame, from),
+        closed: () => {
+          this.#brokers.delete(caller);
+          this.#clock.after(BROKER_MS, call);
+        },
+      });
+      this.#brokers.add(caller);
+    };
+    call();
+  }
+
+  /** Ends the sessions of a key that is not allowed any more. */
+  revoke(key: string): void {
+    for (const session of [...this.sessions()]) if (session.wire.key === key) session.end('revoked');
+    for (const session of [...this.#retired]) if (session.wire.key === key) session.end('revoked');
   }
 
   #call(entry: Entry): void {
@@ -188,45 +251,59 @@ export class Peers {
     return [...new Set([...[...this.sessions()].map(({ peer }) => peer.id), ...this.#host.heard()])].sort();
   }
 
-  #update(session: Session): void {
-    const position = this.#position(session);
-    const text = JSON.stringify(position);
-    if (session.told === text) return;
-    session.told = text;
-    session.tell(position);
-  }
-
-  /** Somebody is at our door: says hello, or was refused before and talks on. */
+  /** Somebody is at our door: says hello, proves its key, or was refused before and talks on. */
   #knocked(frame: Record<string, unknown>, wire: DoorWire): void {
-    const peer = readNode(frame['hello']);
+    const answer = (data: object) => void wire.send(JSON.stringify(data)).catch(() => this.#kit.stats.sendDrops++);
+    const gate = this.#host.gate();
+    const hello = gate ? this.#challenges.proven(gate, frame, wire, answer) : frame;
+    if (!hello) return;
+    const peer = readNode(hello['hello']);
     if (!peer || peer.id === this.#host.self().id) {
       this.#kit.stats.malformed++;
+      // It may think it has a session that we have given up.
+      if (frame['bye'] === undefined) answer({ bye: 'unknown' });
       return;
     }
     const entry = this.#entries.get(peer.id) ?? (this.#entries.size < MAX_NODES ? this.#enter(peer) : undefined);
     if (!entry || this.#stopped) return;
-    const answer = (data: object) => void wire.send(JSON.stringify(data)).catch(() => this.#kit.stats.sendDrops++);
+    if (entry.session && entry.session.wire.key !== wire.key) {
+      // Another key claims to be a node we talk with.
+      this.#kit.stats.forged++;
+      return;
+    }
     if (entry.session?.wire.dialled && this.#host.self().id < peer.id) {
       answer({ bye: 'duplicate' });
       return;
     }
     entry.info = peer;
     const nodes = [...this.#entries.values()].filter(({ session, info }) => session && info.id !== peer.id);
-    answer({ welcome: this.#host.self(), ...this.#position(undefined), nodes: nodes.map(({ info }) => info) });
-    const session = this.#open(entry, wire, frame);
-    this.door.admit(wire, session);
+    answer({
+      welcome: this.#host.self(),
+      ...this.#position(undefined),
+      nodes: nodes.map(({ info }) => info),
+      token: wire.token,
+    });
+    this.door.admit(wire, this.#open(entry, wire, hello));
   }
 
-  #answered(entry: Entry, frame: Record<string, unknown>, caller: Caller): void {
-    if (entry.caller !== caller) return;
+  /** A door has answered: whom we called (`entry`), or whoever is the broker at a named address. */
+  #answered(called: Entry | undefined, frame: Record<string, unknown>, caller: Caller): void {
+    if (this.#challenges.meet(this.#host.gate(), this.#host.self().id, frame, caller)) return;
     const peer = readNode(frame['welcome']);
-    if (peer?.id === entry.info.id) {
+    const entry = called ?? (peer ? (this.#entries.get(peer.id) ?? this.#enter(peer)) : undefined);
+    if (
+      peer &&
+      entry &&
+      peer.id === entry.info.id &&
+      (!called || entry.caller === caller) &&
+      (called || !entry.session)
+    ) {
       entry.info = peer;
-      caller.established(this.#open(entry, caller, frame));
+      caller.established(this.#open(entry, caller, frame), frame['token']);
       for (const node of readNodes(frame['nodes'])) this.learn(node);
     } else if (frame['bye'] !== undefined || peer) {
       // We have a session already, or somebody else lives at that address now.
-      entry.caller = undefined;
+      if (called?.caller === caller) called.caller = undefined;
       caller.close(false);
     }
   }
@@ -240,7 +317,7 @@ export class Peers {
     entry.courtesy?.cancel();
     if (old) this.#retire(old);
     this.#host.opened(session, old === undefined);
-    this.refresh();
+    this.refresh(false);
     if (!old) this.#clock.after(GOSSIP_MS, () => this.#gossip(session));
     return session;
   }
@@ -269,7 +346,7 @@ export class Peers {
     entry.since = this.#clock.now();
     this.#host.closed(session, reason);
     if (this.#stopped) return;
-    this.refresh();
+    this.refresh(false);
     if (reason === 'leave') this.#bury(session.peer.id);
     if (reason === 'leave' || reason === 'revoked') this.#forget(entry);
     else entry.courtesy = this.#clock.after(50 + Math.random() * 100, () => this.#approach(entry));

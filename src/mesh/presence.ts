@@ -1,5 +1,5 @@
 import type { Clock, DurationMs, Timer } from '../clock/clock.ts';
-import type { Payload } from '../message/envelope.ts';
+import { freezeDeep, isRecord, type Payload } from '../message/envelope.ts';
 import type { NodeMessage } from '../message/payloads.ts';
 import type { NodeInfo } from './node-info.ts';
 import type { Session } from './session.ts';
@@ -10,8 +10,8 @@ export const HEARTBEAT_MS: DurationMs = 5000;
 export interface PresenceHost {
   describe(event: NodeMessage['event']): NodeMessage;
   send(payload: Payload): void;
-  sendTo(session: Session, payload: Payload): void;
-  tellHere(payload: Payload): void;
+  /** Gives a message to the actors of this process only; `from`: id of the node it is about. */
+  tellHere(payload: Payload, from: string): void;
 }
 
 /** Birth, heartbeat and leave of this node as messages on the bus, for programs that show or count nodes. */
@@ -39,14 +39,19 @@ export class Presence {
 
   /** Tells a newcomer of us. */
   greet(session: Session): void {
-    const payload = { NodeMessage: this.#host.describe('birth') };
-    this.#host.sendTo(session, payload);
+    session.tell({ birth: this.#host.describe('birth') });
+  }
+
+  /** A peer has told us of itself. */
+  welcome({ peer }: Session, found: unknown): void {
+    if (isRecord(found) && found['node'] === peer.id && freezeDeep(found))
+      this.#host.tellHere({ NodeMessage: found }, peer.id);
   }
 
   /** Tells the actors of this process that a peer is gone: a dead one cannot say so. */
   mourn({ id, name, boot }: NodeInfo): void {
     const leave: NodeMessage = { event: 'leave', node: id, name, boot, pins: [] };
-    this.#host.tellHere({ NodeMessage: leave });
+    this.#host.tellHere({ NodeMessage: leave }, id);
   }
 
   #beat(): void {

@@ -27,6 +27,8 @@ export interface SessionHost {
   changed(session: Session, before: Want): void;
   /** The peer knows these nodes. */
   nodes(nodes: readonly NodeInfo[]): void;
+  /** The peer says what it is and which pins it has. */
+  birth(session: Session, found: unknown): void;
   gap(session: Session, missed: number): void;
   /** The peer missed something and asks for the last values. */
   sync(session: Session): void;
@@ -156,6 +158,10 @@ export class Session {
     } else if (frame['nodes'] !== undefined) this.#host.nodes(readNodes(frame['nodes']));
     else if (frame['sync'] === true) this.#host.sync(this);
     else if (frame['bye'] === 'leave') this.end('leave');
+    else if (frame['bye'] !== undefined) this.end('disconnected');
+    else if (frame['birth'] !== undefined) this.#host.birth(this, frame['birth']);
+    else if (frame['hello'] !== undefined)
+      return; // repeated before our welcome had arrived
     else this.#host.stats.malformed++;
   }
 }

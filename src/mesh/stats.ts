@@ -16,6 +16,8 @@ export interface MeshStats {
   malformed: number;
   /** Introductions and contact lists that make no sense or came from where none may come. */
   badContacts: number;
+  /** Connections without an allowed key. */
+  refused: number;
   /** Messages whose sender is not who sent them. */
   forged: number;
   /** Commands that were older than they may be, or of an earlier life of their sender. */
@@ -44,6 +46,7 @@ export function newStats(): MeshStats {
     echoes: 0,
     malformed: 0,
     badContacts: 0,
+    refused: 0,
     forged: 0,
     stale: 0,
     missed: 0,

@@ -1,6 +1,7 @@
 import type { Context, Dealer, Router, Subscriber, XPublisher } from 'zeromq';
 import type { Log } from '../driver/driver.ts';
 import { DcsError } from '../errors/errors.ts';
+import type { KeyPair } from './keys.ts';
 import type { MeshStats } from './stats.ts';
 
 type Zmq = typeof import('zeromq');
@@ -14,33 +15,53 @@ const SESSION_HIGH_WATER_MARK = 250;
 /** How long what was sent last may take to leave when the sockets close (ms). */
 export const LINGER_MS = 1000;
 
+const DOMAIN = 'dcs-io';
+
 /** What every socket of one mesh is made with. */
 export interface Kit {
   readonly context: Context;
   readonly stats: MeshStats;
   readonly log: Log;
+  /** Name of what the gate guards. */
+  readonly domain: string;
   subscriber(): Subscriber;
   publisher(): XPublisher;
+  /** Encrypted if this node has keys: then only those get in whom the gate lets in. */
   router(): Router;
+  /** The socket on which ZeroMQ asks who may come in. */
+  zap(): Router;
   /** `serverKey`: the public key the other end must have, when the mesh is encrypted. */
   dealer(serverKey?: string): Dealer;
 }
 
 /**
- * Loads ZeroMQ and makes a context of its own. Rejects with NOT_SUPPORTED where there is no binary for this machine.
+ * Loads ZeroMQ and makes a context of its own. `own`: this node's keys, when its sessions are encrypted. Rejects with NOT_SUPPORTED where there is no binary for this machine.
  */
-export async function openKit(stats: MeshStats, log: Log): Promise<Kit> {
+export async function openKit(stats: MeshStats, log: Log, own?: KeyPair): Promise<Kit> {
   const zmq = await loadZmq();
   const context = new zmq.Context({ blocky: false, maxSockets: 4095 });
   return {
     context,
     stats,
     log,
+    domain: DOMAIN,
+    zap: () => new zmq.Router({ context, linger: 0 }),
     subscriber: () => new zmq.Subscriber({ context, ...common(), receiveHighWaterMark: HIGH_WATER_MARK }),
     publisher: () =>
       new zmq.XPublisher({ context, ...common(), ...sending(), receiveHighWaterMark: 0, verbosity: 'allSubsUnsubs' }),
-    router: () => new zmq.Router({ context, ...common(), ...session(), mandatory: true }),
-    dealer: () => new zmq.Dealer({ context, ...common(), ...session() }),
+    router: () => new zmq.Router({ context, ...common(), ...session(), ...(own && guarded(own)), mandatory: true }),
+    dealer: (serverKey) =>
+      new zmq.Dealer({
+        context,
+        ...common(),
+        ...session(),
+        ...(own &&
+          serverKey !== undefined && {
+            curveServerKey: serverKey,
+            curvePublicKey: own.publicKey,
+            curveSecretKey: own.secretKey,
+          }),
+      }),
   };
 }
 
@@ -83,10 +104,25 @@ function sending() {
   return { sendHighWaterMark: HIGH_WATER_MARK, sendTimeout: 0 };
 }
 
+/** Enforcing the domain means: while nobody answers for it, nobody gets in. */
+function guarded({ publicKey, secretKey }: KeyPair) {
+  return {
+    curveServer: true,
+    curvePublicKey: publicKey,
+    curveSecretKey: secretKey,
+    zapDomain: DOMAIN,
+    zapEnforceDomain: true,
+  };
+}
+
 function session() {
   return {
     sendHighWaterMark: SESSION_HIGH_WATER_MARK,
     receiveHighWaterMark: SESSION_HIGH_WATER_MARK,
     sendTimeout: 0,
+    // Sessions have beats of their own, which also show that the program behind the socket is alive.
+    heartbeatInterval: 3000,
+    heartbeatTimeout: 6000,
+    heartbeatTimeToLive: 9000,
   };
 }

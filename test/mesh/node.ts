@@ -43,6 +43,11 @@ const actor = new Actor('probe');
 if (!settings.quiet) actor.onAny((envelope) => say({ got: envelope }));
 bus.join(actor);
 
+mesh.on('peer-up', (peer) => say({ up: peer.id }));
+mesh.on('peer-down', (peer, reason) => say({ down: peer.id, reason }));
+mesh.on('gap', (peer, missed) => say({ gap: missed, of: peer.id }));
+mesh.on('drop', (peer, messages) => say({ dropped: messages, to: peer.id }));
+
 async function send(payload: Payload, count: number | undefined, rate: number): Promise<void> {
   if (count === undefined) {
     actor.send(payload);

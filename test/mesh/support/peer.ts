@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { nodeProgram } from './build.ts';
 
 const root = join(import.meta.dirname, '../../..');
 
@@ -55,11 +56,7 @@ export class Peer {
 
   /** Our node. */
   static node(settings: Settings, namespace?: string): Peer {
-    return new Peer(
-      process.execPath,
-      ['--import', 'jiti/register', 'test/mesh/node.ts', JSON.stringify(settings)],
-      namespace,
-    );
+    return new Peer(process.execPath, [nodeProgram(), JSON.stringify(settings)], namespace);
   }
 
   /** A process of aktos-dcs v1. */

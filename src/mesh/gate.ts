@@ -1,0 +1,166 @@
+import { type FSWatcher, watch } from 'node:fs';
+import { join } from 'node:path';
+import type { Router } from 'zeromq';
+import type { Clock, Timer } from '../clock/clock.ts';
+import type { Log } from '../driver/driver.ts';
+import { messageOf } from '../errors/errors.ts';
+import { type Envelope, isRecord } from '../message/envelope.ts';
+import { ioMessageOf, isReport } from '../message/payloads.ts';
+import { fits, type Grant, type KeyPair, listAllowed } from './keys.ts';
+import { isCommand } from './session.ts';
+import { encodeZ85 } from './z85.ts';
+import type { Kit } from './zmq.ts';
+
+/** How often the list of allowed keys is read anew (ms), should the file system not tell of a change. */
+const LOOK_MS = 500;
+const ZAP = 'inproc://zeromq.zap.01';
+const MAX_CREATORS = 8192;
+
+/**
+ * Who may talk with this node. Answers ZeroMQ's question for every connection (ZAP, ZeroMQ RFC 27); while nobody answers,
+ * nobody gets in. Knows what each key may do.
+ */
+export class Gate {
+  readonly own: KeyPair;
+  readonly #folder: string;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #revoked: (key: string) => void;
+  readonly #creators = new Map<string, string>();
+  #grants = new Map<string, Grant>();
+  #router: Router | undefined;
+  #watcher: FSWatcher | undefined;
+  #timer: Timer | undefined;
+  #closed = false;
+
+  /** `revoked` is called with every key that is not allowed any more. */
+  constructor(folder: string, own: KeyPair, clock: Clock, log: Log, revoked: (key: string) => void) {
+    this.#folder = folder;
+    this.own = own;
+    this.#clock = clock;
+    this.#log = log;
+    this.#revoked = revoked;
+    this.#load();
+  }
+
+  /** Opens the gate; must be called before any socket that it guards is bound. */
+  async open(kit: Kit): Promise<void> {
+    this.#router = kit.zap();
+    await this.#router.bind(ZAP);
+    void this.#answer(this.#router, kit);
+    try {
+      this.#watcher = watch(join(this.#folder, 'allowed'), () => this.#load());
+      this.#watcher.on('error', (error) =>
+        this.#log.debug({ err: error }, 'the list of allowed keys is looked at instead'),
+      );
+    } catch (error) {
+      this.#log.debug({ err: error }, `the list of allowed keys is looked at instead: ${messageOf(error)}`);
+    }
+    this.#look();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#watcher?.close();
+    this.#timer?.cancel();
+    this.#router?.close();
+  }
+
+  /** Keys that may talk with us. */
+  keys(): readonly string[] {
+    return [...this.#grants.keys()];
+  }
+
+  allows(key: string | undefined): key is string {
+    return key !== undefined && this.#grants.has(key);
+  }
+
+  /** Why a message must not come in from the owner of a key; undefined: it may. */
+  refusal(envelope: Envelope, key: string | undefined): string | undefined {
+    const grant = key === undefined ? undefined : this.#grants.get(key);
+    if (!grant) return 'its link has no key that is allowed';
+    if (envelope.sender.length > 2 && !grant.relay) return `${grant.name} may not pass on messages of others`;
+    if (!this.#owns(envelope.sender[0] ?? '', grant)) return 'its creator is an actor of another node';
+    if (!isCommand(envelope)) return undefined;
+    const target = targetOf(envelope);
+    return target !== undefined && fits(target, grant.write) ? undefined : `${grant.name} may not write ${target}`;
+  }
+
+  /** Whether the owner of a key may be told. */
+  mayRead({ payload }: Envelope, key: string | undefined): boolean {
+    const grant = key === undefined ? undefined : this.#grants.get(key);
+    if (!grant) return false;
+    const io = ioMessageOf(payload);
+    return !io || !isReport(io) || fits(io.pin_name, grant.read);
+  }
+
+  /** An actor's id belongs to the node that used it first: nobody else can use up its message ids. */
+  #owns(creator: string, { key, relay }: Grant): boolean {
+    if (relay) return true;
+    const owner = this.#creators.get(creator);
+    if (owner !== undefined) return owner === key;
+    const [oldest] = this.#creators.keys();
+    if (this.#creators.size >= MAX_CREATORS && oldest !== undefined) this.#creators.delete(oldest);
+    this.#creators.set(creator, key);
+    return true;
+  }
+
+  async #answer(router: Router, kit: Kit): Promise<void> {
+    try {
+      for await (const [route, blank, version, request, domain, address, , mechanism, credential] of router) {
+        if (!route || !blank || !version || !request) continue;
+        const key = credential?.length === 32 ? encodeZ85(credential) : undefined;
+        const ok = mechanism?.toString() === 'CURVE' && domain?.toString() === kit.domain && this.allows(key);
+        if (!ok) {
+          kit.stats.refused++;
+          this.#log.warn({ address: address?.toString(), key }, 'a connection without an allowed key was refused');
+        }
+        await router.send([
+          route,
+          blank,
+          version,
+          request,
+          ok ? '200' : '400',
+          ok ? 'OK' : 'not allowed',
+          key ?? '',
+          '',
+        ]);
+      }
+    } catch (error) {
+      if (this.#closed) return;
+      this.#log.error({ err: error }, `nobody can be admitted any more: ${messageOf(error)}`);
+    }
+  }
+
+  #look(): void {
+    this.#timer = this.#clock.after(LOOK_MS, () => {
+      this.#load();
+      this.#look();
+    });
+  }
+
+  /** A list that cannot be read allows nobody. */
+  #load(): void {
+    if (this.#closed) return;
+    const before = this.#grants;
+    try {
+      const { grants, broken } = listAllowed(this.#folder);
+      this.#grants = new Map(grants.map((grant) => [grant.key, grant]));
+      for (const name of broken)
+        this.#log.debug({ name }, 'an entry of the allowed keys makes no sense and allows nobody');
+    } catch (error) {
+      this.#grants = new Map();
+      this.#log.error({ err: error }, `the list of allowed keys cannot be read: ${messageOf(error)}`);
+    }
+    for (const key of before.keys()) if (!this.#grants.has(key)) this.#revoked(key);
+  }
+}
+
+/** What a command would change. */
+function targetOf({ payload }: Envelope): string | undefined {
+  const io = ioMessageOf(payload);
+  if (io) return io.pin_name;
+  const serial = payload['SerialPortMessage'];
+  const port = isRecord(serial) ? serial['port'] : undefined;
+  return typeof port === 'string' ? port : undefined;
+}

@@ -1,0 +1,156 @@
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { DcsError, systemCode } from '../errors/errors.ts';
+import { loadZmq } from './zmq.ts';
+
+/** A CURVE key pair as ZeroMQ writes it: 40 characters of Z85 each. */
+export interface KeyPair {
+  readonly publicKey: string;
+  readonly secretKey: string;
+}
+
+/** What the owner of a key may do. */
+export interface Grant {
+  readonly name: string;
+  readonly key: string;
+  /** Pins whose reports it gets; `*` stands for any text. */
+  readonly read: readonly string[];
+  /** Pins it may command. */
+  readonly write: readonly string[];
+  /** It may pass on messages of processes that we do not reach ourselves. */
+  readonly relay: boolean;
+}
+
+const OWN = 'node.key';
+const ALLOWED = 'allowed';
+const KEY = /^[0-9A-Za-z.\-:+=^!/*?&<>()[\]{}@%$#]{40}$/;
+const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
+
+/** Makes this node's key pair in `folder`, readable by nobody else. Rejects when there is one already. */
+export async function newKeys(folder: string): Promise<{ readonly publicKey: string }> {
+  const file = join(folder, OWN);
+  if (existsSync(file)) {
+    throw new DcsError('BAD_CONFIG', `${file} exists; whoever was allowed to talk to this node would lose it`, {
+      found: file,
+      expected: 'a folder without a key (remove the file if you mean it)',
+    });
+  }
+  const { curveKeyPair } = await loadZmq();
+  const { publicKey, secretKey } = curveKeyPair();
+  mkdirSync(join(folder, ALLOWED), { recursive: true, mode: 0o700 });
+  writeFileSync(file, `public: ${publicKey}\nsecret: ${secretKey}\n`, { mode: 0o600, flag: 'wx' });
+  chmodSync(file, 0o600);
+  return { publicKey };
+}
+
+/** Reads this node's key pair. Throws when it is missing, broken, or readable by others. */
+export function loadKeys(folder: string): KeyPair {
+  const file = join(folder, OWN);
+  const text = readText(file);
+  if (text === undefined) {
+    throw new DcsError('BAD_CONFIG', `there is no key in ${folder}; make one with 'dcs-io keys new'`, { found: file });
+  }
+  const mode = statSync(file).mode & 0o777;
+  if ((mode & 0o077) !== 0) {
+    throw new DcsError('BAD_CONFIG', `${file} can be read by others, so the key is not secret`, {
+      found: `mode 0${mode.toString(8)}`,
+      expected: `mode 0600: chmod 600 ${file}`,
+    });
+  }
+  const fields = readFields(text);
+  const [publicKey = '', secretKey = ''] = [fields['public'], fields['secret']];
+  if (!KEY.test(publicKey) || !KEY.test(secretKey)) throw new DcsError('BAD_CONFIG', `${file} is not a key`);
+  return { publicKey, secretKey };
+}
+
+/** This node's public key: what the others must allow. */
+export function showKey(folder: string): string {
+  return loadKeys(folder).publicKey;
+}
+
+/** Lets the owner of a public key talk with this node; replaces what that name was allowed before. */
+export function allow(folder: string, name: string, key: string, rights: Partial<Grant> = {}): void {
+  if (!NAME.test(name))
+    throw new DcsError('BAD_VALUE', `'${name}' cannot be a name`, { expected: 'letters, digits, _ . -' });
+  if (!KEY.test(key))
+    throw new DcsError('BAD_VALUE', `'${key}' is not a public key`, { expected: '40 characters of Z85' });
+  const { read = ['*'], write = ['*'], relay = false } = rights;
+  mkdirSync(join(folder, ALLOWED), { recursive: true, mode: 0o700 });
+  const file = join(folder, ALLOWED, name);
+  const text = `key: ${key}\nread: ${read.join(' ')}\nwrite: ${write.join(' ')}\nrelay: ${relay ? 'yes' : 'no'}\n`;
+  // A reader sees the old or the new file, never half of one.
+  writeFileSync(`${file}~`, text, { mode: 0o600 });
+  renameSync(`${file}~`, file);
+}
+
+/** Takes the right to talk away. A running node cuts the link within 1 s. Throws when nobody has that name. */
+export function revoke(folder: string, name: string): void {
+  const file = join(folder, ALLOWED, name);
+  if (!NAME.test(name) || !existsSync(file))
+    throw new DcsError('BAD_VALUE', `nobody is allowed under the name '${name}'`);
+  rmSync(file);
+}
+
+/** Who may talk with this node. A file that makes no sense allows nobody and is returned in `broken`. */
+export function listAllowed(folder: string): { readonly grants: readonly Grant[]; readonly broken: readonly string[] } {
+  const grants: Grant[] = [];
+  const broken: string[] = [];
+  for (const name of namesIn(join(folder, ALLOWED))) {
+    const fields = readFields(readText(join(folder, ALLOWED, name)) ?? '');
+    const key = fields['key'] ?? '';
+    if (!KEY.test(key)) broken.push(name);
+    else {
+      const [read, write] = [words(fields['read']), words(fields['write'])];
+      grants.push({ name, key, read, write, relay: fields['relay'] === 'yes' });
+    }
+  }
+  return { grants, broken };
+}
+
+/** Whether a pin's name fits one of the patterns. */
+export function fits(pin: string, patterns: readonly string[]): boolean {
+  return patterns.some((pattern) => {
+    const parts = pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
+    return new RegExp(`^${parts.join('.*')}$`, 's').test(pin);
+  });
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+      .filter((name) => NAME.test(name))
+      .sort();
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function readText(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw new DcsError('BAD_CONFIG', `${file} cannot be read`, { cause: error });
+  }
+}
+
+/** `name: value` lines. */
+function readFields(text: string): Readonly<Record<string, string>> {
+  const lines = text.split('\n').map((line) => /^([a-z]+):\s*(.*?)\s*$/.exec(line));
+  return Object.fromEntries(lines.flatMap((found) => (found?.[1] === undefined ? [] : [[found[1], found[2] ?? '']])));
+}
+
+function words(text: string | undefined): readonly string[] {
+  return text === undefined || text === '' ? [] : text.split(/\s+/);
+}
