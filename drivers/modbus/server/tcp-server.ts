@@ -1,0 +1,81 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { DcsError } from '../../../src/errors/errors.ts';
+import { encodeMbap, MbapReader } from '../protocol/mbap.ts';
+
+/** Answers one request of one unit; undefined: no answer at all (it is for somebody else). Never rejects. */
+export type Responder = (unit: number, pdu: Buffer) => Promise<Buffer | undefined>;
+
+export interface TcpServerSettings {
+  readonly host: string;
+  /** 0: a free one. */
+  readonly port: number;
+  readonly respond: Responder;
+  /** More clients than this at once are turned away. */
+  readonly maxClients: number;
+  count(name: string, by?: number): void;
+}
+
+/** Requests of one client that may wait for their answer; a client that sends more is not read until they are done. */
+const MAX_WAITING = 16;
+
+/** A Modbus TCP slave. Requests of one client are carried out one after the other, in order. */
+export class ModbusTcpServer {
+  readonly #settings: TcpServerSettings;
+  readonly #server: Server;
+  readonly #clients = new Set<Socket>();
+
+  constructor(settings: TcpServerSettings) {
+    this.#settings = settings;
+    this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#welcome(socket));
+  }
+
+  /** Resolves with the port. Rejects with BUSY or NO_PERMISSION when it cannot be had. */
+  listen(): Promise<number> {
+    const { host, port } = this.#settings;
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', (cause: Error & { code?: string }) => {
+        const code = cause.code === 'EACCES' ? 'NO_PERMISSION' : 'BUSY';
+        reject(new DcsError(code, `cannot listen on ${host}:${port}: ${cause.message}`, { cause }));
+      });
+      this.#server.listen(port, host, () => {
+        const address = this.#server.address();
+        resolve(typeof address === 'object' && address ? address.port : port);
+      });
+    });
+  }
+
+  close(): Promise<void> {
+    for (const client of this.#clients) client.destroy();
+    return new Promise((resolve) => this.#server.close(() => resolve()));
+  }
+
+  #welcome(socket: Socket): void {
+    const { count, maxClients } = this.#settings;
+    if (this.#clients.size >= maxClients) {
+      count('clients_refused');
+      socket.destroy();
+      return;
+    }
+    this.#clients.add(socket);
+    const reader = new MbapReader();
+    let waiting = 0;
+    let last = Promise.resolve();
+    socket.on('close', () => this.#clients.delete(socket));
+    socket.on('error', () => socket.destroy());
+    socket.on('data', (bytes: Buffer) => {
+      const broken = reader.push(bytes, ({ id, unit, pdu }) => {
+        // A copy: the answer may come when the received bytes are long gone.
+        const request = Buffer.from(pdu);
+        if (++waiting >= MAX_WAITING) socket.pause();
+        last = last.then(async () => {
+          const reply = await this.#settings.respond(unit, request);
+          if (reply && !socket.destroyed) socket.write(encodeMbap(id, unit, reply));
+          if (--waiting < MAX_WAITING) socket.resume();
+        });
+      });
+      if (broken === undefined) return;
+      count('frames_corrupt');
+      socket.destroy();
+    });
+  }
+}
