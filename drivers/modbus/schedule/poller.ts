@@ -25,6 +25,8 @@ export interface PollBlock {
   busy: boolean;
 }
 
+/** How long units with other line settings may wait for those that need no change of the line. */
+const BATCH_MS = 250;
 /** What has just failed is tried again after this, if its period is longer. */
 const RETRY_MS = 1000;
 
@@ -76,15 +78,23 @@ export class Poller {
     });
   }
 
-  /** The due block with the earliest deadline among the units that may be asked. */
-  pick(now: MonotonicMs, usable: (unit: number) => boolean): PollBlock | undefined {
+  /**
+   * The due block with the earliest deadline among the units that may be asked. Units for which the line has to be
+   * set up anew (`ready` is false) wait for a short while, so that they are served in batches.
+   */
+  pick(
+    now: MonotonicMs,
+    usable: (unit: number) => boolean,
+    ready: (unit: number) => boolean = () => true,
+  ): PollBlock | undefined {
     let best: PollBlock | undefined;
+    let other: PollBlock | undefined;
     for (const block of this.#blocks) {
-      if (block.busy || block.due > now) continue;
-      if (best && best.due + best.periodMs <= block.due + block.periodMs) continue;
-      if (usable(block.span.unit)) best = block;
+      if (block.busy || block.due > now || !usable(block.span.unit)) continue;
+      if (ready(block.span.unit)) best = earlier(best, block);
+      else other = earlier(other, block);
     }
-    return best;
+    return other && (!best || other.due + BATCH_MS < now) ? other : best;
   }
 
   /** The unit's cheapest block, to find out whether it is back. */
@@ -143,6 +153,10 @@ export class Poller {
       for (const item of block.items) item.fail(error);
     }
   }
+}
+
+function earlier(best: PollBlock | undefined, block: PollBlock): PollBlock {
+  return best && best.due + best.periodMs <= block.due + block.periodMs ? best : block;
 }
 
 function spanOf(item: Polled): Span {

@@ -146,7 +146,7 @@ export class Scheduler {
     if (probe) return probe;
     // A waiting task needs its unit to itself, so polls let the unit become free, unless it is their turn.
     const usable = (unit: number) => this.#free(unit, now) && !this.#offline(unit) && (first || !this.#wanted(unit));
-    return this.#poller.pick(now, usable);
+    return this.#poller.pick(now, usable, (unit) => this.#transport.ready?.(unit) ?? true);
   }
 
   #nextProbe(now: MonotonicMs): PollBlock | undefined {
@@ -194,7 +194,7 @@ export class Scheduler {
     const away = this.#offline(unit);
     let error: DcsError | undefined;
     try {
-      const data = await this.#ask({ kind: 'read', ...block.span });
+      const data = await this.#readTwice({ kind: 'read', ...block.span });
       for (const item of block.items) item.deliver(data, item.span.first - block.span.first);
     } catch (thrown) {
       error = toDcsError(thrown);
@@ -208,6 +208,17 @@ export class Scheduler {
     this.#poller.done(block, now, error !== undefined, away);
     if (error) this.#pollFailed(block, error, began, now);
     this.pump();
+  }
+
+  /** A damaged reply is asked for once more: noise passes. */
+  async #readTwice(request: Request): Promise<Buffer> {
+    try {
+      return await this.#ask(request);
+    } catch (error) {
+      const again = error instanceof DcsError && error.code === 'BAD_REPLY' && !this.#closed;
+      if (!again || this.#transport.freeAt(request.unit) > this.#clock.now()) throw error;
+      return this.#ask(request);
+    }
   }
 
   #pollFailed(block: PollBlock, error: DcsError, began: MonotonicMs, now: MonotonicMs): void {

@@ -58,6 +58,10 @@ export class LineTransport implements Transport {
     return this.#unanswered.freeAt(unit);
   }
 
+  ready(unit: number): boolean {
+    return this.#link?.ready?.(unit) ?? true;
+  }
+
   async transact(request: Request): Promise<Buffer> {
     if (request.unit === 0) return this.#broadcast(request);
     if (this.#echo.present === undefined && isWrite(request)) await this.#listenForEcho(request);

@@ -71,6 +71,10 @@ export class SerialLink implements Link {
     void this.#write(bytes);
   }
 
+  ready(unit: number): boolean {
+    return same(this.#settings.line(unit), this.#present);
+  }
+
   /** Other units of the bus may have other settings. Baud rates change in place; parity takes a close and an open. */
   async prepare(unit: number): Promise<void> {
     const wanted = this.#settings.line(unit);

@@ -16,6 +16,8 @@ export interface Transport {
   transact(request: Request): Promise<Buffer>;
   /** When `unit` may be asked next. Later than now while a late reply of it could be taken for the answer to another. */
   freeAt(unit: number): MonotonicMs;
+  /** Whether the line is set up for this unit. Absent: it always is. */
+  ready?(unit: number): boolean;
   /** Rejects what is pending with PORT_DOWN and gives the hardware back. Idempotent, never rejects. */
   close(): Promise<void>;
 }
