@@ -108,6 +108,19 @@ describe('the planner', () => {
     );
   });
 
+  it('reads every item by itself, or leaves forbidden ranges out, where the device wants it so', () => {
+    expect(shape([span(0), span(1), span(2)], { merge: false })).toEqual([
+      [0, 1],
+      [1, 1],
+      [2, 1],
+    ]);
+    expect(shape([span(0), span(5), span(9)], { forbidden: [[6, 7]] })).toEqual([
+      [0, 6],
+      [9, 1],
+    ]);
+    expect(shape([span(0), span(5)], { forbidden: [[5, 9]] })).toEqual([[0, 6]]);
+  });
+
   it('keeps apart what the device refuses to read together', () => {
     const items = [span(0), span(1), span(2)];
     expect(plan(items, {}, (item) => item.first === 1).map((block) => block.span)).toEqual([span(0), span(1, 2)]);

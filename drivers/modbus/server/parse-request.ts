@@ -1,0 +1,45 @@
+import { bitAt } from '../protocol/pdu.ts';
+import type { Request } from '../protocol/request.ts';
+
+const TABLES = { 1: 'coil', 2: 'discrete', 3: 'holding', 4: 'input' } as const;
+
+/** The request that a protocol data unit is; undefined when it is none that a master of ours would send. */
+export function parseRequest(unit: number, pdu: Buffer): Request | undefined {
+  const fn = pdu[0];
+  const at = (index: number) => pdu.readUInt16BE(1 + 2 * index);
+  const counted = (head: number) => pdu.length > head && pdu.length === head + 1 + (pdu[head] ?? 0);
+  switch (fn) {
+    case 1:
+    case 2:
+    case 3:
+    case 4:
+      return pdu.length === 5 ? { kind: 'read', unit, table: TABLES[fn], first: at(0), count: at(1) } : undefined;
+    case 5:
+      if (pdu.length !== 5 || (at(1) !== 0 && at(1) !== 0xff00)) return undefined;
+      return { kind: 'write-coil', unit, at: at(0), on: at(1) !== 0 };
+    case 6:
+      return pdu.length === 5 ? { kind: 'write-register', unit, at: at(0), word: at(1) } : undefined;
+    case 15: {
+      if (!counted(5) || pdu[5] !== Math.ceil(at(1) / 8)) return undefined;
+      const bits = Array.from({ length: at(1) }, (_, bit) => bitAt(pdu.subarray(6), bit));
+      return { kind: 'write-coils', unit, first: at(0), bits };
+    }
+    case 16:
+      if (!counted(5) || pdu[5] !== 2 * at(1)) return undefined;
+      return { kind: 'write-registers', unit, first: at(0), data: pdu.subarray(6) };
+    case 22:
+      return pdu.length === 7 ? { kind: 'mask-register', unit, at: at(0), and: at(1), or: at(2) } : undefined;
+    case 23:
+      if (!counted(9) || pdu[9] !== 2 * at(3)) return undefined;
+      return {
+        kind: 'read-write-registers',
+        unit,
+        first: at(0),
+        count: at(1),
+        writeFirst: at(2),
+        data: pdu.subarray(10),
+      };
+    default:
+      return undefined;
+  }
+}
