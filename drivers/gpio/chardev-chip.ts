@@ -87,13 +87,18 @@ export class ChardevChip {
   }
 }
 
+/** Names of the chips' device files: gpiochip0, …. Empty on machines without GPIO, and on systems that are not Linux. */
+export function chipDevices(): string[] {
+  if (process.platform !== 'linux') return [];
+  return readdirSync(DEVICES).filter((name) => /^gpiochip\d+$/.test(name));
+}
+
 /**
  * Finds and opens a chip by label or device name. By label is better: the kernel numbers chips in the order it meets
  * them. `absent` also when the kernel is too old for the second interface (before 5.10).
  */
 export function findChardevChip(libc: Libc, wanted: string): Found<ChardevChip> {
-  const names = readdirSync(DEVICES).filter((name) => /^gpiochip\d+$/.test(name));
-  if (names.length === 0) return { kind: 'absent', reason: 'this machine has no /dev/gpiochip*' };
+  const names = chipDevices();
   const present = new Map<string, uapi.ChipInfo>();
   const found = new Map<string, ChardevChip>();
   let refused: DcsError | undefined;

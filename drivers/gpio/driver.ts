@@ -3,7 +3,7 @@ import { DcsError, messageOf } from '../../src/errors/errors.ts';
 import { channelFacts, type GpioAddress, type GpioOptions, optionsSchema, pinSchema } from './address.ts';
 import type { Found, GpioBackend, GpioChannel } from './backend.ts';
 import { ChardevBackend } from './chardev.ts';
-import { findChardevChip } from './chardev-chip.ts';
+import { chipDevices, findChardevChip } from './chardev-chip.ts';
 import { type Libc, loadLibc } from './libc.ts';
 import { openOnoff } from './onoff.ts';
 import { GpioPort } from './port.ts';
@@ -52,6 +52,8 @@ async function findBackend({ chip, backend }: GpioOptions, context: PortContext)
 }
 
 async function findChardev(chip: string, context: PortContext, fallBack: boolean): Promise<Found<GpioBackend>> {
+  // Looked at first: no native library is loaded on a machine that has nothing for it.
+  if (chipDevices().length === 0) return { kind: 'absent', reason: 'this machine has no /dev/gpiochip*' };
   let libc: Libc;
   try {
     libc = await loadLibc();

@@ -83,6 +83,7 @@ export class GpioPort implements Port {
   }
 
   subscribe(channel: GpioChannel, listener: ReadingListener): () => void {
+    if (this.#ended) return () => {};
     return this.#endpoint(channel).subscribe(listener);
   }
 

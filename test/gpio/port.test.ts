@@ -240,6 +240,19 @@ describe('gpio counters and measurements', () => {
   });
 });
 
+describe('gpio driver', () => {
+  it.each(['auto', 'chardev', 'onoff'])(
+    'is skipped with the reason where there is no such chip (%s)',
+    async (backend) => {
+      const clock = new ManualClock();
+      const context = { clock, log: memoryLog(), down() {}, count() {} };
+      const opened = await gpio.open(gpio.options.parse({ chip: 'no-such-chip', backend }), [], context);
+      expect(opened).toMatchObject({ kind: 'skipped' });
+      expect(opened.kind === 'skipped' && opened.reason).toMatch(/gpiochip|sysfs/);
+    },
+  );
+});
+
 describe('gpio pin keys', () => {
   it.each([
     [{ gpio: 4, count: 'rising', measure: 'frequency' }, 'one of count, measure, encoder'],

@@ -1,10 +1,10 @@
-import { execFile, spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { buildForGuest } from './support/guest-build.ts';
 
 /** What vitest's JSON reporter writes, as far as it is needed here. */
 const reportSchema = z.object({
@@ -27,23 +27,12 @@ const reportSchema = z.object({
 type Report = z.infer<typeof reportSchema>;
 
 const LIMIT_S = 540;
-/** Below node_modules, so that what is compiled there finds its packages. */
-const CACHE = 'node_modules/.cache/dcs-io-guest/';
-
-/** Processes of their own in the guest run compiled, as an installed package does. Types are checked elsewhere. */
-async function compile(folder: string): Promise<void> {
-  const options = ['-p', 'tsconfig.json', '--noEmit', 'false', '--declaration', 'false', '--outDir', folder];
-  await promisify(execFile)('node_modules/.bin/tsc', options).catch(() => {});
-}
-
 /** Boots the rig once and runs all guest tests in it: an emulated boot is far dearer than a test. */
 async function runGuest(): Promise<{ report: Report | undefined; status: number | null; output: string }> {
   const share = await mkdtemp(join(tmpdir(), 'dcs-io-rig-'));
-  await mkdir(CACHE, { recursive: true });
-  const build = await mkdtemp(CACHE);
+  const build = await buildForGuest();
   try {
-    await compile(build);
-    const environment = ['env', `DCS_IO_GUEST_BUILD=${resolve(build)}`];
+    const environment = ['env', `DCS_IO_GUEST_BUILD=${build}`];
     const vitest = [
       ...environment,
       'node',

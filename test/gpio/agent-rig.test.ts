@@ -1,0 +1,125 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { until } from '../support/wait.ts';
+import { buildForGuest } from './support/guest-build.ts';
+
+const CONFIG = `
+node: rig
+board: none
+bus: { listen: 0.0.0.0, insecure: true }
+ports:
+  sim: { driver: gpio, chip: rig }
+pins:
+  door: { port: sim, gpio: 0, direction: in }
+  lamp: { port: sim, gpio: 3, direction: out, initial: false, safe: false }
+`;
+/** An emulated agent, perhaps beside other tests: nothing here is about speed. */
+const PATIENCE_MS = 120_000;
+
+let share = '';
+let build = '';
+let bus = '';
+let machine: ChildProcess;
+let console = '';
+
+const freePort = () =>
+  new Promise<number>((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+
+/** Our own command on this host, talking to the agent in the guest. */
+function dcsIo(...args: string[]): Promise<{ status: number; output: string }> {
+  const command = [join(build, 'src/cli/main.js'), ...args, '--bus', bus, '--timeout', '10'];
+  return new Promise((resolve) => {
+    execFile(process.execPath, command, { timeout: 60_000 }, (error, stdout, stderr) => {
+      resolve({ status: typeof error?.code === 'number' ? error.code : error ? -1 : 0, output: stdout + stderr });
+    });
+  });
+}
+
+const ask = (file: string) => writeFile(join(share, file), '');
+const told = (file: string) => readFile(join(share, file), 'utf8').catch(() => '');
+/** What the outside sees of the lamp, and what gpioinfo says of its line. */
+const lampLevel = async () => (await told('state')).split('\n')[0];
+const lampLine = (gpioinfo: string) => gpioinfo.split('\n').find((line) => /line +3:/.test(line)) ?? '';
+const reachable = () =>
+  until('the agent to answer', async () => (await dcsIo('get', 'lamp')).status === 0, PATIENCE_MS);
+
+beforeAll(async () => {
+  share = await mkdtemp(join(tmpdir(), 'dcs-io-agent-'));
+  build = await buildForGuest();
+  await writeFile(join(share, 'dcs-io.yaml'), CONFIG);
+  const [rx, tx] = [await freePort(), await freePort()];
+  bus = `127.0.0.1:${rx}:${tx}`;
+  const forwards = ['-f', `${rx}:5012`, '-f', `${tx}:5013`];
+  const job = ['test/gpio/guest/agent.sh', build];
+  machine = spawn('scripts/rig/run', ['-t', '500', '-s', share, ...forwards, '--', ...job]);
+  for (const stream of [machine.stdout, machine.stderr]) {
+    stream?.on('data', (chunk: Buffer) => {
+      console += chunk.toString();
+    });
+  }
+  await reachable().catch(async (error: unknown) => {
+    throw new Error(`${error}\n${console}\n${await told('agent.log')}`);
+  });
+}, 300_000);
+
+afterAll(async () => {
+  await ask('stop');
+  if (machine.exitCode === null) await until('the machine to end', () => machine.exitCode !== null, PATIENCE_MS);
+  for (const folder of [share, build]) await rm(folder, { recursive: true, force: true });
+}, 300_000);
+
+describe('the agent on a real kernel, reached over the bus from another machine', { timeout: 300_000 }, () => {
+  it('switches a line on command, and the answer is true', async () => {
+    expect(await dcsIo('set', 'lamp', 'on')).toMatchObject({ status: 0 });
+    await until('the level outside', async () => (await lampLevel()) === '1');
+    expect(lampLine(await told('state'))).toMatch(/"dcs-io" +output/);
+    expect(await dcsIo('set', 'lamp', 'off')).toMatchObject({ status: 0 });
+    await until('the level outside', async () => (await lampLevel()) === '0');
+  });
+
+  it('reports an input that the outside changes', async () => {
+    for (const [file, value] of [
+      ['door-open', 'on'],
+      ['door-close', 'off'],
+    ] as const) {
+      await ask(file);
+      await until(
+        `door ${value}`,
+        async () => {
+          const { output } = await dcsIo('get', 'door', '--json');
+          return output.includes(`"val":${value === 'on'}`);
+        },
+        60_000,
+      );
+    }
+  });
+
+  it('recovers unaided from kill -9 with an output on: lines are free at once, and taken again at their start value', async () => {
+    await dcsIo('set', 'lamp', 'on');
+    await ask('kill');
+    await until('the kill', async () => (await told('after-kill')) !== '', 30_000);
+    expect(lampLine(await told('after-kill'))).toMatch(/unused/);
+    await reachable();
+    await until('its start value', async () => (await lampLevel()) === '0', 30_000);
+    expect(await dcsIo('set', 'lamp', 'on')).toMatchObject({ status: 0 });
+    await until('the level outside', async () => (await lampLevel()) === '1');
+  });
+
+  it('ends with status 0 on SIGTERM and gives its lines back', async () => {
+    await ask('stop');
+    await until('the end', async () => (await told('after-stop')) !== '', PATIENCE_MS);
+    expect((await told('agent-status')).trim()).toBe('0');
+    expect(lampLine(await told('after-stop'))).toMatch(/unused/);
+  });
+});
