@@ -58,6 +58,12 @@ export const addressKeys = z.strictObject({
     .max(0xffff)
     .optional()
     .describe("address, in the same table, of the register with the value's power of ten (SunSpec)"),
+  sunspec: z
+    .int()
+    .min(1)
+    .max(0xfffe)
+    .optional()
+    .describe('SunSpec model: holding and scale_from count from its id register, wherever the device has it'),
   poll: durationSchema.optional().describe('how often it is read; default: as the port says'),
   quirks: quirksSchema.optional().describe('how this device wants to be treated'),
 });

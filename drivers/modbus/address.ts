@@ -12,6 +12,8 @@ export interface ModbusAddress extends FormatSpec {
   readonly table: Table;
   /** The address on the wire, 0-based. */
   readonly first: number;
+  /** SunSpec model whose place the device tells; `first` counts from its id register. */
+  readonly model: number | undefined;
   /** Absent: the port's. */
   readonly pollMs: number | undefined;
   readonly quirks: Quirks | undefined;
@@ -52,6 +54,8 @@ function addressOf(keys: AddressKeys): ModbusAddress | Mistake {
   }
   const first = wireAddress(table, keys[table] ?? 0, keys.base);
   if (typeof first === 'string') return new Mistake(table, first);
+  if (keys.sunspec !== undefined && table !== 'holding')
+    return new Mistake(table, 'SunSpec models are in holding registers');
   const type = keys.type ?? (keys.bit === undefined ? 'uint16' : 'bool');
   const bits = bitsOf(keys);
   const mistake = isBitTable(table) ? bitMistake(table, keys) : registerMistake(keys, type, bits);
@@ -67,6 +71,7 @@ function addressOf(keys: AddressKeys): ModbusAddress | Mistake {
     values: keys.values,
     invalid: keys.invalid,
     scaleAt: keys.scale_from === undefined ? undefined : keys.scale_from - first,
+    model: keys.sunspec,
     pollMs: keys.poll,
     quirks: keys.quirks,
   };
@@ -175,9 +180,10 @@ export function readSpanOf(address: ModbusAddress, defaults: AddressDefaults): S
 export function describeAddress(address: ModbusAddress, defaults: AddressDefaults): ChannelFacts {
   const writable = (address.table === 'coil' || address.table === 'holding') && address.scaleAt === undefined;
   const [low, high] = address.bits ?? [];
+  const place = address.model === undefined ? address.table : `sunspec${address.model}`;
   const part = low === undefined ? '' : low === high ? `.${low}` : `.${low}-${high}`;
   return {
-    key: `u${address.unit ?? defaults.unit}/${address.table}/${address.first}${part}`,
+    key: `u${address.unit ?? defaults.unit}/${place}/${address.first}${part}`,
     kind: registerFormat(address)?.kind ?? 'digital',
     directions: writable ? ['in', 'out'] : ['in'],
   };

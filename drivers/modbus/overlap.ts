@@ -13,6 +13,8 @@ interface Placed {
  */
 export function reviewOverlaps(channels: readonly Channel<ModbusAddress>[], defaults: AddressDefaults): Remark[] {
   const placed = channels
+    // Where a SunSpec model lies is known only to the device.
+    .filter(({ address }) => address.model === undefined)
     .map((channel): Placed => ({ channel, span: spanOf(channel.address, defaults) }))
     .sort((a, b) => order(a.span, b.span));
   const remarks: Remark[] = [];

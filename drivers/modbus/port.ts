@@ -6,6 +6,7 @@ import type { ModbusOptions } from './options.ts';
 import { type PlanLimits, planBlocks } from './schedule/plan.ts';
 import { Poller } from './schedule/poller.ts';
 import { Scheduler } from './schedule/scheduler.ts';
+import { walkModels } from './sunspec.ts';
 import type { Transport } from './transport/transport.ts';
 import { Watch } from './watch.ts';
 import { encodeWrite, readBack, sendWrite } from './write.ts';
@@ -13,6 +14,7 @@ import { encodeWrite, readBack, sendWrite } from './write.ts';
 /** A command that has not been sent within this is stale: the world has moved on. */
 const WRITE_TTL_MS = 5000;
 const READ_TTL_MS = 10_000;
+const LOCATE_AGAIN_MS = 3000;
 
 /** One Modbus bus and everything on it. */
 export class ModbusPort implements Port {
@@ -52,6 +54,7 @@ export class ModbusPort implements Port {
       const { start } = watch.channel;
       return start === undefined ? [] : [this.#startOne(watch, start)];
     });
+    for (const unit of new Set(this.#unplaced().map(({ span }) => span.unit))) this.#locate(unit);
     await Promise.all(starting);
   }
 
@@ -61,7 +64,8 @@ export class ModbusPort implements Port {
     const groups = new Map<string, Watch[]>();
     for (const { key } of channels) {
       const watch = this.#watches.get(key);
-      if (!watch) continue;
+      if (watch && !watch.placed) readings.set(watch, watch.last ?? { ok: false, error: unlocated(watch) });
+      if (!watch?.placed) continue;
       const group = `${watch.span.unit}/${watch.span.table}`;
       groups.set(group, [...(groups.get(group) ?? []), watch]);
     }
@@ -152,6 +156,38 @@ export class ModbusPort implements Port {
     }
   }
 
+  /** Finds the unit's SunSpec models, now or, if it does not answer, later. */
+  #locate(unit: number): void {
+    const walk = this.#scheduler.submit({
+      lane: 'demand',
+      unit,
+      ttlMs: READ_TTL_MS,
+      work: (ask) => walkModels(ask, unit),
+    });
+    walk.then(
+      (models) => {
+        for (const watch of this.#unplaced(unit)) {
+          const base = models.get(watch.channel.address.model ?? 0);
+          if (base === undefined) watch.fail(unlocated(watch));
+          else watch.place(base);
+        }
+        this.#replan();
+      },
+      (thrown: unknown) => {
+        if (this.#closed) return;
+        for (const watch of this.#unplaced(unit)) watch.fail(toDcsError(thrown));
+        this.#context.clock.after(LOCATE_AGAIN_MS, () => {
+          if (!this.#closed) this.#locate(unit);
+        });
+      },
+    );
+  }
+
+  #unplaced(unit?: number): Watch[] {
+    const all = [...this.#watches.values()].filter((watch) => !watch.placed);
+    return unit === undefined ? all : all.filter(({ span }) => span.unit === unit);
+  }
+
   /** Reads watches of one block; if the device refuses the block, one by one, so that only the refused one fails. */
   async #readTogether(watches: readonly Watch[], readings: Map<Watch, Reading>): Promise<void> {
     const first = watches[0];
@@ -184,11 +220,15 @@ export class ModbusPort implements Port {
     queueMicrotask(() => {
       this.#planned = false;
       if (this.#closed) return;
-      const watched = [...this.#watches.values()].filter((watch) => watch.watched);
+      const watched = [...this.#watches.values()].filter((watch) => watch.watched && watch.placed);
       this.#poller.plan(watched, this.#context.clock.now());
       this.#scheduler.pump();
     });
   }
+}
+
+function unlocated({ channel }: Watch): DcsError {
+  return new DcsError('NO_SUCH_CHANNEL', `the device has no SunSpec model ${channel.address.model}`);
 }
 
 function unknown(channel: Channel): DcsError {

@@ -10,7 +10,8 @@ import type { Format } from './value/format.ts';
 /** What a port keeps of one channel: how to read it, who listens, and what they were last told. */
 export class Watch implements Polled {
   readonly channel: Channel<ModbusAddress>;
-  readonly span: Span;
+  #span: Span;
+  #placed: boolean;
   readonly periodMs: number;
   readonly format: Format | undefined;
   /** Registers that are read along before the value itself. */
@@ -22,10 +23,27 @@ export class Watch implements Polled {
 
   constructor(channel: Channel<ModbusAddress>, defaults: { unit: number; poll: number }) {
     this.channel = channel;
-    this.span = readSpanOf(channel.address, defaults);
-    this.#lead = channel.address.first - this.span.first;
+    this.#span = readSpanOf(channel.address, defaults);
+    this.#placed = channel.address.model === undefined;
+    this.#lead = channel.address.first - this.#span.first;
     this.periodMs = channel.address.pollMs ?? defaults.poll;
     this.format = registerFormat(channel.address);
+  }
+
+  get span(): Span {
+    return this.#span;
+  }
+
+  /** Whether its address on the wire is known; that of a SunSpec point is once its model has been found. */
+  get placed(): boolean {
+    return this.#placed;
+  }
+
+  /** Its model begins at `base`. */
+  place(base: number): void {
+    if (this.#placed) return;
+    this.#placed = true;
+    this.#span = { ...this.#span, first: this.#span.first + base };
   }
 
   get fresh(): boolean {

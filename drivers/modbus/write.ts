@@ -10,8 +10,9 @@ import type { Watch } from './watch.ts';
 const ILLEGAL_FUNCTION = 1;
 
 /** The request that writes a value. Throws BAD_VALUE, OUT_OF_RANGE or READ_ONLY before anything is sent. */
-export function encodeWrite({ channel, span, format }: Watch, value: RawValue): Request {
+export function encodeWrite({ channel, span, format, placed }: Watch, value: RawValue): Request {
   const { unit, table, first } = span;
+  if (!placed) throw new DcsError('PORT_DOWN', `${channel.key}: its SunSpec model has not been found yet`);
   if (channel.direction === 'in') throw new DcsError('READ_ONLY', `${channel.key} is configured as an input`);
   if (table === 'discrete' || table === 'input')
     throw new DcsError('READ_ONLY', `${channel.key} cannot be written: a ${table} register belongs to the device`);
