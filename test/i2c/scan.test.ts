@@ -1,0 +1,32 @@
+import { describe, expect, it } from 'vitest';
+import { scanBus } from '../../drivers/i2c/scan.ts';
+import { RegisterChip, SimBus } from './sim-bus.ts';
+
+describe('scanning an I2C bus', () => {
+  it('lists the addresses that answer, with what is usually there', () => {
+    const bus = new SimBus();
+    bus.chips.set(0x20, new RegisterChip());
+    bus.chips.set(0x76, new RegisterChip());
+    expect(scanBus(bus)).toEqual([
+      { address: 0x20, state: 'answers', guesses: ['MCP23017, MCP23008 or PCF8574'] },
+      { address: 0x76, state: 'answers', guesses: ['TCA9548A', 'BME280 or BMP280'] },
+    ]);
+    // A byte is read and nothing written: reserved addresses are left alone.
+    expect(bus.transfers).toContain('20:  > 1');
+    expect(bus.transfers.length).toBe(0x77 - 0x08 + 1);
+  });
+
+  it('a bus that is stuck or gone is no empty bus', () => {
+    const bus = new SimBus();
+    bus.fault = 'ETIMEDOUT';
+    expect(() => scanBus(bus)).toThrow('stuck');
+    bus.gone = true;
+    expect(() => scanBus(bus)).toThrow('gone');
+  });
+
+  it('an address a kernel driver holds is told from an empty one', () => {
+    const bus = new SimBus();
+    bus.fault = 'EBUSY';
+    expect(scanBus(bus)[0]).toMatchObject({ address: 0x08, state: 'used' });
+  });
+});
