@@ -3,7 +3,8 @@ import { DcsError, toDcsError } from '../../../src/errors/errors.ts';
 import type { Request } from '../protocol/request.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { PollBlock, Poller } from './poller.ts';
-import { type Lane, lanes, type Queued, type Task } from './task.ts';
+import type { Queued, Task } from './task.ts';
+import { TaskQueue } from './task-queue.ts';
 import { UnitHealth } from './unit-health.ts';
 
 /** Share of the bus's time that units which do not answer may take together while others do. */
@@ -21,7 +22,7 @@ export class Scheduler {
   readonly #poller: Poller;
   readonly #clock: Clock;
   readonly #count: (name: string, by?: number) => void;
-  readonly #queues: Record<Lane, Queued[]> = { write: [], verify: [], demand: [] };
+  readonly #queue = new TaskQueue();
   readonly #health = new Map<number, UnitHealth>();
   /** Units held by a task. */
   readonly #held = new Set<number>();
@@ -67,14 +68,7 @@ export class Scheduler {
         );
         return;
       }
-      const queue = this.#queues[task.lane];
-      const at = task.key === undefined ? -1 : queue.findIndex((other) => other.key === task.key);
-      if (at >= 0) {
-        const [overtaken] = queue.splice(at, 1);
-        this.#count('writes_overtaken');
-        overtaken?.refuse(new DcsError('EXPIRED', 'overtaken by a newer value before it was sent'));
-      }
-      queue.push({
+      const overtook = this.#queue.add({
         lane: task.lane,
         unit: task.unit,
         key: task.key,
@@ -82,6 +76,7 @@ export class Scheduler {
         run: (ask) => task.work(ask).then(resolve, reject),
         refuse: reject,
       });
+      if (overtook) this.#count('writes_overtaken');
       this.pump();
     });
   }
@@ -92,7 +87,8 @@ export class Scheduler {
     this.#timer?.cancel();
     this.#timer = undefined;
     const now = this.#clock.now();
-    this.#expire(now);
+    const expired = this.#queue.expire(now);
+    if (expired > 0) this.#count('tasks_expired', expired);
     while (this.#running < this.#transport.concurrency) {
       const poll = this.#inARow >= TASKS_IN_A_ROW ? this.#nextPoll(now, true) : undefined;
       const task = poll ? undefined : this.#nextTask(now);
@@ -113,39 +109,20 @@ export class Scheduler {
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
-    for (const lane of lanes) {
-      for (const queued of this.#queues[lane].splice(0))
-        queued.refuse(new DcsError('PORT_DOWN', 'the port went down before this was sent'));
-    }
+    this.#queue.clear(() => new DcsError('PORT_DOWN', 'the port went down before this was sent'));
   }
 
-  #expire(now: MonotonicMs): void {
-    for (const lane of lanes) {
-      const queue = this.#queues[lane];
-      if (!queue.some((queued) => queued.expiresAt <= now)) continue;
-      for (const queued of queue.filter((other) => other.expiresAt <= now)) {
-        this.#count('tasks_expired');
-        queued.refuse(new DcsError('EXPIRED', 'the bus had no room for it in time; nothing was sent'));
-      }
-      this.#queues[lane] = queue.filter((queued) => queued.expiresAt > now);
-    }
-  }
-
+  /** A task has its unit to itself: a poll sent before a write must not be answered after it. */
   #nextTask(now: MonotonicMs): Queued | undefined {
-    for (const lane of lanes) {
-      const queue = this.#queues[lane];
-      // A task has its unit to itself: a poll sent before a write must not be answered after it.
-      const at = queue.findIndex(({ unit }) => this.#free(unit, now) && !this.#polling.has(unit));
-      if (at >= 0) return queue.splice(at, 1)[0];
-    }
-    return undefined;
+    return this.#queue.take((unit) => this.#free(unit, now) && !this.#polling.has(unit));
   }
 
   #nextPoll(now: MonotonicMs, first = false): PollBlock | undefined {
     const probe = this.#nextProbe(now);
     if (probe) return probe;
     // A waiting task needs its unit to itself, so polls let the unit become free, unless it is their turn.
-    const usable = (unit: number) => this.#free(unit, now) && !this.#offline(unit) && (first || !this.#wanted(unit));
+    const usable = (unit: number) =>
+      this.#free(unit, now) && !this.#offline(unit) && (first || !this.#queue.wants(unit));
     return this.#poller.pick(now, usable, (unit) => this.#transport.ready?.(unit) ?? true);
   }
 
@@ -158,10 +135,6 @@ export class Scheduler {
       if (block) return block;
     }
     return undefined;
-  }
-
-  #wanted(unit: number): boolean {
-    return lanes.some((lane) => this.#queues[lane].some((queued) => queued.unit === unit));
   }
 
   #free(unit: number, now: MonotonicMs): boolean {
@@ -269,9 +242,8 @@ export class Scheduler {
       if (probeAt !== undefined && this.#poller.probe(unit))
         moments.push(this.#anyOnline() ? Math.max(probeAt, this.#probesFrom) : probeAt);
     }
-    for (const lane of lanes) for (const { expiresAt } of this.#queues[lane]) moments.push(expiresAt);
+    for (const { expiresAt, unit } of this.#queue.all()) moments.push(expiresAt, this.#transport.freeAt(unit));
     for (const block of this.#poller.blocks) moments.push(this.#transport.freeAt(block.span.unit));
-    for (const lane of lanes) for (const { unit } of this.#queues[lane]) moments.push(this.#transport.freeAt(unit));
     const later = moments.filter((moment) => moment > now);
     if (later.length > 0) this.#timer = this.#clock.after(Math.min(...later) - now, () => this.pump());
   }
