@@ -6,7 +6,7 @@ import type { Channel, Reading } from '../../../src/driver/driver.ts';
 import { conformance } from '../../conformance/suite.ts';
 import { type Held, openPort, type PinText } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
-import { gpiod, holdLine, SimChip, spawnHolder } from './sim-chip.ts';
+import { drivenLevels, gpiod, holdLine, SimChip, spawnHolder } from './sim-chip.ts';
 
 /** A bench with a simulated chip of 8 lines and one backend on it. */
 export interface Bench {
@@ -129,6 +129,26 @@ export function gpioPromises(backend: 'chardev' | 'onoff', label: string): Bench
       expect([3, 4, 5].map((offset) => on.chip.level(offset))).toEqual(before);
       expect(before).toContain(true);
       expect(outcome(await port.read(channels))).toEqual(before);
+    });
+
+    it('never drives an output to another level than its start value, not for a microsecond', async () => {
+      for (const start of [true, false, true]) {
+        const levels = await drivenLevels(on.chip, 6, async () => {
+          const { port } = await on.open(output(6, start));
+          await port.close();
+        });
+        expect(levels.length).toBeGreaterThan(0);
+        expect(new Set(levels)).toEqual(new Set([start ? '1' : '0']));
+      }
+    });
+
+    it('never drives an output to another level than it has, when there is no start value', async () => {
+      // Last driven high by the test before, or pulled so: either way it shows high.
+      on.chip.pull(6, true);
+      expect(on.chip.level(6)).toBe(true);
+      const levels = await drivenLevels(on.chip, 6, () => on.open(output(6)));
+      expect(levels).not.toContain('0');
+      expect(on.chip.level(6)).toBe(true);
     });
 
     it('has its lines back after a kill -9 of the process that held them', { timeout: 120_000 }, async () => {

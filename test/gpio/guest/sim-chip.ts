@@ -87,6 +87,23 @@ export function sysfsNumber(chip: SimChip, offset: number): number {
   throw new Error(`sysfs has no chip ${chip.label}`);
 }
 
+const TRACING = '/sys/kernel/tracing';
+
+/** The levels the kernel itself notes that a line was driven to, while `work` runs: even one that lasted a microsecond. */
+export async function drivenLevels(chip: SimChip, offset: number, work: () => Promise<unknown>): Promise<string[]> {
+  if (!existsSync(join(TRACING, 'trace'))) execFileSync('mount', ['-t', 'tracefs', 'tracefs', TRACING]);
+  const number = sysfsNumber(chip, offset);
+  writeFileSync(join(TRACING, 'trace'), '');
+  writeFileSync(join(TRACING, 'events/gpio/enable'), '1');
+  try {
+    await work();
+  } finally {
+    writeFileSync(join(TRACING, 'events/gpio/enable'), '0');
+  }
+  const set = new RegExp(`gpio_value: ${number} set ([01])`, 'g');
+  return [...readFileSync(join(TRACING, 'trace'), 'utf8').matchAll(set)].map(([, level = '']) => level);
+}
+
 /** Another program takes a line and drives it until it is killed. */
 export async function holdLine(chip: SimChip, offset: number, high: boolean): Promise<ChildProcess> {
   const holder = spawn('gpioset', ['--mode=signal', chip.device, `${offset}=${high ? 1 : 0}`]);
