@@ -68,15 +68,19 @@ export class Caller implements Wire {
     return this.#dealer?.send(marked) ?? Promise.resolve();
   }
 
+  /** What the door wants to see in every frame from now on. */
+  carry(token: unknown): void {
+    if (typeof token === 'string') this.#token = token;
+  }
+
   /** Answers the door before there is a session. */
   reply(data: object): void {
     this.#dealer?.send(JSON.stringify(data)).catch(() => this.#kit.stats.sendDrops++);
   }
 
   /** The call has become a session: no more attempts. */
-  established(session: Session, token: unknown): void {
+  established(session: Session): void {
     this.session = session;
-    if (typeof token === 'string') this.#token = token;
     this.#patience?.cancel();
     this.#hello?.cancel();
   }

@@ -43,8 +43,10 @@ export interface FlowHost {
   /** Whether this peer may be told. */
   mayRead(envelope: Envelope, peer: Session): boolean;
   /** A command is not carried out; its sender is told. */
-  reject(envelope: Envelope, to: Session, code: string, reason: string): void;
+  reject(envelope: Envelope, to: Session | undefined, code: string, reason: string): void;
   interestChanged(): void;
+  /** This process was stopped or hung until a moment ago: what v1 links bring now may have waited as long. */
+  justWoke(): boolean;
 }
 
 /**
@@ -131,6 +133,11 @@ export class Flow {
       return;
     }
     if (neighbour !== undefined) this.#host.heard(neighbour);
+    if (isCommand(envelope) && this.#host.justWoke()) {
+      stats.stale++;
+      this.#host.reject(envelope, undefined, 'EXPIRED', 'the command waited while this process did not run');
+      return;
+    }
     this.#deliver(envelope, undefined, neighbour);
   }
 

@@ -63,6 +63,7 @@ export class Leaf {
         heard: () => undefined,
         refusal: () => undefined,
         isGone: () => false,
+        justWoke: () => false,
         mayRead: () => true,
         reject: () => undefined,
         interestChanged: () => undefined,

@@ -1,5 +1,5 @@
 import type { Bus } from '../bus/bus.ts';
-import type { Clock, DurationMs, Timer } from '../clock/clock.ts';
+import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
 import { messageOf } from '../errors/errors.ts';
 import type { Envelope, Payload } from '../message/envelope.ts';
 import { newId } from '../message/id.ts';
@@ -30,6 +30,9 @@ const SWEEP_MS = 2000;
 const SETTLE_MS = 200;
 /** How long a dcs-io node gets for a session before we talk v1 with it (ms). */
 const SESSION_MS = 2000;
+
+/** How long after a stop or hang of this process commands on v1 links, which carry no age, are taken for old (ms). */
+const DROWSY_MS = 500;
 
 /** What a member tells the program it lives in. None may throw. */
 export interface MemberEvents {
@@ -76,6 +79,7 @@ export class Member {
   #settling: Timer | undefined;
   #elected = false;
   #serial = 0;
+  #drowsyUntil: MonotonicMs = 0;
 
   /** `own`: this node's keys, when its sessions are encrypted. */
   constructor(
@@ -183,6 +187,7 @@ export class Member {
       echo: (envelope, from) => this.#links.echoed(from, envelope.sender.at(-1)),
       heard: (id) => this.#neighbours.hear(id),
       refusal: (envelope, from) => this.#gate?.refusal(envelope, from.wire.key),
+      justWoke: () => this.#clock.now() < this.#drowsyUntil,
       isGone: (id) => this.peers.isGone(id),
       mayRead: (envelope, peer) => this.#gate?.mayRead(envelope, peer.wire.key) ?? true,
       reject: (envelope, to, code, reason) => this.#reject(envelope, to, code, reason),
@@ -209,6 +214,9 @@ export class Member {
         this.#events.drop(session.peer, messages);
       },
       gate: () => this.#gate,
+      wasAway: () => {
+        this.#drowsyUntil = this.#clock.now() + DROWSY_MS;
+      },
       opened: (session, fresh) => this.#opened(session, fresh),
       closed: (session, reason) => this.#closed(session, reason),
     });
@@ -342,10 +350,12 @@ export class Member {
     return rest.msg_id;
   }
 
-  #reject(command: Envelope, to: Session, code: string, message: string): void {
+  #reject(command: Envelope, to: Session | undefined, code: string, message: string): void {
     const io = command.payload['IoMessage'];
     const pin = typeof io === 'object' && io !== null && 'pin_name' in io ? { pin_name: io.pin_name } : {};
-    this.#flow.sendTo(to, this.#envelope({ IoErrorMessage: { ...pin, code, message, reply_to: command.msg_id } }));
+    const answer = this.#envelope({ IoErrorMessage: { ...pin, code, message, reply_to: command.msg_id } });
+    if (to) this.#flow.sendTo(to, answer);
+    else this.#flow.send(answer);
   }
 
   /** A process that listens on loopback only and names no broker stays on its machine. */

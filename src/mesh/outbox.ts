@@ -32,6 +32,7 @@ export class Outbox {
   #turn: NodeJS.Immediate | undefined;
   #held: Timer | undefined;
   #closed = false;
+  #empty: () => void = () => undefined;
 
   constructor(clock: Clock, wire: Wire, hold: DurationMs, hooks: OutboxHooks) {
     this.#clock = clock;
@@ -75,6 +76,18 @@ export class Outbox {
     if (this.#held) return;
     this.#seal();
     if (!this.#pumping) void this.#pump();
+  }
+
+  /** Resolves when everything has been handed to the transport, or after `limit`. */
+  drained(limit: DurationMs): Promise<void> {
+    if (this.#frames.length === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = this.#clock.after(limit, resolve);
+      this.#empty = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
   }
 
   close(): void {
@@ -123,6 +136,7 @@ export class Outbox {
       }
     }
     this.#pumping = false;
+    this.#empty();
   }
 
   #now(): string {

@@ -10,6 +10,8 @@ import type { Wire } from './wire.ts';
 import type { Kit } from './zmq.ts';
 
 const TICK_MS = 150;
+/** A process that did not run for this long was stopped or hung (ms). */
+const AWAY_MS = 1500;
 /** How long the node that should be called by the other waits before it calls itself (ms). */
 const COURTESY_MS = 1000;
 /** How long a session that was replaced is still listened to (ms). */
@@ -34,6 +36,8 @@ export interface PeersHost extends Omit<SessionHost, 'nodes' | 'ended'> {
   heard(): readonly string[];
   opened(session: Session, fresh: boolean): void;
   closed(session: Session, reason: EndReason): void;
+  /** This process did not run for so long that what it reads now may be old. */
+  wasAway(): void;
   /** Who may come in; undefined while the mesh is not encrypted. */
   gate(): Gate | undefined;
 }
@@ -169,11 +173,11 @@ export class Peers {
     this.#stopped = true;
     this.#ticker?.cancel();
     this.#cancelRefresh();
-    for (const { session, caller, courtesy } of this.#entries.values()) {
+    for (const { caller, courtesy } of this.#entries.values()) {
       courtesy?.cancel();
-      session?.leave();
-      caller?.close(true);
+      if (!caller?.session) caller?.close(false);
     }
+    await Promise.all([...this.sessions()].map((session) => session.leave()));
     for (const session of this.#retired) session.end('stopped');
     for (const caller of this.#brokers) caller.close(true);
     this.door.close(linger);
@@ -214,11 +218,19 @@ export class Peers {
    */
   callBroker(host: string, port: number): void {
     const places = () => (this.#host.gate()?.keys() ?? []).map((key) => ({ host, port, key }));
+    let found = '';
     const call = () => {
       if (this.#stopped) return;
+      if (this.session(found)) {
+        this.#clock.after(BROKER_MS, call);
+        return;
+      }
       const caller = new Caller(this.#kit, this.#clock, places, {
-        hello: () => ({ hello: this.#host.self(), ...this.#position(undefined) }),
-        answered: (frame, from) => this.#answered(undefined, frame, from),
+        hello: () => ({ hello: this.#host.self(), t: this.#clock.now(), ...this.#position(undefined) }),
+        answered: (frame, from) => {
+          found = readNode(frame['welcome'])?.id ?? (typeof frame['id'] === 'string' ? frame['id'] : found);
+          this.#answered(undefined, frame, from);
+        },
         closed: () => {
           this.#brokers.delete(caller);
           this.#clock.after(BROKER_MS, call);
@@ -238,7 +250,7 @@ export class Peers {
   #call(entry: Entry): void {
     if (this.#stopped || entry.caller) return;
     entry.caller = new Caller(this.#kit, this.#clock, () => this.#places(entry.info), {
-      hello: () => ({ hello: this.#host.self(), ...this.#position(undefined) }),
+      hello: () => ({ hello: this.#host.self(), t: this.#clock.now(), ...this.#position(undefined) }),
       answered: (frame, caller) => this.#answered(entry, frame, caller),
     });
   }
@@ -272,13 +284,14 @@ export class Peers {
       return;
     }
     if (entry.session?.wire.dialled && this.#host.self().id < peer.id) {
-      answer({ bye: 'duplicate' });
+      answer({ bye: 'duplicate', id: this.#host.self().id });
       return;
     }
     entry.info = peer;
     const nodes = [...this.#entries.values()].filter(({ session, info }) => session && info.id !== peer.id);
     answer({
       welcome: this.#host.self(),
+      t: this.#clock.now(),
       ...this.#position(undefined),
       nodes: nodes.map(({ info }) => info),
       token: wire.token,
@@ -299,7 +312,8 @@ export class Peers {
       (called || !entry.session)
     ) {
       entry.info = peer;
-      caller.established(this.#open(entry, caller, frame), frame['token']);
+      caller.carry(frame['token']);
+      caller.established(this.#open(entry, caller, frame));
       for (const node of readNodes(frame['nodes'])) this.learn(node);
     } else if (frame['bye'] !== undefined || peer) {
       // We have a session already, or somebody else lives at that address now.
@@ -311,6 +325,7 @@ export class Peers {
   #open(entry: Entry, wire: Wire, frame: Record<string, unknown>): Session {
     const want = Want.read(frame['want']) ?? Want.everything;
     const session = new Session(this.#sessionHost, wire, entry.info, want, readIds(frame['near']) ?? new Set());
+    if (typeof frame['t'] === 'number') session.compareClocks(frame['t']);
     const old = entry.session;
     entry.session = session;
     entry.answered = true;
@@ -367,6 +382,7 @@ export class Peers {
   #tick(): void {
     const now = this.#clock.now();
     const excused = now - this.#ticked > 3 * TICK_MS;
+    if (now - this.#ticked > AWAY_MS) this.#host.wasAway();
     this.#ticked = now;
     for (const session of [...this.sessions(), ...this.#retired]) session.tick(now, excused);
     for (const entry of this.#entries.values()) {

@@ -17,6 +17,9 @@ export const SILENCE_MS = 3 * BEAT_MS;
  */
 const HOLD_MS = 30;
 
+/** How long a peer that takes nothing may hold up our leave (ms). */
+const LEAVE_MS = 200;
+
 /** What a session needs from the mesh. None may throw. */
 export interface SessionHost {
   readonly clock: Clock;
@@ -87,6 +90,11 @@ export class Session {
     if (!this.#ended) this.#outbox.control(JSON.stringify(data));
   }
 
+  /** The peer's clock, as its greeting gave it: what comes after it is measured against that. */
+  compareClocks(theirs: MonotonicMs): void {
+    this.#transit.waited(theirs, this.#host.clock.now());
+  }
+
   /** One frame of the peer. */
   receive(frame: unknown): void {
     if (this.#ended) return;
@@ -125,11 +133,12 @@ export class Session {
     this.#host.ended(this, reason);
   }
 
-  /** Sends what is left and says goodbye. */
-  leave(): void {
+  /** Sends what is left, says goodbye and ends; takes at most a moment. */
+  async leave(): Promise<void> {
     if (this.#ended) return;
     this.#outbox.flush(true);
     this.tell({ bye: 'leave' });
+    await this.#outbox.drained(LEAVE_MS);
     this.end('stopped');
   }
 

@@ -18,6 +18,12 @@ interface Settings {
   insecure?: boolean;
   name?: string;
   quiet?: boolean;
+  /** Folder of keys. */
+  keys?: string;
+  /** A pin this process has: it carries out commands and reports. */
+  pin?: string;
+  /** Listens to nothing but this pin. */
+  only?: string;
 }
 
 function say(what: object): void {
@@ -36,11 +42,28 @@ const mesh = new Mesh(bus, {
   proxyBrokers: (settings.proxyBrokers ?? []).map(parseEndpoint),
   insecure: settings.insecure ?? false,
   name: settings.name ?? 'test',
+  ...(settings.keys && { security: { keys: settings.keys } }),
   log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
 });
 
 const actor = new Actor('probe');
-if (!settings.quiet) actor.onAny((envelope) => say({ got: envelope }));
+if (settings.only) actor.onPin(settings.only, (_data, envelope) => say({ got: envelope }));
+else if (!settings.quiet) actor.onAny((envelope) => say({ got: envelope }));
+if (settings.pin) {
+  const pin_name = settings.pin;
+  const owner = new Actor('owner');
+  const report = (val: unknown, reply_to?: string) =>
+    owner.send({
+      IoMessage: { pin_name, val, last_change: Date.now() / 1000, quality: 'good', ...(reply_to && { reply_to }) },
+    });
+  owner.onPin(pin_name, ({ val, last_change }, { msg_id }) => {
+    if (last_change !== undefined) return;
+    say({ executed: val });
+    report(val, msg_id);
+  });
+  bus.join(owner);
+  report('initial');
+}
 bus.join(actor);
 
 mesh.on('peer-up', (peer) => say({ up: peer.id }));
@@ -72,7 +95,16 @@ async function quit(): Promise<void> {
 createInterface({ input: process.stdin }).on('line', (line) => {
   const command = JSON.parse(line);
   if (command.quit) void quit();
-  else if (command.stats) say({ stats: { ...mesh.stats, rss: process.memoryUsage().rss }, broker: mesh.isBroker });
+  else if (command.hang) {
+    const end = performance.now() + command.hang;
+    while (performance.now() < end);
+  } else if (command.ask) {
+    const { pin_name, val } = command.ask;
+    actor.request({ IoMessage: { pin_name, val } }, { timeoutMs: 3000 }).then(
+      () => say({ answer: val }),
+      (error) => say({ refused: error.code, val, message: error.message }),
+    );
+  } else if (command.stats) say({ stats: { ...mesh.stats, rss: process.memoryUsage().rss }, broker: mesh.isBroker });
   else void send(command.send, command.count, command.rate ?? 500);
 });
 process.on('SIGTERM', () => void quit());

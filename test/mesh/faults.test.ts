@@ -1,0 +1,192 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { inside, Lab } from './support/lab.ts';
+import { endPeers, Peer, type Settings } from './support/peer.ts';
+
+const lab = new Lab();
+afterEach(async () => {
+  await endPeers();
+  lab.close();
+});
+
+const open = { rx: 5012, tx: 5013, listen: '0.0.0.0', insecure: true };
+
+async function pair(first: Partial<Settings> = {}, second: Partial<Settings> = {}) {
+  const [a, b] = [lab.machine('a'), lab.machine('b')];
+  lab.network(1, { [a]: '10.1.1.1', [b]: '10.1.1.2' });
+  const one = await Peer.node({ ...open, ...first }, a).ready();
+  const two = await Peer.node({ ...open, brokers: ['10.1.1.1:5012:5013'], ...second }, b).ready();
+  await one.line((line) => line['up'] === two.id);
+  await two.line((line) => line['up'] === one.id);
+  return { a, b, one, two };
+}
+
+/** Filters packets of a machine: `input`, `output` or both; a statement of nft each. */
+function filter(machine: string, chains: readonly ('input' | 'output')[], statement: string): void {
+  inside(machine, 'nft', 'add', 'table', 'ip', 'cut');
+  for (const chain of chains) {
+    inside(machine, 'nft', `add chain ip cut ${chain} { type filter hook ${chain} priority 0; }`);
+    inside(
+      machine,
+      'nft',
+      `add rule ip cut ${chain} iif != lo ${statement}`.replace(
+        'iif != lo',
+        chain === 'input' ? 'iif != lo' : 'oif != lo',
+      ),
+    );
+  }
+}
+
+function heal(machine: string): void {
+  inside(machine, 'nft', 'delete', 'table', 'ip', 'cut');
+}
+
+const busy = 500;
+
+describe('a peer that is lost is reported within 2 s', () => {
+  const ways: Record<string, (machine: string, peer: Peer) => void> = {
+    'when nothing passes': (machine) => filter(machine, ['input', 'output'], 'drop'),
+    'when nothing reaches it': (machine) => filter(machine, ['input'], 'drop'),
+    'when nothing comes from it': (machine) => filter(machine, ['output'], 'drop'),
+    'when its cable is pulled': (machine) => void inside(machine, 'ip', 'link', 'set', 'e1', 'down'),
+    'when it is stopped': (_machine, peer) => inside_signal(peer, 'SIGSTOP'),
+    'when its program hangs': (_machine, peer) => peer.tell({ hang: 4000 }),
+    'when it is killed': (_machine, peer) => inside_signal(peer, 'SIGKILL'),
+  };
+  it.each(Object.entries(ways))('%s', async (_name, lose) => {
+    const { b, one, two } = await pair();
+    const begun = performance.now();
+    lose(b, two);
+    await one.line((line) => line['down'] === two.id, 4000);
+    expect(performance.now() - begun).toBeLessThan(2000 + busy);
+  });
+});
+
+function inside_signal(peer: Peer, signal: NodeJS.Signals): void {
+  peer.kill(signal);
+}
+
+describe('after an outage', () => {
+  it('both talk again within 3.5 s, and both know the other’s last values', async () => {
+    const { b, one, two } = await pair({ pin: 'lamp' }, { pin: 'pump' });
+    filter(b, ['input', 'output'], 'drop');
+    await one.line((line) => line['down'] === two.id, 4000);
+    one.send('IoMessage', { pin_name: 'lamp', val: 'changed', last_change: 5 });
+    two.send('IoMessage', { pin_name: 'pump', val: 'changed too', last_change: 6 });
+    await new Promise((resolve) => setTimeout(resolve, 8000));
+    heal(b);
+    const begun = performance.now();
+    await two.line(({ got }) => got?.payload['IoMessage']?.['val'] === 'changed', 8000);
+    await one.line(({ got }) => got?.payload['IoMessage']?.['val'] === 'changed too', 8000);
+    expect(performance.now() - begun).toBeLessThan(3500 + busy);
+  }, 40_000);
+
+  it('with another address on the machine, too', async () => {
+    const { b, one, two } = await pair();
+    inside(b, 'ip', 'link', 'set', 'e1', 'down');
+    await one.line((line) => line['down'] === two.id, 4000);
+    inside(b, 'ip', 'addr', 'flush', 'dev', 'e1');
+    inside(b, 'ip', 'addr', 'add', '10.1.1.77/24', 'dev', 'e1');
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    one.lines.length = 0;
+    inside(b, 'ip', 'link', 'set', 'e1', 'up');
+    const begun = performance.now();
+    await one.line((line) => line['up'] === two.id, 10_000);
+    expect(performance.now() - begun).toBeLessThan(3500 + busy);
+  }, 40_000);
+});
+
+describe('no stale command is carried out', () => {
+  it('that waited for a peer that was stopped', async () => {
+    const { one, two } = await pair({}, { pin: 'pump' });
+    two.kill('SIGSTOP');
+    for (let n = 0; n < 10; n++) one.send('IoMessage', { pin_name: 'pump', val: n });
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    two.kill('SIGCONT');
+    await one.line(
+      (line) => line['up'] === two.id && one.lines.indexOf(line) > one.lines.findIndex((l) => 'down' in l),
+      8000,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    expect(two.lines.filter((line) => 'executed' in line)).toEqual([]);
+    one.tell({ ask: { pin_name: 'pump', val: 'fresh' } });
+    await one.line((line) => line['answer'] === 'fresh');
+  }, 40_000);
+
+  it('that was sent while the peer was dead', async () => {
+    const { b, one, two } = await pair({}, { pin: 'pump' });
+    two.kill();
+    await two.exited;
+    for (let n = 0; n < 10; n++) one.send('IoMessage', { pin_name: 'pump', val: n });
+    const again = await Peer.node({ ...open, brokers: ['10.1.1.1:5012:5013'], pin: 'pump' }, b).ready();
+    await one.line((line) => line['up'] === again.id);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    expect(again.lines.filter((line) => 'executed' in line)).toEqual([]);
+  }, 40_000);
+});
+
+describe('a late joiner', () => {
+  it('knows the value of every pin at once', async () => {
+    const machine = lab.machine('a');
+    const one = await Peer.node({ rx: 5012, tx: 5013, pin: 'lamp' }, machine).ready();
+    one.tell({ ask: { pin_name: 'lamp', val: 'on' } });
+    const late = await Peer.node({ rx: 5012, tx: 5013, only: 'lamp' }, machine).ready();
+    const got = await late.hears('IoMessage', 2000);
+    expect(got.payload['IoMessage']?.['val']).toBe('on');
+  });
+});
+
+describe('a slow consumer', () => {
+  it('harms only itself: when one of three is stopped the others lose nothing and the sender does not grow', async () => {
+    const machine = lab.machine('a');
+    const settings = { rx: 5012, tx: 5013 };
+    const source = await Peer.node({ ...settings, quiet: true }, machine).ready();
+    const sinks: Peer[] = [];
+    for (let n = 0; n < 3; n++) sinks.push(await Peer.node(settings, machine).ready());
+    for (const sink of sinks) await source.line((line) => line['up'] === sink.id);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    source.tell({ stats: true });
+    const before = await source.line((line) => 'stats' in line);
+    sinks[0]?.kill('SIGSTOP');
+    source.send('Flood', { text: 'x'.repeat(200) }, { count: 10_000, rate: 2000 });
+    for (const sink of sinks.slice(1)) {
+      await sink.line(({ got }) => got?.payload['Flood']?.['n'] === 9999, 30_000);
+      expect(sink.got('Flood')).toHaveLength(10_000);
+    }
+    source.lines.length = 0;
+    source.tell({ stats: true });
+    const after = await source.line((line) => 'stats' in line);
+    expect(rssOf(after) - rssOf(before)).toBeLessThan(20e6 + 20e6);
+  }, 60_000);
+});
+
+function rssOf(line: Readonly<Record<string, unknown>>): number {
+  const stats = line['stats'];
+  return typeof stats === 'object' && stats !== null && 'rss' in stats ? Number(stats.rss) : Number.NaN;
+}
+
+describe('the end', () => {
+  it.each(['with the peer there', 'under partition'])(
+    'SIGTERM ends a process within 2 s, %s; the peer knows why',
+    async (how) => {
+      const { b, one, two } = await pair();
+      if (how === 'under partition') filter(b, ['input', 'output'], 'drop');
+      const begun = performance.now();
+      // The network namespace's `ip` has become the program itself.
+      two.kill('SIGTERM');
+      await two.exited;
+      expect(performance.now() - begun).toBeLessThan(2000 + busy);
+      const { reason } = await one.line((line) => line['down'] === two.id, 4000);
+      expect(reason).toBe(how === 'under partition' ? 'silent' : 'leave');
+    },
+  );
+});
+
+describe('a bad network', () => {
+  it('that loses a quarter of its packets makes nobody dead', async () => {
+    const { b, one, two } = await pair();
+    filter(b, ['input'], 'numgen random mod 100 < 25 counter drop');
+    await new Promise((resolve) => setTimeout(resolve, 15_000));
+    expect(inside(b, 'nft', 'list', 'table', 'ip', 'cut')).toMatch(/packets [1-9]/);
+    for (const peer of [one, two]) expect(peer.lines.filter((line) => 'down' in line)).toEqual([]);
+  }, 40_000);
+});

@@ -1,0 +1,141 @@
+import { chmodSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { allow, fits, listAllowed, loadKeys, newKeys, revoke, showKey } from '../../src/mesh/keys.ts';
+import { proof, sameProof } from '../../src/mesh/proof.ts';
+import { decodeZ85, encodeZ85 } from '../../src/mesh/z85.ts';
+import { Lab } from './support/lab.ts';
+import { endPeers, Peer, talkBoth } from './support/peer.ts';
+
+const lab = new Lab();
+const folders: string[] = [];
+afterEach(async () => {
+  await endPeers();
+  lab.close();
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
+});
+
+function folder(): string {
+  const made = mkdtempSync(join(tmpdir(), 'dcs-io-keys-'));
+  folders.push(made);
+  return made;
+}
+
+describe('keys', () => {
+  it('are made once, readable by nobody else, and refused when they are', async () => {
+    const keys = folder();
+    const { publicKey } = await newKeys(keys);
+    expect(showKey(keys)).toBe(publicKey);
+    expect(statSync(join(keys, 'node.key')).mode & 0o777).toBe(0o600);
+    await expect(newKeys(keys)).rejects.toMatchObject({ code: 'BAD_CONFIG' });
+    chmodSync(join(keys, 'node.key'), 0o644);
+    expect(() => loadKeys(keys)).toThrow(/can be read by others/);
+  });
+
+  it('are allowed and revoked by name', async () => {
+    const keys = folder();
+    const { publicKey } = await newKeys(keys);
+    allow(keys, 'pump-house', publicKey, { write: ['pump-*'] });
+    expect(listAllowed(keys).grants).toEqual([
+      { name: 'pump-house', key: publicKey, read: ['*'], write: ['pump-*'], relay: false },
+    ]);
+    expect(() => allow(keys, '../x', publicKey)).toThrow();
+    expect(() => allow(keys, 'x', 'short')).toThrow();
+    revoke(keys, 'pump-house');
+    expect(listAllowed(keys).grants).toEqual([]);
+    expect(() => revoke(keys, 'pump-house')).toThrow(/nobody/);
+  });
+
+  it('prove who holds them, for one conversation', async () => {
+    const [a, b, c] = [folder(), folder(), folder()];
+    for (const each of [a, b, c]) await newKeys(each);
+    const [one, two, three] = [loadKeys(a), loadKeys(b), loadKeys(c)];
+    expect(sameProof(proof(one, two.publicKey, 'x'), proof(two, one.publicKey, 'x'))).toBe(true);
+    expect(sameProof(proof(one, two.publicKey, 'x'), proof(two, one.publicKey, 'y'))).toBe(false);
+    expect(sameProof(proof(three, two.publicKey, 'x'), proof(two, one.publicKey, 'x'))).toBe(false);
+    expect(encodeZ85(decodeZ85(one.publicKey))).toBe(one.publicKey);
+  });
+
+  it('patterns of pins mean what they say', () => {
+    expect(fits('pump-1', ['lamp', 'pump-*'])).toBe(true);
+    expect(fits('a.b', ['a?b'])).toBe(false);
+    expect(fits('axb', ['a.b'])).toBe(false);
+    expect(fits('anything', [])).toBe(false);
+  });
+});
+
+describe('two machines with keys', () => {
+  const secure = { rx: 5012, tx: 5013, listen: '0.0.0.0' };
+  const broker = { brokers: ['10.1.1.1:5012:5013'] };
+
+  async function machines() {
+    const [a, b] = [lab.machine('a'), lab.machine('b')];
+    lab.network(1, { [a]: '10.1.1.1', [b]: '10.1.1.2' });
+    const [ka, kb] = [folder(), folder()];
+    const [pa, pb] = [(await newKeys(ka)).publicKey, (await newKeys(kb)).publicKey];
+    return { a, b, ka, kb, pa, pb };
+  }
+
+  it('talk when each allows the other; a revoked one is cut within 1 s, and allowed again it returns by itself', async () => {
+    const { a, b, ka, kb, pa, pb } = await machines();
+    allow(ka, 'b', pb);
+    allow(kb, 'a', pa);
+    const one = await Peer.node({ ...secure, keys: ka }, a).ready();
+    const two = await Peer.node({ ...secure, ...broker, keys: kb }, b).ready();
+    await talkBoth(one, two);
+    const begun = performance.now();
+    revoke(ka, 'b');
+    const { reason } = await one.line((line) => line['down'] === two.id, 3000);
+    expect(reason).toBe('revoked');
+    expect(performance.now() - begun).toBeLessThan(1500);
+    two.send('AfterRevocation', {});
+    one.send('AfterRevocation', {});
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    expect([...one.got('AfterRevocation'), ...two.got('AfterRevocation')]).toEqual([]);
+    allow(ka, 'b', pb);
+    await talkBoth(one, two, 5000);
+  }, 40_000);
+
+  it('a key that is not listed, no key, and v1 get nothing in and nothing out', async () => {
+    const { a, b, ka, kb, pa } = await machines();
+    allow(kb, 'a', pa);
+    const one = await Peer.node({ ...secure, keys: ka }, a).ready();
+    const unlisted = await Peer.node({ ...secure, ...broker, keys: kb }, b).ready();
+    const open = { ...secure, ...broker, insecure: true, rx: 6012, tx: 6013 };
+    const plain = await Peer.node(open, b).ready();
+    const old = await Peer.v1(open, b).ready();
+    for (let n = 0; n < 10; n++) {
+      for (const peer of [unlisted, plain, old]) peer.send('FromOutside', { n });
+      one.send('FromInside', { n });
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    expect(one.got('FromOutside')).toEqual([]);
+    for (const peer of [unlisted, plain, old]) expect(peer.got('FromInside')).toEqual([]);
+  }, 40_000);
+
+  it('a key commands and reads the pins it may, and is told when it may not', async () => {
+    const { a, b, ka, kb, pa, pb } = await machines();
+    allow(ka, 'b', pb, { write: ['lamp*'], read: ['lamp*'] });
+    allow(kb, 'a', pa);
+    const lamp = await Peer.node({ ...secure, keys: ka, pin: 'lamp' }, a).ready();
+    const two = await Peer.node({ ...secure, ...broker, keys: kb }, b).ready();
+    await lamp.line((line) => line['up'] === two.id, 5000);
+    two.tell({ ask: { pin_name: 'lamp', val: 1 } });
+    await two.line((line) => line['answer'] === 1, 4000);
+    two.tell({ ask: { pin_name: 'pump', val: 2 } });
+    const { refused } = await two.line((line) => line['val'] === 2, 4000);
+    expect(refused).toBe('NO_PERMISSION');
+    lamp.send('IoMessage', { pin_name: 'secret', val: 1, last_change: 1 });
+    lamp.send('IoMessage', { pin_name: 'lamp-2', val: 1, last_change: 1 });
+    await two.line(({ got }) => got?.payload['IoMessage']?.['pin_name'] === 'lamp-2');
+    expect(two.got('IoMessage').filter(({ payload }) => payload['IoMessage']?.['pin_name'] === 'secret')).toEqual([]);
+  }, 40_000);
+
+  it('serve v1 on loopback all the same', async () => {
+    const { a, ka } = await machines();
+    const one = await Peer.node({ ...secure, keys: ka }, a).ready();
+    const old = await Peer.v1({ rx: 5012, tx: 5013 }, a).ready();
+    await talkBoth(one, old);
+  }, 40_000);
+});
