@@ -69,7 +69,7 @@ export class PortRunner {
 
   /** Resolves after the first attempt to open, whether or not it succeeded. Never rejects. */
   async start(): Promise<void> {
-    await this.#open();
+    if (!this.#isStopped()) await this.#open();
   }
 
   /** Closes the port for good. Idempotent and bounded; never rejects. */

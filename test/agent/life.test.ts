@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { AgentProcess, cliFile, LineReader } from '../support/agent-process.ts';
+import { Observer } from '../support/observer.ts';
 import { until } from '../support/wait.ts';
 
 const agents: AgentProcess[] = [];
@@ -59,6 +60,60 @@ export default class Good extends Actor {
     const { code, ms } = await agent.stop();
     expect(code).toBe(0);
     expect(ms).toBeLessThan(2000);
+  });
+
+  it('an error that nobody can catch, in a timer or a promise of an actor, is logged and the agent goes on', async () => {
+    const agent = await start(`${LOOP}\nactors: [./stray.js]`, {
+      'stray.js': `import { Actor } from 'dcs-io';
+export default class extends Actor {
+  constructor() { super('stray'); }
+  onStart() {
+    setTimeout(() => { throw new Error('from a timer'); }, 20);
+    Promise.reject(new Error('from a promise'));
+  }
+}`,
+    });
+    await until('both errors', () => agent.log.includes('from a timer') && agent.log.includes('from a promise'));
+    expect(await agent.cli('set', 'pump', 'on')).toMatchObject({ code: 0 });
+    expect(await agent.stop()).toMatchObject({ code: 0 });
+  });
+
+  it('ends although an actor keeps its own timer running', async () => {
+    const agent = await start(`${LOOP}\nactors: [./timer.js]`, {
+      'timer.js': `import { Actor } from 'dcs-io';
+export default class extends Actor { constructor() { super('timer'); setInterval(() => {}, 1000); } }`,
+    });
+    expect(await agent.stop()).toMatchObject({ code: 0 });
+  });
+
+  it('ends in good order, outputs safe, when errors that nobody caught do not stop', async () => {
+    const agent = await start(`${LOOP}\nactors: [./flood.js]`, {
+      'flood.js': `import { Actor } from 'dcs-io';
+export default class extends Actor {
+  constructor() { super('flood'); this.on('Flood', () => { setInterval(() => { throw new Error('flood'); }, 1); }); }
+}`,
+    });
+    const observer = await new Observer(agent.bus).start();
+    await observer.actor.request({ IoMessage: { pin_name: 'pump', val: true } });
+    observer.actor.send({ Flood: {} });
+    await until('the end', () => agent.child.exitCode !== null);
+    expect(agent.child.exitCode).toBe(1);
+    await observer.report('pump', ({ val }) => val === false);
+    await observer.stop();
+  });
+
+  it('hardware that this machine does not have is skipped with the reason, and the rest runs', async () => {
+    const agent = await start(`${LOOP}
+  button: { gpio: GPIO17 }
+board: raspberry-pi-4b
+`);
+    const missing = await agent.report('button');
+    expect(missing).toMatchObject({
+      quality: 'bad',
+      val: null,
+      reason: expect.stringMatching(/PORT_SKIPPED.*pinctrl-bcm2711/),
+    });
+    expect(await agent.cli('set', 'pump', 'on')).toMatchObject({ code: 0 });
   });
 
   it('outputs reach their exit value before the process ends', async () => {

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -104,6 +104,16 @@ describe('the package, installed elsewhere without running any install script', 
     expect(stdout, stderr).toBe('true\n');
     const types = readFileSync(join(prefix, 'lib/node_modules/dcs-io/dist/src/index.d.ts'), 'utf8');
     expect(types).toContain('Actor');
+  });
+
+  it('without a ZeroMQ for this machine, as on 32-bit ARM, it says which system has one', async () => {
+    const native = join(prefix, 'lib/node_modules/dcs-io/node_modules/zeromq/build');
+    renameSync(native, `${native}.gone`);
+    const { code, stderr } = await runToEnd('/bin/sh', ['-c', 'dcs-io run'], { cwd: onSite, env });
+    renameSync(`${native}.gone`, native);
+    expect(code).toBe(1);
+    expect(stderr).toContain('64-bit');
+    expect(stderr).not.toMatch(/^\s+at /m);
   });
 
   it('has what it needs and nothing of the tests', async () => {

@@ -1,8 +1,10 @@
 import { Agent } from '../../agent/agent.ts';
+import { DcsError, messageOf } from '../../errors/errors.ts';
 import { printProblems, readConfig } from '../config-file.ts';
 import { mockTwin } from '../drivers.ts';
-import { exitCodes } from '../exit.ts';
+import { exitCodeOf, exitCodes } from '../exit.ts';
 import { createLog, type LogLevel } from '../log.ts';
+import { StrayErrors } from '../stray-errors.ts';
 
 export interface RunOptions {
   readonly config?: string;
@@ -22,17 +24,21 @@ export async function run(options: RunOptions): Promise<void> {
   const end = new Promise<string>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
   });
-  // What nobody caught is a defect, but outputs must still reach their exit state.
-  const died = new Promise<Error>((resolve) => {
-    process.once('uncaughtException', resolve);
-  });
+  const strays = new StrayErrors(log).watch();
   const alive = setInterval(() => {}, 1 << 30);
-  const started = agent.start();
-  const cause = await Promise.race([end, died, started.then(() => Promise.race([end, died]))]);
-  if (cause instanceof Error) {
-    log.fatal({ err: cause }, `stopping: ${cause.message}`);
-    process.exitCode = exitCodes.failed;
-  } else log.info({ signal: cause }, `stopping on ${cause}`);
+  // An agent that cannot start still stops what it has opened.
+  const failed = agent.start().then(
+    () => new Promise<never>(() => {}),
+    (error: unknown) => error,
+  );
+  const cause = await Promise.race([end, strays, failed]);
+  if (typeof cause === 'string') log.info({ signal: cause }, `stopping on ${cause}`);
+  else {
+    // What we refuse ourselves needs no stack to be understood.
+    const detail = cause instanceof DcsError ? { code: cause.code, expected: cause.expected } : { err: cause };
+    log.fatal(detail, `stopping: ${messageOf(cause)}`);
+    process.exitCode = exitCodeOf(cause);
+  }
   const limit = setTimeout(() => {
     log.fatal({}, `the stop did not end within ${STOP_LIMIT_MS} ms`);
     process.exit(exitCodes.failed);
@@ -40,4 +46,6 @@ export async function run(options: RunOptions): Promise<void> {
   await agent.stop();
   clearTimeout(limit);
   clearInterval(alive);
+  // A timer or a socket that a user's actor left behind would keep the process for ever.
+  process.exit();
 }
