@@ -127,6 +127,7 @@ export class BrokerRole {
         if (this.client) this.#hooks.parted(this.client, true);
         this.client?.close(0);
         this.client = undefined;
+        this.#kit.log.info({ ...this.#local }, 'this process is the address broker of its machine now');
         this.#hooks.elected();
         return;
       }

@@ -52,3 +52,12 @@ export function contactKey({ addresses, ports }: Contact): string {
 export function isOnThisMachine(contact: Contact, own: readonly string[]): boolean {
   return contact.addresses.length > 0 && contact.addresses.every((address) => own.includes(address));
 }
+
+/** Both are the same process. */
+export function sameContact(one: Contact, other: Contact): boolean {
+  return (
+    one.ports.rx === other.ports.rx &&
+    one.ports.tx === other.ports.tx &&
+    other.addresses.some((address) => one.addresses.includes(address))
+  );
+}

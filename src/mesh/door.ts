@@ -58,15 +58,24 @@ export class Door {
     this.#router = kit.router();
   }
 
-  /** Binds to any free port, or to the one named. Returns it. */
-  async bind(host: string, port?: number): Promise<number> {
+  /** Binds to any free port; returns it. */
+  async bind(host: string): Promise<number> {
     if (!this.#listening) void this.#listen();
     this.#listening = true;
-    await this.#router.bind(tcp(host, port ?? '*'));
+    await this.#router.bind(tcp(host, '*'));
     const address = this.#router.lastEndpoint ?? '';
     return Number(address.slice(address.lastIndexOf(':') + 1));
   }
   #listening = false;
+
+  /** Binds to a port of more addresses; one that cannot be had is only told of. */
+  bindAlso(hosts: readonly string[], port: number): void {
+    for (const host of hosts) {
+      this.#router.bind(tcp(host, port)).catch((error: unknown) => {
+        this.#kit.log.warn({ err: error, host, port }, `other machines cannot find this one: ${messageOf(error)}`);
+      });
+    }
+  }
 
   /** From now on the frames of this connection are the session's. */
   admit(wire: DoorWire, session: Session): void {

@@ -121,6 +121,7 @@ describe('two machines with keys', () => {
     const lamp = await Peer.node({ ...secure, keys: ka, pin: 'lamp' }, a).ready();
     const two = await Peer.node({ ...secure, ...broker, keys: kb }, b).ready();
     await lamp.line((line) => line['up'] === two.id, 5000);
+    await two.line((line) => line['up'] === lamp.id, 5000);
     two.tell({ ask: { pin_name: 'lamp', val: 1 } });
     await two.line((line) => line['answer'] === 1, 4000);
     two.tell({ ask: { pin_name: 'pump', val: 2 } });
