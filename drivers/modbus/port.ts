@@ -1,4 +1,12 @@
-import type { Channel, Port, PortContext, Reading, ReadingListener, Written } from '../../src/driver/driver.ts';
+import type {
+  Channel,
+  Port,
+  PortContext,
+  Reading,
+  ReadingListener,
+  WriteOptions,
+  Written,
+} from '../../src/driver/driver.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { ModbusAddress } from './address.ts';
@@ -79,7 +87,7 @@ export class ModbusPort implements Port {
     });
   }
 
-  async write(channel: Channel, value: RawValue): Promise<Written> {
+  async write(channel: Channel, value: RawValue, options: WriteOptions = {}): Promise<Written> {
     const watch = this.#watches.get(channel.key);
     if (!watch) throw unknown(channel);
     const request = encodeWrite(watch, value);
@@ -89,7 +97,7 @@ export class ModbusPort implements Port {
       lane: 'write',
       unit,
       key: channel.key,
-      ttlMs: WRITE_TTL_MS,
+      ttlMs: Math.min(WRITE_TTL_MS, (options.expiresAt ?? Number.POSITIVE_INFINITY) - this.#context.clock.now()),
       work: async (ask) => {
         await sendWrite(ask, request);
         return readBack(ask, watch, (name) => this.#context.count(name));

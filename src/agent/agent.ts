@@ -56,11 +56,12 @@ export class Agent {
 
   /** Counters of everything in this process. */
   get stats(): Record<string, unknown> {
-    const ports = [...this.ports.values()].map(({ name, state, reason, counters }) => ({
+    const ports = [...this.ports.values()].map(({ name, state, reason, counters, metrics }) => ({
       name,
       state,
       ...(reason && { reason: reason.message }),
       ...Object.fromEntries(counters),
+      ...metrics,
     }));
     const actors = [this.#pins, this.#streams, this.#users].flatMap(({ children }) =>
       children.filter(({ errors }) => errors > 0).map(({ name, errors, restarts }) => ({ name, errors, restarts })),

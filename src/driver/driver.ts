@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Clock, UnixSeconds } from '../clock/clock.ts';
+import type { Clock, MonotonicMs, UnixSeconds } from '../clock/clock.ts';
 import type { DcsError } from '../errors/errors.ts';
 import type { Direction, PinKind, RawValue } from '../pin/pin.ts';
 
@@ -41,6 +41,12 @@ export interface Written {
   readonly readBack?: RawValue;
 }
 
+/** What a write may be told beside its value. */
+export interface WriteOptions {
+  /** A port that queues must not begin it after this: it rejects with EXPIRED. */
+  readonly expiresAt?: MonotonicMs;
+}
+
 /**
  * One opened piece of hardware. Every promise it returns settles, also when the hardware is torn out; errors are
  * DcsErrors. Calls may overlap; the port puts them in order. It never repairs itself: when it cannot go on it calls
@@ -53,7 +59,7 @@ export interface Port {
    * Drives an output. Resolves once the hardware has accepted the value. Rejects with BAD_VALUE or OUT_OF_RANGE when
    * the raw value cannot be encoded (nothing was sent), TIMEOUT when it is unknown whether it took effect.
    */
-  write(channel: Channel, value: RawValue): Promise<Written>;
+  write(channel: Channel, value: RawValue, options?: WriteOptions): Promise<Written>;
   /**
    * Drives several outputs as close to at once as the hardware can (a gpiochip's lines in one system call). All values
    * are checked before any is sent. Rejects as `write` does.
@@ -70,6 +76,8 @@ export interface Port {
   close(): Promise<void>;
   /** The port debounces its inputs itself (kernel); otherwise the pin does it. */
   readonly debounces?: true;
+  /** How it fares, beside its counters: `utilisation` (0 to 1), `round_trip_p99_ms`. Cheap; asked for every few seconds. */
+  metrics?(): Readonly<Record<string, number>>;
   /** Byte streams (serial): carries SerialPortMessage. */
   readonly stream?: ByteStream;
 }

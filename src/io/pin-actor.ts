@@ -1,6 +1,6 @@
 import { Actor } from '../bus/actor.ts';
 import type { DurationMs, MonotonicMs, Timer, UnixSeconds } from '../clock/clock.ts';
-import type { Log, Reading } from '../driver/driver.ts';
+import type { Log, Reading, WriteOptions } from '../driver/driver.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
 import { type Envelope, isRecord } from '../message/envelope.ts';
 import {
@@ -120,7 +120,9 @@ export class PinActor extends Actor {
         `${spec.name}: the command waited ${age.toFixed(3)} s, its ttl is ${command.ttl} s`,
       );
     }
-    await this.#drive(raw);
+    const { ttl } = command;
+    // The port may have a queue of its own.
+    await this.#drive(raw, ttl === undefined ? undefined : { expiresAt: arrival + ttl * 1000 });
     // Only now: a command that was refused must not keep the pulse before it from ending.
     this.#return?.timer.cancel();
     this.#return = undefined;
@@ -142,10 +144,10 @@ export class PinActor extends Actor {
     this.#return = { timer, raw };
   }
 
-  async #drive(raw: RawValue): Promise<void> {
+  async #drive(raw: RawValue, options?: WriteOptions): Promise<void> {
     this.#driving = true;
     try {
-      const { readBack = raw } = await this.#handle.write(raw);
+      const { readBack = raw } = await this.#handle.write(raw, options);
       this.#take(toValue(this.spec, readBack), 'good', undefined, undefined, 0);
     } catch (error) {
       const failure = toDcsError(error);

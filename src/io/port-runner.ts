@@ -1,5 +1,15 @@
 import { type Clock, type DurationMs, type Timer, withDeadline } from '../clock/clock.ts';
-import type { ByteStream, Channel, Driver, Log, Port, Reading, ReadingListener, Written } from '../driver/driver.ts';
+import type {
+  ByteStream,
+  Channel,
+  Driver,
+  Log,
+  Port,
+  Reading,
+  ReadingListener,
+  WriteOptions,
+  Written,
+} from '../driver/driver.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
 import type { RawValue } from '../pin/pin.ts';
 
@@ -17,7 +27,7 @@ export interface ChannelHandle {
   readonly debounced: boolean;
   read(): Promise<Reading>;
   /** Rejects at once when the port is not open: a command never waits for a port to come back. */
-  write(value: RawValue): Promise<Written>;
+  write(value: RawValue, options?: WriteOptions): Promise<Written>;
   listen(listener: ReadingListener): () => void;
 }
 
@@ -93,7 +103,7 @@ export class PortRunner {
         const [reading] = await this.#live().read([this.#current(channel)]);
         return reading ?? { ok: false, error: new DcsError('INTERNAL', `${this.name} gave no reading`) };
       },
-      write: async (value) => this.#live().write(this.#current(channel), value),
+      write: async (value, options) => this.#live().write(this.#current(channel), value, options),
       listen: (listener) => {
         const listeners = this.#listeners.get(channel.key) ?? new Set();
         this.#listeners.set(channel.key, listeners.add(listener));
@@ -105,6 +115,11 @@ export class PortRunner {
         };
       },
     };
+  }
+
+  /** What the port that is open says of itself; nothing when none is. */
+  get metrics(): Readonly<Record<string, number>> {
+    return this.#port?.metrics?.() ?? {};
   }
 
   /** The byte stream of the port that is open now, if it has one. Throws a DcsError when the port is not open. */

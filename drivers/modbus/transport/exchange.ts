@@ -3,6 +3,7 @@ import { DcsError } from '../../../src/errors/errors.ts';
 import type { Framing } from '../protocol/framing.ts';
 import { describeRequest, isWrite, type Request } from '../protocol/request.ts';
 import type { EchoFilter } from './echo.ts';
+import { lostUnderWay } from './lost.ts';
 import type { Unanswered } from './unanswered.ts';
 
 /** Operating system and USB adapter deliver a reply in pieces this far apart at most. */
@@ -65,7 +66,7 @@ export class Exchange {
 
   /** The bus is gone. */
   abort(error: DcsError): void {
-    this.#finish({ kind: 'error', error, doubtful: false });
+    this.#finish({ kind: 'error', error: lostUnderWay(this.#settings.request, error), doubtful: false });
   }
 
   /** Looks for a frame. Returns whether one was taken out, so that there may be another behind it. */

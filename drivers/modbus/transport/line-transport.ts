@@ -10,6 +10,7 @@ import { Exchange } from './exchange.ts';
 import { afterExactly } from './fine-timer.ts';
 import type { LineTiming } from './line-timing.ts';
 import type { Link, LinkEvents } from './link.ts';
+import { lostUnderWay } from './lost.ts';
 import type { Transport, TransportEvents } from './transport.ts';
 import { Unanswered } from './unanswered.ts';
 
@@ -134,7 +135,11 @@ export class LineTransport implements Transport {
     const { timing } = this.#settings.unit(0);
     this.#flush();
     this.#link?.send(frame);
-    await this.#pause(frame.length * timing.characterMs + this.#settings.turnaroundMs);
+    try {
+      await this.#pause(frame.length * timing.characterMs + this.#settings.turnaroundMs);
+    } catch (error) {
+      throw lostUnderWay(request, toDcsError(error));
+    }
     this.#quietSince = this.#settings.clock.now();
     return Buffer.alloc(0);
   }

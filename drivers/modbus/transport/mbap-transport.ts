@@ -6,6 +6,7 @@ import { encodePdu } from '../protocol/pdu.ts';
 import { matchReply } from '../protocol/reply.ts';
 import { describeRequest, type Request } from '../protocol/request.ts';
 import type { Link, LinkEvents } from './link.ts';
+import { lostUnderWay } from './lost.ts';
 import type { Transport, TransportEvents } from './transport.ts';
 
 /** How long a late reply is reckoned with at least: its transaction id is not used again before. */
@@ -145,9 +146,9 @@ export class MbapTransport implements Transport {
   #rejectAll(error: DcsError): void {
     const pending = [...this.#pending.values()];
     this.#pending.clear();
-    for (const { timer, reject } of pending) {
+    for (const { request, timer, reject } of pending) {
       timer.cancel();
-      reject(error);
+      reject(lostUnderWay(request, error));
     }
   }
 }

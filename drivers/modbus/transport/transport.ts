@@ -11,6 +11,7 @@ export interface Transport {
   readonly concurrency: number;
   /**
    * Resolves with the reply's data (see matchReply). Rejects with TIMEOUT, BAD_REPLY, PORT_DOWN or a ModbusException.
+   * A write that ends with PORT_DOWN was not sent; one that the link left under way ends with TIMEOUT.
    * The caller keeps to `concurrency` and `freeAt`.
    */
   transact(request: Request): Promise<Buffer>;
