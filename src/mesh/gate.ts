@@ -24,6 +24,7 @@ export class Gate {
   readonly own: KeyPair;
   readonly #folder: string;
   readonly #clock: Clock;
+  readonly #kit: Kit;
   readonly #log: Log;
   readonly #revoked: (key: string) => void;
   readonly #creators = new Map<string, string>();
@@ -34,20 +35,21 @@ export class Gate {
   #closed = false;
 
   /** `revoked` is called with every key that is not allowed any more. */
-  constructor(folder: string, own: KeyPair, clock: Clock, log: Log, revoked: (key: string) => void) {
+  constructor(folder: string, own: KeyPair, clock: Clock, kit: Kit, revoked: (key: string) => void) {
     this.#folder = folder;
     this.own = own;
     this.#clock = clock;
-    this.#log = log;
+    this.#kit = kit;
+    this.#log = kit.log;
     this.#revoked = revoked;
     this.#load();
   }
 
   /** Opens the gate; must be called before any socket that it guards is bound. */
-  async open(kit: Kit): Promise<void> {
-    this.#router = kit.zap();
+  async open(): Promise<void> {
+    this.#router = this.#kit.zap();
     await this.#router.bind(ZAP);
-    void this.#answer(this.#router, kit);
+    void this.#answer(this.#router, this.#kit);
     try {
       this.#watcher = watch(join(this.#folder, 'allowed'), () => this.#load());
       this.#watcher.on('error', (error) =>

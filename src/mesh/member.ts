@@ -11,6 +11,7 @@ import { Gate } from './gate.ts';
 import { CONTROL, Introductions } from './introductions.ts';
 import type { KeyPair } from './keys.ts';
 import { Neighbours } from './neighbours.ts';
+import type { NodeInfo } from './node-info.ts';
 import { OpenLinks } from './open-links.ts';
 import { type MeshOptions, openListen } from './options.ts';
 import { Peers } from './peers.ts';
@@ -21,7 +22,6 @@ import type { PairHooks, SocketPair } from './socket-pair.ts';
 import { Want } from './want.ts';
 import type { Kit } from './zmq.ts';
 
-/** How often dead contacts are looked for (ms). */
 const SWEEP_MS = 2000;
 /** How long a new broker waits for others to arrive before it introduces itself to them (ms). */
 const SETTLE_MS = 200;
@@ -38,7 +38,6 @@ const DROWSY_MS = 500;
 export class Member {
   readonly role: BrokerRole;
   readonly peers: Peers;
-  readonly #kit: Kit;
   readonly #clock: Clock;
   readonly #gate: Gate | undefined;
   readonly #options: MeshOptions;
@@ -63,10 +62,9 @@ export class Member {
     pins: () => readonly PinInfo[],
     events: MemberEvents,
   ) {
-    this.#kit = kit;
     this.#clock = bus.clock;
     if (own && options.security) {
-      this.#gate = new Gate(options.security.keys, own, this.#clock, kit.log, (key) => this.peers.revoke(key));
+      this.#gate = new Gate(options.security.keys, own, this.#clock, kit, (key) => this.peers.revoke(key));
     }
     this.#options = options;
     const changed = () => this.peers.refresh(true);
@@ -96,7 +94,6 @@ export class Member {
         elected: () => {
           this.#elected = true;
           this.#bindWellKnown();
-          kit.log.info({ id: this.id }, 'this process is the address broker of its machine now');
         },
         subscribed: () => {
           changed();
@@ -127,7 +124,7 @@ export class Member {
       },
     });
     this.#flow = new Flow(bus, {
-      id: this.id,
+      id: this.#self.id,
       stats: kit.stats,
       log: kit.log,
       outlets: () => this.#outlets(),
@@ -194,15 +191,15 @@ export class Member {
     });
   }
 
-  /** This process's id on the wire. */
-  get id(): string {
-    return this.#self.id;
+  /** What others know of this process. */
+  get info(): NodeInfo {
+    return this.#self.info();
   }
 
   /** Resolves once the broker of this machine, if it is another process, hears us and we it. */
   async start(): Promise<void> {
     const { listen, brokers } = this.#options;
-    await this.#gate?.open(this.#kit);
+    await this.#gate?.open();
     const ports = await this.#open.bind();
     this.#self.bound(ports, await this.peers.door.bind(listen));
     this.#open.connect();
@@ -238,9 +235,7 @@ export class Member {
 
   *#relays(control: boolean): Iterable<SocketPair> {
     yield this.role.serving;
-    yield this.#open.client;
-    yield this.#open.server;
-    if (!control) yield* this.#open.proxies;
+    yield* this.#open.relays(control);
   }
 
   /** What our actors listen to; everything if there are v1 processes; and what peers want that do not hear `from`. */

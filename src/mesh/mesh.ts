@@ -56,7 +56,7 @@ export class Mesh extends EventEmitter<MeshEvents> {
 
   /** This process's id on the wire, new at every start; empty until it has started. */
   get id(): string {
-    return this.#member?.id ?? '';
+    return this.#member?.info.id ?? '';
   }
 
   /** Whether this process is the address broker of its machine. */
@@ -88,6 +88,11 @@ export class Mesh extends EventEmitter<MeshEvents> {
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
     return this.#stopped;
+  }
+
+  /** Where other dcs-io nodes reach this one; for diagnosis. Only once it has started. */
+  get address(): Pick<NodeInfo, 'addresses' | 'port'> {
+    return this.#member?.info ?? { addresses: [], port: 0 };
   }
 
   /** The dcs-io nodes this one has a direct link with. */

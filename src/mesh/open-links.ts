@@ -91,6 +91,11 @@ export class OpenLinks {
     this.dialer.dial(contact, own);
   }
 
+  /** Where the messages of others are passed on; what is the mesh's own (`control`) does not pass through a tunnel. */
+  relays(control: boolean): readonly SocketPair[] {
+    return control ? [this.client, this.server] : [this.client, this.server, ...this.proxies];
+  }
+
   close(linger: DurationMs): void {
     const pairs = [this.server, this.client, ...this.proxies, ...this.#brokers.map(({ pair }) => pair)];
     for (const pair of pairs) pair.close(linger);
