@@ -30,6 +30,19 @@ export const unitSchema = z
 
 const bit = z.int().min(0).max(15);
 
+const shown = z.int().min(0).max(0xffff).optional();
+
+const verifySchema = z
+  .strictObject({
+    coil: shown,
+    discrete: shown,
+    holding: shown,
+    input: shown,
+    delay: durationSchema.prefault('0ms').describe('how long the device may take, at most 10s'),
+    tolerance: z.number().min(0).default(0).describe('numbers may differ by this, before scale and offset'),
+  })
+  .refine(({ delay }) => delay <= 10_000, { path: ['delay'], error: 'at most 10s: the answer to the command waits' });
+
 /** The keys of a pin on a Modbus port, each by itself. */
 export const addressKeys = z.strictObject({
   coil: where('coil', 'a coil'),
@@ -64,6 +77,7 @@ export const addressKeys = z.strictObject({
     .max(0xfffe)
     .optional()
     .describe('SunSpec model: holding and scale_from count from its id register, wherever the device has it'),
+  verify: verifySchema.optional().describe('outputs: where the device shows that a write has had its effect'),
   poll: durationSchema.optional().describe('how often it is read; default: as the port says'),
   quirks: quirksSchema.optional().describe('how this device wants to be treated'),
 });

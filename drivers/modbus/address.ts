@@ -4,6 +4,7 @@ import { type AddressKeys, addressKeys, MANUAL_DIGIT } from './address-keys.ts';
 import { isBitTable, MAX_READ_REGISTERS, type Span, type Table } from './protocol/request.ts';
 import type { Quirks } from './quirks.ts';
 import { type Format, type FormatSpec, formatOf } from './value/format.ts';
+import type { Verify } from './verify.ts';
 
 /** Where a pin is on a Modbus bus, and how its value lies there. */
 export interface ModbusAddress extends FormatSpec {
@@ -17,6 +18,7 @@ export interface ModbusAddress extends FormatSpec {
   /** Absent: the port's. */
   readonly pollMs: number | undefined;
   readonly quirks: Quirks | undefined;
+  readonly verify: Verify | undefined;
 }
 
 /** What an address inherits from its port. */
@@ -60,6 +62,8 @@ function addressOf(keys: AddressKeys): ModbusAddress | Mistake {
   const bits = bitsOf(keys);
   const mistake = isBitTable(table) ? bitMistake(table, keys) : registerMistake(keys, type, bits);
   if (mistake) return mistake;
+  const verify = verifyOf(keys, table);
+  if (verify instanceof Mistake) return verify;
   const address: ModbusAddress = {
     unit: keys.unit,
     table,
@@ -74,12 +78,27 @@ function addressOf(keys: AddressKeys): ModbusAddress | Mistake {
     model: keys.sunspec,
     pollMs: keys.poll,
     quirks: keys.quirks,
+    verify,
   };
   const last = first + spanOf(address, { unit: 1 }).count - 1;
   if (last > 0xffff) return new Mistake(table, `the value would end at ${last}; the last address is 65535`);
   if (readSpanOf(address, { unit: 1 }).count > MAX_READ_REGISTERS)
     return new Mistake('scale_from', `within ${MAX_READ_REGISTERS} registers of the value, to be read along with it`);
   return address;
+}
+
+function verifyOf({ verify, scale_from }: AddressKeys, table: Table): Verify | undefined | Mistake {
+  if (verify === undefined) return undefined;
+  const [shown, second] = tables.filter((one) => verify[one] !== undefined);
+  if (shown === undefined || second !== undefined)
+    return new Mistake('verify', 'exactly one of coil, discrete, holding, input');
+  if (isBitTable(shown) !== isBitTable(table))
+    return new Mistake(
+      'verify',
+      `a ${table} is verified by ${isBitTable(table) ? 'coil or discrete' : 'holding or input'}`,
+    );
+  if (scale_from !== undefined) return new Mistake('verify', 'a value with scale_from cannot be written');
+  return { table: shown, first: verify[shown] ?? 0, delayMs: verify.delay, tolerance: verify.tolerance };
 }
 
 function bitsOf({ bit, bits, byte }: AddressKeys): readonly [number, number] | undefined {

@@ -7,6 +7,7 @@ import { ModbusPort } from './port.ts';
 import type { Span } from './protocol/request.ts';
 import { collectQuirks, limitsOf } from './quirks.ts';
 import { review } from './review.ts';
+import { Heartbeat, type HeartbeatSpec } from './schedule/heartbeat.ts';
 import { lineTiming } from './transport/line-timing.ts';
 import { openTransport } from './transport/open.ts';
 import type { TransportEvents } from './transport/transport.ts';
@@ -26,6 +27,12 @@ export const modbus: Driver<ModbusOptions, ModbusAddress> = {
 /** The run of the device's table that a pin takes; two pins of one port overlap when their runs do. */
 export function registersOf(address: ModbusAddress, options: ModbusOptions): Span {
   return spanOf(address, options);
+}
+
+function beat(port: ModbusPort, unit: number, spec: HeartbeatSpec, context: PortContext): void {
+  const heart = new Heartbeat(unit, spec, context.clock, (task) => port.run(task), context.count);
+  port.onDown(() => heart.stop());
+  heart.start();
 }
 
 async function open(
@@ -58,6 +65,9 @@ async function open(
   } catch (error) {
     await port.close();
     throw error;
+  }
+  for (const [unit, { heartbeat }] of quirks) {
+    if (heartbeat) beat(port, unit, heartbeat, context);
   }
   handed = true;
   return { kind: 'port', port };

@@ -31,6 +31,12 @@ export const optionsSchema = z
       .enum(['off', 'strip', 'auto'])
       .prefault('auto')
       .describe('serial: whether the adapter hears its own sending; auto finds out'),
+    rs485: z
+      .enum(['off', 'kernel', 'rts'])
+      .prefault('off')
+      .describe(
+        'who turns an RS-485 transceiver round: nobody (it does so itself), the kernel, or this process with RTS',
+      ),
     pause: durationSchema.prefault('0ms').describe('silence before each request beyond what the standard asks'),
     turnaround: durationSchema.prefault('100ms').describe('time the units get after a broadcast (unit 0)'),
     unit: unitSchema.prefault(1).describe('Modbus address of pins that name none'),

@@ -14,8 +14,10 @@ import type { ModbusOptions } from './options.ts';
 import { type PlanLimits, planBlocks } from './schedule/plan.ts';
 import { Poller } from './schedule/poller.ts';
 import { Scheduler } from './schedule/scheduler.ts';
+import type { Task } from './schedule/task.ts';
 import { walkModels } from './sunspec.ts';
 import type { Transport } from './transport/transport.ts';
+import { Delays, verifyWrite } from './verify.ts';
 import { Watch } from './watch.ts';
 import { encodeWrite, readBack, sendWrite } from './write.ts';
 
@@ -34,6 +36,8 @@ export class ModbusPort implements Port {
   readonly #context: PortContext;
   /** Outputs whose start value has not reached the device yet. */
   readonly #unstarted = new Map<Watch, RawValue>();
+  readonly #delays: Delays;
+  readonly #onDown = new Set<() => void>();
   #planned = false;
   #closed = false;
 
@@ -48,6 +52,7 @@ export class ModbusPort implements Port {
     this.#transport = transport;
     this.#limits = limits;
     this.#context = context;
+    this.#delays = new Delays(context.clock);
     this.#poller = new Poller(limits, count);
     this.#scheduler = new Scheduler(transport, this.#poller, context.clock, count, (unit) => this.#startLate(unit));
     for (const channel of channels) this.#watches.set(channel.key, new Watch(channel, options));
@@ -93,7 +98,7 @@ export class ModbusPort implements Port {
     const request = encodeWrite(watch, value);
     this.#unstarted.delete(watch);
     const { unit } = watch.span;
-    return this.#scheduler.submit({
+    const written = await this.#scheduler.submit({
       lane: 'write',
       unit,
       key: channel.key,
@@ -103,6 +108,18 @@ export class ModbusPort implements Port {
         return readBack(ask, watch, (name) => this.#context.count(name));
       },
     });
+    const { verify } = watch.channel.address;
+    if (verify) await verifyWrite(watch, verify, value, this.#delays, (task) => this.run(task));
+    return written;
+  }
+
+  /** Puts a piece of work on a unit into the bus's one queue. */
+  run<Result>(task: Task<Result>): Promise<Result> {
+    return this.#scheduler.submit(task);
+  }
+
+  metrics(): Record<string, number> {
+    return this.#scheduler.metrics;
   }
 
   subscribe(channel: Channel, listener: ReadingListener): () => void {
@@ -132,10 +149,17 @@ export class ModbusPort implements Port {
     this.#scheduler.pump();
   }
 
+  /** Calls `end` when the port goes down or is closed. */
+  onDown(end: () => void): void {
+    this.#onDown.add(end);
+  }
+
   /** Ends all reporting; what waits is rejected. */
   down(): void {
     this.#closed = true;
     this.#scheduler.close();
+    this.#delays.end(new DcsError('PORT_DOWN', 'the port went down'));
+    for (const end of this.#onDown) end();
     for (const watch of this.#watches.values()) watch.silence();
   }
 

@@ -16,6 +16,14 @@ export const quirksSchema = z.strictObject({
     .array(z.tuple([z.int().min(0).max(0xffff), z.int().min(0).max(0xffff)]))
     .optional()
     .describe('ranges [first, last] of addresses that must not be read along'),
+  heartbeat: z
+    .strictObject({
+      holding: z.int().min(0).max(0xffff).describe('the register, counted from 0'),
+      every: durationSchema.refine((every) => every >= 10, { error: 'at least 10ms' }),
+      values: z.array(z.int().min(0).max(0xffff)).min(1).optional().describe('written in turn; default: it counts up'),
+    })
+    .optional()
+    .describe("a register of this device's own watchdog, written for as long as the agent works"),
 });
 
 export type Quirks = z.output<typeof quirksSchema>;

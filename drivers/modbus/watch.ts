@@ -63,6 +63,11 @@ export class Watch implements Polled {
     return this.format ? this.format.decode(data, 2 * (offset + this.#lead)) : { ok: true, value: bitAt(data, offset) };
   }
 
+  /** The value in registers or bits that hold nothing else. */
+  decodeOwn(data: Buffer): Reading {
+    return this.format ? this.format.decode(data, 0) : { ok: true, value: bitAt(data, 0) };
+  }
+
   deliver(data: Buffer, offset: number): void {
     this.tell(this.decode(data, offset));
   }

@@ -90,7 +90,13 @@ describe.each(['rtu', 'ascii'] as const)('the %s slave on a pty', (how) => {
       respond,
       count,
     });
-    const settings = { path: cable.slave, line: () => line, first: line, warn: () => undefined };
+    const settings = {
+      path: cable.slave,
+      line: () => line,
+      first: line,
+      direction: 'off' as const,
+      warn: () => undefined,
+    };
     await server.start(
       async (events) => {
         const opened = await openSerial(settings, systemClock, events);

@@ -2,6 +2,7 @@ import type { Clock, MonotonicMs, Timer } from '../../../src/clock/clock.ts';
 import { DcsError, toDcsError } from '../../../src/errors/errors.ts';
 import type { Request } from '../protocol/request.ts';
 import type { Transport } from '../transport/transport.ts';
+import { BusMeter } from './bus-meter.ts';
 import type { PollBlock, Poller } from './poller.ts';
 import type { Queued, Task } from './task.ts';
 import { TaskQueue } from './task-queue.ts';
@@ -24,6 +25,7 @@ export class Scheduler {
   readonly #count: (name: string, by?: number) => void;
   readonly #queue = new TaskQueue();
   readonly #health = new Map<number, UnitHealth>();
+  readonly #meter: BusMeter;
   /** Units held by a task. */
   readonly #held = new Set<number>();
   /** Requests of polls under way, by unit. */
@@ -47,6 +49,7 @@ export class Scheduler {
     this.#transport = transport;
     this.#poller = poller;
     this.#clock = clock;
+    this.#meter = new BusMeter(clock);
     this.#count = count;
   }
 
@@ -79,6 +82,11 @@ export class Scheduler {
       if (overtook) this.#count('writes_overtaken');
       this.pump();
     });
+  }
+
+  get metrics(): Record<string, number> {
+    const away = [...this.#health.values()].filter(({ offline }) => offline).length;
+    return { ...this.#meter.metrics, units_off_line: away };
   }
 
   /** Something has changed: starts whatever may go now. */
@@ -207,12 +215,15 @@ export class Scheduler {
 
   /** Every request of this bus goes through here: it is what tells whether a unit is alive. */
   async #ask(request: Request): Promise<Buffer> {
+    const ended = this.#meter.begin();
     try {
       const data = await this.#transport.transact(request);
+      ended(true);
       this.#alive(request.unit);
       return data;
     } catch (thrown) {
       const error = toDcsError(thrown);
+      ended(error.code !== 'TIMEOUT' && error.code !== 'PORT_DOWN');
       if (error.code === 'TIMEOUT') this.#missed(request.unit);
       else if (error.code !== 'PORT_DOWN') this.#alive(request.unit);
       throw error;

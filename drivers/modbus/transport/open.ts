@@ -51,6 +51,7 @@ export async function openTransport(
       path: way.path,
       line,
       first: options.line,
+      direction: options.rs485,
       warn: (message: string) => context.log.debug({}, message),
     };
     const opened = await openSerial(settings, clock, linkEvents);

@@ -3,6 +3,7 @@ import { type Clock, sleep, withDeadline } from '../../../src/clock/clock.ts';
 import type { LineSettings } from '../../../src/driver/parse.ts';
 import { DcsError, messageOf, systemCode } from '../../../src/errors/errors.ts';
 import type { Link, LinkEvents } from './link.ts';
+import { type Direction, useKernelRs485 } from './rs485.ts';
 import { serialError } from './serial-error.ts';
 
 const CLOSE_LIMIT_MS = 400;
@@ -13,11 +14,12 @@ const READ_SIZE = 4096;
 const LOW_LATENCY = { lowLatency: true, dtr: true, rts: true };
 
 /** The parts of serialport's Linux binding used here. */
-interface Line {
+export interface Line {
   readonly fd: number | null;
   readonly poller: { once(event: 'readable', told: (error: Error | null) => void): unknown };
   close(): Promise<void>;
   set(options: { dtr: boolean; rts: boolean }): Promise<void>;
+  drain(): Promise<void>;
   update(options: { baudRate: number }): Promise<void>;
 }
 
@@ -29,6 +31,8 @@ export interface SerialSettings {
   line(unit: number): LineSettings;
   /** The settings to open with. */
   readonly first: LineSettings;
+  /** Who turns the transceiver round. */
+  readonly direction: Direction;
   warn(message: string): void;
 }
 
@@ -42,8 +46,19 @@ export async function openSerial(
   clock: Clock,
   events: LinkEvents,
 ): Promise<SerialLink | string> {
-  const open = await loadBinding();
-  if (typeof open === 'string') return open;
+  const bare = await loadBinding();
+  if (typeof bare === 'string') return bare;
+  const open: OpenLine = async (path, wanted) => {
+    const line = await bare(path, wanted);
+    if (settings.direction !== 'kernel' || line.fd === null) return line;
+    try {
+      await useKernelRs485(line.fd, path);
+    } catch (error) {
+      await line.close();
+      throw error;
+    }
+    return line;
+  };
   const line = await open(settings.path, settings.first);
   return new SerialLink(open, line, settings, clock, events);
 }
@@ -109,7 +124,7 @@ export class SerialLink implements Link {
   #take(line: Line): void {
     this.#line = line;
     // A wish: drivers without it refuse, and the line works all the same, its replies up to 16 ms later.
-    line.set(LOW_LATENCY).catch((error: unknown) => {
+    line.set({ ...LOW_LATENCY, rts: this.#settings.direction === 'off' }).catch((error: unknown) => {
       this.#settings.warn(`${this.#settings.path} has no low latency mode (${messageOf(error)})`);
     });
     this.#await(line);
@@ -134,7 +149,20 @@ export class SerialLink implements Link {
     if (!this.#ended && this.#line === line) this.#await(line);
   }
 
+  /** Where this process turns the transceiver round it does so late: a reply within that time is lost. */
   async #write(bytes: Buffer): Promise<void> {
+    const line = this.#settings.direction === 'rts' ? this.#line : undefined;
+    try {
+      await line?.set({ ...LOW_LATENCY, rts: true });
+      await this.#hand(bytes);
+      await line?.drain();
+      await line?.set({ ...LOW_LATENCY, rts: false });
+    } catch (error) {
+      if (line === this.#line) this.#lose(messageOf(error));
+    }
+  }
+
+  async #hand(bytes: Buffer): Promise<void> {
     for (let at = 0; at < bytes.length && !this.#ended; ) {
       const fd = this.#line?.fd;
       if (fd === null || fd === undefined) return;
