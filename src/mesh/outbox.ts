@@ -6,6 +6,12 @@ import type { Wire } from './wire.ts';
 const BATCH_CHARS = 16_384;
 /** What may wait for one peer that does not take it (characters). Beyond it messages are dropped, counted, and resynced. */
 export const OUTBOX_CHARS = 4 * 1024 * 1024;
+/**
+ * Under load what follows within this time of the last frame leaves with the next (ms): a frame costs more than what is
+ * in it. And the most turns of the event loop that may take.
+ */
+const GATHER_MS = 0.3;
+const GATHER_TURNS = 20;
 /** How often a frame the transport refused is tried again (ms). */
 const RETRY_MS = 3;
 
@@ -15,8 +21,9 @@ export interface OutboxHooks {
 }
 
 /**
- * What waits to be sent to one peer. The first message of a turn of the event loop leaves at once and those that follow
- * in the same turn leave together at its end; an urgent one takes the waiting ones with it, so the order stays.
+ * What waits to be sent to one peer. A message leaves at once, unless one has just left: then it leaves with those that
+ * follow, at the end of this turn of the event loop or a few later. An urgent one never waits and takes the waiting ones
+ * with it, so the order stays.
  */
 export class Outbox {
   lastSent: MonotonicMs;
@@ -30,6 +37,7 @@ export class Outbox {
   #chars = 0;
   #pumping = false;
   #turn: NodeJS.Immediate | undefined;
+  #flushed: MonotonicMs = 0;
   #held: Timer | undefined;
   #closed = false;
   #empty: () => void = () => undefined;
@@ -49,11 +57,15 @@ export class Outbox {
     this.#batch.push(text);
     this.#batchChars += text.length;
     if (this.#batchChars >= BATCH_CHARS) this.#seal();
-    if (urgent || this.#turn === undefined) this.flush();
-    this.#turn ??= setImmediate(() => {
-      this.#turn = undefined;
-      this.flush();
-    });
+    if (urgent || (this.#turn === undefined && this.#clock.now() - this.#flushed >= GATHER_MS)) this.flush();
+    else this.#turn ??= setImmediate(() => this.#gather(1));
+  }
+
+  #gather(turns: number): void {
+    this.#turn = undefined;
+    if (this.#batch.length === 0) return;
+    if (turns >= GATHER_TURNS || this.#clock.now() - this.#flushed >= GATHER_MS) this.flush();
+    else this.#turn = setImmediate(() => this.#gather(turns + 1));
   }
 
   /** Sends a frame of the mesh's own, after what waits in this turn. */
@@ -74,6 +86,7 @@ export class Outbox {
       this.#held = undefined;
     }
     if (this.#held) return;
+    this.#flushed = this.#clock.now();
     this.#seal();
     if (!this.#pumping) void this.#pump();
   }
