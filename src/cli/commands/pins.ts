@@ -20,16 +20,21 @@ interface Row {
   report: IoMessage | undefined;
 }
 
-/** Silence after which every node that is there is taken to have spoken. */
+/** Time without news after which every node that is there is taken to have spoken. */
 const QUIET_MS = 300;
+/** Processes of v1 do not say what they have: then this long after the start. */
+const NO_NODE_MS = 1500;
 
 /** Lists every pin on the bus with its value. */
 export async function pins(options: PinsOptions): Promise<void> {
   const client = new BusClient(busEndpoint(options.bus));
   const rows = new Map<string, Row>();
+  /** When something was heard that was not known yet. */
   let heard = 0;
+  let nodes = 0;
   client.actor.on('NodeMessage', (data) => {
-    heard = systemClock.now();
+    if (pinsOf(data).some(({ name }) => !rows.get(name)?.kind)) heard = systemClock.now();
+    nodes++;
     const node = isRecord(data) && typeof data['name'] === 'string' ? data['name'] : '?';
     for (const { name, ...info } of pinsOf(data)) {
       rows.set(name, { node, ...info, report: rows.get(name)?.report });
@@ -37,8 +42,8 @@ export async function pins(options: PinsOptions): Promise<void> {
   });
   client.onIoMessage((message, report) => {
     if (!report) return;
-    heard = systemClock.now();
     const known = rows.get(message.pin_name);
+    if (known?.report === undefined) heard = systemClock.now();
     if (known) known.report = message;
     else {
       rows.set(message.pin_name, { node: '?', kind: '', direction: '', label: '', uom: '', report: message });
@@ -47,10 +52,12 @@ export async function pins(options: PinsOptions): Promise<void> {
   await client.connect(options.timeout);
   const begun = systemClock.now();
   for (const end = begun + options.timeout; systemClock.now() < end; ) {
-    if (heard === 0) client.actor.send({ UpdateIoMessage: {} });
+    // Asked again until a node has said what it has: the first question may be lost while the link comes up.
+    if (nodes === 0) client.actor.send({ UpdateIoMessage: {} });
     await new Promise((resolve) => setTimeout(resolve, QUIET_MS / 3));
     const complete = [...rows.values()].every(({ report }) => report !== undefined);
-    if (heard > 0 && complete && systemClock.now() - heard > QUIET_MS) break;
+    const waited = nodes > 0 ? QUIET_MS : NO_NODE_MS;
+    if (heard > 0 && complete && systemClock.now() - Math.max(heard, nodes > 0 ? 0 : begun) > waited) break;
   }
   await client.close();
   if (rows.size === 0)
