@@ -2,24 +2,12 @@ import type { Clock, DurationMs, MonotonicMs, Timer } from '../../src/clock/cloc
 import type { PortContext, Reading, ReadingListener } from '../../src/driver/driver.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
-import type { Edge, GpioChannel } from './backend.ts';
+import type { GpioChannel } from './backend.ts';
 import { type Endpoint, Listeners } from './endpoint.ts';
 import type { LineSlot } from './line-slot.ts';
-import { EdgeCounter, FrequencyMeter, Quadrature, WidthMeter } from './meters.ts';
+import { type Meter, makeMeter } from './make-meter.ts';
 
 const USUAL_REPORT_MS: DurationMs = 1000;
-
-/** What is made of the edges of one or two lines. */
-interface Meter {
-  /** Line 0 is the pin's own, line 1 an encoder's second. */
-  edge(line: number, edge: Edge, now: MonotonicMs): void;
-  /** Levels found by looking, once lines are taken. */
-  levels?(levels: readonly boolean[]): void;
-  value(now: MonotonicMs): { readonly value: number; readonly doubt?: string };
-  /** It changes by time alone: a frequency falls when nothing comes. */
-  readonly fades?: true;
-  set?(value: number): void;
-}
 
 /** A channel that counts or measures: every edge goes in, and what comes out is told at a bounded rate. */
 export class MeterChannel implements Endpoint {
@@ -30,7 +18,11 @@ export class MeterChannel implements Endpoint {
   readonly #reportMs: DurationMs;
   readonly #listeners = new Listeners();
   #timer: Timer | undefined;
-  #told: number | undefined;
+  /** What was told last; undefined after trouble. */
+  #told: string | undefined;
+  /** Counters: the count at the beginning of the time the next rate is about. */
+  #since: { at: MonotonicMs; value: number };
+  #rate = 0;
 
   constructor(channel: GpioChannel, slots: readonly LineSlot[], context: PortContext) {
     this.#key = channel.key;
@@ -39,10 +31,13 @@ export class MeterChannel implements Endpoint {
     this.#reportMs = channel.address.report ?? USUAL_REPORT_MS;
     const meter = makeMeter(channel, slots, context);
     this.#meter = meter;
+    this.#since = this.#now();
     if (meter.set) this.preset = (value) => this.#preset(value);
     slots.forEach((slot, line) => {
       slot.use({
         edge: (edge) => {
+          // From rest: the time of the rate begins with this edge.
+          if (!this.#timer) this.#since = this.#now();
           meter.edge(line, edge, this.#clock.now());
           this.#tellSoon();
         },
@@ -59,7 +54,8 @@ export class MeterChannel implements Endpoint {
       if (!reading.ok) return reading;
     }
     const { value, doubt } = this.#meter.value(this.#clock.now());
-    return doubt === undefined ? { ok: true, value } : { ok: true, value, uncertain: doubt };
+    const rate = this.#meter.set && { rate: this.#rate };
+    return doubt === undefined ? { ok: true, value, ...rate } : { ok: true, value, uncertain: doubt, ...rate };
   }
 
   output(): LineSlot {
@@ -79,7 +75,9 @@ export class MeterChannel implements Endpoint {
     if (typeof value !== 'number' || !Number.isSafeInteger(value)) {
       throw new DcsError('BAD_VALUE', `${this.#key} counts in whole numbers`, { found: value });
     }
+    const before = this.#now().value;
     this.#meter.set?.(value);
+    this.#since = { at: this.#since.at, value: this.#since.value + value - before };
     this.#tell();
   }
 
@@ -99,70 +97,37 @@ export class MeterChannel implements Endpoint {
   #tellSoon(): void {
     this.#timer ??= this.#clock.after(this.#reportMs, () => {
       this.#timer = undefined;
+      this.#measureRate();
       this.#tell();
     });
   }
 
+  /** Over the time since the last report, or since the first edge after a rest. */
+  #measureRate(): void {
+    if (!this.#meter.set) return;
+    const { at, value } = this.#since;
+    this.#since = this.#now();
+    // More digits than that would be noise of the clock.
+    this.#rate = Number((((this.#since.value - value) * 1000) / (this.#since.at - at)).toPrecision(6));
+  }
+
+  #now(): { at: MonotonicMs; value: number } {
+    const at = this.#clock.now();
+    // A frequency is measured by being asked for; only what counts has a rate.
+    return { at, value: this.#meter.set ? this.#meter.value(at).value : 0 };
+  }
+
   #tell(): void {
     const reading = this.look();
-    if (reading.ok && typeof reading.value === 'number') {
-      if (reading.value === this.#told) return;
-      this.#told = reading.value;
-      if (this.#meter.fades && reading.value !== 0) this.#tellSoon();
+    if (reading.ok) {
+      const { value, uncertain, rate } = reading;
+      const tells = JSON.stringify([value, uncertain, rate]);
+      if (tells === this.#told) return;
+      this.#told = tells;
+      this.#meter.told?.();
+      // What ends by itself is told once more: a rate, a doubt, a frequency.
+      if ((this.#meter.fades && value !== 0) || rate || (uncertain !== undefined && this.#meter.told)) this.#tellSoon();
     }
     this.#listeners.tell(reading);
   }
-}
-
-function makeMeter({ address, start }: GpioChannel, slots: readonly LineSlot[], context: PortContext): Meter {
-  const from = typeof start === 'number' ? start : 0;
-  const watched = slots[0]?.edges ?? 'both';
-  if (address.count !== undefined) {
-    const counter = new EdgeCounter(address.count, watched, from);
-    return {
-      edge: (_line, edge) => counter.edge(edge),
-      value: () => ({ value: counter.value }),
-      set: (value) => {
-        counter.value = value;
-      },
-    };
-  }
-  if (address.encoder !== undefined) return encoder(from, context);
-  if (address.measure === 'frequency') {
-    const meter = new FrequencyMeter(watched);
-    return {
-      edge: (_line, edge, now) => meter.edge(edge, now),
-      value: (now) => ({ value: meter.read(now) }),
-      fades: true,
-    };
-  }
-  const meter = new WidthMeter(address.measure === 'high-time');
-  return {
-    edge: (_line, edge) => meter.edge(edge),
-    value: () => (meter.seconds === undefined ? { value: 0, doubt: 'no pulse yet' } : { value: meter.seconds }),
-  };
-}
-
-function encoder(from: number, { count }: PortContext): Meter {
-  const levels = [false, false];
-  let position = new Quadrature(false, false, from);
-  return {
-    edge(line, { rising, lost }) {
-      levels[line] = rising;
-      const before = position.errors;
-      position.move(levels[0] ?? false, levels[1] ?? false);
-      // A step that was lost cannot be made up for: nobody knows its direction.
-      const unknown = position.errors - before + lost;
-      if (unknown > 0) count('encoder_steps_lost', unknown);
-    },
-    levels([a = false, b = false]) {
-      levels[0] = a;
-      levels[1] = b;
-      position = new Quadrature(a, b, position.value);
-    },
-    value: () => ({ value: position.value }),
-    set: (value) => {
-      position.value = value;
-    },
-  };
 }

@@ -67,6 +67,17 @@ export class MockPort implements Port {
     return { readBack: this.#hardware.get(channel.key, channel.kind) };
   }
 
+  /** A simulated counter can be set as a real one. */
+  async preset(channel: Channel, value: RawValue): Promise<Written> {
+    await this.#takesTime(false);
+    if (channel.kind !== 'counter') throw new DcsError('READ_ONLY', `${channel.key} has no count to set`);
+    if (typeof value !== 'number' || !Number.isSafeInteger(value)) {
+      throw new DcsError('BAD_VALUE', `${channel.key} counts in whole numbers`, { found: value });
+    }
+    this.#hardware.set(channel.key, value);
+    return { readBack: value };
+  }
+
   subscribe(channel: Channel, listener: ReadingListener): () => void {
     const subscription = { channel, listener };
     this.#subscriptions.add(subscription);

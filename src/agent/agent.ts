@@ -5,12 +5,15 @@ import { type Clock, systemClock } from '../clock/clock.ts';
 import type { ResolvedConfig, ResolvedPort } from '../config/resolved.ts';
 import type { Channel, Driver, Log } from '../driver/driver.ts';
 import { toDcsError } from '../errors/errors.ts';
+import type { ChannelPlan } from '../io/channels.ts';
 import { toRaw } from '../io/convert.ts';
+import { countsFile, KeptCounts } from '../io/kept-counts.ts';
 import { PinActor } from '../io/pin-actor.ts';
-import { type ChannelPlan, PortRunner } from '../io/port-runner.ts';
+import { PortRunner } from '../io/port-runner.ts';
 import { StreamActor } from '../io/stream-actor.ts';
 import { Mesh } from '../mesh/mesh.ts';
 import type { PinInfo } from '../message/payloads.ts';
+import type { PinSpec } from '../pin/pin.ts';
 import { valueAtOpen } from '../safety/outputs.ts';
 import { loadActor } from './load-actor.ts';
 import { NodeActor, newBootId } from './node-actor.ts';
@@ -40,6 +43,7 @@ export class Agent {
   readonly #pins: Supervisor;
   readonly #streams: Supervisor;
   readonly #users: Supervisor;
+  readonly #counts: KeptCounts;
   #mesh: Mesh | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -52,6 +56,9 @@ export class Agent {
     this.#pins = new Supervisor(this.bus, this.#log, { ...defaultPolicy, hookMs: PIN_HOOK_MS });
     this.#streams = new Supervisor(this.bus, this.#log, { ...defaultPolicy, hookMs: PIN_HOOK_MS });
     this.#users = new Supervisor(this.bus, this.#log, { ...defaultPolicy, hookMs: USER_ACTOR_HOOK_MS });
+    // What a simulation counts must not be taken for real.
+    const file = config.ports.some(({ mock }) => mock) ? undefined : countsFile(config.state, config.node);
+    this.#counts = new KeptCounts(file, { clock: this.#clock, log: this.#log });
   }
 
   /** Counters of everything in this process. */
@@ -76,6 +83,7 @@ export class Agent {
       this.#mesh = new Mesh(this.bus, { ...bus, log: this.#log, name: this.#config.node });
       await this.#mesh.start();
     }
+    if (this.#config.pins.some(({ spec }) => isCounter(spec))) await this.#counts.load();
     for (const port of this.#config.ports) this.ports.set(port.name, this.#runner(port));
     await this.#addPins();
     // Ports are independent: a PLC that is off must not keep the relays waiting.
@@ -97,6 +105,7 @@ export class Agent {
     await this.#users.stop();
     await Promise.all([this.#pins.stop(), this.#streams.stop()]);
     await Promise.all([...this.ports.values()].map((runner) => runner.stop()));
+    await this.#counts.close();
     await this.#mesh?.stop();
     this.bus.close();
     this.#log.info(this.stats, 'stopped');
@@ -114,6 +123,11 @@ export class Agent {
   #plan({ spec, key, address }: ResolvedConfig['pins'][number]): ChannelPlan {
     const { kind, direction, debounceMs } = spec;
     const channel: Channel = { key, kind, direction, address, debounceMs };
+    if (isCounter(spec)) {
+      const { name } = spec;
+      const counts = this.#counts;
+      return { channel, startAt: () => counts.at(name), counted: (count) => counts.note(name, count) };
+    }
     return {
       channel,
       startAt: (first) => {
@@ -152,4 +166,9 @@ export class Agent {
       }
     }
   }
+}
+
+/** Counts for itself, so it goes on from where it was. */
+function isCounter({ kind, direction }: PinSpec): boolean {
+  return kind === 'counter' && direction === 'in';
 }

@@ -111,7 +111,10 @@ export class Actor {
     return this.#attached().defer(this, delay, work);
   }
 
-  /** Broadcasts a message: to the actors of this process and, through the mesh, to all others. Never to itself. */
+  /**
+   * Broadcasts a message: to the actors of this process and, through the mesh, to all others. Never to itself. Commands
+   * sent in one go, without an await between them, to pins of one GPIO chip in this process switch in one step.
+   */
   send(payload: Payload): Envelope {
     return this.#attached().publish(this, payload);
   }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Driver } from '../driver/driver.ts';
-import { boardSchema, busSchema, deviceKeys, hatsSchema, pinSchema } from './schema.ts';
+import { boardSchema, busSchema, deviceKeys, hatsSchema, pinSchema, stateSchema } from './schema.ts';
 import { alternatives, inputSchema, isSchema, type JsonSchema } from './schema-keys.ts';
 
 /**
@@ -33,6 +33,7 @@ export function jsonSchema(drivers: readonly Driver[]): JsonSchema {
       devices: namedEntries({ $ref: '#/definitions/device' }, 'devices on a port, by a name of your own'),
       pins: namedEntries({ $ref: '#/definitions/pin' }, 'pins, by the name they have on the bus'),
       actors: nullable({ type: 'array', items: { type: 'string' }, description: 'modules with actors of your own' }),
+      state: nullable(inputSchema(stateSchema)),
     },
     additionalProperties: false,
     definitions: { port: portJsonSchema(drivers), device, pin },

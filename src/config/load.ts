@@ -17,6 +17,7 @@ import { Problems } from './problems.ts';
 import type { Problem, ResolvedConfig, ResolvedPort } from './resolved.ts';
 import { reportUnknownKey } from './schema-issues.ts';
 import { isEmpty, sectionEntries } from './section.ts';
+import { readState } from './state-section.ts';
 
 export type LoadedConfig =
   | { readonly ok: true; readonly config: ResolvedConfig }
@@ -24,7 +25,7 @@ export type LoadedConfig =
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /** The sections of a file. */
-export const sections = ['node', 'board', 'hats', 'bus', 'ports', 'devices', 'pins', 'actors'] as const;
+export const sections = ['node', 'board', 'hats', 'bus', 'ports', 'devices', 'pins', 'actors', 'state'] as const;
 const ACTOR_FILES = ['.ts', '.js', '.mjs'];
 
 /**
@@ -100,6 +101,7 @@ function resolveConfig(
     ),
     pins: pins.map(({ spec, port, key, address }) => ({ spec, port, key, address })),
     actors: readActors(entries.get('actors'), file, context, problems),
+    ...readState(entries.get('state'), file, context, problems),
   };
 }
 

@@ -79,5 +79,7 @@ export interface ResolvedConfig {
   readonly pins: readonly ResolvedPin[];
   /** Absolute paths of the user's actor modules. */
   readonly actors: readonly string[];
+  /** Folder for what outlives a restart (counts); absent: nothing does. */
+  readonly state?: string;
   readonly warnings: readonly Problem[];
 }

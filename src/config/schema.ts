@@ -50,6 +50,11 @@ export const hatsSchema = z
   .array(z.string().min(1))
   .describe('boards put on the header (`dcs-io boards hats` lists them): they name their lines');
 
+export const stateSchema = z
+  .string()
+  .min(1)
+  .describe('folder for what outlives a restart (counts); none; absent: /var/lib/dcs-io where it exists');
+
 export const nameSchema = z
   .string()
   .max(256)

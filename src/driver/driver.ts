@@ -31,6 +31,8 @@ export type Reading =
       readonly sourceTime?: UnixSeconds;
       /** Present when the value is usable but doubtful (simulated, ageing): becomes quality `uncertain`. */
       readonly uncertain?: string;
+      /** Counters that can tell: how much the value changes per second. */
+      readonly rate?: number;
     }
   | { readonly ok: false; readonly error: DcsError };
 

@@ -14,6 +14,11 @@ export function toValue(spec: PinSpec, raw: RawValue): PinValue {
   return raw;
 }
 
+/** The user's rate of a raw one: the same scale, no offset. */
+export function toRate(spec: PinSpec, raw: number): number {
+  return spec.scale === 1 ? raw : round(raw * spec.scale);
+}
+
 /**
  * The raw value that makes the pin show what a user, a message or a config file asked for. Throws BAD_VALUE or
  * OUT_OF_RANGE; never guesses. A digital pin takes true/false, 1/0 and on/off; an analog one finite numbers, also as text.

@@ -1,36 +1,19 @@
 import { Actor } from '../bus/actor.ts';
-import type { DurationMs, MonotonicMs, Timer, UnixSeconds } from '../clock/clock.ts';
+import type { DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
 import type { Log, Reading, WriteOptions } from '../driver/driver.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
 import { type Envelope, isRecord } from '../message/envelope.ts';
-import {
-  type IoCommand,
-  type IoError,
-  type IoMessage,
-  type IoReport,
-  ioCommandSchema,
-  isReport,
-  type PinValue,
-  type Quality,
-} from '../message/payloads.ts';
+import { type IoCommand, type IoError, type IoMessage, ioCommandSchema, isReport } from '../message/payloads.ts';
 import type { PinSpec, RawValue } from '../pin/pin.ts';
 import { valueAtExit } from '../safety/outputs.ts';
+import type { ChannelHandle } from './channels.ts';
 import { valueAfter } from './command-end.ts';
-import { toRaw, toValue } from './convert.ts';
+import { toRate, toRaw, toValue } from './convert.ts';
 import { Debouncer } from './debounce.ts';
-import type { ChannelHandle } from './port-runner.ts';
+import { type Found, PinState } from './pin-state.ts';
 
 /** A pulse or lease whose end the hardware refused is ended again this often. */
 const RETURN_AGAIN_MS = 250;
-
-/** What the pin was last known to be. */
-interface State {
-  val: PinValue;
-  quality: Quality;
-  reason: string | undefined;
-  lastChange: UnixSeconds;
-  sourceTime: UnixSeconds | undefined;
-}
 
 /**
  * One pin's life on the bus: hardware changes become reports, commands are carried out, and every command gets exactly
@@ -40,8 +23,7 @@ export class PinActor extends Actor {
   readonly spec: PinSpec;
   readonly #handle: ChannelHandle;
   readonly #log: Log;
-  readonly #state: State;
-  #seq = 0;
+  readonly #state: PinState;
   #unlisten: () => void = () => {};
   #debouncer: Debouncer | undefined;
   #rivalSeen = false;
@@ -57,14 +39,14 @@ export class PinActor extends Actor {
     this.spec = spec;
     this.#handle = handle;
     this.#log = log;
-    this.#state = { val: null, quality: 'bad', reason: 'not read yet', lastChange: 0, sourceTime: undefined };
+    this.#state = new PinState(spec);
     this.onPin(spec.name, (message, envelope, arrival) => this.#onMessage(message, envelope, arrival));
     this.on('UpdateIoMessage', (data, envelope) => this.#onUpdate(data, envelope));
     if (spec.follow !== undefined) this.onReport(spec.follow, (report) => this.#follow(report));
   }
 
   override onStart(): void {
-    this.#state.lastChange = this.clock.unix();
+    this.#state.begin(this.clock.unix());
     if (this.spec.kind === 'digital' && this.spec.direction === 'in' && this.spec.debounceMs > 0) {
       this.#debouncer = new Debouncer(
         this.clock,
@@ -109,7 +91,10 @@ export class PinActor extends Actor {
 
   async #command(message: IoMessage, arrival: MonotonicMs): Promise<void> {
     const { spec } = this;
-    if (spec.direction === 'in') throw new DcsError('READ_ONLY', `${spec.name} is an input`);
+    // A counter is an input that can be set to a number.
+    if (spec.direction === 'in' && spec.kind !== 'counter') {
+      throw new DcsError('READ_ONLY', `${spec.name} is an input`);
+    }
     const command = parseCommand(message);
     const raw = toRaw(spec, command.val);
     const back = valueAfter(spec, command, raw);
@@ -147,13 +132,17 @@ export class PinActor extends Actor {
   async #drive(raw: RawValue, options?: WriteOptions): Promise<void> {
     this.#driving = true;
     try {
-      const { readBack = raw } = await this.#handle.write(raw, options);
-      this.#take(toValue(this.spec, readBack), 'good', undefined, undefined, 0);
+      const handle = this.#handle;
+      const writing = this.spec.direction === 'in' ? handle.preset(raw) : handle.write(raw, options);
+      const { readBack = raw } = await writing;
+      const found: Found = { val: toValue(this.spec, readBack), quality: 'good', rate: this.#state.rate };
+      this.#state.take(found, this.clock.unix(), 0);
     } catch (error) {
       const failure = toDcsError(error);
       if (failure.code === 'TIMEOUT' && this.#state.quality === 'good') {
         // Sent, but nobody confirmed: the old value may not be true any more.
-        this.#take(this.#state.val, 'uncertain', `a write was not confirmed: ${failure.message}`, undefined);
+        const reason = `a write was not confirmed: ${failure.message}`;
+        this.#state.take({ val: this.#state.val, quality: 'uncertain', reason }, this.clock.unix());
         this.#report();
       } else if (this.#withheld) this.#report();
       throw failure;
@@ -180,55 +169,30 @@ export class PinActor extends Actor {
   }
 
   #apply(reading: Reading): void {
-    const before = { ...this.#state };
-    if (reading.ok) {
-      const quality = reading.uncertain === undefined ? 'good' : 'uncertain';
-      this.#take(toValue(this.spec, reading.value), quality, reading.uncertain, reading.sourceTime);
-    } else {
-      this.#take(this.#state.val, 'bad', `${reading.error.code}: ${reading.error.message}`, undefined);
-    }
-    const { val, quality, reason } = this.#state;
-    if (before.val === val && before.quality === quality && before.reason === reason) return;
+    if (!this.#state.take(this.#found(reading), this.clock.unix())) return;
     // The hardware echoes what is being written; the answer to the command says it.
     if (this.#driving) this.#withheld = true;
     else this.#report();
   }
 
-  /** Takes over a value unless it differs by less than the deadband from the one last reported. */
-  #take(
-    val: PinValue,
-    quality: Quality,
-    reason: string | undefined,
-    sourceTime: UnixSeconds | undefined,
-    deadband: number = this.spec.deadband,
-  ): void {
-    const state = this.#state;
-    const still = typeof val === 'number' && typeof state.val === 'number' && Math.abs(val - state.val) < deadband;
-    if (val !== state.val && !(still && state.quality === quality)) {
-      state.val = val;
-      state.lastChange = this.clock.unix();
-      state.sourceTime = sourceTime;
+  #found(reading: Reading): Found {
+    const { spec } = this;
+    if (!reading.ok) {
+      const { code, message } = reading.error;
+      return { val: this.#state.val, quality: 'bad', reason: `${code}: ${message}` };
     }
-    state.quality = quality;
-    state.reason = reason;
+    const { value, sourceTime, uncertain: reason, rate } = reading;
+    return {
+      val: toValue(spec, value),
+      quality: reason === undefined ? 'good' : 'uncertain',
+      reason,
+      sourceTime,
+      rate: rate === undefined ? undefined : toRate(spec, rate),
+    };
   }
 
   #report(replyTo?: string): void {
-    this.send({ IoMessage: this.#asReport(replyTo) });
-  }
-
-  #asReport(replyTo: string | undefined): IoReport {
-    const { val, quality, reason, lastChange, sourceTime } = this.#state;
-    return {
-      pin_name: this.spec.name,
-      val,
-      last_change: lastChange,
-      quality,
-      ...(reason !== undefined && { reason }),
-      ...(sourceTime !== undefined && { source_time: sourceTime }),
-      seq: this.#seq++,
-      ...(replyTo !== undefined && { reply_to: replyTo }),
-    };
+    this.send({ IoMessage: this.#state.report(replyTo) });
   }
 
   #refuse(error: unknown, replyTo: string | undefined): void {

@@ -1,41 +1,15 @@
 import { type Clock, type DurationMs, type Timer, withDeadline } from '../clock/clock.ts';
-import type {
-  ByteStream,
-  Channel,
-  Driver,
-  Log,
-  Port,
-  Reading,
-  ReadingListener,
-  WriteOptions,
-  Written,
-} from '../driver/driver.ts';
+import type { ByteStream, Channel, Driver, Log, Port, Reading, ReadingListener } from '../driver/driver.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
-import type { RawValue } from '../pin/pin.ts';
-
-/** A channel as the runner keeps it: what never changes, and the start value of each opening. */
-export interface ChannelPlan {
-  readonly channel: Channel;
-  /** Raw value to drive when the port opens; `first` is false after a loss. */
-  readonly startAt: (first: boolean) => RawValue | undefined;
-}
-
-/** A pin's hold on its channel; it outlives the port behind it. */
-export interface ChannelHandle {
-  readonly port: string;
-  /** The port debounces by itself. Known once it is open. */
-  readonly debounced: boolean;
-  read(): Promise<Reading>;
-  /** Rejects at once when the port is not open: a command never waits for a port to come back. */
-  write(value: RawValue, options?: WriteOptions): Promise<Written>;
-  listen(listener: ReadingListener): () => void;
-}
+import type { ChannelHandle, ChannelPlan } from './channels.ts';
+import { WriteSet } from './write-set.ts';
 
 export type PortState = 'opening' | 'open' | 'down' | 'skipped' | 'stopped';
 
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 3000;
 const CLOSE_LIMIT_MS = 400;
+const LAST_COUNTS_MS = 100;
 
 /**
  * Keeps one port open. A port that fails is closed, thrown away and opened anew with backoff (100 ms doubling to 3 s);
@@ -56,6 +30,7 @@ export class PortRunner {
   readonly #last = new Map<string, Reading>();
   readonly #streamListeners = new Set<(stream: ByteStream) => void>();
   #port: Port | undefined;
+  #writes: WriteSet | undefined;
   /** The channels as they were given to the present port. */
   #currentChannels = new Map<string, Channel>();
   #opened = false;
@@ -75,6 +50,12 @@ export class PortRunner {
     this.#plans = plans;
     this.#clock = life.clock;
     this.#log = life.log;
+    for (const { channel, counted } of plans) {
+      if (!counted) continue;
+      this.#listen(channel.key, (one) => {
+        if (one.ok && typeof one.value === 'number') counted(one.value);
+      });
+    }
   }
 
   /** Resolves after the first attempt to open, whether or not it succeeded. Never rejects. */
@@ -89,7 +70,9 @@ export class PortRunner {
     this.#timer?.cancel();
     const port = this.#port;
     this.#port = undefined;
-    if (port) await this.#close(port);
+    if (!port) return;
+    await this.#lastCounts(port);
+    await this.#close(port);
   }
 
   handle(channel: Channel): ChannelHandle {
@@ -103,10 +86,19 @@ export class PortRunner {
         const [reading] = await this.#live().read([this.#current(channel)]);
         return reading ?? { ok: false, error: new DcsError('INTERNAL', `${this.name} gave no reading`) };
       },
-      write: async (value, options) => this.#live().write(this.#current(channel), value, options),
+      write: async (value, options) => {
+        const port = this.#live();
+        const writes = this.#writes?.port === port ? this.#writes : new WriteSet(port);
+        this.#writes = writes;
+        return writes.write(this.#current(channel), value, options);
+      },
+      preset: async (value) => {
+        const port = this.#live();
+        if (!port.preset) throw new DcsError('READ_ONLY', `port ${this.name} cannot set ${channel.key}`);
+        return port.preset(this.#current(channel), value);
+      },
       listen: (listener) => {
-        const listeners = this.#listeners.get(channel.key) ?? new Set();
-        this.#listeners.set(channel.key, listeners.add(listener));
+        const listeners = this.#listen(channel.key, listener);
         // A pin that is restarted by its supervisor must not wait for the next change.
         const last = this.#last.get(channel.key);
         if (last) queueMicrotask(() => listeners.has(listener) && listener(last));
@@ -234,6 +226,28 @@ export class PortRunner {
   #tell(key: string, reading: Reading): void {
     this.#last.set(key, reading);
     for (const listener of this.#listeners.get(key) ?? []) listener(reading);
+  }
+
+  #listen(key: string, listener: ReadingListener): Set<ReadingListener> {
+    const listeners = this.#listeners.get(key) ?? new Set();
+    this.#listeners.set(key, listeners.add(listener));
+    return listeners;
+  }
+
+  /** What has been counted since it was last told. */
+  async #lastCounts(port: Port): Promise<void> {
+    const channels = this.#plans.flatMap(({ channel, counted }) => (counted ? [this.#current(channel)] : []));
+    if (channels.length === 0) return;
+    try {
+      const late = () => new DcsError('TIMEOUT', `port ${this.name} did not tell its counts`);
+      const readings = await withDeadline(this.#clock, LAST_COUNTS_MS, port.read(channels), late);
+      channels.forEach(({ key }, at) => {
+        const reading = readings[at];
+        if (reading) this.#tell(key, reading);
+      });
+    } catch (error) {
+      this.#log.warn({ port: this.name, err: error }, `port ${this.name}: counts since the last report are not kept`);
+    }
   }
 
   async #close(port: Port): Promise<void> {

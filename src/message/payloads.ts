@@ -32,6 +32,8 @@ export interface IoReport {
   readonly reason?: string;
   /** Unix seconds at which the hardware says it happened. */
   readonly source_time?: number;
+  /** Counters: how much `val` changes per second (Hz, when each edge counts 1); negative when it goes down. */
+  readonly rate?: number;
   /** Counts this pin's reports since the agent's start; a gap is a lost report. */
   readonly seq: number;
   /** msg_id of the command or query this answers. */

@@ -154,7 +154,42 @@ describe('gpio counters and measurements', () => {
     await clock.advance(1);
     wave(backend, 'line 4', 2);
     await clock.advance(5000);
-    expect(values(0)).toEqual([100, 1100, 1101]);
+    // The last one says that the rate is 0.
+    expect(values(0)).toEqual([100, 1100, 1101, 1101]);
+  });
+
+  it('tell the rate since the last report, and its end, but no preset as a rate', async () => {
+    const backend = new FakeBackend();
+    const { port, channel, clock, seen } = await open(backend, { keys: { gpio: 4, count: 'rising' } });
+    const rates = () => seen[0]?.map((one) => one.ok && one.rate);
+    await clock.advance(60_000);
+    wave(backend, 'line 4', 40);
+    await clock.advance(1000);
+    wave(backend, 'line 4', 10);
+    await port.preset(channel(0), 1000);
+    await clock.advance(5000);
+    expect(rates()).toEqual([0, 20, 20, 5, 0]);
+  });
+
+  it('are doubtful with the reason while the kernel drops edges, although those are counted; then good again', async () => {
+    const backend = new FakeBackend();
+    const { clock, seen, values } = await open(backend, { keys: { gpio: 4, count: 'rising' } });
+    backend.edge('line 4', { rising: true, lost: 7, at: 1 });
+    await clock.advance(1000);
+    expect(seen[0]?.at(-1)).toMatchObject({ value: 8, uncertain: expect.stringMatching(/^overrun: 7 edges/) });
+    await clock.advance(5000);
+    expect(seen[0]?.at(-1)).toEqual({ ok: true, value: 8, rate: 0 });
+    expect(values(0)).toEqual([0, 8, 8]);
+  });
+
+  it('keep an encoder doubtful after a lost step until its position is set', async () => {
+    const backend = new FakeBackend();
+    const { port, channel, clock, seen } = await open(backend, { keys: { gpio: 4, encoder: 5 } });
+    backend.edge('line 4', { rising: true, lost: 1, at: 1 });
+    await clock.advance(9000);
+    expect(seen[0]?.at(-1)).toMatchObject({ uncertain: expect.stringContaining('set the position') });
+    await port.preset(channel(0), 0);
+    expect(seen[0]?.at(-1)).toEqual({ ok: true, value: 0, rate: 0 });
   });
 
   it('watch only the edges that count, unless another pin of the line wants more', async () => {

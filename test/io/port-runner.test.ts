@@ -88,6 +88,57 @@ describe('port runner', () => {
   });
 });
 
+describe('writes of one moment', () => {
+  const write = (runner: PortRunner, value: boolean) => runner.handle(channel).write(value);
+
+  async function open(writeAll: NonNullable<Port['writeAll']>) {
+    const alone: unknown[] = [];
+    const port: Port = {
+      ...deadPort(() => {}),
+      write: async (_channel, value) => {
+        alone.push(value);
+        if (value === 'bad') throw new DcsError('BAD_VALUE', 'bad');
+        return { readBack: value };
+      },
+      writeAll,
+    };
+    const { runner } = fakeRunner(new ManualClock(), async () => ({ kind: 'port', port }));
+    await runner.start();
+    return { runner, alone };
+  }
+
+  it('go to the hardware in one step, in order; later ones do not', async () => {
+    const steps: unknown[][] = [];
+    const { runner, alone } = await open(async (set) => {
+      steps.push(set.map(({ value }) => value));
+      return set.map(({ value }) => ({ readBack: value }));
+    });
+    const both = await Promise.all([write(runner, true), write(runner, false)]);
+    expect(both).toEqual([{ readBack: true }, { readBack: false }]);
+    await write(runner, true);
+    expect([steps, alone]).toEqual([[[true, false]], [true]]);
+  });
+
+  it('are tried one by one when they are refused together, so that only the guilty one fails', async () => {
+    const { runner, alone } = await open(async () => {
+      throw new DcsError('BAD_VALUE', 'one of them');
+    });
+    const handle = runner.handle(channel);
+    const came = await Promise.allSettled([handle.write('bad'), handle.write(true)]);
+    expect(came).toMatchObject([{ reason: { code: 'BAD_VALUE' } }, { value: { readBack: true } }]);
+    expect(alone).toEqual(['bad', true]);
+  });
+
+  it('are not sent again when it is unknown whether they arrived', async () => {
+    const { runner, alone } = await open(async () => {
+      throw new DcsError('TIMEOUT', 'no answer');
+    });
+    const came = await Promise.allSettled([write(runner, true), write(runner, false)]);
+    expect(came).toMatchObject([{ reason: { code: 'TIMEOUT' } }, { reason: { code: 'TIMEOUT' } }]);
+    expect(alone).toEqual([]);
+  });
+});
+
 const channel: Channel = { key: 'c', kind: 'digital', direction: 'out', address: {}, debounceMs: 0 };
 
 function deadPort(onClose: () => void): Port {

@@ -104,6 +104,29 @@ export async function drivenLevels(chip: SimChip, offset: number, work: () => Pr
   return [...readFileSync(join(TRACING, 'trace'), 'utf8').matchAll(set)].map(([, level = '']) => level);
 }
 
+/** How many system calls of this process drove lines of a chip while `work` ran, by the kernel's own account. */
+export async function drivingCalls(chip: SimChip, work: () => Promise<unknown>): Promise<string[][]> {
+  if (!existsSync(join(TRACING, 'trace'))) execFileSync('mount', ['-t', 'tracefs', 'tracefs', TRACING]);
+  const base = sysfsNumber(chip, 0);
+  const events = ['events/gpio/gpio_value/enable', 'events/raw_syscalls/sys_enter/enable'];
+  writeFileSync(join(TRACING, 'set_event_pid'), String(process.pid));
+  writeFileSync(join(TRACING, 'trace'), '');
+  for (const event of events) writeFileSync(join(TRACING, event), '1');
+  try {
+    await work();
+  } finally {
+    for (const event of events) writeFileSync(join(TRACING, event), '0');
+    writeFileSync(join(TRACING, 'set_event_pid'), '');
+  }
+  const calls: string[][] = [];
+  for (const line of readFileSync(join(TRACING, 'trace'), 'utf8').split('\n')) {
+    if (line.includes('sys_enter:')) calls.push([]);
+    const [, number, level] = /gpio_value: (\d+) set ([01])/.exec(line) ?? [];
+    if (number !== undefined) calls.at(-1)?.push(`${Number(number) - base}=${level}`);
+  }
+  return calls.filter((lines) => lines.length > 0);
+}
+
 /** Another program takes a line and drives it until it is killed. */
 export async function holdLine(chip: SimChip, offset: number, high: boolean): Promise<ChildProcess> {
   const holder = spawn('gpioset', ['--mode=signal', chip.device, `${offset}=${high ? 1 : 0}`]);

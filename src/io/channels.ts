@@ -1,0 +1,24 @@
+import type { Channel, Reading, ReadingListener, WriteOptions, Written } from '../driver/driver.ts';
+import type { RawValue } from '../pin/pin.ts';
+
+/** A channel as the runner keeps it: what never changes, and the start value of each opening. */
+export interface ChannelPlan {
+  readonly channel: Channel;
+  /** Raw value to drive when the port opens; `first` is false after a loss. */
+  readonly startAt: (first: boolean) => RawValue | undefined;
+  /** Counters: told every count, the last one before the port is closed too. */
+  readonly counted?: (count: number) => void;
+}
+
+/** A pin's hold on its channel; it outlives the port behind it. */
+export interface ChannelHandle {
+  readonly port: string;
+  /** The port debounces by itself. Known once it is open. */
+  readonly debounced: boolean;
+  read(): Promise<Reading>;
+  /** Rejects at once when the port is not open: a command never waits for a port to come back. */
+  write(value: RawValue, options?: WriteOptions): Promise<Written>;
+  /** Sets a counter. Rejects as `write` does, and with READ_ONLY when the port has none to set. */
+  preset(value: RawValue): Promise<Written>;
+  listen(listener: ReadingListener): () => void;
+}

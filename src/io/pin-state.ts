@@ -1,0 +1,84 @@
+import type { UnixSeconds } from '../clock/clock.ts';
+import type { IoReport, PinValue, Quality } from '../message/payloads.ts';
+import type { PinSpec } from '../pin/pin.ts';
+
+/** What a look at a pin came to, as the user means it. */
+export interface Found {
+  readonly val: PinValue;
+  readonly quality: Quality;
+  /** Why quality is not good. */
+  readonly reason?: string | undefined;
+  readonly sourceTime?: UnixSeconds | undefined;
+  /** Counters: change of `val` per second. */
+  readonly rate?: number | undefined;
+}
+
+/** What a pin was last known to be, and the reports that say so. */
+export class PinState {
+  readonly #spec: PinSpec;
+  #found: Found = { val: null, quality: 'bad', reason: 'not read yet' };
+  #lastChange: UnixSeconds = 0;
+  #sourceTime: UnixSeconds | undefined;
+  #seq = 0;
+
+  constructor(spec: PinSpec) {
+    this.#spec = spec;
+  }
+
+  get val(): PinValue {
+    return this.#found.val;
+  }
+
+  get rate(): number | undefined {
+    return this.#found.rate;
+  }
+
+  get quality(): Quality {
+    return this.#found.quality;
+  }
+
+  /** The pin begins to be watched. */
+  begin(now: UnixSeconds): void {
+    this.#lastChange = now;
+  }
+
+  /**
+   * Takes over what was found; a value that differs by less than the deadband from the one last reported is not. True
+   * when there is something to report.
+   */
+  take(found: Found, now: UnixSeconds, deadband: number = this.#spec.deadband): boolean {
+    const before = this.#found;
+    const differs = found.val !== before.val;
+    const qualityDiffers = found.quality !== before.quality;
+    const small = differs && !qualityDiffers && isCloser(found.val, before.val, deadband);
+    const val = small ? before.val : found.val;
+    this.#found = val === found.val ? found : { ...found, val };
+    if (differs && !small) {
+      this.#lastChange = now;
+      this.#sourceTime = found.sourceTime;
+    }
+    // Who asked for a deadband does not want to hear of every wobble of the rate either.
+    const rateDiffers = found.rate !== before.rate && deadband === 0;
+    return (differs && !small) || qualityDiffers || found.reason !== before.reason || rateDiffers;
+  }
+
+  report(replyTo: string | undefined): IoReport {
+    const { val, quality, reason, rate } = this.#found;
+    const sourceTime = this.#sourceTime;
+    return {
+      pin_name: this.#spec.name,
+      val,
+      last_change: this.#lastChange,
+      quality,
+      ...(reason !== undefined && { reason }),
+      ...(sourceTime !== undefined && { source_time: sourceTime }),
+      ...(rate !== undefined && { rate }),
+      seq: this.#seq++,
+      ...(replyTo !== undefined && { reply_to: replyTo }),
+    };
+  }
+}
+
+function isCloser(a: PinValue, b: PinValue, deadband: number): boolean {
+  return typeof a === 'number' && typeof b === 'number' && Math.abs(a - b) < deadband;
+}

@@ -1,0 +1,58 @@
+import type { Channel, Port, WriteOptions, Written } from '../driver/driver.ts';
+import { toDcsError } from '../errors/errors.ts';
+import type { RawValue } from '../pin/pin.ts';
+
+interface Waiting {
+  readonly channel: Channel;
+  readonly value: RawValue;
+  readonly options: WriteOptions | undefined;
+  readonly resolve: (written: Written) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Puts the writes of one moment together: what an actor commands in one go (several messages sent from one handler)
+ * reaches the pins in one turn of the bus, and the hardware in one step where the port has `writeAll`. Each write still
+ * has its own outcome.
+ */
+export class WriteSet {
+  readonly port: Port;
+  #waiting: Waiting[] = [];
+
+  constructor(port: Port) {
+    this.port = port;
+  }
+
+  write(channel: Channel, value: RawValue, options: WriteOptions | undefined): Promise<Written> {
+    if (!this.port.writeAll) return this.port.write(channel, value, options);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ channel, value, options, resolve, reject });
+      // After all pins of this turn: the bus runs their inboxes without a pause between them.
+      if (this.#waiting.length === 1) queueMicrotask(() => void this.#flush());
+    });
+  }
+
+  async #flush(): Promise<void> {
+    const set = this.#waiting;
+    this.#waiting = [];
+    if (set.length > 1 && (await this.#together(set))) return;
+    for (const { channel, value, options, resolve, reject } of set) {
+      this.port.write(channel, value, options).then(resolve, reject);
+    }
+  }
+
+  /** False: nothing may have been sent, and each is to be tried alone, so that only the guilty one fails. */
+  async #together(set: readonly Waiting[]): Promise<boolean> {
+    try {
+      const written = await this.port.writeAll?.(set);
+      for (const [at, { resolve }] of set.entries()) resolve(written?.[at] ?? {});
+      return true;
+    } catch (thrown) {
+      const error = toDcsError(thrown);
+      // Sent, perhaps: sending it again is for whoever asked to decide.
+      if (error.code !== 'TIMEOUT') return false;
+      for (const { reject } of set) reject(error);
+      return true;
+    }
+  }
+}
