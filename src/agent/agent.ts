@@ -16,7 +16,7 @@ import type { PinInfo } from '../message/payloads.ts';
 import type { PinSpec } from '../pin/pin.ts';
 import { valueAtOpen } from '../safety/outputs.ts';
 import { loadActor } from './load-actor.ts';
-import { NodeActor, newBootId } from './node-actor.ts';
+import { NodeActor } from './node-actor.ts';
 
 export interface AgentOptions {
   readonly log: Log;
@@ -80,8 +80,10 @@ export class Agent {
   async start(): Promise<void> {
     const { bus } = this.#config;
     if (bus.enabled) {
-      this.#mesh = new Mesh(this.bus, { ...bus, log: this.#log, name: this.#config.node });
-      await this.#mesh.start();
+      const mesh = new Mesh(this.bus, { ...bus, log: this.#log, name: this.#config.node });
+      mesh.describe(() => this.#config.pins.map(pinInfo));
+      this.#mesh = mesh;
+      await mesh.start();
     }
     if (this.#config.pins.some(({ spec }) => isCounter(spec))) await this.#counts.load();
     for (const port of this.#config.ports) this.ports.set(port.name, this.#runner(port));
@@ -138,12 +140,8 @@ export class Agent {
   }
 
   async #addPins(): Promise<void> {
-    const infos = this.#config.pins.map(({ spec }): PinInfo => {
-      const { name, kind, direction, label, uom } = spec;
-      return { name, kind, direction, ...(label !== undefined && { label }), ...(uom !== undefined && { uom }) };
-    });
-    const identity = { name: this.#config.node, boot: newBootId() };
-    await this.#pins.add(`node ${identity.name}`, () => new NodeActor(identity, infos));
+    const { node } = this.#config;
+    await this.#pins.add(`node ${node}`, () => new NodeActor(node, () => this.#mesh?.announce()));
     for (const pin of this.#config.pins) {
       const runner = this.ports.get(pin.port);
       if (!runner) continue;
@@ -171,4 +169,10 @@ export class Agent {
 /** Counts for itself, so it goes on from where it was. */
 function isCounter({ kind, direction }: PinSpec): boolean {
   return kind === 'counter' && direction === 'in';
+}
+
+/** What other nodes are told about a pin. */
+function pinInfo({ spec }: ResolvedConfig['pins'][number]): PinInfo {
+  const { name, kind, direction, label, uom } = spec;
+  return { name, kind, direction, ...(label !== undefined && { label }), ...(uom !== undefined && { uom }) };
 }

@@ -46,7 +46,7 @@ export class Member {
   readonly #links: BrokerLinks;
   readonly #introductions: Introductions;
   readonly #neighbours: Neighbours;
-  readonly #presence: Presence;
+  readonly presence: Presence;
   readonly #flow: Flow;
   #sweeper: Timer | undefined;
   #settling: Timer | undefined;
@@ -155,7 +155,7 @@ export class Member {
       heard: () => this.#neighbours.ids(),
       message: (session, found, waited) => this.#flow.receiveDirect(found, session, waited),
       changed: (session, before) => this.#flow.snapshot(session, before),
-      birth: (session, found) => this.#presence.welcome(session, found),
+      birth: (session, found) => this.presence.welcome(session, found),
       gap: (session, missed) => {
         kit.stats.missed += missed;
         kit.log.warn({ peer: session.peer.name, missed }, 'messages of a peer were lost; asking for its last values');
@@ -176,15 +176,15 @@ export class Member {
         this.#flow.snapshot(session);
         if (!fresh) return;
         events.peerUp(session.peer);
-        this.#presence.greet(session);
+        this.presence.greet(session);
       },
       closed: (session, reason) => {
         this.#links.refresh();
         events.peerDown(session.peer, reason);
-        this.#presence.mourn(session.peer);
+        this.presence.mourn(session.peer);
       },
     });
-    this.#presence = new Presence(this.#clock, {
+    this.presence = new Presence(this.#clock, {
       describe: (event) => this.#self.describe(event, pins()),
       send: (payload) => this.#flow.send(this.#self.envelope(payload)),
       tellHere: (payload, from) => this.#flow.tellHere({ ...this.#self.envelope(payload), sender: [from] }),
@@ -207,13 +207,13 @@ export class Member {
     this.peers.start();
     await this.role.start();
     if (this.role.isBroker) this.#bindWellKnown();
-    this.#presence.start();
+    this.presence.start();
     this.#sweep();
   }
 
   /** Says goodbye and closes every socket; what was sent goes on leaving for up to `linger` ms. */
   async stop(linger: DurationMs): Promise<void> {
-    this.#presence.stop();
+    this.presence.stop();
     this.#sweeper?.cancel();
     this.#settling?.cancel();
     this.#links.stop();

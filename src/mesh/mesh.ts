@@ -95,6 +95,11 @@ export class Mesh extends EventEmitter<MeshEvents> {
     return this.#member?.info ?? { addresses: [], port: 0 };
   }
 
+  /** Tells everybody of this node and its pins now, without waiting for the next heartbeat. */
+  announce(): void {
+    this.#member?.presence.announce();
+  }
+
   /** The dcs-io nodes this one has a direct link with. */
   get peers(): readonly MeshPeer[] {
     return [...(this.#member?.peers.sessions() ?? [])].map(({ peer }) => peer);

@@ -37,6 +37,11 @@ export class Presence {
     this.#host.send({ NodeMessage: this.#host.describe('leave') });
   }
 
+  /** Says at once what else the next heartbeat would: somebody has just come and asks. */
+  announce(): void {
+    this.#host.send({ NodeMessage: this.#host.describe('heartbeat') });
+  }
+
   /** Tells a newcomer of us. */
   greet(session: Session): void {
     session.tell({ birth: this.#host.describe('birth') });
@@ -56,7 +61,7 @@ export class Presence {
 
   #beat(): void {
     this.#timer = this.#clock.after(HEARTBEAT_MS, () => {
-      this.#host.send({ NodeMessage: this.#host.describe('heartbeat') });
+      this.announce();
       this.#beat();
     });
   }
