@@ -5,6 +5,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { messageOf } from '../errors/errors.ts';
 import { CliError, exitCodeOf, exitCodes } from './exit.ts';
 import { logLevels } from './log.ts';
+import { addModbusCommands } from './modbus-commands.ts';
 import { colour, printNote } from './output.ts';
 
 function milliseconds(text: string): number {
@@ -115,6 +116,7 @@ function program(): Command {
     .description('list the boards that can be put on a header')
     .addOption(json)
     .action(async (options) => (await import('./commands/boards.ts')).hats(options));
+  addModbusCommands(cli);
   cli
     .command('schema')
     .description('print the JSON Schema of the configuration, for editors')

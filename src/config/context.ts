@@ -20,4 +20,6 @@ export interface ConfigContext {
   readonly machine?: Machine;
   /** Folder of boards and device profiles; by default the one shipped. */
   readonly dataFolder?: string;
+  /** Folder of the user's own device profiles. */
+  readonly profileFolder?: string;
 }

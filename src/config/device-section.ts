@@ -1,13 +1,11 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { z } from 'zod';
 import { dataFolder } from '../board/data-folder.ts';
 import type { ConfigContext } from './context.ts';
-import { parseLocated } from './document.ts';
 import { entriesOf, type Located, textOf, withEntries } from './located.ts';
 import type { PinDraft } from './pin-draft.ts';
 import type { Ports } from './port-section.ts';
 import type { Problems } from './problems.ts';
+import { profileFiles, readEntries } from './profile.ts';
 import { deviceKeys, pinKeys } from './schema.ts';
 import { check, reportUnknownKey, reportUnknownName } from './schema-issues.ts';
 import { keysAt } from './schema-keys.ts';
@@ -71,7 +69,7 @@ function draftsOf(profile: Located | undefined, own: Located | undefined, proble
   return drafts;
 }
 
-/** `boards/<driver>/<maker>/<model>.yaml`; an empty map when none is asked for, undefined when it is wrong. */
+/** The parts of the profile asked for; an empty map when none is, undefined when it is wrong. */
 function readProfile(
   named: Located | undefined,
   driver: string,
@@ -79,24 +77,14 @@ function readProfile(
   problems: Problems,
 ): ReadonlyMap<string, Located> | undefined {
   if (named === undefined) return new Map();
-  const folder = join(context.dataFolder ?? dataFolder(), driver);
-  const known = listProfiles(folder);
+  const files = profileFiles(driver, context.profileFolder, context.dataFolder ?? dataFolder());
   const name = named.node.kind === 'scalar' ? String(named.node.value) : '';
-  if (!known.includes(name)) {
-    reportUnknownName(named, `profile of ${driver} devices`, known, problems);
+  const file = files.get(name);
+  if (file === undefined) {
+    reportUnknownName(named, `profile of ${driver} devices`, [...files.keys()], problems);
     return undefined;
   }
-  const file = join(folder, `${name}.yaml`);
-  return entriesOf(parseLocated(readFileSync(file, 'utf8'), file, problems));
-}
-
-/** Names of the profiles in a folder, as `<maker>/<model>`. */
-export function listProfiles(folder: string): string[] {
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.yaml'))
-    .map((file) => file.slice(0, -'.yaml'.length).replaceAll('\\', '/'))
-    .sort();
+  return readEntries(file, problems);
 }
 
 /** Keys of a device that none of its pins could have. */

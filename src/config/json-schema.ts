@@ -30,6 +30,10 @@ export function jsonSchema(drivers: readonly Driver[]): JsonSchema {
       hats: nullable(inputSchema(hatsSchema)),
       bus: nullable(inputSchema(busSchema)),
       ports: namedEntries({ $ref: '#/definitions/port' }, 'hardware to open, by a name of your own'),
+      profiles: nullable({
+        type: 'string',
+        description: 'folder of your own device profiles, <driver>/<maker>/<model>.yaml',
+      }),
       devices: namedEntries({ $ref: '#/definitions/device' }, 'devices on a port, by a name of your own'),
       pins: namedEntries({ $ref: '#/definitions/pin' }, 'pins, by the name they have on the bus'),
       actors: nullable({ type: 'array', items: { type: 'string' }, description: 'modules with actors of your own' }),

@@ -14,6 +14,7 @@ import { checkPin } from './pin-section.ts';
 import { checkClaims, reviewPorts } from './port-review.ts';
 import { readPorts } from './port-section.ts';
 import { Problems } from './problems.ts';
+import { readProfileFolder } from './profiles-section.ts';
 import type { Problem, ResolvedConfig, ResolvedPort } from './resolved.ts';
 import { reportUnknownKey } from './schema-issues.ts';
 import { isEmpty, sectionEntries } from './section.ts';
@@ -25,7 +26,18 @@ export type LoadedConfig =
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /** The sections of a file. */
-export const sections = ['node', 'board', 'hats', 'bus', 'ports', 'devices', 'pins', 'actors', 'state'] as const;
+export const sections = [
+  'node',
+  'board',
+  'hats',
+  'bus',
+  'ports',
+  'profiles',
+  'devices',
+  'pins',
+  'actors',
+  'state',
+] as const;
 const ACTOR_FILES = ['.ts', '.js', '.mjs'];
 
 /**
@@ -75,13 +87,15 @@ function resolveConfig(
   const board = putOnHats(entries.get('hats'), bare, context, problems);
   const bus = readBus(entries.get('bus'), problems);
   const ports = readPorts(entries.get('ports'), context, problems);
+  const own = readProfileFolder(entries.get('profiles'), file, context, problems);
+  const withProfiles = own === undefined ? context : { ...context, profileFolder: own };
   const drafts: PinDraft[] = [
     ...[...sectionEntries(entries.get('pins'), problems)].map(([name, located]) => ({
       name,
       located,
       inherited: new Map(),
     })),
-    ...readDevices(entries.get('devices'), ports, context, problems),
+    ...readDevices(entries.get('devices'), ports, withProfiles, problems),
   ];
   const around = { ports, board, context, problems };
   const pins = drafts.flatMap((draft) => checkPin(withWiring(draft, board, ports, problems), around) ?? []);

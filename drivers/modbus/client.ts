@@ -1,0 +1,86 @@
+import { type Clock, sleep } from '../../src/clock/clock.ts';
+import type { Channel, Log } from '../../src/driver/driver.ts';
+import { DcsError } from '../../src/errors/errors.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
+import type { ModbusAddress } from './address.ts';
+import type { ModbusOptions } from './options.ts';
+import { isBitTable, MAX_READ_BITS, MAX_READ_REGISTERS, type Request } from './protocol/request.ts';
+import { openTransport } from './transport/open.ts';
+import type { Transport } from './transport/transport.ts';
+import { Watch } from './watch.ts';
+import { encodeWrite, readBack, sendWrite } from './write.ts';
+
+export interface ReadValue {
+  /** Address of its first register or bit, counted from 0. */
+  readonly at: number;
+  /** Undefined: the registers hold none. */
+  readonly value: RawValue | undefined;
+  readonly reason: string | undefined;
+}
+
+/** A bus for one-off work: the same transactions as a port's, one after the other, without polling. */
+export class ModbusClient {
+  readonly counters = new Map<string, number>();
+  readonly #transport: Transport;
+  readonly #clock: Clock;
+
+  private constructor(transport: Transport, clock: Clock, counters: Map<string, number>) {
+    this.#transport = transport;
+    this.#clock = clock;
+    this.counters = counters;
+  }
+
+  /** Rejects when the way to the devices cannot be opened. */
+  static async open(options: ModbusOptions, clock: Clock, log: Log): Promise<ModbusClient> {
+    const counters = new Map<string, number>();
+    const count = (name: string, by = 1) => {
+      counters.set(name, (counters.get(name) ?? 0) + by);
+    };
+    const context = { clock, log, count, down: () => undefined };
+    const transport = await openTransport(options, new Map(), context, { ...context, freed: () => undefined });
+    if (typeof transport === 'string') throw new DcsError('PORT_SKIPPED', transport);
+    return new ModbusClient(transport, clock, counters);
+  }
+
+  /** Rejects as Transport.transact does. Waits while a late reply of the unit could be mistaken for the answer. */
+  async ask(request: Request): Promise<Buffer> {
+    const wait = this.#transport.freeAt(request.unit) - this.#clock.now();
+    if (wait > 0) await sleep(this.#clock, wait);
+    return this.#transport.transact(request);
+  }
+
+  /** Reads `count` values that lie one after the other, in as few requests as the standard allows. */
+  async read(channel: Channel<ModbusAddress>, count: number, unit: number): Promise<ReadValue[]> {
+    const watch = new Watch(channel, { unit, poll: 0 });
+    const { span } = watch;
+    const values: ReadValue[] = [];
+    const most = Math.floor((isBitTable(span.table) ? MAX_READ_BITS : MAX_READ_REGISTERS) / span.count);
+    for (let done = 0; done < count; done += most) {
+      const here = Math.min(most, count - done);
+      const first = span.first + done * span.count;
+      const data = await this.ask({ kind: 'read', ...span, first, count: here * span.count });
+      for (let index = 0; index < here; index++) {
+        const reading = watch.decode(data, index * span.count);
+        values.push({
+          at: first + index * span.count,
+          value: reading.ok ? reading.value : undefined,
+          reason: reading.ok ? undefined : reading.error.message,
+        });
+      }
+    }
+    return values;
+  }
+
+  /** Writes and reads back. Undefined: written, but the device does not let it be read. Rejects as Port.write does. */
+  async write(channel: Channel<ModbusAddress>, value: RawValue, unit: number): Promise<RawValue | undefined> {
+    const watch = new Watch(channel, { unit, poll: 0 });
+    const ask = (request: Request) => this.ask(request);
+    await sendWrite(ask, encodeWrite(watch, value));
+    return (await readBack(ask, watch, () => undefined)).readBack;
+  }
+
+  /** Idempotent, never rejects. */
+  close(): Promise<void> {
+    return this.#transport.close();
+  }
+}

@@ -1,0 +1,44 @@
+import type { z } from 'zod';
+import { modbus } from '../../drivers/modbus/driver.ts';
+import type { ModbusOptions } from '../../drivers/modbus/options.ts';
+import { CliError, exitCodes } from './exit.ts';
+
+/** Options of every command that talks to a Modbus bus itself. */
+export interface WayOptions {
+  readonly port: string;
+  readonly line?: string;
+  readonly framing?: string;
+  readonly timeout?: string;
+  readonly rs485?: string;
+}
+
+const WAY = /^(tcp|udp|rtu|ascii|serial):(.+)$/;
+
+/**
+ * The port's options that `--port` and its companions stand for: `tcp:HOST[:PORT]`, `udp:HOST`, `rtu:HOST:PORT` and
+ * `ascii:HOST:PORT` (serial frames over TCP), `serial:/dev/x` or just `/dev/x`.
+ */
+export function wayOf(options: WayOptions, unit: number): ModbusOptions {
+  const { port, line, framing, timeout, rs485 } = options;
+  const [, scheme = 'serial', target = port] = WAY.exec(port) ?? [];
+  if (!WAY.test(port) && !port.startsWith('/'))
+    throw new CliError(exitCodes.wrongUse, `--port ${port} is no way to a device`, 'tcp:HOST:PORT or serial:/dev/…');
+  const overTcp = scheme === 'rtu' || scheme === 'ascii';
+  const parsed = modbus.options.safeParse({
+    ...(overTcp ? { tcp: target, framing: scheme } : { [scheme]: target }),
+    unit,
+    ...(line !== undefined && { line }),
+    ...(framing !== undefined && { framing }),
+    ...(timeout !== undefined && { timeout: /^\d+(\.\d+)?$/.test(timeout) ? `${timeout}s` : timeout }),
+    ...(rs485 !== undefined && { rs485 }),
+  });
+  if (parsed.success) return parsed.data;
+  throw new CliError(exitCodes.wrongUse, complaint(parsed.error));
+}
+
+/** What is wrong, with the option it is about. */
+export function complaint(error: z.ZodError): string {
+  return error.issues
+    .map(({ path, message }) => (path.length > 0 ? `--${path.join('.')}: ${message}` : message))
+    .join('; ');
+}
