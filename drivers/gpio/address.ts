@@ -80,5 +80,5 @@ export function channelFacts(address: GpioAddress): ChannelFacts {
   const key = channelKey(address);
   if (address.measure !== undefined) return { key, kind: 'analog', directions: ['in'] };
   if (address.count !== undefined || address.encoder !== undefined) return { key, kind: 'counter', directions: ['in'] };
-  return { key, kind: 'digital', directions: ['in', 'out'] };
+  return { key, kind: 'digital', directions: ['in', 'out'], floats: true };
 }

@@ -29,6 +29,8 @@ export interface LineEvents {
 export interface Line {
   /** The level now. Throws a DcsError. */
   read(): boolean;
+  /** An output becomes an input, until it is written again. Throws a DcsError. */
+  float(): void;
   /** Gives the line back. Idempotent, never throws. */
   release(): void;
 }

@@ -140,7 +140,7 @@ export class ChardevBackend implements GpioBackend {
     const request = new LineRequest(source, plan, this.#context, (one) => this.#requests.delete(one));
     this.#requests.add(request);
     try {
-      if (plan.keep) this.#keepLevels(fd, plan);
+      if (plan.direction === 'out') request.drives(plan.keep ? this.#keepLevels(fd, plan) : startLevels(plan));
       if (plan.direction === 'in') this.#watch(request);
     } catch (error) {
       void request.close();
@@ -180,7 +180,7 @@ export class ChardevBackend implements GpioBackend {
   }
 
   /** Lines taken as they are become outputs that drive what they already show. */
-  #keepLevels(fd: number, plan: RequestPlan): void {
+  #keepLevels(fd: number, plan: RequestPlan): bigint {
     const count = plan.lines.length;
     const values = uapi.lineValues(0n, uapi.allLines(count));
     this.#libc.ioctl(fd, uapi.GET_VALUES, values);
@@ -194,6 +194,7 @@ export class ChardevBackend implements GpioBackend {
       levels = drive === 'open-drain' ? levels | bit : levels & ~bit;
     });
     this.#libc.ioctl(fd, uapi.SET_CONFIG, uapi.lineConfig(count, { flags: plan.flags, values: levels }));
+    return levels;
   }
 
   #explain(error: unknown, key: string): DcsError {

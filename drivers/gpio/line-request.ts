@@ -42,6 +42,10 @@ export class LineRequest implements EventSink {
   /** A look at the levels is due: after a loss, or once a debounced line has settled. */
   #resync = false;
   #settling = false;
+  readonly #flags: number;
+  /** Outputs: the levels they are driven to, and those that are let go for the time being. */
+  #driven = 0n;
+  #floating = 0n;
 
   constructor(
     { libc, fd, path, time }: { libc: Libc; fd: number; path: string; time: EventTime },
@@ -55,6 +59,7 @@ export class LineRequest implements EventSink {
     this.#time = time;
     this.#context = context;
     this.#closed = closed;
+    this.#flags = plan.flags;
     this.#debounceMs = plan.debounceUs / 1000;
     this.#held = plan.lines.length;
     this.#members = plan.lines.map(({ wish, offset }, at): Member => {
@@ -64,6 +69,11 @@ export class LineRequest implements EventSink {
       return member;
     });
     this.lines = this.#members.map((member) => this.#line(member));
+  }
+
+  /** Outputs: the levels they were taken with. */
+  drives(levels: bigint): void {
+    this.#driven = levels;
   }
 
   /** Inputs: the levels of now are what the first edges are compared with. Throws a SystemCallError. */
@@ -158,6 +168,14 @@ export class LineRequest implements EventSink {
           throw kernelError(error, member.what, this.#path);
         }
       },
+      float: () => {
+        if (!member.held) throw new DcsError('PORT_DOWN', `${member.what} has been given back`);
+        try {
+          this.#configure(this.#driven, this.#floating | member.bit);
+        } catch (error) {
+          throw kernelError(error, member.what, this.#path);
+        }
+      },
       release: () => {
         if (!member.held) return;
         member.held = false;
@@ -203,9 +221,25 @@ export class LineRequest implements EventSink {
   }
 
   #set(bits: bigint, mask: bigint): void {
+    const driven = (this.#driven & ~mask) | bits;
+    if (this.#floating & mask) {
+      this.#configure(driven, this.#floating & ~mask);
+      return;
+    }
+    this.#driven = driven;
     const values = this.#values;
     values.writeBigUInt64LE(bits, 0);
     values.writeBigUInt64LE(mask, 8);
     this.#libc.ioctl(this.#fd, uapi.SET_VALUES, values);
+  }
+
+  /** All lines anew in one step; those that are driven already keep their level throughout. */
+  #configure(driven: bigint, floating: bigint): void {
+    const { input, pullUp, pullDown, biasDisabled } = uapi.flags;
+    const asInput = input | (this.#flags & (pullUp | pullDown | biasDisabled));
+    const config = { flags: this.#flags, values: driven, except: { flags: asInput, mask: floating } };
+    this.#libc.ioctl(this.#fd, uapi.SET_CONFIG, uapi.lineConfig(this.#members.length, config));
+    this.#driven = driven;
+    this.#floating = floating;
   }
 }

@@ -120,10 +120,12 @@ function offsetOf(chip: SysfsChip, { channel }: Wish): number {
 class SysfsLine implements Line {
   readonly #gpio: Gpio;
   readonly #what: string;
+  readonly #number: number;
   readonly #released: () => void;
   readonly #watch: LevelWatch;
   readonly #events: LineEvents;
   #watched = false;
+  #floating = false;
   #open = true;
 
   constructor(
@@ -135,6 +137,7 @@ class SysfsLine implements Line {
     context: PortContext,
   ) {
     this.#what = `${chip.label} ${channel.key}`;
+    this.#number = number;
     this.#released = released;
     this.#events = events;
     this.#watch = new LevelWatch(events, context.count);
@@ -162,8 +165,16 @@ class SysfsLine implements Line {
     return level;
   }
 
+  float(): void {
+    this.#direct('in');
+    this.#floating = true;
+  }
+
   write(high: boolean): boolean {
-    this.#attempt(() => this.#gpio.writeSync(high ? 1 : 0));
+    // Direction and level in one step, as when the line was taken.
+    if (this.#floating) this.#direct(high ? 'high' : 'low');
+    else this.#attempt(() => this.#gpio.writeSync(high ? 1 : 0));
+    this.#floating = false;
     return this.read();
   }
 
@@ -197,6 +208,11 @@ class SysfsLine implements Line {
     if (!this.#open) return;
     this.release();
     this.#events.lost(kernelError(thrown, this.#what, SYSFS_GPIO));
+  }
+
+  /** The library sets a direction only when it takes a line. */
+  #direct(word: 'in' | 'high' | 'low'): void {
+    this.#attempt(() => writeFileSync(join(lineDirectory(this.#number), 'direction'), word));
   }
 
   #attempt<Result>(work: () => Result): Result {

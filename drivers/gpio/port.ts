@@ -74,6 +74,11 @@ export class GpioPort implements Port {
     }
   }
 
+  async float(channel: GpioChannel): Promise<void> {
+    if (this.#ended) throw this.#ended;
+    this.#endpoint(channel).output().line.float();
+  }
+
   async preset(channel: GpioChannel, value: RawValue): Promise<Written> {
     if (this.#ended) throw this.#ended;
     const endpoint = this.#endpoint(channel);

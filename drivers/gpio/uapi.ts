@@ -34,6 +34,7 @@ export const MAX_EVENTS = 1024;
 export const EVENT_BYTES = 48;
 
 const NAME_BYTES = 32;
+const ATTRIBUTE_FLAGS = 1;
 const ATTRIBUTE_OUTPUT_VALUES = 2;
 const ATTRIBUTE_DEBOUNCE = 3;
 
@@ -76,6 +77,8 @@ export interface LineConfig {
   /** Levels of outputs, set in the same step that makes them outputs. */
   readonly values?: bigint;
   readonly debounceUs?: number;
+  /** Some of the lines have other flags. */
+  readonly except?: { readonly flags: number; readonly mask: bigint };
 }
 
 /** struct gpio_v2_line_request. */
@@ -115,16 +118,17 @@ export function allLines(lines: number): bigint {
 }
 
 function writeConfig(buffer: Buffer, at: number, config: LineConfig, lines: number): void {
-  const mask = allLines(lines);
+  const all = allLines(lines);
   buffer.writeBigUInt64LE(BigInt(config.flags), at);
   let attributes = 0;
-  const attribute = (id: number, value: bigint) => {
+  const attribute = (id: number, value: bigint, mask = all) => {
     const start = at + 32 + attributes * 24;
     buffer.writeUInt32LE(id, start);
     buffer.writeBigUInt64LE(value, start + 8);
     buffer.writeBigUInt64LE(mask, start + 16);
     attributes++;
   };
+  if (config.except) attribute(ATTRIBUTE_FLAGS, BigInt(config.except.flags), config.except.mask);
   if (config.values !== undefined) attribute(ATTRIBUTE_OUTPUT_VALUES, config.values);
   if (config.debounceUs) attribute(ATTRIBUTE_DEBOUNCE, BigInt(config.debounceUs));
   buffer.writeUInt32LE(attributes, at + 8);

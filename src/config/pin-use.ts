@@ -75,6 +75,9 @@ function checkSafety(
   if (exit && onExit === 'safe' && !hasSafe) {
     problems.wrong(exit, 'on_exit: safe needs to know the safe value', { expected: 'safe: VALUE beside it' });
   }
+  if (exit && onExit === 'input' && !facts.floats) {
+    problems.wrong(exit, 'this output is always driven and cannot become an input', { expected: 'safe or hold' });
+  }
   // A pin without an address has no hardware behind it that could do harm.
   if (!hasSafe && facts.key !== undefined) {
     problems.warning(

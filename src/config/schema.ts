@@ -32,6 +32,12 @@ export const busSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe('accept that anyone who reaches the port can read every pin and command every output'),
+  security: z
+    .strictObject({
+      keys: z.string().min(1).describe('folder of the own key and of the allowed ones (`dcs-io keys new` makes it)'),
+    })
+    .optional()
+    .describe('encrypt the bus between machines and let in listed keys only'),
 });
 
 export const boardNameSchema = z.string().min(1).describe('the computer: auto, none, or a name from `dcs-io boards`');
@@ -79,7 +85,10 @@ export const pinKeys = {
     .describe('outputs: lowest and highest value a command may ask for'),
   initial: value.optional().describe('outputs: the value at start; absent: what the hardware has'),
   safe: value.optional().describe('outputs: the value that harms nobody'),
-  on_exit: z.enum(['safe', 'hold']).optional().describe('outputs: what happens when the agent stops'),
+  on_exit: z
+    .enum(['safe', 'hold', 'input'])
+    .optional()
+    .describe('outputs, when the agent stops: go to safe, hold the value, or become an input (driven by nobody)'),
   debounce: durationSchema.optional().describe('digital inputs: how long a level must be still to count'),
   follow: text.optional().describe('outputs: the pin whose value this one copies'),
 };

@@ -70,6 +70,11 @@ export interface Port {
   /** Sets a counter or a position the port keeps itself. Rejects with READ_ONLY or BAD_VALUE. */
   preset?(channel: Channel, value: RawValue): Promise<Written>;
   /**
+   * Drives an output no more: the line becomes an input, as some plants want it while nobody is in control. A later write
+   * drives it again.
+   */
+  float?(channel: Channel): Promise<void>;
+  /**
    * Tells every change of a channel, starting with its value as soon as that is known. Calls the listener from the
    * event loop, never from within subscribe. A listener must not throw. Returns the unsubscriber.
    */
@@ -121,6 +126,8 @@ export interface ChannelFacts {
   readonly kind: PinKind;
   /** Directions the hardware allows. */
   readonly directions: readonly Direction[];
+  /** As an output it can be left undriven; see Port.float. */
+  readonly floats?: true;
 }
 
 /** Something doubtful about a port: registers that overlap, a bus too slow for what is asked of it. */

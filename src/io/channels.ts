@@ -20,5 +20,7 @@ export interface ChannelHandle {
   write(value: RawValue, options?: WriteOptions): Promise<Written>;
   /** Sets a counter. Rejects as `write` does, and with READ_ONLY when the port has none to set. */
   preset(value: RawValue): Promise<Written>;
+  /** Drives the output no more. Rejects with NOT_SUPPORTED when the port cannot let go. */
+  float(): Promise<void>;
   listen(listener: ReadingListener): () => void;
 }

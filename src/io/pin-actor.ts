@@ -5,15 +5,15 @@ import { DcsError, toDcsError } from '../errors/errors.ts';
 import { type Envelope, isRecord } from '../message/envelope.ts';
 import { type IoCommand, type IoError, type IoMessage, ioCommandSchema, isReport } from '../message/payloads.ts';
 import type { PinSpec, RawValue } from '../pin/pin.ts';
-import { valueAtExit } from '../safety/outputs.ts';
+import { floatsAtExit, valueAtExit } from '../safety/outputs.ts';
 import type { ChannelHandle } from './channels.ts';
-import { valueAfter } from './command-end.ts';
+import { type Step, stepAfter } from './command-end.ts';
 import { toRate, toRaw, toValue } from './convert.ts';
 import { Debouncer } from './debounce.ts';
 import { type Found, PinState } from './pin-state.ts';
 
 /** A pulse or lease whose end the hardware refused is ended again this often. */
-const RETURN_AGAIN_MS = 250;
+const STEP_AGAIN_MS = 250;
 
 /**
  * One pin's life on the bus: hardware changes become reports, commands are carried out, and every command gets exactly
@@ -27,8 +27,8 @@ export class PinActor extends Actor {
   #unlisten: () => void = () => {};
   #debouncer: Debouncer | undefined;
   #rivalSeen = false;
-  /** The end of a pulse or a lease that is running. */
-  #return: { readonly timer: Timer; readonly raw: RawValue } | undefined;
+  /** What comes next by itself: the end of a pulse or a lease, the other level of a blinking output. */
+  #next: { readonly timer: Timer; readonly step: Step } | undefined;
   /** A write is under way. */
   #driving = false;
   /** A change was seen during the write and not reported. */
@@ -68,9 +68,17 @@ export class PinActor extends Actor {
   override async onStop(): Promise<void> {
     this.#unlisten();
     this.#debouncer?.close();
+    if (floatsAtExit(this.spec)) {
+      await this.#handle.float();
+      const reason = 'driven by nobody: the pin stopped, and its on_exit is input';
+      this.#state.take({ val: this.#state.val, quality: 'bad', reason }, this.clock.unix());
+      this.#report();
+      return;
+    }
     const exit = valueAtExit(this.spec);
     // An output that holds its value at exit still ends a pulse: nobody else will.
-    const raw = exit === undefined ? this.#return?.raw : toRaw(this.spec, exit);
+    const end = this.#next?.step.next ? undefined : this.#next?.step.raw;
+    const raw = exit === undefined ? end : toRaw(this.spec, exit);
     if (raw === undefined) return;
     await this.#drive(raw);
     this.#report();
@@ -97,7 +105,7 @@ export class PinActor extends Actor {
     }
     const command = parseCommand(message);
     const raw = toRaw(spec, command.val);
-    const back = valueAfter(spec, command, raw);
+    const step = stepAfter(spec, command, raw);
     const age = (this.clock.now() - arrival) / 1000;
     if (command.ttl !== undefined && age > command.ttl) {
       throw new DcsError(
@@ -109,24 +117,27 @@ export class PinActor extends Actor {
     // The port may have a queue of its own.
     await this.#drive(raw, ttl === undefined ? undefined : { expiresAt: arrival + ttl * 1000 });
     // Only now: a command that was refused must not keep the pulse before it from ending.
-    this.#return?.timer.cancel();
-    this.#return = undefined;
-    if (back) this.#returnLater(back.raw, back.afterMs);
+    this.#next?.timer.cancel();
+    this.#next = undefined;
+    if (step) this.#stepLater(step, step.afterMs);
   }
 
-  /** Sees to it that the output goes back by itself, however often the hardware refuses at first. */
-  #returnLater(raw: RawValue, afterMs: DurationMs): void {
+  /** Sees to it that the output goes on by itself, however often the hardware refuses at first. */
+  #stepLater(step: Step, afterMs: DurationMs): void {
     const timer = this.after(afterMs, async () => {
       try {
-        await this.#drive(raw);
-        this.#return = undefined;
+        await this.#drive(step.raw);
+        this.#next = undefined;
         this.#report();
       } catch (error) {
         this.#refuse(error, undefined);
-        this.#returnLater(raw, RETURN_AGAIN_MS);
+        this.#stepLater(step, STEP_AGAIN_MS);
+        return;
       }
+      const next = step.next?.();
+      if (next) this.#stepLater(next, next.afterMs);
     });
-    this.#return = { timer, raw };
+    this.#next = { timer, step };
   }
 
   async #drive(raw: RawValue, options?: WriteOptions): Promise<void> {
@@ -222,6 +233,6 @@ function parseCommand(message: IoMessage): IoCommand {
   const at = issue?.path.join('.') ?? '';
   throw new DcsError('BAD_COMMAND', `${message.pin_name}: ${at || 'the command'}: ${issue?.message ?? 'is wrong'}`, {
     found: at === '' ? message : message[at],
-    expected: '{pin_name, val: true|false|number|text, ttl?, hold?, pulse?}',
+    expected: '{pin_name, val: true|false|number|text, ttl?, hold?, pulse?, blink?}',
   });
 }

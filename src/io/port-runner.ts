@@ -97,6 +97,11 @@ export class PortRunner {
         if (!port.preset) throw new DcsError('READ_ONLY', `port ${this.name} cannot set ${channel.key}`);
         return port.preset(this.#current(channel), value);
       },
+      float: async () => {
+        const port = this.#live();
+        if (!port.float) throw new DcsError('NOT_SUPPORTED', `port ${this.name} cannot let go of ${channel.key}`);
+        await port.float(this.#current(channel));
+      },
       listen: (listener) => {
         const listeners = this.#listen(channel.key, listener);
         // A pin that is restarted by its supervisor must not wait for the next change.

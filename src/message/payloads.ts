@@ -10,6 +10,8 @@ export type Quality = (typeof qualities)[number];
 
 const pinName = z.string().min(1).max(256);
 const seconds = z.number().nonnegative();
+/** Faster is no blinking: a lamp needs no more, a relay stands no more. */
+const phase = z.number().min(0.05).max(86_400);
 
 /** An IoMessage that asks a pin for a value. Keys of other programs are kept (and ignored). */
 export const ioCommandSchema = z.looseObject({
@@ -18,6 +20,10 @@ export const ioCommandSchema = z.looseObject({
   ttl: seconds.optional().describe('seconds from arrival after which the command must not be carried out any more'),
   hold: seconds.optional().describe('a lease: seconds after which the output goes to its safe value'),
   pulse: seconds.optional().describe('seconds after which the output goes back'),
+  blink: z
+    .tuple([phase, phase])
+    .optional()
+    .describe('seconds on and seconds off, beginning with val, until the next command'),
 });
 export type IoCommand = z.infer<typeof ioCommandSchema>;
 

@@ -11,8 +11,8 @@ export function fitsKind(kind: PinKind, value: RawValue): boolean {
 
 export type Direction = 'in' | 'out';
 
-/** What an output does when the agent stops: go to `safe`, or stay as it is. */
-export type ExitPolicy = 'safe' | 'hold';
+/** What an output does when the agent stops: go to `safe`, stay as it is, or be driven no more (become an input). */
+export type ExitPolicy = 'safe' | 'hold' | 'input';
 
 /** What a pin is, apart from where its hardware is. Values are the user's (after invert and scale). */
 export interface PinSpec {

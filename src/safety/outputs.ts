@@ -10,6 +10,11 @@ export function valueAtOpen(spec: PinSpec, first: boolean): RawValue | undefined
   return first ? spec.initial : spec.safe;
 }
 
+/** Whether an output is driven no more when the agent stops. */
+export function floatsAtExit({ direction, onExit }: PinSpec): boolean {
+  return direction === 'out' && onExit === 'input';
+}
+
 /** The value (as the user means it) an output is given when the agent stops. Undefined: it stays as it is. */
 export function valueAtExit(spec: PinSpec): RawValue | undefined {
   if (spec.direction !== 'out' || spec.onExit !== 'safe') return undefined;

@@ -156,6 +156,7 @@ describe('what a pin is', () => {
     ['debounce: 20', 'pins.a.debounce: a duration with its unit: 20ms, 1s, 10m'],
     ['direction: out, debounce: 20ms', 'pins.a.debounce: debounce has no meaning on an output'],
     ['direction: out, on_exit: safe', 'pins.a.on_exit: on_exit: safe needs to know the safe value'],
+    ['direction: out, on_exit: input', 'pins.a.on_exit: this output is always driven and cannot become an input'],
     ['direction: inout', 'pins.a.direction: there is no direction "inout"'],
   ])('%s is refused', (keys, problem) => {
     expect(

@@ -51,7 +51,7 @@ class FakeBackend implements GpioBackend {
   }
 
   #line(key: string): Line {
-    return { read: () => this.levels.get(key) ?? false, release() {} };
+    return { read: () => this.levels.get(key) ?? false, float() {}, release() {} };
   }
 }
 

@@ -35,6 +35,17 @@ describe('gpio character device structures', () => {
     expect(request.readUInt32LE(564)).toBe(1024);
   });
 
+  it('give some lines other flags', () => {
+    const { input, output } = uapi.flags;
+    const config = uapi.lineConfig(3, { flags: output, values: 5n, except: { flags: input, mask: 2n } });
+    expect([config.readBigUInt64LE(0), config.readUInt32LE(8)]).toEqual([BigInt(output), 2]);
+    expect([config.readUInt32LE(32), config.readBigUInt64LE(40), config.readBigUInt64LE(48)]).toEqual([
+      1,
+      BigInt(input),
+      2n,
+    ]);
+  });
+
   it('never let a consumer name run into its neighbour', () => {
     fc.assert(
       fc.property(fc.string({ maxLength: 200 }), (name) => {

@@ -10,6 +10,15 @@ until [ -e $share/stop ]; do
   mv $share/state.new $share/state
   asked door-open && echo pull-up >$sim/sim_gpio0/pull
   asked door-close && echo pull-down >$sim/sim_gpio0/pull
+  if asked pulses; then
+    for _ in {1..25}; do
+      echo pull-up >$sim/sim_gpio1/pull
+      echo pull-down >$sim/sim_gpio1/pull
+    done
+  fi
+  if asked turn; then
+    for pull in 5/pull-up 6/pull-up 5/pull-down 6/pull-down; do echo ${pull#*/} >$sim/sim_gpio${pull%/*}/pull; done
+  fi
   if asked kill; then
     kill -9 $agent
     wait $agent

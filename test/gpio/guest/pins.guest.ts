@@ -9,11 +9,16 @@ import { PinActor } from '../../../src/io/pin-actor.ts';
 import { PortRunner } from '../../../src/io/port-runner.ts';
 import type { PinSpec } from '../../../src/pin/pin.ts';
 import { pinSpec } from '../../support/pin-bench.ts';
-import { memoryLog } from '../../support/ports.ts';
-import { bench } from './contract.ts';
-import { drivingCalls } from './sim-chip.ts';
+import { memoryLog, openPort } from '../../support/ports.ts';
+import { bench, output } from './contract.ts';
+import { drivingCalls, gpiod } from './sim-chip.ts';
 
 const on = bench('chardev', 'pins-sim');
+
+const info = (offset: number) =>
+  gpiod('gpioinfo', on.chip.device)
+    .split('\n')
+    .find((line) => new RegExp(`line +${offset}:`).test(line)) ?? '';
 
 const ends: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -65,5 +70,48 @@ describe('pins of a gpio port', () => {
       { payload: { IoMessage: { pin_name: 'line4', val: true } } },
       { payload: { IoMessage: { pin_name: 'line5', val: false } } },
     ]);
+  });
+
+  it.each(['chardev', 'onoff'] as const)(
+    'are left as their on_exit says when they stop, the others untouched (%s)',
+    async (backend) => {
+      const { user, stop } = await pinsOnBus(backend, [
+        { line: 3, onExit: 'input' },
+        { line: 4, onExit: 'hold' },
+        { line: 5, safe: false, onExit: 'safe' },
+      ]);
+      const command = (pin_name: string) => user.request({ IoMessage: { pin_name, val: true } });
+      await Promise.all([command('line3'), command('line4'), command('line5')]);
+      expect([3, 4, 5].map((line) => on.chip.level(line))).toEqual([true, true, true]);
+      let stopped: string[] = [];
+      const reports: unknown[] = [];
+      user.onReport('line3', (report) => {
+        reports.push(report);
+        stopped = [3, 4, 5].map((line) => info(line));
+      });
+      await stop();
+      expect(stopped[0]).toMatch(/"(dcs-io|sysfs)" +input/);
+      expect(stopped[1]).toMatch(/"(dcs-io|sysfs)" +output/);
+      expect(info(3)).toMatch(/unused +input/);
+      expect(info(4)).toMatch(/unused +output/);
+      expect(info(5)).toMatch(/unused +output/);
+      expect(reports).toMatchObject([{ quality: 'bad', reason: expect.stringContaining('driven by nobody') }]);
+    },
+  );
+
+  it.each(['chardev', 'onoff'] as const)('that were let go are driven again by a write (%s)', async (backend) => {
+    const { port, channels } = await openPort(gpio, { chip: on.chip.label, backend }, [
+      output(3, true),
+      output(4, true),
+    ]);
+    const [first, second] = channels;
+    if (!first || !second || !port.float) throw new Error('no port that can let go');
+    await port.float(first);
+    expect([info(3), on.chip.level(4)]).toEqual([expect.stringMatching(/ input/), true]);
+    await port.write(second, false);
+    expect([info(3), on.chip.level(4)]).toEqual([expect.stringMatching(/ input/), false]);
+    expect(await port.write(first, true)).toEqual({ readBack: true });
+    expect([info(3), on.chip.level(3), on.chip.level(4)]).toEqual([expect.stringMatching(/ output/), true, false]);
+    await port.close();
   });
 });
