@@ -4,6 +4,7 @@ import module from 'node:module';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { messageOf } from '../errors/errors.ts';
 import { CliError, exitCodeOf, exitCodes } from './exit.ts';
+import { addKeyCommands } from './key-commands.ts';
 import { logLevels } from './log.ts';
 import { addModbusCommands } from './modbus-commands.ts';
 import { colour, printNote } from './output.ts';
@@ -117,6 +118,7 @@ function program(): Command {
     .addOption(json)
     .action(async (options) => (await import('./commands/boards.ts')).hats(options));
   addModbusCommands(cli);
+  addKeyCommands(cli);
   cli
     .command('schema')
     .description('print the JSON Schema of the configuration, for editors')

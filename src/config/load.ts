@@ -85,7 +85,7 @@ function resolveConfig(
   }
   const bare = chooseBoard(entries.get('board'), context, problems);
   const board = putOnHats(entries.get('hats'), bare, context, problems);
-  const bus = readBus(entries.get('bus'), problems);
+  const bus = readBus(entries.get('bus'), file, problems);
   const ports = readPorts(entries.get('ports'), context, problems);
   const own = readProfileFolder(entries.get('profiles'), file, context, problems);
   const withProfiles = own === undefined ? context : { ...context, profileFolder: own };

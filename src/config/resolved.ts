@@ -57,6 +57,8 @@ export interface ResolvedBus {
   readonly proxyBrokers: readonly Endpoint[];
   /** The user accepts that anyone who reaches the port can command the outputs. */
   readonly insecure: boolean;
+  /** Folder (absolute) of this node's key and of those it allows; absent: the bus is not encrypted. */
+  readonly security?: { readonly keys: string };
 }
 
 /** `ip:rx:tx`, as aktos-dcs writes it. */

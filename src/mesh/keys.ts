@@ -46,7 +46,10 @@ export async function newKeys(folder: string): Promise<{ readonly publicKey: str
     });
   }
   const { curveKeyPair } = await loadZmq();
-  const { publicKey, secretKey } = curveKeyPair();
+  let pair = curveKeyPair();
+  // A key that begins with a dash would be taken for an option where it is typed.
+  while (pair.publicKey.startsWith('-')) pair = curveKeyPair();
+  const { publicKey, secretKey } = pair;
   mkdirSync(join(folder, ALLOWED), { recursive: true, mode: 0o700 });
   writeFileSync(file, `public: ${publicKey}\nsecret: ${secretKey}\n`, { mode: 0o600, flag: 'wx' });
   chmodSync(file, 0o600);

@@ -71,6 +71,13 @@ describe('bus', () => {
     },
   );
 
+  test('the folder of keys is beside the file, and with keys the bus may listen to the network', () => {
+    const { bus } = configOf('bus: { listen: 0.0.0.0, security: { keys: ./keys } }\n');
+    expect(bus).toMatchObject({ insecure: false, security: { keys: expect.stringMatching(/^\/.*keys$/) } });
+    expect(errorsOf('bus: { listen: 0.0.0.0, security: { keys: 1 } }\n')).not.toEqual([]);
+    expect(errorsOf('bus: { security: { curve: true } }\n')).not.toEqual([]);
+  });
+
   test('listening to the network needs the word insecure; loopback never does', () => {
     expect(errorsOf('bus: { listen: 0.0.0.0 }\n')).toMatchObject([{ column: 16, key: 'bus.listen' }]);
     expect(errorsOf('bus: { listen: 0.0.0.0, insecure: true }\n')).toEqual([]);
