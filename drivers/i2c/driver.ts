@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import type { Driver } from '../../src/driver/driver.ts';
+import { DcsError } from '../../src/errors/errors.ts';
 import { type I2cAddress, pinSchema } from './address.ts';
 import type { I2cBus } from './bus.ts';
 import { openKernelBus } from './kernel-bus.ts';
+import { openPackageBus } from './package-bus.ts';
 import { I2cPort } from './port.ts';
 
 const optionsSchema = z.strictObject({
@@ -10,22 +12,41 @@ const optionsSchema = z.strictObject({
     .union([z.int().min(0), z.string().min(1)])
     .transform((bus) => (typeof bus === 'number' ? `/dev/i2c-${bus}` : bus))
     .describe('number of the bus, as in /dev/i2c-1, or its path'),
+  backend: z
+    .enum(['auto', 'kernel', 'i2c-bus'])
+    .default('auto')
+    .describe(
+      'kernel: i2c-dev by ioctl; i2c-bus: the npm package; auto: kernel, and the package where that cannot load',
+    ),
 });
 export type I2cOptions = z.infer<typeof optionsSchema>;
+type Backend = I2cOptions['backend'];
 
 /** Makes the driver; a test passes its own way to open a bus. */
-export function createI2c(openBus: (path: string) => Promise<I2cBus>): Driver<I2cOptions, I2cAddress> {
+export function createI2c(
+  openBus: (path: string, backend: Backend) => Promise<I2cBus>,
+): Driver<I2cOptions, I2cAddress> {
   return {
     name: 'i2c',
     summary: 'chips on an I2C bus: registers and bits as data, and chips that compute',
     options: optionsSchema,
     pin: pinSchema,
     describe: ({ key, kind, chip }) => ({ key, kind, directions: chip ? ['in'] : ['in', 'out'] }),
-    async open({ bus }, channels, context) {
-      return { kind: 'port', port: new I2cPort(await openBus(bus), channels, context) };
+    async open({ bus, backend }, channels, context) {
+      return { kind: 'port', port: new I2cPort(await openBus(bus, backend), channels, context) };
     },
   };
 }
 
+async function openBus(path: string, backend: Backend): Promise<I2cBus> {
+  if (backend === 'i2c-bus') return openPackageBus(path);
+  try {
+    return await openKernelBus(path);
+  } catch (error) {
+    if (backend === 'kernel' || !(error instanceof DcsError) || error.code !== 'NOT_SUPPORTED') throw error;
+    return openPackageBus(path);
+  }
+}
+
 /** Chips on an I2C bus of this machine, by the kernel's i2c-dev. */
-export const i2c = createI2c(openKernelBus);
+export const i2c = createI2c(openBus);

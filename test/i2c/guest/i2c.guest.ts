@@ -14,17 +14,17 @@ const get = (...words: string[]) => execFileSync('i2cget', ['-y', number, ...wor
 
 let held: Held | undefined;
 afterEach(async () => held?.port.close());
-const open = async (...pins: PinText[]) => {
-  held = await openPort(i2c, { bus: `/dev/${bus}` }, pins);
-  return held;
-};
 const at = ({ channels }: Held, index: number) => {
   const channel = channels[index];
   if (!channel) throw new Error(`no pin ${index}`);
   return channel;
 };
 
-describe('I2C on a real kernel', () => {
+describe.each(['kernel', 'i2c-bus'] as const)('I2C on a real kernel by %s', (backend) => {
+  const open = async (...pins: PinText[]) => {
+    held = await openPort(i2c, { bus: `/dev/${bus}`, backend }, pins);
+    return held;
+  };
   const init = [
     { register: 0, mask: 8, value: 8, direction: 'in' },
     { register: 0, mask: 8, value: 0, direction: 'out' },
@@ -68,6 +68,6 @@ describe('I2C on a real kernel', () => {
   });
 
   it('a bus that is not there says what to do', async () => {
-    await expect(openPort(i2c, { bus: 77 }, [])).rejects.toMatchObject({ code: 'PORT_DOWN' });
+    await expect(openPort(i2c, { bus: 77, backend }, [])).rejects.toMatchObject({ code: 'PORT_DOWN' });
   });
 });

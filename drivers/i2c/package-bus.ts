@@ -1,0 +1,86 @@
+import { existsSync } from 'node:fs';
+import type { I2cBusHandle } from 'i2c-bus';
+import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
+import { type I2cBus, transferError } from './bus.ts';
+
+/** Longest read with a repeated start that the package can do (an SMBus block, linux/i2c.h I2C_SMBUS_BLOCK_MAX). */
+const BLOCK_MAX = 32;
+
+/**
+ * Opens `/dev/i2c-N` by npm i2c-bus, where that is installed: for systems on which koffi does not load. It can read after
+ * a repeated start up to 32 bytes at a register; the kernel's own interface has no such limit.
+ */
+export async function openPackageBus(path: string): Promise<I2cBus> {
+  const number = /^\/dev\/i2c-(\d+)$/.exec(path)?.[1];
+  if (number === undefined) {
+    throw new DcsError('NOT_SUPPORTED', `backend i2c-bus opens buses by number, not ${path}`, {
+      found: path,
+      expected: 'bus: 1, or backend: kernel',
+    });
+  }
+  const { default: library } = await import('i2c-bus').catch((cause: unknown) => {
+    throw new DcsError('NOT_SUPPORTED', 'backend i2c-bus needs the npm package i2c-bus, which is not installed', {
+      expected: 'npm install i2c-bus (with a compiler), or backend: kernel',
+      cause,
+    });
+  });
+  if (!existsSync(path)) throw new DcsError('PORT_DOWN', `${path} is not there`, { expected: 'I2C enabled' });
+  try {
+    const handle = library.openSync(Number(number));
+    return busOn(path, handle, handle.i2cFuncsSync().i2c);
+  } catch (error) {
+    throw transferError(path, 0, systemCode(error) ?? messageOf(error), error);
+  }
+}
+
+function busOn(name: string, handle: I2cBusHandle, plain: boolean): I2cBus {
+  let open = true;
+  return {
+    name,
+    transfer(address, write, length) {
+      if (!open) throw new DcsError('PORT_DOWN', `${name} is closed`);
+      try {
+        return transfer(handle, plain, address, write, length);
+      } catch (error) {
+        if (error instanceof DcsError) throw error;
+        const code = systemCode(error) ?? messageOf(error);
+        throw transferError(name, address, code === 'ENODEV' && existsSync(name) ? 'ENXIO' : code, error);
+      }
+    },
+    close() {
+      if (!open) return;
+      open = false;
+      handle.closeSync();
+    },
+  };
+}
+
+function transfer(handle: I2cBusHandle, plain: boolean, address: number, write: Uint8Array, length: number): Buffer {
+  const [register = 0, ...rest] = write;
+  if (length === 0) {
+    if (plain) handle.i2cWriteSync(address, write.length, Buffer.from(write));
+    else if (rest.length === 0) handle.sendByteSync(address, register);
+    else if (rest.length === 1) handle.writeByteSync(address, register, rest[0] ?? 0);
+    else handle.writeI2cBlockSync(address, register, rest.length, Buffer.from(rest));
+    return Buffer.alloc(0);
+  }
+  const data = Buffer.alloc(length);
+  if (write.length === 0) {
+    if (plain) handle.i2cReadSync(address, length, data);
+    else if (length === 1) data[0] = handle.receiveByteSync(address);
+    else throw unsupported(write, length);
+    return data;
+  }
+  if (write.length !== 1 || length > BLOCK_MAX) throw unsupported(write, length);
+  // An adapter that knows SMBus only may keep words and blocks apart.
+  if (!plain && length === 1) data[0] = handle.readByteSync(address, register);
+  else if (!plain && length === 2) data.writeUInt16LE(handle.readWordSync(address, register));
+  else handle.readI2cBlockSync(address, register, length, data);
+  return data;
+}
+
+function unsupported(write: Uint8Array, length: number): DcsError {
+  return new DcsError('NOT_SUPPORTED', `backend i2c-bus cannot write ${write.length} and read ${length} bytes in one`, {
+    expected: `one byte written and at most ${BLOCK_MAX} read, or backend: kernel`,
+  });
+}
