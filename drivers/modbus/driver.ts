@@ -8,6 +8,7 @@ import type { Span } from './protocol/request.ts';
 import { collectQuirks, limitsOf } from './quirks.ts';
 import { review } from './review.ts';
 import { Heartbeat, type HeartbeatSpec } from './schedule/heartbeat.ts';
+import { modbusServer } from './server/serve.ts';
 import { lineTiming } from './transport/line-timing.ts';
 import { openTransport } from './transport/open.ts';
 import type { TransportEvents } from './transport/transport.ts';
@@ -20,6 +21,7 @@ export const modbus: Driver<ModbusOptions, ModbusAddress> = {
   pin: addressSchema,
   describe: (address, options) => describeAddress(address, options),
   review,
+  server: modbusServer,
   claims: ({ way }) => (way.by === 'serial' ? way.path : undefined),
   open,
 };

@@ -6,7 +6,7 @@ import { unitSchema } from './address-keys.ts';
 const TARGET = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:[\]]+))(?::(\d{1,5}))?$/;
 export const MODBUS_PORT = 502;
 
-const targetSchema = z
+export const targetSchema = z
   .string()
   .regex(TARGET, { error: 'host or host:port, like 192.168.1.10:502' })
   .transform((text, context) => {

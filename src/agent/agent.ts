@@ -4,7 +4,7 @@ import { defaultPolicy, Supervisor } from '../bus/supervisor.ts';
 import { type Clock, systemClock } from '../clock/clock.ts';
 import type { ResolvedConfig, ResolvedPort } from '../config/resolved.ts';
 import type { Channel, Driver, Log } from '../driver/driver.ts';
-import { toDcsError } from '../errors/errors.ts';
+import { DcsError, toDcsError } from '../errors/errors.ts';
 import type { ChannelPlan } from '../io/channels.ts';
 import { toRaw } from '../io/convert.ts';
 import { countsFile, KeptCounts } from '../io/kept-counts.ts';
@@ -16,6 +16,7 @@ import type { PinInfo } from '../message/payloads.ts';
 import type { PinSpec } from '../pin/pin.ts';
 import { valueAtOpen } from '../safety/outputs.ts';
 import { loadActor } from './load-actor.ts';
+import { ServerActor } from './server-actor.ts';
 import { NodeActor } from './node-actor.ts';
 
 export interface AgentOptions {
@@ -28,6 +29,7 @@ export interface AgentOptions {
 /** Hooks of one stop: together below 2 s, whatever hangs. */
 const USER_ACTOR_HOOK_MS = 400;
 const PIN_HOOK_MS = 400;
+const SERVER_HOOK_MS = 400;
 
 /**
  * The whole agent: builds everything a configuration names, starts it in order and stops it in reverse. A port that
@@ -43,6 +45,7 @@ export class Agent {
   readonly #pins: Supervisor;
   readonly #streams: Supervisor;
   readonly #users: Supervisor;
+  readonly #servers: Supervisor;
   readonly #counts: KeptCounts;
   #mesh: Mesh | undefined;
   #stopping: Promise<void> | undefined;
@@ -55,6 +58,7 @@ export class Agent {
     this.bus = new Bus({ clock: this.#clock });
     this.#pins = new Supervisor(this.bus, this.#log, { ...defaultPolicy, hookMs: PIN_HOOK_MS });
     this.#streams = new Supervisor(this.bus, this.#log, { ...defaultPolicy, hookMs: PIN_HOOK_MS });
+    this.#servers = new Supervisor(this.bus, this.#log, { ...defaultPolicy, hookMs: SERVER_HOOK_MS });
     this.#users = new Supervisor(this.bus, this.#log, { ...defaultPolicy, hookMs: USER_ACTOR_HOOK_MS });
     // What a simulation counts must not be taken for real.
     const file = config.ports.some(({ mock }) => mock) ? undefined : countsFile(config.state, config.node);
@@ -90,6 +94,7 @@ export class Agent {
     await this.#addPins();
     // Ports are independent: a PLC that is off must not keep the relays waiting.
     await Promise.all([...this.ports.values()].map((runner) => runner.start()));
+    await this.#addServers();
     await this.#addUsers();
     this.#log.info(
       { node: this.#config.node, pins: this.#config.pins.length, ports: this.ports.size },
@@ -104,7 +109,7 @@ export class Agent {
   }
 
   async #stop(): Promise<void> {
-    await this.#users.stop();
+    await Promise.all([this.#users.stop(), this.#servers.stop()]);
     await Promise.all([this.#pins.stop(), this.#streams.stop()]);
     await Promise.all([...this.ports.values()].map((runner) => runner.stop()));
     await this.#counts.close();
@@ -150,6 +155,18 @@ export class Agent {
     }
     for (const runner of this.ports.values()) {
       await this.#streams.add(`port ${runner.name}`, () => new StreamActor(runner, this.#log));
+    }
+  }
+
+  async #addServers(): Promise<void> {
+    const facts = new Map(this.#config.pins.map(({ spec: { name, kind, direction } }) => [name, { kind, direction }]));
+    const portOf = (name: string) => {
+      const runner = this.ports.get(name);
+      if (runner) return runner.port;
+      throw new DcsError('PORT_DOWN', `there is no port ${name}`);
+    };
+    for (const server of this.#config.servers ?? []) {
+      await this.#servers.add(`server ${server.name}`, () => new ServerActor(server, facts, portOf, this.#log));
     }
   }
 

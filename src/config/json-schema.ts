@@ -36,6 +36,7 @@ export function jsonSchema(drivers: readonly Driver[]): JsonSchema {
       }),
       devices: namedEntries({ $ref: '#/definitions/device' }, 'devices on a port, by a name of your own'),
       pins: namedEntries({ $ref: '#/definitions/pin' }, 'pins, by the name they have on the bus'),
+      servers: namedEntries({ anyOf: serverSchemas(drivers) }, 'what shows pins to other systems'),
       actors: nullable({ type: 'array', items: { type: 'string' }, description: 'modules with actors of your own' }),
       state: nullable(inputSchema(stateSchema)),
     },
@@ -54,6 +55,12 @@ function portJsonSchema(drivers: readonly Driver[]): JsonSchema {
       withProperty(inputSchema(driver.options), 'driver', { const: driver.name, description: driver.summary }),
     ),
   };
+}
+
+function serverSchemas(drivers: readonly Driver[]): JsonSchema[] {
+  return drivers.flatMap(({ name, server }) =>
+    server ? [withProperty(inputSchema(server.options), 'driver', { const: name })] : [],
+  );
 }
 
 /** A pin: the keys of all pins and those of every driver. */

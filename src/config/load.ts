@@ -18,6 +18,7 @@ import { readProfileFolder } from './profiles-section.ts';
 import type { Problem, ResolvedConfig, ResolvedPort } from './resolved.ts';
 import { reportUnknownKey } from './schema-issues.ts';
 import { isEmpty, sectionEntries } from './section.ts';
+import { readServers } from './server-section.ts';
 import { readState } from './state-section.ts';
 
 export type LoadedConfig =
@@ -35,6 +36,7 @@ export const sections = [
   'profiles',
   'devices',
   'pins',
+  'servers',
   'actors',
   'state',
 ] as const;
@@ -114,6 +116,7 @@ function resolveConfig(
       port?.options ? [{ name: port.name, driver: port.driver, options: port.options.value, mock: port.mock }] : [],
     ),
     pins: pins.map(({ spec, port, key, address }) => ({ spec, port, key, address })),
+    servers: readServers(entries.get('servers'), ports, pins, context, problems),
     actors: readActors(entries.get('actors'), file, context, problems),
     ...readState(entries.get('state'), file, context, problems),
   };

@@ -1,4 +1,5 @@
 import type { Driver } from '../driver/driver.ts';
+import type { ServerKind } from '../driver/server.ts';
 import type { PinSpec } from '../pin/pin.ts';
 
 /** Where something stands in the user's file; 1-based, as editors count. */
@@ -43,6 +44,15 @@ export interface ResolvedPin {
   readonly address: unknown;
 }
 
+/** What shows pins to other systems. */
+export interface ResolvedServer {
+  readonly name: string;
+  readonly kind: ServerKind;
+  readonly options: unknown;
+  /** Names of the pins it shows. */
+  readonly pins: readonly string[];
+}
+
 export interface ResolvedBus {
   /** Take part in the mesh at all. */
   readonly enabled: boolean;
@@ -79,6 +89,7 @@ export interface ResolvedConfig {
   readonly bus: ResolvedBus;
   readonly ports: readonly ResolvedPort[];
   readonly pins: readonly ResolvedPin[];
+  readonly servers?: readonly ResolvedServer[];
   /** Absolute paths of the user's actor modules. */
   readonly actors: readonly string[];
   /** Folder for what outlives a restart (counts); absent: nothing does. */

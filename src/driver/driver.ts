@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { Clock, MonotonicMs, UnixSeconds } from '../clock/clock.ts';
 import type { DcsError } from '../errors/errors.ts';
 import type { Direction, PinKind, RawValue } from '../pin/pin.ts';
+import type { ServerKind } from './server.ts';
 
 /**
  * A port's own address of a pin: line 17, unit 1 holding 10. `key` is its canonical text, unique within the port
@@ -161,6 +162,8 @@ export interface Driver<Options = unknown, Address = unknown> {
   claims?(options: Options): string | undefined;
   /** What is doubtful about a port with these channels, seen without touching hardware. `check` shows it as warnings. */
   review?(options: Options, channels: readonly Channel<Address>[]): readonly Remark[];
+  /** Shows pins to other systems; an entry in `servers:` that names this driver. */
+  readonly server?: ServerKind;
   /** Opens the hardware. Rejects with a DcsError when it is there but cannot be had; the owner tries again. */
   open(options: Options, channels: readonly Channel<Address>[], context: PortContext): Promise<Opened>;
 }

@@ -114,6 +114,11 @@ export class PortRunner {
     };
   }
 
+  /** The port that is open. Throws a DcsError when none is. */
+  get port(): Port {
+    return this.#live();
+  }
+
   /** What the port that is open says of itself; nothing when none is. */
   get metrics(): Readonly<Record<string, number>> {
     return this.#port?.metrics?.() ?? {};

@@ -12,6 +12,8 @@ export interface TcpServerSettings {
   readonly respond: Responder;
   /** More clients than this at once are turned away. */
   readonly maxClients: number;
+  /** Addresses that may connect. Absent: all. */
+  readonly clients?: readonly string[];
   count(name: string, by?: number): void;
 }
 
@@ -50,8 +52,9 @@ export class ModbusTcpServer {
   }
 
   #welcome(socket: Socket): void {
-    const { count, maxClients } = this.#settings;
-    if (this.#clients.size >= maxClients) {
+    const { count, maxClients, clients } = this.#settings;
+    const address = socket.remoteAddress?.replace(/^::ffff:/, '') ?? '';
+    if (this.#clients.size >= maxClients || (clients && !clients.includes(address))) {
       count('clients_refused');
       socket.destroy();
       return;

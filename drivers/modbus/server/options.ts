@@ -1,0 +1,81 @@
+import { isIPv4 } from 'node:net';
+import { z } from 'zod';
+import { lineSchema } from '../../../src/driver/parse.ts';
+import { unitSchema } from '../address-keys.ts';
+import { MODBUS_PORT, targetSchema } from '../options.ts';
+import { valueTypes } from '../value/format.ts';
+import { byteOrders } from '../value/order.ts';
+
+const entrySchema = z
+  .union([
+    z
+      .string()
+      .min(1)
+      .transform((pin) => ({ pin, scale: 1, offset: 0 })),
+    z.strictObject({
+      pin: z.string().min(1),
+      type: z
+        .enum(valueTypes)
+        .optional()
+        .describe('default: uint16 for digital pins, uint32 for counters, else float32'),
+      order: z.enum(byteOrders).optional(),
+      length: z.int().min(1).max(246).optional().describe('string: number of characters'),
+      scale: z
+        .number()
+        .refine((scale) => scale !== 0)
+        .default(1)
+        .describe('value of the pin = register × scale + offset'),
+      offset: z.number().default(0),
+    }),
+  ])
+  .describe('a pin, or { pin, type, order, scale, offset }');
+export type EntryKeys = z.output<typeof entrySchema> & {
+  readonly type?: (typeof valueTypes)[number] | undefined;
+  readonly order?: (typeof byteOrders)[number] | undefined;
+  readonly length?: number | undefined;
+};
+
+const addressed = <T>(value: z.ZodType<T>) =>
+  z
+    .record(
+      z.string().regex(/^(0x[0-9a-fA-F]{1,4}|\d{1,5})$/, { error: 'addresses are counted from 0 to 65535' }),
+      value,
+    )
+    .optional();
+
+/** The keys of an entry in `servers:`. */
+export const serverSchema = z
+  .strictObject({
+    tcp: targetSchema.optional().describe(`address and port to listen on: 127.0.0.1:${MODBUS_PORT}`),
+    serial: z.string().min(1).optional().describe('a serial line to be a slave on'),
+    framing: z.enum(['rtu', 'ascii']).prefault('rtu').describe('frames on the serial line'),
+    line: lineSchema.prefault('9600-8N1').describe('line settings: 9600-8N1'),
+    unit: unitSchema
+      .prefault(1)
+      .describe('the address it answers to; over TCP it answers to all unless it is a gateway'),
+    coils: addressed(z.string().min(1)).describe('digital pins by address; outputs can be written'),
+    discrete: addressed(z.string().min(1)).describe('digital pins by address, read only'),
+    holding: addressed(entrySchema).describe('pins by address of their first register; outputs can be written'),
+    input: addressed(entrySchema).describe('pins by address of their first register, read only'),
+    gateway: z.string().min(1).optional().describe('in place of pins: the Modbus port whose devices are shared'),
+    read_only: z.boolean().prefault(false).describe('refuse every write'),
+    clients: z.array(z.string().min(1)).optional().describe('addresses that may connect; Modbus knows no passwords'),
+    insecure: z.boolean().prefault(false).describe('accept that anyone who reaches the port can do all this'),
+  })
+  .superRefine((keys, context) => {
+    const fail = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+    const { tcp, serial, clients, insecure, gateway } = keys;
+    if ((tcp === undefined) === (serial === undefined)) fail('tcp', 'exactly one of tcp, serial');
+    const tables = (['coils', 'discrete', 'holding', 'input'] as const).filter((table) => keys[table] !== undefined);
+    if (gateway === undefined && tables.length === 0)
+      fail('holding', 'nothing to show: coils, discrete, holding, input or gateway');
+    if (gateway !== undefined && tables[0]) fail(tables[0], 'a gateway shows the devices behind it, no pins');
+    const local =
+      tcp?.host === 'localhost' || tcp?.host === '::1' || (isIPv4(tcp?.host ?? '') && tcp?.host.startsWith('127.'));
+    if (tcp && !local && !clients && !insecure)
+      fail(
+        'tcp',
+        `listening on ${tcp.host} lets every machine that reaches it write: name clients: [ADDRESS], or insecure: true`,
+      );
+  });
+export type ServerOptions = z.output<typeof serverSchema>;

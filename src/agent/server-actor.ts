@@ -1,0 +1,115 @@
+import { Actor } from '../bus/actor.ts';
+import type { Timer } from '../clock/clock.ts';
+import type { ResolvedServer } from '../config/resolved.ts';
+import type { Log, Port } from '../driver/driver.ts';
+import type { OpenServer, PinFacts, ServedPins } from '../driver/server.ts';
+import { DcsError, toDcsError } from '../errors/errors.ts';
+import type { IoMessage } from '../message/payloads.ts';
+import type { RawValue } from '../pin/pin.ts';
+
+const COMMAND_TIMEOUT_MS = 3000;
+const FIRST_BACKOFF_MS = 100;
+const MAX_BACKOFF_MS = 3000;
+
+/** A server's seat on the bus: it knows the latest report of each pin it shows, and commands them as anybody would. */
+export class ServerActor extends Actor implements ServedPins {
+  readonly counters = new Map<string, number>();
+  readonly #server: ResolvedServer;
+  readonly #facts: ReadonlyMap<string, PinFacts>;
+  readonly #log: Log;
+  readonly #portOf: (name: string) => Port;
+  readonly #latest = new Map<string, IoMessage>();
+  #open: OpenServer | undefined;
+  #timer: Timer | undefined;
+  #backoff = FIRST_BACKOFF_MS;
+  #why = '';
+  #ended = false;
+
+  constructor(server: ResolvedServer, facts: ReadonlyMap<string, PinFacts>, portOf: (name: string) => Port, log: Log) {
+    super(`server ${server.name}`);
+    this.#server = server;
+    this.#facts = facts;
+    this.#portOf = portOf;
+    this.#log = log;
+    for (const pin of new Set(server.pins)) {
+      this.onReport(pin, (report) => {
+        this.#latest.set(pin, report);
+      });
+    }
+  }
+
+  override async onStart(): Promise<void> {
+    for (const pin of new Set(this.#server.pins)) this.send({ UpdateIoMessage: { pin_name: pin } });
+    await this.#begin();
+  }
+
+  override async onStop(): Promise<void> {
+    this.#ended = true;
+    this.#timer?.cancel();
+    const open = this.#open;
+    this.#open = undefined;
+    await open?.close();
+  }
+
+  read(pin: string): RawValue {
+    const report = this.#latest.get(pin);
+    if (report === undefined) throw new DcsError('PORT_DOWN', `${pin} has not reported yet`);
+    const { val, quality, reason } = report;
+    const trusted = quality === undefined || quality === 'good';
+    if (trusted && (typeof val === 'boolean' || typeof val === 'number' || typeof val === 'string')) return val;
+    throw new DcsError(
+      'PORT_DOWN',
+      `${pin} is ${trusted ? 'without a value' : quality}: ${reason ?? 'no reason given'}`,
+    );
+  }
+
+  async command(pin: string, value: RawValue): Promise<void> {
+    // Nobody waits any longer than the ttl: what is not done by then must not be done later.
+    const command = { pin_name: pin, val: value, ttl: COMMAND_TIMEOUT_MS / 1000 };
+    await this.request({ IoMessage: command }, { timeoutMs: COMMAND_TIMEOUT_MS });
+  }
+
+  port(name: string): Port {
+    return this.#portOf(name);
+  }
+
+  async #begin(): Promise<void> {
+    const { name, kind, options } = this.#server;
+    const life = { lost: false };
+    const again = (thrown: unknown) => {
+      const error = toDcsError(thrown);
+      life.lost = true;
+      if (this.#ended) return;
+      if (error.message !== this.#why)
+        this.#log.warn({ server: name, code: error.code }, `server ${name}: ${error.message}`);
+      this.#why = error.message;
+      this.#timer = this.clock.after(this.#backoff, () => void this.#begin());
+      this.#backoff = Math.min(2 * this.#backoff, MAX_BACKOFF_MS);
+    };
+    try {
+      const open = await kind.open(options, this, this.#facts, {
+        clock: this.clock,
+        log: this.#log,
+        count: (counter, by = 1) => {
+          this.counters.set(counter, (this.counters.get(counter) ?? 0) + by);
+        },
+        down: (error) => {
+          const lost = this.#open;
+          this.#open = undefined;
+          void lost?.close();
+          if (!life.lost) again(error);
+        },
+      });
+      if (this.#ended || life.lost) {
+        await open.close();
+        return;
+      }
+      this.#open = open;
+      this.#backoff = FIRST_BACKOFF_MS;
+      this.#why = '';
+      this.#log.info({ server: name }, `server ${name} is open`);
+    } catch (error) {
+      if (!life.lost) again(error);
+    }
+  }
+}
