@@ -1,0 +1,117 @@
+import { constants, existsSync } from 'node:fs';
+import { readdir, readFile, realpath, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { type Clock, sleep } from '../../src/clock/clock.ts';
+import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
+
+/** How long the system may take to hand a channel that was asked for to this process's group. */
+const EXPORT_TRIES = 50;
+const EXPORT_WAIT_MS = 10;
+
+/** The folder of a chip, by number (pwmchip0) or by the name of its device. Undefined: this machine has none. */
+export async function findChip(root: string, chip: string): Promise<string | undefined> {
+  const chips = join(root, 'class/pwm');
+  const names = await readdir(chips).catch((): string[] => []);
+  if (names.includes(chip)) return join(chips, chip);
+  for (const name of names) {
+    const device = await realpath(join(chips, name, 'device')).catch(() => '');
+    if (basename(device) === chip) return join(chips, name);
+  }
+  return undefined;
+}
+
+/**
+ * One channel as the kernel shows it: `period` and `duty_cycle` in ns, `enable`. The kernel refuses a duty longer than the
+ * period, so the order of writes matters.
+ */
+export class ChannelFiles {
+  readonly #chip: string;
+  readonly #number: number;
+  readonly #periodNs: number;
+
+  constructor(chip: string, number: number, frequency: number) {
+    this.#chip = chip;
+    this.#number = number;
+    this.#periodNs = Math.round(1e9 / frequency);
+  }
+
+  /** Has the kernel show the channel. Throws a DcsError. */
+  async take(clock: Clock): Promise<void> {
+    const count = Number(await this.#read(join(this.#chip, 'npwm')));
+    if (this.#number >= count) {
+      throw new DcsError('NO_SUCH_CHANNEL', `${basename(this.#chip)} has no channel ${this.#number}`, {
+        found: this.#number,
+        expected: `0 to ${count - 1}`,
+      });
+    }
+    if (!existsSync(this.#file('enable'))) await this.#write(join(this.#chip, 'export'), String(this.#number));
+    for (let tries = 0; !existsSync(this.#file('enable')) && tries < EXPORT_TRIES; tries++) {
+      await sleep(clock, EXPORT_WAIT_MS);
+    }
+  }
+
+  /** The share of a period it is on, 0 to 1; 0 while it is not enabled. */
+  async share(): Promise<number> {
+    const [enabled, duty, period] = [
+      await this.#get('enable'),
+      await this.#get('duty_cycle'),
+      await this.#get('period'),
+    ];
+    return enabled === 1 && period > 0 ? Number((duty / period).toPrecision(6)) : 0;
+  }
+
+  async set(share: number): Promise<void> {
+    const dutyNs = Math.round(share * this.#periodNs);
+    const period = await this.#get('period');
+    if (period !== this.#periodNs) {
+      // The old duty must fit into the new period until the new one is written.
+      if ((await this.#get('duty_cycle')) > this.#periodNs) await this.#put('duty_cycle', 0);
+      await this.#put('period', this.#periodNs);
+    }
+    await this.#put('duty_cycle', dutyNs);
+    if ((await this.#get('enable')) !== 1) await this.#put('enable', 1);
+  }
+
+  #file(name: string): string {
+    return join(this.#chip, `pwm${this.#number}`, name);
+  }
+
+  async #get(name: string): Promise<number> {
+    return Number(await this.#read(this.#file(name)));
+  }
+
+  #put(name: string, value: number): Promise<void> {
+    return this.#write(this.#file(name), String(value));
+  }
+
+  async #read(file: string): Promise<string> {
+    try {
+      return await readFile(file, 'utf8');
+    } catch (error) {
+      throw failure(error, file);
+    }
+  }
+
+  async #write(file: string, text: string): Promise<void> {
+    try {
+      // Without creating it: what is not there is not there.
+      await writeFile(file, text, { flag: constants.O_WRONLY | constants.O_TRUNC });
+    } catch (error) {
+      throw failure(error, file);
+    }
+  }
+}
+
+function failure(error: unknown, file: string): DcsError {
+  const code = systemCode(error);
+  const detail = { cause: error };
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new DcsError('NO_PERMISSION', `${file} may not be used by this process`, {
+      ...detail,
+      expected: 'a user of the group that owns it (gpio on Raspberry Pi OS)',
+    });
+  }
+  if (code === 'EBUSY') return new DcsError('BUSY', `the channel of ${file} is used by the kernel`, detail);
+  if (code === 'ENOENT' || code === 'ENODEV') return new DcsError('PORT_DOWN', `${file} is gone`, detail);
+  return new DcsError('DEVICE_REFUSED', `${file}: ${messageOf(error)}`, detail);
+}
