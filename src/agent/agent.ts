@@ -16,8 +16,8 @@ import type { PinInfo } from '../message/payloads.ts';
 import type { PinSpec } from '../pin/pin.ts';
 import { valueAtOpen } from '../safety/outputs.ts';
 import { loadActor } from './load-actor.ts';
-import { ServerActor } from './server-actor.ts';
 import { NodeActor } from './node-actor.ts';
+import { ServerActor } from './server-actor.ts';
 
 export interface AgentOptions {
   readonly log: Log;
