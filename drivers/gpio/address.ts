@@ -39,7 +39,9 @@ export type EdgeKind = (typeof edgeKinds)[number];
 export const measures = ['frequency', 'high-time', 'low-time'] as const;
 export type Measure = (typeof measures)[number];
 
-const FUNCTIONS = ['count', 'measure', 'encoder'] as const;
+const FUNCTIONS = ['count', 'measure', 'encoder', 'pwm'] as const;
+
+const METERS = ['count', 'measure', 'encoder'] as const;
 
 /** The keys of a pin that say which line it is, how the line is wired, and what is made of it. */
 export const pinSchema = z
@@ -55,21 +57,30 @@ export const pinSchema = z
     encoder: lineSchema
       .optional()
       .describe('makes the pin a position: the second line (B) of a quadrature encoder whose first (A) is gpio'),
+    pwm: z
+      .number()
+      .min(0.01)
+      .max(50)
+      .optional()
+      .describe(
+        'outputs: switched on and off by this process at so many Hz; the value is the share of on-time, 0 to 1',
+      ),
     report: durationSchema
       .optional()
       .describe('counters and measurements: how often they are told at most; absent: 1s'),
   })
   .refine((keys) => FUNCTIONS.filter((name) => keys[name] !== undefined).length <= 1, {
-    error: 'one pin is one of count, measure, encoder; a second pin on the same line can be another',
+    error: 'one pin is one of count, measure, encoder, pwm; a second pin on the same line can be another',
   })
-  .refine((keys) => keys.report === undefined || FUNCTIONS.some((name) => keys[name] !== undefined), {
+  .refine((keys) => keys.report === undefined || METERS.some((name) => keys[name] !== undefined), {
     error: 'a level is told when it changes; report belongs to count, measure and encoder',
     path: ['report'],
   });
 export type GpioAddress = z.infer<typeof pinSchema>;
 
 /** Canonical text of a channel, unique within its chip: `line 17`, `line DOOR`, `line 17 count rising`. */
-export function channelKey({ gpio, count, measure, encoder }: GpioAddress): string {
+export function channelKey({ gpio, count, measure, encoder, pwm }: GpioAddress): string {
+  if (pwm !== undefined) return `line ${gpio} pwm`;
   if (count !== undefined) return `line ${gpio} count ${count}`;
   if (measure !== undefined) return `line ${gpio} ${measure}`;
   return encoder === undefined ? `line ${gpio}` : `line ${gpio} encoder ${encoder}`;
@@ -79,6 +90,7 @@ export function channelKey({ gpio, count, measure, encoder }: GpioAddress): stri
 export function channelFacts(address: GpioAddress): ChannelFacts {
   const key = channelKey(address);
   if (address.measure !== undefined) return { key, kind: 'analog', directions: ['in'] };
+  if (address.pwm !== undefined) return { key, kind: 'analog', directions: ['out'] };
   if (address.count !== undefined || address.encoder !== undefined) return { key, kind: 'counter', directions: ['in'] };
   return { key, kind: 'digital', directions: ['in', 'out'], floats: true };
 }

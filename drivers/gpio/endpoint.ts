@@ -8,6 +8,8 @@ export interface Endpoint {
   look(): Reading;
   /** The slot an output drives. Throws for everything that is no output. */
   output(): LineSlot;
+  /** Outputs that are no level: takes over what is asked. Throws a DcsError. */
+  modulate?(value: RawValue): void;
   /** Sets a counter or position. Absent: the channel has nothing to set. Throws BAD_VALUE. */
   preset?(value: RawValue): void;
   subscribe(listener: ReadingListener): () => void;

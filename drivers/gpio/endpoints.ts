@@ -5,6 +5,7 @@ import type { GpioChannel } from './backend.ts';
 import { type Endpoint, LevelChannel, RefusedChannel } from './endpoint.ts';
 import { LineSlot } from './line-slot.ts';
 import { MeterChannel } from './meter-channel.ts';
+import { type Drive, PwmChannel } from './pwm-channel.ts';
 
 /** The lines a port needs and what stands behind each of its channels. */
 export interface Wiring {
@@ -20,7 +21,12 @@ interface Wire {
 }
 
 /** Gives every channel its endpoint; channels on one line share it, a channel that wants it otherwise is refused. */
-export function wire(channels: readonly GpioChannel[], context: PortContext, lost: (error: DcsError) => void): Wiring {
+export function wire(
+  channels: readonly GpioChannel[],
+  context: PortContext,
+  lost: (error: DcsError) => void,
+  drive: Drive,
+): Wiring {
   const wires = new Map<string, Wire>();
   const refused = new Map<string, DcsError>();
   for (const channel of channels) {
@@ -37,7 +43,7 @@ export function wire(channels: readonly GpioChannel[], context: PortContext, los
   }
   const endpoints = new Map<string, Endpoint>();
   for (const channel of channels)
-    endpoints.set(channel.key, endpointOf(channel, slots, refused.get(channel.key), context));
+    endpoints.set(channel.key, endpointOf(channel, slots, refused.get(channel.key), context, drive));
   return { slots: [...slots.values()], endpoints };
 }
 
@@ -46,11 +52,13 @@ function endpointOf(
   slots: ReadonlyMap<string, LineSlot>,
   refusal: DcsError | undefined,
   context: PortContext,
+  drive: Drive,
 ): Endpoint {
   if (refusal) return new RefusedChannel(refusal);
   const own = linesOf(channel).flatMap(({ key }) => slots.get(key) ?? []);
   const [first] = own;
   if (!first) return new RefusedChannel(new DcsError('INTERNAL', `${channel.key} has no line`));
+  if (channel.address.pwm !== undefined) return new PwmChannel(channel, first, context, drive);
   return channel.kind === 'digital' ? new LevelChannel(first) : new MeterChannel(channel, own, context);
 }
 
@@ -60,7 +68,11 @@ function linesOf(channel: GpioChannel): GpioChannel[] {
   const wiring = { ...(bias !== undefined && { bias }), ...(drive !== undefined && { drive }) };
   const line = (name: number | string): GpioChannel => {
     const address = { gpio: name, ...wiring };
-    return { ...channel, key: channelKey(address), kind: 'digital', address };
+    const { start, ...rest } = channel;
+    // A line that is switched begins off; what counts has no level to begin with.
+    const level = channel.direction === 'in' ? undefined : typeof start === 'number' ? start === 1 : start;
+    const base = { ...rest, key: channelKey(address), kind: 'digital', address } as const;
+    return level === undefined ? base : { ...base, start: level };
   };
   return encoder === undefined ? [line(gpio)] : [line(gpio), line(encoder)];
 }

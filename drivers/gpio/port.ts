@@ -29,7 +29,12 @@ export class GpioPort implements Port {
     this.#backend = backend;
     this.#context = context;
     if (backend.debounces) this.debounces = true;
-    const { slots, endpoints } = wire(channels, context, (error) => this.#lineLost(error));
+    const { slots, endpoints } = wire(
+      channels,
+      context,
+      (error) => this.#lineLost(error),
+      (slot, high) => this.#backend.write(new Map([[slot.line, high]])),
+    );
     this.#slots = slots;
     this.#endpoints = endpoints;
   }
@@ -50,6 +55,11 @@ export class GpioPort implements Port {
   }
 
   async write(channel: GpioChannel, value: RawValue): Promise<Written> {
+    const endpoint = this.#endpoint(channel);
+    if (endpoint.modulate && !this.#ended) {
+      endpoint.modulate(value);
+      return { readBack: value };
+    }
     const [written] = await this.writeAll([{ channel, value }]);
     return written ?? {};
   }

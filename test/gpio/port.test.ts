@@ -275,6 +275,43 @@ describe('gpio counters and measurements', () => {
   });
 });
 
+describe('gpio outputs switched by this process', () => {
+  const levels = (backend: FakeBackend) => backend.writes.map(([level]) => level);
+
+  it('are on for the share of each period, and stay on or off at 1 and 0', async () => {
+    const backend = new FakeBackend();
+    const { port, channel, clock, values } = await open(backend, {
+      keys: { gpio: 4, pwm: 10 },
+      direction: 'out',
+      start: 0.3,
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    await clock.advance(25);
+    expect(levels(backend)).toEqual(['true']);
+    await clock.advance(10);
+    expect(levels(backend)).toEqual(['true', 'false']);
+    await clock.advance(1000);
+    expect(levels(backend).length).toBe(22);
+    expect(await port.write(channel(0), 1)).toEqual({ readBack: 1 });
+    const before = levels(backend).length;
+    await clock.advance(1000);
+    expect(levels(backend).slice(before - 1)).toEqual(['true']);
+    await port.write(channel(0), 0);
+    expect([levels(backend).at(-1), values(0).slice(-3)]).toEqual(['false', [0.3, 1, 0]]);
+    await expect(port.write(channel(0), 1.5)).rejects.toMatchObject({ code: 'OUT_OF_RANGE' });
+    await expect(port.write(channel(0), true)).rejects.toMatchObject({ code: 'BAD_VALUE' });
+  });
+
+  it('are left off when the port closes while they are on for a share', async () => {
+    const backend = new FakeBackend();
+    const { port, channel, clock } = await open(backend, { keys: { gpio: 4, pwm: 10 }, direction: 'out' });
+    await port.write(channel(0), 0.5);
+    await port.close();
+    await clock.advance(1000);
+    expect(levels(backend)).toEqual(['true', 'false']);
+  });
+});
+
 describe('gpio driver', () => {
   it.each(['auto', 'chardev', 'onoff'])(
     'is skipped with the reason where there is no such chip (%s)',
