@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
-/** Adds `modbus`, `scan` and `profiles` to the command line. */
+/** Adds `modbus`, `simulate`, `scan` and `profiles` to the command line. */
 export function addModbusCommands(cli: Command): void {
   const json = new Option('--json', 'one JSON object a line');
   const way = (command: Command) =>
@@ -44,6 +44,12 @@ export function addModbusCommands(cli: Command): void {
     .action(async (table, address, text, options) =>
       (await import('./commands/modbus.ts')).write(table, address, text, options),
     );
+
+  cli
+    .command('simulate')
+    .description('play the Modbus devices of a file, on a TCP port and on a pty, with faults')
+    .argument('<file>')
+    .action(async (file) => (await import('./commands/simulate.ts')).simulate(file));
 
   const scan = cli.command('scan').description('find what is on a bus');
   way(scan.command('modbus'))
