@@ -39,6 +39,20 @@ function readContact(found: unknown): Contact | undefined {
   return { addresses: [...new Set<string>(addresses)].slice(0, MAX_ADDRESSES), ports: { rx, tx } };
 }
 
+/**
+ * A contact list of another process as we pass it on: as it came, without addresses that could only mean the wrong
+ * machine where it arrives. v1 hands on the near end of its tunnel, `localhost:8012:8013`, to everybody.
+ */
+export function travelling(list: unknown): unknown {
+  if (!Array.isArray(list)) return list;
+  return list.flatMap((entry: unknown) => {
+    const addresses: unknown = isRecord(entry) ? entry['ip-list'] : undefined;
+    if (!isRecord(entry) || !Array.isArray(addresses) || addresses.length === 0) return [entry];
+    const kept = addresses.filter((address) => typeof address === 'string' && isRoutable(address));
+    return kept.length > 0 ? [{ ...entry, 'ip-list': kept }] : [];
+  });
+}
+
 /** The wire form. */
 export function writeContact({ addresses, ports }: Contact): Record<string, unknown> {
   return { 'ip-list': addresses, ports: [ports.rx, ports.tx] };

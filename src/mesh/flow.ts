@@ -9,7 +9,7 @@ import {
   MAX_SENDERS,
   parseEnvelope,
 } from '../message/envelope.ts';
-import { CONTROL, ECHO } from './introductions.ts';
+import { CONTROL, ECHO, passable } from './introductions.ts';
 import { LastValues } from './last-values.ts';
 import { SeenIds } from './seen.ts';
 import { isCommand, type Session } from './session.ts';
@@ -129,7 +129,7 @@ export class Flow {
     const neighbour = envelope.sender.at(-1);
     if (CONTROL in envelope.payload) {
       this.#host.control(envelope, from);
-      if (envelope.sender.length < MAX_SENDERS) this.#pass(this.#encoder(envelope), this.#host.relays(true));
+      if (envelope.sender.length < MAX_SENDERS) this.#pass(this.#encoder(passable(envelope)), this.#host.relays(true));
       return;
     }
     if (neighbour !== undefined) this.#host.heard(neighbour);

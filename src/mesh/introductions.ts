@@ -1,5 +1,5 @@
 import { type Envelope, isRecord } from '../message/envelope.ts';
-import { type Contact, readContacts, writeContact } from './contacts.ts';
+import { type Contact, readContacts, travelling, writeContact } from './contacts.ts';
 import { type NodeInfo, readNode } from './node-info.ts';
 import type { MeshStats } from './stats.ts';
 
@@ -89,4 +89,13 @@ export class Introductions {
     const list = [...(self ? [self] : []), ...this.#host.known()];
     this.#host.announce({ contact_list: list.map(writeContact), reply_to: envelope.msg_id, node: this.#host.node() });
   }
+}
+
+/** A control message of somebody else as it may be passed on: no address in it means another machine elsewhere. */
+export function passable(envelope: Envelope): Envelope {
+  const data = envelope.payload[CONTROL];
+  if (!isRecord(data)) return envelope;
+  const cleaned: Record<string, unknown> = { ...data };
+  for (const key of ['new_contact_list', 'contact_list']) if (key in data) cleaned[key] = travelling(data[key]);
+  return { ...envelope, payload: { ...envelope.payload, [CONTROL]: cleaned } };
 }

@@ -1,11 +1,16 @@
 import { chmodSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { systemClock } from '../../src/clock/clock.ts';
+import { Gate } from '../../src/mesh/gate.ts';
 import { allow, fits, listAllowed, loadKeys, newKeys, revoke, showKey } from '../../src/mesh/keys.ts';
 import { proof, sameProof } from '../../src/mesh/proof.ts';
+import { newStats } from '../../src/mesh/stats.ts';
 import { decodeZ85, encodeZ85 } from '../../src/mesh/z85.ts';
+import { openKit } from '../../src/mesh/zmq.ts';
 import { Lab } from './support/lab.ts';
+import { quietLog } from './support/log.ts';
 import { endPeers, Peer, talkBoth } from './support/peer.ts';
 
 const lab = new Lab();
@@ -62,6 +67,42 @@ describe('keys', () => {
     expect(fits('a.b', ['a?b'])).toBe(false);
     expect(fits('axb', ['a.b'])).toBe(false);
     expect(fits('anything', [])).toBe(false);
+  });
+});
+
+describe('the gate', () => {
+  it('when nobody answers for it any more, is closed: not even a listed key gets in', async () => {
+    const keys = folder();
+    const { publicKey } = await newKeys(keys);
+    allow(keys, 'self', publicKey);
+    const own = loadKeys(keys);
+    const stats = newStats();
+    const kit = await openKit(stats, quietLog, own);
+    const gate = new Gate(keys, own, systemClock, kit, () => undefined);
+    await gate.open();
+    const router = kit.router();
+    const heard: string[] = [];
+    void (async () => {
+      for await (const [, frame] of router) heard.push(String(frame));
+    })();
+    await router.bind('tcp://127.0.0.1:*');
+    const knock = async (text: string) => {
+      const dealer = kit.dealer(publicKey);
+      dealer.events.on('handshake', () => undefined);
+      dealer.connect(router.lastEndpoint ?? '');
+      for (let attempt = 0; attempt < 40 && !heard.includes(text); attempt++) {
+        // Without a connection nothing may wait to be sent.
+        await dealer.send(text).catch(() => undefined);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      dealer.close();
+    };
+    await knock('while the gate is kept');
+    expect(heard).toContain('while the gate is kept');
+    gate.close();
+    await knock('while nobody keeps it');
+    expect(heard).not.toContain('while nobody keeps it');
+    router.close();
   });
 });
 
@@ -127,6 +168,10 @@ describe('two machines with keys', () => {
     two.tell({ ask: { pin_name: 'pump', val: 2 } });
     const { refused } = await two.line((line) => line['val'] === 2, 4000);
     expect(refused).toBe('NO_PERMISSION');
+    await vi.waitFor(() => expect(lamp.errors.join('')).toContain('warn a message was refused: b may not write pump'));
+    lamp.tell({ stats: true });
+    const { stats } = await lamp.line((line) => 'stats' in line);
+    expect(stats).toMatchObject({ forged: 1 });
     lamp.send('IoMessage', { pin_name: 'secret', val: 1, last_change: 1 });
     lamp.send('IoMessage', { pin_name: 'lamp-2', val: 1, last_change: 1 });
     await two.line(({ got }) => got?.payload['IoMessage']?.['pin_name'] === 'lamp-2');
