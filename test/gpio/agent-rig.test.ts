@@ -11,10 +11,14 @@ const CONFIG = `
 node: rig
 board: none
 bus: { listen: 0.0.0.0, insecure: true }
+state: ./kept
 ports:
   sim: { driver: gpio, chip: rig }
 pins:
   door: { port: sim, gpio: 0, direction: in }
+  water: { port: sim, gpio: 1, count: rising, report: 500ms }
+  flow: { port: sim, gpio: 1, measure: frequency, report: 500ms }
+  wheel: { port: sim, gpio: 5, encoder: 6, report: 500ms }
   lamp: { port: sim, gpio: 3, direction: out, initial: false, safe: false }
 `;
 /** An emulated agent, perhaps beside other tests: nothing here is about speed. */
@@ -51,6 +55,10 @@ const told = (file: string) => readFile(join(share, file), 'utf8').catch(() => '
 /** What the outside sees of the lamp, and what gpioinfo says of its line. */
 const lampLevel = async () => (await told('state')).split('\n')[0];
 const lampLine = (gpioinfo: string) => gpioinfo.split('\n').find((line) => /line +3:/.test(line)) ?? '';
+const said = async (pin: string, ...what: string[]) => {
+  const { output } = await dcsIo('get', pin, '--json');
+  return what.every((text) => output.includes(text));
+};
 const reachable = () =>
   until('the agent to answer', async () => (await dcsIo('get', 'lamp')).status === 0, PATIENCE_MS);
 
@@ -105,12 +113,34 @@ describe('the agent on a real kernel, reached over the bus from another machine'
     }
   });
 
+  it('counts every edge, at rest says a rate of 0, and is set by a command', async () => {
+    expect(await dcsIo('set', 'water', '1000')).toMatchObject({ status: 0 });
+    await ask('pulses');
+    await until('the count', () => said('water', '"val":1025', '"rate":0'), 60_000);
+    await ask('pulses');
+    await until('the count', () => said('water', '"val":1050', '"quality":"good"'), 60_000);
+    await until('the frequency to end', () => said('flow', '"val":0', '"quality":"good"'), 60_000);
+  });
+
+  it('follows an encoder, and lets its position be set', async () => {
+    await ask('turn');
+    await until('one full step', () => said('wheel', '"val":4'), 60_000);
+    expect(await dcsIo('set', 'wheel', '0')).toMatchObject({ status: 0 });
+    expect(await said('wheel', '"val":0')).toBe(true);
+  });
+
   it('recovers unaided from kill -9 with an output on: lines are free at once, and taken again at their start value', async () => {
     await dcsIo('set', 'lamp', 'on');
+    await until(
+      'the counts to be kept',
+      async () => (await told('kept/rig.counts.json')).includes('"water":1050'),
+      30_000,
+    );
     await ask('kill');
     await until('the kill', async () => (await told('after-kill')) !== '', 30_000);
     expect(lampLine(await told('after-kill'))).toMatch(/unused/);
     await reachable();
+    await until('the count of before', () => said('water', '"val":1050', '"quality":"good"'), 30_000);
     await until('its start value', async () => (await lampLevel()) === '0', 30_000);
     expect(await dcsIo('set', 'lamp', 'on')).toMatchObject({ status: 0 });
     await until('the level outside', async () => (await lampLevel()) === '1');

@@ -11,7 +11,7 @@ import type { PinSpec } from '../../../src/pin/pin.ts';
 import { pinSpec } from '../../support/pin-bench.ts';
 import { memoryLog, openPort } from '../../support/ports.ts';
 import { bench, output } from './contract.ts';
-import { drivingCalls, gpiod } from './sim-chip.ts';
+import { drivenEdges, drivingCalls, gpiod } from './sim-chip.ts';
 
 const on = bench('chardev', 'pins-sim');
 
@@ -113,5 +113,27 @@ describe('pins of a gpio port', () => {
     expect(await port.write(first, true)).toEqual({ readBack: true });
     expect([info(3), on.chip.level(3), on.chip.level(4)]).toEqual([expect.stringMatching(/ output/), true, false]);
     await port.close();
+  });
+
+  it('are switched by this process at the frequency and the share asked for, and left off', async () => {
+    const pin = { keys: { gpio: 6, pwm: 10 }, direction: 'out', start: 0.25 } as const;
+    const edges = await drivenEdges(on.chip, 6, async () => {
+      const { port } = await openPort(gpio, { chip: on.chip.label }, [pin]);
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      await port.close();
+    });
+    const rising = edges.filter(({ level }, at) => level === '1' && edges[at + 1]?.level === '0');
+    const ons = rising.map((edge) => (edges[edges.indexOf(edge) + 1]?.at ?? 0) - edge.at);
+    const [first, last] = [rising[2]?.at ?? 0, rising.at(-2)?.at ?? 0];
+    const period = (last - first) / (rising.length - 4);
+    const on10 = ons.slice(2, -2).reduce((sum, one) => sum + one, 0) / (ons.length - 4);
+    const worst = Math.max(...ons.slice(2, -2).map((one) => Math.abs(one - 0.025)));
+    process.stdout.write(
+      `software PWM: period ${period * 1000} ms, on ${on10 * 1000} ms, worst ${worst * 1000} ms off\n`,
+    );
+    expect(period).toBeCloseTo(0.1, 2);
+    // An emulated machine, perhaps a busy one: a tenth of the period.
+    expect(Math.abs(on10 - 0.025)).toBeLessThan(0.01);
+    expect(edges.at(-1)?.level).toBe('0');
   });
 });

@@ -91,6 +91,15 @@ const TRACING = '/sys/kernel/tracing';
 
 /** The levels the kernel itself notes that a line was driven to, while `work` runs: even one that lasted a microsecond. */
 export async function drivenLevels(chip: SimChip, offset: number, work: () => Promise<unknown>): Promise<string[]> {
+  return (await drivenEdges(chip, offset, work)).map(({ level }) => level);
+}
+
+/** The same with the kernel's time, in seconds. */
+export async function drivenEdges(
+  chip: SimChip,
+  offset: number,
+  work: () => Promise<unknown>,
+): Promise<{ level: string; at: number }[]> {
   if (!existsSync(join(TRACING, 'trace'))) execFileSync('mount', ['-t', 'tracefs', 'tracefs', TRACING]);
   const number = sysfsNumber(chip, offset);
   writeFileSync(join(TRACING, 'trace'), '');
@@ -100,8 +109,9 @@ export async function drivenLevels(chip: SimChip, offset: number, work: () => Pr
   } finally {
     writeFileSync(join(TRACING, 'events/gpio/enable'), '0');
   }
-  const set = new RegExp(`gpio_value: ${number} set ([01])`, 'g');
-  return [...readFileSync(join(TRACING, 'trace'), 'utf8').matchAll(set)].map(([, level = '']) => level);
+  const set = new RegExp(` (\\d+\\.\\d+): gpio_value: ${number} set ([01])`, 'g');
+  const found = [...readFileSync(join(TRACING, 'trace'), 'utf8').matchAll(set)];
+  return found.map(([, at = '', level = '']) => ({ level, at: Number(at) }));
 }
 
 /** How many system calls of this process drove lines of a chip while `work` ran, by the kernel's own account. */
