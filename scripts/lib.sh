@@ -33,4 +33,6 @@ need_build() {
     say 'building'
     scripts/build >&2
   fi
+  # `npx dcs-io` in a checkout means this checkout; npm links the programs of dependencies only, and `npm ci` undoes it.
+  ln -sfn ../../dist/src/cli/main.js node_modules/.bin/dcs-io
 }

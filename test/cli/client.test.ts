@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AgentProcess, cli, cliFile, freePort, LineReader } from '../support/agent-process.ts';
+import { until } from '../support/wait.ts';
 
 describe('client commands against a running agent', () => {
   let agent: AgentProcess;
@@ -26,10 +27,12 @@ pins:
     await watch.line('"green-led"');
     const done = await agent.cli('set', 'green-led', 'on');
     expect(done).toMatchObject({ code: 0, stdout: 'green-led  on\n', stderr: '' });
-    const command = await watch.line('"val":true');
-    expect(JSON.parse(command)).not.toHaveProperty('last_change');
-    const report = JSON.parse(await watch.line('"val":true'));
-    expect(report).toMatchObject({ subject: 'IoMessage', quality: 'good', reply_to: expect.any(String) });
+    const report = await until('the report', () => {
+      const seen = watch.lines.map((line) => JSON.parse(line));
+      return seen.find(({ val, reply_to }) => val === true && reply_to !== undefined);
+    });
+    expect(report).toMatchObject({ subject: 'IoMessage', quality: 'good', last_change: expect.any(Number) });
+    expect(watch.lines.some((line) => JSON.parse(line).last_change === undefined)).toBe(true);
     await watch.stop('SIGTERM');
     expect(watch.child.exitCode).toBe(0);
     expect(watch.lines.filter((line) => !line.includes('green-led'))).toEqual([]);

@@ -51,7 +51,7 @@ async function shell(line: string, cwd: string): Promise<Finished> {
   return { code: await exit, stdout, stderr };
 }
 
-/** `python3` as Debian has it, with Debian's python3-zmq. */
+/** What `npx` finds, without npx between the signals and the program; `python3` as Debian has it. */
 function here(line: string): string {
   return line.replace(/^python3/, '/usr/bin/python3').replace('examples/', `${root}/examples/`);
 }
