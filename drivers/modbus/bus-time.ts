@@ -27,6 +27,10 @@ export const USUAL_SLAVE_MS = 5;
 const NETWORK_GAP = 50;
 
 /** What is worth reading along: the user's word, or the break-even of the line. */
-export function planLimits(maxGap: number | undefined, line: LineTiming | undefined): PlanLimits {
-  return standardLimits(maxGap ?? (line ? Math.min(124, breakEvenGap(line, USUAL_SLAVE_MS)) : NETWORK_GAP));
+export function planLimits(
+  maxGap: number | undefined,
+  line: LineTiming | undefined,
+  slaveMs: DurationMs = USUAL_SLAVE_MS,
+): PlanLimits {
+  return standardLimits(maxGap ?? (line ? Math.min(124, breakEvenGap(line, slaveMs)) : NETWORK_GAP));
 }

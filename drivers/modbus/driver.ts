@@ -8,6 +8,7 @@ import type { Span } from './protocol/request.ts';
 import { collectQuirks, limitsOf } from './quirks.ts';
 import { review } from './review.ts';
 import { Heartbeat, type HeartbeatSpec } from './schedule/heartbeat.ts';
+import { SlaveTimes } from './schedule/slave-times.ts';
 import { modbusServer } from './server/serve.ts';
 import { lineTiming } from './transport/line-timing.ts';
 import { openTransport } from './transport/open.ts';
@@ -59,8 +60,11 @@ async function open(
   );
   const transport = await openTransport(options, quirks, context, events);
   if (typeof transport === 'string') return { kind: 'skipped', reason: transport };
-  const limits = planLimits(options.max_gap, options.way.by === 'serial' ? lineTiming(options.line) : undefined);
-  port = new ModbusPort(transport, (unit) => limitsOf(limits, quirks.get(unit)), options, channels, context);
+  const timing = (unit: number) => lineTiming(quirks.get(unit)?.line ?? options.line);
+  const times = options.way.by === 'serial' ? new SlaveTimes(timing) : undefined;
+  const limits = (unit: number) =>
+    limitsOf(planLimits(options.max_gap, times && timing(unit), times?.of(unit)), quirks.get(unit));
+  port = new ModbusPort(transport, limits, options, channels, context, times);
   try {
     await port.start();
     if (early) throw early;

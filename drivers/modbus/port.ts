@@ -14,6 +14,7 @@ import type { ModbusOptions } from './options.ts';
 import { type PlanLimits, planBlocks } from './schedule/plan.ts';
 import { Poller } from './schedule/poller.ts';
 import { Scheduler } from './schedule/scheduler.ts';
+import type { SlaveTimes } from './schedule/slave-times.ts';
 import type { Task } from './schedule/task.ts';
 import { walkModels } from './sunspec.ts';
 import type { Transport } from './transport/transport.ts';
@@ -47,6 +48,7 @@ export class ModbusPort implements Port {
     options: ModbusOptions,
     channels: readonly Channel<ModbusAddress>[],
     context: PortContext,
+    times?: SlaveTimes,
   ) {
     const count = (name: string, by?: number) => context.count(name, by);
     this.#transport = transport;
@@ -54,7 +56,17 @@ export class ModbusPort implements Port {
     this.#context = context;
     this.#delays = new Delays(context.clock);
     this.#poller = new Poller(limits, count);
-    this.#scheduler = new Scheduler(transport, this.#poller, context.clock, count, (unit) => this.#startLate(unit));
+    this.#scheduler = new Scheduler(
+      transport,
+      this.#poller,
+      context.clock,
+      count,
+      (unit) => this.#startLate(unit),
+      (request, tripMs) => {
+        // How long a device thinks decides what is worth reading along.
+        if (times?.note(request, tripMs)) this.#replan();
+      },
+    );
     for (const channel of channels) this.#watches.set(channel.key, new Watch(channel, options));
   }
 

@@ -4,6 +4,7 @@ import { modbus } from '../../drivers/modbus/driver.ts';
 import { ModbusPort } from '../../drivers/modbus/port.ts';
 import { ascii } from '../../drivers/modbus/protocol/ascii.ts';
 import { rtu } from '../../drivers/modbus/protocol/rtu.ts';
+import { SlaveTimes } from '../../drivers/modbus/schedule/slave-times.ts';
 import { AsciiRequestReader, RtuRequestReader } from '../../drivers/modbus/server/request-reader.ts';
 import type { Store } from '../../drivers/modbus/server/store.ts';
 import { LineSlave } from '../../drivers/modbus/simulator/line-slave.ts';
@@ -77,7 +78,9 @@ export class SimBus {
       },
     );
     const parsed = modbus.options.parse({ serial: '/dev/null', poll: options.poll ?? '1h' });
-    this.port = new ModbusPort(this.#transport, () => planLimits(undefined, timing), parsed, channels, context);
+    const times = new SlaveTimes(() => timing);
+    const limits = (unit: number) => planLimits(undefined, timing, times.of(unit));
+    this.port = new ModbusPort(this.#transport, limits, parsed, channels, context, times);
   }
 
   async open(): Promise<this> {

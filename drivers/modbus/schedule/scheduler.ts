@@ -1,4 +1,4 @@
-import type { Clock, MonotonicMs, Timer } from '../../../src/clock/clock.ts';
+import type { Clock, DurationMs, MonotonicMs, Timer } from '../../../src/clock/clock.ts';
 import { DcsError, toDcsError } from '../../../src/errors/errors.ts';
 import type { Request } from '../protocol/request.ts';
 import type { Transport } from '../transport/transport.ts';
@@ -31,21 +31,24 @@ export class Scheduler {
   /** Requests of polls under way, by unit. */
   readonly #polling = new Map<number, number>();
   readonly #answered: (unit: number) => void;
+  readonly #measured: (request: Request, tripMs: DurationMs) => void;
   #running = 0;
   #inARow = 0;
   #probesFrom: MonotonicMs = 0;
   #timer: Timer | undefined;
   #closed = false;
 
-  /** `answered`: a unit has given an answer, be it a refusal. */
+  /** `answered`: a unit has given an answer, be it a refusal. `measured`: how long a request took. */
   constructor(
     transport: Transport,
     poller: Poller,
     clock: Clock,
     count: (name: string, by?: number) => void,
     answered: (unit: number) => void = () => undefined,
+    measured: (request: Request, tripMs: DurationMs) => void = () => undefined,
   ) {
     this.#answered = answered;
+    this.#measured = measured;
     this.#transport = transport;
     this.#poller = poller;
     this.#clock = clock;
@@ -216,9 +219,11 @@ export class Scheduler {
   /** Every request of this bus goes through here: it is what tells whether a unit is alive. */
   async #ask(request: Request): Promise<Buffer> {
     const ended = this.#meter.begin();
+    const began = this.#clock.now();
     try {
       const data = await this.#transport.transact(request);
       ended(true);
+      this.#measured(request, this.#clock.now() - began);
       this.#alive(request.unit);
       return data;
     } catch (thrown) {
