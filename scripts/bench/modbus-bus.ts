@@ -68,8 +68,10 @@ async function ours(path: string, baud: number, tags: readonly number[]) {
   if (opened.kind === 'skipped') throw new Error(opened.reason);
   const timing = lineTiming(options.line);
   const spans = channels.map(({ address }) => ({ unit: 1, table: 'holding' as const, first: address.first, count: 1 }));
-  const blocks = planBlocks(spans, (span) => span, planLimits(undefined, timing)).map(({ span }) => span);
+  const blocks = planBlocks(spans, (span) => span, planLimits(undefined, timing, 0)).map(({ span }) => span);
   const round = blocks.reduce((sum, span) => sum + readTime(span, timing, 0), 0);
+  // The driver learns how long the device thinks (not at all) from its first replies.
+  for (let asked = 0; asked < 40; asked += blocks.length) await opened.port.read(channels);
   let rounds = 0;
   const began = performance.now();
   const cpu = process.cpuUsage();
