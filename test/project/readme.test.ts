@@ -53,7 +53,10 @@ async function shell(line: string, cwd: string): Promise<Finished> {
 
 /** What `npx` finds, without npx between the signals and the program; `python3` as Debian has it. */
 function here(line: string): string {
-  return line.replace(/^python3/, '/usr/bin/python3').replace('examples/', `${root}/examples/`);
+  return line
+    .replace(/^npx dcs-io/, `${root}/node_modules/.bin/dcs-io`)
+    .replace(/^python3/, '/usr/bin/python3')
+    .replace('examples/', `${root}/examples/`);
 }
 
 describe('the package, installed elsewhere without running any install script', () => {
