@@ -17,7 +17,7 @@ export function review(options: ModbusOptions, channels: readonly Channel<Modbus
     return [...reviewOverlaps(channels, options), ...load(options, channels)];
   } catch (error) {
     if (error instanceof DcsError)
-      return [{ message: error.message, ...(error.expected ? { expected: error.expected } : {}) }];
+      return [{ message: error.message, fatal: true, ...(error.expected ? { expected: error.expected } : {}) }];
     throw error;
   }
 }
@@ -43,6 +43,8 @@ function load(options: ModbusOptions, channels: readonly Channel<ModbusAddress>[
     {
       message: `polling takes ${percent} % of the bus: ${found.requests} requests, ${Math.round(found.cycleMs)} ms a round`,
       expected: `poll periods ${times} times as long${instead}`,
+      // Beyond the whole bus no value comes as often as asked for.
+      ...(found.utilisation > 1 && { fatal: true }),
     },
   ];
 }

@@ -1,4 +1,4 @@
-// Transactions a second over TCP: this driver's transactions beside modbus-serial, on the same libmodbus server.
+// Transactions a second over TCP: this driver's transactions beside modbus-serial and libmodbus, on the same libmodbus server.
 import { spawn } from 'node:child_process';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import modbusSerial from 'modbus-serial';
@@ -48,4 +48,6 @@ for (const inFlight of [1, 16]) {
   await measure('modbus-serial', inFlight, (first) => client.readHoldingRegisters(first, 10));
   await new Promise<void>((resolve) => client.close(() => resolve()));
 }
+const client = spawn(process.argv[3] ?? '', [String(port), String(READS)], { stdio: ['ignore', 'inherit', 'inherit'] });
+await new Promise((resolve) => client.once('exit', resolve));
 server.kill();

@@ -23,15 +23,16 @@ export function checkClaims(ports: Ports, problems: Problems): void {
   }
 }
 
-/** Asks the drivers what is doubtful about their ports, and warns of it. */
+/** Asks the drivers what is doubtful or impossible about their ports, and reports it. */
 export function reviewPorts(ports: Ports, pins: readonly CheckedPin[], problems: Problems): void {
   for (const port of ports.values()) {
     if (port?.options === undefined) continue;
     const own = pins.filter((pin) => pin.port === port.name);
-    for (const { channel, message, expected } of port.driver.review?.(port.options.value, own.map(channelOf)) ?? []) {
+    for (const { channel, message, expected, fatal } of port.driver.review?.(port.options.value, own.map(channelOf)) ??
+      []) {
       const about: Located | undefined =
         own.find((pin) => pin.key === channel)?.located ?? port.located ?? own[0]?.located;
-      if (about) problems.warning(about.keyAt, about.path, message, { expected });
+      if (about) problems[fatal ? 'error' : 'warning'](about.keyAt, about.path, message, { expected });
     }
   }
 }

@@ -138,6 +138,8 @@ export interface Remark {
   readonly message: string;
   /** What would be better. */
   readonly expected?: string;
+  /** It cannot work at all: the configuration is refused. Absent: a warning. */
+  readonly fatal?: true;
 }
 
 /**

@@ -111,3 +111,18 @@ describe('a saturated serial bus, on a slave that keeps the time of the line', (
     expect(busy / (clock.now() - began)).toBeGreaterThan(0.95);
   });
 });
+
+describe('the configuration of a bus that cannot keep its rates', () => {
+  const remarks = (poll: string) => {
+    const options = modbus.options.parse({ serial: '/dev/null', line: '9600-8N1', poll });
+    return modbus.review?.(options, [channelOf({ holding: 0 }), channelOf({ holding: 100 })]) ?? [];
+  };
+
+  it('is refused, with what to change; one that is merely full is warned of', () => {
+    expect(remarks('20ms')).toMatchObject([{ fatal: true, expected: expect.stringMatching(/times as long/) }]);
+    const full = remarks('60ms');
+    expect(full.length).toBe(1);
+    expect(full[0]?.fatal).toBeUndefined();
+    expect(remarks('1s')).toEqual([]);
+  });
+});
