@@ -25,6 +25,8 @@ import type { Kit } from './zmq.ts';
 const SWEEP_MS = 2000;
 /** How long a new broker waits for others to arrive before it introduces itself to them (ms). */
 const SETTLE_MS = 200;
+/** How long after a broker's death those who lost it may take to come to the new one (ms). */
+const RETURN_MS = 2000;
 /** How long a dcs-io node gets for a session before we talk v1 with it (ms). */
 const SESSION_MS = 2000;
 
@@ -50,7 +52,7 @@ export class Member {
   readonly #flow: Flow;
   #sweeper: Timer | undefined;
   #settling: Timer | undefined;
-  #elected = false;
+  #electedAt = Number.NEGATIVE_INFINITY;
   #drowsyUntil: MonotonicMs = 0;
 
   /** `own`: this node's keys, when its sessions are encrypted. */
@@ -91,10 +93,7 @@ export class Member {
           this.#parted(pair);
           if (forGood) this.#links.drop(pair);
         },
-        elected: () => {
-          this.#elected = true;
-          this.#bindWellKnown();
-        },
+        elected: () => this.#becameBroker(),
         subscribed: () => {
           changed();
           this.#welcome();
@@ -206,7 +205,7 @@ export class Member {
     if (this.#gate) for (const { host, rx } of brokers) this.peers.callBroker(host, rx);
     this.peers.start();
     await this.role.start();
-    if (this.role.isBroker) this.#bindWellKnown();
+    if (this.role.isBroker) this.#becameBroker();
     this.presence.start();
     this.#sweep();
   }
@@ -261,8 +260,9 @@ export class Member {
     return rest.msg_id;
   }
 
-  /** The broker of a machine can be called by its well-known port where v1 is not served. */
-  #bindWellKnown(): void {
+  /** We are the broker; of a machine where v1 is not served it can be called by its well-known port. */
+  #becameBroker(): void {
+    this.#electedAt = this.#clock.now();
     if (this.#gate && !this.#options.insecure) this.peers.door.bindAlso(this.#self.info().addresses, this.#options.rx);
   }
 
@@ -279,11 +279,10 @@ export class Member {
     }
   }
 
-  /** Those who lost the old broker come to the new one within a moment; one introduction then reaches them all. */
+  /** Those who lost the old broker come to the new one within a moment, and v1 says nothing: we introduce ourselves. */
   #welcome(): void {
-    if (!this.#elected || this.#settling) return;
+    if (this.#clock.now() - this.#electedAt > RETURN_MS || this.#settling) return;
     this.#settling = this.#clock.after(SETTLE_MS, () => {
-      this.#elected = false;
       this.#settling = undefined;
       this.#introductions.introduce();
     });

@@ -240,7 +240,9 @@ export class Peers {
 
   #open(entry: Entry, wire: Wire, frame: Record<string, unknown>): Session {
     const want = Want.read(frame['want']) ?? Want.everything;
-    const session = new Session(this.#sessionHost, wire, entry.info, want, readIds(frame['near']) ?? new Set());
+    const { machine } = this.#host.self();
+    const near = readIds(frame['near']) ?? new Set<string>();
+    const session = new Session(this.#sessionHost, machine, wire, entry.info, want, near);
     if (typeof frame['t'] === 'number') session.compareClocks(frame['t']);
     const old = entry.session;
     entry.session = session;

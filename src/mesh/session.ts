@@ -2,15 +2,17 @@ import type { Clock, DurationMs, MonotonicMs } from '../clock/clock.ts';
 import { type Envelope, isRecord } from '../message/envelope.ts';
 import { type NodeInfo, readNodes } from './node-info.ts';
 import { Outbox } from './outbox.ts';
+import { Patience } from './patience.ts';
 import type { MeshStats } from './stats.ts';
 import { Transit } from './transit.ts';
 import { Want } from './want.ts';
 import type { Wire } from './wire.ts';
 
-/** A session says at least this often that it lives (ms). */
-export const BEAT_MS = 600;
-/** Three missed beats: the peer is gone or hangs (ms). */
-export const SILENCE_MS = 3 * BEAT_MS;
+/** A session says at least this often that it lives (ms); over a network, which may lose some of it, more often. */
+const BEAT_MS = 600;
+const NETWORK_BEAT_MS = 150;
+/** A peer that is silent for so long is gone or hangs (ms). */
+const SILENCE_MS = 1800;
 /**
  * Messages wait this long after a session has opened (ms): what the peer sent just before, through a broker, must not be
  * overtaken by what it sends directly now.
@@ -57,13 +59,17 @@ export class Session {
   readonly #host: SessionHost;
   readonly #outbox: Outbox;
   readonly #transit = new Transit();
+  readonly #patience = new Patience(SILENCE_MS);
+  readonly #beat: DurationMs;
   #expected = 0;
   #heard: MonotonicMs;
   #retired = false;
   #ended = false;
 
-  constructor(host: SessionHost, wire: Wire, peer: NodeInfo, want: Want, near: ReadonlySet<string>) {
+  /** `machine`: which one we are on. */
+  constructor(host: SessionHost, machine: string, wire: Wire, peer: NodeInfo, want: Want, near: ReadonlySet<string>) {
     this.#host = host;
+    this.#beat = peer.machine === machine ? BEAT_MS : NETWORK_BEAT_MS;
     this.wire = wire;
     this.peer = peer;
     this.want = want;
@@ -105,17 +111,19 @@ export class Session {
     const now = this.#host.clock.now();
     this.#heard = now;
     const { s, t, m } = frame;
-    if (typeof s === 'number' && typeof t === 'number')
-      this.#messages(s, Array.isArray(m) ? m : [], this.#transit.waited(t, now));
-    else this.#control(frame);
+    if (typeof s === 'number' && typeof t === 'number') {
+      const waited = this.#transit.waited(t, now);
+      this.#patience.heldUp(waited, now);
+      this.#messages(s, Array.isArray(m) ? m : [], waited);
+    } else this.#control(frame);
   }
 
   /** Called several times a second. `excused`: we were away ourselves, so the peer's silence means nothing yet. */
   tick(now: MonotonicMs, excused: boolean): void {
     if (this.#ended) return;
-    if (excused) this.#heard = Math.max(this.#heard, now - BEAT_MS);
-    if (now - this.#heard > SILENCE_MS) this.end('silent');
-    else if (now - this.#outbox.lastSent >= BEAT_MS && !this.#retired) this.#outbox.beat();
+    if (excused) this.#heard = Math.max(this.#heard, now - this.#beat);
+    if (now - this.#heard > this.#patience.limit(now)) this.end('silent');
+    else if (now - this.#outbox.lastSent >= this.#beat && !this.#retired) this.#outbox.beat();
   }
 
   /** Another connection has taken over: what is on the way here still counts, nothing more is sent. */
