@@ -74,13 +74,20 @@ export function isRecord(found: unknown): found is Record<string, unknown> {
 export function frozenCopy(value: Payload, depth: number = MAX_DEPTH): Payload | undefined {
   const copy: Record<string, unknown> = {};
   for (const key of Object.keys(value)) {
-    const inner = value[key];
-    if (Array.isArray(inner) || isRecord(inner)) {
+    let inner = value[key];
+    if (inner === undefined) continue;
+    if (typeof inner === 'object' && inner !== null) {
       if (depth <= 1) return undefined;
-      const copied = Array.isArray(inner) ? frozenList(inner, depth - 1) : frozenCopy(inner, depth - 1);
-      if (copied === undefined) return undefined;
-      copy[key] = copied;
-    } else if (inner !== undefined) copy[key] = inner;
+      inner = Array.isArray(inner)
+        ? frozenList(inner, depth - 1)
+        : isRecord(inner)
+          ? frozenCopy(inner, depth - 1)
+          : inner;
+      if (inner === undefined) return undefined;
+    }
+    if (key !== '__proto__') copy[key] = inner;
+    // Assigning to that one would change what the copy is instead of what it holds.
+    else Object.defineProperty(copy, key, { value: inner, enumerable: true });
   }
   return Object.freeze(copy);
 }

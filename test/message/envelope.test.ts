@@ -90,6 +90,13 @@ describe('envelope', () => {
     );
   });
 
+  it('a key named __proto__ is a key like any other', () => {
+    const payload: Record<string, unknown> = JSON.parse('{"X":{"__proto__":{"val":1}}}');
+    const copy = checkEnvelope({ ...good, payload }).ok && frozenCopy(payload);
+    expect(JSON.stringify(copy)).toBe('{"X":{"__proto__":{"val":1}}}');
+    expect(Reflect.get(Object(Reflect.get(Object(copy), 'X')), 'val')).toBeUndefined();
+  });
+
   it('refuses to copy what is nested too deep, circles included', () => {
     const circle: Record<string, unknown> = {};
     circle['self'] = circle;
