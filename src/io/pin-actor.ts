@@ -114,9 +114,19 @@ export class PinActor extends Actor {
       );
     }
     const { ttl } = command;
-    // The port may have a queue of its own.
-    await this.#drive(raw, ttl === undefined ? undefined : { expiresAt: arrival + ttl * 1000 });
+    try {
+      // The port may have a queue of its own.
+      await this.#drive(raw, ttl === undefined ? undefined : { expiresAt: arrival + ttl * 1000 });
+    } catch (error) {
+      // Unconfirmed, it may have taken effect all the same: what was to end it still has to.
+      if (step && toDcsError(error).code === 'TIMEOUT') this.#goOnWith(step);
+      throw error;
+    }
     // Only now: a command that was refused must not keep the pulse before it from ending.
+    this.#goOnWith(step);
+  }
+
+  #goOnWith(step: Step | undefined): void {
     this.#next?.timer.cancel();
     this.#next = undefined;
     if (step) this.#stepLater(step, step.afterMs);
@@ -167,6 +177,7 @@ export class PinActor extends Actor {
     if (report['quality'] !== undefined && report['quality'] !== 'good') return;
     try {
       await this.#drive(toRaw(this.spec, report.val));
+      this.#goOnWith(undefined);
       this.#report();
     } catch (error) {
       this.#refuse(error, undefined);

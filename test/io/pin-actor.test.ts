@@ -284,6 +284,16 @@ describe('a pulse', () => {
     expect(hardware.get('lamp')).toBe(false);
   });
 
+  it('ends although nobody confirmed its beginning: it may have begun all the same', async () => {
+    const { command, hardware, clock } = await pinBench([lamp], { timeout: '100ms' });
+    hardware.fault('lamp', { kind: 'timeout' });
+    expect((await command('lamp', true, { pulse: 0.5 }, 200)).answers).toMatchObject([{ code: 'TIMEOUT' }]);
+    hardware.fault('lamp', undefined);
+    hardware.set('lamp', true);
+    await clock.advance(1000);
+    expect(hardware.get('lamp')).toBe(false);
+  });
+
   it('ends when the agent stops, also for an output that else holds its value', async () => {
     const { command, hardware, supervisor, clock } = await pinBench([{ ...lamp, onExit: 'hold' }]);
     await command('lamp', true, { pulse: 60 });
