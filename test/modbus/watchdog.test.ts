@@ -80,6 +80,7 @@ describe('the heartbeat of a device', () => {
     const sent = beats().length;
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(beats().length).toBe(sent);
+    expect(owner.counters.get('heartbeats_missed')).toBeUndefined();
   });
 
   it('that the device refuses is counted and harms nothing else', async () => {
