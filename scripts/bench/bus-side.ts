@@ -1,12 +1,13 @@
 /** What scripts/bench/bus-run.ts and its other process share: one way to send and receive, four transports. */
 import { createConnection, createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
+import mqtt from 'mqtt';
 import * as zmq from 'zeromq';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { Mesh } from '../../src/mesh/mesh.ts';
 
-export type Kind = 'mesh' | 'curve' | 'zmq' | 'tcp';
+export type Kind = 'mesh' | 'curve' | 'zmq' | 'tcp' | 'mqtt0' | 'mqtt1';
 
 /** One end: sends reports of its own pin, hears those of the other's. */
 export interface Side {
@@ -20,6 +21,8 @@ export interface Place {
   readonly port: number;
   readonly first: boolean;
   readonly keys?: string;
+  /** Port of the MQTT broker. */
+  readonly mqtt?: number;
 }
 
 const nothing = () => undefined;
@@ -41,6 +44,7 @@ function message(val: number, urgent: boolean) {
 export async function openSide(place: Place, heard: (val: number) => void, ready: () => void): Promise<Side> {
   if (place.kind === 'zmq') return zmqSide(place, heard, ready);
   if (place.kind === 'tcp') return tcpSide(place, heard, ready);
+  if (place.kind === 'mqtt0' || place.kind === 'mqtt1') return mqttSide(place, heard, ready);
   return meshSide(place, heard, ready);
 }
 
@@ -97,5 +101,25 @@ async function tcpSide({ port, first }: Place, heard: (val: number) => void, rea
     send: (val, urgent) =>
       void socket.write(`${JSON.stringify({ ...envelope, msg_id: `abcde.${val}`, payload: message(val, urgent) })}\n`),
     close: async () => void socket.destroy(),
+  };
+}
+
+async function mqttSide(
+  { kind, mqtt: port, first }: Place,
+  heard: (val: number) => void,
+  ready: () => void,
+): Promise<Side> {
+  const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${port}`);
+  const qos = kind === 'mqtt0' ? 0 : 1;
+  client.on('message', (_topic, text) => heard(JSON.parse(text.toString()).payload.IoMessage.val));
+  await client.subscribeAsync(first ? 'to-first' : 'to-other', { qos });
+  setTimeout(ready, 300);
+  const envelope = { sender: ['abcde', 'fghij'], timestamp: 1795344194.68 };
+  return {
+    send: (val, urgent) => {
+      const text = JSON.stringify({ ...envelope, msg_id: `abcde.${val}`, payload: message(val, urgent) });
+      client.publish(first ? 'to-other' : 'to-first', text, { qos });
+    },
+    close: () => client.endAsync(true),
   };
 }
