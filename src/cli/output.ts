@@ -1,8 +1,11 @@
 import pc from 'picocolors';
 import type { Quality } from '../message/payloads.ts';
 
-/** Colours only on a terminal (and never with NO_COLOR); picocolors decides for stdout. */
-export const colour = pc;
+/** Colours on a terminal only, and never with NO_COLOR. picocolors by itself would colour what a CI job prints, too. */
+export const colour = pc.createColors(
+  'FORCE_COLOR' in process.env ||
+    (process.stdout.isTTY === true && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb'),
+);
 
 /** One line of JSON a row: what `--json` prints. */
 export function printJson(value: unknown): void {

@@ -118,6 +118,11 @@ describe('client commands without an agent', () => {
     expect((stdout + stderr).trim()).not.toBe('');
   });
 
+  it('what goes into a pipe has no colour, in a CI job neither', async () => {
+    const { stdout } = await cli(['boards'], { env: { ...process.env, CI: 'true' } });
+    expect(stdout).not.toContain(String.fromCharCode(27));
+  });
+
   it('boards, schema, --help and --version need no bus', async () => {
     for (const args of [['boards'], ['schema'], ['--help'], ['--version'], ['set', '--help']]) {
       const { code, stdout } = await cli(args);
