@@ -78,9 +78,11 @@ describe.each<[string, Make]>([
       ]),
     );
     expect(survivors).toHaveLength(6);
+    // None lost and none twice. While the way of a message changes from relayed to direct, a few may overtake others.
+    const inOrder = (list: number[]) => [...list].sort((a, b) => a - b);
     for (const peer of peers) {
-      if (peer !== v1) expect(numbers(peer, 'FromV1')).toEqual(count(2500));
-      if (peer !== ours) expect(numbers(peer, 'FromOurs')).toEqual(count(2500));
+      if (peer !== v1) expect(inOrder(numbers(peer, 'FromV1'))).toEqual(count(2500));
+      if (peer !== ours) expect(inOrder(numbers(peer, 'FromOurs'))).toEqual(count(2500));
     }
     await talkBoth(again, v1, 20_000);
   }, 90_000);
