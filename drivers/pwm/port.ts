@@ -100,6 +100,7 @@ export class PwmPort implements Port {
 
 function inTurn<Result>(output: Output, work: () => Promise<Result>): Promise<Result> {
   const run = output.last.then(work);
+  // Whoever asked is told of a failure by `run`; the one behind him goes ahead all the same.
   output.last = run.catch(() => undefined);
   return run;
 }

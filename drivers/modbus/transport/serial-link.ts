@@ -180,6 +180,7 @@ export class SerialLink implements Link {
     this.#ended = true;
     const line = this.#line;
     this.#line = undefined;
+    // The line is lost already; a close that fails has nothing to add to the reason told below.
     line?.close().catch(() => undefined);
     this.#events.down(this.#gone(why));
   }
