@@ -2,6 +2,10 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Actor } from '../bus/actor.ts';
 import { DcsError, messageOf } from '../errors/errors.ts';
+import { importActor } from './import-actor.ts';
+
+/** This process's dcs-io, as a user's `import … from 'dcs-io'` gets it: the index beside this folder, compiled or not. */
+const OWN_INDEX = new URL(`../index${extname(import.meta.url)}`, import.meta.url).href;
 
 /**
  * Loads a user's actor module (.ts, .js, .mjs) and returns what makes its actor. The module's default export is a class
@@ -11,18 +15,9 @@ import { DcsError, messageOf } from '../errors/errors.ts';
  * no node_modules of his own.
  */
 export async function loadActor(file: string): Promise<() => Actor> {
-  const { createJiti } = await import('jiti');
-  const entry = fileURLToPath(new URL(`../index${extname(import.meta.url)}`, import.meta.url));
-  // Our own modules are loaded by Node itself: a second copy of Actor would be another class.
-  const jiti = createJiti(import.meta.url, {
-    alias: { 'dcs-io': entry },
-    nativeModules: [entry],
-    moduleCache: false,
-    fsCache: false,
-  });
   let made: unknown;
   try {
-    made = await jiti.import(file, { default: true });
+    made = extname(file) === '.ts' ? await importTyped(file) : await importActor(file, OWN_INDEX);
   } catch (error) {
     throw new DcsError('BAD_CONFIG', `${file} cannot be loaded: ${messageOf(error)}`, { cause: error });
   }
@@ -38,6 +33,20 @@ export async function loadActor(file: string): Promise<() => Actor> {
     if (actor instanceof Actor) return actor;
     throw new DcsError('BAD_CONFIG', `${file} made something that is no Actor`, { found: typeof actor });
   };
+}
+
+/** TypeScript is translated first: loading what does that takes longer than everything else about a start. */
+async function importTyped(file: string): Promise<unknown> {
+  const { createJiti } = await import('jiti');
+  const index = fileURLToPath(OWN_INDEX);
+  // Our own modules are loaded by Node itself: a second copy of Actor would be another class.
+  const jiti = createJiti(import.meta.url, {
+    alias: { 'dcs-io': index },
+    nativeModules: [index],
+    moduleCache: false,
+    fsCache: false,
+  });
+  return jiti.import(file, { default: true });
 }
 
 function isActorClass(made: object): made is new () => Actor {

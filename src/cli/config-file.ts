@@ -1,8 +1,8 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { relative } from 'node:path';
-import { loadConfig } from '../config/load.ts';
+import { type LoadedConfig, loadConfig } from '../config/load.ts';
 import type { Problem, ResolvedConfig } from '../config/resolved.ts';
-import { drivers } from './drivers.ts';
+import { allDrivers, driversIn } from './drivers.ts';
 import { CliError, exitCodes } from './exit.ts';
 import { colour } from './output.ts';
 
@@ -20,9 +20,27 @@ export function configFile(option: string | undefined): string {
   );
 }
 
+/**
+ * Reads and checks a configuration with the drivers it names: loading the others would be most of a start. Where
+ * anything is wrong it is read again with all of them, so that what is said takes every driver into account.
+ */
+export async function loadFile(file: string, mock: boolean): Promise<LoadedConfig> {
+  const loaded = await loadConfig(file, { drivers: await driversIn(textOf(file)), mock });
+  return loaded.ok ? loaded : loadConfig(file, { drivers: await allDrivers(), mock });
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    // Loading the configuration says what is wrong with the file.
+    return '';
+  }
+}
+
 /** Reads a configuration that must be right. Throws with every mistake in it otherwise. */
 export async function readConfig(option: string | undefined, mock: boolean): Promise<ResolvedConfig> {
-  const loaded = await loadConfig(configFile(option), { drivers, mock });
+  const loaded = await loadFile(configFile(option), mock);
   if (loaded.ok) return loaded.config;
   const errors = loaded.problems.filter(({ severity }) => severity === 'error');
   const texts = loaded.problems.map(describeProblem);

@@ -1,17 +1,31 @@
-import { gpio } from '../../drivers/gpio/driver.ts';
-import { i2c } from '../../drivers/i2c/driver.ts';
 import { createMock, mockOptions } from '../../drivers/mock/driver.ts';
-import { modbus } from '../../drivers/modbus/driver.ts';
-import { pwm } from '../../drivers/pwm/driver.ts';
-import { serial } from '../../drivers/serial/driver.ts';
-import { sysfs } from '../../drivers/sysfs/driver.ts';
-import { virtual } from '../../drivers/virtual/driver.ts';
 import type { Driver } from '../driver/driver.ts';
 
 const mock = createMock();
 
-/** Every driver of this agent. The CLI is where they meet the rest; nothing else in src imports drivers/. */
-export const drivers: readonly Driver[] = [gpio, i2c, modbus, pwm, serial, sysfs, virtual, mock];
+/** Every driver of this agent, loaded when it is wanted. The CLI is where they meet the rest; nothing else in src imports drivers/. */
+const known: Readonly<Record<string, () => Promise<Driver>>> = {
+  gpio: async () => (await import('../../drivers/gpio/driver.ts')).gpio,
+  i2c: async () => (await import('../../drivers/i2c/driver.ts')).i2c,
+  modbus: async () => (await import('../../drivers/modbus/driver.ts')).modbus,
+  pwm: async () => (await import('../../drivers/pwm/driver.ts')).pwm,
+  serial: async () => (await import('../../drivers/serial/driver.ts')).serial,
+  sysfs: async () => (await import('../../drivers/sysfs/driver.ts')).sysfs,
+  virtual: async () => (await import('../../drivers/virtual/driver.ts')).virtual,
+  mock: async () => mock,
+};
+
+export const driverNames: readonly string[] = Object.keys(known);
+
+export function allDrivers(): Promise<readonly Driver[]> {
+  return Promise.all(Object.values(known).map((load) => load()));
+}
+
+/** The drivers a text can be about: those whose name is in it. Their keys are named like them (`gpio: 17`). */
+export function driversIn(text: string): Promise<readonly Driver[]> {
+  const named = Object.entries(known).filter(([name]) => text.includes(name));
+  return Promise.all(named.map(([, load]) => load()));
+}
 
 /** What stands in for a port under `--mock` or on the board `mock`. */
 export const mockTwin = { driver: mock, options: mockOptions } as const;

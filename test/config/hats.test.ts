@@ -4,9 +4,11 @@ import { describe, expect, test } from 'vitest';
 import { dataFolder } from '../../src/board/data-folder.ts';
 import { listHats, loadHat } from '../../src/board/hat.ts';
 import { listBoards, loadBoard } from '../../src/board/load-board.ts';
-import { drivers } from '../../src/cli/drivers.ts';
+import { allDrivers } from '../../src/cli/drivers.ts';
 import { loadConfigText } from '../../src/config/load.ts';
 import { configOf, errorsOf, load, machine, placesOf } from './fakes.ts';
+
+const drivers = await allDrivers();
 
 describe('every HAT', () => {
   test.each(listHats())('%s follows the schema, cites its source and fits every board with its header', (name) => {

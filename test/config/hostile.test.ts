@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { drivers } from '../../src/cli/drivers.ts';
+import { allDrivers } from '../../src/cli/drivers.ts';
 import { type LoadedConfig, loadConfigText } from '../../src/config/load.ts';
 import { load, machine } from './fakes.ts';
+
+const drivers = await allDrivers();
 
 const demo = readFileSync('examples/demo/dcs-io.yaml', 'utf8');
 

@@ -2,11 +2,12 @@ import { readFileSync } from 'node:fs';
 import { Ajv } from 'ajv';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { drivers } from '../../src/cli/drivers.ts';
+import { allDrivers } from '../../src/cli/drivers.ts';
 import { jsonSchema } from '../../src/config/json-schema.ts';
 import { loadConfig, loadConfigText } from '../../src/config/load.ts';
 import { machine } from './fakes.ts';
 
+const drivers = await allDrivers();
 const schema = jsonSchema(drivers);
 const validate = new Ajv({ strict: false, allErrors: true }).compile({ ...schema });
 

@@ -5,10 +5,9 @@ import { listHats, loadHat } from '../../board/hat.ts';
 import { drawHeaders } from '../../board/header.ts';
 import { listBoards, loadBoard } from '../../board/load-board.ts';
 import { linesInUse } from '../../config/lines-in-use.ts';
-import { loadConfig } from '../../config/load.ts';
 import type { ResolvedConfig } from '../../config/resolved.ts';
 import { closest } from '../../config/suggest.ts';
-import { drivers } from '../drivers.ts';
+import { loadFile } from '../config-file.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { headerView } from '../header-view.ts';
 import { colour, printJson, printLine, printNote, table } from '../output.ts';
@@ -92,7 +91,7 @@ function boardOf(name: string | undefined): Board {
 
 /** A file with mistakes is not drawn: half a picture would look like a whole one. */
 async function readPlan(file: string): Promise<ResolvedConfig> {
-  const loaded = await loadConfig(file, { drivers });
+  const loaded = await loadFile(file, false);
   if (loaded.ok) return loaded.config;
   throw new CliError(exitCodes.wrongUse, `${file} has mistakes`, `dcs-io check -c ${file} tells them`);
 }

@@ -1,6 +1,4 @@
-import { loadConfig } from '../../config/load.ts';
-import { configFile, describeProblem } from '../config-file.ts';
-import { drivers } from '../drivers.ts';
+import { configFile, describeProblem, loadFile } from '../config-file.ts';
 import { exitCodes } from '../exit.ts';
 import { printJson, printLine } from '../output.ts';
 
@@ -13,7 +11,7 @@ export interface CheckOptions {
 /** Says everything that is wrong or doubtful in a configuration. Touches no hardware. */
 export async function check(options: CheckOptions): Promise<void> {
   const file = configFile(options.config);
-  const loaded = await loadConfig(file, { drivers, mock: options.mock === true });
+  const loaded = await loadFile(file, options.mock === true);
   const problems = loaded.ok ? loaded.config.warnings : loaded.problems;
   for (const problem of problems) {
     if (options.json) printJson(problem);

@@ -1,7 +1,7 @@
 import { loadConfigText } from '../../config/load.ts';
 import { findProfiles, type Profile } from '../../config/profile.ts';
 import { closest } from '../../config/suggest.ts';
-import { drivers } from '../drivers.ts';
+import { driverNames, driversIn } from '../drivers.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { colour, printJson, printLine, table } from '../output.ts';
 
@@ -15,7 +15,7 @@ export interface ProfilesOptions {
 const STANDINS: Readonly<Record<string, string>> = { modbus: 'tcp: localhost', i2c: 'bus: 1' };
 
 function profiles(folder: string | undefined): Profile[] {
-  return drivers.flatMap(({ name }) => findProfiles(name, folder));
+  return driverNames.flatMap((name) => findProfiles(name, folder));
 }
 
 /** Lists the device profiles: those of this version and the user's own. */
@@ -53,7 +53,7 @@ export async function show(name: string, options: ProfilesOptions): Promise<void
     `ports: { bus: { driver: ${driver}, ${standin} } }`,
     `devices: { device: { port: bus, profile: ${JSON.stringify(name)} } }`,
   ].join('\n');
-  const loaded = loadConfigText(text, `${process.cwd()}/profile.yaml`, { drivers });
+  const loaded = loadConfigText(text, `${process.cwd()}/profile.yaml`, { drivers: await driversIn(driver) });
   if (!loaded.ok) {
     const [problem] = loaded.problems;
     throw new CliError(exitCodes.failed, `${file} is wrong: ${problem?.key}: ${problem?.message}`);

@@ -1,8 +1,8 @@
 import { jsonSchema } from '../../config/json-schema.ts';
-import { drivers } from '../drivers.ts';
+import { allDrivers } from '../drivers.ts';
 import { printLine } from '../output.ts';
 
 /** Prints the JSON Schema of the configuration, for editors. */
 export async function schema(): Promise<void> {
-  printLine(JSON.stringify(jsonSchema(drivers), null, 2));
+  printLine(JSON.stringify(jsonSchema(await allDrivers()), null, 2));
 }

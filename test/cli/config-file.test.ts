@@ -1,0 +1,45 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describeProblem, loadFile } from '../../src/cli/config-file.ts';
+import { allDrivers, driverNames, driversIn } from '../../src/cli/drivers.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'dcs-io-config-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+async function load(text: string) {
+  const file = join(folder, 'dcs-io.yaml');
+  writeFileSync(file, text);
+  return loadFile(file, false);
+}
+
+describe('reading a configuration file', () => {
+  test('loads the drivers it names, and those alone', async () => {
+    expect((await driversIn('pins: { lamp: { gpio: GPIO17 } }')).map(({ name }) => name)).toEqual(['gpio']);
+    expect((await allDrivers()).map(({ name }) => name)).toEqual(driverNames);
+  });
+
+  test('a driver that is written in another way is found all the same', async () => {
+    const loaded = await load('ports: { p: { driver: "\\u006dodbus", tcp: "localhost:502" } }');
+    expect(loaded).toMatchObject({ ok: true, config: { ports: [{ name: 'p', driver: { name: 'modbus' } }] } });
+  });
+
+  test('a mistake is explained in view of every driver, not only of those the file names', async () => {
+    const loaded = await load('ports: { p: { driver: modbsu, tcp: "localhost:502" }, q: { baud: 9600 } }');
+    if (loaded.ok) throw new Error('a driver modbsu does not exist');
+    const text = loaded.problems.map(describeProblem).join('\n');
+    expect(text).toContain("did you mean 'modbus'");
+    for (const name of driverNames) expect(text).toContain(name);
+  });
+
+  test('a file that is a folder is said to be unreadable', async () => {
+    expect(await loadFile(folder, false)).toMatchObject({
+      ok: false,
+      problems: [{ message: expect.stringContaining('EISDIR') }],
+    });
+  });
+});
