@@ -11,6 +11,7 @@ import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { ModbusAddress } from './address.ts';
 import type { ModbusOptions } from './options.ts';
+import { Outputs } from './outputs.ts';
 import { type PlanLimits, planBlocks } from './schedule/plan.ts';
 import { Poller } from './schedule/poller.ts';
 import { Scheduler } from './schedule/scheduler.ts';
@@ -18,12 +19,9 @@ import type { SlaveTimes } from './schedule/slave-times.ts';
 import type { Task } from './schedule/task.ts';
 import { walkModels } from './sunspec.ts';
 import type { Transport } from './transport/transport.ts';
-import { Delays, verifyWrite } from './verify.ts';
+import { Delays } from './verify.ts';
 import { Watch } from './watch.ts';
-import { encodeWrite, readBack, sendWrite } from './write.ts';
 
-/** A command that has not been sent within this is stale: the world has moved on. */
-const WRITE_TTL_MS = 5000;
 const READ_TTL_MS = 10_000;
 const LOCATE_AGAIN_MS = 3000;
 
@@ -35,8 +33,7 @@ export class ModbusPort implements Port {
   readonly #scheduler: Scheduler;
   readonly #limits: (unit: number) => PlanLimits;
   readonly #context: PortContext;
-  /** Outputs whose start value has not reached the device yet. */
-  readonly #unstarted = new Map<Watch, RawValue>();
+  readonly #outputs: Outputs;
   readonly #delays: Delays;
   readonly #onDown = new Set<() => void>();
   #planned = false;
@@ -61,11 +58,25 @@ export class ModbusPort implements Port {
       this.#poller,
       context.clock,
       count,
-      (unit) => this.#startLate(unit),
+      (unit, back) => {
+        if (back) this.#outputs.unitReturned(unit);
+        this.#outputs.unitAnswers(unit);
+      },
       (request, tripMs) => {
         // How long a device thinks decides what is worth reading along.
         if (times?.note(request, tripMs)) this.#replan();
       },
+    );
+    this.#outputs = new Outputs(
+      {
+        clock: context.clock,
+        log: context.log,
+        delays: this.#delays,
+        count,
+        run: (task) => this.run(task),
+        ended: () => this.#closed,
+      },
+      this.#watches,
     );
     for (const channel of channels) this.#watches.set(channel.key, new Watch(channel, options));
   }
@@ -77,7 +88,7 @@ export class ModbusPort implements Port {
   async start(): Promise<void> {
     const starting = [...this.#watches.values()].flatMap((watch) => {
       const { start } = watch.channel;
-      return start === undefined ? [] : [this.#startOne(watch, start)];
+      return start === undefined ? [] : [this.#outputs.start(watch, start)];
     });
     for (const unit of new Set(this.#unplaced().map(({ span }) => span.unit))) this.#locate(unit);
     await Promise.all(starting);
@@ -107,22 +118,7 @@ export class ModbusPort implements Port {
   async write(channel: Channel, value: RawValue, options: WriteOptions = {}): Promise<Written> {
     const watch = this.#watches.get(channel.key);
     if (!watch) throw unknown(channel);
-    const request = encodeWrite(watch, value);
-    this.#unstarted.delete(watch);
-    const { unit } = watch.span;
-    const written = await this.#scheduler.submit({
-      lane: 'write',
-      unit,
-      key: channel.key,
-      ttlMs: Math.min(WRITE_TTL_MS, (options.expiresAt ?? Number.POSITIVE_INFINITY) - this.#context.clock.now()),
-      work: async (ask) => {
-        await sendWrite(ask, request);
-        return readBack(ask, watch, (name) => this.#context.count(name));
-      },
-    });
-    const { verify } = watch.channel.address;
-    if (verify) await verifyWrite(watch, verify, value, this.#delays, (task) => this.run(task));
-    return written;
+    return await this.#outputs.command(watch, value, options);
   }
 
   /** Puts a piece of work on a unit into the bus's one queue. */
@@ -173,31 +169,6 @@ export class ModbusPort implements Port {
     this.#delays.end(new DcsError('PORT_DOWN', 'the port went down'));
     for (const end of this.#onDown) end();
     for (const watch of this.#watches.values()) watch.silence();
-  }
-
-  async #startOne(watch: Watch, start: RawValue): Promise<void> {
-    const { key } = watch.channel;
-    try {
-      await this.write(watch.channel, start);
-    } catch (thrown) {
-      const error = toDcsError(thrown);
-      if (error.code === 'PORT_DOWN' && this.#closed) throw error;
-      this.#context.count('starts_failed');
-      if (error.retryable) this.#unstarted.set(watch, start);
-      this.#context.log.warn(
-        { channel: key, err: error },
-        `${key}: the start value could not be written: ${error.message}`,
-      );
-    }
-  }
-
-  /** The unit is there after all. Whoever has been commanded meanwhile keeps the command. */
-  #startLate(unit: number): void {
-    for (const [watch, start] of this.#unstarted) {
-      if (watch.span.unit !== unit) continue;
-      this.#unstarted.delete(watch);
-      void this.#startOne(watch, start);
-    }
   }
 
   /** Finds the unit's SunSpec models, now or, if it does not answer, later. */
@@ -265,6 +236,8 @@ export class ModbusPort implements Port {
       this.#planned = false;
       if (this.#closed) return;
       const watched = [...this.#watches.values()].filter((watch) => watch.watched && watch.placed);
+      // The poller spreads reads over their period in this order: a line is set anew as rarely as can be.
+      watched.sort((a, b) => (a.line < b.line ? -1 : a.line > b.line ? 1 : 0));
       this.#poller.plan(watched, this.#context.clock.now());
       this.#scheduler.pump();
     });

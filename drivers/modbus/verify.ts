@@ -76,8 +76,8 @@ export async function verifyWrite(
     });
   }
   const found = watch.decodeOwn(data);
-  const wanted = watch.format ? watch.format.decode(watch.format.encode(written), 0) : { ok: true, value: written };
-  if (found.ok && 'value' in wanted && agrees(found.value, wanted.value, verify.tolerance)) return;
+  const wanted = watch.shownAs(written);
+  if (found.ok && wanted !== undefined && agrees(found.value, wanted, verify.tolerance)) return;
   throw new DcsError(
     'DEVICE_REFUSED',
     `${key}: the device took ${written}, but ${verify.table} ${verify.first} then showed ${found.ok ? found.value : found.error.message}`,

@@ -14,12 +14,18 @@ export class Watch implements Polled {
   #placed: boolean;
   readonly periodMs: number;
   readonly format: Format | undefined;
+  /** Line settings of its unit, where they are its own; what has the same is best read in one go. */
+  readonly line: string;
   /** Registers that are read along before the value itself. */
   readonly #lead: number;
   readonly #listeners = new Set<ReadingListener>();
   #last: Reading | undefined;
   /** The device has refused to let it be read; it may still be written. */
   writeOnly = false;
+  /** Commands under way. */
+  commands = 0;
+  /** Number of the latest write; an older one that waits for a busy device is overtaken. */
+  turn = 0;
 
   constructor(channel: Channel<ModbusAddress>, defaults: { unit: number; poll: number }) {
     this.channel = channel;
@@ -28,6 +34,7 @@ export class Watch implements Polled {
     this.#lead = channel.address.first - this.#span.first;
     this.periodMs = channel.address.pollMs ?? defaults.poll;
     this.format = registerFormat(channel.address);
+    this.line = JSON.stringify(channel.address.quirks?.line ?? '');
   }
 
   get span(): Span {
@@ -66,6 +73,13 @@ export class Watch implements Polled {
   /** The value in registers or bits that hold nothing else. */
   decodeOwn(data: Buffer): Reading {
     return this.format ? this.format.decode(data, 0) : { ok: true, value: bitAt(data, 0) };
+  }
+
+  /** What a device shows that has taken this value. */
+  shownAs(value: RawValue): RawValue | undefined {
+    if (!this.format) return value;
+    const shown = this.format.decode(this.format.encode(value), 0);
+    return shown.ok ? shown.value : undefined;
   }
 
   deliver(data: Buffer, offset: number): void {

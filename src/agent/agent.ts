@@ -14,7 +14,7 @@ import { StreamActor } from '../io/stream-actor.ts';
 import { Mesh } from '../mesh/mesh.ts';
 import type { PinInfo } from '../message/payloads.ts';
 import type { PinSpec } from '../pin/pin.ts';
-import { valueAtOpen } from '../safety/outputs.ts';
+import { valueAtOpen, valueAtReturn } from '../safety/outputs.ts';
 import { loadActor } from './load-actor.ts';
 import { NodeActor } from './node-actor.ts';
 import { ServerActor } from './server-actor.ts';
@@ -137,10 +137,11 @@ export class Agent {
     }
     return {
       channel,
-      startAt: (first) => {
-        const value = valueAtOpen(spec, first);
+      startAt: () => {
+        const value = valueAtOpen(spec);
         return value === undefined ? undefined : toRaw(spec, value);
       },
+      returnAt: (confirmed) => valueAtReturn(spec, confirmed, toRaw),
     };
   }
 

@@ -15,12 +15,14 @@ const FITS: Readonly<Record<string, Fit>> = {
   initial: { direction: 'out' },
   safe: { direction: 'out' },
   on_exit: { direction: 'out' },
+  on_loss: { direction: 'out' },
   follow: { direction: 'out' },
   range: { direction: 'out', kinds: NUMBERS },
   invert: { kinds: ['digital'] },
   scale: { kinds: NUMBERS },
   offset: { kinds: NUMBERS },
   deadband: { kinds: NUMBERS },
+  precision: { kinds: NUMBERS },
   debounce: { direction: 'in', kinds: ['digital'] },
 };
 
@@ -65,7 +67,7 @@ function checkNumbers({ range, scale }: PinSpec, entries: ReadonlyMap<string, Lo
 }
 
 function checkSafety(
-  { name, onExit }: PinSpec,
+  { name, onExit, onLoss }: PinSpec,
   facts: ChannelFacts,
   { entries, located }: Stated,
   problems: Problems,
@@ -74,6 +76,10 @@ function checkSafety(
   const hasSafe = entries.has('safe');
   if (exit && onExit === 'safe' && !hasSafe) {
     problems.wrong(exit, 'on_exit: safe needs to know the safe value', { expected: 'safe: VALUE beside it' });
+  }
+  const loss = entries.get('on_loss');
+  if (loss && onLoss === 'safe' && !hasSafe) {
+    problems.wrong(loss, 'on_loss: safe needs to know the safe value', { expected: 'safe: VALUE beside it' });
   }
   if (exit && onExit === 'input' && !facts.floats) {
     problems.wrong(exit, 'this output is always driven and cannot become an input', { expected: 'safe or hold' });

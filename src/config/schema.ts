@@ -79,6 +79,11 @@ export const pinKeys = {
   scale: z.number().optional().describe('numbers: value = raw × scale + offset'),
   offset: z.number().optional().describe('numbers: value = raw × scale + offset'),
   deadband: z.number().min(0).optional().describe('numbers: a change smaller than this is not reported'),
+  precision: z.int().min(0).max(12).optional().describe('numbers: digits after the decimal point'),
+  max_silence: durationSchema
+    .refine((length) => length >= 100, { error: 'at least 100ms' })
+    .optional()
+    .describe('the pin reports at least this often, be there no change'),
   range: z
     .tuple([z.number(), z.number()], { error: 'lowest and highest value a command may ask for: [0, 50]' })
     .optional()
@@ -89,6 +94,12 @@ export const pinKeys = {
     .enum(['safe', 'hold', 'input'])
     .optional()
     .describe('outputs, when the agent stops: go to safe, hold the value, or become an input (driven by nobody)'),
+  on_loss: z
+    .enum(['safe', 'hold', 'rewrite'])
+    .optional()
+    .describe(
+      'outputs, when the port or device comes back: go to safe (default where it is given), stay as they are, or get the value last confirmed again',
+    ),
   debounce: durationSchema.optional().describe('digital inputs: how long a level must be still to count'),
   follow: text.optional().describe('outputs: the pin whose value this one copies'),
 };

@@ -19,6 +19,11 @@ export interface Channel<Address = unknown> {
    * it where the hardware can. Absent: the hardware's present value stays. Counters: what they begin to count from.
    */
   readonly start?: RawValue;
+  /**
+   * Outputs: the raw value for a device that has been away while its port was open (a unit of a bus), asked for when it
+   * answers again. Undefined: it is left as it is.
+   */
+  readonly again?: () => RawValue | undefined;
   /** Digital inputs: how long (ms) a level must be still. 0: no debouncing asked for. */
   readonly debounceMs: number;
 }

@@ -4,8 +4,10 @@ import type { RawValue } from '../pin/pin.ts';
 /** A channel as the runner keeps it: what never changes, and the start value of each opening. */
 export interface ChannelPlan {
   readonly channel: Channel;
-  /** Raw value to drive when the port opens; `first` is false after a loss. */
-  readonly startAt: (first: boolean) => RawValue | undefined;
+  /** Raw value to drive when the port opens for the first time. */
+  readonly startAt: () => RawValue | undefined;
+  /** Raw value to drive when the hardware comes back. `confirmed`: what it was last seen to take. Absent: as `startAt`. */
+  readonly returnAt?: (confirmed: RawValue | undefined) => RawValue | undefined;
   /** Counters: told every count, the last one before the port is closed too. */
   readonly counted?: (count: number) => void;
 }

@@ -4,14 +4,16 @@ import type { PinSpec, RawValue } from '../pin/pin.ts';
 
 const ON = new Set(['on', 'true', '1']);
 const OFF = new Set(['off', 'false', '0']);
+const EXACT = /^-?\d{16,20}$/;
 
 /** The user's value of a raw one: invert, scale and offset applied. */
 export function toValue(spec: PinSpec, raw: RawValue): PinValue {
   if (typeof raw === 'boolean') return spec.invert ? !raw : raw;
-  if (typeof raw === 'number') {
-    return spec.scale === 1 && spec.offset === 0 ? raw : round(raw * spec.scale + spec.offset);
-  }
-  return raw;
+  if (spec.kind === 'text') return raw;
+  const plain = spec.scale === 1 && spec.offset === 0;
+  if (plain && (spec.precision === undefined || typeof raw === 'string')) return raw;
+  // A 64-bit number that came as exact text: scaled it is a measurement, for which a double is exact enough.
+  return cut(spec, Number(raw) * spec.scale + spec.offset);
 }
 
 /** The user's rate of a raw one: the same scale, no offset. */
@@ -38,7 +40,10 @@ export function toRaw(spec: PinSpec, asked: unknown): RawValue {
       const number = asNumber(asked);
       if (number === undefined) throw bad(spec, asked, 'a number');
       checkRange(spec, number);
-      return spec.scale === 1 && spec.offset === 0 ? number : round((number - spec.offset) / spec.scale);
+      const plain = spec.scale === 1 && spec.offset === 0;
+      // Beyond 2^53 a whole number is exact only as text; the driver knows whether it fits.
+      if (plain && typeof asked === 'string' && EXACT.test(asked) && !Number.isSafeInteger(number)) return asked;
+      return plain ? number : round((number - spec.offset) / spec.scale);
     }
   }
 }
@@ -72,6 +77,10 @@ function bad({ name, kind }: PinSpec, found: unknown, expected: string): DcsErro
     found,
     expected,
   });
+}
+
+function cut({ precision }: PinSpec, value: number): number {
+  return precision === undefined ? round(value) : Number(value.toFixed(precision));
 }
 
 /** Scaling must not turn 21.7 into 21.700000000000003: twelve significant digits are more than any sensor has. */

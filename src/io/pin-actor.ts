@@ -33,6 +33,8 @@ export class PinActor extends Actor {
   #driving = false;
   /** A change was seen during the write and not reported. */
   #withheld = false;
+  /** Ends the silence that `max_silence` allows. */
+  #silence: Timer | undefined;
 
   constructor(spec: PinSpec, handle: ChannelHandle, log: Log) {
     super(`pin ${spec.name}`);
@@ -47,6 +49,7 @@ export class PinActor extends Actor {
 
   override onStart(): void {
     this.#state.begin(this.clock.unix());
+    this.#awaitSilence();
     if (this.spec.kind === 'digital' && this.spec.direction === 'in' && this.spec.debounceMs > 0) {
       this.#debouncer = new Debouncer(
         this.clock,
@@ -215,6 +218,14 @@ export class PinActor extends Actor {
 
   #report(replyTo?: string): void {
     this.send({ IoMessage: this.#state.report(replyTo) });
+    this.#awaitSilence();
+  }
+
+  #awaitSilence(): void {
+    const { maxSilenceMs } = this.spec;
+    if (maxSilenceMs === undefined) return;
+    this.#silence?.cancel();
+    this.#silence = this.after(maxSilenceMs, () => this.#report());
   }
 
   #refuse(error: unknown, replyTo: string | undefined): void {

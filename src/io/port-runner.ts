@@ -1,6 +1,7 @@
 import { type Clock, type DurationMs, type Timer, withDeadline } from '../clock/clock.ts';
 import type { ByteStream, Channel, Driver, Log, Port, Reading, ReadingListener } from '../driver/driver.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
+import type { RawValue } from '../pin/pin.ts';
 import type { ChannelHandle, ChannelPlan } from './channels.ts';
 import { WriteSet } from './write-set.ts';
 
@@ -28,6 +29,8 @@ export class PortRunner {
   readonly #log: Log;
   readonly #listeners = new Map<string, Set<ReadingListener>>();
   readonly #last = new Map<string, Reading>();
+  /** The raw value each output was last seen to take. */
+  readonly #confirmed = new Map<string, RawValue>();
   readonly #streamListeners = new Set<(stream: ByteStream) => void>();
   #port: Port | undefined;
   #writes: WriteSet | undefined;
@@ -90,7 +93,9 @@ export class PortRunner {
         const port = this.#live();
         const writes = this.#writes?.port === port ? this.#writes : new WriteSet(port);
         this.#writes = writes;
-        return writes.write(this.#current(channel), value, options);
+        const written = await writes.write(this.#current(channel), value, options);
+        this.#confirmed.set(channel.key, value);
+        return written;
       },
       preset: async (value) => {
         const port = this.#live();
@@ -141,9 +146,12 @@ export class PortRunner {
   async #open(): Promise<void> {
     this.state = 'opening';
     const first = !this.#opened;
-    const channels = this.#plans.map(({ channel, startAt }): Channel => {
-      const start = startAt(first);
-      return start === undefined ? channel : { ...channel, start };
+    const channels = this.#plans.map(({ channel, startAt, returnAt = startAt }): Channel => {
+      const { key, direction } = channel;
+      const again = () => returnAt(this.#confirmed.get(key));
+      const start = first ? startAt() : again();
+      if (first && start !== undefined) this.#confirmed.set(key, start);
+      return { ...channel, ...(start !== undefined && { start }), ...(direction === 'out' && { again }) };
     });
     // A port may go down while it is being opened, or after it was given up; only the present one counts.
     let lost: DcsError | undefined;

@@ -2,12 +2,26 @@ import type { PinSpec, RawValue } from '../pin/pin.ts';
 
 /**
  * The value (as the user means it) an output is given when its port is opened. The first time it is `initial`, else the
- * hardware's present value stays. After a port was lost nobody knows what the hardware did meanwhile and what was asked
- * for then is old: the output goes to `safe`, and without one it is left alone and read.
+ * hardware's present value stays. See `valueAtReturn` for the times after that.
  */
-export function valueAtOpen(spec: PinSpec, first: boolean): RawValue | undefined {
-  if (spec.direction !== 'out') return undefined;
-  return first ? spec.initial : spec.safe;
+export function valueAtOpen({ direction, initial }: PinSpec): RawValue | undefined {
+  return direction === 'out' ? initial : undefined;
+}
+
+/**
+ * The raw value an output is given when its hardware comes back after a loss, as `toRaw` makes one of the user's. Nobody
+ * knows what the hardware did meanwhile, and what was asked for then is old: it goes to `safe`, and without one it is left
+ * alone and read. Only by choice it gets `confirmed`, the raw value it was last seen to take, again.
+ */
+export function valueAtReturn(
+  spec: PinSpec,
+  confirmed: RawValue | undefined,
+  toRaw: (spec: PinSpec, value: RawValue) => RawValue,
+): RawValue | undefined {
+  const { direction, safe, onLoss = 'safe' } = spec;
+  if (direction !== 'out' || onLoss === 'hold') return undefined;
+  if (onLoss === 'rewrite') return confirmed;
+  return safe === undefined ? undefined : toRaw(spec, safe);
 }
 
 /** Whether an output is driven no more when the agent stops. */

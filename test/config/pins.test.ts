@@ -100,7 +100,7 @@ describe('what a pin is', () => {
 
   test('the common keys become the specification, with their defaults', () => {
     const { pins } = configOf(
-      `${sim}  a: { port: sim, channel: 1 }\n  b: { port: sim, channel: 2, type: analog, direction: out, range: [0, 50], initial: 5, safe: 0, scale: 0.1, offset: 2, deadband: 1, uom: Hz, label: pump }\n`,
+      `${sim}  a: { port: sim, channel: 1 }\n  b: { port: sim, channel: 2, type: analog, direction: out, range: [0, 50], initial: 5, safe: 0, scale: 0.1, offset: 2, deadband: 1, precision: 2, max_silence: 10s, on_loss: rewrite, uom: Hz, label: pump }\n`,
     );
     expect(pins[0]?.spec).toEqual({
       name: 'a',
@@ -121,6 +121,9 @@ describe('what a pin is', () => {
       scale: 0.1,
       offset: 2,
       deadband: 1,
+      precision: 2,
+      maxSilenceMs: 10_000,
+      onLoss: 'rewrite',
       uom: 'Hz',
       label: 'pump',
     });
@@ -157,6 +160,10 @@ describe('what a pin is', () => {
     ['direction: out, debounce: 20ms', 'pins.a.debounce: debounce has no meaning on an output'],
     ['direction: out, on_exit: safe', 'pins.a.on_exit: on_exit: safe needs to know the safe value'],
     ['direction: out, on_exit: input', 'pins.a.on_exit: this output is always driven and cannot become an input'],
+    ['direction: out, on_loss: safe', 'pins.a.on_loss: on_loss: safe needs to know the safe value'],
+    ['on_loss: hold', 'pins.a.on_loss: on_loss has no meaning on an input'],
+    ['precision: 2', 'pins.a.precision: precision has no meaning on a pin that is digital'],
+    ['max_silence: 1ms', 'pins.a.max_silence: at least 100ms'],
     ['direction: inout', 'pins.a.direction: there is no direction "inout"'],
   ])('%s is refused', (keys, problem) => {
     expect(

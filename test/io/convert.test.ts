@@ -31,6 +31,21 @@ describe('values and raw values', () => {
     );
   });
 
+  it('a whole number beyond 2^53 stays exact text both ways, and scaled it is a number', () => {
+    const exact = '9223372036854775807';
+    expect(toRaw(analog(1, 0), exact)).toBe(exact);
+    expect(toValue(analog(1, 0), exact)).toBe(exact);
+    expect(toValue(analog(0.01, 0), '18446744073709551614')).toBe(1.84467440737e17);
+    expect(() => toRaw({ ...analog(1, 0), range: [0, 10] }, exact)).toThrow(/outside/);
+  });
+
+  it('precision cuts what is shown, not what is commanded', () => {
+    const spec = { ...analog(0.01, 0), precision: 1 };
+    expect(toValue(spec, 2178)).toBe(21.8);
+    expect(toValue({ ...analog(1, 0), precision: 2 }, 1.23456)).toBe(1.23);
+    expect(toRaw(spec, 21.78)).toBe(2178);
+  });
+
   it('scaling adds no digits that are not there', () => {
     expect(toValue(analog(0.1, 0), 217)).toBe(21.7);
     expect(toValue(analog(0.1, -40), 617)).toBe(21.7);

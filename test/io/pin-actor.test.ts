@@ -211,6 +211,34 @@ describe('an output', () => {
     expect(hardware.get('lamp')).toBe(true);
   });
 
+  it('with max_silence reports at least that often, and not more often for that', async () => {
+    const { hardware, clock, take } = await pinBench([{ ...door, maxSilenceMs: 1000 }]);
+    await clock.advance(600);
+    take();
+    hardware.set('door', true);
+    await clock.advance(999);
+    expect(take()).toMatchObject([{ val: true }]);
+    await clock.advance(2001);
+    expect(take()).toMatchObject([{ val: true }, { val: true }, { val: true }]);
+  });
+
+  it.each([
+    ['hold', undefined],
+    ['rewrite', true],
+    ['safe', false],
+  ] as const)('on_loss: %s, when a lost port comes back', async (onLoss, expected) => {
+    const { command, hardware, clock } = await pinBench([{ ...lamp, onLoss }]);
+    await command('lamp', true);
+    hardware.unplug();
+    await clock.advance(150);
+    // What is commanded while it is away is refused, and not what it gets afterwards.
+    expect((await command('lamp', false)).answers).toMatchObject([{ code: 'PORT_DOWN' }]);
+    const written = hardware.writes.length;
+    hardware.plug();
+    await clock.advance(3000);
+    expect(hardware.writes.slice(written).map(({ value }) => value)).toEqual(expected === undefined ? [] : [expected]);
+  });
+
   it('goes to its safe value when a lost port comes back', async () => {
     const { command, hardware, clock, take } = await pinBench([lamp, speed]);
     await command('lamp', true);

@@ -29,6 +29,14 @@ describe('a Modbus TCP port and a device that misbehaves', () => {
     expect(owner.readings.get(ten.key)?.length).toBe(2);
   });
 
+  it('takes unit 0 for an ordinary unit: over TCP it is the device itself', async () => {
+    const [ten, out] = [channelOf({ holding: 10, unit: 0 }), channelOf({ holding: 20, unit: 0 }, { direction: 'out' })];
+    owner = new Owner({ tcp, ...fast }, [ten, out]);
+    const port = await owner.open();
+    expect(await port.read([ten])).toEqual([{ ok: true, value: 10 }]);
+    expect(await port.write(out, 5)).toEqual({ readBack: 5 });
+  });
+
   it('never gives a late reply to another request', async () => {
     const channels = Array.from({ length: 20 }, (_, index) => channelOf({ holding: index * 200 }));
     slave.script = ({ id }) => (id % 3 === 0 ? { do: 'late', ms: 100 + (id % 7) * 20 } : { do: 'answer' });

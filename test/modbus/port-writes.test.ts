@@ -144,6 +144,50 @@ describe('writing over Modbus', () => {
     expect(await port.write(word, 8, { expiresAt: owner.clock.now() + 500 })).toEqual({ readBack: 8 });
   });
 
+  it('to a device that is busy (exception 6) is sent again, and ends well once the device has time', async () => {
+    const word = out({ holding: 4 });
+    let refusals = 2;
+    slave.script = ({ fn }) => (fn === 6 && refusals-- > 0 ? { do: 'exception', code: 6 } : { do: 'answer' });
+    owner = new Owner({ tcp, poll: '1h' }, [word]);
+    const port = await owner.open();
+    expect(await port.write(word, 5)).toEqual({ readBack: 5 });
+    expect(slave.seen.filter(({ fn }) => fn === 6).length).toBe(3);
+    expect(owner.counters.get('writes_repeated')).toBe(2);
+  });
+
+  it('to a device that stays busy ends with BUSY when its time is up; a newer one overtakes it', async () => {
+    const word = out({ holding: 4 });
+    slave.script = ({ fn }) => (fn === 6 ? { do: 'exception', code: 6 } : { do: 'answer' });
+    owner = new Owner({ tcp, poll: '1h' }, [word]);
+    const port = await owner.open();
+    await expect(port.write(word, 5, { expiresAt: owner.clock.now() + 250 })).rejects.toMatchObject({ code: 'BUSY' });
+    const older = port.write(word, 6);
+    await until(() => slave.seen.at(-1)?.pdu.readUInt16BE(3) === 6, 1000);
+    slave.script = () => ({ do: 'answer' });
+    const newer = port.write(word, 7);
+    await expect(older).rejects.toMatchObject({ code: 'EXPIRED' });
+    expect(await newer).toEqual({ readBack: 7 });
+    expect(slave.written.get(4)).toBe(7);
+  });
+
+  it('accepted with exception 5 ends well once the device shows the value, and is unknown if it never does', async () => {
+    const word = out({ holding: 4 });
+    owner = new Owner({ tcp, poll: '1h' }, [word]);
+    const port = await owner.open();
+    await until(() => owner.value(word) !== undefined, 1000);
+    let polls = 0;
+    slave.script = ({ fn }) => {
+      if (fn === 6) return { do: 'exception', code: 5 };
+      if (++polls === 2) slave.written.set(4, 5);
+      return { do: 'answer' };
+    };
+    expect(await port.write(word, 5)).toEqual({ readBack: 5 });
+    expect(polls).toBe(2);
+    const never = port.write(word, 6, { expiresAt: owner.clock.now() + 400 });
+    await expect(never).rejects.toMatchObject({ code: 'TIMEOUT' });
+    expect(slave.seen.filter(({ fn }) => fn === 6).length).toBe(2);
+  });
+
   it('of two waiting writes to one output only the newer is sent, and the older says so', async () => {
     const [word, other] = [out({ holding: 4 }), out({ holding: 5 })];
     slave.script = () => ({ do: 'late', ms: 30 });

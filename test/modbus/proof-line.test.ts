@@ -252,6 +252,45 @@ describe('a serial bus', () => {
     expect(crc16(Buffer.from('0207', 'hex'))).toBe(0x1241);
   });
 
+  it('is silent for 3.5 characters before each request, for longer where a device wants it, and no longer', async () => {
+    const clock = new ManualClock();
+    const channels = [1, 2].map((unit) => channelOf({ input: 0, unit }));
+    const pauseMs = (unit: number) => (unit === 2 ? 30 : 0);
+    const options = {
+      store: memory(clock),
+      channels,
+      clock,
+      baud: 9600,
+      slaveMs: 2,
+      echo: 'off',
+      poll: '1ms',
+    } as const;
+    const bus = await new SimBus({ ...options, pauseMs }).open();
+    const heard: { unit: number; at: number }[] = [];
+    bus.slave.script = ({ unit }) => {
+      heard.push({ unit, at: clock.now() });
+      return undefined;
+    };
+    for (const channel of channels) bus.port.subscribe(channel, () => undefined);
+    await clock.advance(3000);
+    const character = 10_000 / 9600;
+    // Request and reply of one register, the silence before the reply, and 2 ms of thinking.
+    const least = 15 * character + 2 * 3.5 * character + 2;
+    const after = new Map<number, number[]>([
+      [1, []],
+      [2, []],
+    ]);
+    heard.slice(1).forEach(({ unit, at }, index) => {
+      after.get(unit)?.push(at - (heard[index]?.at ?? 0));
+    });
+    expect(after.get(2)?.length).toBeGreaterThan(20);
+    for (const [unit, gaps] of after) {
+      expect(Math.min(...gaps)).toBeGreaterThanOrEqual(least + pauseMs(unit) - 0.01);
+      expect(Math.max(...gaps)).toBeLessThan(least + pauseMs(unit) + 2);
+    }
+    await bus.port.close();
+  });
+
   it('broadcasts a write to unit 0 without waiting for an answer, and refuses to read it', async () => {
     const clock = new ManualClock();
     const store = memory(clock);

@@ -23,6 +23,7 @@ export interface SimBusOptions {
   readonly baud?: number;
   readonly slaveMs?: number;
   readonly timeoutMs?: number;
+  readonly pauseMs?: (unit: number) => number;
   readonly echo?: EchoMode;
   /** The adapter echoes. */
   readonly echoes?: boolean;
@@ -65,7 +66,7 @@ export class SimBus {
       this.counters.set(name, (this.counters.get(name) ?? 0) + by);
     };
     const context: PortContext = { clock, log: silentLog, count, down: (error) => this.downs.push(error) };
-    const unit = () => ({ timeoutMs, pauseMs: 0, timing });
+    const unit = (one: number) => ({ timeoutMs, pauseMs: options.pauseMs?.(one) ?? 0, timing });
     this.#transport = new LineTransport(
       { clock, framing, echo, turnaroundMs: 100, unit },
       {

@@ -9,7 +9,7 @@ import { toRaw } from '../../src/io/convert.ts';
 import { PinActor } from '../../src/io/pin-actor.ts';
 import { PortRunner } from '../../src/io/port-runner.ts';
 import type { PinSpec } from '../../src/pin/pin.ts';
-import { valueAtOpen } from '../../src/safety/outputs.ts';
+import { valueAtOpen, valueAtReturn } from '../../src/safety/outputs.ts';
 import { memoryLog } from './ports.ts';
 
 export function pinSpec(spec: Partial<PinSpec> & { name: string }): PinSpec {
@@ -49,10 +49,11 @@ export async function pinBench(specs: readonly PinSpec[], options: object = {}) 
     driver.options.parse(options),
     specs.map((spec) => ({
       channel: channelOf(spec),
-      startAt: (first) => {
-        const value = valueAtOpen(spec, first);
+      startAt: () => {
+        const value = valueAtOpen(spec);
         return value === undefined ? undefined : toRaw(spec, value);
       },
+      returnAt: (confirmed) => valueAtReturn(spec, confirmed, toRaw),
     })),
     { clock, log },
   );

@@ -16,6 +16,19 @@ const EXCEPTIONS: Readonly<Record<number, { readonly code: ErrorCode; readonly t
   11: { code: 'TIMEOUT', text: 'the unit behind the gateway does not answer' },
 };
 
+const ACKNOWLEDGE = 5;
+const DEVICE_BUSY = 6;
+
+/** The device has taken the request and is still at work on it. */
+export function isAccepted(error: unknown): boolean {
+  return error instanceof ModbusException && error.exception === ACKNOWLEDGE;
+}
+
+/** The device is busy with something else and has done nothing. */
+export function isBusy(error: unknown): boolean {
+  return error instanceof ModbusException && error.exception === DEVICE_BUSY;
+}
+
 /** The device's refusal. `exception` is the code on the wire. */
 export class ModbusException extends DcsError {
   readonly exception: number;

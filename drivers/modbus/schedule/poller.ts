@@ -63,19 +63,27 @@ export class Poller {
       if (known) known.push(item);
       else classes.set(name, [item]);
     }
-    this.#blocks = [...classes.values()].flatMap((members) => {
+    const made = [...classes.values()].flatMap((members) => {
       const limits = this.#limits(members[0]?.span.unit ?? 0);
       const planned = planBlocks(members, spanOf, limits, (item) => this.#cuts.has(headOf(item.span)));
-      return planned.map(({ span, items: served }, index) => {
+      return planned.map(({ span, items: served }): PollBlock => {
         const periodMs = served[0]?.periodMs ?? 1000;
-        const made: PollBlock = { span, items: served, periodMs, due: now, grid: now, busy: false };
-        const before = old.get(keyOf(made));
-        // Spread over the period: what reads at other moments leaves room for writes and for other units.
-        made.grid = before?.grid ?? now + (periodMs * (index + 1)) / planned.length;
-        made.due = served.some((item) => item.fresh) ? now : (before?.due ?? made.grid);
-        return made;
+        return { span, items: served, periodMs, due: now, grid: now, busy: false };
       });
     });
+    const counts = new Map<DurationMs, number>();
+    for (const { periodMs } of made) counts.set(periodMs, (counts.get(periodMs) ?? 0) + 1);
+    const placed = new Map<DurationMs, number>();
+    for (const block of made) {
+      const { periodMs, items: served } = block;
+      const place = (placed.get(periodMs) ?? 0) + 1;
+      placed.set(periodMs, place);
+      const before = old.get(keyOf(block));
+      // All of one period are spread over it: what reads at other moments leaves room for writes and for other units.
+      block.grid = before?.grid ?? now + (periodMs * place) / (counts.get(periodMs) ?? 1);
+      block.due = served.some((item) => item.fresh) ? now : (before?.due ?? block.grid);
+    }
+    this.#blocks = made;
   }
 
   /**

@@ -30,7 +30,7 @@ export class Scheduler {
   readonly #held = new Set<number>();
   /** Requests of polls under way, by unit. */
   readonly #polling = new Map<number, number>();
-  readonly #answered: (unit: number) => void;
+  readonly #answered: (unit: number, back: boolean) => void;
   readonly #measured: (request: Request, tripMs: DurationMs) => void;
   #running = 0;
   #inARow = 0;
@@ -38,13 +38,13 @@ export class Scheduler {
   #timer: Timer | undefined;
   #closed = false;
 
-  /** `answered`: a unit has given an answer, be it a refusal. `measured`: how long a request took. */
+  /** `answered`: a unit has given an answer, be it a refusal; `back`: it had been off line. `measured`: how long a request took. */
   constructor(
     transport: Transport,
     poller: Poller,
     clock: Clock,
     count: (name: string, by?: number) => void,
-    answered: (unit: number) => void = () => undefined,
+    answered: (unit: number, back: boolean) => void = () => undefined,
     measured: (request: Request, tripMs: DurationMs) => void = () => undefined,
   ) {
     this.#answered = answered;
@@ -78,6 +78,7 @@ export class Scheduler {
         lane: task.lane,
         unit: task.unit,
         key: task.key,
+        queuedAt: now,
         expiresAt: now + task.ttlMs,
         run: (ask) => task.work(ask).then(resolve, reject),
         refuse: reject,
@@ -125,7 +126,7 @@ export class Scheduler {
 
   /** A task has its unit to itself: a poll sent before a write must not be answered after it. */
   #nextTask(now: MonotonicMs): Queued | undefined {
-    return this.#queue.take((unit) => this.#free(unit, now) && !this.#polling.has(unit));
+    return this.#queue.take((unit) => this.#free(unit, now) && !this.#polling.has(unit), now);
   }
 
   #nextPoll(now: MonotonicMs, first = false): PollBlock | undefined {
@@ -236,8 +237,9 @@ export class Scheduler {
   }
 
   #alive(unit: number): void {
-    this.#answered(unit);
-    if (!this.#health.get(unit)?.alive()) return;
+    const back = this.#health.get(unit)?.alive() ?? false;
+    this.#answered(unit, back);
+    if (!back) return;
     this.#count('units_recovered');
     this.#poller.hasten(unit, this.#clock.now());
   }

@@ -1,6 +1,9 @@
-import type { MonotonicMs } from '../../../src/clock/clock.ts';
+import type { DurationMs, MonotonicMs } from '../../../src/clock/clock.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import { type Lane, lanes, type Queued } from './task.ts';
+
+/** A task that has waited for this long goes before all younger ones: no lane starves another. */
+const LONG_MS: DurationMs = 1000;
 
 /** The tasks that wait, in lanes; within a lane in the order they came. */
 export class TaskQueue {
@@ -17,7 +20,12 @@ export class TaskQueue {
   }
 
   /** Takes the first task whose unit is free. */
-  take(free: (unit: number) => boolean): Queued | undefined {
+  take(free: (unit: number) => boolean, now: MonotonicMs): Queued | undefined {
+    const oldest = this.#oldest((task) => now - task.queuedAt >= LONG_MS && free(task.unit));
+    if (oldest) {
+      const queue = this.#queues[oldest.lane];
+      return queue.splice(queue.indexOf(oldest), 1)[0];
+    }
     for (const lane of lanes) {
       const queue = this.#queues[lane];
       const at = queue.findIndex(({ unit }) => free(unit));
@@ -38,6 +46,14 @@ export class TaskQueue {
 
   wants(unit: number): boolean {
     return lanes.some((lane) => this.#queues[lane].some((task) => task.unit === unit));
+  }
+
+  #oldest(fits: (task: Queued) => boolean): Queued | undefined {
+    let oldest: Queued | undefined;
+    for (const lane of lanes)
+      for (const task of this.#queues[lane])
+        if (fits(task) && (!oldest || task.queuedAt < oldest.queuedAt)) oldest = task;
+    return oldest;
   }
 
   all(): Queued[] {

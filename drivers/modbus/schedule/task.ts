@@ -2,7 +2,7 @@ import type { DurationMs, MonotonicMs } from '../../../src/clock/clock.ts';
 import type { DcsError } from '../../../src/errors/errors.ts';
 import type { Request } from '../protocol/request.ts';
 
-/** What goes before what. Polling comes after all of these. */
+/** What goes before what, unless something has waited for long. Polling comes after all of these. */
 export const lanes = ['write', 'verify', 'demand'] as const;
 export type Lane = (typeof lanes)[number];
 
@@ -25,6 +25,7 @@ export interface Queued {
   readonly lane: Lane;
   readonly unit: number;
   readonly key: string | undefined;
+  readonly queuedAt: MonotonicMs;
   readonly expiresAt: MonotonicMs;
   /** Runs it; settles when it is over, never rejects. */
   run(ask: Ask): Promise<void>;

@@ -150,6 +150,8 @@ export class LineTransport implements Transport {
     const { timing, pauseMs } = this.#settings.unit(unit);
     await this.#link?.prepare?.(unit);
     for (;;) {
+      // What has come before the request must not be taken for its reply.
+      this.#link?.catchUp?.();
       const left = this.#quietSince + timing.gapMs + pauseMs - this.#settings.clock.now();
       if (left <= 0) return;
       await this.#pause(left);

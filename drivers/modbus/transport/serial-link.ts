@@ -138,7 +138,16 @@ export class SerialLink implements Link {
     });
   }
 
+  catchUp(): void {
+    if (!this.#ended && this.#line) this.#receive(this.#line);
+  }
+
   #read(line: Line): void {
+    this.#receive(line);
+    if (!this.#ended && this.#line === line) this.#await(line);
+  }
+
+  #receive(line: Line): void {
     try {
       const count = line.fd === null ? 0 : readSync(line.fd, this.#buffer, 0, READ_SIZE, null);
       if (count === 0) this.#lose('hung up');
@@ -146,7 +155,6 @@ export class SerialLink implements Link {
     } catch (error) {
       if (!waits(error)) this.#lose(messageOf(error));
     }
-    if (!this.#ended && this.#line === line) this.#await(line);
   }
 
   /** Where this process turns the transceiver round it does so late: a reply within that time is lost. */

@@ -1,0 +1,146 @@
+import type { Clock, DurationMs, MonotonicMs } from '../../src/clock/clock.ts';
+import type { Log, WriteOptions, Written } from '../../src/driver/driver.ts';
+import { DcsError, toDcsError } from '../../src/errors/errors.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
+import { isAccepted, isBusy } from './protocol/exception.ts';
+import type { Request } from './protocol/request.ts';
+import type { Task } from './schedule/task.ts';
+import type { Delays } from './verify.ts';
+import { verifyWrite } from './verify.ts';
+import type { Watch } from './watch.ts';
+import { encodeWrite, readBack, sendWrite } from './write.ts';
+
+/** A command that has not been sent within this is stale: the world has moved on. */
+const WRITE_TTL_MS = 5000;
+/** A busy device is asked again after this, then after twice as long, and so on. */
+const BUSY_MS = 100;
+
+export interface OutputsOf {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly delays: Delays;
+  count(name: string): void;
+  run<Result>(task: Task<Result>): Promise<Result>;
+  /** The port is closed or down. */
+  ended(): boolean;
+}
+
+/** A bus's outputs: commands, and the values they are given at the start and when their unit comes back. */
+export class Outputs {
+  readonly #bus: OutputsOf;
+  readonly #watches: ReadonlyMap<string, Watch>;
+  /** Start values that have not reached the device yet; `busy`: one is on its way. */
+  readonly #unstarted = new Map<Watch, { readonly value: RawValue; busy: boolean }>();
+
+  constructor(bus: OutputsOf, watches: ReadonlyMap<string, Watch>) {
+    this.#bus = bus;
+    this.#watches = watches;
+  }
+
+  /** See Port.write. */
+  async command(watch: Watch, value: RawValue, options: WriteOptions): Promise<Written> {
+    const request = encodeWrite(watch, value);
+    this.#unstarted.delete(watch);
+    watch.commands++;
+    try {
+      return await this.#send(watch, value, request, options.expiresAt);
+    } finally {
+      watch.commands--;
+    }
+  }
+
+  /**
+   * Gives an output its start value. One that a command overtakes is left alone; one that cannot be had now is tried
+   * again whenever the unit answers. Rejects only when the port goes down.
+   */
+  async start(watch: Watch, value: RawValue): Promise<void> {
+    const entry = { value, busy: true };
+    this.#unstarted.set(watch, entry);
+    const pending = () => this.#unstarted.get(watch) === entry;
+    try {
+      await this.#send(watch, value, encodeWrite(watch, value), undefined);
+      if (pending()) this.#unstarted.delete(watch);
+    } catch (thrown) {
+      const error = toDcsError(thrown);
+      if (this.#bus.ended()) throw error;
+      if (!pending()) return;
+      entry.busy = false;
+      this.#bus.count('starts_failed');
+      if (!error.retryable && error.code !== 'EXPIRED') this.#unstarted.delete(watch);
+      const { key } = watch.channel;
+      this.#bus.log.warn(
+        { channel: key, err: error },
+        `${key}: the start value could not be written: ${error.message}`,
+      );
+    }
+  }
+
+  /** The unit has been away: its power may have been, and its outputs may be anything. What is being commanded stands. */
+  unitReturned(unit: number): void {
+    for (const watch of this.#watches.values()) {
+      if (watch.span.unit !== unit || watch.commands > 0 || this.#unstarted.has(watch)) continue;
+      const value = watch.channel.again?.();
+      if (value !== undefined) this.#unstarted.set(watch, { value, busy: false });
+    }
+  }
+
+  /** The unit answers: what it has not been given yet is sent. */
+  unitAnswers(unit: number): void {
+    for (const [watch, { value, busy }] of this.#unstarted) {
+      if (watch.span.unit !== unit || busy || !watch.placed) continue;
+      // It rejects only when the port goes down, of which its owner knows.
+      this.start(watch, value).catch(() => undefined);
+    }
+  }
+
+  async #send(watch: Watch, value: RawValue, request: Request, expiresAt: MonotonicMs | undefined): Promise<Written> {
+    const { clock, delays, count } = this.#bus;
+    const until = Math.min(clock.now() + WRITE_TTL_MS, expiresAt ?? Number.POSITIVE_INFINITY);
+    const turn = ++watch.turn;
+    for (let wait = BUSY_MS; ; wait *= 2) {
+      try {
+        const written = await this.#once(watch, request, until - clock.now());
+        const { verify } = watch.channel.address;
+        if (verify) await verifyWrite(watch, verify, value, delays, (task) => this.#bus.run(task));
+        return written;
+      } catch (error) {
+        if (isAccepted(error)) return await this.#settled(watch, value, until);
+        // 'Busy' says that nothing has been done: it may be asked again.
+        if (!isBusy(error) || clock.now() + wait >= until) throw error;
+        await delays.wait(wait);
+        if (watch.turn !== turn) throw new DcsError('EXPIRED', 'overtaken by a newer value before it was taken');
+        count('writes_repeated');
+      }
+    }
+  }
+
+  #once(watch: Watch, request: Request, ttlMs: DurationMs): Promise<Written> {
+    return this.#bus.run({
+      lane: 'write',
+      unit: watch.span.unit,
+      key: watch.channel.key,
+      ttlMs,
+      work: async (ask) => {
+        await sendWrite(ask, request);
+        return readBack(ask, watch, (name) => this.#bus.count(name));
+      },
+    });
+  }
+
+  /** The device has accepted the write and is at work: waits until it shows the value. Rejects with TIMEOUT if it never does. */
+  async #settled(watch: Watch, value: RawValue, until: MonotonicMs): Promise<Written> {
+    const { clock, delays } = this.#bus;
+    const wanted = watch.shownAs(value);
+    for (let wait = BUSY_MS; wanted !== undefined && clock.now() + wait < until; wait *= 2) {
+      await delays.wait(wait);
+      const { readBack: found } = await this.#bus.run({
+        lane: 'verify',
+        unit: watch.span.unit,
+        ttlMs: until - clock.now(),
+        work: (ask) => readBack(ask, watch, (name) => this.#bus.count(name)),
+      });
+      if (found === wanted) return { readBack: found };
+    }
+    throw new DcsError('TIMEOUT', `${watch.channel.key}: the device accepted the value and was still at work`);
+  }
+}

@@ -1,0 +1,81 @@
+import { describe, expect, it } from 'vitest';
+import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
+import { channelOf } from './owner.ts';
+import { SimBus } from './sim-bus.ts';
+
+/** Two units on one line; the first can be switched off. What it is given when it is back: `again` of its outputs. */
+async function busWith(again: Readonly<Record<number, RawValue>>) {
+  const clock = new ManualClock();
+  const store = new SimulatedMemory(clock);
+  const outputs = [4, 5].map((holding) => ({
+    ...channelOf({ holding, unit: 1 }, { direction: 'out' as const }),
+    again: () => again[holding],
+  }));
+  const other = channelOf({ holding: 0, unit: 2 });
+  const bus = await new SimBus({ store, channels: [...outputs, other], clock, echo: 'off', poll: '200ms' }).open();
+  let on = true;
+  const writes: string[] = [];
+  bus.slave.script = ({ unit, pdu }) => {
+    if (unit === 1 && !on) return { kind: 'silent' };
+    if (pdu[0] === 6) writes.push(`${pdu.readUInt16BE(1)}=${pdu.readUInt16BE(3)}`);
+    return undefined;
+  };
+  for (const channel of [...outputs, other]) bus.port.subscribe(channel, () => undefined);
+  await clock.advance(1000);
+  const power = async (state: boolean) => {
+    on = state;
+    // Without power it has forgotten everything.
+    if (!state) store.put(1, 'holding', 4, 0, 0);
+    await clock.advance(5000);
+  };
+  const [four] = outputs;
+  if (!four) throw new Error('no outputs');
+  return { bus, store, writes, power, four };
+}
+
+describe('a unit that was away while its bus went on', () => {
+  it('gets the values its outputs are to have, before it is read, and once', async () => {
+    const { bus, store, writes, power } = await busWith({ 4: 7 });
+    await power(false);
+    expect(bus.port.metrics()['units_off_line']).toBe(1);
+    expect(writes).toEqual([]);
+    await power(true);
+    expect(writes).toEqual(['4=7']);
+    expect(store.get(1, 'holding', 4, 2)).toEqual([7, 0]);
+    await power(true);
+    expect(writes).toEqual(['4=7']);
+    await bus.port.close();
+  });
+
+  it('commanded while it is being found, keeps what was commanded', async () => {
+    const { bus, store, power, four } = await busWith({ 4: 7, 5: 8 });
+    await power(false);
+    const script = bus.slave.script;
+    let command: Promise<unknown> | undefined;
+    bus.slave.script = (request, index) => {
+      // The probe is under way.
+      if (request.unit === 1) command ??= bus.port.write(four, 99);
+      return script(request, index);
+    };
+    await power(true);
+    expect(await command).toEqual({ readBack: 99 });
+    expect(store.get(1, 'holding', 4, 2)).toEqual([99, 8]);
+    await bus.port.close();
+  });
+
+  it('refusing its value for now, gets it when it answers again', async () => {
+    const { bus, store, power, writes } = await busWith({ 4: 7 });
+    await power(false);
+    const script = bus.slave.script;
+    let refusals = 1;
+    bus.slave.script = (request, index) =>
+      request.pdu[0] === 6 && refusals-- > 0 ? { kind: 'wrong-checksum' } : script(request, index);
+    await power(true);
+    expect(bus.counters.get('starts_failed')).toBe(1);
+    expect(writes).toEqual(['4=7']);
+    expect(store.get(1, 'holding', 4)).toEqual([7]);
+    await bus.port.close();
+  });
+});
