@@ -62,6 +62,11 @@ export class Caller implements Wire {
     return this.#place?.key;
   }
 
+  /** Where the connection goes. */
+  get host(): string | undefined {
+    return this.#place?.host;
+  }
+
   /** Every frame is an object, so what the door wants to see can be put in front. */
   send(text: string): Promise<void> {
     const marked = this.#token === undefined ? text : `{"k":${JSON.stringify(this.#token)},${text.slice(1)}`;

@@ -14,6 +14,8 @@ export interface Entry {
   session: Session | undefined;
   /** Our call to it, until it is answered and for as long as the session lasts. */
   caller: Caller | undefined;
+  /** Our second call, while the connection of its session brings nothing. */
+  relief: Caller | undefined;
   /** Runs while the other side is given the chance to call us. */
   courtesy: Timer | undefined;
   answered: boolean;
@@ -45,7 +47,8 @@ export class Directory {
     const known = this.#entries.get(info.id);
     if (known || this.#entries.size >= MAX_NODES) return known;
     const since = this.#clock.now();
-    const entry: Entry = { info, session: undefined, caller: undefined, courtesy: undefined, answered: false, since };
+    const none = { session: undefined, caller: undefined, relief: undefined, courtesy: undefined };
+    const entry: Entry = { info, ...none, answered: false, since };
     this.#entries.set(info.id, entry);
     return entry;
   }
@@ -62,6 +65,7 @@ export class Directory {
   forget(entry: Entry): void {
     entry.courtesy?.cancel();
     entry.caller?.close(false);
+    entry.relief?.close(false);
     this.#entries.delete(entry.info.id);
   }
 

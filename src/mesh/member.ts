@@ -200,9 +200,9 @@ export class Member {
     const { listen, brokers } = this.#options;
     await this.#gate?.open();
     const ports = await this.#open.bind();
-    this.#self.bound(ports, await this.peers.door.bind(listen));
+    this.#self.bound(ports, await this.peers.bind(listen));
     this.#open.connect();
-    if (this.#gate) for (const { host, rx } of brokers) this.peers.callBroker(host, rx);
+    if (this.#gate) for (const { host, rx } of brokers) this.peers.calls.broker(host, rx);
     this.peers.start();
     await this.role.start();
     if (this.role.isBroker) this.#becameBroker();

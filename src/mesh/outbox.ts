@@ -53,6 +53,11 @@ export class Outbox {
     });
   }
 
+  /** How many messages have been numbered: sent, or next to be. */
+  get numbered(): number {
+    return this.#next;
+  }
+
   post(text: string, urgent: boolean): void {
     this.#batch.push(text);
     this.#batchChars += text.length;

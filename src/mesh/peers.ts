@@ -1,28 +1,27 @@
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
-import { Caller, type Place } from './caller.ts';
+import type { Caller } from './caller.ts';
+import { Calls } from './calls.ts';
 import { Challenges } from './challenges.ts';
 import { Directory, type Entry } from './directory.ts';
 import { Door, type DoorWire } from './door.ts';
 import type { Gate } from './gate.ts';
-import { NamedBroker } from './named-broker.ts';
-import { type NodeInfo, readNode, readNodes, waysTo } from './node-info.ts';
+import { type NodeInfo, readNode, readNodes } from './node-info.ts';
+import { Pings } from './pings.ts';
 import { Positions } from './positions.ts';
-import { type EndReason, readIds, Session, type SessionHost } from './session.ts';
-import { Want } from './want.ts';
+import { Reach } from './reach.ts';
+import { Retired } from './retired.ts';
+import { type EndReason, readPosition, Session, type SessionHost } from './session.ts';
+import type { Want } from './want.ts';
 import type { Wire } from './wire.ts';
 import type { Kit } from './zmq.ts';
 
 const TICK_MS = 150;
 /** A process that did not run for this long was stopped or hung (ms). */
 const AWAY_MS = 1500;
-/** How long the node that should be called by the other waits before it calls itself (ms). */
-const COURTESY_MS = 1000;
-/** How long a session that was replaced is still listened to (ms). */
-const RETIREMENT_MS = 1000;
 /** Wait before a newcomer is told to those who seem not to know it (ms). */
 const GOSSIP_MS = 300;
 
-export interface PeersHost extends Omit<SessionHost, 'nodes' | 'ended'> {
+export interface PeersHost extends Omit<SessionHost, 'nodes' | 'stalled' | 'former' | 'ended'> {
   self(): NodeInfo;
   /** This process stays on its machine. */
   readonly local: boolean;
@@ -46,10 +45,11 @@ export class Peers {
   readonly #host: PeersHost;
   readonly #sessionHost: SessionHost;
   readonly directory: Directory;
-  readonly #retired = new Set<Session>();
+  readonly #retired: Retired;
+  readonly #pings: Pings;
   readonly #challenges = new Challenges();
   readonly #positions: Positions;
-  readonly #brokers: NamedBroker[] = [];
+  readonly calls: Calls;
   #ticker: Timer | undefined;
   #ticked: MonotonicMs;
   #stopped = false;
@@ -61,10 +61,22 @@ export class Peers {
     this.#clock = host.clock;
     this.#ticked = this.#clock.now();
     this.directory = new Directory(this.#clock);
+    this.#pings = new Pings(kit.stats, kit.log);
+    this.#retired = new Retired(this.#clock, (session, missed) => {
+      host.gap(session, missed);
+      session.tell({ sync: true });
+    });
     this.#positions = new Positions(this.#clock, {
       sessions: () => this.sessions(),
       wanted: (session) => host.wanted(session),
       heard: () => host.heard(),
+    });
+    this.calls = new Calls(kit, this.#clock, this.directory, {
+      self: () => host.self(),
+      local: host.local,
+      gate: () => host.gate(),
+      hello: () => ({ hello: host.self(), t: this.#clock.now(), ...this.#positions.now() }),
+      answered: (entry, frame, caller) => this.#answered(entry, frame, caller),
     });
     this.door = new Door(kit, { knock: (frame, wire) => this.#knocked(frame, wire) });
     this.#sessionHost = {
@@ -82,6 +94,8 @@ export class Peers {
       gap: (session, missed) => host.gap(session, missed),
       sync: (session) => host.sync(session),
       dropped: (session, messages) => host.dropped(session, messages),
+      stalled: (session) => this.calls.again(session),
+      former: (session, sent) => this.#retired.counted(session, sent),
       ended: (session, reason) => this.#ended(session, reason),
     };
   }
@@ -95,6 +109,13 @@ export class Peers {
     return this.directory.get(id)?.session;
   }
 
+  /** Binds the door, and as much of it as datagrams need; returns its port. */
+  async bind(listen: string): Promise<number> {
+    const port = await this.door.bind(listen);
+    if (!this.#host.local) await this.#pings.bind(listen, port);
+    return port;
+  }
+
   start(): void {
     this.#tick();
   }
@@ -105,7 +126,7 @@ export class Peers {
     const entry = this.directory.enter(info);
     if (!entry) return;
     entry.info = info;
-    if (!entry.session && !entry.caller) this.#approach(entry);
+    if (!entry.session && !entry.caller) this.calls.approach(entry);
   }
 
   /** What we want of the peers, or whom we hear, may have changed. `soon`: it matters at once. */
@@ -117,66 +138,17 @@ export class Peers {
     this.#stopped = true;
     this.#ticker?.cancel();
     this.#positions.stop();
-    for (const { caller, courtesy } of this.directory.entries()) {
-      courtesy?.cancel();
-      if (!caller?.session) caller?.close(false);
-    }
+    this.calls.stop();
     await Promise.all([...this.sessions()].map((session) => session.leave()));
-    for (const session of this.#retired) session.end('stopped');
-    for (const broker of this.#brokers) broker.stop();
+    this.#retired.end('stopped');
+    this.#pings.close();
     this.door.close(linger);
-  }
-
-  /** One of the two calls: who has the smaller id, unless the other cannot. Later both do, in case that was wrong. */
-  #approach(entry: Entry): void {
-    entry.courtesy?.cancel();
-    if (this.#places(entry.info).length === 0) return;
-    const self = this.#host.self();
-    if (self.id < entry.info.id || waysTo(self, entry.info).length === 0) this.#call(entry);
-    else {
-      entry.courtesy = this.#clock.after(COURTESY_MS, () => {
-        if (!entry.session) this.#call(entry);
-      });
-    }
-  }
-
-  #places({ id }: NodeInfo): readonly Place[] {
-    const info = this.directory.get(id)?.info;
-    const self = this.#host.self();
-    if (!info || (this.#host.local && info.machine !== self.machine)) return [];
-    const gate = this.#host.gate();
-    if (gate ? !gate.allows(info.key) : info.key !== undefined) return [];
-    return waysTo(info, self).map((host) => ({ host, port: info.port, ...(info.key && { key: info.key }) }));
-  }
-
-  /** Calls the broker of another machine at its well-known port. */
-  callBroker(host: string, port: number): void {
-    const places = () => (this.#host.gate()?.keys() ?? []).map((key) => ({ host, port, key }));
-    this.#brokers.push(
-      new NamedBroker(this.#kit, this.#clock, places, {
-        hello: () => this.#hello(),
-        answered: (frame, caller) => this.#answered(undefined, frame, caller),
-        hasSession: (id) => this.session(id) !== undefined,
-      }),
-    );
-  }
-
-  #hello(): object {
-    return { hello: this.#host.self(), t: this.#clock.now(), ...this.#positions.now() };
   }
 
   /** Ends the sessions of a key that is not allowed any more. */
   revoke(key: string): void {
     for (const session of [...this.sessions()]) if (session.wire.key === key) session.end('revoked');
-    for (const session of [...this.#retired]) if (session.wire.key === key) session.end('revoked');
-  }
-
-  #call(entry: Entry): void {
-    if (this.#stopped || entry.caller) return;
-    entry.caller = new Caller(this.#kit, this.#clock, () => this.#places(entry.info), {
-      hello: () => this.#hello(),
-      answered: (frame, caller) => this.#answered(entry, frame, caller),
-    });
+    this.#retired.end('revoked', key);
   }
 
   /** Somebody is at our door: says hello, proves its key, or was refused before and talks on. */
@@ -224,41 +196,39 @@ export class Peers {
       peer &&
       entry &&
       peer.id === entry.info.id &&
-      (!called || entry.caller === caller) &&
-      (called || !entry.session)
+      (called ? called.caller === caller || called.relief === caller : !entry.session)
     ) {
       entry.info = peer;
+      if (entry.relief === caller) {
+        entry.relief = undefined;
+        entry.caller = caller;
+      }
       caller.carry(frame['token']);
-      caller.established(this.#open(entry, caller, frame));
+      caller.established(this.#open(entry, caller, frame, caller.host));
       for (const node of readNodes(frame['nodes'])) this.learn(node);
     } else if (frame['bye'] !== undefined || peer) {
       // We have a session already, or somebody else lives at that address now.
       if (called?.caller === caller) called.caller = undefined;
+      if (called?.relief === caller) called.relief = undefined;
       caller.close(false);
     }
   }
 
-  #open(entry: Entry, wire: Wire, frame: Record<string, unknown>): Session {
-    const want = Want.read(frame['want']) ?? Want.everything;
-    const { machine } = this.#host.self();
-    const near = readIds(frame['near']) ?? new Set<string>();
-    const session = new Session(this.#sessionHost, machine, wire, entry.info, want, near);
+  /** `host`: where the peer is, if we called it. */
+  #open(entry: Entry, wire: Wire, frame: Record<string, unknown>, host?: string): Session {
+    const far = entry.info.machine !== this.#host.self().machine;
+    const reach = far ? Reach.open(this.#pings, this.#clock, host, () => this.calls.again(session)) : undefined;
+    const session = new Session(this.#sessionHost, wire, readPosition(entry.info, frame), far, reach);
     if (typeof frame['t'] === 'number') session.compareClocks(frame['t']);
     const old = entry.session;
     entry.session = session;
     entry.answered = true;
     entry.courtesy?.cancel();
-    if (old) this.#retire(old);
+    if (old) this.#retired.add(old, session);
     this.#host.opened(session, old === undefined);
     this.refresh(false);
     if (!old) this.#clock.after(GOSSIP_MS, () => this.#gossip(session));
     return session;
-  }
-
-  #retire(session: Session): void {
-    session.retire();
-    this.#retired.add(session);
-    this.#clock.after(RETIREMENT_MS, () => session.end('replaced'));
   }
 
   /** Tells the others of a newcomer that they do not seem to know, and the newcomer of them. */
@@ -271,18 +241,20 @@ export class Peers {
   }
 
   #ended(session: Session, reason: EndReason): void {
-    this.#retired.delete(session);
+    this.#retired.forget(session);
     const entry = this.directory.get(session.peer.id);
     if (entry && entry.caller === session.wire) entry.caller = undefined;
     if (!entry || entry.session !== session) return;
     entry.session = undefined;
+    entry.relief?.close(false);
+    entry.relief = undefined;
     entry.since = this.#clock.now();
     this.#host.closed(session, reason);
     if (this.#stopped) return;
     this.refresh(false);
     if (reason === 'leave') this.directory.bury(session.peer.id);
     if (reason === 'leave' || reason === 'revoked') this.directory.forget(entry);
-    else entry.courtesy = this.#clock.after(50 + Math.random() * 100, () => this.#approach(entry));
+    else entry.courtesy = this.#clock.after(50 + Math.random() * 100, () => this.calls.approach(entry));
   }
 
   #tick(): void {
@@ -290,7 +262,7 @@ export class Peers {
     const excused = now - this.#ticked > 3 * TICK_MS;
     if (now - this.#ticked > AWAY_MS) this.#host.wasAway();
     this.#ticked = now;
-    for (const session of [...this.sessions(), ...this.#retired]) session.tick(now, excused);
+    for (const session of [...this.sessions(), ...this.#retired.sessions()]) session.tick(now, excused);
     this.#kit.stats.expiredContacts += this.directory.expire();
     this.#ticker = this.#clock.after(TICK_MS, () => this.#tick());
   }

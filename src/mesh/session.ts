@@ -3,6 +3,7 @@ import { type Envelope, isRecord } from '../message/envelope.ts';
 import { type NodeInfo, readNodes } from './node-info.ts';
 import { Outbox } from './outbox.ts';
 import { Patience } from './patience.ts';
+import type { Reach } from './reach.ts';
 import type { MeshStats } from './stats.ts';
 import { Transit } from './transit.ts';
 import { Want } from './want.ts';
@@ -13,6 +14,8 @@ const BEAT_MS = 600;
 const NETWORK_BEAT_MS = 150;
 /** A peer that is silent for so long is gone or hangs (ms). */
 const SILENCE_MS = 1800;
+/** After so much silence it is asked beside the connection (ms). */
+const SUSPICIOUS_MS = 400;
 /**
  * Messages wait this long after a session has opened (ms): what the peer sent just before, through a broker, must not be
  * overtaken by what it sends directly now.
@@ -38,7 +41,20 @@ export interface SessionHost {
   /** The peer missed something and asks for the last values. */
   sync(session: Session): void;
   dropped(session: Session, messages: number): void;
+  /** The peer lives, but the connection brings nothing, one way or the other: another one may. */
+  stalled(session: Session): void;
+  /** On the connection this one has replaced the peer sent so many messages. */
+  former(session: Session, sent: number): void;
   ended(session: Session, reason: EndReason): void;
+}
+
+/** Where the peer stands when a session opens. */
+export interface Position {
+  readonly peer: NodeInfo;
+  /** What it wants to hear. */
+  readonly want: Want;
+  /** Ids of the processes it hears without our help. */
+  readonly near: ReadonlySet<string>;
 }
 
 export type EndReason = 'leave' | 'silent' | 'disconnected' | 'replaced' | 'revoked' | 'stopped';
@@ -60,25 +76,38 @@ export class Session {
   readonly #outbox: Outbox;
   readonly #transit = new Transit();
   readonly #patience = new Patience(SILENCE_MS);
+  readonly #reach: Reach | undefined;
   readonly #beat: DurationMs;
   #expected = 0;
   #heard: MonotonicMs;
   #retired = false;
   #ended = false;
 
-  /** `machine`: which one we are on. */
-  constructor(host: SessionHost, machine: string, wire: Wire, peer: NodeInfo, want: Want, near: ReadonlySet<string>) {
+  /** `far`: on another machine, behind a network. */
+  constructor(host: SessionHost, wire: Wire, position: Position, far: boolean, reach: Reach | undefined) {
     this.#host = host;
-    this.#beat = peer.machine === machine ? BEAT_MS : NETWORK_BEAT_MS;
+    this.#beat = far ? NETWORK_BEAT_MS : BEAT_MS;
+    this.#reach = reach;
     this.wire = wire;
-    this.peer = peer;
-    this.want = want;
-    this.near = near;
+    this.peer = position.peer;
+    this.want = position.want;
+    this.near = position.near;
     this.#heard = host.clock.now();
     this.#outbox = new Outbox(host.clock, wire, HOLD_MS, {
       dropped: (messages) => host.dropped(this, messages),
       unreachable: () => this.end('disconnected'),
     });
+    if (reach) this.tell({ ping: reach.offer });
+  }
+
+  /** How many messages have come. */
+  get received(): number {
+    return this.#expected;
+  }
+
+  /** How many messages were sent. */
+  get sent(): number {
+    return this.#outbox.numbered;
   }
 
   /** The peer hears this process itself. */
@@ -122,8 +151,15 @@ export class Session {
   tick(now: MonotonicMs, excused: boolean): void {
     if (this.#ended) return;
     if (excused) this.#heard = Math.max(this.#heard, now - this.#beat);
-    if (now - this.#heard > this.#patience.limit(now)) this.end('silent');
-    else if (now - this.#outbox.lastSent >= this.#beat && !this.#retired) this.#outbox.beat();
+    const silence = now - this.#heard;
+    if (!this.#retired) this.#reach?.tick(now, silence > SUSPICIOUS_MS, silence > SILENCE_MS);
+    const verdict = this.#patience.verdict(silence, now, this.#reach);
+    if (verdict === 'lost') {
+      this.end('silent');
+      return;
+    }
+    if (verdict === 'stalled' && !this.#retired) this.#host.stalled(this);
+    if (now - this.#outbox.lastSent >= this.#beat && !this.#retired) this.#outbox.beat();
   }
 
   /** Another connection has taken over: what is on the way here still counts, nothing more is sent. */
@@ -137,6 +173,7 @@ export class Session {
     if (this.#ended) return;
     this.#ended = true;
     this.#outbox.close();
+    this.#reach?.close();
     this.wire.close(reason === 'stopped');
     this.#host.ended(this, reason);
   }
@@ -177,14 +214,22 @@ export class Session {
     else if (frame['bye'] === 'leave') this.end('leave');
     else if (frame['bye'] !== undefined) this.end('disconnected');
     else if (frame['birth'] !== undefined) this.#host.birth(this, frame['birth']);
-    else if (frame['hello'] !== undefined)
+    else if (typeof frame['former'] === 'number') this.#host.former(this, frame['former']);
+    else if (frame['ping'] !== undefined) {
+      if (this.#reach && !this.#reach.met(frame['ping'])) this.#host.stats.malformed++;
+    } else if (frame['hello'] !== undefined)
       return; // repeated before our welcome had arrived
     else this.#host.stats.malformed++;
   }
 }
 
+/** Where a peer stands, as its greeting says. */
+export function readPosition(peer: NodeInfo, frame: Record<string, unknown>): Position {
+  return { peer, want: Want.read(frame['want']) ?? Want.everything, near: readIds(frame['near']) ?? new Set() };
+}
+
 /** Reads a list of process ids. */
-export function readIds(found: unknown): ReadonlySet<string> | undefined {
+function readIds(found: unknown): ReadonlySet<string> | undefined {
   if (!Array.isArray(found) || found.length > 4096) return undefined;
   return new Set(found.filter((id) => typeof id === 'string' && id.length <= 64));
 }

@@ -120,9 +120,10 @@ function session() {
     sendHighWaterMark: SESSION_HIGH_WATER_MARK,
     receiveHighWaterMark: SESSION_HIGH_WATER_MARK,
     sendTimeout: 0,
-    // Sessions have beats of their own, which also show that the program behind the socket is alive.
-    heartbeatInterval: 3000,
-    heartbeatTimeout: 6000,
-    heartbeatTimeToLive: 9000,
+    // Sessions have beats of their own, which also show that the program behind the socket is alive, and more patience
+    // with a bad network than ZeroMQ. This is only for the connections of sessions that are over.
+    heartbeatInterval: 5000,
+    heartbeatTimeout: 20_000,
+    heartbeatTimeToLive: 30_000,
   };
 }

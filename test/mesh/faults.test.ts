@@ -187,11 +187,38 @@ describe('the end', () => {
 });
 
 describe('a bad network', () => {
-  it('that loses a quarter of the packets one way makes nobody dead', async () => {
+  it.each([
+    ['one way', ['input']],
+    ['each way', ['input', 'output']],
+  ] as const)(
+    'that loses a quarter of the packets %s makes nobody dead',
+    async (_name, chains) => {
+      const { b, one, two } = await pair();
+      filter(b, chains, 'numgen random mod 100 < 25 counter drop');
+      await new Promise((resolve) => setTimeout(resolve, 15_000));
+      expect(inside(b, 'nft', 'list', 'table', 'ip', 'cut')).toMatch(/packets [1-9]/);
+      for (const peer of [one, two]) expect(peer.lines.filter((line) => 'down' in line)).toEqual([]);
+      // And a real death on such a network is noticed as soon as on any other.
+      const begun = performance.now();
+      two.kill('SIGSTOP');
+      await one.line((line) => line['down'] === two.id, 4000);
+      expect(performance.now() - begun).toBeLessThan(2000 + busy);
+    },
+    40_000,
+  );
+
+  it('that passes no connections, only datagrams, is reported within 2 s too', async () => {
     const { b, one, two } = await pair();
-    filter(b, ['input'], 'numgen random mod 100 < 25 counter drop');
-    await new Promise((resolve) => setTimeout(resolve, 15_000));
-    expect(inside(b, 'nft', 'list', 'table', 'ip', 'cut')).toMatch(/packets [1-9]/);
+    filter(b, ['input', 'output'], 'meta l4proto tcp drop');
+    const begun = performance.now();
+    await one.line((line) => line['down'] === two.id, 4000);
+    expect(performance.now() - begun).toBeLessThan(2000 + busy);
+  });
+
+  it('that passes no datagrams changes nothing', async () => {
+    const { b, one, two } = await pair();
+    filter(b, ['input', 'output'], 'meta l4proto udp drop');
+    await new Promise((resolve) => setTimeout(resolve, 5000));
     for (const peer of [one, two]) expect(peer.lines.filter((line) => 'down' in line)).toEqual([]);
   }, 40_000);
 });

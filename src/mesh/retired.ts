@@ -1,0 +1,53 @@
+import type { Clock, DurationMs } from '../clock/clock.ts';
+import type { EndReason, Session } from './session.ts';
+
+/** How long a session that was replaced is still listened to (ms). */
+const RETIREMENT_MS: DurationMs = 1000;
+
+/**
+ * Sessions whose place another connection has taken. What is on the way on the old one still counts for a moment; what had
+ * not come by then is lost, and both ends know how much that is.
+ */
+export class Retired {
+  readonly #clock: Clock;
+  readonly #gap: (session: Session, missed: number) => void;
+  readonly #sessions = new Set<Session>();
+  readonly #replaced = new WeakMap<Session, Session>();
+
+  /** `gap`: of what the peer of this session said before, so many messages never came. */
+  constructor(clock: Clock, gap: (session: Session, missed: number) => void) {
+    this.#clock = clock;
+    this.#gap = gap;
+  }
+
+  sessions(): Iterable<Session> {
+    return this.#sessions;
+  }
+
+  add(old: Session, successor: Session): void {
+    old.retire();
+    this.#sessions.add(old);
+    this.#replaced.set(successor, old);
+    successor.tell({ former: old.sent });
+    this.#clock.after(RETIREMENT_MS, () => old.end('replaced'));
+  }
+
+  /** The peer of this session says how many messages it had sent on the one before. */
+  counted(session: Session, sent: number): void {
+    const old = this.#replaced.get(session);
+    if (!old) return;
+    this.#replaced.delete(session);
+    this.#clock.after(RETIREMENT_MS, () => {
+      if (sent > old.received) this.#gap(session, sent - old.received);
+    });
+  }
+
+  forget(session: Session): void {
+    this.#sessions.delete(session);
+  }
+
+  /** Ends them all now, or those of one key. */
+  end(reason: EndReason, key?: string): void {
+    for (const session of [...this.#sessions]) if (key === undefined || session.wire.key === key) session.end(reason);
+  }
+}
