@@ -19,7 +19,11 @@ const allowed: Record<string, readonly string[]> = {
   'src/io': [...leaves, 'src/bus', 'src/driver', 'src/safety'],
   'src/board': [...leaves, 'src/driver'],
   'src/config': [...leaves, 'src/driver', 'src/board'],
-  'src/agent': [...leaves, 'src/bus', 'src/driver', 'src/mesh', 'src/io', 'src/safety', 'src/board', 'src/config'],
+  'src/web': [...leaves, 'src/bus', 'src/driver'],
+  'src/agent': [
+    ...leaves,
+    ...['src/bus', 'src/driver', 'src/mesh', 'src/io', 'src/safety', 'src/board', 'src/config', 'src/web'],
+  ],
   'src/cli': ['src', 'drivers'],
   'src/index.ts': ['src'],
   drivers: [...leaves, 'src/driver'],

@@ -15,6 +15,7 @@ import { Mesh } from '../mesh/mesh.ts';
 import type { PinInfo } from '../message/payloads.ts';
 import type { PinSpec } from '../pin/pin.ts';
 import { valueAtOpen, valueAtReturn } from '../safety/outputs.ts';
+import type { Web } from '../web/web.ts';
 import { loadActor } from './load-actor.ts';
 import { NodeActor } from './node-actor.ts';
 import { ServerActor } from './server-actor.ts';
@@ -24,6 +25,8 @@ export interface AgentOptions {
   /** Opened in place of ports the configuration marks as mock. Gets the options of `mockOptions`. */
   readonly mock: { readonly driver: Driver; readonly options: () => unknown };
   readonly clock?: Clock;
+  /** Of the program, for those who ask over HTTP. */
+  readonly version?: string;
 }
 
 /** Hooks of one stop: together below 2 s, whatever hangs. */
@@ -48,6 +51,8 @@ export class Agent {
   readonly #servers: Supervisor;
   readonly #counts: KeptCounts;
   #mesh: Mesh | undefined;
+  #web: Web | undefined;
+  #running = false;
   #stopping: Promise<void> | undefined;
 
   constructor(config: ResolvedConfig, options: AgentOptions) {
@@ -74,10 +79,15 @@ export class Agent {
       ...Object.fromEntries(counters),
       ...metrics,
     }));
-    const actors = [this.#pins, this.#streams, this.#users].flatMap(({ children }) =>
+    const mesh = this.#mesh && { mesh: { ...this.#mesh.stats } };
+    return { bus: { ...this.bus.stats }, ...mesh, ports, actors: this.#failing };
+  }
+
+  /** Actors that have failed. */
+  get #failing(): { name: string; errors: number; restarts: number }[] {
+    return [this.#pins, this.#streams, this.#users].flatMap(({ children }) =>
       children.filter(({ errors }) => errors > 0).map(({ name, errors, restarts }) => ({ name, errors, restarts })),
     );
-    return { bus: { ...this.bus.stats }, ...(this.#mesh && { mesh: { ...this.#mesh.stats } }), ports, actors };
   }
 
   /** Resolves when every port has been tried and every actor runs. Rejects only when the mesh cannot bind. */
@@ -96,6 +106,8 @@ export class Agent {
     await Promise.all([...this.ports.values()].map((runner) => runner.start()));
     await this.#addServers();
     await this.#addUsers();
+    await this.#openWeb();
+    this.#running = true;
     this.#log.info(
       { node: this.#config.node, pins: this.#config.pins.length, ports: this.ports.size },
       `${this.#config.node} is running with ${this.#config.pins.length} pins`,
@@ -109,6 +121,8 @@ export class Agent {
   }
 
   async #stop(): Promise<void> {
+    this.#running = false;
+    this.#web?.stop();
     await Promise.all([this.#users.stop(), this.#servers.stop()]);
     await Promise.all([this.#pins.stop(), this.#streams.stop()]);
     await Promise.all([...this.ports.values()].map((runner) => runner.stop()));
@@ -171,6 +185,29 @@ export class Agent {
     }
   }
 
+  /** Its code is loaded only where it is asked for: every start would pay for it. */
+  async #openWeb(): Promise<void> {
+    const { web } = this.#config;
+    if (!web) return;
+    const [{ Web }, { webHost }] = await Promise.all([import('../web/web.ts'), import('./web-host.ts')]);
+    if (this.#stopping) return;
+    this.#web = new Web(
+      web,
+      webHost(this.#config, {
+        bus: this.bus,
+        clock: this.#clock,
+        log: this.#log,
+        version: this.#options.version ?? '',
+        ports: this.ports,
+        mesh: this.#mesh,
+        pins: () => this.#config.pins.map(pinInfo),
+        actors: () => this.#failing,
+        running: () => this.#running,
+      }),
+    );
+    await this.#web.start();
+  }
+
   async #addUsers(): Promise<void> {
     for (const file of this.#config.actors) {
       try {
@@ -190,7 +227,16 @@ function isCounter({ kind, direction }: PinSpec): boolean {
 }
 
 /** What other nodes are told about a pin. */
-function pinInfo({ spec }: ResolvedConfig['pins'][number]): PinInfo {
-  const { name, kind, direction, label, uom } = spec;
-  return { name, kind, direction, ...(label !== undefined && { label }), ...(uom !== undefined && { uom }) };
+function pinInfo({ spec, port }: ResolvedConfig['pins'][number]): PinInfo {
+  const { name, kind, direction, label, uom, range, safe } = spec;
+  return {
+    name,
+    kind,
+    direction,
+    port,
+    ...(label !== undefined && { label }),
+    ...(uom !== undefined && { uom }),
+    ...(range !== undefined && { range }),
+    ...(safe !== undefined && { safe }),
+  };
 }

@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
 import module from 'node:module';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { messageOf } from '../errors/errors.ts';
@@ -8,6 +7,8 @@ import { addKeyCommands } from './key-commands.ts';
 import { logLevels } from './log.ts';
 import { addModbusCommands } from './modbus-commands.ts';
 import { colour, printNote } from './output.ts';
+import { version } from './version.ts';
+import { addWebCommands } from './web-commands.ts';
 
 function milliseconds(text: string): number {
   const seconds = Number(text);
@@ -19,19 +20,6 @@ function seconds(text: string): number {
   const found = Number(text);
   if (!(found >= 0) || text.trim() === '') throw new InvalidArgumentError('write seconds, like 5 or 0.5.');
   return found;
-}
-
-function version(): string {
-  // Two levels up in the sources, three in the built package.
-  for (const up of ['../../package.json', '../../../package.json']) {
-    try {
-      const found: unknown = JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8'));
-      if (typeof found === 'object' && found !== null && 'version' in found) return String(found.version);
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
-    }
-  }
-  return 'unknown';
 }
 
 /** The command line. Each command's code is loaded when it is asked for: `set` must not wait for the agent's parser. */
@@ -119,6 +107,7 @@ function program(): Command {
     .action(async (options) => (await import('./commands/boards.ts')).hats(options));
   addModbusCommands(cli);
   addKeyCommands(cli);
+  addWebCommands(cli);
   cli
     .command('schema')
     .description('print the JSON Schema of the configuration, for editors')

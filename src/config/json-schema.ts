@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Driver } from '../driver/driver.ts';
-import { boardSchema, busSchema, deviceKeys, hatsSchema, pinSchema, stateSchema } from './schema.ts';
+import { boardSchema, busSchema, deviceKeys, hatsSchema, pinSchema, stateSchema, webSchema } from './schema.ts';
 import { alternatives, inputSchema, isSchema, type JsonSchema } from './schema-keys.ts';
 
 /**
@@ -37,6 +37,7 @@ export function jsonSchema(drivers: readonly Driver[]): JsonSchema {
       devices: namedEntries({ $ref: '#/definitions/device' }, 'devices on a port, by a name of your own'),
       pins: namedEntries({ $ref: '#/definitions/pin' }, 'pins, by the name they have on the bus'),
       servers: namedEntries({ anyOf: serverSchemas(drivers) }, 'what shows pins to other systems'),
+      web: nullable(inputSchema(webSchema)),
       actors: nullable({ type: 'array', items: { type: 'string' }, description: 'modules with actors of your own' }),
       state: nullable(inputSchema(stateSchema)),
     },

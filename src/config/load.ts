@@ -20,6 +20,7 @@ import { reportUnknownKey } from './schema-issues.ts';
 import { isEmpty, sectionEntries } from './section.ts';
 import { readServers } from './server-section.ts';
 import { readState } from './state-section.ts';
+import { readWeb } from './web-section.ts';
 
 export type LoadedConfig =
   | { readonly ok: true; readonly config: ResolvedConfig }
@@ -37,6 +38,7 @@ export const sections = [
   'devices',
   'pins',
   'servers',
+  'web',
   'actors',
   'state',
 ] as const;
@@ -118,6 +120,7 @@ function resolveConfig(
     pins: pins.map(({ spec, port, key, address }) => ({ spec, port, key, address })),
     servers: readServers(entries.get('servers'), ports, pins, context, problems),
     actors: readActors(entries.get('actors'), file, context, problems),
+    ...readWeb(entries.get('web'), file, problems),
     ...readState(entries.get('state'), file, context, problems),
   };
 }

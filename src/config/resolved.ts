@@ -71,6 +71,29 @@ export interface ResolvedBus {
   readonly security?: { readonly keys: string };
 }
 
+/** The web page and the HTTP API. */
+export interface ResolvedWeb {
+  readonly host: string;
+  readonly port: number;
+  /** None: whoever is on this machine may do everything; `host` is loopback then. */
+  readonly users: readonly ResolvedWebUser[];
+  /** Other origins whose scripts may use the API. */
+  readonly origins: readonly string[];
+  /** PEM files, absolute. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+  /** How far back the trends go. */
+  readonly historyMs: number;
+}
+
+export interface ResolvedWebUser {
+  readonly name: string;
+  readonly role: 'view' | 'operate' | 'admin';
+  /** `scrypt:…`, hash of the password. */
+  readonly password?: string | undefined;
+  /** `sha256:…`, hash of a token. */
+  readonly token?: string | undefined;
+}
+
 /** `ip:rx:tx`, as aktos-dcs writes it. */
 export interface Endpoint {
   readonly host: string;
@@ -92,6 +115,8 @@ export interface ResolvedConfig {
   readonly servers?: readonly ResolvedServer[];
   /** Absolute paths of the user's actor modules. */
   readonly actors: readonly string[];
+  /** Absent: no HTTP at all. */
+  readonly web?: ResolvedWeb;
   /** Folder for what outlives a restart (counts); absent: nothing does. */
   readonly state?: string;
   readonly warnings: readonly Problem[];

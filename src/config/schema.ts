@@ -61,6 +61,54 @@ export const stateSchema = z
   .min(1)
   .describe('folder for what outlives a restart (counts); none; absent: /var/lib/dcs-io where it exists');
 
+export const webRoles = ['view', 'operate', 'admin'] as const;
+
+const webUserSchema = z
+  .strictObject({
+    role: z.enum(webRoles).describe('view: sees; operate: commands pins; admin: sends messages of any subject too'),
+    password: z
+      .string()
+      .regex(/^scrypt:\d{1,2}:\d{1,2}:\d{1,2}:[\w-]{22,}:[\w-]{43}$/, {
+        error: 'a password stands here as its hash; `dcs-io web password` makes it',
+      })
+      .optional()
+      .describe('hash of the password; `dcs-io web password` makes it'),
+    token: z
+      .string()
+      .regex(/^sha256:[0-9a-f]{64}$/, { error: 'a token stands here as its hash; `dcs-io web token` makes both' })
+      .optional()
+      .describe('hash of a token for programs; `dcs-io web token` makes both'),
+  })
+  .refine(({ password, token }) => password !== undefined || token !== undefined, {
+    error: 'a user needs a password or a token; `dcs-io web password` makes the line',
+  });
+
+export const webSchema = z.strictObject({
+  listen: z
+    .string()
+    .regex(/^(\[[^\]\s]+\]|[^:\s[\]]+):\d{1,5}$/, { error: 'an address with a port, like 127.0.0.1:8080' })
+    .default('127.0.0.1:8080')
+    .describe('address and port of the web page and the HTTP API; any but loopback needs users'),
+  users: z
+    .record(z.string().min(1).max(64), webUserSchema)
+    .default({})
+    .describe('who may log in; none: whoever is on this machine (loopback only)'),
+  tls: z
+    .strictObject({
+      cert: z.string().min(1).describe('PEM file with the certificate and its chain'),
+      key: z.string().min(1).describe('PEM file with its private key'),
+    })
+    .optional()
+    .describe('serve HTTPS'),
+  origins: z
+    .array(z.string().regex(/^https?:\/\/[^/\s]+$/, { error: 'an origin is written like https://panel.example' }))
+    .default([])
+    .describe("other pages whose scripts may use the API, and this page's address behind a proxy that renames it"),
+  history: durationSchema
+    .default(600_000)
+    .describe('how far back the trends go, in memory (2,000 changes of a pin at most); default 10m'),
+});
+
 export const nameSchema = z
   .string()
   .max(256)

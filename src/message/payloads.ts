@@ -84,6 +84,12 @@ export interface PinInfo {
   readonly label?: string;
   /** Unit of measure: V, kW, °C. */
   readonly uom?: string;
+  /** Name of the port it is on. */
+  readonly port?: string;
+  /** Outputs: lowest and highest value a command may ask for. */
+  readonly range?: readonly [number, number];
+  /** Outputs: the value that harms nobody. */
+  readonly safe?: boolean | number | string;
 }
 
 /** Birth, heartbeat and leave of a node. */

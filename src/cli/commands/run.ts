@@ -5,6 +5,7 @@ import { mockTwin } from '../drivers.ts';
 import { exitCodeOf, exitCodes } from '../exit.ts';
 import { createLog, type LogLevel } from '../log.ts';
 import { StrayErrors } from '../stray-errors.ts';
+import { version } from '../version.ts';
 
 export interface RunOptions {
   readonly config?: string;
@@ -20,7 +21,7 @@ export async function run(options: RunOptions): Promise<void> {
   const config = await readConfig(options.config, options.mock === true);
   const log = await createLog(options.logLevel);
   printProblems(config.warnings, (problem, text) => log.warn({ ...problem }, text));
-  const agent = new Agent(config, { log, mock: mockTwin });
+  const agent = new Agent(config, { log, mock: mockTwin, version: version() });
   const end = new Promise<string>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
   });

@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import { DcsError } from '../../errors/errors.ts';
+import { ioMessageOf } from '../../message/payloads.ts';
+import { type Route, route } from '../http/route.ts';
+import { EventStream } from '../live/event-stream.ts';
+import type { Hub } from '../live/hub.ts';
+import type { WebHost } from '../options.ts';
+import { commandSchema, errorSchema, type PinState, pinListSchema, pinStateSchema, trendSchema } from './schemas.ts';
+
+/** A pin of a program that says little of itself is asked, and has this long (ms) to answer. */
+const ASK_MS = 1000;
+const MAX_TREND_PINS = 50;
+
+const refusals = {
+  400: { description: 'the request is wrong', schema: errorSchema },
+  401: { description: 'log in first', schema: errorSchema },
+  403: { description: 'the role does not suffice, or the page it comes from may not', schema: errorSchema },
+} as const;
+const noSuchPin = { description: 'nobody on the bus has a pin of that name', schema: errorSchema };
+const patterns = z
+  .array(z.string().max(256))
+  .default(['*'])
+  .describe("names of pins, or patterns like 'tank-*'; may be given more than once");
+
+/** Pins: what they are, what they were, and commands to them. `streams` holds the event streams that are open. */
+export function pinRoutes(hub: Hub, host: WebHost, streams: Set<EventStream>): Route[] {
+  return [
+    route({
+      method: 'GET',
+      path: '/api/pins',
+      summary: 'every pin on the bus with its last report',
+      needs: 'view',
+      answers: { 200: { description: 'by name', schema: pinListSchema }, ...refusals },
+      handle: () => ({ status: 200, json: hub.book.pins() }),
+    }),
+    route({
+      method: 'GET',
+      path: '/api/pins/{name}',
+      summary: 'one pin with its last report',
+      needs: 'view',
+      answers: { 200: { description: 'the pin', schema: pinStateSchema }, 404: noSuchPin, ...refusals },
+      handle: async ({ name }) => ({ status: 200, json: await knownPin(hub, name) }),
+    }),
+    route({
+      method: 'PUT',
+      path: '/api/pins/{name}',
+      summary: 'ask a pin for a value and wait for its answer',
+      needs: 'operate',
+      body: commandSchema,
+      answers: {
+        200: { description: 'done: what the pin then reported', schema: pinStateSchema },
+        404: noSuchPin,
+        409: { description: 'the pin is an input, or the command is too old', schema: errorSchema },
+        422: { description: 'the value does not fit the pin', schema: errorSchema },
+        502: { description: 'the device refused', schema: errorSchema },
+        503: { description: 'the port is not open', schema: errorSchema },
+        504: { description: 'no answer in time: whether it took effect is unknown', schema: errorSchema },
+        ...refusals,
+      },
+      handle: async ({ name, body: { timeout, ...command }, visitor }) => {
+        await knownPin(hub, name);
+        host.log.debug({ user: visitor?.name, pin: name, val: command.val }, `web: ${visitor?.name} commands ${name}`);
+        // Nobody waits longer: what is not done by then must not be done later.
+        const message = { pin_name: name, ttl: timeout, ...command };
+        const answer = await hub.request({ IoMessage: message }, timeout * 1000);
+        if (ioMessageOf(answer.payload)?.pin_name !== name) {
+          throw new DcsError('BAD_REPLY', `${name} answered with something else`);
+        }
+        return { status: 200, json: hub.book.pin(name, answer) };
+      },
+    }),
+    route({
+      method: 'GET',
+      path: '/api/events',
+      summary: 'server-sent events: reports, commands and refusals as they pass, the last report of each pin first',
+      needs: 'view',
+      query: z.object({ pin: patterns }),
+      answers: { 200: { description: 'events report, command, refusal', type: 'text/event-stream' }, ...refusals },
+      handle: ({ query }) => {
+        const wants = matcher(query.pin);
+        return {
+          stream: (response) => {
+            const stream = new EventStream(hub, host.clock, response, wants, () => streams.delete(stream));
+            streams.add(stream);
+          },
+        };
+      },
+    }),
+    route({
+      method: 'GET',
+      path: '/api/history',
+      summary: 'how pins changed, as far back as the agent remembers',
+      needs: 'view',
+      query: z.object({
+        pin: z.array(z.string().max(256)).min(1).max(MAX_TREND_PINS).describe('names of pins'),
+        seconds: z.array(z.coerce.number().positive()).max(1).default([600]).describe('how far back'),
+      }),
+      answers: { 200: { description: 'the trends', schema: trendSchema }, ...refusals },
+      handle: ({ query }) => {
+        const from = host.clock.unix() - (query.seconds[0] ?? 600);
+        return { status: 200, json: Object.fromEntries(query.pin.map((name) => [name, hub.book.trend(name, from)])) };
+      },
+    }),
+  ];
+}
+
+async function knownPin(hub: Hub, name: string): Promise<PinState> {
+  if (!hub.book.pin(name)) await hub.ask(name, ASK_MS);
+  const pin = hub.book.pin(name);
+  if (pin) return pin;
+  throw new DcsError('NO_SUCH_PIN', `no pin named '${name}' answers on the bus`, { expected: 'a name from /api/pins' });
+}
+
+/** Whether a name fits one of the patterns; `*` is any text. */
+function matcher(wanted: readonly string[]): (pin: string) => boolean {
+  const escaped = wanted.map((one) => one.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll(/\*+/g, '.*'));
+  const expression = new RegExp(`^(?:${escaped.join('|')})$`, 's');
+  return (pin) => expression.test(pin);
+}

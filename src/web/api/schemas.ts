@@ -1,0 +1,166 @@
+import { z } from 'zod';
+import { errorCodes } from '../../errors/errors.ts';
+import { qualities } from '../../message/payloads.ts';
+import { roles } from '../options.ts';
+
+/** What the HTTP API takes and gives. The OpenAPI document is made from these, and the page has its types from here. */
+
+const value = z.union([z.boolean(), z.number(), z.string()]);
+const counts = z.record(z.string(), z.number());
+
+export const pinFactsSchema = z
+  .object({
+    name: z.string(),
+    kind: z.enum(['digital', 'analog', 'counter', 'text']).optional(),
+    direction: z.enum(['in', 'out']).optional(),
+    label: z.string().optional(),
+    uom: z.string().optional().describe('unit of measure'),
+    port: z.string().optional(),
+    range: z.tuple([z.number(), z.number()]).optional().describe('lowest and highest value it takes'),
+    safe: value.optional().describe('the value that harms nobody'),
+  })
+  .describe('what a pin is');
+export type PinFacts = z.infer<typeof pinFactsSchema>;
+
+/** A report as it is on the bus; pins of other programs may leave most of it out. */
+export const pinReportSchema = z.looseObject({
+  val: z.union([value, z.null()]).describe('null: nothing has been read yet'),
+  last_change: z.number().optional().describe('unix seconds at which val last changed'),
+  quality: z.enum(qualities).optional().describe('bad: do not use val; reason says why'),
+  reason: z.string().optional(),
+  source_time: z.number().optional().describe('unix seconds at which the hardware says it happened'),
+  rate: z.number().optional().describe('counters: change of val per second'),
+  seq: z.number().optional().describe("counts this pin's reports; a gap is a lost report"),
+});
+
+export type PinReport = z.infer<typeof pinReportSchema>;
+
+export const pinStateSchema = z
+  .looseObject({
+    ...pinFactsSchema.shape,
+    ...pinReportSchema.shape,
+    node: z.string().optional().describe('name of the node it is on'),
+  })
+  .describe('what a pin is and what it last reported');
+export type PinState = z.infer<typeof pinStateSchema>;
+
+export const pinListSchema = z.array(pinStateSchema);
+
+export const nodeMessageSchema = z.object({
+  event: z.enum(['birth', 'heartbeat', 'leave']),
+  node: z.string().max(64),
+  name: z.string().max(256),
+  boot: z.string().max(64),
+  pins: z.array(pinFactsSchema).catch([]),
+});
+export type NodeFacts = z.infer<typeof nodeMessageSchema>;
+
+export const commandSchema = z
+  .strictObject({
+    val: value.describe('what the pin is asked for'),
+    ttl: z.number().nonnegative().optional().describe('seconds after which it must not be carried out any more'),
+    hold: z
+      .number()
+      .nonnegative()
+      .optional()
+      .describe('a lease: seconds after which the output goes to its safe value'),
+    pulse: z.number().nonnegative().optional().describe('seconds after which the output goes back'),
+    blink: z.tuple([z.number(), z.number()]).optional().describe('seconds on and seconds off'),
+    timeout: z.number().positive().max(60).default(5).describe('seconds to wait for the answer'),
+  })
+  .describe('a command for a pin');
+
+export const errorSchema = z
+  .object({
+    code: z.string().describe(`one of ${Object.keys(errorCodes).join(', ')}`),
+    message: z.string().describe('for people'),
+    retryable: z.boolean().describe('the same request may succeed later'),
+    expected: z.string().optional(),
+  })
+  .describe('why not');
+export type ApiError = z.infer<typeof errorSchema>;
+
+export const sessionSchema = z
+  .object({
+    node: z.string(),
+    user: z.string().nullable().describe('null: not logged in'),
+    role: z.enum(roles).nullable(),
+    csrf: z.string().optional().describe('what the header x-csrf-token must say in requests that a cookie stands for'),
+    login: z.boolean().describe('there are users who can log in'),
+  })
+  .describe('who you are');
+export type SessionInfo = z.infer<typeof sessionSchema>;
+
+export const loginSchema = z.union([
+  z.strictObject({ user: z.string().max(64), password: z.string().max(1024) }),
+  z.strictObject({ token: z.string().max(256) }),
+]);
+
+export const portSchema = z.object({
+  name: z.string(),
+  driver: z.string(),
+  state: z.string().describe('opening, open, down, skipped or stopped'),
+  reason: z.string().optional().describe('why it is not open'),
+  counters: counts,
+  metrics: counts.describe('utilisation (0 to 1), round_trip_p99_ms, …'),
+});
+
+export const statusSchema = z
+  .object({
+    node: z.string(),
+    version: z.string(),
+    time: z.number().describe('unix seconds'),
+    uptime: z.number().describe('seconds'),
+    ports: z.array(portSchema),
+    nodes: z.array(
+      z.object({
+        id: z.string(),
+        name: z.string(),
+        boot: z.string(),
+        pins: z.number(),
+        here: z.boolean().describe('it is this one'),
+        linked: z.boolean().describe('there is a direct link between it and this one'),
+        addresses: z.array(z.string()),
+        silent: z.number().describe('seconds since it was last heard'),
+      }),
+    ),
+    broker: z.boolean().describe('this process is the address broker of its machine'),
+    bus: counts,
+    mesh: counts,
+    actors: z.array(z.object({ name: z.string(), errors: z.number(), restarts: z.number() })),
+    event_loop: z.object({ p50_ms: z.number(), p99_ms: z.number(), max_ms: z.number() }),
+    memory: z.number().describe('bytes'),
+    web: counts,
+  })
+  .describe('how the agent fares');
+export type Status = z.infer<typeof statusSchema>;
+
+export const trendSchema = z
+  .record(z.string(), z.object({ t: z.array(z.number()), v: z.array(z.number().nullable()) }))
+  .describe('by pin: unix seconds, and the value from each on; null: nobody knew');
+export type Trends = z.infer<typeof trendSchema>;
+
+export const headersSchema = z.array(
+  z.object({
+    title: z.string(),
+    connector: z.string(),
+    rows: z.array(
+      z.array(
+        z.object({
+          position: z.number(),
+          kind: z.enum(['power', 'ground', 'line', 'other']),
+          name: z.string(),
+          aliases: z.array(z.string()),
+          bus: z.string().optional(),
+          use: z.string().optional().describe("the user's pin on it"),
+        }),
+      ),
+    ),
+  }),
+);
+export type Headers = z.infer<typeof headersSchema>;
+
+export const readySchema = z.object({
+  ready: z.boolean(),
+  waiting: z.array(z.string()).describe('ports that are not open'),
+});

@@ -1,0 +1,96 @@
+import { Actor } from '../../bus/actor.ts';
+import type { Attachment, BusLink } from '../../bus/bus.ts';
+import type { Envelope, Payload } from '../../message/envelope.ts';
+import { encodeEnvelope } from '../../message/envelope.ts';
+import { newId } from '../../message/id.ts';
+import type { WebHost } from '../options.ts';
+import type { PinBook } from './pin-book.ts';
+
+/** Gets every message that passes; `text` encodes it, once for all. Must not throw. */
+export type Listener = (envelope: Envelope, text: () => string) => void;
+
+/**
+ * The web's place on the bus. Browser programs are joined to it as processes are to the mesh: with ids of their own, and
+ * heard by everybody. Requests of the HTTP API are those of one actor.
+ */
+export class Hub {
+  readonly book: PinBook;
+  readonly #host: WebHost;
+  readonly #actor = new Actor('web');
+  readonly #id = newId();
+  readonly #listeners = new Set<Listener>();
+  #serial = 0;
+  #link: BusLink | undefined;
+  #attachment: Attachment | undefined;
+
+  constructor(host: WebHost, book: PinBook) {
+    this.#host = host;
+    this.book = book;
+  }
+
+  start(): void {
+    const { bus } = this.#host;
+    this.#link = bus.link((envelope) => this.#pass(envelope));
+    this.#attachment = bus.join(this.#actor);
+    // The mesh does not tell this node of itself; the page shows it as it shows the others.
+    this.#pass(this.envelope({ NodeMessage: this.#host.self() }));
+    this.#actor.send({ UpdateIoMessage: {} });
+  }
+
+  stop(): void {
+    this.#attachment?.detach();
+    this.#link?.close();
+    this.#listeners.clear();
+  }
+
+  listen(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  /** Brings a browser program's message to everybody else. False: its payload is not what its subject says. */
+  send(envelope: Envelope, from: Listener): boolean {
+    if (!this.#link?.inject(envelope)) return false;
+    this.#pass(envelope, from);
+    return true;
+  }
+
+  /** A command of the HTTP API and its one answer. Rejects with the DcsError it was refused with, or TIMEOUT. */
+  request(payload: Payload, timeoutMs: number): Promise<Envelope> {
+    return this.#actor.request(payload, { timeoutMs });
+  }
+
+  /** Asks a pin nobody has heard of to report; resolves once it has, or when the time is over. */
+  async ask(pin: string, timeoutMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = this.#host.clock.after(timeoutMs, () => settle());
+      const forget = this.listen(() => {
+        if (this.book.pin(pin)) settle();
+      });
+      const settle = () => {
+        timer.cancel();
+        forget();
+        resolve();
+      };
+      this.#actor.send({ UpdateIoMessage: { pin_name: pin } });
+    });
+  }
+
+  /** A message of the web layer itself. */
+  envelope(payload: Payload): Envelope {
+    const msg_id = `${this.#id}.${this.#serial++}`;
+    return Object.freeze({ sender: Object.freeze([this.#id]), timestamp: this.#host.clock.unix(), msg_id, payload });
+  }
+
+  #pass(envelope: Envelope, from?: Listener): void {
+    this.book.note(envelope);
+    let encoded: string | undefined;
+    const text = () => {
+      encoded ??= encodeEnvelope(envelope);
+      return encoded;
+    };
+    for (const listener of this.#listeners) if (listener !== from) listener(envelope, text);
+  }
+}

@@ -1,0 +1,266 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { LoginLimit } from '../../src/web/auth/login-limit.ts';
+import { originKind } from '../../src/web/auth/origin.ts';
+import { hashPassword, newToken, passwordFits } from '../../src/web/auth/secrets.ts';
+import { Sessions } from '../../src/web/auth/sessions.ts';
+import { getTls, makeCertificate, WebAgent } from './support.ts';
+
+const PASSWORD = 'correct horse';
+const [viewer, operator, admin] = [newToken(), newToken(), newToken()];
+const folder = mkdtempSync(join(tmpdir(), 'dcs-io-web-'));
+let web: WebAgent;
+
+beforeAll(async () => {
+  web = await WebAgent.start(`web:
+  listen: 127.0.0.1:0
+  origins: [https://panel.example]
+  users:
+    ali: { role: operate, password: ${await hashPassword(PASSWORD)} }
+    screen: { role: view, token: ${viewer.hash} }
+    robot: { role: operate, token: ${operator.hash} }
+    boss: { role: admin, token: ${admin.hash} }`);
+});
+afterAll(async () => {
+  await web.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+const on = { val: true };
+
+async function login(): Promise<{ cookie: string; csrf: string }> {
+  const { status, headers, json } = await web.http('POST', '/api/session', {
+    json: { user: 'ali', password: PASSWORD },
+  });
+  expect(status).toBe(200);
+  const set = headers.get('set-cookie') ?? '';
+  expect(set).toMatch(/; HttpOnly; SameSite=Strict/);
+  return { cookie: set.split(';')[0] ?? '', csrf: String(json['csrf']) };
+}
+
+/** How the agent answers a WebSocket: `open`, or the status it is refused with. */
+function dial(headers: Record<string, string>, protocols: string[] = ['dcs-io']): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = new WebSocket(`${web.url.replace('http', 'ws')}api/socket`, protocols, { headers });
+    socket.once('open', () => {
+      socket.terminate();
+      resolve('open');
+    });
+    socket.once('error', (error) => resolve(/\d{3}/.exec(error.message)?.[0] ?? error.message));
+  });
+}
+
+describe('an agent with users', () => {
+  it.each([
+    '/api/pins',
+    '/api/pins/pump',
+    '/api/status',
+    '/api/history?pin=pump',
+    '/api/events',
+    '/api/headers',
+    '/metrics',
+  ])('tells a stranger nothing at %s', async (path) => {
+    const { status, text } = await web.http('GET', path);
+    expect(status).toBe(401);
+    expect(text).not.toContain('pump');
+  });
+
+  it('tells a stranger that it lives, and how to log in, and no more', async () => {
+    expect(await web.http('GET', '/healthz')).toMatchObject({ status: 200 });
+    expect(await web.http('GET', '/api/session')).toMatchObject({ json: { user: null, role: null, login: true } });
+    expect(await web.http('PUT', '/api/pins/pump', { json: on })).toMatchObject({ status: 401 });
+    expect(await dial({})).toBe('401');
+  });
+
+  it('view sees and commands nothing; operate commands; admin sends anything', async () => {
+    const put = (token: string) => web.http('PUT', '/api/pins/pump', { json: on, headers: bearer(token) });
+    expect(await web.http('GET', '/api/pins/pump', { headers: bearer(viewer.token) })).toMatchObject({ status: 200 });
+    expect(await put(viewer.token)).toMatchObject({ status: 403 });
+    expect(await put(operator.token)).toMatchObject({ status: 200, json: { val: true } });
+
+    const [sees, operates, all] = [viewer, operator, admin].map(({ token }) => web.client({ token }));
+    await Promise.all([sees?.ready(), operates?.ready(), all?.ready()]);
+    await expect(sees?.set('pump', false)).rejects.toMatchObject({ code: 'NO_PERMISSION' });
+    await expect(operates?.set('pump', false)).resolves.toMatchObject({ val: false });
+    const forged = { IoMessage: { pin_name: 'pump-seen', val: true, last_change: 1 } };
+    await expect(operates?.request(forged)).rejects.toMatchObject({ code: 'NO_PERMISSION' });
+    await expect(operates?.request({ SerialPortMessage: { port: 'sim', data: 'x' } })).rejects.toMatchObject({
+      code: 'NO_PERMISSION',
+    });
+    await expect(all?.request({ SerialPortMessage: { port: 'sim', data: 'x' } })).rejects.toMatchObject({
+      code: 'NOT_SUPPORTED',
+    });
+    for (const client of [sees, operates, all]) client?.close();
+  });
+
+  it('a browser logs in with name and password; what changes something also needs the csrf token', async () => {
+    const { cookie, csrf } = await login();
+    expect(await web.http('GET', '/api/session', { headers: { cookie } })).toMatchObject({
+      json: { user: 'ali', role: 'operate', csrf },
+    });
+    const put = (headers: Record<string, string>) => web.http('PUT', '/api/pins/pump', { json: on, headers });
+    expect(await put({ cookie })).toMatchObject({ status: 403 });
+    expect(await put({ cookie, 'x-csrf-token': 'wrong' })).toMatchObject({ status: 403 });
+    expect(await put({ cookie, 'x-csrf-token': csrf })).toMatchObject({ status: 200 });
+    expect(await put({ cookie, 'x-csrf-token': csrf, origin: 'http://evil.example' })).toMatchObject({ status: 403 });
+    expect(await web.http('DELETE', '/api/session', { headers: { cookie, 'x-csrf-token': csrf } })).toMatchObject({
+      status: 204,
+    });
+    expect(await put({ cookie, 'x-csrf-token': csrf })).toMatchObject({ status: 401 });
+  });
+
+  it('logging out closes the WebSockets of that login', async () => {
+    const { cookie, csrf } = await login();
+    const own = new URL(web.url).origin;
+    const socket = new WebSocket(`${web.url.replace('http', 'ws')}api/socket`, ['dcs-io'], {
+      headers: { cookie, origin: own },
+    });
+    await new Promise((resolve) => socket.once('open', resolve));
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    await web.http('DELETE', '/api/session', { headers: { cookie, 'x-csrf-token': csrf } });
+    expect(await closed).toBe(4401);
+  });
+
+  it('a page of another site may not even read, nor open a WebSocket with the cookie of a login', async () => {
+    const { cookie } = await login();
+    const own = new URL(web.url).origin;
+    expect(await dial({ cookie, origin: own })).toBe('open');
+    for (const origin of ['http://evil.example', 'null', `http://127.0.0.1:${web.port + 1}`]) {
+      expect(await dial({ cookie, origin })).toBe('403');
+      expect(await web.http('GET', '/api/pins', { headers: { cookie, origin } })).toMatchObject({ status: 403 });
+    }
+  });
+
+  it('a listed page may, with a token, and is told so in its preflight', async () => {
+    const origin = 'https://panel.example';
+    const preflight = await web.http('OPTIONS', '/api/pins', { headers: { origin } });
+    expect(preflight.status).toBe(204);
+    expect(preflight.headers.get('access-control-allow-origin')).toBe(origin);
+    const { status, headers } = await web.http('GET', '/api/pins', { headers: { origin, ...bearer(viewer.token) } });
+    expect([status, headers.get('access-control-allow-origin')]).toEqual([200, origin]);
+    expect(await dial({ origin }, ['dcs-io', `dcs-io.token.${viewer.token}`])).toBe('open');
+    expect(await dial({ origin })).toBe('401');
+  });
+
+  it('after five wrong tries an address has to wait, whatever the password then is; a right token still passes', async () => {
+    const strict = await WebAgent.start(
+      `web: { listen: "127.0.0.1:0", users: { ali: { role: view, password: ${await hashPassword(PASSWORD)}, token: ${viewer.hash} } } }`,
+    );
+    const attempt = (password: string) => strict.http('POST', '/api/session', { json: { user: 'ali', password } });
+    for (let wrong = 0; wrong < 5; wrong++) expect((await attempt('guess')).status).toBe(401);
+    const refused = await attempt(PASSWORD);
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(await strict.http('GET', '/api/pins', { headers: bearer('wrong') })).toMatchObject({ status: 429 });
+    expect(await strict.http('GET', '/api/pins', { headers: bearer(viewer.token) })).toMatchObject({ status: 200 });
+    expect(strict.agent.log).toContain('wrong login as ali from 127.0.0.1');
+    await strict.stop();
+  });
+
+  it('every answer says to a browser what it may do with it', async () => {
+    const { headers } = await web.http('GET', '/api/session');
+    expect(headers.get('x-content-type-options')).toBe('nosniff');
+    expect(headers.get('content-security-policy')).toContain("default-src 'none'");
+    expect(headers.get('cache-control')).toBe('no-store');
+  });
+});
+
+describe('an agent without users', () => {
+  it('answers only to names of this machine: a foreign name that points here gets nothing', async () => {
+    const open = await WebAgent.start();
+    const get = (host: string) =>
+      new Promise<number>((resolve) => {
+        import('node:http').then(({ get: httpGet }) =>
+          httpGet({ port: open.port, host: '127.0.0.1', path: '/api/pins', headers: { host } }, (response) => {
+            response.resume();
+            resolve(response.statusCode ?? 0);
+          }),
+        );
+      });
+    expect(await get(`localhost:${open.port}`)).toBe(200);
+    expect(await get(`127.0.0.1:${open.port}`)).toBe(200);
+    expect(await get(`evil.example:${open.port}`)).toBe(403);
+    expect(await open.http('GET', '/api/pins', { headers: { origin: 'http://evil.example' } })).toMatchObject({
+      status: 403,
+    });
+    await open.stop();
+  });
+});
+
+describe('TLS', () => {
+  it('is served with the key files of the configuration', async () => {
+    const { cert, key } = makeCertificate(folder);
+    const secure = await WebAgent.start(`web: { listen: "127.0.0.1:0", tls: { cert: ${cert}, key: ${key} } }`);
+    expect(secure.url).toMatch(/^https:/);
+    const { status, text } = await getTls(`${secure.url}api/session`, readFileSync(cert, 'utf8'));
+    expect([status, text]).toEqual([200, expect.stringContaining('"node":"tested"')]);
+    await secure.stop();
+  });
+
+  it('a key that cannot be read harms the page alone, and is said', async () => {
+    const agent = await WebAgent.start('web: { listen: "127.0.0.1:0", tls: { cert: ./no.pem, key: ./no.pem } }').catch(
+      (error: unknown) => String(error),
+    );
+    expect(agent).toContain('the web page is not served');
+    expect(agent).toContain('tested is running');
+  });
+});
+
+describe('the parts', () => {
+  it('a password fits its hash and no other; nonsense fits nothing', async () => {
+    const hash = await hashPassword(PASSWORD);
+    expect(await passwordFits(PASSWORD, hash)).toBe(true);
+    expect(await passwordFits('correct horsf', hash)).toBe(false);
+    expect(await passwordFits(PASSWORD, 'scrypt:30:8:5:aaaaaaaaaaaaaaaaaaaaaa:bbb')).toBe(false);
+    expect(await hashPassword(PASSWORD)).not.toBe(hash);
+  });
+
+  it('waits double from the sixth wrong try on, an IPv6 /64 counts as one, and a right one clears it', async () => {
+    const clock = new ManualClock();
+    const limit = new LoginLimit(clock);
+    for (let wrong = 0; wrong < 4; wrong++) limit.failed('2001:db8::1');
+    expect(limit.wait('2001:db8::2')).toBe(0);
+    limit.failed('2001:db8::3');
+    expect(limit.wait('2001:db8::4')).toBe(10);
+    expect(limit.wait('2001:db8:0:1::4')).toBe(0);
+    await clock.advance(10_000);
+    expect(limit.wait('2001:db8::4')).toBe(0);
+    limit.failed('2001:db8::1');
+    expect(limit.wait('2001:db8::1')).toBe(20);
+    limit.succeeded('2001:db8::1');
+    expect(limit.wait('2001:db8::1')).toBe(0);
+  });
+
+  it('a session ends after 12 h without a request, and after a week in any case', async () => {
+    const clock = new ManualClock();
+    const sessions = new Sessions(clock);
+    const { secret, session } = sessions.begin({ name: 'ali', role: 'view' });
+    for (let day = 0; day < 13; day++) {
+      await clock.advance(11 * 3_600_000);
+      expect(sessions.find(secret)).toBe(session);
+    }
+    await clock.advance(11 * 3_600_000);
+    await clock.advance(11 * 3_600_000);
+    await clock.advance(11 * 3_600_000);
+    expect(sessions.find(secret)).toBeUndefined();
+    const other = sessions.begin({ name: 'ali', role: 'view' });
+    await clock.advance(12 * 3_600_000);
+    expect(sessions.isAlive(other.session)).toBe(false);
+  });
+
+  it.each([
+    [undefined, 'pi:8080', 'none'],
+    ['http://pi:8080', 'pi:8080', 'own'],
+    ['http://PI:8080', 'Pi:8080', 'own'],
+    ['http://pi', 'pi:8080', 'foreign'],
+    ['null', 'pi', 'foreign'],
+    ['https://panel.example', 'pi', 'listed'],
+  ] as const)('origin %s at host %s is %s', (origin, host, kind) => {
+    expect(originKind(origin, host, ['https://panel.example'])).toBe(kind);
+  });
+});
