@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import type { DurationMs } from '../../src/clock/clock.ts';
 import { durationSchema } from '../../src/driver/parse.ts';
-import { hex } from './bus.ts';
+import type { Direction } from '../../src/pin/pin.ts';
+import { hex, type MuxChannel } from './bus.ts';
+import type { ChipKind } from './chips/chip.ts';
 import { type ChipName, chipNames, chips } from './chips/chips.ts';
 
 /** How a number stands in registers. */
@@ -49,9 +51,10 @@ export interface RegisterPlace {
 
 export interface I2cAddress {
   readonly key: string;
-  readonly kind: 'digital' | 'analog';
+  readonly kind: 'digital' | 'analog' | 'text';
+  readonly directions: readonly Direction[];
   readonly address: number;
-  readonly mux: { readonly address: number; readonly channel: number } | undefined;
+  readonly mux: MuxChannel | undefined;
   readonly chip: { readonly name: ChipName; readonly value: string } | undefined;
   readonly place: RegisterPlace | undefined;
   readonly init: readonly Init[];
@@ -68,10 +71,12 @@ export const pinSchema = keys.transform((found, context): I2cAddress => {
   const { address, mux, chip, value, register, type, shift, bit, init, poll } = found;
   const at = mux ? `${hex(mux.address)}/${mux.channel}/${hex(address)}` : hex(address);
   const place = { register, writeRegister: found.write_register ?? register, type, shift, bit };
+  const known = chip !== undefined && value !== undefined ? valuesOf(chip)[value] : undefined;
   const where = register === undefined ? type : `register ${hex(register)} ${type}`;
   return {
     key: `${at} ${chip === undefined ? where : `${chip} ${value}`}${bit === undefined ? '' : ` bit ${bit}`}`,
-    kind: bit === undefined ? 'analog' : 'digital',
+    kind: known?.kind ?? (bit === undefined ? 'analog' : 'digital'),
+    directions: known ? [known.direction] : ['in', 'out'],
     address,
     mux,
     chip: chip !== undefined && value !== undefined ? { name: chip, value } : undefined,
@@ -81,9 +86,13 @@ export const pinSchema = keys.transform((found, context): I2cAddress => {
   };
 });
 
+function valuesOf(chip: ChipName): ChipKind['values'] {
+  return chips[chip].values;
+}
+
 function chipMisfit({ chip, value, register, bit, init }: Keys): [string, string] | undefined {
   if (chip === undefined) return undefined;
-  const names = Object.keys(chips[chip].values);
+  const names = Object.keys(valuesOf(chip));
   if (value === undefined || !names.includes(value)) return ['value', `${chip} has the values ${names.join(', ')}`];
   if (register !== undefined) return ['register', `${chip} knows its registers`];
   if (bit !== undefined) return ['bit', `${chip} has no bits`];

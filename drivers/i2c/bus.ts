@@ -1,17 +1,25 @@
 import type { Clock } from '../../src/clock/clock.ts';
 import { DcsError } from '../../src/errors/errors.ts';
+import type { BusOwner } from './owner.ts';
 
-/** An I2C bus: whole transactions with one chip at a time, nothing between their parts. */
+/** An I2C bus: whole transfers with one chip at a time. It waits for a slow or stuck bus without holding up this process. */
 export interface I2cBus {
   /** For messages: `/dev/i2c-1`. */
   readonly name: string;
   /**
-   * Writes bytes, then reads `length` bytes after a repeated start. Either may be empty. Throws a DcsError: TIMEOUT (no
-   * chip answers at that address), BAD_REPLY (it stopped answering midway), BUSY (another master or driver has it),
-   * PORT_DOWN (the adapter is gone).
+   * Writes bytes, then reads `length` bytes after a repeated start. Either may be empty. Calls must not overlap. Rejects
+   * with a DcsError: NO_DEVICE (no chip answers at that address), BAD_REPLY (it stopped answering midway), TIMEOUT (the
+   * bus is stuck), BUSY (another master or driver has it), PORT_DOWN (the adapter is gone).
    */
-  transfer(address: number, write: Uint8Array, length: number): Buffer;
+  transfer(address: number, write: Uint8Array, length: number): Promise<Buffer>;
+  /** Must not be called during a transfer. Idempotent. */
   close(): void;
+}
+
+/** A channel of a TCA9548A (or PCA9548A): eight buses behind one address. */
+export interface MuxChannel {
+  readonly address: number;
+  readonly channel: number;
 }
 
 /** What chips are worked with. */
@@ -19,21 +27,27 @@ export interface ChipAccess {
   readonly address: number;
   readonly clock: Clock;
   /** Reads bytes beginning at a register. */
-  read(register: number, length: number): Buffer;
-  write(register: number, bytes: readonly number[]): void;
+  read(register: number, length: number): Promise<Buffer>;
+  write(register: number, bytes: readonly number[]): Promise<void>;
   /** Bytes without a register. */
-  receive(length: number): Buffer;
-  send(bytes: readonly number[]): void;
+  receive(length: number): Promise<Buffer>;
+  send(bytes: readonly number[]): Promise<void>;
 }
 
-export function accessTo(bus: I2cBus, address: number, clock: Clock): ChipAccess {
+export function accessTo(
+  owner: BusOwner,
+  { address, mux }: { readonly address: number; readonly mux?: MuxChannel | undefined },
+  clock: Clock,
+): ChipAccess {
+  const transfer = (write: readonly number[], length: number) =>
+    owner.transfer(mux, address, Uint8Array.from(write), length);
   return {
     address,
     clock,
-    read: (register, length) => bus.transfer(address, Uint8Array.of(register), length),
-    write: (register, bytes) => void bus.transfer(address, Uint8Array.of(register, ...bytes), 0),
-    receive: (length) => bus.transfer(address, new Uint8Array(0), length),
-    send: (bytes) => void bus.transfer(address, Uint8Array.from(bytes), 0),
+    read: (register, length) => transfer([register], length),
+    write: async (register, bytes) => void (await transfer([register, ...bytes], 0)),
+    receive: (length) => transfer([], length),
+    send: async (bytes) => void (await transfer(bytes, 0)),
   };
 }
 
@@ -49,9 +63,9 @@ export function transferError(bus: string, address: number, code: string, cause?
   switch (code) {
     case 'ENXIO':
     case 'EREMOTEIO':
-      return new DcsError('TIMEOUT', `no chip answers at ${hex(address)} on ${bus}`, {
+      return new DcsError('NO_DEVICE', `no chip answers at ${hex(address)} on ${bus}`, {
         ...detail,
-        expected: `a powered chip with that address; i2cdetect -y ${bus.replace(/\D+/, '')} shows those that answer`,
+        expected: `a powered chip with that address; dcs-io scan i2c ${bus.replace(/\D+/, '')} shows those that answer`,
       });
     case 'ETIMEDOUT':
       return new DcsError('TIMEOUT', `${bus} is stuck, or ${chip} holds its clock`, detail);

@@ -31,9 +31,18 @@ export function createI2c(
     summary: 'chips on an I2C bus: registers and bits as data, and chips that compute',
     options: optionsSchema,
     pin: pinSchema,
-    describe: ({ key, kind, chip }) => ({ key, kind, directions: chip ? ['in'] : ['in', 'out'] }),
+    describe: ({ key, kind, directions }) => ({ key, kind, directions }),
+    // Two owners would switch each other's muxes, and change bits at once.
+    claims: ({ bus }) => bus,
     async open({ bus, backend }, channels, context) {
-      return { kind: 'port', port: new I2cPort(await openBus(bus, backend), channels, context) };
+      const port = new I2cPort(await openBus(bus, backend), channels, context);
+      try {
+        await port.begin();
+      } catch (error) {
+        await port.close();
+        throw error;
+      }
+      return { kind: 'port', port };
     },
   };
 }

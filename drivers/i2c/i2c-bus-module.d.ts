@@ -2,16 +2,19 @@
 declare module 'i2c-bus' {
   export interface I2cBusHandle {
     i2cFuncsSync(): { readonly i2c: boolean };
-    i2cReadSync(address: number, length: number, buffer: Buffer): number;
-    i2cWriteSync(address: number, length: number, buffer: Buffer): number;
-    readI2cBlockSync(address: number, command: number, length: number, buffer: Buffer): number;
-    writeI2cBlockSync(address: number, command: number, length: number, buffer: Buffer): number;
-    readByteSync(address: number, command: number): number;
-    readWordSync(address: number, command: number): number;
-    writeByteSync(address: number, command: number, byte: number): void;
-    receiveByteSync(address: number): number;
-    sendByteSync(address: number, byte: number): void;
+    promisifiedBus(): PromisifiedBus;
     closeSync(): void;
+  }
+  export interface PromisifiedBus {
+    i2cRead(address: number, length: number, buffer: Buffer): Promise<unknown>;
+    i2cWrite(address: number, length: number, buffer: Buffer): Promise<unknown>;
+    readI2cBlock(address: number, command: number, length: number, buffer: Buffer): Promise<unknown>;
+    writeI2cBlock(address: number, command: number, length: number, buffer: Buffer): Promise<unknown>;
+    readByte(address: number, command: number): Promise<number>;
+    readWord(address: number, command: number): Promise<number>;
+    writeByte(address: number, command: number, byte: number): Promise<void>;
+    receiveByte(address: number): Promise<number>;
+    sendByte(address: number, byte: number): Promise<void>;
   }
   const library: { openSync(busNumber: number, options?: { forceAccess?: boolean }): I2cBusHandle };
   export default library;

@@ -8,8 +8,8 @@ const I2C_TIMEOUT = 0x0702;
 const I2C_FUNCS = 0x0705;
 const FUNC_I2C = 0x00000001;
 /**
- * Most time (in 10 ms) the adapter may wait for a stuck bus: a transfer blocks this process. Healthy transfers of these
- * chips take about a millisecond at 100 kHz.
+ * Most time (in 10 ms) the adapter may wait for a stuck bus. Healthy transfers of these chips take about a millisecond at
+ * 100 kHz; other chips on the bus wait meanwhile.
  */
 const TIMEOUT_TICKS = 5;
 
@@ -25,7 +25,7 @@ export async function openKernelBus(path: string): Promise<I2cBus> {
   try {
     native.ioctlNumber(fd, I2C_TIMEOUT, TIMEOUT_TICKS);
     const functions = Buffer.alloc(8);
-    native.ioctl(fd, I2C_FUNCS, functions);
+    await native.ioctl(fd, I2C_FUNCS, functions);
     const plain = (functions.readUInt32LE() & FUNC_I2C) !== 0;
     return busOn(path, fd, native, plain ? readWriteMessages : smbusTransfer);
   } catch (error) {
@@ -38,10 +38,10 @@ function busOn(name: string, fd: number, native: Native, transfer: typeof readWr
   let open = true;
   return {
     name,
-    transfer(address, write, length) {
+    async transfer(address, write, length) {
       if (!open) throw new DcsError('PORT_DOWN', `${name} is closed`);
       try {
-        return transfer(native, fd, address, write, length);
+        return await transfer(native, fd, address, write, length);
       } catch (error) {
         const code = systemCode(error) ?? messageOf(error);
         // Some adapters say ENODEV of a chip that does not answer; one that is gone has no device file any more.
@@ -82,23 +82,35 @@ class CallError extends Error {
   }
 }
 
+type IoctlLater = (
+  fd: number,
+  request: number,
+  argument: Uint8Array,
+  done: (error: Error | null, result: number) => void,
+) => void;
+
 async function loadNative(): Promise<Native> {
   const { default: koffi } = await import('koffi').catch((cause: unknown) => {
     throw new DcsError('NOT_SUPPORTED', 'I2C needs the npm package koffi, which does not load here', { cause });
   });
   const library = koffi.load(null);
-  const byAddress: (fd: number, request: number, argument: Uint8Array) => number = library.func(
-    'int ioctl(int fd, unsigned long request, void *argument)',
-  );
+  const byAddress: { async: IoctlLater } = library.func('int ioctl(int fd, unsigned long request, void *argument)');
   const byValue: (fd: number, request: number, argument: number) => number = library.func(
     'int ioctl(int fd, unsigned long request, long argument)',
   );
-  const checked = (result: number) => {
-    if (result < 0) throw new CallError(koffi.errno());
-  };
   return {
-    ioctl: (fd, request, argument) => checked(byAddress(fd, request, argument)),
-    ioctlNumber: (fd, request, argument) => checked(byValue(fd, request, argument)),
+    ioctl: (fd, request, argument) =>
+      new Promise((resolve, reject) => {
+        byAddress.async(fd, request, argument, (error, result) => {
+          if (error) reject(error);
+          // koffi gives the errno of the call's own thread, here and nowhere else.
+          else if (result < 0) reject(new CallError(koffi.errno()));
+          else resolve();
+        });
+      }),
+    ioctlNumber: (fd, request, argument) => {
+      if (byValue(fd, request, argument) < 0) throw new CallError(koffi.errno());
+    },
     addressOf: (buffer) => koffi.address(buffer),
     pointerSize: koffi.sizeof('void *') === 4 ? 4 : 8,
   };

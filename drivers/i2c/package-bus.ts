@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import type { I2cBusHandle } from 'i2c-bus';
+import type { I2cBusHandle, PromisifiedBus } from 'i2c-bus';
 import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
 import { type I2cBus, transferError } from './bus.ts';
 
@@ -37,10 +37,10 @@ function busOn(name: string, handle: I2cBusHandle, plain: boolean): I2cBus {
   let open = true;
   return {
     name,
-    transfer(address, write, length) {
+    async transfer(address, write, length) {
       if (!open) throw new DcsError('PORT_DOWN', `${name} is closed`);
       try {
-        return transfer(handle, plain, address, write, length);
+        return await transfer(handle.promisifiedBus(), plain, address, write, length);
       } catch (error) {
         if (error instanceof DcsError) throw error;
         const code = systemCode(error) ?? messageOf(error);
@@ -55,27 +55,33 @@ function busOn(name: string, handle: I2cBusHandle, plain: boolean): I2cBus {
   };
 }
 
-function transfer(handle: I2cBusHandle, plain: boolean, address: number, write: Uint8Array, length: number): Buffer {
+async function transfer(
+  handle: PromisifiedBus,
+  plain: boolean,
+  address: number,
+  write: Uint8Array,
+  length: number,
+): Promise<Buffer> {
   const [register = 0, ...rest] = write;
   if (length === 0) {
-    if (plain) handle.i2cWriteSync(address, write.length, Buffer.from(write));
-    else if (rest.length === 0) handle.sendByteSync(address, register);
-    else if (rest.length === 1) handle.writeByteSync(address, register, rest[0] ?? 0);
-    else handle.writeI2cBlockSync(address, register, rest.length, Buffer.from(rest));
+    if (plain) await handle.i2cWrite(address, write.length, Buffer.from(write));
+    else if (rest.length === 0) await handle.sendByte(address, register);
+    else if (rest.length === 1) await handle.writeByte(address, register, rest[0] ?? 0);
+    else await handle.writeI2cBlock(address, register, rest.length, Buffer.from(rest));
     return Buffer.alloc(0);
   }
   const data = Buffer.alloc(length);
   if (write.length === 0) {
-    if (plain) handle.i2cReadSync(address, length, data);
-    else if (length === 1) data[0] = handle.receiveByteSync(address);
+    if (plain) await handle.i2cRead(address, length, data);
+    else if (length === 1) data[0] = await handle.receiveByte(address);
     else throw unsupported(write, length);
     return data;
   }
   if (write.length !== 1 || length > BLOCK_MAX) throw unsupported(write, length);
   // An adapter that knows SMBus only may keep words and blocks apart.
-  if (!plain && length === 1) data[0] = handle.readByteSync(address, register);
-  else if (!plain && length === 2) data.writeUInt16LE(handle.readWordSync(address, register));
-  else handle.readI2cBlockSync(address, register, length, data);
+  if (!plain && length === 1) data[0] = await handle.readByte(address, register);
+  else if (!plain && length === 2) data.writeUInt16LE(await handle.readWord(address, register));
+  else await handle.readI2cBlock(address, register, length, data);
   return data;
 }
 

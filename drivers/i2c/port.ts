@@ -1,19 +1,31 @@
-import type { Channel, Port, PortContext, Reading, ReadingListener, Written } from '../../src/driver/driver.ts';
+import type {
+  Channel,
+  Port,
+  PortContext,
+  Reading,
+  ReadingListener,
+  WriteOptions,
+  Written,
+} from '../../src/driver/driver.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { I2cAddress } from './address.ts';
 import type { I2cBus } from './bus.ts';
+import { BusOwner } from './owner.ts';
 import { Unit, type UnitChannel } from './unit.ts';
 
 /** A port on an I2C bus: its chips fail and heal each for itself. */
 export class I2cPort implements Port {
-  readonly #bus: I2cBus;
+  readonly #owner: BusOwner;
+  readonly #context: PortContext;
   readonly #units: readonly Unit[];
   readonly #places = new Map<string, { readonly unit: Unit; readonly one: UnitChannel }>();
   #ended: DcsError | undefined;
 
   constructor(bus: I2cBus, channels: readonly Channel<I2cAddress>[], context: PortContext) {
-    this.#bus = bus;
+    const muxes = channels.flatMap(({ address: { mux } }) => mux?.address ?? []);
+    this.#owner = new BusOwner(bus, muxes);
+    this.#context = context;
     const groups = new Map<string, Channel<I2cAddress>[]>();
     for (const channel of channels) {
       const { address, mux, chip } = channel.address;
@@ -29,17 +41,23 @@ export class I2cPort implements Port {
         context.down(error);
       },
     };
-    this.#units = [...groups.values()].map((members) => new Unit(bus, members, life));
+    this.#units = [...groups.values()].map((members) => new Unit(this.#owner, members, life));
     for (const unit of this.#units) {
       for (const one of unit.channels) this.#places.set(one.channel.key, { unit, one });
     }
+  }
+
+  /** Sets the chips up; resolves when the start values are out. Rejects with PORT_DOWN when the bus is gone already. */
+  async begin(): Promise<void> {
+    const { name } = this.#owner;
     for (const unit of this.#units) {
       try {
-        unit.begin();
+        await unit.begin();
       } catch (error) {
         // A chip that is absent now is tried again when it is polled; the others must not wait for it.
-        context.log.warn({ bus: bus.name, err: error }, `a chip on ${bus.name} is not ready: ${error}`);
+        this.#context.log.warn({ bus: name, err: error }, `a chip on ${name} is not ready: ${error}`);
       }
+      if (this.#ended) throw this.#ended;
       unit.startPolling();
     }
   }
@@ -47,30 +65,32 @@ export class I2cPort implements Port {
   async read(channels: readonly Channel[]): Promise<Reading[]> {
     if (this.#ended) throw this.#ended;
     const readings = new Map<string, Reading>();
-    for (const unit of this.#units) {
-      const members = unit.channels.filter(({ channel }) => channels.some(({ key }) => key === channel.key));
-      if (members.length === 0) continue;
+    const keys = new Set(channels.map(({ key }) => key));
+    const readUnit = async (unit: Unit) => {
+      const members = unit.channels.filter(({ channel }) => keys.has(channel.key));
+      if (members.length === 0) return;
       const found = await unit.read(members);
       members.forEach(({ channel }, at) => {
         const reading = found[at];
         if (reading) readings.set(channel.key, reading);
       });
-    }
+    };
+    await Promise.all(this.#units.map(readUnit));
     const ended: DcsError | undefined = this.#ended;
     if (ended) throw ended;
     return channels.map(
       ({ key }) =>
         readings.get(key) ?? {
           ok: false,
-          error: new DcsError('NO_SUCH_CHANNEL', `${key} is not on ${this.#bus.name}`),
+          error: new DcsError('NO_SUCH_CHANNEL', `${key} is not on ${this.#owner.name}`),
         },
     );
   }
 
-  async write(channel: Channel, value: RawValue): Promise<Written> {
+  async write(channel: Channel, value: RawValue, options?: WriteOptions): Promise<Written> {
     if (this.#ended) throw this.#ended;
     const place = this.#places.get(channel.key);
-    if (!place) throw new DcsError('NO_SUCH_CHANNEL', `${channel.key} is not on ${this.#bus.name}`);
+    if (!place) throw new DcsError('NO_SUCH_CHANNEL', `${channel.key} is not on ${this.#owner.name}`);
     if (channel.direction !== 'out') throw new DcsError('READ_ONLY', `${channel.key} is an input`);
     if (!fitsKind(channel.kind, value)) {
       throw new DcsError('BAD_VALUE', `${channel.key} cannot hold ${JSON.stringify(value)}`, {
@@ -78,7 +98,7 @@ export class I2cPort implements Port {
         expected: channel.kind,
       });
     }
-    const readBack = place.unit.write(place.one.channel, value);
+    const readBack = await place.unit.write(place.one.channel, value, options);
     return readBack === undefined ? {} : { readBack };
   }
 
@@ -98,13 +118,13 @@ export class I2cPort implements Port {
   }
 
   async close(): Promise<void> {
-    this.#end(new DcsError('PORT_DOWN', `${this.#bus.name} is closed`));
+    this.#end(new DcsError('PORT_DOWN', `${this.#owner.name} is closed`));
+    await this.#owner.close();
   }
 
   #end(error: DcsError): void {
     if (this.#ended) return;
     this.#ended = error;
     for (const unit of this.#units) unit.end();
-    this.#bus.close();
   }
 }

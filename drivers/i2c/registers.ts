@@ -42,8 +42,8 @@ export class Latch {
   }
 
   /** The value with one bit changed; the others stay as they are driven now. */
-  next(levels: () => number, bit: number, on: boolean): number {
-    const base = this.#sent ?? levels() | this.#inputs;
+  async next(levels: () => Promise<number>, bit: number, on: boolean): Promise<number> {
+    const base = this.#sent ?? (await levels()) | this.#inputs;
     return on ? base | (1 << bit) : base & ~(1 << bit);
   }
 
@@ -57,29 +57,49 @@ export class Latch {
   }
 }
 
-export function readPlace(access: ChipAccess, { register, type, shift, bit }: RegisterPlace): RawValue {
-  const size = sizeOf(type);
-  const value = decode(register === undefined ? access.receive(size) : access.read(register, size), type);
-  return bit === undefined ? Math.floor(value / 2 ** shift) : ((value >> bit) & 1) === 1;
+/** One look at a chip: a register that several pins are in is read once. */
+export class Look {
+  readonly #access: ChipAccess;
+  readonly #read = new Map<string, number>();
+
+  constructor(access: ChipAccess) {
+    this.#access = access;
+  }
+
+  async at({ register, type, shift, bit }: RegisterPlace): Promise<RawValue> {
+    const name = `${register} ${type}`;
+    const value = this.#read.get(name) ?? (await readRegister(this.#access, register, type));
+    this.#read.set(name, value);
+    return bit === undefined ? Math.floor(value / 2 ** shift) : ((value >> bit) & 1) === 1;
+  }
 }
 
-export function writePlace(access: ChipAccess, place: RegisterPlace, value: RawValue, latch: Latch): void {
+async function readRegister(access: ChipAccess, register: number | undefined, type: RegisterType): Promise<number> {
+  const size = sizeOf(type);
+  return decode(register === undefined ? await access.receive(size) : await access.read(register, size), type);
+}
+
+export async function writePlace(
+  access: ChipAccess,
+  place: RegisterPlace,
+  value: RawValue,
+  latch: Latch,
+): Promise<void> {
   const { writeRegister, type, shift, bit } = place;
   if (shift > 0) throw new DcsError('NOT_SUPPORTED', 'a shifted value cannot be written');
-  const size = sizeOf(type);
   const put = (bytes: readonly number[]) =>
     writeRegister === undefined ? access.send(bytes) : access.write(writeRegister, bytes);
   if (bit === undefined) {
-    put(encode(Number(value), type));
+    await put(encode(Number(value), type));
     return;
   }
   const on = value === true;
   if (writeRegister !== undefined) {
-    const present = decode(access.read(writeRegister, size), type);
-    put(encode(on ? present | (1 << bit) : present & ~(1 << bit), type));
+    const present = await readRegister(access, writeRegister, type);
+    await put(encode(on ? present | (1 << bit) : present & ~(1 << bit), type));
     return;
   }
-  const next = latch.next(() => decode(access.receive(size), type), bit, on);
-  put(encode(next, type));
+  const next = await latch.next(() => readRegister(access, undefined, type), bit, on);
+  await put(encode(next, type));
   latch.sent(next);
 }

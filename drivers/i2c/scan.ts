@@ -34,18 +34,18 @@ const USUAL: readonly (readonly [from: number, to: number, chip: string])[] = [
  * Asks every address for one byte and lists those that answer. A read changes nothing in the chips named here, but a
  * chip whose reading has effects will have them. Throws PORT_DOWN when the bus goes, TIMEOUT when it is stuck.
  */
-export function scanBus(bus: I2cBus): ScannedChip[] {
+export async function scanBus(bus: I2cBus): Promise<ScannedChip[]> {
   const found: ScannedChip[] = [];
   for (let address = FIRST; address <= LAST; address++) {
-    const state = stateOf(bus, address);
+    const state = await stateOf(bus, address);
     if (state) found.push({ address, state, guesses: guessesFor(address) });
   }
   return found;
 }
 
-function stateOf(bus: I2cBus, address: number): ScannedChip['state'] | undefined {
+async function stateOf(bus: I2cBus, address: number): Promise<ScannedChip['state'] | undefined> {
   try {
-    bus.transfer(address, new Uint8Array(0), 1);
+    await bus.transfer(address, new Uint8Array(0), 1);
     return 'answers';
   } catch (error) {
     if (!(error instanceof DcsError) || error.code === 'PORT_DOWN' || error.found === 'ETIMEDOUT') throw error;

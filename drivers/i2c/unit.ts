@@ -1,12 +1,14 @@
 import type { Clock, DurationMs, Timer } from '../../src/clock/clock.ts';
-import type { Channel, Reading, ReadingListener } from '../../src/driver/driver.ts';
+import type { Channel, Reading, ReadingListener, WriteOptions } from '../../src/driver/driver.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { I2cAddress } from './address.ts';
-import { accessTo, type ChipAccess, type I2cBus } from './bus.ts';
+import { accessTo, type ChipAccess } from './bus.ts';
 import type { Chip } from './chips/chip.ts';
 import { chips } from './chips/chips.ts';
-import { Latch, readPlace, writePlace } from './registers.ts';
+import type { BusOwner } from './owner.ts';
+import { Latch, Look, writePlace } from './registers.ts';
+import { setRegisters } from './set-registers.ts';
 
 /** A chip that fails is tried again ever more seldom, up to this (ms): each try costs the others bus time. */
 const MAX_BACKOFF_MS = 5000;
@@ -24,7 +26,10 @@ interface UnitLife {
   gone(error: DcsError): void;
 }
 
-/** One chip on the bus and the pins on it. It fails and heals by itself. */
+/**
+ * One chip on the bus and the pins on it. It fails and heals by itself. What is done with it is done one after the other,
+ * each to its end: nothing comes between the parts of a change of one bit.
+ */
 export class Unit {
   readonly channels: readonly UnitChannel[];
   readonly #access: ChipAccess;
@@ -39,12 +44,14 @@ export class Unit {
   #backoff: DurationMs = 0;
   #retryAt = 0;
   #busy: Promise<unknown> = Promise.resolve();
+  /** A read that has not begun: others join it. */
+  #joint: { readonly members: Set<UnitChannel>; readonly done: Promise<ReadonlyMap<UnitChannel, Reading>> } | undefined;
 
-  constructor(bus: I2cBus, channels: readonly Channel<I2cAddress>[], life: UnitLife) {
+  constructor(owner: BusOwner, channels: readonly Channel<I2cAddress>[], life: UnitLife) {
     const [first] = channels;
     this.#life = life;
     this.channels = channels.map((channel) => ({ channel, listeners: new Set(), last: undefined }));
-    this.#access = accessTo(behindMux(bus, first?.address.mux), first?.address.address ?? 0, life.clock);
+    this.#access = accessTo(owner, first?.address ?? { address: 0 }, life.clock);
     const name = channels.find(({ address }) => address.chip)?.address.chip?.name;
     this.#chip = name && chips[name].make(this.#access);
     this.#latch = new Latch(
@@ -54,12 +61,12 @@ export class Unit {
     );
   }
 
-  /** Drives the start values, then sets the chip up: an output must have its level before it becomes one. */
-  begin(): void {
+  /** Drives the start values and sets the chip up. Rejects when it cannot; it is tried again with the next poll. */
+  async begin(): Promise<void> {
     for (const { channel } of this.channels) {
       if (channel.direction === 'out' && channel.start !== undefined) this.#commanded.set(channel, channel.start);
     }
-    this.#setUp();
+    await this.#inTurn(() => this.#setUp());
   }
 
   /** Polls every channel at its own rate. */
@@ -78,72 +85,102 @@ export class Unit {
     for (const { listeners } of this.channels) listeners.clear();
   }
 
-  /** Reads channels one after another; failures are readings. */
+  /** Reads channels now, together with those that others wait for. Failures are readings. */
   async read(members: readonly UnitChannel[]): Promise<Reading[]> {
-    const turn = this.#busy.then(() => this.#readNow(members));
-    this.#busy = turn;
-    return await turn;
+    const asked = this.#joint?.members ?? new Set();
+    for (const member of members) asked.add(member);
+    this.#joint ??= {
+      members: asked,
+      done: this.#inTurn(() => {
+        this.#joint = undefined;
+        return this.#readNow([...asked]);
+      }),
+    };
+    const readings = await this.#joint.done;
+    return members.map((member) => readings.get(member) ?? noValue(member));
   }
 
-  write(channel: Channel<I2cAddress>, value: RawValue): RawValue | undefined {
-    const { place } = channel.address;
-    if (!place) throw new DcsError('READ_ONLY', `${channel.key} cannot be written`);
-    try {
-      if (!this.#ready) this.#setUp();
-      writePlace(this.#access, place, value, this.#latch);
-    } catch (thrown) {
-      throw this.#failed(thrown);
-    }
-    this.#commanded.set(channel, value);
-    return place.writeRegister === undefined
-      ? undefined
-      : readPlace(this.#access, { ...place, register: place.writeRegister });
-  }
-
-  #setUp(): void {
-    for (const [channel, value] of this.#commanded) {
-      const { place } = channel.address;
-      if (place) writePlace(this.#access, place, value, this.#latch);
-    }
-    for (const { channel } of this.channels) {
-      for (const { register, value, mask, direction } of channel.address.init) {
-        if (direction !== undefined && direction !== channel.direction) continue;
-        const kept = mask === 0xff ? 0 : this.#access.read(register, 1).readUInt8() & ~mask;
-        this.#access.write(register, [kept | (value & mask)]);
+  /** Resolves with what the chip then says, where it can be asked. */
+  write(
+    channel: Channel<I2cAddress>,
+    value: RawValue,
+    { expiresAt }: WriteOptions = {},
+  ): Promise<RawValue | undefined> {
+    return this.#inTurn(async () => {
+      if (expiresAt !== undefined && this.#life.clock.now() > expiresAt) {
+        throw new DcsError('EXPIRED', `${channel.key}: the command waited too long for its turn`);
       }
+      try {
+        if (!this.#ready) await this.#setUp();
+        const readBack = await this.#drive(channel, value);
+        this.#commanded.set(channel, value);
+        return readBack;
+      } catch (thrown) {
+        throw this.#failed(thrown);
+      }
+    });
+  }
+
+  async #drive(channel: Channel<I2cAddress>, value: RawValue): Promise<RawValue | undefined> {
+    const { place, chip } = channel.address;
+    if (chip) {
+      if (!this.#chip?.write) throw new DcsError('READ_ONLY', `${channel.key} cannot be written`);
+      return await this.#chip.write(chip.value, value);
     }
-    this.#chip?.setUp();
+    if (!place) throw new DcsError('READ_ONLY', `${channel.key} cannot be written`);
+    await writePlace(this.#access, place, value, this.#latch);
+    if (place.writeRegister === undefined) return undefined;
+    return await new Look(this.#access).at({ ...place, register: place.writeRegister });
+  }
+
+  /** Registers get their values before they become outputs; a chip with code must be awake first. */
+  async #setUp(): Promise<void> {
+    await this.#chip?.setUp();
+    for (const [channel, value] of this.#commanded) await this.#drive(channel, value);
+    await setRegisters(
+      this.#access,
+      this.channels.flatMap(({ channel: { address, direction } }) =>
+        address.init.filter((one) => one.direction === undefined || one.direction === direction),
+      ),
+    );
     this.#ready = true;
   }
 
-  async #readNow(members: readonly UnitChannel[]): Promise<Reading[]> {
-    const now = () => this.#life.clock.unix();
+  async #readNow(members: readonly UnitChannel[]): Promise<ReadonlyMap<UnitChannel, Reading>> {
     try {
-      if (!this.#ready) this.#setUp();
+      if (!this.#ready) await this.#setUp();
       const names = members.flatMap(({ channel }) => channel.address.chip?.value ?? []);
       const values = names.length > 0 ? await this.#chip?.read(names) : undefined;
-      const readings = members.map(({ channel }): Reading => {
-        const { place, chip } = channel.address;
-        const value = place ? readPlace(this.#access, place) : values?.get(chip?.value ?? '');
-        if (value !== undefined) return { ok: true, value, sourceTime: now() };
-        return { ok: false, error: new DcsError('BAD_REPLY', `the chip gives no value for ${channel.key}`) };
-      });
+      const look = new Look(this.#access);
+      const readings = new Map<UnitChannel, Reading>();
+      for (const member of members) {
+        const { place, chip } = member.channel.address;
+        const value = place ? await look.at(place) : values?.get(chip?.value ?? '');
+        const sourceTime = this.#life.clock.unix();
+        readings.set(member, value === undefined ? noValue(member) : { ok: true, value, sourceTime });
+      }
       this.#backoff = 0;
       return readings;
     } catch (thrown) {
       const error = this.#failed(thrown);
-      return members.map(() => ({ ok: false, error }));
+      return new Map(members.map((member) => [member, { ok: false, error }]));
     }
   }
 
   #failed(thrown: unknown): DcsError {
     const error = toDcsError(thrown);
+    if (error.code === 'BAD_VALUE' || error.code === 'OUT_OF_RANGE' || error.code === 'READ_ONLY') return error;
     this.#life.count('chip_failures');
-    if (error.code === 'BAD_VALUE' || error.code === 'OUT_OF_RANGE') return error;
     this.#ready = false;
     this.#latch.forget();
     if (error.code === 'PORT_DOWN') this.#life.gone(error);
     return error;
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#busy.then(work);
+    this.#busy = turn.catch(() => undefined);
+    return turn;
   }
 
   #poll(rate: DurationMs, members: readonly UnitChannel[]): void {
@@ -167,23 +204,14 @@ export class Unit {
   }
 }
 
+function noValue({ channel }: UnitChannel): Reading {
+  return { ok: false, error: new DcsError('BAD_REPLY', `the chip gives no value for ${channel.key}`) };
+}
+
 function tell(one: UnitChannel, reading: Reading): void {
   const { last } = one;
   const same =
     last !== undefined && last.ok === reading.ok && (!last.ok || (reading.ok && last.value === reading.value));
   one.last = reading;
   if (!same) for (const listener of one.listeners) listener(reading);
-}
-
-/** The bus as seen behind a channel of a TCA9548A: it is switched before every transfer, nothing can come between. */
-function behindMux(bus: I2cBus, mux: I2cAddress['mux']): I2cBus {
-  if (!mux) return bus;
-  return {
-    name: bus.name,
-    transfer(address, write, length) {
-      bus.transfer(mux.address, Uint8Array.of(1 << mux.channel), 0);
-      return bus.transfer(address, write, length);
-    },
-    close: () => bus.close(),
-  };
 }

@@ -16,6 +16,8 @@ export const serial: Driver<SerialOptions, SerialAddress> = {
     directions: command || control === 'dtr' || control === 'rts' || control === 'break' ? ['out'] : ['in'],
   }),
   claims: ({ path }) => path,
+  // Heals within 2 s of replugging, the time for opening included.
+  reopenMs: 1000,
   async open(options, channels, context) {
     const path = pathOf(options);
     const port = new SerialPort(options, path, channels, context);

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Clock, MonotonicMs, UnixSeconds } from '../clock/clock.ts';
+import type { Clock, DurationMs, MonotonicMs, UnixSeconds } from '../clock/clock.ts';
 import type { DcsError } from '../errors/errors.ts';
 import type { Direction, PinKind, RawValue } from '../pin/pin.ts';
 import type { ServerKind } from './server.ts';
@@ -169,6 +169,11 @@ export interface Driver<Options = unknown, Address = unknown> {
   claims?(options: Options): string | undefined;
   /** What is doubtful about a port with these channels, seen without touching hardware. `check` shows it as warnings. */
   review?(options: Options, channels: readonly Channel<Address>[]): readonly Remark[];
+  /**
+   * Longest pause (ms) between two tries to open a port that is down. Absent: 3 s. Shorter where a try costs next to
+   * nothing and a person waits for it: an adapter that was plugged in again.
+   */
+  readonly reopenMs?: DurationMs;
   /** Shows pins to other systems; an entry in `servers:` that names this driver. */
   readonly server?: ServerKind;
   /** Opens the hardware. Rejects with a DcsError when it is there but cannot be had; the owner tries again. */

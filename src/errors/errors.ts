@@ -18,6 +18,7 @@ export const errorCodes = {
   NO_PERMISSION: { retryable: true, means: 'the process may not open the hardware' },
   PORT_DOWN: { retryable: true, means: 'the port is closed, unplugged or out of reach' },
   PORT_SKIPPED: { retryable: false, means: 'the hardware does not exist on this machine' },
+  NO_DEVICE: { retryable: true, means: 'no device answers at that address' },
   TIMEOUT: { retryable: true, means: 'no answer came in time' },
   DEVICE_REFUSED: { retryable: false, means: 'the device answered with an exception' },
   BAD_REPLY: { retryable: true, means: 'the device answered with something that cannot be trusted' },

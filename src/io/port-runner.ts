@@ -226,7 +226,7 @@ export class PortRunner {
     this.state = 'down';
     this.reason = error;
     const wait = this.#backoff;
-    this.#backoff = Math.min(this.#backoff * 2, MAX_BACKOFF_MS);
+    this.#backoff = Math.min(this.#backoff * 2, this.#driver.reopenMs ?? MAX_BACKOFF_MS);
     if (news) this.#log.warn({ port: this.name, code: error.code, err: error }, `port ${this.name}: ${error.message}`);
     for (const { channel } of this.#plans) this.#tell(channel.key, { ok: false, error });
     this.#timer = this.#clock.after(wait, () => {

@@ -2,7 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { accessTo } from '../../drivers/i2c/bus.ts';
 import { ads1115 } from '../../drivers/i2c/chips/ads1115.ts';
 import { bme280, compensate } from '../../drivers/i2c/chips/bme280.ts';
+import { glyph } from '../../drivers/i2c/chips/font.ts';
+import { mcp3424 } from '../../drivers/i2c/chips/mcp3424.ts';
+import { mcp4725 } from '../../drivers/i2c/chips/mcp4725.ts';
 import { sensirionCrc, sht3x } from '../../drivers/i2c/chips/sht3x.ts';
+import { ssd1306 } from '../../drivers/i2c/chips/ssd1306.ts';
+import { BusOwner } from '../../drivers/i2c/owner.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { RegisterChip, SimBus, type SimChip } from './sim-bus.ts';
 
@@ -10,7 +15,8 @@ function bench(chip: SimChip) {
   const bus = new SimBus();
   bus.chips.set(0x40, chip);
   const clock = new ManualClock();
-  return { bus, clock, access: accessTo(bus, 0x40, clock) };
+  const owner = new BusOwner(bus, []);
+  return { bus, clock, access: accessTo(owner, { address: 0x40 }, clock) };
 }
 
 /** The worked example of the BMP280 data sheet (BST-BMP280-DS001, 3.12): same factors and formulas as the BME280's. */
@@ -41,7 +47,7 @@ describe('BME280', () => {
     chip.registers.set([0x65, 0x5a, 0xc0, 0x7e, 0xed, 0x00, 0x7f, 0xff], 0xf7);
     const { access, clock, bus } = bench(chip);
     const made = bme280.make(access);
-    made.setUp();
+    await made.setUp();
     const reading = made.read(['temperature']);
     await clock.advance(9);
     const before = bus.transfers.length;
@@ -57,8 +63,8 @@ describe('BME280', () => {
     expect(humidity).toBeLessThan(100);
   });
 
-  it('is not taken for another chip', () => {
-    expect(() => bme280.make(bench(new RegisterChip()).access).setUp()).toThrow('is no BME280');
+  it('is not taken for another chip', async () => {
+    await expect(bme280.make(bench(new RegisterChip()).access).setUp()).rejects.toThrow('is no BME280');
   });
 });
 
@@ -136,8 +142,174 @@ describe('ADS1115', () => {
     const stolen = new Ads();
     const other = bench(stolen);
     const wrong = expect(ads1115.make(other.access).read(['a0'])).rejects.toMatchObject({ code: 'BAD_REPLY' });
+    await other.clock.advance(1);
     stolen.config = 0xd583;
     await other.clock.advance(20);
     await wrong;
+  });
+});
+
+describe('MCP3424', () => {
+  /** Converts what it was asked for, after some looks. */
+  class Mcp implements SimChip {
+    config = 0x90;
+    looks = 0;
+    #left = 0;
+    readonly volts = [1.024, -0.5, 0.0000625, 2.0479375];
+
+    transfer([config]: Uint8Array, length: number): number[] {
+      if (config !== undefined) {
+        this.config = config & 0x7f;
+        this.#left = this.looks;
+      }
+      const raw = Math.round((this.volts[(this.config >> 5) & 3] ?? 0) / 0.0000625) & 0xffff;
+      const busy = length > 0 && this.#left-- > 0 ? 0x80 : 0;
+      return [raw >> 8, raw & 0xff, this.config | busy].slice(0, length);
+    }
+  }
+
+  it('converts each channel in turn, waits until it is ready, and leaves the bus free meanwhile', async () => {
+    const chip = new Mcp();
+    chip.looks = 2;
+    const { access, clock, bus } = bench(chip);
+    const reading = mcp3424.make(access).read(['ch1', 'ch2', 'ch3', 'ch4']);
+    await clock.advance(73);
+    expect(bus.transfers).toEqual(['40: 88 > 0']);
+    await clock.advance(400);
+    const values = await reading;
+    expect(['ch1', 'ch2', 'ch3', 'ch4'].map((name) => values.get(name))).toEqual(chip.volts);
+  });
+
+  it('a conversion that never ends, or that somebody else asked for, is no value', async () => {
+    const endless = new Mcp();
+    endless.looks = 1000;
+    const slow = bench(endless);
+    const never = expect(mcp3424.make(slow.access).read(['ch1'])).rejects.toMatchObject({ code: 'BAD_REPLY' });
+    await slow.clock.advance(200);
+    await never;
+    const stolen = new Mcp();
+    const other = bench(stolen);
+    const wrong = expect(mcp3424.make(other.access).read(['ch1'])).rejects.toMatchObject({ code: 'BAD_REPLY' });
+    await other.clock.advance(10);
+    stolen.config = 0x28;
+    await other.clock.advance(200);
+    await wrong;
+  });
+});
+
+describe('MCP4725', () => {
+  /** Fast mode; read: status and power bits, then the value in the upper twelve of sixteen bits. */
+  class Dac implements SimChip {
+    value = 0x800;
+    power = 0;
+    deaf = false;
+
+    transfer([high, low]: Uint8Array, length: number): number[] {
+      if (high !== undefined && low !== undefined && !this.deaf) {
+        this.power = (high >> 4) & 3;
+        this.value = ((high & 0x0f) << 8) | low;
+      }
+      return [0xc0 | (this.power << 1), this.value >> 4, (this.value & 0x0f) << 4, 0, 0].slice(0, length);
+    }
+  }
+
+  it('writes a share of the supply, reads it back, and refuses what is none before anything is sent', async () => {
+    const chip = new Dac();
+    const { access, bus } = bench(chip);
+    const made = mcp4725.make(access);
+    expect(await made.write?.('out', 0.5)).toBeCloseTo(0.5, 3);
+    expect(chip.value).toBe(2048);
+    expect(await made.write?.('out', 1)).toBe(1);
+    expect(chip.value).toBe(4095);
+    bus.transfers.length = 0;
+    await expect(made.write?.('out', 1.1)).rejects.toMatchObject({ code: 'OUT_OF_RANGE' });
+    expect(bus.transfers).toEqual([]);
+    expect((await made.read(['out'])).get('out')).toBe(1);
+  });
+
+  it('a value that does not arrive is a failure, and one that is switched off puts out nothing', async () => {
+    const chip = new Dac();
+    const made = mcp4725.make(bench(chip).access);
+    chip.deaf = true;
+    await expect(made.write?.('out', 0.1)).rejects.toMatchObject({ code: 'BAD_REPLY' });
+    chip.power = 1;
+    expect((await made.read(['out'])).get('out')).toBe(0);
+  });
+});
+
+describe('SSD1306', () => {
+  /** The display's memory, addressed page by page. */
+  class Display implements SimChip {
+    readonly memory = new Uint8Array(8 * 128).fill(0xa5);
+    on = false;
+    longest = 0;
+    #page = 0;
+    #column = 0;
+
+    transfer([control, ...bytes]: Uint8Array, length: number): number[] {
+      this.longest = Math.max(this.longest, bytes.length);
+      if (control === 0x40) for (const byte of bytes) this.memory[128 * this.#page + this.#column++] = byte;
+      const [command = 0] = bytes;
+      if (control === 0x00 && command >= 0xb0 && command <= 0xb7) {
+        expect(bytes.slice(1)).toEqual([0x00, 0x10]);
+        [this.#page, this.#column] = [command & 7, 0];
+      }
+      if (control === 0x00 && (command & 0xfe) === 0xae) this.on = command === 0xaf;
+      return length === 0 ? [] : [this.on ? 0x03 : 0x43];
+    }
+
+    /** A line as rows of dots. */
+    picture(line: number, columns: number): string[] {
+      return Array.from({ length: 8 }, (_, row) =>
+        Array.from({ length: columns }, (_, at) => (((this.memory[128 * line + at] ?? 0) >> row) & 1 ? '#' : '.')).join(
+          '',
+        ),
+      );
+    }
+  }
+
+  it('is emptied before it is switched on, and shows a line of text where it was asked to', async () => {
+    const chip = new Display();
+    const { access } = bench(chip);
+    const made = ssd1306.make(access);
+    await made.setUp();
+    expect(chip.on).toBe(true);
+    expect(chip.memory.every((byte) => byte === 0)).toBe(true);
+    expect(await made.write?.('line3', 'F1')).toBe('F1');
+    expect(chip.picture(2, 11)).toEqual([
+      '#####...#..',
+      '#......##..',
+      '#.......#..',
+      '####....#..',
+      '#.......#..',
+      '#.......#..',
+      '#......###.',
+      '...........',
+    ]);
+    expect(chip.memory.subarray(0, 256).every((byte) => byte === 0)).toBe(true);
+    // Others on the bus must not wait for a whole picture.
+    expect(chip.longest).toBeLessThanOrEqual(16);
+    await made.write?.('line3', '');
+    expect(chip.memory.every((byte) => byte === 0)).toBe(true);
+  });
+
+  it('text that does not fit is refused, and a display that lost its power says so', async () => {
+    const chip = new Display();
+    const made = ssd1306.make(bench(chip).access);
+    await made.setUp();
+    await expect(made.write?.('line1', 'x'.repeat(22))).rejects.toMatchObject({ code: 'BAD_VALUE' });
+    await expect(made.write?.('line1', 'ä')).rejects.toMatchObject({ code: 'BAD_VALUE' });
+    await made.write?.('line1', '21.5 °C ~{}');
+    expect((await made.read(['line1'])).get('line1')).toBe('21.5 °C ~{}');
+    chip.on = false;
+    await expect(made.read(['line1'])).rejects.toMatchObject({ code: 'BAD_REPLY' });
+  });
+
+  it('has a picture of every character of ASCII, each of its own', () => {
+    const all = Array.from({ length: 95 }, (_, at) => glyph(String.fromCharCode(32 + at))?.join());
+    expect(all.every((picture) => picture?.split(',').length === 5)).toBe(true);
+    expect(new Set(all).size).toBe(95);
+    expect(glyph(String.fromCharCode(127))).toBeUndefined();
+    expect(glyph('\n')).toBeUndefined();
   });
 });

@@ -3,11 +3,11 @@ import { scanBus } from '../../drivers/i2c/scan.ts';
 import { RegisterChip, SimBus } from './sim-bus.ts';
 
 describe('scanning an I2C bus', () => {
-  it('lists the addresses that answer, with what is usually there', () => {
+  it('lists the addresses that answer, with what is usually there', async () => {
     const bus = new SimBus();
     bus.chips.set(0x20, new RegisterChip());
     bus.chips.set(0x76, new RegisterChip());
-    expect(scanBus(bus)).toEqual([
+    expect(await scanBus(bus)).toEqual([
       { address: 0x20, state: 'answers', guesses: ['MCP23017, MCP23008 or PCF8574'] },
       { address: 0x76, state: 'answers', guesses: ['TCA9548A', 'BME280 or BMP280'] },
     ]);
@@ -16,17 +16,17 @@ describe('scanning an I2C bus', () => {
     expect(bus.transfers.length).toBe(0x77 - 0x08 + 1);
   });
 
-  it('a bus that is stuck or gone is no empty bus', () => {
+  it('a bus that is stuck or gone is no empty bus', async () => {
     const bus = new SimBus();
     bus.fault = 'ETIMEDOUT';
-    expect(() => scanBus(bus)).toThrow('stuck');
+    await expect(scanBus(bus)).rejects.toThrow('stuck');
     bus.gone = true;
-    expect(() => scanBus(bus)).toThrow('gone');
+    await expect(scanBus(bus)).rejects.toThrow('gone');
   });
 
-  it('an address a kernel driver holds is told from an empty one', () => {
+  it('an address a kernel driver holds is told from an empty one', async () => {
     const bus = new SimBus();
     bus.fault = 'EBUSY';
-    expect(scanBus(bus)[0]).toMatchObject({ address: 0x08, state: 'used' });
+    expect((await scanBus(bus))[0]).toMatchObject({ address: 0x08, state: 'used' });
   });
 });

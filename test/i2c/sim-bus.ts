@@ -15,7 +15,14 @@ export class SimBus implements I2cBus {
   /** Fails the next transfers with this code. */
   fault: string | undefined;
 
-  transfer(address: number, write: Uint8Array, length: number): Buffer {
+  #busy = false;
+
+  /** Takes a moment, as the real one does, and allows no second transfer meanwhile. */
+  async transfer(address: number, write: Uint8Array, length: number): Promise<Buffer> {
+    if (this.#busy) throw new Error('two transfers at once');
+    this.#busy = true;
+    await Promise.resolve();
+    this.#busy = false;
     this.transfers.push(`${address.toString(16)}: ${Buffer.from(write).toString('hex')} > ${length}`);
     if (this.gone) throw transferError(this.name, address, 'ENODEV');
     if (this.fault !== undefined) throw transferError(this.name, address, this.fault);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { serial } from '../../drivers/serial/driver.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Channel, Driver, Opened, Port, PortContext } from '../../src/driver/driver.ts';
 import { DcsError } from '../../src/errors/errors.ts';
@@ -22,6 +23,24 @@ describe('port runner', () => {
     hardware.plug();
     await clock.advance(3000);
     expect(runner.state).toBe('open');
+  });
+
+  it('tries at least as often as the driver says: a serial adapter heals within 2 s however long it was away', async () => {
+    const clock = new ManualClock();
+    const tries: number[] = [];
+    const { runner } = fakeRunner(
+      clock,
+      async () => {
+        tries.push(clock.now());
+        throw new DcsError('PORT_DOWN', 'not plugged in');
+      },
+      serial.reopenMs,
+    );
+    await runner.start();
+    await clock.advance(60_000);
+    const pauses = tries.slice(1).map((at, index) => at - (tries[index] ?? 0));
+    expect(Math.max(...pauses)).toBe(1000);
+    await runner.stop();
   });
 
   it('skips hardware that this machine does not have, and tells its pins why', async () => {
@@ -150,8 +169,12 @@ function deadPort(onClose: () => void): Port {
   };
 }
 
-function fakeRunner(clock: ManualClock, open: (context: PortContext) => Promise<Opened>) {
-  const driver = { name: 'fake', open: (_options: unknown, _channels: unknown, context: PortContext) => open(context) };
+function fakeRunner(clock: ManualClock, open: (context: PortContext) => Promise<Opened>, reopenMs?: number) {
+  const driver = {
+    name: 'fake',
+    ...(reopenMs !== undefined && { reopenMs }),
+    open: (_options: unknown, _channels: unknown, context: PortContext) => open(context),
+  };
   const readings: unknown[] = [];
   const runner = new PortRunner('p', fake(driver), {}, [{ channel, startAt: () => undefined }], {
     clock,
@@ -161,7 +184,7 @@ function fakeRunner(clock: ManualClock, open: (context: PortContext) => Promise<
   return { runner, readings };
 }
 
-function fake(part: Pick<Driver, 'name' | 'open'>): Driver {
+function fake(part: Pick<Driver, 'name' | 'open' | 'reopenMs'>): Driver {
   const nothing = () => {
     throw new Error('not for this test');
   };

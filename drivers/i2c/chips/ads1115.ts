@@ -1,7 +1,7 @@
 import { sleep } from '../../../src/clock/clock.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import { type ChipAccess, hex } from '../bus.ts';
-import type { Chip, ChipKind } from './chip.ts';
+import { type Chip, type ChipKind, measured } from './chip.ts';
 
 const CONVERSION = 0x00;
 const CONFIG = 0x01;
@@ -27,7 +27,7 @@ const MUX: Readonly<Record<string, number>> = {
 /** Texas Instruments ADS1115 (and ADS1113, ADS1114 for a0-a1). Datasheet SBAS444. */
 export const ads1115: ChipKind = {
   title: 'ADS1115: four analog inputs, ±4.096 V',
-  values: Object.fromEntries(Object.keys(MUX).map((name) => [name, 'V'])),
+  values: Object.fromEntries(Object.keys(MUX).map((name) => [name, measured('V')])),
   make: (access) => new Ads1115(access),
 };
 
@@ -38,7 +38,7 @@ class Ads1115 implements Chip {
     this.#access = access;
   }
 
-  setUp(): void {
+  async setUp(): Promise<void> {
     // Nothing to set: each conversion is asked for with all its settings.
   }
 
@@ -50,10 +50,10 @@ class Ads1115 implements Chip {
 
   async #convert(mux: number): Promise<number> {
     const config = ONCE | (mux << 12);
-    this.#access.write(CONFIG, [config >> 8, config & 0xff]);
+    await this.#access.write(CONFIG, [config >> 8, config & 0xff]);
     await sleep(this.#access.clock, CONVERSION_MS);
     for (let look = 0; look < LOOKS; look++) {
-      const now = this.#access.read(CONFIG, 2).readUInt16BE();
+      const now = (await this.#access.read(CONFIG, 2)).readUInt16BE();
       if (((now ^ config) & ~READY) !== 0) {
         // Somebody else uses the chip, or it was reset: what it converts is not what was asked.
         throw new DcsError('BAD_REPLY', `the ADS1115 at ${hex(this.#access.address)} has other settings than asked`, {
@@ -61,7 +61,9 @@ class Ads1115 implements Chip {
           expected: config.toString(16),
         });
       }
-      if ((now & READY) !== 0) return (this.#access.read(CONVERSION, 2).readInt16BE() * FULL_SCALE_V) / 32768;
+      if ((now & READY) !== 0) {
+        return ((await this.#access.read(CONVERSION, 2)).readInt16BE() * FULL_SCALE_V) / 32768;
+      }
       await sleep(this.#access.clock, 1);
     }
     throw new DcsError('BAD_REPLY', `the ADS1115 at ${hex(this.#access.address)} does not finish converting`);

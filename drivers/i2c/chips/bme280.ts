@@ -1,7 +1,7 @@
 import { sleep } from '../../../src/clock/clock.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import { type ChipAccess, hex } from '../bus.ts';
-import type { Chip, ChipKind } from './chip.ts';
+import { type Chip, type ChipKind, measured } from './chip.ts';
 
 /** Factors burned into each chip; names as in the datasheet. */
 export interface Calibration {
@@ -25,7 +25,7 @@ const CONVERSION_MS = 10;
 /** Bosch BME280 (temperature, pressure, humidity) and BMP280 (without humidity). Datasheet BST-BME280-DS002. */
 export const bme280: ChipKind = {
   title: 'Bosch BME280 or BMP280: air temperature, pressure, humidity',
-  values: { temperature: '°C', pressure: 'hPa', humidity: '%' },
+  values: { temperature: measured('°C'), pressure: measured('hPa'), humidity: measured('%') },
   make: (access) => new Bme280(access),
 };
 
@@ -38,8 +38,8 @@ class Bme280 implements Chip {
     this.#access = access;
   }
 
-  setUp(): void {
-    const id = this.#access.read(ID, 1).readUInt8();
+  async setUp(): Promise<void> {
+    const id = (await this.#access.read(ID, 1)).readUInt8();
     if (id !== BME280_ID && id !== BMP280_ID) {
       throw new DcsError('BAD_REPLY', `the chip at ${hex(this.#access.address)} is no BME280`, {
         found: `id ${hex(id)}`,
@@ -47,7 +47,7 @@ class Bme280 implements Chip {
       });
     }
     this.#hasHumidity = id === BME280_ID;
-    this.#calibration = readCalibration(this.#access, this.#hasHumidity);
+    this.#calibration = await readCalibration(this.#access, this.#hasHumidity);
   }
 
   async read(names: readonly string[]): Promise<ReadonlyMap<string, number>> {
@@ -56,13 +56,13 @@ class Bme280 implements Chip {
     }
     const calibration = this.#calibration;
     if (!calibration) throw new DcsError('INTERNAL', 'the BME280 has not been set up');
-    if (this.#hasHumidity) this.#access.write(CTRL_HUM, [1]);
-    this.#access.write(CTRL_MEAS, [ONCE]);
+    if (this.#hasHumidity) await this.#access.write(CTRL_HUM, [1]);
+    await this.#access.write(CTRL_MEAS, [ONCE]);
     await sleep(this.#access.clock, CONVERSION_MS);
-    if ((this.#access.read(STATUS, 1).readUInt8() & 0b1000) !== 0) {
+    if (((await this.#access.read(STATUS, 1)).readUInt8() & 0b1000) !== 0) {
       throw new DcsError('BAD_REPLY', `the BME280 at ${hex(this.#access.address)} does not finish measuring`);
     }
-    const data = this.#access.read(DATA, this.#hasHumidity ? 8 : 6);
+    const data = await this.#access.read(DATA, this.#hasHumidity ? 8 : 6);
     const raw = {
       pressure: data.readUIntBE(0, 3) >> 4,
       temperature: data.readUIntBE(3, 3) >> 4,
@@ -72,12 +72,12 @@ class Bme280 implements Chip {
   }
 }
 
-function readCalibration(access: ChipAccess, hasHumidity: boolean): Calibration {
-  const low = access.read(0x88, 26);
+async function readCalibration(access: ChipAccess, hasHumidity: boolean): Promise<Calibration> {
+  const low = await access.read(0x88, 26);
   const t = [low.readUInt16LE(0), low.readInt16LE(2), low.readInt16LE(4)];
   const p = [low.readUInt16LE(6), ...Array.from({ length: 8 }, (_, at) => low.readInt16LE(8 + 2 * at))];
   if (!hasHumidity) return { t, p, h: [] };
-  const high = access.read(0xe1, 7);
+  const high = await access.read(0xe1, 7);
   const shared = high.readUInt8(4);
   const h = [
     low.readUInt8(25),

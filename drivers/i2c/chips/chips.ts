@@ -1,9 +1,20 @@
 import { ads1115 } from './ads1115.ts';
 import { bme280 } from './bme280.ts';
 import type { ChipKind } from './chip.ts';
+import { mcp3424 } from './mcp3424.ts';
+import { mcp4725 } from './mcp4725.ts';
 import { sht3x } from './sht3x.ts';
+import { ssd1306, ssd1306Low } from './ssd1306.ts';
 
 /** Chips that have code, by the name a configuration gives them. All others are register maps, which are data. */
-export const chips = { ads1115, bme280, sht3x } as const satisfies Record<string, ChipKind>;
+export const chips = {
+  ads1115,
+  bme280,
+  mcp3424,
+  mcp4725,
+  sht3x,
+  ssd1306,
+  'ssd1306-32': ssd1306Low,
+} as const satisfies Record<string, ChipKind>;
 export type ChipName = keyof typeof chips;
-export const chipNames = ['ads1115', 'bme280', 'sht3x'] as const;
+export const chipNames = ['ads1115', 'bme280', 'mcp3424', 'mcp4725', 'sht3x', 'ssd1306', 'ssd1306-32'] as const;

@@ -1,7 +1,7 @@
 import { sleep } from '../../../src/clock/clock.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import { type ChipAccess, hex } from '../bus.ts';
-import type { Chip, ChipKind } from './chip.ts';
+import { type Chip, type ChipKind, measured } from './chip.ts';
 
 /** One measurement of high repeatability, without clock stretching. */
 const MEASURE = [0x24, 0x00] as const;
@@ -11,7 +11,7 @@ const CONVERSION_MS = 16;
 /** Sensirion SHT30, SHT31, SHT35. Datasheet version 7. */
 export const sht3x: ChipKind = {
   title: 'Sensirion SHT3x: air temperature and humidity',
-  values: { temperature: '°C', humidity: '%' },
+  values: { temperature: measured('°C'), humidity: measured('%') },
   make: (access) => new Sht3x(access),
 };
 
@@ -22,14 +22,14 @@ class Sht3x implements Chip {
     this.#access = access;
   }
 
-  setUp(): void {
+  async setUp(): Promise<void> {
     // Nothing to set: each measurement is asked for by itself.
   }
 
   async read(): Promise<ReadonlyMap<string, number>> {
-    this.#access.send(MEASURE);
+    await this.#access.send(MEASURE);
     await sleep(this.#access.clock, CONVERSION_MS);
-    const data = this.#access.receive(6);
+    const data = await this.#access.receive(6);
     return new Map([
       ['temperature', -45 + (175 * this.#word(data, 0)) / 65535],
       ['humidity', (100 * this.#word(data, 3)) / 65535],
