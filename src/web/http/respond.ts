@@ -31,6 +31,7 @@ const statusOf: Readonly<Record<ErrorCode, number>> = {
   NO_PERMISSION: 403,
   PORT_DOWN: 503,
   PORT_SKIPPED: 503,
+  NO_DEVICE: 503,
   TIMEOUT: 504,
   DEVICE_REFUSED: 502,
   BAD_REPLY: 502,
