@@ -76,6 +76,8 @@ async function runGuest() {
   const qemu = [
     ...['-chardev', socket('uart'), '-serial', 'chardev:uart', '-chardev', socket('usb')],
     ...['-device', 'qemu-xhci,id=xhci', '-device', [ADAPTER.driver, ...adapter].join(',')],
+    // A graphics card: its monitor's data chip is on an I2C bus of the kernel that is no SMBus.
+    ...['-device', 'ati-vga,model=rv100'],
     ...['-qmp', `unix:${at('qmp')},server=on,wait=off`],
   ];
   const vitest = ['npx', 'vitest', 'run', '--config', 'test/serial/guest/vitest.config.ts'];

@@ -62,7 +62,10 @@ describe.each(['kernel', 'i2c-bus'] as const)('I2C on a real kernel by %s', (bac
       { keys: { address: 0x48, register: 0, type: 'i16be' }, direction: 'in' },
     );
     const [absent, there] = await made.port.read(made.channels);
-    expect(absent?.ok === false && absent.error.message).toBe(`no chip answers at 0x21 on /dev/${bus}`);
+    expect(absent?.ok === false && [absent.error.code, absent.error.message]).toEqual([
+      'NO_DEVICE',
+      `no chip answers at 0x21 on /dev/${bus}`,
+    ]);
     expect(there?.ok && there.value).toBe(0x1900);
     expect(made.downs).toEqual([]);
   });

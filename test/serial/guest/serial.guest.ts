@@ -1,8 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { serial } from '../../../drivers/serial/driver.ts';
-import { type Held, openPort } from '../../support/ports.ts';
+import { listPorts } from '../../../drivers/serial/line/usb.ts';
+import { systemClock } from '../../../src/clock/clock.ts';
+import { PortRunner } from '../../../src/io/port-runner.ts';
+import { type Held, memoryLog, openPort } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
 import { host } from './host.ts';
 
@@ -89,7 +93,7 @@ describe('a UART of the machine', () => {
 });
 
 describe('a USB adapter', () => {
-  it('is found by its ids, also after replugging, heals in 2 s, and gets no old write', async () => {
+  it('is found by its ids, also after replugging, and gets no old write', async () => {
     const first = await open({ usb: ADAPTER });
     await first.port.stream?.send(Buffer.from('one\n'));
     await until('the answer', () => first.frames.length > 0);
@@ -106,6 +110,38 @@ describe('a USB adapter', () => {
     await again.port.stream?.send(Buffer.from('two\n'));
     await until('the answer', () => again.frames.length > 0);
     expect(again.frames).toEqual(['you said two']);
+  });
+
+  it('was away for long: its port is open again within 2 s of replugging, and nothing asked meanwhile is sent', async () => {
+    const options = serial.options.parse({ usb: ADAPTER, line: '115200-8N1' });
+    const runner = new PortRunner('usb', serial, options, [], { clock: systemClock, log: memoryLog() });
+    const frames: string[] = [];
+    runner.onStream((stream) => stream.onFrame((frame) => void frames.push(Buffer.from(frame).toString('latin1'))));
+    try {
+      await runner.start();
+      await runner.stream?.send(Buffer.from('one\n'));
+      await until('the answer', () => frames.includes('you said one'));
+      await host('unplug');
+      await until('down', () => runner.state === 'down');
+      // By now the pauses between two tries are as long as they get.
+      await pause(4000);
+      expect(() => runner.stream).toThrow();
+      const plugged = host('plug');
+      await until(
+        'the kernel to have it',
+        () => listPorts().some(({ serial: number }) => number === ADAPTER.serial),
+        20_000,
+      );
+      const there = performance.now();
+      await until('the port', () => runner.state === 'open', 20_000);
+      expect(performance.now() - there).toBeLessThan(2000);
+      await plugged;
+      await runner.stream?.send(Buffer.from('two\n'));
+      await until('the answer', () => frames.includes('you said two'));
+      expect(frames).toEqual(['you said one', 'you said two']);
+    } finally {
+      await runner.stop();
+    }
   });
 
   it('torn out in the midst of data it says so every time', async () => {
