@@ -1,5 +1,5 @@
 import type { Bus, BusInterest, BusLink } from '../bus/bus.ts';
-import type { DurationMs } from '../clock/clock.ts';
+import type { Clock, DurationMs } from '../clock/clock.ts';
 import type { Log } from '../driver/driver.ts';
 import {
   checkEnvelope,
@@ -11,6 +11,7 @@ import {
 } from '../message/envelope.ts';
 import { CONTROL, ECHO, passable } from './introductions.ts';
 import { LastValues } from './last-values.ts';
+import { Overtaken } from './overtaken.ts';
 import { SeenIds } from './seen.ts';
 import { isCommand, type Session } from './session.ts';
 import type { SocketPair } from './socket-pair.ts';
@@ -55,12 +56,15 @@ export interface FlowHost {
  */
 export class Flow {
   readonly #host: FlowHost;
+  readonly #clock: Clock;
   readonly #link: BusLink;
   readonly #seen = new SeenIds();
   readonly #last = new LastValues();
+  readonly #overtaken = new Overtaken();
 
   constructor(bus: Bus, host: FlowHost) {
     this.#host = host;
+    this.#clock = bus.clock;
     this.#link = bus.link(
       (envelope) => this.send(envelope),
       () => host.interestChanged(),
@@ -192,6 +196,11 @@ export class Flow {
 
   #deliver(envelope: Envelope, from: Session | undefined, neighbour: string | undefined): void {
     const { stats } = this.#host;
+    // The one answer somebody waits for is delivered all the same.
+    if (this.#overtaken.is(envelope, this.#clock.now()) && replyTo(envelope) === undefined) {
+      stats.overtaken++;
+      return;
+    }
     if (!this.#link.inject(envelope)) {
       stats.malformed++;
       return;

@@ -10,6 +10,8 @@ export interface MeshStats {
   relayed: number;
   /** Messages that had been seen already: normal where there is more than one path. */
   duplicates: number;
+  /** Reports that came after a newer one of the same pin, by another way. */
+  overtaken: number;
   /** Our own messages that came back. */
   echoes: number;
   /** Frames that are not messages. */
@@ -43,6 +45,7 @@ export function newStats(): MeshStats {
     delivered: 0,
     relayed: 0,
     duplicates: 0,
+    overtaken: 0,
     echoes: 0,
     malformed: 0,
     badContacts: 0,

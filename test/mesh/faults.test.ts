@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { inside, Lab } from './support/lab.ts';
+import { filter, open, type Pair, pairOf } from './support/pair.ts';
 import { endPeers, Peer, type Settings } from './support/peer.ts';
 
 const lab = new Lab();
@@ -8,37 +9,7 @@ afterEach(async () => {
   lab.close();
 });
 
-const open = { rx: 5012, tx: 5013, listen: '0.0.0.0', insecure: true };
-
-async function pair(first: Partial<Settings> = {}, second: Partial<Settings> = {}) {
-  const [a, b] = [lab.machine('a'), lab.machine('b')];
-  lab.network(1, { [a]: '10.1.1.1', [b]: '10.1.1.2' });
-  const one = await Peer.node({ ...open, ...first }, a).ready();
-  const two = await Peer.node({ ...open, brokers: ['10.1.1.1:5012:5013'], ...second }, b).ready();
-  await one.line((line) => line['up'] === two.id);
-  await two.line((line) => line['up'] === one.id);
-  return { a, b, one, two };
-}
-
-/** Filters packets of a machine: `input`, `output` or both; a statement of nft each. */
-function filter(machine: string, chains: readonly ('input' | 'output')[], statement: string): void {
-  inside(machine, 'nft', 'add', 'table', 'ip', 'cut');
-  for (const chain of chains) {
-    inside(machine, 'nft', `add chain ip cut ${chain} { type filter hook ${chain} priority 0; }`);
-    inside(
-      machine,
-      'nft',
-      `add rule ip cut ${chain} iif != lo ${statement}`.replace(
-        'iif != lo',
-        chain === 'input' ? 'iif != lo' : 'oif != lo',
-      ),
-    );
-  }
-}
-
-function heal(machine: string): void {
-  inside(machine, 'nft', 'delete', 'table', 'ip', 'cut');
-}
+const pair = (first?: Partial<Settings>, second?: Partial<Settings>): Promise<Pair> => pairOf(lab, first, second);
 
 const busy = 500;
 
@@ -64,36 +35,6 @@ describe('a peer that is lost is reported within 2 s', () => {
 function inside_signal(peer: Peer, signal: NodeJS.Signals): void {
   peer.kill(signal);
 }
-
-describe('after an outage', () => {
-  it('both talk again within 3.5 s, and both know the other’s last values', async () => {
-    const { b, one, two } = await pair({ pin: 'lamp' }, { pin: 'pump' });
-    filter(b, ['input', 'output'], 'drop');
-    await one.line((line) => line['down'] === two.id, 4000);
-    one.send('IoMessage', { pin_name: 'lamp', val: 'changed', last_change: 5 });
-    two.send('IoMessage', { pin_name: 'pump', val: 'changed too', last_change: 6 });
-    await new Promise((resolve) => setTimeout(resolve, 8000));
-    heal(b);
-    const begun = performance.now();
-    await two.line(({ got }) => got?.payload['IoMessage']?.['val'] === 'changed', 8000);
-    await one.line(({ got }) => got?.payload['IoMessage']?.['val'] === 'changed too', 8000);
-    expect(performance.now() - begun).toBeLessThan(3500 + busy);
-  }, 40_000);
-
-  it('with another address on the machine, too', async () => {
-    const { b, one, two } = await pair();
-    inside(b, 'ip', 'link', 'set', 'e1', 'down');
-    await one.line((line) => line['down'] === two.id, 4000);
-    inside(b, 'ip', 'addr', 'flush', 'dev', 'e1');
-    inside(b, 'ip', 'addr', 'add', '10.1.1.77/24', 'dev', 'e1');
-    await new Promise((resolve) => setTimeout(resolve, 3000));
-    one.lines.length = 0;
-    inside(b, 'ip', 'link', 'set', 'e1', 'up');
-    const begun = performance.now();
-    await one.line((line) => line['up'] === two.id, 10_000);
-    expect(performance.now() - begun).toBeLessThan(3500 + busy);
-  }, 40_000);
-});
 
 describe('no stale command is carried out', () => {
   it('that waited for a peer that was stopped', async () => {

@@ -77,3 +77,23 @@ describe.each(brokerAndLater)('%s at the far end of a tunnel, %s behind proxy_br
     await eachDiesAndReturns([end, behind]);
   }, 90_000);
 });
+
+describe('two v1 processes that only our broker has introduced to each other', () => {
+  it('talk on after it has died, one of them having returned before', async () => {
+    const [a, b, c] = [lab.machine('a'), lab.machine('b'), lab.machine('c')];
+    lab.network(1, { [a]: '10.1.1.1', [b]: '10.1.1.2', [c]: '10.1.1.3' });
+    const broker = await Peer.node(open, a).ready();
+    const called = { ...open, brokers: ['10.1.1.1:5012:5013'] };
+    const one = await role(Peer.v1, called, b);
+    const other = await role(Peer.v1, called, c);
+    await talkBoth(one.peer, other.peer, PATIENCE_MS);
+    other.peer.kill();
+    await other.peer.exited;
+    other.peer = await other.start();
+    await talkBoth(one.peer, other.peer, PATIENCE_MS);
+    await talkBoth(broker, other.peer, PATIENCE_MS);
+    broker.kill('SIGKILL');
+    await broker.exited;
+    await talkBoth(one.peer, other.peer, PATIENCE_MS);
+  }, 90_000);
+});

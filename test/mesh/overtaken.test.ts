@@ -1,0 +1,85 @@
+import { describe, expect, it } from 'vitest';
+import { Publisher } from 'zeromq';
+import { Actor } from '../../src/bus/actor.ts';
+import { Bus } from '../../src/bus/bus.ts';
+import { Mesh } from '../../src/mesh/mesh.ts';
+import { Overtaken } from '../../src/mesh/overtaken.ts';
+import type { Envelope } from '../../src/message/envelope.ts';
+import { freePort } from './support/free-port.ts';
+import { quietLog } from './support/log.ts';
+
+const report = (msg_id: string, pin_name = 'lamp'): Envelope => ({
+  sender: [msg_id.split('.')[0] ?? '', 'node'],
+  timestamp: 0,
+  msg_id,
+  payload: { IoMessage: { pin_name, val: true, last_change: 1 } },
+});
+const command = (msg_id: string): Envelope => ({
+  ...report(msg_id),
+  payload: { IoMessage: { pin_name: 'lamp', val: true } },
+});
+
+describe('a report that was overtaken on its way', () => {
+  it('is found out by its number, per pin and creator', () => {
+    const overtaken = new Overtaken();
+    const found = ['a.1', 'a.3', 'a.2', 'a.3', 'a.4'].map((id) => overtaken.is(report(id), 0));
+    expect(found).toEqual([false, false, true, false, false]);
+    expect(overtaken.is(report('a.1', 'pump'), 0)).toBe(false);
+    expect(overtaken.is(report('b.1'), 0)).toBe(false);
+  });
+
+  it('is not confused with commands, which are never taken for old here', () => {
+    const overtaken = new Overtaken();
+    overtaken.is(report('a.9'), 0);
+    expect(overtaken.is(command('a.1'), 0)).toBe(false);
+  });
+
+  it('does not let one forged high number silence a pin', () => {
+    const overtaken = new Overtaken();
+    overtaken.is(report('a.5'), 0);
+    overtaken.is(report('a.999999999999999'), 1);
+    expect(overtaken.is(report('a.6'), 2)).toBe(false);
+    overtaken.is(report('a.9000'), 3);
+    expect(overtaken.is(report('a.7'), 3 + 5000)).toBe(false);
+  });
+});
+
+describe('a node', () => {
+  it('does not give its actors a report that was overtaken, and counts it', async () => {
+    const [rx, tx] = [await freePort(), await freePort()];
+    const bus = new Bus();
+    const mesh = new Mesh(bus, {
+      listen: '127.0.0.1',
+      rx,
+      tx,
+      brokers: [],
+      proxyBrokers: [],
+      insecure: false,
+      log: quietLog,
+    });
+    const heard: string[] = [];
+    const actor = new Actor('listener');
+    actor.onAny(({ msg_id }) => {
+      heard.push(msg_id);
+    });
+    bus.join(actor);
+    await mesh.start();
+    const old = new Publisher({ linger: 0 });
+    try {
+      old.connect(`tcp://127.0.0.1:${rx}`);
+      await expect
+        .poll(async () => {
+          await old.send(JSON.stringify(report('Old23.3')));
+          return heard.length;
+        })
+        .toBe(1);
+      for (const message of [report('Old23.2'), command('Old23.1'), report('Old23.4')])
+        await old.send(JSON.stringify(message));
+      await expect.poll(() => heard).toEqual(['Old23.3', 'Old23.1', 'Old23.4']);
+      expect(mesh.stats.overtaken).toBe(1);
+    } finally {
+      old.close();
+      await mesh.stop();
+    }
+  });
+});
