@@ -1,6 +1,6 @@
 import { withDeadline } from '../../src/clock/clock.ts';
 import type { PortContext } from '../../src/driver/driver.ts';
-import { DcsError, messageOf, systemCode, toDcsError } from '../../src/errors/errors.ts';
+import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
 import type { GpioBackend, Line, Taken, Wish } from './backend.ts';
 import type { ChardevChip } from './chardev-chip.ts';
 import { type EventTime, monotonic, realtime } from './event-time.ts';
@@ -8,8 +8,6 @@ import { kernelError } from './kernel-errors.ts';
 import type { Libc } from './libc.ts';
 import { type Located, onePlan, planRequests, type RequestPlan } from './line-plan.ts';
 import { LineRequest } from './line-request.ts';
-import type { EdgePoller } from './poller.ts';
-import { type LeasePoller, leasePoller, type PollerLease } from './shared-poller.ts';
 import * as uapi from './uapi.ts';
 
 /** What gpioinfo shows as the consumer of our lines. */
@@ -24,12 +22,9 @@ export class ChardevBackend implements GpioBackend {
   readonly #chip: ChardevChip;
   readonly #context: PortContext;
   readonly #requests = new Set<LineRequest>();
-  readonly #leasePoller: LeasePoller;
-  #lease: Promise<PollerLease> | undefined;
   #closed = false;
 
-  constructor(libc: Libc, chip: ChardevChip, context: PortContext, lease: LeasePoller = leasePoller) {
-    this.#leasePoller = lease;
+  constructor(libc: Libc, chip: ChardevChip, context: PortContext) {
     this.#libc = libc;
     this.#chip = chip;
     this.#context = context;
@@ -86,22 +81,6 @@ export class ChardevBackend implements GpioBackend {
       log.warn({ err: error }, `gpio ${this.#chip.info.label}: ${messageOf(error)}`);
     }
     this.#chip.close();
-    this.#lease
-      ?.then((lease) => lease.release())
-      .catch((error: unknown) => log.warn({ err: error }, `gpio polling thread: ${messageOf(error)}`));
-  }
-
-  /** The polling thread; a new one if the last has died. */
-  async #poller(): Promise<EdgePoller> {
-    this.#lease ??= this.#leasePoller(this.#libc);
-    const mine = this.#lease;
-    const lease = await mine.catch((error: unknown) => {
-      if (this.#lease === mine) this.#lease = undefined;
-      throw error;
-    });
-    if (lease.poller.alive) return lease.poller;
-    if (this.#lease === mine) this.#lease = undefined;
-    return this.#poller();
   }
 
   /** The line of a wish, once it is known to exist and to be free. */
@@ -141,21 +120,12 @@ export class ChardevBackend implements GpioBackend {
     this.#requests.add(request);
     try {
       if (plan.direction === 'out') request.drives(plan.keep ? this.#keepLevels(fd, plan) : startLevels(plan));
-      if (plan.direction === 'in') this.#watch(request);
+      else request.begin();
     } catch (error) {
       void request.close();
       throw error;
     }
     return request;
-  }
-
-  /** The kernel keeps edges from the moment the line is taken: nobody need wait for the polling thread to come up. */
-  #watch(request: LineRequest): void {
-    request.begin();
-    this.#poller().then(
-      (poller) => request.watch(poller),
-      (error: unknown) => request.ended(toDcsError(error)),
-    );
   }
 
   /** One GET_LINE: lines, direction, levels and everything else in one step, so that nothing glitches. */

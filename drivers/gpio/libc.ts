@@ -16,15 +16,10 @@ export class SystemCallError extends Error {
 export interface Libc {
   /** `argument` is passed by address and may be written. */
   ioctl(fd: number, request: number, argument: Uint8Array): void;
-  /** Waits up to `timeoutMs` for descriptors; `fds` holds `count` pollfd structures. Blocks this thread. */
-  poll(fds: Uint8Array, count: number, timeoutMs: number): number;
-  /** Reads what there is; 0 when there is nothing yet. */
-  read(fd: number, into: Uint8Array): number;
-  write(fd: number, bytes: Uint8Array): void;
   /** A pipe whose reading end does not block. */
   pipe(): { readonly reader: number; readonly writer: number };
-  /** A descriptor one thread can wake another with: readable once 8 bytes have been written. */
-  eventfd(): number;
+  /** `other` is closed and becomes a second name of `fd`, in one step. */
+  replace(fd: number, other: number): void;
   /** Reads of the descriptor return at once, with EAGAIN when there is nothing. */
   setNonBlocking(fd: number): void;
 }
@@ -48,19 +43,9 @@ export async function loadLibc(): Promise<Libc> {
   const ioctl: (fd: number, request: number, argument: Uint8Array) => number = library.func(
     'int ioctl(int fd, unsigned long request, void *argument)',
   );
-  const poll: (fds: Uint8Array, count: number, timeout: number) => number = library.func(
-    'int poll(void *fds, unsigned long count, int timeout)',
-  );
-  // Node's own readSync and writeSync cost several times as much as the system call; on the way of every edge that counts.
-  const read: (fd: number, into: Uint8Array, bytes: number) => number = library.func(
-    'long read(int fd, void *into, unsigned long bytes)',
-  );
-  const write: (fd: number, bytes: Uint8Array, count: number) => number = library.func(
-    'long write(int fd, const void *bytes, unsigned long count)',
-  );
   const pipe: (fds: Uint8Array, flags: number) => number = library.func('int pipe2(void *fds, int flags)');
-  const eventfd: (initial: number, flags: number) => number = library.func(
-    'int eventfd(unsigned int initial, int flags)',
+  const dup3: (fd: number, other: number, flags: number) => number = library.func(
+    'int dup3(int fd, int other, int flags)',
   );
   const fcntl: (fd: number, command: number, argument: number) => number = library.func(
     'int fcntl(int fd, int command, long argument)',
@@ -77,31 +62,14 @@ export async function loadLibc(): Promise<Libc> {
         if (error.code !== EINTR) throw error;
       }
     },
-    poll(fds, count, timeoutMs) {
-      const ready = poll(fds, count, timeoutMs);
-      if (ready >= 0) return ready;
-      const error = new SystemCallError('poll', koffi.errno());
-      if (error.code === EINTR) return 0;
-      throw error;
-    },
-    read(fd, into) {
-      for (;;) {
-        const bytes = read(fd, into, into.length);
-        if (bytes >= 0) return bytes;
-        const error = new SystemCallError('read', koffi.errno());
-        if (error.code === 'EAGAIN') return 0;
-        if (error.code !== EINTR) throw error;
-      }
-    },
-    write(fd, bytes) {
-      checked('write', write(fd, bytes, bytes.length));
-    },
     pipe() {
       const fds = Buffer.alloc(8);
       checked('pipe2', pipe(fds, O_NONBLOCK | O_CLOEXEC));
       return { reader: fds.readInt32LE(0), writer: fds.readInt32LE(4) };
     },
-    eventfd: () => checked('eventfd', eventfd(0, O_NONBLOCK | O_CLOEXEC)),
+    replace(fd, other) {
+      checked('dup3', dup3(fd, other, O_CLOEXEC));
+    },
     setNonBlocking(fd) {
       const flags = checked('fcntl', fcntl(fd, F_GETFL, 0));
       checked('fcntl', fcntl(fd, F_SETFL, flags | O_NONBLOCK));

@@ -2,13 +2,12 @@ import { closeSync } from 'node:fs';
 import type { PortContext } from '../../src/driver/driver.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { Line, LineEvents } from './backend.ts';
-import type { EdgeEvent } from './event-ring.ts';
+import { type EdgeEvent, type EventSink, EventStream } from './event-stream.ts';
 import { type EventTime, stampMs } from './event-time.ts';
 import { kernelError } from './kernel-errors.ts';
 import { LevelWatch } from './level-watch.ts';
 import type { Libc } from './libc.ts';
 import type { RequestPlan } from './line-plan.ts';
-import type { EdgePoller, EventSink } from './poller.ts';
 import * as uapi from './uapi.ts';
 
 /** Slack after the kernel's debounce period before the settled level is read: its timer may be late. */
@@ -26,7 +25,7 @@ interface Member {
 export class LineRequest implements EventSink {
   readonly lines: readonly Line[];
   readonly #libc: Libc;
-  readonly #fd: number;
+  #fd: number;
   readonly #path: string;
   readonly #members: readonly Member[];
   readonly #byOffset = new Map<number, Member>();
@@ -35,8 +34,7 @@ export class LineRequest implements EventSink {
   readonly #debounceMs: number;
   readonly #values = uapi.lineValues(0n, 0n);
   readonly #closed: (request: LineRequest) => void;
-  #poller: EdgePoller | undefined;
-  #token = 0;
+  #events: EventStream | undefined;
   #held: number;
   #closing: Promise<void> | undefined;
   /** A look at the levels is due: after a loss, or once a debounced line has settled. */
@@ -76,18 +74,15 @@ export class LineRequest implements EventSink {
     this.#driven = levels;
   }
 
-  /** Inputs: the levels of now are what the first edges are compared with. Throws a SystemCallError. */
+  /**
+   * Inputs: hears edges from now on, and those the kernel has kept. The levels of now are what the first are compared
+   * with. Throws a SystemCallError.
+   */
   begin(): void {
     const bits = this.#get(uapi.allLines(this.#members.length));
     for (const { bit, watch } of this.#members) watch.begin((bits & bit) !== 0n);
-    this.#libc.setNonBlocking(this.#fd);
-  }
-
-  /** Hears edges from now on, and those the kernel has kept. */
-  watch(poller: EdgePoller): void {
-    if (this.#closing) return;
-    this.#poller = poller;
-    this.#token = poller.watch(this.#fd, this);
+    this.#events = new EventStream(this.#libc, this.#fd, this);
+    this.#fd = this.#events.fd;
   }
 
   event({ offset, rising, lineSeqno, nsHigh, nsLow }: EdgeEvent): void {
@@ -98,7 +93,8 @@ export class LineRequest implements EventSink {
     if (this.#debounceMs > 0) this.#settleSoon();
   }
 
-  ended(error: DcsError): void {
+  ended(thrown: Error): void {
+    const error = kernelError(thrown, this.#members.map(({ what }) => what).join(', '), this.#path);
     const listeners = this.#members.filter(({ held }) => held).map(({ events }) => events);
     // Given back first: who hears of the loss may take the lines anew.
     void this.close();
@@ -107,12 +103,12 @@ export class LineRequest implements EventSink {
 
   /** Looks at every input, and reads the levels nobody told of. */
   inspect(): boolean {
-    if (this.#closing || !this.#poller) return false;
+    if (this.#closing || !this.#events) return false;
     let bits: bigint;
     try {
       bits = this.#get(uapi.allLines(this.#members.length));
     } catch (error) {
-      this.ended(kernelError(error, this.#members.map(({ what }) => what).join(', '), this.#path));
+      this.ended(toError(error));
       return false;
     }
     let again = false;
@@ -154,7 +150,7 @@ export class LineRequest implements EventSink {
   async #close(): Promise<void> {
     this.#closed(this);
     for (const member of this.#members) member.held = false;
-    if (this.#poller?.alive && this.#token > 0) await this.#poller.close(this.#token);
+    if (this.#events) await this.#events.close();
     else closeSync(this.#fd);
   }
 
@@ -197,7 +193,7 @@ export class LineRequest implements EventSink {
         const bits = this.#get(uapi.allLines(this.#members.length));
         for (const { held, bit, watch } of this.#members) if (held) watch.resync((bits & bit) !== 0n);
       } catch (error) {
-        this.ended(kernelError(error, what, this.#path));
+        this.ended(toError(error));
       }
     });
   }
@@ -242,4 +238,8 @@ export class LineRequest implements EventSink {
     this.#driven = driven;
     this.#floating = floating;
   }
+}
+
+function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }

@@ -22,6 +22,14 @@ function seconds(text: string): number {
   return found;
 }
 
+function phases(text: string): [number, number] {
+  const [on, off = on, ...more] = text.split(',').map(Number);
+  if (on === undefined || off === undefined || more.length > 0 || !(on > 0) || !(off > 0)) {
+    throw new InvalidArgumentError('write seconds on and off, like 0.2,0.8, or 0.5 for both.');
+  }
+  return [on, off];
+}
+
 /** The command line. Each command's code is loaded when it is asked for: `set` must not wait for the agent's parser. */
 function program(): Command {
   const cli = new Command('dcs-io')
@@ -86,6 +94,9 @@ function program(): Command {
     .addOption(timeout)
     .addOption(new Option('--pulse <seconds>', 'go back to the other level after that time').argParser(seconds))
     .addOption(new Option('--hold <seconds>', 'a lease: go to the safe value after that time').argParser(seconds))
+    .addOption(
+      new Option('--blink <on,off>', 'to and fro until the next command: seconds on, seconds off').argParser(phases),
+    )
     .addOption(new Option('--ttl <seconds>', 'do not carry it out when it is older').argParser(seconds))
     .action(async (pin, value, options) => (await import('./commands/value.ts')).set(pin, value, options));
   const boards = cli.command('boards').description('list and draw the boards this version knows');

@@ -39,6 +39,32 @@ pins:
     expect(await agent.report('green-led')).toMatchObject({ val: true });
   });
 
+  it('set makes a pulse, a lease or a blinking output; only one of them', async () => {
+    const watch = new LineReader(process.execPath, [cliFile, 'watch', '--json', '--bus', agent.bus, 'green-led']);
+    await watch.line('"green-led"');
+    const levels = () => {
+      const seen = watch.lines.map((line) => JSON.parse(line)).filter(({ last_change }) => last_change !== undefined);
+      return seen.map(({ val }) => val).filter((val, at, all) => val !== all[at - 1]);
+    };
+    expect(await agent.cli('set', 'green-led', 'off')).toMatchObject({ code: 0 });
+    for (const way of ['--pulse', '--hold']) {
+      const before = levels().length;
+      expect(await agent.cli('set', 'green-led', 'on', way, '0.05')).toMatchObject({ code: 0 });
+      await until(`on and off again after ${way}`, () => levels().length === before + 2);
+      expect(levels().at(-1)).toBe(false);
+    }
+    const before = levels().length;
+    expect(await agent.cli('set', 'green-led', 'on', '--blink', '0.05,0.1')).toMatchObject({ code: 0 });
+    await until('three times on', () => levels().length >= before + 5);
+    expect(await agent.cli('set', 'green-led', 'off')).toMatchObject({ code: 0 });
+    expect(await agent.report('green-led')).toMatchObject({ val: false });
+    expect(await agent.cli('set', 'green-led', 'on', '--pulse', '1', '--blink', '1')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('not more than one'),
+    });
+    await watch.stop('SIGTERM');
+  });
+
   it('a refused set ends with 1, says why and changes nothing', async () => {
     await agent.cli('set', 'green-led', 'off');
     const refused = await agent.cli('set', 'green-led', 'banana');
@@ -106,6 +132,7 @@ describe('client commands without an agent', () => {
   it.each([
     [['set', 'only-a-pin']],
     [['nonsense']],
+    [['set', 'x', 'on', '--blink', '0.1,0']],
     [['get', 'x', '--bus', 'here']],
     [['get', 'x', '--timeout', 'soon']],
     [['run', '-c', '/nowhere.yaml']],

@@ -19,6 +19,7 @@ export interface Held {
   readonly channels: readonly Channel[];
   readonly downs: DcsError[];
   readonly counters: Map<string, number>;
+  readonly log: ReturnType<typeof memoryLog>;
 }
 
 /** A pin as a test describes it: its driver keys as a user would write them. */
@@ -46,9 +47,10 @@ export async function openPort(
   });
   const downs: DcsError[] = [];
   const counters = new Map<string, number>();
+  const log = memoryLog();
   const context: PortContext = {
     clock,
-    log: memoryLog(),
+    log,
     down: (error) => {
       downs.push(error);
     },
@@ -58,5 +60,5 @@ export async function openPort(
   };
   const opened = await driver.open(parsed, channels, context);
   if (opened.kind === 'skipped') throw new Error(`skipped: ${opened.reason}`);
-  return { port: opened.port, channels, downs, counters };
+  return { port: opened.port, channels, downs, counters, log };
 }

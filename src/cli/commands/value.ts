@@ -11,6 +11,8 @@ export interface ValueOptions {
   readonly ttl?: number;
   readonly pulse?: number;
   readonly hold?: number;
+  /** Seconds on and off. */
+  readonly blink?: readonly [number, number];
 }
 
 /** Prints a pin's value. A value of bad quality is printed too, but the command fails: a script must not use it. */
@@ -28,11 +30,12 @@ export async function get(pin: string, options: ValueOptions): Promise<void> {
 export async function set(pin: string, text: string, options: ValueOptions): Promise<void> {
   await withClient(options, async (client) => {
     const present = await client.probe(pin, options.timeout);
-    const { ttl, pulse, hold } = options;
+    const { ttl, pulse, hold, blink } = options;
     const extra = {
       ...(ttl !== undefined && { ttl }),
       ...(pulse !== undefined && { pulse }),
       ...(hold !== undefined && { hold }),
+      ...(blink !== undefined && { blink }),
     };
     try {
       const answer = await client.command(pin, parseValue(text, present), options.timeout, extra);

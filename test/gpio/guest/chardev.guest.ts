@@ -1,14 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { GpioChannel } from '../../../drivers/gpio/backend.ts';
-import { ChardevBackend } from '../../../drivers/gpio/chardev.ts';
-import { findChardevChip } from '../../../drivers/gpio/chardev-chip.ts';
 import { gpio } from '../../../drivers/gpio/driver.ts';
-import { loadLibc } from '../../../drivers/gpio/libc.ts';
-import { EdgePoller } from '../../../drivers/gpio/poller.ts';
-import { GpioPort } from '../../../drivers/gpio/port.ts';
-import { systemClock } from '../../../src/clock/clock.ts';
-import type { Reading } from '../../../src/driver/driver.ts';
-import { memoryLog, openPort } from '../../support/ports.ts';
+import { openPort } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
 import { channelAt, gpioPromises, input, listen, outcome, output } from './contract.ts';
 import { gpiod, holdLine } from './sim-chip.ts';
@@ -108,44 +100,21 @@ describe('gpio chardev', () => {
   });
 
   it('counts the edges the kernel had to drop, says so, and ends at the true level', async () => {
-    const libc = await loadLibc();
-    const found = findChardevChip(libc, on.chip.label);
-    if (found.kind === 'absent') throw new Error(found.reason);
-    // A ring this small is full at once, so the kernel's 1024 fill up next.
-    const poller = await EdgePoller.start(libc, 64);
-    const counters = new Map<string, number>();
-    const log = memoryLog();
-    const context = {
-      clock: systemClock,
-      log,
-      down() {},
-      count: (name: string, by = 1) => counters.set(name, (counters.get(name) ?? 0) + by),
-    };
-    const backend = new ChardevBackend(libc, found.chip, context, async () => ({ poller, release() {} }));
-    const channel: GpioChannel = {
-      key: 'line 0',
-      kind: 'digital',
-      direction: 'in',
-      address: { gpio: 0 },
-      debounceMs: 0,
-    };
-    const port = new GpioPort(backend, [channel], context);
-    await port.start();
-    const seen: Reading[] = [];
-    port.subscribe(channel, (reading) => seen.push(reading));
-    await until('the first reading', () => seen.length > 0);
+    const made = await on.open(input(0));
+    const seen = await listen(made, 0);
     const edges = 3001;
+    // Within one turn of the event loop: nobody reads, and the kernel keeps 1024.
     for (let n = 0; n < edges; n++) on.chip.pull(0, n % 2 === 0);
     await until('the last level', () => outcome(seen).at(-1) === true);
     await flush();
-    const lost = counters.get('edges_lost') ?? 0;
+    const lost = made.counters.get('edges_lost') ?? 0;
     const told = seen.filter((one) => one.ok && one.sourceTime !== undefined).length;
-    await port.close();
-    await poller.end();
     expect(lost).toBeGreaterThan(1000);
     expect(told + lost).toBe(edges);
     expect(outcome(seen).at(-1)).toBe(true);
-    expect(log.lines.some(({ level, message }) => level === 'warn' && message.includes('dropped edges'))).toBe(true);
+    expect(made.log.lines.some(({ level, message }) => level === 'warn' && message.includes('dropped edges'))).toBe(
+      true,
+    );
   });
 
   it('shares one descriptor among lines of equal settings', async () => {

@@ -1,7 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { gpio } from '../../../drivers/gpio/driver.ts';
-import { loadLibc } from '../../../drivers/gpio/libc.ts';
-import { leasePoller } from '../../../drivers/gpio/shared-poller.ts';
 import type { Channel, Reading } from '../../../src/driver/driver.ts';
 import { conformance } from '../../conformance/suite.ts';
 import { type Held, openPort, type PinText } from '../../support/ports.ts';
@@ -45,9 +43,7 @@ export const listen = async (held: Held, at: number): Promise<Reading[]> => {
 export function bench(backend: 'chardev' | 'onoff' | 'auto', label: string): Bench {
   let chip: SimChip | undefined;
   const held: Held[] = [];
-  beforeAll(async () => {
-    // Started from TypeScript on an emulated processor, the polling thread takes seconds; compiled, milliseconds.
-    if (backend !== 'onoff') (await leasePoller(await loadLibc())).release();
+  beforeAll(() => {
     chip = new SimChip(label, 8, new Map([[7, `${label}-door`]]));
   });
   afterAll(() => chip?.remove());
