@@ -4,10 +4,13 @@ import { gpio } from '../../drivers/gpio/driver.ts';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { systemClock } from '../../src/clock/clock.ts';
-import { PinActor } from '../../src/io/pin-actor.ts';
+import { makePin } from '../../src/io/make-pin.ts';
 import { PortRunner } from '../../src/io/port-runner.ts';
 import { isReport } from '../../src/message/payloads.ts';
 import type { Direction, PinSpec } from '../../src/pin/pin.ts';
+import { KeptOutputs } from '../../src/safety/kept-outputs.ts';
+import { Nodes } from '../../src/safety/nodes.ts';
+import { PinTable } from '../../src/safety/pin-table.ts';
 import { SimChip } from '../../test/gpio/guest/sim-chip.ts';
 import { bareReader } from './bare-reader.ts';
 import { channelOf, drive, LABEL, ms, openPort, quantile, quiet, Run } from './gpio-run.ts';
@@ -53,8 +56,18 @@ async function pinOnBus(line: number, direction: Direction, actor: Actor) {
   const life = { clock: systemClock, log: quiet };
   const runner = new PortRunner('bench', gpio, options, [{ channel, startAt: () => undefined }], life);
   const scaling = { invert: false, scale: 1, offset: 0, deadband: 0, debounceMs: 0 };
-  const spec: PinSpec = { name: 'bench', kind: 'digital', direction, onExit: 'hold', ...scaling };
-  for (const one of [actor, new PinActor(spec, runner.handle(channel), quiet)]) {
+  const policies = { onExit: 'hold', onLoss: 'safe', rearm: 'auto', rules: {} } as const;
+  const spec: PinSpec = { name: 'bench', kind: 'digital', direction, ...policies, ...scaling };
+  const table = new PinTable(systemClock);
+  const entry = table.add(spec, { port: 'bench', key: channel.key });
+  const nodes = new Nodes(systemClock, 'bench', (id) => bus.nameOf(id));
+  const pin = makePin(entry, runner.handle(channel), {
+    log: quiet,
+    table,
+    nodes,
+    kept: new KeptOutputs(undefined, life),
+  });
+  for (const one of [actor, pin]) {
     const attachment = bus.attach(one, (error) => {
       throw error;
     });

@@ -1,21 +1,25 @@
 import { basename } from 'node:path';
+import type { Actor } from '../bus/actor.ts';
 import { Bus } from '../bus/bus.ts';
-import { defaultPolicy, Supervisor } from '../bus/supervisor.ts';
+import { defaultPolicy, type Supervised, Supervisor, type SupervisorEvents } from '../bus/supervisor.ts';
 import { type Clock, systemClock } from '../clock/clock.ts';
 import type { ResolvedConfig, ResolvedPort } from '../config/resolved.ts';
 import type { Channel, Driver, Log } from '../driver/driver.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
 import type { ChannelPlan } from '../io/channels.ts';
-import { toRaw } from '../io/convert.ts';
-import { countsFile, KeptCounts } from '../io/kept-counts.ts';
-import { PinActor } from '../io/pin-actor.ts';
+import { FailedPin } from '../io/failed-pin.ts';
+import { KeptCounts } from '../io/kept-counts.ts';
+import { makePin, rawAtOpen } from '../io/make-pin.ts';
 import { PortRunner } from '../io/port-runner.ts';
 import { StreamActor } from '../io/stream-actor.ts';
 import { Mesh } from '../mesh/mesh.ts';
 import type { PinInfo } from '../message/payloads.ts';
 import type { PinSpec } from '../pin/pin.ts';
-import { valueAtOpen, valueAtReturn } from '../safety/outputs.ts';
+import { KeptOutputs, stateFile } from '../safety/kept-outputs.ts';
+import { Nodes } from '../safety/nodes.ts';
+import { PinTable } from '../safety/pin-table.ts';
 import type { Web } from '../web/web.ts';
+import { fillTable } from './fill-table.ts';
 import { loadActor } from './load-actor.ts';
 import { NodeActor } from './node-actor.ts';
 import { ServerActor } from './server-actor.ts';
@@ -41,6 +45,8 @@ const SERVER_HOOK_MS = 400;
 export class Agent {
   readonly bus: Bus;
   readonly ports = new Map<string, PortRunner>();
+  /** What every pin is, and what is wanted of the outputs. Filled when the agent starts. */
+  readonly table: PinTable;
   readonly #config: ResolvedConfig;
   readonly #options: AgentOptions;
   readonly #log: Log;
@@ -50,6 +56,8 @@ export class Agent {
   readonly #users: Supervisor;
   readonly #servers: Supervisor;
   readonly #counts: KeptCounts;
+  readonly #outputs: KeptOutputs;
+  readonly #nodes: Nodes;
   #mesh: Mesh | undefined;
   #web: Web | undefined;
   #running = false;
@@ -61,13 +69,20 @@ export class Agent {
     this.#log = options.log;
     this.#clock = options.clock ?? systemClock;
     this.bus = new Bus({ clock: this.#clock });
-    this.#pins = new Supervisor(this.bus, this.#log, { ...defaultPolicy, hookMs: PIN_HOOK_MS });
-    this.#streams = new Supervisor(this.bus, this.#log, { ...defaultPolicy, hookMs: PIN_HOOK_MS });
-    this.#servers = new Supervisor(this.bus, this.#log, { ...defaultPolicy, hookMs: SERVER_HOOK_MS });
-    this.#users = new Supervisor(this.bus, this.#log, { ...defaultPolicy, hookMs: USER_ACTOR_HOOK_MS });
-    // What a simulation counts must not be taken for real.
-    const file = config.ports.some(({ mock }) => mock) ? undefined : countsFile(config.state, config.node);
-    this.#counts = new KeptCounts(file, { clock: this.#clock, log: this.#log });
+    this.table = new PinTable(this.#clock);
+    this.#nodes = new Nodes(this.#clock, config.node, (id) => this.bus.nameOf(id));
+    const present = (actor: Actor, there: boolean) => this.#nodes.actor(actor.name, there);
+    const supervisor = (hookMs: number, events: SupervisorEvents = {}) =>
+      new Supervisor(this.bus, this.#log, { ...defaultPolicy, hookMs }, events);
+    this.#pins = supervisor(PIN_HOOK_MS, { failed: (child) => this.#replace(child) });
+    this.#streams = supervisor(PIN_HOOK_MS);
+    this.#servers = supervisor(SERVER_HOOK_MS);
+    this.#users = supervisor(USER_ACTOR_HOOK_MS, { presence: present });
+    // What a simulation does must not be taken for real.
+    const folder = config.ports.some(({ mock }) => mock) ? undefined : config.state;
+    const life = { clock: this.#clock, log: this.#log };
+    this.#counts = new KeptCounts(stateFile(folder, config.node, 'counts'), life);
+    this.#outputs = new KeptOutputs(stateFile(folder, config.node, 'outputs'), life);
   }
 
   /** Counters of everything in this process. */
@@ -100,6 +115,8 @@ export class Agent {
       await mesh.start();
     }
     if (this.#config.pins.some(({ spec }) => isCounter(spec))) await this.#counts.load();
+    await this.#outputs.load(this.#config.pins.some(({ spec }) => typeof spec.initial === 'object'));
+    fillTable(this.table, this.#config.pins, this.#outputs, this.#clock, this.#log);
     for (const port of this.#config.ports) this.ports.set(port.name, this.#runner(port));
     await this.#addPins();
     // Ports are independent: a PLC that is off must not keep the relays waiting.
@@ -126,7 +143,8 @@ export class Agent {
     await Promise.all([this.#users.stop(), this.#servers.stop()]);
     await Promise.all([this.#pins.stop(), this.#streams.stop()]);
     await Promise.all([...this.ports.values()].map((runner) => runner.stop()));
-    await this.#counts.close();
+    this.#nodes.close();
+    await Promise.all([this.#counts.close(), this.#outputs.close()]);
     await this.#mesh?.stop();
     this.bus.close();
     this.#log.info(this.stats, 'stopped');
@@ -149,28 +167,39 @@ export class Agent {
       const counts = this.#counts;
       return { channel, startAt: () => counts.at(name), counted: (count) => counts.note(name, count) };
     }
+    const atOpen = (first: boolean) => {
+      const entry = this.table.get(spec.name);
+      return entry && rawAtOpen(entry, first);
+    };
     return {
       channel,
-      startAt: () => {
-        const value = valueAtOpen(spec);
-        return value === undefined ? undefined : toRaw(spec, value);
-      },
-      returnAt: (confirmed) => valueAtReturn(spec, confirmed, toRaw),
+      startAt: () => atOpen(true),
+      returnAt: () => atOpen(false),
     };
   }
 
   async #addPins(): Promise<void> {
     const { node } = this.#config;
-    await this.#pins.add(`node ${node}`, () => new NodeActor(node, () => this.#mesh?.announce()));
+    const life = { log: this.#log, table: this.table, nodes: this.#nodes, kept: this.#outputs };
+    await this.#pins.add(`node ${node}`, () => new NodeActor(node, this.#nodes, () => this.#mesh?.announce()));
     for (const pin of this.#config.pins) {
       const runner = this.ports.get(pin.port);
-      if (!runner) continue;
+      const entry = this.table.get(pin.spec.name);
+      if (!runner || !entry) continue;
       const handle = runner.handle(this.#plan(pin).channel);
-      await this.#pins.add(`pin ${pin.spec.name}`, () => new PinActor(pin.spec, handle, this.#log));
+      await this.#pins.add(pinActorName(pin.spec), () => makePin(entry, handle, life));
     }
     for (const runner of this.ports.values()) {
       await this.#streams.add(`port ${runner.name}`, () => new StreamActor(runner, this.#log));
     }
+  }
+
+  /** A pin that cannot be kept alive says so and refuses every command; the rest runs on. */
+  #replace({ name, lastError }: Supervised): void {
+    const pin = this.#config.pins.find(({ spec }) => pinActorName(spec) === name);
+    if (!pin) return;
+    const why = `it keeps failing and was given up: ${lastError}`;
+    void this.#streams.add(name, () => new FailedPin(pin.spec, why, this.table));
   }
 
   async #addServers(): Promise<void> {
@@ -219,6 +248,10 @@ export class Agent {
       }
     }
   }
+}
+
+function pinActorName({ name }: PinSpec): string {
+  return `pin ${name}`;
 }
 
 /** Counts for itself, so it goes on from where it was. */

@@ -1,10 +1,13 @@
 import { Actor } from '../bus/actor.ts';
 import { isRecord } from '../message/envelope.ts';
+import type { Nodes } from '../safety/nodes.ts';
 
-/** Introduces the node to whoever asks every pin to report: he has just come and does not know us yet. */
+/** The node's seat on the bus: hears who else is there, and introduces it to whoever asks every pin to report. */
 export class NodeActor extends Actor {
-  constructor(name: string, announce: () => void) {
+  constructor(name: string, nodes: Nodes, announce: () => void) {
     super(`node ${name}`);
+    this.on('NodeMessage', (data) => nodes.heard(data));
+    // Who asks has just come and does not know us yet.
     this.on('UpdateIoMessage', (data) => {
       if (!isRecord(data) || data['pin_name'] === undefined) announce();
     });

@@ -106,7 +106,10 @@ export class Actor {
     else this.#periodic.push({ period, work });
   }
 
-  /** Does work once after `delay`, between two messages. A cancelled one does not run, even when it was due. */
+  /**
+   * Does work once after `delay`, between two messages; with a delay of 0 in this turn of the event loop, before the
+   * messages that wait. A cancelled one does not run, even when it was due.
+   */
   after(delay: DurationMs, work: () => void | Promise<void>): Timer {
     return this.#attached().defer(this, delay, work);
   }

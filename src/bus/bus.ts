@@ -62,6 +62,7 @@ export class Bus {
   readonly #dispatcher = new Dispatcher();
   readonly #inboxes = new Map<Actor, Inbox>();
   readonly #serials = new WeakMap<Actor, number>();
+  readonly #names = new Map<string, string>();
   readonly #bySubject = new Map<string, Set<Route>>();
   readonly #byPin = new Map<string, Set<Route>>();
   readonly #catchAll = new Set<Route>();
@@ -93,6 +94,7 @@ export class Bus {
     });
     this.#inboxes.set(actor, inbox);
     this.#serials.set(actor, 0);
+    this.#names.set(actor.id, actor.name);
     for (const interest of actor.interests) this.#route(actor, interest);
     actor.attach(this.#host);
     return {
@@ -104,6 +106,7 @@ export class Bus {
       detach: () => {
         void inbox.close();
         this.#inboxes.delete(actor);
+        this.#names.delete(actor.id);
         for (const routes of [...this.#bySubject.values(), ...this.#byPin.values(), this.#catchAll]) {
           for (const route of routes) if (route.inbox === inbox) routes.delete(route);
         }
@@ -127,6 +130,11 @@ export class Bus {
         this.#interestChanged();
       },
     };
+  }
+
+  /** The name of an actor that is on this bus. */
+  nameOf(id: string): string | undefined {
+    return this.#names.get(id);
   }
 
   #interest(deliver: (envelope: Envelope) => void): BusInterest {

@@ -16,6 +16,9 @@ export interface RestartPolicy {
   /** Wait before the first restart; doubles up to `maxBackoffMs`, and starts over after `windowMs` without an error. */
   readonly backoffMs: DurationMs;
   readonly maxBackoffMs: DurationMs;
+  /** Restarts within `restartWindowMs` after which the actor is given up. */
+  readonly restarts: number;
+  readonly restartWindowMs: DurationMs;
   /** How long a start or stop hook may take. */
   readonly hookMs: DurationMs;
 }
@@ -25,10 +28,20 @@ export const defaultPolicy: RestartPolicy = {
   windowMs: 10_000,
   backoffMs: 100,
   maxBackoffMs: 30_000,
+  restarts: 10,
+  restartWindowMs: 300_000,
   hookMs: 1000,
 };
 
-export type SupervisedState = 'starting' | 'running' | 'waiting' | 'stopped';
+export type SupervisedState = 'starting' | 'running' | 'waiting' | 'failed' | 'stopped';
+
+/** What a supervisor tells of its actors. None may throw. */
+export interface SupervisorEvents {
+  /** An actor is on the bus, or is not any more. */
+  presence?(actor: Actor, present: boolean): void;
+  /** An actor was restarted too often and is given up. */
+  failed?(child: Supervised): void;
+}
 
 /** One supervised actor: its name stays, the object behind it is made anew at every restart. */
 export class Supervised {
@@ -42,25 +55,34 @@ export class Supervised {
   readonly #clock: Clock;
   readonly #log: SupervisorLog;
   readonly #policy: RestartPolicy;
+  readonly #events: SupervisorEvents;
   #actor: Actor | undefined;
   #attachment: Attachment | undefined;
   #recent: number[] = [];
+  #restarted: number[] = [];
   #backoff: DurationMs;
   #timer: Timer | undefined;
 
-  constructor(name: string, make: () => Actor, bus: Bus, log: SupervisorLog, policy: RestartPolicy) {
+  constructor(
+    name: string,
+    make: () => Actor,
+    life: { readonly bus: Bus; readonly log: SupervisorLog; readonly policy: RestartPolicy },
+    events: SupervisorEvents,
+  ) {
+    const { bus, log, policy } = life;
     this.name = name;
     this.#make = make;
     this.#bus = bus;
     this.#clock = bus.clock;
     this.#log = log;
     this.#policy = policy;
+    this.#events = events;
     this.#backoff = policy.backoffMs;
   }
 
-  /** Makes and starts the actor. Never rejects: an actor that cannot start is tried again. */
+  /** Makes and starts the actor. Never rejects: an actor that cannot start is tried again, up to the limit. */
   async start(): Promise<void> {
-    if (this.state === 'stopped') return;
+    if (this.state === 'stopped' || this.state === 'failed') return;
     this.state = 'starting';
     let actor: Actor | undefined;
     try {
@@ -68,6 +90,7 @@ export class Supervised {
       const current = actor;
       this.#actor = current;
       this.#attachment = this.#bus.attach(current, (error) => this.#failed(current, error));
+      this.#events.presence?.(current, true);
       await this.#bounded(Promise.resolve(current.onStart()), 'start');
       if (this.#actor !== current) return;
       this.#attachment.open();
@@ -104,6 +127,12 @@ export class Supervised {
     this.#backoff = Math.min(this.#backoff * 2, this.#policy.maxBackoffMs);
     await this.#end();
     if (this.#stopped()) return;
+    if (this.#tooOften()) {
+      this.state = 'failed';
+      this.#log.error({ actor: this.name, restarts: this.restarts }, `${this.name} keeps failing and is given up`);
+      this.#events.failed?.(this);
+      return;
+    }
     this.#log.warn({ actor: this.name, waitMs: wait }, 'actor is restarted');
     this.#timer = this.#clock.after(wait, () => {
       this.restarts++;
@@ -128,6 +157,14 @@ export class Supervised {
       this.#note(error, 'could not stop cleanly');
     }
     attachment.detach();
+    this.#events.presence?.(actor, false);
+  }
+
+  #tooOften(): boolean {
+    const { restarts, restartWindowMs } = this.#policy;
+    const now = this.#clock.now();
+    this.#restarted = [...this.#restarted.filter((at) => now - at < restartWindowMs), now];
+    return this.#restarted.length > restarts;
   }
 
   /** A method, so that the compiler does not assume the state of before an await. */
@@ -158,16 +195,18 @@ export class Supervisor {
   readonly #bus: Bus;
   readonly #log: SupervisorLog;
   readonly #policy: RestartPolicy;
+  readonly #events: SupervisorEvents;
 
-  constructor(bus: Bus, log: SupervisorLog, policy: RestartPolicy = defaultPolicy) {
+  constructor(bus: Bus, log: SupervisorLog, policy: RestartPolicy = defaultPolicy, events: SupervisorEvents = {}) {
     this.#bus = bus;
     this.#log = log;
     this.#policy = policy;
+    this.#events = events;
   }
 
   /** Resolves when the actor's start hook is done (or has failed and will be tried again). */
   async add(name: string, make: () => Actor): Promise<Supervised> {
-    const child = new Supervised(name, make, this.#bus, this.#log, this.#policy);
+    const child = new Supervised(name, make, { bus: this.#bus, log: this.#log, policy: this.#policy }, this.#events);
     this.children.push(child);
     await child.start();
     return child;

@@ -15,10 +15,15 @@ export class TimedWork {
     this.#dispatcher = dispatcher;
   }
 
-  /** Once after `delay`. A cancelled one does not run, even when it was due and waited in the inbox. */
+  /**
+   * Once after `delay`; with none, in this turn of the event loop. A cancelled one does not run, even when it was due and
+   * waited in the inbox.
+   */
   once(delay: DurationMs, work: Work): Timer {
     let cancelled = false;
-    const timer = this.#arm(delay, () => this.#push(() => (cancelled ? undefined : work())));
+    const push = () => this.#push(() => (cancelled ? undefined : work()));
+    const timer = delay > 0 ? this.#arm(delay, push) : { cancel() {} };
+    if (delay <= 0) push();
     return {
       cancel: () => {
         cancelled = true;

@@ -16,6 +16,8 @@ import { readPorts } from './port-section.ts';
 import { Problems } from './problems.ts';
 import { readProfileFolder } from './profiles-section.ts';
 import type { Problem, ResolvedConfig, ResolvedPort } from './resolved.ts';
+import { mutual } from './rule-keys.ts';
+import { checkContradictions, checkRulePins } from './rule-relations.ts';
 import { reportUnknownKey } from './schema-issues.ts';
 import { isEmpty, sectionEntries } from './section.ts';
 import { readServers } from './server-section.ts';
@@ -106,6 +108,13 @@ function resolveConfig(
   checkNames(drafts, problems);
   checkChannels(pins, problems);
   checkFollows(pins, drafts, problems);
+  checkRulePins(
+    pins,
+    drafts.map((draft) => draft.name),
+    problems,
+  );
+  checkContradictions(pins, problems);
+  const specs = mutual(pins.map(({ spec }) => spec));
   checkClaims(ports, problems);
   reviewPorts(ports, pins, problems);
   return {
@@ -117,7 +126,7 @@ function resolveConfig(
     ports: [...ports.values()].flatMap((port): ResolvedPort[] =>
       port?.options ? [{ name: port.name, driver: port.driver, options: port.options.value, mock: port.mock }] : [],
     ),
-    pins: pins.map(({ spec, port, key, address }) => ({ spec, port, key, address })),
+    pins: pins.map(({ spec, port, key, address }) => ({ spec: specs.get(spec.name) ?? spec, port, key, address })),
     servers: readServers(entries.get('servers'), ports, pins, context, problems),
     actors: readActors(entries.get('actors'), file, context, problems),
     ...readWeb(entries.get('web'), file, problems),

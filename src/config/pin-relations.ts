@@ -1,5 +1,5 @@
 import type { PinKind } from '../pin/pin.ts';
-import type { Located } from './located.ts';
+import { entriesOf, type Located } from './located.ts';
 import type { PinDraft } from './pin-draft.ts';
 import type { CheckedPin } from './pin-section.ts';
 import type { Problems } from './problems.ts';
@@ -42,9 +42,17 @@ export function checkFollows(pins: readonly CheckedPin[], drafts: readonly PinDr
   const names = drafts.map((draft) => draft.name);
   const byName = new Map(pins.map((pin) => [pin.spec.name, pin]));
   for (const pin of pins) {
-    const { follow, kind } = pin.spec;
-    const written = pin.entries.get('follow');
-    if (follow === undefined || written === undefined) continue;
+    const { rules, kind } = pin.spec;
+    const key = pin.entries.get('follow');
+    if (rules.follow === undefined || key === undefined) continue;
+    const { pin: follow, invert } = rules.follow;
+    const written = entriesOf(key).get('pin') ?? key;
+    if (invert && kind !== 'digital') {
+      problems.wrong(
+        entriesOf(key).get('invert') ?? key,
+        `${pin.spec.name} is ${kind}: only a digital pin is inverted`,
+      );
+    }
     if (!names.includes(follow)) {
       reportUnknownName(written, 'pin', names, problems);
       continue;
@@ -65,7 +73,7 @@ export function checkFollows(pins: readonly CheckedPin[], drafts: readonly PinDr
 /** The names of a circle that `follow` goes round, starting and ending at a pin; undefined when it is in none. */
 function circleFrom(start: CheckedPin, byName: ReadonlyMap<string, CheckedPin>): string[] | undefined {
   const way = [start.spec.name];
-  for (let at = start.spec.follow; at !== undefined; at = byName.get(at)?.spec.follow) {
+  for (let at = start.spec.rules.follow?.pin; at !== undefined; at = byName.get(at)?.spec.rules.follow?.pin) {
     way.push(at);
     if (at === start.spec.name) return way;
     if (way.indexOf(at) !== way.length - 1) return undefined;

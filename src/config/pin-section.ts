@@ -5,10 +5,11 @@ import { type Located, withEntries } from './located.ts';
 import type { PinDraft } from './pin-draft.ts';
 import { placeOf, type Surroundings } from './pin-place.ts';
 import { checkUse } from './pin-use.ts';
-import { pinValue } from './pin-values.ts';
+import { initialValue, safeValue } from './pin-values.ts';
 import type { PortEntry } from './port-section.ts';
 import type { Problems } from './problems.ts';
 import type { ResolvedPin } from './resolved.ts';
+import { rulesOf } from './rule-keys.ts';
 import { type PinKeys, pinKeys, pinSchema } from './schema.ts';
 import { check, reportUnknownKey } from './schema-issues.ts';
 import { keysAt } from './schema-keys.ts';
@@ -46,7 +47,8 @@ export function checkPin(draft: PinDraft, around: Surroundings): CheckedPin | un
   if (common === undefined || address === undefined || options === undefined) return undefined;
   const facts = describe(place.port, address.value, options.value, located, problems);
   if (facts === undefined) return undefined;
-  const spec = specOf(name, common.value, facts, entries, located, problems);
+  const simulated = place.port.mock || driver.name === 'mock' ? true : undefined;
+  const spec = specOf(name, common.value, facts, entries, located, simulated, problems);
   checkUse(spec, facts, { own, entries, located }, problems);
   // A channel without an address of its own is the pin's alone.
   const key = facts.key ?? name;
@@ -59,6 +61,7 @@ function specOf(
   facts: ChannelFacts,
   entries: ReadonlyMap<string, Located>,
   located: Located,
+  simulated: true | undefined,
   problems: Problems,
 ): PinSpec {
   const { kind, directions } = facts;
@@ -70,13 +73,10 @@ function specOf(
       expected: directions.join(' or '),
     });
   }
-  const { range, label, uom, follow } = given;
-  const stated = (key: 'initial' | 'safe') => {
-    const value = entries.get(key);
-    return value && direction === 'out' ? pinValue(value, kind, range, problems) : undefined;
-  };
-  const initial = stated('initial');
-  const safe = stated('safe');
+  const { range, label, uom } = given;
+  const output = direction === 'out';
+  const safe = output ? safeValue(entries.get('safe'), kind, range, problems) : undefined;
+  const initial = output ? initialValue(entries.get('initial'), safe, kind, range, problems) : undefined;
   return {
     name,
     kind,
@@ -86,16 +86,20 @@ function specOf(
     ...(range === undefined ? {} : { range }),
     ...(initial === undefined ? {} : { initial }),
     ...(safe === undefined ? {} : { safe }),
-    ...(follow === undefined ? {} : { follow }),
-    ...(given.on_loss === undefined ? {} : { onLoss: given.on_loss }),
+    ...(given.controller === undefined ? {} : { controller: given.controller }),
+    ...(given.stale_after === undefined ? {} : { staleAfterMs: given.stale_after }),
+    ...(simulated ? { simulated } : {}),
     ...(given.precision === undefined ? {} : { precision: given.precision }),
     ...(given.max_silence === undefined ? {} : { maxSilenceMs: given.max_silence }),
     invert: given.invert ?? false,
     scale: given.scale ?? 1,
     offset: given.offset ?? 0,
     deadband: given.deadband ?? 0,
-    onExit: given.on_exit ?? (entries.has('safe') ? 'safe' : 'hold'),
+    onExit: given.on_exit ?? (safe === undefined ? 'hold' : 'safe'),
+    onLoss: given.on_loss ?? 'safe',
+    rearm: given.rearm ?? 'auto',
     debounceMs: given.debounce ?? 0,
+    rules: rulesOf(given),
   };
 }
 

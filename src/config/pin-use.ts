@@ -16,7 +16,15 @@ const FITS: Readonly<Record<string, Fit>> = {
   safe: { direction: 'out' },
   on_exit: { direction: 'out' },
   on_loss: { direction: 'out' },
+  rearm: { direction: 'out' },
+  controller: { direction: 'out' },
   follow: { direction: 'out' },
+  interlock: { direction: 'out' },
+  requires: { direction: 'out' },
+  max_on: { direction: 'out' },
+  min_on: { direction: 'out' },
+  min_off: { direction: 'out' },
+  rate: { direction: 'out' },
   range: { direction: 'out', kinds: NUMBERS },
   invert: { kinds: ['digital'] },
   scale: { kinds: NUMBERS },
@@ -67,19 +75,29 @@ function checkNumbers({ range, scale }: PinSpec, entries: ReadonlyMap<string, Lo
 }
 
 function checkSafety(
-  { name, onExit, onLoss }: PinSpec,
+  { name, onExit, onLoss, safe, controller }: PinSpec,
   facts: ChannelFacts,
   { entries, located }: Stated,
   problems: Problems,
 ): void {
   const exit = entries.get('on_exit');
-  const hasSafe = entries.has('safe');
-  if (exit && onExit === 'safe' && !hasSafe) {
-    problems.wrong(exit, 'on_exit: safe needs to know the safe value', { expected: 'safe: VALUE beside it' });
+  const stated = entries.get('safe');
+  const hasSafe = stated !== undefined;
+  // A safe value that is wrong has been reported.
+  const holds = !hasSafe || (safe === undefined && stated.node.kind === 'scalar' && stated.node.value === 'hold');
+  for (const [key, policy] of [
+    ['on_exit', onExit],
+    ['on_loss', onLoss],
+  ] as const) {
+    const written = entries.get(key);
+    if (!written || policy !== 'safe' || !holds) continue;
+    problems.wrong(written, `${key}: safe needs to know the safe value`, { expected: 'safe: VALUE beside it' });
   }
-  const loss = entries.get('on_loss');
-  if (loss && onLoss === 'safe' && !hasSafe) {
-    problems.wrong(loss, 'on_loss: safe needs to know the safe value', { expected: 'safe: VALUE beside it' });
+  const control = entries.get('controller');
+  if (control && controller !== undefined && holds) {
+    problems.wrong(control, 'without its controller this output has no safe value to go to', {
+      expected: 'safe: VALUE beside it',
+    });
   }
   if (exit && onExit === 'input' && !facts.floats) {
     problems.wrong(exit, 'this output is always driven and cannot become an input', { expected: 'safe or hold' });

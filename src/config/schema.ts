@@ -117,6 +117,42 @@ export const nameSchema = z
 const value = z.union([z.boolean(), z.number(), z.string()]);
 const text = z.string();
 
+const names = z.union([text, z.array(text).min(1)]);
+const RATE = /^\s*([1-9]\d{0,5})\s*\/\s*(s|min|h)\s*$/;
+const PERIODS: Readonly<Record<string, number>> = { s: 1000, min: 60_000, h: 3_600_000 };
+
+/** What limits an output, whoever commands it; evaluated in this process. */
+const ruleKeys = {
+  follow: z
+    .union([
+      text,
+      z.strictObject({
+        pin: text,
+        invert: z.boolean().default(false).describe('true here is false there'),
+        delay: durationSchema.optional().describe('a change counts once it has stood for so long'),
+      }),
+    ])
+    .optional()
+    .describe('outputs: the pin whose value this one copies'),
+  interlock: z
+    .union([names, z.strictObject({ with: names, dead_time: durationSchema.optional() })])
+    .optional()
+    .describe('outputs that are never on together with this one; dead_time: how long they must have been off before'),
+  requires: names.optional().describe('outputs: on only while these pins are good and on'),
+  max_on: durationSchema.optional().describe('outputs: go off after so long'),
+  min_on: durationSchema.optional().describe('outputs: once on, stay on for so long'),
+  min_off: durationSchema.optional().describe('outputs: once off, stay off for so long'),
+  rate: z
+    .string({ error: 'changes in a time: 10/min' })
+    .regex(RATE, { error: 'changes in a time: 10/min' })
+    .transform((written) => {
+      const [, changes, per = ''] = RATE.exec(written) ?? [];
+      return { changes: Number(changes), perMs: PERIODS[per] ?? 0 };
+    })
+    .optional()
+    .describe('outputs: most changes in a time: 2/s, 10/min, 100/h'),
+};
+
 /** The keys every pin has, whatever its driver. */
 export const pinKeys = {
   port: text.optional().describe('an entry of ports: the hardware the pin is on'),
@@ -136,8 +172,10 @@ export const pinKeys = {
     .tuple([z.number(), z.number()], { error: 'lowest and highest value a command may ask for: [0, 50]' })
     .optional()
     .describe('outputs: lowest and highest value a command may ask for'),
-  initial: value.optional().describe('outputs: the value at start; absent: what the hardware has'),
-  safe: value.optional().describe('outputs: the value that harms nobody'),
+  initial: value
+    .optional()
+    .describe('outputs: the value at start; last: as before the restart; safe; absent: what the hardware has'),
+  safe: value.optional().describe('outputs: the value that harms nobody; off; hold: it stays as it is'),
   on_exit: z
     .enum(['safe', 'hold', 'input'])
     .optional()
@@ -146,10 +184,18 @@ export const pinKeys = {
     .enum(['safe', 'hold', 'rewrite'])
     .optional()
     .describe(
-      'outputs, when the port or device comes back: go to safe (default where it is given), stay as they are, or get the value last confirmed again',
+      'outputs, when the port or device comes back, or what they follow is bad: go to safe (default where it is given), stay as they are, or get the value last confirmed again',
     ),
+  rearm: z
+    .enum(['auto', 'manual'])
+    .optional()
+    .describe('outputs, after they went to safe: the next command counts (default), or a person has to rearm them'),
+  controller: text.optional().describe('outputs: node or actor without which they go to safe; "*": any other node'),
   debounce: durationSchema.optional().describe('digital inputs: how long a level must be still to count'),
-  follow: text.optional().describe('outputs: the pin whose value this one copies'),
+  stale_after: durationSchema
+    .optional()
+    .describe('the value is uncertain when the hardware did not confirm it for so long'),
+  ...ruleKeys,
 };
 export const pinSchema = z.strictObject(pinKeys);
 export type PinKeys = z.infer<typeof pinSchema>;

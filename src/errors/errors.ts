@@ -22,6 +22,10 @@ export const errorCodes = {
   TIMEOUT: { retryable: true, means: 'no answer came in time' },
   DEVICE_REFUSED: { retryable: false, means: 'the device answered with an exception' },
   BAD_REPLY: { retryable: true, means: 'the device answered with something that cannot be trusted' },
+  RULE: { retryable: true, means: 'a rule of the pin forbids it now; `rule` names it' },
+  OVERRIDDEN: { retryable: true, means: 'a person has overridden the output' },
+  SAFE_STATE: { retryable: true, means: 'the output is kept in its safe state' },
+  FAILED: { retryable: false, means: 'the pin kept failing and was given up; the agent has to be restarted' },
   STOPPED: { retryable: false, means: 'the agent is stopping' },
   INTERNAL: { retryable: false, means: 'a defect in dcs-io or in a user actor' },
 } as const satisfies Record<string, { retryable: boolean; means: string }>;
@@ -33,6 +37,8 @@ export interface ErrorDetail {
   found?: unknown;
   /** What would have been right. */
   expected?: string;
+  /** The rule of the configuration that was broken: `requires`, `interlock`, `range`. */
+  rule?: string;
   cause?: unknown;
 }
 
@@ -42,12 +48,14 @@ export class DcsError extends Error {
   readonly code: ErrorCode;
   readonly found: unknown;
   readonly expected: string | undefined;
+  readonly rule: string | undefined;
 
   constructor(code: ErrorCode, message: string, detail: ErrorDetail = {}) {
     super(message, detail.cause === undefined ? undefined : { cause: detail.cause });
     this.code = code;
     this.found = detail.found;
     this.expected = detail.expected;
+    this.rule = detail.rule;
   }
 
   /** Whether the same request may succeed later without anybody changing it. */

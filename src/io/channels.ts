@@ -6,8 +6,8 @@ export interface ChannelPlan {
   readonly channel: Channel;
   /** Raw value to drive when the port opens for the first time. */
   readonly startAt: () => RawValue | undefined;
-  /** Raw value to drive when the hardware comes back. `confirmed`: what it was last seen to take. Absent: as `startAt`. */
-  readonly returnAt?: (confirmed: RawValue | undefined) => RawValue | undefined;
+  /** Raw value to drive when the hardware comes back. Absent: as `startAt`. */
+  readonly returnAt?: () => RawValue | undefined;
   /** Counters: told every count, the last one before the port is closed too. */
   readonly counted?: (count: number) => void;
 }

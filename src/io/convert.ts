@@ -1,5 +1,4 @@
 import { DcsError } from '../errors/errors.ts';
-import type { PinValue } from '../message/payloads.ts';
 import type { PinSpec, RawValue } from '../pin/pin.ts';
 
 const ON = new Set(['on', 'true', '1']);
@@ -7,7 +6,7 @@ const OFF = new Set(['off', 'false', '0']);
 const EXACT = /^-?\d{16,20}$/;
 
 /** The user's value of a raw one: invert, scale and offset applied. */
-export function toValue(spec: PinSpec, raw: RawValue): PinValue {
+export function toValue(spec: PinSpec, raw: RawValue): RawValue {
   if (typeof raw === 'boolean') return spec.invert ? !raw : raw;
   if (spec.kind === 'text') return raw;
   const plain = spec.scale === 1 && spec.offset === 0;
@@ -48,6 +47,13 @@ export function toRaw(spec: PinSpec, asked: unknown): RawValue {
   }
 }
 
+/** What a command asks for, as the pin's kind has it, exact: `"on"` is true, `"21.5"` is 21.5. Throws as `toRaw` does. */
+export function toWanted(spec: PinSpec, asked: unknown): RawValue {
+  const raw = toRaw(spec, asked);
+  if (typeof raw === 'boolean') return toValue(spec, raw);
+  return typeof raw === 'number' ? Number(asked) : raw;
+}
+
 function asDigital(asked: unknown): boolean | undefined {
   if (typeof asked === 'boolean') return asked;
   if (asked === 1 || asked === 0) return asked === 1;
@@ -69,6 +75,7 @@ function checkRange({ name, range, uom = '' }: PinSpec, value: number): void {
   throw new DcsError('OUT_OF_RANGE', `${name}: ${value} is outside ${low} to ${high}${uom && ` ${uom}`}`, {
     found: value,
     expected: `${low} to ${high}`,
+    rule: 'range',
   });
 }
 

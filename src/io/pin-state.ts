@@ -1,5 +1,5 @@
 import type { UnixSeconds } from '../clock/clock.ts';
-import type { IoReport, PinValue, Quality } from '../message/payloads.ts';
+import type { IoReport, OutputReport, PinValue, Quality } from '../message/payloads.ts';
 import type { PinSpec } from '../pin/pin.ts';
 
 /** What a look at a pin came to, as the user means it. */
@@ -18,6 +18,7 @@ export class PinState {
   readonly #spec: PinSpec;
   #found: Found = { val: null, quality: 'bad', reason: 'not read yet' };
   #lastChange: UnixSeconds = 0;
+  #qualitySince: UnixSeconds = 0;
   #sourceTime: UnixSeconds | undefined;
   #seq = 0;
 
@@ -40,6 +41,7 @@ export class PinState {
   /** The pin begins to be watched. */
   begin(now: UnixSeconds): void {
     this.#lastChange = now;
+    this.#qualitySince = now;
   }
 
   /**
@@ -57,12 +59,13 @@ export class PinState {
       this.#lastChange = now;
       this.#sourceTime = found.sourceTime;
     }
+    if (qualityDiffers) this.#qualitySince = now;
     // Who asked for a deadband does not want to hear of every wobble of the rate either.
     const rateDiffers = found.rate !== before.rate && deadband === 0;
     return (differs && !small) || qualityDiffers || found.reason !== before.reason || rateDiffers;
   }
 
-  report(replyTo: string | undefined): IoReport {
+  report(replyTo: string | undefined, output?: OutputReport): IoReport {
     const { val, quality, reason, rate } = this.#found;
     const sourceTime = this.#sourceTime;
     // Assigned one by one: in the path of every edge, spreading costs more than everything else here.
@@ -74,9 +77,12 @@ export class PinState {
       seq: this.#seq++,
     };
     if (reason !== undefined) report.reason = reason;
+    if (quality !== 'good') report.quality_since = this.#qualitySince;
+    if (this.#spec.simulated) report.simulated = true;
     if (sourceTime !== undefined) report.source_time = sourceTime;
     if (rate !== undefined) report.rate = rate;
     if (replyTo !== undefined) report.reply_to = replyTo;
+    if (output) report.output = output;
     return report;
   }
 }

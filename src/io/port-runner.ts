@@ -1,7 +1,6 @@
 import { type Clock, type DurationMs, type Timer, withDeadline } from '../clock/clock.ts';
 import type { ByteStream, Channel, Driver, Log, Port, Reading, ReadingListener } from '../driver/driver.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
-import type { RawValue } from '../pin/pin.ts';
 import type { ChannelHandle, ChannelPlan } from './channels.ts';
 import { WriteSet } from './write-set.ts';
 
@@ -29,8 +28,6 @@ export class PortRunner {
   readonly #log: Log;
   readonly #listeners = new Map<string, Set<ReadingListener>>();
   readonly #last = new Map<string, Reading>();
-  /** The raw value each output was last seen to take. */
-  readonly #confirmed = new Map<string, RawValue>();
   readonly #streamListeners = new Set<(stream: ByteStream) => void>();
   #port: Port | undefined;
   #writes: WriteSet | undefined;
@@ -93,9 +90,7 @@ export class PortRunner {
         const port = this.#live();
         const writes = this.#writes?.port === port ? this.#writes : new WriteSet(port);
         this.#writes = writes;
-        const written = await writes.write(this.#current(channel), value, options);
-        this.#confirmed.set(channel.key, value);
-        return written;
+        return writes.write(this.#current(channel), value, options);
       },
       preset: async (value) => {
         const port = this.#live();
@@ -147,11 +142,9 @@ export class PortRunner {
     this.state = 'opening';
     const first = !this.#opened;
     const channels = this.#plans.map(({ channel, startAt, returnAt = startAt }): Channel => {
-      const { key, direction } = channel;
-      const again = () => returnAt(this.#confirmed.get(key));
-      const start = first ? startAt() : again();
-      if (first && start !== undefined) this.#confirmed.set(key, start);
-      return { ...channel, ...(start !== undefined && { start }), ...(direction === 'out' && { again }) };
+      const start = first ? startAt() : returnAt();
+      const again = channel.direction === 'out' && { again: returnAt };
+      return { ...channel, ...(start !== undefined && { start }), ...again };
     });
     // A port may go down while it is being opened, or after it was given up; only the present one counts.
     let lost: DcsError | undefined;

@@ -24,8 +24,50 @@ export const ioCommandSchema = z.looseObject({
     .tuple([phase, phase])
     .optional()
     .describe('seconds on and seconds off, beginning with val, until the next command'),
+  override: z
+    .number()
+    .positive()
+    .max(31_536_000)
+    .optional()
+    .describe('seconds for which val wins over every other command'),
 });
 export type IoCommand = z.infer<typeof ioCommandSchema>;
+
+/** An IoMessage that asks no value of an output: to end its override, or to let it be commanded after a loss. */
+export const ioControlSchema = z.looseObject({
+  pin_name: pinName,
+  val: z.undefined().optional(),
+  override: z.literal(0).optional(),
+  rearm: z.literal(true).optional(),
+});
+
+export type IoControl = z.infer<typeof ioControlSchema>;
+
+/** Who decides what an output is. */
+export type ControlledBy = 'start' | 'command' | 'follow' | 'safe' | 'rule' | 'override' | 'exit';
+/** accepted: on its way. sent: taken by hardware that cannot be asked. verified: read back. unknown: nobody confirmed it. */
+export type CommandState = 'accepted' | 'sent' | 'verified' | 'failed' | 'expired' | 'unknown';
+
+/** What is wanted of an output, beside what it is. */
+export interface OutputReport {
+  /** What it is to be. Absent: it is left as it is. */
+  readonly desired?: PinValue;
+  readonly by: ControlledBy;
+  /** Why, for people: `controller hall is lost`. */
+  readonly why: string;
+  /** The last command and what became of it. */
+  readonly command?: {
+    readonly val: PinValue;
+    readonly state: CommandState;
+    /** Name of the node it came from where that is known, else its id; the same of the actor. */
+    readonly node: string;
+    readonly actor: string;
+    /** Unix seconds of its arrival. */
+    readonly at: number;
+  };
+  /** An override that is in force; `until` is unix seconds. */
+  readonly override?: { readonly val: PinValue; readonly until: number; readonly node: string; readonly actor: string };
+}
 
 /** An IoMessage that states a pin's value. It always has `last_change`: that tells it from a command. */
 export interface IoReport {
@@ -34,8 +76,11 @@ export interface IoReport {
   /** Unix seconds at which `val` last changed. */
   readonly last_change: number;
   readonly quality: Quality;
-  /** Why quality is not good. */
+  /** Why quality is not good, and since when (unix seconds). */
   readonly reason?: string;
+  readonly quality_since?: number;
+  /** The hardware is simulated: the value is made up. */
+  readonly simulated?: true;
   /** Unix seconds at which the hardware says it happened. */
   readonly source_time?: number;
   /** Counters: how much `val` changes per second (Hz, when each edge counts 1); negative when it goes down. */
@@ -44,6 +89,8 @@ export interface IoReport {
   readonly seq: number;
   /** msg_id of the command or query this answers. */
   readonly reply_to?: string;
+  /** Outputs: what is wanted of it. */
+  readonly output?: OutputReport;
 }
 
 /** IoMessage as anything on the bus may see it: only `pin_name` is certain (v1 peers send little else). */
@@ -54,6 +101,8 @@ export interface IoError {
   readonly port?: string;
   readonly code: string;
   readonly message: string;
+  /** The rule of the configuration that refused it. */
+  readonly rule?: string;
   readonly reply_to?: string;
 }
 

@@ -111,7 +111,11 @@ describe('what a pin is', () => {
       offset: 0,
       deadband: 0,
       onExit: 'hold',
+      onLoss: 'safe',
+      rearm: 'auto',
       debounceMs: 0,
+      rules: {},
+      simulated: true,
     });
     expect(pins[1]?.spec).toMatchObject({
       range: [0, 50],
@@ -208,7 +212,7 @@ describe('follow', () => {
 
   test('a pin may follow another of its sort', () => {
     expect(placesOf(pins('', 'p0', 'p1'))).toEqual([]);
-    expect(configOf(pins('', 'p0')).pins[1]?.spec.follow).toBe('p0');
+    expect(configOf(pins('', 'p0')).pins[1]?.spec.rules.follow?.pin).toBe('p0');
   });
 
   test('nobody follows himself, in a circle, a stranger or a value of another sort', () => {

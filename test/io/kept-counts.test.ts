@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { countsFile, KeptCounts, WRITE_EVERY_MS } from '../../src/io/kept-counts.ts';
+import { KeptCounts, WRITE_EVERY_MS } from '../../src/io/kept-counts.ts';
+import { stateFile } from '../../src/safety/kept-outputs.ts';
 import { memoryLog } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 
@@ -15,7 +16,7 @@ afterEach(() => {
 function bench() {
   const folder = mkdtempSync(join(tmpdir(), 'dcs-io-counts-'));
   folders.push(folder);
-  const file = countsFile(join(folder, 'made'), 'hall/1') ?? '';
+  const file = stateFile(join(folder, 'made'), 'hall/1', 'counts') ?? '';
   const clock = new ManualClock();
   const log = memoryLog();
   const open = async () => {

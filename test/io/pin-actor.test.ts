@@ -257,7 +257,12 @@ describe('an output', () => {
   });
 
   it('follows another pin, and not while that one is bad', async () => {
-    const follower = pinSpec({ name: 'follower', direction: 'out', follow: 'door', invert: true });
+    const follower = pinSpec({
+      name: 'follower',
+      direction: 'out',
+      invert: true,
+      rules: { follow: { pin: 'door', invert: false, delayMs: 0 } },
+    });
     const { hardware, clock } = await pinBench([door, follower]);
     hardware.set('door', true);
     await clock.advance(0);

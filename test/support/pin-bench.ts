@@ -1,15 +1,16 @@
 import { createMock } from '../../drivers/mock/driver.ts';
 import { MockHardware } from '../../drivers/mock/hardware.ts';
+import { fillTable } from '../../src/agent/fill-table.ts';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { defaultPolicy, Supervisor } from '../../src/bus/supervisor.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Channel } from '../../src/driver/driver.ts';
-import { toRaw } from '../../src/io/convert.ts';
-import { PinActor } from '../../src/io/pin-actor.ts';
+import { makePin, rawAtOpen } from '../../src/io/make-pin.ts';
 import { PortRunner } from '../../src/io/port-runner.ts';
 import type { PinSpec } from '../../src/pin/pin.ts';
-import { valueAtOpen, valueAtReturn } from '../../src/safety/outputs.ts';
+import type { PinEntry } from '../../src/safety/pin-table.ts';
+import { pinLife } from './pin-life.ts';
 import { memoryLog } from './ports.ts';
 
 export function pinSpec(spec: Partial<PinSpec> & { name: string }): PinSpec {
@@ -21,7 +22,10 @@ export function pinSpec(spec: Partial<PinSpec> & { name: string }): PinSpec {
     offset: 0,
     deadband: 0,
     onExit: spec.safe === undefined ? 'hold' : 'safe',
+    onLoss: 'safe',
+    rearm: 'auto',
     debounceMs: 0,
+    rules: {},
     ...spec,
   };
 }
@@ -30,12 +34,14 @@ export function pinSpec(spec: Partial<PinSpec> & { name: string }): PinSpec {
 export type Seen = Record<string, unknown> & { subject: string };
 
 /** Pins on mock hardware with a clock in the test's hand; the channel of a pin has the pin's name. */
-export async function pinBench(specs: readonly PinSpec[], options: object = {}) {
+export async function pinBench(specs: readonly PinSpec[], options: object = {}, file?: string) {
   const clock = new ManualClock();
   const bus = new Bus({ clock });
   const log = memoryLog();
   const hardware = new MockHardware();
   const driver = createMock(hardware);
+  const life = pinLife(bus, log, file);
+  await life.kept.load(true);
   const channelOf = ({ name, kind, direction, debounceMs }: PinSpec): Channel => ({
     key: name,
     kind,
@@ -43,21 +49,26 @@ export async function pinBench(specs: readonly PinSpec[], options: object = {}) 
     debounceMs,
     address: {},
   });
+  const places = specs.map((spec) => ({ spec, port: 'sim', key: spec.name, address: {} }));
+  fillTable(life.table, places, life.kept, clock, log);
+  const entryOf = ({ name }: PinSpec): PinEntry => {
+    const entry = life.table.get(name);
+    if (entry) return entry;
+    throw new Error(`no pin ${name}`);
+  };
   const runner = new PortRunner(
     'sim',
     driver,
     driver.options.parse(options),
     specs.map((spec) => ({
       channel: channelOf(spec),
-      startAt: () => {
-        const value = valueAtOpen(spec);
-        return value === undefined ? undefined : toRaw(spec, value);
-      },
-      returnAt: (confirmed) => valueAtReturn(spec, confirmed, toRaw),
+      startAt: () => rawAtOpen(entryOf(spec), true),
+      returnAt: () => rawAtOpen(entryOf(spec), false),
     })),
     { clock, log },
   );
   const user = new Actor('user');
+  user.on('NodeMessage', (data) => life.nodes.heard(data));
   const seen: Seen[] = [];
   user.onAny(({ payload }) => {
     for (const [subject, data] of Object.entries(payload)) {
@@ -67,7 +78,7 @@ export async function pinBench(specs: readonly PinSpec[], options: object = {}) 
   bus.join(user);
   const supervisor = new Supervisor(bus, log, { ...defaultPolicy, hookMs: 400 });
   for (const spec of specs) {
-    await supervisor.add(spec.name, () => new PinActor(spec, runner.handle(channelOf(spec)), log));
+    await supervisor.add(spec.name, () => makePin(entryOf(spec), runner.handle(channelOf(spec)), life));
   }
   await runner.start();
   await clock.advance(0);
@@ -78,6 +89,7 @@ export async function pinBench(specs: readonly PinSpec[], options: object = {}) 
     hardware,
     runner,
     supervisor,
+    life,
     user,
     /** Takes what has been seen since the last call. */
     take: () => seen.splice(0),

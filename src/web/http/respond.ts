@@ -35,6 +35,10 @@ const statusOf: Readonly<Record<ErrorCode, number>> = {
   TIMEOUT: 504,
   DEVICE_REFUSED: 502,
   BAD_REPLY: 502,
+  RULE: 409,
+  OVERRIDDEN: 409,
+  SAFE_STATE: 409,
+  FAILED: 503,
   STOPPED: 503,
   INTERNAL: 500,
 };

@@ -5,10 +5,11 @@ import { Bus } from '../../../src/bus/bus.ts';
 import { Supervisor } from '../../../src/bus/supervisor.ts';
 import { systemClock } from '../../../src/clock/clock.ts';
 import type { Channel } from '../../../src/driver/driver.ts';
-import { PinActor } from '../../../src/io/pin-actor.ts';
+import { makePin, rawAtOpen } from '../../../src/io/make-pin.ts';
 import { PortRunner } from '../../../src/io/port-runner.ts';
-import type { PinSpec } from '../../../src/pin/pin.ts';
+import type { PinSpec, RawValue } from '../../../src/pin/pin.ts';
 import { pinSpec } from '../../support/pin-bench.ts';
+import { pinLife } from '../../support/pin-life.ts';
 import { memoryLog, openPort } from '../../support/ports.ts';
 import { bench, output } from './contract.ts';
 import { drivenEdges, drivingCalls, gpiod } from './sim-chip.ts';
@@ -29,20 +30,20 @@ afterEach(async () => {
 async function pinsOnBus(backend: 'chardev' | 'onoff', lines: readonly (Partial<PinSpec> & { line: number })[]) {
   const bus = new Bus({ clock: systemClock });
   const log = memoryLog();
-  const life = { clock: systemClock, log };
+  const shared = pinLife(bus, log);
   const pins = lines.map(({ line, ...keys }) => {
     const spec = pinSpec({ name: `line${line}`, direction: 'out', initial: false, ...keys });
     const address = gpio.pin.parse({ gpio: line });
     const base = { kind: spec.kind, direction: spec.direction, address, debounceMs: 0 };
     const channel: Channel = { key: `line ${line}`, ...base };
-    return { spec, channel };
+    return { entry: shared.table.add(spec, { port: 'sim', key: channel.key }, initialOf(spec)), channel };
   });
   const options = gpio.options.parse({ chip: on.chip.label, backend });
-  const plans = pins.map(({ channel, spec }) => ({ channel, startAt: () => spec.initial }));
-  const runner = new PortRunner('sim', gpio, options, plans, life);
+  const plans = pins.map(({ channel, entry }) => ({ channel, startAt: () => rawAtOpen(entry, true) }));
+  const runner = new PortRunner('sim', gpio, options, plans, { clock: systemClock, log });
   const supervisor = new Supervisor(bus, log);
-  for (const { spec, channel } of pins) {
-    await supervisor.add(spec.name, () => new PinActor(spec, runner.handle(channel), log));
+  for (const { entry, channel } of pins) {
+    await supervisor.add(entry.spec.name, () => makePin(entry, runner.handle(channel), shared));
   }
   await runner.start();
   const user = new Actor('user');
@@ -50,10 +51,15 @@ async function pinsOnBus(backend: 'chardev' | 'onoff', lines: readonly (Partial<
   const stop = async () => {
     await supervisor.stop();
     await runner.stop();
+    shared.nodes.close();
     bus.close();
   };
   ends.push(stop);
   return { user, stop, supervisor };
+}
+
+function initialOf({ initial }: PinSpec): RawValue | undefined {
+  return typeof initial === 'object' ? undefined : initial;
 }
 
 describe('pins of a gpio port', () => {

@@ -1,0 +1,199 @@
+import type { MonotonicMs } from '../clock/clock.ts';
+import { DcsError } from '../errors/errors.ts';
+import type { PinSpec, RawValue } from '../pin/pin.ts';
+import { ruleBroken, type Step } from './after-command.ts';
+import { danger, delay, type Facts, isOn, type Neighbours, offValue } from './rules.ts';
+import { type Override, type Stand, safeStand, standing, type Will } from './will.ts';
+
+/** Everything that can change what is wanted of an output. Values as the user means them. */
+export type OutputEvent =
+  | { readonly kind: 'start' }
+  | { readonly kind: 'stop' }
+  /** The port is opened again after a loss. */
+  | { readonly kind: 'reopened' }
+  | {
+      readonly kind: 'command';
+      readonly value: RawValue;
+      readonly step?: Step | undefined;
+      readonly unconfirmed?: true;
+    }
+  /** What it follows has this value, or is not to be trusted. */
+  | { readonly kind: 'follow'; readonly value: RawValue }
+  | { readonly kind: 'follow-lost'; readonly why: string }
+  /** Something it depends on is lost, or is back. */
+  | { readonly kind: 'lost'; readonly what: string }
+  | { readonly kind: 'found'; readonly what: string }
+  | { readonly kind: 'override'; readonly value: RawValue; readonly until: MonotonicMs }
+  | { readonly kind: 'override-end' }
+  | { readonly kind: 'rearm' }
+  /** Time has passed, or a neighbour or the output itself has changed. */
+  | { readonly kind: 'look' };
+
+/** What an event meets. */
+export interface Present {
+  readonly spec: PinSpec;
+  readonly facts: Facts;
+  readonly now: MonotonicMs;
+  readonly neighbours: Neighbours;
+}
+
+/** What is wanted of an output after an event. Pure. Commands, overrides and rearming have been admitted before. */
+export function next(will: Will, event: OutputEvent, present: Present): Will {
+  return settle(react(will, event, present), present);
+}
+
+/** Throws a DcsError when a command is refused: OVERRIDDEN, SAFE_STATE, RULE. */
+export function admitCommand(will: Will, value: RawValue, present: Present): void {
+  const { name } = present.spec;
+  const { override, locked, losses } = will;
+  if (override) throw new DcsError('OVERRIDDEN', `${name} is overridden by hand: it is to be ${override.value}`);
+  if (losses.length > 0) throw new DcsError('SAFE_STATE', `${name} is kept safe: ${losses.join(', ')}`);
+  if (locked !== undefined) {
+    throw new DcsError('SAFE_STATE', `${name} is kept safe until it is rearmed: ${locked}`, {
+      expected: `dcs-io rearm ${name}`,
+    });
+  }
+  admitValue(value, present);
+}
+
+/** Throws RULE when a rule forbids a value now; that is all an override has to fear. */
+export function admitValue(value: RawValue, { spec, facts, now, neighbours }: Present): void {
+  const no = danger(spec, value, facts, now, neighbours) ?? delay(spec, value, facts, now);
+  if (no) throw ruleBroken(spec, no.rule, no.why);
+}
+
+/** Throws SAFE_STATE while something an output depends on is still lost. */
+export function admitRearm({ losses }: Will, { name }: PinSpec): void {
+  if (losses.length > 0) throw new DcsError('SAFE_STATE', `${name} cannot be rearmed: ${losses.join(', ')}`);
+}
+
+function react(will: Will, event: OutputEvent, present: Present): Will {
+  const { spec, now } = present;
+  switch (event.kind) {
+    case 'start':
+      if (!will.ended) return will;
+      // What was asked for before it was stopped is old.
+      return { ...without(will, 'pending'), ended: false, stand: { value: undefined, by: 'start', why: 'restarted' } };
+    case 'stop':
+      return { ...will, ended: true };
+    case 'command':
+      return { ...without(will, 'pending'), stand: commanded(event, now) };
+    case 'override': {
+      const { value, until } = event;
+      const override: Override = { value, until };
+      return {
+        ...will,
+        override,
+        stand: will.stand.by === 'follow' ? will.stand : safeStand(spec, 'an override ended'),
+      };
+    }
+    case 'override-end':
+      return without(will, 'override');
+    case 'rearm':
+      return without(will, 'locked');
+    case 'reopened':
+      return reopened(will, present);
+    case 'follow':
+      return followed(will, event.value, present);
+    case 'follow-lost':
+      return will.stand.by === 'follow' && spec.onLoss === 'safe'
+        ? enterSafe(without(will, 'pending'), spec, event.why)
+        : without(will, 'pending');
+    case 'lost': {
+      if (will.losses.includes(event.what)) return will;
+      const lost = { ...will, losses: [...will.losses, event.what] };
+      // A rule of its own needs nobody else.
+      return will.stand.by === 'follow' ? lost : enterSafe(lost, spec, event.what);
+    }
+    case 'found':
+      return { ...will, losses: will.losses.filter((what) => what !== event.what) };
+    case 'look':
+      return will;
+  }
+}
+
+/** What time and rules make of it by themselves. */
+function settle(will: Will, present: Present): Will {
+  if (will.ended) return will;
+  const { spec, now } = present;
+  let settled = will;
+  if (settled.override && settled.override.until <= now) settled = without(settled, 'override');
+  if (settled.pending && settled.pending.at <= now) {
+    settled = { ...without(settled, 'pending'), stand: following(spec, settled.pending.value) };
+  }
+  const { upcoming } = settled.stand;
+  if (upcoming && upcoming.at <= now) {
+    const { step, at } = upcoming;
+    if (step.kind === 'lease') settled = enterSafe(settled, spec, 'the lease ended');
+    else {
+      const after = step.next?.();
+      const why = step.kind === 'pulse' ? 'the pulse ended' : 'blinking';
+      // From the time it was due: lateness does not add up. What was missed is not made up for.
+      const due = after && { at: Math.max(at + after.afterMs, now), step: after };
+      settled = { ...settled, stand: { value: step.value, by: 'command', why, ...(due && { upcoming: due }) } };
+    }
+  }
+  return cut(settled, present);
+}
+
+/** An output that a rule turns off stays off until somebody says otherwise; what follows a pin goes on following it. */
+function cut(will: Will, { spec, facts, now, neighbours }: Present): Will {
+  const { value = facts.value, by } = standing(spec, will);
+  if (value === undefined) return will;
+  const no = danger(spec, value, facts, now, neighbours);
+  if (!no) return will;
+  const running = isOn(facts.value);
+  const stands = (by === 'follow' || by === 'override') && no.rule !== 'max_on';
+  const off: Stand = { value: offValue(spec.kind), by: 'rule', why: `${no.rule}: ${no.why}` };
+  const kept = stands ? will : { ...without(will, 'override'), stand: off };
+  const locks = running && by !== 'override' && spec.rearm === 'manual' && will.locked === undefined;
+  return locks ? { ...kept, locked: off.why } : kept;
+}
+
+function commanded({ value, step, unconfirmed }: OutputEvent & { kind: 'command' }, now: MonotonicMs): Stand {
+  return {
+    ...(unconfirmed && { unconfirmed }),
+    value,
+    by: 'command',
+    why: 'commanded',
+    ...(step && { upcoming: { at: now + step.afterMs, step } }),
+  };
+}
+
+function following({ rules }: PinSpec, value: RawValue): Stand {
+  return { value, by: 'follow', why: `follows ${rules.follow?.pin}` };
+}
+
+function followed(will: Will, value: RawValue, { spec, now }: Present): Will {
+  const { follow } = spec.rules;
+  const copied = follow?.invert && typeof value === 'boolean' ? !value : value;
+  const rest = without(will, 'pending');
+  if (!follow || follow.delayMs === 0) return { ...rest, stand: following(spec, copied) };
+  if (will.stand.by === 'follow' && will.stand.value === copied) return rest;
+  if (will.pending?.value === copied) return will;
+  return { ...rest, pending: { value: copied, at: now + follow.delayMs } };
+}
+
+/** What was asked for before the port was lost is old. */
+function reopened(will: Will, { spec }: Present): Will {
+  const why = 'the port was lost';
+  // What nobody confirmed is not carried out again, and was perhaps refused.
+  if (spec.onLoss === 'rewrite' && !will.stand.unconfirmed) return will;
+  if (spec.onLoss !== 'hold' && spec.safe !== undefined) {
+    if (will.stand.by !== 'follow') return enterSafe(will, spec, why);
+    return spec.rearm === 'manual' ? { ...will, locked: why } : will;
+  }
+  if (will.stand.by === 'follow') return will;
+  // Left alone; but a pulse still ends.
+  return { ...will, stand: { ...will.stand, value: undefined, by: 'safe', why } };
+}
+
+function enterSafe(will: Will, spec: PinSpec, why: string): Will {
+  const safe = { ...will, stand: safeStand(spec, why) };
+  return spec.rearm === 'manual' ? { ...safe, locked: will.locked ?? why } : safe;
+}
+
+function without<Key extends 'override' | 'pending' | 'locked'>(will: Will, key: Key): Omit<Will, Key> {
+  const { [key]: _gone, ...rest } = will;
+  return rest;
+}
