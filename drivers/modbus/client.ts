@@ -8,7 +8,7 @@ import { isBitTable, MAX_READ_BITS, MAX_READ_REGISTERS, type Request } from './p
 import { openTransport } from './transport/open.ts';
 import type { Transport } from './transport/transport.ts';
 import { Watch } from './watch.ts';
-import { encodeWrite, readBack, sendWrite } from './write.ts';
+import { encodeWrite, readBack, sendWrite, writeFailure } from './write.ts';
 
 export interface ReadValue {
   /** Address of its first register or bit, counted from 0. */
@@ -75,7 +75,9 @@ export class ModbusClient {
   async write(channel: Channel<ModbusAddress>, value: RawValue, unit: number): Promise<RawValue | undefined> {
     const watch = new Watch(channel, { unit, poll: 0 });
     const ask = (request: Request) => this.ask(request);
-    await sendWrite(ask, encodeWrite(watch, value));
+    await sendWrite(ask, encodeWrite(watch, value)).catch((error: unknown) => {
+      throw writeFailure(error);
+    });
     return (await readBack(ask, watch, () => undefined)).readBack;
   }
 

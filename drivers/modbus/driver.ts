@@ -1,4 +1,5 @@
 import type { Channel, Driver, Opened, PortContext } from '../../src/driver/driver.ts';
+import { usbName } from '../../src/driver/usb-port.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import { addressSchema, describeAddress, type ModbusAddress, spanOf } from './address.ts';
 import { planLimits } from './bus-time.ts';
@@ -23,7 +24,8 @@ export const modbus: Driver<ModbusOptions, ModbusAddress> = {
   describe: (address, options) => describeAddress(address, options),
   review,
   server: modbusServer,
-  claims: ({ way }) => (way.by === 'serial' ? way.path : undefined),
+  claims: ({ way }) =>
+    way.by !== 'serial' ? undefined : typeof way.place === 'string' ? way.place : `USB ${usbName(way.place)}`,
   open,
 };
 

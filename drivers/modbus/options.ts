@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { durationSchema, lineSchema } from '../../src/driver/parse.ts';
+import { type UsbIds, usbSchema } from '../../src/driver/usb-port.ts';
 import { unitSchema } from './address-keys.ts';
 
 /** `192.168.1.10`, `plc.local:1502`, `[fe80::1]:502`. */
@@ -22,6 +23,7 @@ export const optionsSchema = z
     tcp: targetSchema.optional().describe('a device or gateway over TCP: host or host:port (502)'),
     udp: targetSchema.optional().describe('a device or gateway over UDP: host or host:port (502)'),
     serial: z.string().min(1).optional().describe('a serial line, best by its fixed name: /dev/serial/by-id/…'),
+    usb: usbSchema.optional().describe('a serial adapter by its USB ids instead of a path; looked up at every opening'),
     framing: z
       .enum(['tcp', 'rtu', 'ascii'])
       .optional()
@@ -64,23 +66,27 @@ export const optionsSchema = z
       context.addIssue({ code: 'custom', path: [path], message });
       return z.NEVER;
     };
-    const { tcp, udp, serial, framing, ...rest } = keys;
-    const ways = [tcp, udp, serial].filter((way) => way !== undefined).length;
+    const { tcp, udp, serial, usb, framing, ...rest } = keys;
+    const ways = [tcp, udp, serial, usb].filter((way) => way !== undefined).length;
     if (ways !== 1)
-      return fail('tcp', `exactly one of tcp, udp, serial: ${ways === 0 ? 'none is' : `${ways} are`} given`);
-    const stream = framing ?? (serial === undefined ? 'tcp' : 'rtu');
-    if (serial !== undefined && stream === 'tcp') return fail('framing', 'a serial line has rtu or ascii frames');
+      return fail('tcp', `exactly one of tcp, udp, serial, usb: ${ways === 0 ? 'none is' : `${ways} are`} given`);
+    const network = tcp !== undefined || udp !== undefined;
+    const stream = framing ?? (network ? 'tcp' : 'rtu');
+    if (!network && stream === 'tcp') return fail('framing', 'a serial line has rtu or ascii frames');
     if (udp !== undefined && stream !== 'tcp') return fail('framing', 'over UDP only tcp frames are possible');
     if (stream !== 'tcp' && rest.in_flight > 1)
       return fail('in_flight', `${stream} frames carry no number: one at a time`);
-    const timeout = rest.timeout ?? (serial === undefined ? 800 : 500);
+    const timeout = rest.timeout ?? (network ? 800 : 500);
     const way =
       tcp !== undefined
         ? { by: 'tcp' as const, target: tcp }
         : udp !== undefined
           ? { by: 'udp' as const, target: udp }
-          : { by: 'serial' as const, path: serial ?? '' };
+          : { by: 'serial' as const, place: serial ?? usb ?? '' };
     return { ...rest, timeout, way, framing: stream };
   });
+
+/** A serial line: its path, or the USB ids of its adapter. */
+export type SerialPlace = string | UsbIds;
 
 export type ModbusOptions = z.output<typeof optionsSchema>;

@@ -8,7 +8,7 @@ import type { Task } from './schedule/task.ts';
 import type { Delays } from './verify.ts';
 import { verifyWrite } from './verify.ts';
 import type { Watch } from './watch.ts';
-import { encodeWrite, readBack, sendWrite } from './write.ts';
+import { encodeWrite, readBack, sendWrite, writeFailure } from './write.ts';
 
 /** A command that has not been sent within this is stale: the world has moved on. */
 const WRITE_TTL_MS = 5000;
@@ -121,7 +121,9 @@ export class Outputs {
       key: watch.channel.key,
       ttlMs,
       work: async (ask) => {
-        await sendWrite(ask, request);
+        await sendWrite(ask, request).catch((error: unknown) => {
+          throw writeFailure(error);
+        });
         return readBack(ask, watch, (name) => this.#bus.count(name));
       },
     });

@@ -1,9 +1,10 @@
 import type { Written } from '../../src/driver/driver.ts';
-import { DcsError } from '../../src/errors/errors.ts';
+import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { ModbusException } from './protocol/exception.ts';
 import type { Request } from './protocol/request.ts';
 import type { Ask } from './schedule/task.ts';
+import { NothingWritten } from './transport/lost.ts';
 import { badValue } from './value/refusal.ts';
 import type { Watch } from './watch.ts';
 
@@ -48,10 +49,26 @@ export async function sendWrite(ask: Ask, request: Request): Promise<void> {
   }
 }
 
+/**
+ * What a failed write is to whoever commanded it. A reply that confirms something else, or arrives damaged, leaves it as
+ * unknown as none at all: TIMEOUT. If all that failed was to ask beforehand, nothing was written: PORT_DOWN.
+ */
+export function writeFailure(thrown: unknown): DcsError {
+  const error = toDcsError(thrown);
+  if (error instanceof NothingWritten)
+    return new DcsError('PORT_DOWN', `${error.message}; nothing was written`, { cause: error });
+  if (error.code !== 'BAD_REPLY') return error;
+  return new DcsError('TIMEOUT', `${error.message}; whether it took effect is unknown`, { cause: error });
+}
+
 async function readModifyWrite(ask: Ask, request: Extract<Request, { kind: 'mask-register' }>): Promise<void> {
   const { unit, at, and, or } = request;
   // Never from memory: what was polled may have changed since.
-  const present = await ask({ kind: 'read', unit, table: 'holding', first: at, count: 1 });
+  const question = { kind: 'read', unit, table: 'holding', first: at, count: 1 } as const;
+  const present = await ask(question).catch((thrown: unknown) => {
+    const error = toDcsError(thrown);
+    throw error.code === 'TIMEOUT' || error.code === 'BAD_REPLY' ? new NothingWritten(error) : error;
+  });
   const word = (present.readUInt16BE(0) & and) | (or & ~and & 0xffff);
   await sendWrite(ask, { kind: 'write-register', unit, at, word });
 }

@@ -1,21 +1,10 @@
 import { z } from 'zod';
 import { durationSchema, lineSchema } from '../../src/driver/parse.ts';
+import { usbSchema } from '../../src/driver/usb-port.ts';
 import { checksumSchema } from './checksum.ts';
 import { framingSchema } from './framing/framing.ts';
 import { pathComplaint } from './line/open.ts';
 import { encodings } from './text.ts';
-
-const usbId = z
-  .string()
-  .regex(/^(?:0x)?[0-9a-f]{4}$/i, { error: 'four hexadecimal digits in quotes, like "0403"' })
-  .transform((text) => text.slice(-4).toLowerCase());
-
-const usbSchema = z.strictObject({
-  vid: usbId.describe('vendor id, four hexadecimal digits: "0403"'),
-  pid: usbId.describe('product id, four hexadecimal digits: "6001"'),
-  serial: z.string().optional().describe('serial number; needed when two of the kind are plugged in'),
-  interface: z.int().min(0).optional().describe('number of the interface, for adapters with several ports'),
-});
 
 const lineState = z.boolean().optional();
 

@@ -55,6 +55,7 @@ export class Agent {
   readonly #streams: Supervisor;
   readonly #users: Supervisor;
   readonly #servers: Supervisor;
+  readonly #serverCounters = new Map<string, Map<string, number>>();
   readonly #counts: KeptCounts;
   readonly #outputs: KeptOutputs;
   readonly #nodes: Nodes;
@@ -95,7 +96,8 @@ export class Agent {
       ...metrics,
     }));
     const mesh = this.#mesh && { mesh: { ...this.#mesh.stats } };
-    return { bus: { ...this.bus.stats }, ...mesh, ports, actors: this.#failing };
+    const servers = [...this.#serverCounters].map(([name, counters]) => ({ name, ...Object.fromEntries(counters) }));
+    return { bus: { ...this.bus.stats }, ...mesh, ports, servers, actors: this.#failing };
   }
 
   /** Actors that have failed. */
@@ -210,7 +212,10 @@ export class Agent {
       throw new DcsError('PORT_DOWN', `there is no port ${name}`);
     };
     for (const server of this.#config.servers ?? []) {
-      await this.#servers.add(`server ${server.name}`, () => new ServerActor(server, facts, portOf, this.#log));
+      const { name } = server;
+      const counters = new Map<string, number>();
+      this.#serverCounters.set(name, counters);
+      await this.#servers.add(`server ${name}`, () => new ServerActor(server, facts, portOf, counters, this.#log));
     }
   }
 

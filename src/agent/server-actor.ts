@@ -13,11 +13,11 @@ const MAX_BACKOFF_MS = 3000;
 
 /** A server's seat on the bus: it knows the latest report of each pin it shows, and commands them as anybody would. */
 export class ServerActor extends Actor implements ServedPins {
-  readonly counters = new Map<string, number>();
   readonly #server: ResolvedServer;
   readonly #facts: ReadonlyMap<string, PinFacts>;
   readonly #log: Log;
   readonly #portOf: (name: string) => Port;
+  readonly #counters: Map<string, number>;
   readonly #latest = new Map<string, IoMessage>();
   #open: OpenServer | undefined;
   #timer: Timer | undefined;
@@ -25,11 +25,19 @@ export class ServerActor extends Actor implements ServedPins {
   #why = '';
   #ended = false;
 
-  constructor(server: ResolvedServer, facts: ReadonlyMap<string, PinFacts>, portOf: (name: string) => Port, log: Log) {
+  /** `counters`: what it counts goes there, and outlives it. */
+  constructor(
+    server: ResolvedServer,
+    facts: ReadonlyMap<string, PinFacts>,
+    portOf: (name: string) => Port,
+    counters: Map<string, number>,
+    log: Log,
+  ) {
     super(`server ${server.name}`);
     this.#server = server;
     this.#facts = facts;
     this.#portOf = portOf;
+    this.#counters = counters;
     this.#log = log;
     for (const pin of new Set(server.pins)) {
       this.onReport(pin, (report) => {
@@ -91,7 +99,7 @@ export class ServerActor extends Actor implements ServedPins {
         clock: this.clock,
         log: this.#log,
         count: (counter, by = 1) => {
-          this.counters.set(counter, (this.counters.get(counter) ?? 0) + by);
+          this.#counters.set(counter, (this.#counters.get(counter) ?? 0) + by);
         },
         down: (error) => {
           const lost = this.#open;

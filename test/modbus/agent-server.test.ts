@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { connect } from 'node:net';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { modbusServer } from '../../drivers/modbus/server/serve.ts';
@@ -131,6 +132,21 @@ servers:
       async () => (await agent.report('metered').catch(() => ({ quality: 'bad' }))).quality === 'bad',
     );
     expect(await pymodbus(port, 'read_input_registers(0, 1)')).toEqual({ exception: 4 });
+  });
+});
+
+describe('what a server counts', () => {
+  it('is among the counters of the agent', async () => {
+    const port = await freePort();
+    const agent = await AgentProcess.start(`
+pins: { lamp: { virtual: bool, initial: true } }
+servers: { scada: { driver: modbus, tcp: 127.0.0.1:${port}, coils: { 0: lamp } } }
+`);
+    await pymodbus(port, 'read_coils(0, 1)');
+    const socket = connect(port, '127.0.0.1', () => socket.write('GET / HTTP/1.1\r\n\r\n'));
+    await new Promise((resolve) => socket.once('close', resolve));
+    await agent.stop();
+    expect(agent.log).toMatch(/"servers":\[\{"name":"scada","frames_corrupt":1\}\]/);
   });
 });
 

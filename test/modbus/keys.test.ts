@@ -88,13 +88,22 @@ describe('the keys of a Modbus pin', () => {
 
 describe('the keys of a Modbus port', () => {
   it.each([
-    [{}, /exactly one of tcp, udp, serial: none/],
+    [{}, /exactly one of tcp, udp, serial, usb: none/],
+    [{ usb: { vid: '403', pid: '6001' } }, /four hexadecimal digits/],
+    [{ usb: { vid: '0403', pid: '6001' }, framing: 'tcp' }, /rtu or ascii/],
     [{ tcp: 'a', serial: '/dev/ttyUSB0' }, /exactly one/],
     [{ serial: '/dev/ttyUSB0', framing: 'tcp' }, /rtu or ascii/],
     [{ udp: 'a', framing: 'rtu' }, /UDP/],
     [{ tcp: 'a', framing: 'rtu', in_flight: 4 }, /one at a time/],
   ])('refuse %j', (keys, message) => {
     expect(modbus.options.safeParse(keys).error?.issues[0]?.message).toMatch(message);
+  });
+
+  it('name a serial line by its path or the USB ids of its adapter, and both claim it', () => {
+    const byPath = modbus.options.parse({ serial: '/dev/ttyUSB0' });
+    const byUsb = modbus.options.parse({ usb: { vid: '0x0403', pid: '6001', serial: 'A1' } });
+    expect(byUsb).toMatchObject({ framing: 'rtu', timeout: 500, way: { by: 'serial', place: { vid: '0403' } } });
+    expect([modbus.claims?.(byPath), modbus.claims?.(byUsb)]).toEqual(['/dev/ttyUSB0', 'USB 0403:6001 serial A1']);
   });
 
   it('take host, host:port and IPv6, and have defaults', () => {

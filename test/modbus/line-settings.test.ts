@@ -5,7 +5,7 @@ import { answer } from '../../drivers/modbus/server/answer.ts';
 import { RtuRequestReader } from '../../drivers/modbus/server/request-reader.ts';
 import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
 import { systemClock } from '../../src/clock/clock.ts';
-import { channelOf, Owner, until } from './owner.ts';
+import { channelOf, Owner, silentLog, until } from './owner.ts';
 import { PtyPair } from './pty-pair.ts';
 
 let server: Server;
@@ -59,6 +59,46 @@ describe('a serial line on a pty', () => {
     const changes = asked.filter((unit, at) => at > 0 && unit % 2 !== (asked[at - 1] ?? 0) % 2).length;
     expect(changes / asked.length).toBeLessThan(0.5);
     expect(new Set(asked)).toEqual(new Set([1, 2, 3, 4, 5, 6]));
+    expect(owner.downs).toEqual([]);
+  });
+
+  it('an adapter named by USB ids that is not plugged in is a port that is down, to be tried again', async () => {
+    owner = new Owner({ usb: { vid: 'dead', pid: 'beef' } }, [channelOf({ holding: 0 })]);
+    await expect(owner.open()).rejects.toMatchObject({
+      code: 'PORT_DOWN',
+      message: expect.stringMatching(/dead:beef/),
+    });
+  });
+
+  it('a reply that lay with the kernel before the request was sent is not taken for its answer', async () => {
+    const channel = channelOf({ holding: 0, unit: 1 });
+    owner = new Owner({ serial: cable.master, line: '115200-8N1', poll: '1h', timeout: '300ms' }, [channel]);
+    const port = await owner.open();
+    expect(await port.read([channel])).toEqual([{ ok: true, value: 101 }]);
+    await until(() => owner.value(channel) === 101, 1000);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    // It comes while this process is busy, so that nobody reads it before the next request is sent.
+    const stale = rtu.encode(1, Buffer.from([3, 2, 0x03, 0xe7]));
+    const socket = sockets.at(-1);
+    socket?.write(stale);
+    const began = performance.now();
+    while (performance.now() - began < 300);
+    expect(await port.read([channel])).toEqual([{ ok: true, value: 101 }]);
+    expect(owner.counters.get('bytes_stray')).toBe(stale.length);
+  });
+
+  it('without a low latency mode works all the same, and says so once', async () => {
+    const channel = channelOf({ holding: 0, unit: 1 });
+    const other = channelOf({ holding: 0, unit: 2, quirks: { line: '38400-8E1' } });
+    const warned: string[] = [];
+    owner = new Owner({ serial: cable.master, line: '115200-8N1', poll: '20ms' }, [channel, other], systemClock, {
+      ...silentLog,
+      warn: (_detail: object, message: string) => void warned.push(message),
+    });
+    await owner.open();
+    // Set anew for the other parity again and again.
+    await until(() => owner.value(channel) === 101 && owner.value(other) === 102 && asked.length > 20, 5000);
+    expect(warned).toEqual([expect.stringMatching(/has no low latency mode .*replies come later/)]);
     expect(owner.downs).toEqual([]);
   });
 

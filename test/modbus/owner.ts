@@ -36,12 +36,15 @@ export class Owner {
   #stopped = false;
   readonly #options: Record<string, unknown>;
   readonly #channels: readonly Channel<ModbusAddress>[];
+  readonly #log: PortContext['log'];
 
   constructor(
     options: Record<string, unknown>,
     channels: readonly Channel<ModbusAddress>[],
     clock: Clock = systemClock,
+    log: PortContext['log'] = silentLog,
   ) {
+    this.#log = log;
     this.#options = options;
     this.#channels = channels;
     this.clock = clock;
@@ -51,7 +54,7 @@ export class Owner {
   async open(): Promise<Port> {
     const context: PortContext = {
       clock: this.clock,
-      log: silentLog,
+      log: this.#log,
       down: (error) => {
         this.downs.push({ error, at: performance.now() });
         for (const channel of this.#channels) this.#note(channel, { ok: false, error });

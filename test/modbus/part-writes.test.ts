@@ -52,4 +52,16 @@ describe('writing a part of a register', () => {
     expect(store.get(1, 'holding', 4)).toEqual([0x8003]);
     expect(functions).toEqual([22, 3, 6, 3, 22, 3, 6, 3, 6, 3]);
   });
+
+  it('that could not be read first was not written: PORT_DOWN, not an unknown outcome', async () => {
+    const { bus, store, channels } = await busWith({ holding: 4, bit: 0 });
+    const [bit] = channels;
+    if (!bit) throw new Error('no channel');
+    bus.slave.script = ({ pdu }) => (pdu[0] === 22 ? { kind: 'exception', code: 1 } : { kind: 'silent' });
+    await expect(bus.settle(bus.port.write(bit, true))).rejects.toMatchObject({
+      code: 'PORT_DOWN',
+      message: expect.stringContaining('nothing was written'),
+    });
+    expect(store.get(1, 'holding', 4)).toEqual([0]);
+  });
 });

@@ -1,4 +1,6 @@
+import { createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { rtu } from '../../drivers/modbus/protocol/rtu.ts';
 import { FaultySlave } from './faulty-slave.ts';
 import { channelOf, Owner, until } from './owner.ts';
 
@@ -100,6 +102,28 @@ describe('a Modbus TCP port and a device that misbehaves', () => {
     await until(() => owner.value(ten) === 1010, 2000, 'healing');
     expect(owner.downs.length).toBe(1);
     expect(owner.opens).toBe(2);
+  });
+
+  it('RTU over TCP: a reply that came before the request was sent is not taken for its answer', async () => {
+    const ten = channelOf({ holding: 10 });
+    const sockets: Socket[] = [];
+    const far = createServer((socket) => {
+      sockets.push(socket);
+      socket.on('data', () => socket.write(rtu.encode(1, Buffer.from([3, 2, 0, 101]))));
+    });
+    await new Promise<void>((resolve) => far.listen(0, '127.0.0.1', resolve));
+    const address = far.address();
+    const where = `127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
+    owner = new Owner({ tcp: where, framing: 'rtu', poll: '1h' }, [ten]);
+    const port = await owner.open();
+    await until(() => owner.value(ten) === 101, 1000);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    // Written in the turn in which the next request is made.
+    sockets[0]?.write(rtu.encode(1, Buffer.from([3, 2, 0x03, 0xe7])));
+    expect(await port.read([ten])).toEqual([{ ok: true, value: 101 }]);
+    await owner.close();
+    for (const socket of sockets) socket.destroy();
+    far.close();
   });
 
   it('takes a reply in single bytes, and a reply sent twice only once', async () => {

@@ -50,7 +50,7 @@ describe('writing over Modbus', () => {
   });
 
   it.each([
-    { fault: { do: 'wrong-echo' }, code: 'BAD_REPLY' },
+    { fault: { do: 'wrong-echo' }, code: 'TIMEOUT' },
     { fault: { do: 'silent' }, code: 'TIMEOUT' },
     { fault: { do: 'exception', code: 3 }, code: 'DEVICE_REFUSED' },
     { fault: { do: 'exception', code: 2 }, code: 'NO_SUCH_CHANNEL' },

@@ -306,6 +306,19 @@ describe('a serial bus', () => {
     expect(reading).toMatchObject({ ok: false, error: { code: 'NOT_SUPPORTED' } });
   });
 
+  it('a write that waits for the question whether there is an echo, which nobody answers, was not sent', async () => {
+    const clock = new ManualClock();
+    const word = channelOf({ holding: 7 }, { direction: 'out' });
+    const bus = await new SimBus({ store: memory(clock), channels: [word], clock, echo: 'auto' }).open();
+    const heard: (number | undefined)[] = [];
+    bus.slave.script = ({ pdu }) => {
+      heard.push(pdu[0]);
+      return { kind: 'silent' };
+    };
+    await expect(bus.settle(bus.port.write(word, 1))).rejects.toMatchObject({ code: 'PORT_DOWN' });
+    expect(heard).toEqual([3]);
+  });
+
   it('leaves a silent unit alone until its late reply is out of the way, and serves the others meanwhile', async () => {
     const clock = new ManualClock();
     const [one, two] = [channelOf({ holding: 1, unit: 1 }), channelOf({ holding: 1, unit: 2 })];

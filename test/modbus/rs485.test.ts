@@ -26,6 +26,38 @@ describe('the direction of an RS-485 transceiver', () => {
     expect(rs485Settings().toString('hex')).toBe(`03000000${'00'.repeat(28)}`);
   });
 
+  it.each([false, true])(
+    'low latency is asked for at opening; refused (%s), the line is used all the same',
+    async (refused) => {
+      const asked: object[] = [];
+      const warned: string[] = [];
+      const line: Line = {
+        fd: null,
+        poller: { once: () => undefined },
+        close: async () => undefined,
+        set: async (options) => {
+          asked.push(options);
+          if (refused) throw new Error('not this driver');
+        },
+        drain: async () => undefined,
+        update: async () => undefined,
+      };
+      const first = { baud: 9600, dataBits: 8, parity: 'none', stopBits: 1 } as const;
+      const warn = (message: string) => void warned.push(message);
+      const settings = { path: '/dev/fake', line: () => first, first, direction: 'off', warn } as const;
+      const down: unknown[] = [];
+      const link = new SerialLink(async () => line, line, settings, new ManualClock(), {
+        data: () => undefined,
+        down: (error) => void down.push(error),
+      });
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(asked).toEqual([{ lowLatency: true, dtr: true, rts: true }]);
+      expect(warned.length).toBe(refused ? 1 : 0);
+      expect(down).toEqual([]);
+      await link.close();
+    },
+  );
+
   it('with rts: RTS is raised before the first byte is handed over and dropped once the last has left', async () => {
     const told: string[] = [];
     const line: Line = {

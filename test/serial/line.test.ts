@@ -7,8 +7,8 @@ import { serial } from '../../drivers/serial/driver.ts';
 import { Inlet } from '../../drivers/serial/inlet.ts';
 import { ErrorMarks } from '../../drivers/serial/line/error-marks.ts';
 import { escapeIac, TelnetReader } from '../../drivers/serial/line/telnet.ts';
-import { findUsb, listPorts } from '../../drivers/serial/line/usb.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { findUsb, listPorts } from '../../src/driver/usb-port.ts';
 import { memoryLog } from '../support/ports.ts';
 import { cutAnyhow, everySplit } from './framers.ts';
 

@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net';
 import { z } from 'zod';
 import { lineSchema } from '../../../src/driver/parse.ts';
+import { usbSchema } from '../../../src/driver/usb-port.ts';
 import { unitSchema } from '../address-keys.ts';
 import { MODBUS_PORT, targetSchema } from '../options.ts';
 import { valueTypes } from '../value/format.ts';
@@ -48,6 +49,13 @@ export const serverSchema = z
   .strictObject({
     tcp: targetSchema.optional().describe(`address and port to listen on: 127.0.0.1:${MODBUS_PORT}`),
     serial: z.string().min(1).optional().describe('a serial line to be a slave on'),
+    usb: usbSchema.optional().describe('a serial adapter by its USB ids instead of a path'),
+    rs485: z
+      .enum(['off', 'kernel', 'rts'])
+      .prefault('off')
+      .describe(
+        'who turns an RS-485 transceiver round: nobody (it does so itself), the kernel, or this process with RTS',
+      ),
     framing: z.enum(['rtu', 'ascii']).prefault('rtu').describe('frames on the serial line'),
     line: lineSchema.prefault('9600-8N1').describe('line settings: 9600-8N1'),
     unit: unitSchema
@@ -64,8 +72,9 @@ export const serverSchema = z
   })
   .superRefine((keys, context) => {
     const fail = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
-    const { tcp, serial, clients, insecure, gateway } = keys;
-    if ((tcp === undefined) === (serial === undefined)) fail('tcp', 'exactly one of tcp, serial');
+    const { tcp, serial, usb, clients, insecure, gateway } = keys;
+    if ([tcp, serial, usb].filter((way) => way !== undefined).length !== 1)
+      fail('tcp', 'exactly one of tcp, serial, usb');
     const tables = (['coils', 'discrete', 'holding', 'input'] as const).filter((table) => keys[table] !== undefined);
     if (gateway === undefined && tables.length === 0)
       fail('holding', 'nothing to show: coils, discrete, holding, input or gateway');

@@ -6,6 +6,7 @@ import { ascii } from '../protocol/ascii.ts';
 import { isWrite } from '../protocol/request.ts';
 import { rtu } from '../protocol/rtu.ts';
 import { lineTiming } from '../transport/line-timing.ts';
+import { pathOf } from '../transport/open.ts';
 import { openSerial } from '../transport/serial-link.ts';
 import { answer } from './answer.ts';
 import { gatewayTo } from './gateway.ts';
@@ -43,7 +44,7 @@ async function open(
   context: PortContext,
 ): Promise<OpenServer> {
   const respond = responder(options, pins, facts);
-  const { tcp, serial, clients } = options;
+  const { tcp, serial, usb, clients } = options;
   const { count } = context;
   if (tcp) {
     const server = new ModbusTcpServer({
@@ -61,13 +62,12 @@ async function open(
   const framing = options.framing === 'rtu' ? rtu : ascii;
   const reader = options.framing === 'rtu' ? new RtuRequestReader() : new AsciiRequestReader();
   const server = new ModbusLineServer({ clock, framing, reader, timing: lineTiming(line), respond, count });
-  const path = serial ?? '';
   const settings = {
-    path,
+    path: pathOf(serial ?? usb ?? ''),
     line: () => line,
     first: line,
-    direction: 'off' as const,
-    warn: (message: string) => log.debug({}, message),
+    direction: options.rs485,
+    warn: (message: string) => log.warn({}, message),
   };
   await server.start(
     async (events) => {

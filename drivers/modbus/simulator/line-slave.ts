@@ -55,7 +55,9 @@ export class LineSlave {
     const heardAt = this.#heardUntil;
     if (units && request.unit !== 0 && !units.has(request.unit)) return;
     const fault = this.script(request, this.heard++);
-    const proper = await answer(store, request.unit, request.pdu);
+    // A device that refuses has done nothing.
+    const refused = fault?.kind === 'exception';
+    const proper = refused ? request.pdu : await answer(store, request.unit, request.pdu);
     if (request.unit === 0) return;
     const thinks = slaveMs + timing.gapMs + (fault?.kind === 'late' ? fault.ms : 0);
     const frame = spoilt(framing, request, proper, fault);

@@ -10,7 +10,7 @@ import { Exchange } from './exchange.ts';
 import { afterExactly } from './fine-timer.ts';
 import type { LineTiming } from './line-timing.ts';
 import type { Link, LinkEvents } from './link.ts';
-import { lostUnderWay } from './lost.ts';
+import { lostUnderWay, NothingWritten } from './lost.ts';
 import type { Transport, TransportEvents } from './transport.ts';
 import { Unanswered } from './unanswered.ts';
 
@@ -122,7 +122,8 @@ export class LineTransport implements Transport {
     } catch (thrown) {
       const error = toDcsError(thrown);
       // A unit that did not answer the question must not be written to while its answer may still come.
-      if (error.code === 'PORT_DOWN' || error.code === 'TIMEOUT') throw error;
+      if (error.code === 'TIMEOUT') throw new NothingWritten(error);
+      if (error.code === 'PORT_DOWN') throw error;
     }
   }
 
@@ -151,7 +152,8 @@ export class LineTransport implements Transport {
     await this.#link?.prepare?.(unit);
     for (;;) {
       // What has come before the request must not be taken for its reply.
-      this.#link?.catchUp?.();
+      await this.#link?.catchUp?.();
+      if (this.#closed()) throw new DcsError('PORT_DOWN', 'the port is closed');
       const left = this.#quietSince + timing.gapMs + pauseMs - this.#settings.clock.now();
       if (left <= 0) return;
       await this.#pause(left);

@@ -6,8 +6,8 @@ export interface Link {
   send(bytes: Buffer): void;
   /** Serial lines: makes the line ready for this unit (its baud rate and parity). Rejects with PORT_DOWN. */
   prepare?(unit: number): Promise<void>;
-  /** Serial lines: hands over at once what the kernel has received and nobody has read yet. */
-  catchUp?(): void;
+  /** Hands over what the kernel has received and nobody has read yet: it is older than anything sent from now on. */
+  catchUp?(): void | Promise<void>;
   /** Whether `prepare` would have nothing to do. */
   ready?(unit: number): boolean;
   /** Ends it at once, without `down`. Idempotent. Resolves when the operating system has it back. */

@@ -1,6 +1,13 @@
 import { DcsError } from '../../../src/errors/errors.ts';
 import { describeRequest, isWrite, type Request } from '../protocol/request.ts';
 
+/** A question that had to come before a write got no answer: the write was not sent. */
+export class NothingWritten extends DcsError {
+  constructor(cause: DcsError) {
+    super('TIMEOUT', cause.message, { cause });
+  }
+}
+
 /**
  * What a request under way ends with when the link breaks. PORT_DOWN would say that nothing has been done; of a write that
  * is on its way nobody knows, and the code for that is TIMEOUT.

@@ -1,5 +1,6 @@
 import type { PortContext } from '../../../src/driver/driver.ts';
-import type { ModbusOptions } from '../options.ts';
+import { findUsb, listPorts } from '../../../src/driver/usb-port.ts';
+import type { ModbusOptions, SerialPlace } from '../options.ts';
 import { ascii } from '../protocol/ascii.ts';
 import { rtu } from '../protocol/rtu.ts';
 import type { Quirks } from '../quirks.ts';
@@ -13,6 +14,11 @@ import type { Transport, TransportEvents } from './transport.ts';
 import { openUdp } from './udp-link.ts';
 
 const CONNECT_LIMIT_MS = 2000;
+
+/** The path to open now: an adapter named by its USB ids may have another one after each replugging. */
+export function pathOf(place: SerialPlace): string {
+  return typeof place === 'string' ? place : findUsb(place, listPorts());
+}
 
 /** Opens the way to the devices; a text says why this machine has none. Rejects with what the link rejects with. */
 export async function openTransport(
@@ -48,11 +54,11 @@ export async function openTransport(
     if (way.by === 'tcp') return openTcp(way.target, clock, CONNECT_LIMIT_MS, linkEvents);
     if (way.by === 'udp') return openUdp(way.target, linkEvents);
     const settings = {
-      path: way.path,
+      path: pathOf(way.place),
       line,
       first: options.line,
       direction: options.rs485,
-      warn: (message: string) => context.log.debug({}, message),
+      warn: (message: string) => context.log.warn({}, message),
     };
     const opened = await openSerial(settings, clock, linkEvents);
     if (typeof opened !== 'string') return opened;

@@ -1,4 +1,5 @@
-import { readSync, writeSync } from 'node:fs';
+import { readSync, realpathSync, writeFileSync, writeSync } from 'node:fs';
+import { basename } from 'node:path';
 import { type Clock, sleep, withDeadline } from '../../../src/clock/clock.ts';
 import type { LineSettings } from '../../../src/driver/parse.ts';
 import { DcsError, messageOf, systemCode } from '../../../src/errors/errors.ts';
@@ -72,6 +73,8 @@ export class SerialLink implements Link {
   #line: Line | undefined;
   #present: LineSettings;
   #ended = false;
+  /** Told once, not at every change of parity. */
+  #warned = false;
 
   constructor(open: OpenLine, line: Line, settings: SerialSettings, clock: Clock, events: LinkEvents) {
     this.#open = open;
@@ -125,7 +128,9 @@ export class SerialLink implements Link {
     this.#line = line;
     // A wish: drivers without it refuse, and the line works all the same, its replies up to 16 ms later.
     line.set({ ...LOW_LATENCY, rts: this.#settings.direction === 'off' }).catch((error: unknown) => {
-      this.#settings.warn(`${this.#settings.path} has no low latency mode (${messageOf(error)})`);
+      if (this.#warned || shortenLatency(this.#settings.path)) return;
+      this.#warned = true;
+      this.#settings.warn(`${this.#settings.path} has no low latency mode (${messageOf(error)}): replies come later`);
     });
     this.#await(line);
   }
@@ -199,6 +204,17 @@ export class SerialLink implements Link {
 
   #gone(why: string): DcsError {
     return new DcsError('PORT_DOWN', `${this.#settings.path} is gone (${why})`, { expected: 'a plugged-in adapter' });
+  }
+}
+
+/** FTDI adapters keep bytes for up to 16 ms unless told otherwise. Returns whether this one could be told. */
+function shortenLatency(path: string): boolean {
+  try {
+    writeFileSync(`/sys/class/tty/${basename(realpathSync(path))}/device/latency_timer`, '1');
+    return true;
+  } catch {
+    // No such adapter, or not ours to set: the caller says so.
+    return false;
   }
 }
 

@@ -36,6 +36,8 @@ export function openTcp(target: TcpTarget, clock: Clock, limit: DurationMs, even
         send: (bytes) => {
           socket.write(bytes);
         },
+        // Two turns of the event loop: in between it has asked the kernel for what there is.
+        catchUp: () => new Promise((done) => setImmediate(() => setImmediate(done))),
         close: () => {
           state = 'ended';
           return destroyed(socket);

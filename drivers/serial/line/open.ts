@@ -1,11 +1,11 @@
 import type { PortContext } from '../../../src/driver/driver.ts';
+import { findUsb, listPorts } from '../../../src/driver/usb-port.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import type { SerialOptions } from '../options.ts';
 import { Rfc2217Line } from './rfc2217.ts';
 import { type Remote, TcpLine } from './tcp.ts';
 import { drivenLines, type Transport, type TransportEvents } from './transport.ts';
 import { Tty } from './tty.ts';
-import { findUsb, listPorts } from './usb.ts';
 
 export type TransportOpened =
   | { readonly kind: 'transport'; readonly transport: Transport }

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { realpathSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { getSystemErrorName } from 'node:util';
 import type { Log } from '../../../src/driver/driver.ts';
@@ -90,7 +90,8 @@ export function lowLatency(ioctl: Ioctl, fd: number, path: string, log: Log): vo
     ioctl(fd, TIOCSSERIAL, serial);
   } catch (error) {
     try {
-      writeFileSync(`/sys/class/tty/${basename(path)}/device/latency_timer`, '1');
+      // The path may be a link of /dev/serial/by-id.
+      writeFileSync(`/sys/class/tty/${basename(realpathSync(path))}/device/latency_timer`, '1');
     } catch {
       log.warn({ path }, `low_latency is not to be had on ${path}: ${messageOf(error)}`);
     }

@@ -42,8 +42,10 @@ export async function write(table: string, address: number, text: string, option
   const wanted = parsedValue(text, channel);
   const found = await withClient(way, (client) => client.write(channel, wanted, options.unit)).catch(
     (error: unknown) => {
-      if (!(error instanceof DcsError) || (error.code !== 'TIMEOUT' && error.code !== 'BAD_REPLY')) throw error;
-      throw new CliError(exitCodes.noAnswer, `${error.message}; whether it took effect is unknown`);
+      if (!(error instanceof DcsError) || error.code !== 'TIMEOUT') throw error;
+      const unknown = 'whether it took effect is unknown';
+      const said = error.message.includes(unknown);
+      throw new CliError(exitCodes.noAnswer, said ? error.message : `${error.message}; ${unknown}`);
     },
   );
   if (options.json)

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { DcsError } from '../../../src/errors/errors.ts';
+import { z } from 'zod';
+import { DcsError } from '../errors/errors.ts';
 
 /** A serial port of this machine. */
 export interface FoundPort {
@@ -14,13 +15,19 @@ export interface FoundPort {
   readonly product?: string;
 }
 
+const usbId = z
+  .string()
+  .regex(/^(?:0x)?[0-9a-f]{4}$/i, { error: 'four hexadecimal digits in quotes, like "0403"' })
+  .transform((text) => text.slice(-4).toLowerCase());
+
 /** How an adapter is told from others: its USB ids, as hexadecimal digits without 0x. */
-export interface UsbIds {
-  readonly vid: string;
-  readonly pid: string;
-  readonly serial?: string | undefined;
-  readonly interface?: number | undefined;
-}
+export const usbSchema = z.strictObject({
+  vid: usbId.describe('vendor id, four hexadecimal digits: "0403"'),
+  pid: usbId.describe('product id, four hexadecimal digits: "6001"'),
+  serial: z.string().optional().describe('serial number; needed when two of the kind are plugged in'),
+  interface: z.int().min(0).optional().describe('number of the interface, for adapters with several ports'),
+});
+export type UsbIds = z.output<typeof usbSchema>;
 
 /** The serial ports there are, as the kernel's sysfs shows them. `root` is for tests. */
 export function listPorts(root = '/sys/class/tty'): FoundPort[] {
@@ -42,7 +49,7 @@ export function findUsb(ids: UsbIds, ports: readonly FoundPort[]): string {
   );
   const [only, second] = fitting;
   if (only && !second) return only.path;
-  const name = `${ids.vid}:${ids.pid}${ids.serial === undefined ? '' : ` serial ${ids.serial}`}`;
+  const name = usbName(ids);
   if (only) {
     throw new DcsError('BAD_CONFIG', `${fitting.length} serial ports are USB ${name}`, {
       found: fitting.map(({ path, serial }) => `${path} (serial ${serial ?? 'none'})`).join(', '),
@@ -53,6 +60,11 @@ export function findUsb(ids: UsbIds, ports: readonly FoundPort[]): string {
   throw new DcsError('PORT_DOWN', `no serial port with USB ${name} is plugged in`, {
     found: present || 'no USB serial port at all',
   });
+}
+
+/** `0403:6001 serial A1`, for people. */
+export function usbName({ vid, pid, serial }: UsbIds): string {
+  return `${vid}:${pid}${serial === undefined ? '' : ` serial ${serial}`}`;
 }
 
 /** Terminals of other kinds have no device behind them; an unused 8250 port has type 0. */
