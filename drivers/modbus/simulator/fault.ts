@@ -16,7 +16,11 @@ export type Fault =
   /** Something else in place of the reply's protocol data unit: a write confirmed with another address. */
   | { readonly kind: 'other-reply'; readonly pdu: Buffer }
   /** The line or connection breaks after so many bytes of the reply. */
-  | { readonly kind: 'break'; readonly bytes: number };
+  | { readonly kind: 'break'; readonly bytes: number }
+  /** The request itself comes back before the reply, as from an adapter that hears its own sending. */
+  | { readonly kind: 'echo' }
+  /** The device or its adapter is pulled out, and put in again so much later. */
+  | { readonly kind: 'unplug'; readonly ms: DurationMs };
 
 /** Decides each request's fate; undefined: a proper reply. `index` counts the requests heard, from 0. */
 export type Script = (request: ReceivedRequest, index: number) => Fault | undefined;

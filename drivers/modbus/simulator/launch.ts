@@ -1,13 +1,15 @@
-import { type Clock, sleep } from '../../../src/clock/clock.ts';
+import type { Clock } from '../../../src/clock/clock.ts';
 import { ascii } from '../protocol/ascii.ts';
 import { rtu } from '../protocol/rtu.ts';
-import { answer } from '../server/answer.ts';
 import { AsciiRequestReader, RtuRequestReader } from '../server/request-reader.ts';
-import { ModbusTcpServer } from '../server/tcp-server.ts';
 import { lineTiming } from '../transport/line-timing.ts';
+import type { Script } from './fault.ts';
 import { LineSlave } from './line-slave.ts';
+import type { SimulatedMemory } from './memory.ts';
 import { memoryOf, type Simulation, scriptOf } from './plan.ts';
+import { Pluggable } from './pluggable.ts';
 import { Pty } from './pty.ts';
+import { TcpSlave } from './tcp-slave.ts';
 
 export interface Launched {
   /** Where it can be reached, as a person reads it. */
@@ -15,39 +17,82 @@ export interface Launched {
   close(): Promise<void>;
 }
 
-const MAX_CLIENTS = 32;
+/** How long a line that broke in the middle of a reply is gone. */
+const BREAK_MS = 1000;
+
+/** What the devices on a TCP port and those on a pty have in common. */
+interface Devices {
+  readonly plan: Simulation;
+  readonly clock: Clock;
+  readonly store: SimulatedMemory;
+  readonly units: ReadonlySet<number>;
+  readonly script: Script;
+  count(name: string): void;
+}
 
 /** Starts simulated devices. Rejects when an address or a name cannot be had. */
 export async function launch(plan: Simulation, clock: Clock, count: (name: string) => void): Promise<Launched> {
-  const store = memoryOf(plan, clock);
-  const units = new Set(Object.keys(plan.units).map(Number));
-  const script = scriptOf(plan);
-  const closers: (() => Promise<void> | void)[] = [];
+  const faultOf = scriptOf(plan);
+  const devices: Devices = {
+    plan,
+    clock,
+    count,
+    store: memoryOf(plan, clock),
+    units: new Set(Object.keys(plan.units).map(Number)),
+    script: (request, index) => {
+      const fault = faultOf(request, index);
+      count(fault ? `requests, ${fault.kind}` : 'requests');
+      return fault;
+    },
+  };
+  const plugs: Pluggable[] = [];
   const places: string[] = [];
   const close = async () => {
-    for (const end of closers) await end();
+    for (const plug of plugs) await plug.close();
   };
   try {
     if (plan.tcp) {
-      let heard = 0;
-      const respond = async (unit: number, pdu: Buffer) => {
-        const fault = script({ unit, pdu, size: pdu.length }, heard++);
-        count(fault ? `requests, ${fault.kind}` : 'requests');
-        await sleep(clock, plan.delay + (fault?.kind === 'late' ? fault.ms : 0));
-        if (!units.has(unit)) return undefined;
-        if (fault?.kind === 'exception') return Buffer.from([(pdu[0] ?? 0) | 0x80, fault.code]);
-        if (fault?.kind === 'other-reply') return fault.pdu;
-        // What else may go wrong with a frame on a line would here be the business of TCP: no answer comes.
-        return fault === undefined || fault.kind === 'late' ? answer(store, unit, pdu) : undefined;
-      };
-      const server = new ModbusTcpServer({ ...plan.tcp, respond, maxClients: MAX_CLIENTS, count });
-      const port = await server.listen();
-      closers.push(() => server.close());
-      places.push(`tcp:${plan.tcp.host}:${port}`);
+      const { host } = plan.tcp;
+      const { plug, port } = overTcp(devices, plan.tcp);
+      plugs.push(plug);
+      await plug.start();
+      places.push(`tcp:${host}:${port()}`);
     }
     if (plan.pty !== undefined) {
-      const pty = await Pty.open(plan.pty, (bytes) => slave.receive(bytes));
-      closers.push(() => pty.close());
+      const plug = onPty(devices, plan.pty);
+      plugs.push(plug);
+      await plug.start();
+      places.push(`serial:${plan.pty}`);
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { places, close };
+}
+
+function overTcp({ plan, clock, store, units, script, count }: Devices, tcp: { host: string; port: number }) {
+  // The port it was given the first time is its port.
+  let { port } = tcp;
+  const plug: Pluggable = new Pluggable(
+    clock,
+    async () => {
+      const unplug = (away: number) => plug.unplug(away);
+      const { delay: slaveMs } = plan;
+      const slave = new TcpSlave({ host: tcp.host, port, clock, slaveMs, store, units, script, unplug });
+      port = await slave.listen();
+      return () => slave.close();
+    },
+    () => count('not plugged in again'),
+  );
+  return { plug, port: () => port };
+}
+
+function onPty({ plan, clock, store, units, script, count }: Devices, name: string): Pluggable {
+  const plug: Pluggable = new Pluggable(
+    clock,
+    async () => {
+      const pty = await Pty.open(name, (bytes) => slave.receive(bytes));
       const slave = new LineSlave({
         clock,
         framing: plan.framing === 'rtu' ? rtu : ascii,
@@ -58,18 +103,12 @@ export async function launch(plan: Simulation, clock: Clock, count: (name: strin
         units,
         echo: false,
         send: (bytes) => pty.send(Buffer.from(bytes)),
-        unplug: () => count('breaks'),
+        unplug: (away = BREAK_MS) => plug.unplug(away),
       });
-      slave.script = (request, index) => {
-        const fault = script(request, index);
-        count(fault ? `requests, ${fault.kind}` : 'requests');
-        return fault;
-      };
-      places.push(`serial:${plan.pty}`);
-    }
-  } catch (error) {
-    await close();
-    throw error;
-  }
-  return { places, close };
+      slave.script = script;
+      return () => pty.close();
+    },
+    () => count('not plugged in again'),
+  );
+  return plug;
 }

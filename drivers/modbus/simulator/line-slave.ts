@@ -19,8 +19,8 @@ export interface LineSlaveSettings {
   /** The adapter gives the master its own bytes back. */
   readonly echo: boolean;
   send(bytes: Buffer): void;
-  /** The line breaks. */
-  unplug(): void;
+  /** The line breaks, for so long. */
+  unplug(away?: DurationMs): void;
 }
 
 /** Bytes are handed over in groups of this length, as an adapter would. */
@@ -61,6 +61,7 @@ export class LineSlave {
     if (request.unit === 0) return;
     const thinks = slaveMs + timing.gapMs + (fault?.kind === 'late' ? fault.ms : 0);
     const frame = spoilt(framing, request, proper, fault);
+    if (fault?.kind === 'unplug') this.#settings.unplug(fault.ms);
     if (frame) this.#later(heardAt + thinks - clock.now(), () => this.#speak(frame, fault));
   }
 
@@ -103,7 +104,10 @@ function spoilt(
     case 'late':
       return frame;
     case 'silent':
+    case 'unplug':
       return undefined;
+    case 'echo':
+      return Buffer.concat([framing.encode(unit, pdu), frame]);
     case 'wrong-checksum':
       frame[frame.length - 3] = (frame.at(-3) ?? 0) ^ 1;
       return frame;

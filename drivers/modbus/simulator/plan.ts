@@ -39,11 +39,14 @@ const faultSchema = z
       'wrong-unit',
       'other-reply',
       'break',
+      'echo',
+      'unplug',
     ]),
     every: z.int().min(1).optional().describe('every so many requests'),
     share: z.number().min(0).max(1).optional().describe('of all requests, at random'),
     unit: z.int().min(1).max(255).optional().describe('only requests to this unit'),
     late: durationSchema.prefault('1s').describe('kind late: by how much'),
+    away: durationSchema.prefault('1s').describe('kind unplug: for how long'),
     code: z.int().min(1).max(255).prefault(4).describe('kind exception: its code'),
   })
   .refine(({ every, share }) => (every === undefined) !== (share === undefined), {
@@ -112,7 +115,7 @@ export function scriptOf({ faults }: Simulation, random: () => number = Math.ran
   };
 }
 
-function faultOf({ kind, late, code }: z.output<typeof faultSchema>, { unit, pdu }: ReceivedRequest): Fault {
+function faultOf({ kind, late, code, away }: z.output<typeof faultSchema>, { unit, pdu }: ReceivedRequest): Fault {
   switch (kind) {
     case 'late':
       return { kind, ms: late };
@@ -121,6 +124,8 @@ function faultOf({ kind, late, code }: z.output<typeof faultSchema>, { unit, pdu
     case 'truncated':
     case 'break':
       return { kind, bytes: 3 };
+    case 'unplug':
+      return { kind, ms: away };
     case 'noise':
       return { kind, before: Buffer.from([0x00, 0xff]), after: Buffer.from([0x55]) };
     case 'wrong-unit':
