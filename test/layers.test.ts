@@ -41,7 +41,7 @@ function filesBelow(folder: string): string[] {
   return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name));
 }
 
-const files = ['src', 'drivers'].flatMap(filesBelow).filter((name) => name.endsWith('.ts'));
+const files = ['src', 'drivers'].flatMap(filesBelow).filter((name) => /\.tsx?$/.test(name));
 const imports = files.flatMap((file) => {
   const text = readFileSync(join(root, file), 'utf8');
   return [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(([whole, target = '']) => ({
@@ -95,6 +95,16 @@ describe('layers', () => {
       return line !== undefined && !line.startsWith('import type');
     });
     expect(eager.map(({ file, target }) => `${file} → ${target}`)).toEqual([]);
+  });
+
+  it('the web layer is loaded only where a configuration asks for it: every start would pay for it', () => {
+    const eager = imports.filter(({ file, target, lazy }) => {
+      if (lazy || !target.startsWith('src/web/') || file.startsWith('src/web/')) return false;
+      const text = readFileSync(join(root, file), 'utf8');
+      const name = target.slice(target.lastIndexOf('/') + 1);
+      return new RegExp(`^import (?!type )[^;]*${name}'`, 'm').test(text);
+    });
+    expect(eager.map(({ file }) => file)).toEqual(['src/cli/commands/web.ts']);
   });
 
   it('only src/board and src/config read boards/', () => {

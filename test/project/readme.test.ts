@@ -118,7 +118,14 @@ describe('the package, installed elsewhere without running any install script', 
 
   it('has what it needs and nothing of the tests', async () => {
     const { stdout } = await runToEnd('tar', ['tf', join(folder, 'dcs-io-0.1.0.tgz')]);
-    for (const file of ['schema/dcs-io.schema.json', 'boards/raspberry-pi-5.yaml', 'LICENSE', 'dist/src/cli/main.js']) {
+    for (const file of [
+      'schema/dcs-io.schema.json',
+      'boards/raspberry-pi-5.yaml',
+      'LICENSE',
+      'dist/src/cli/main.js',
+      'dist/src/web/client/web-client.js',
+      'dist/web/index.html',
+    ]) {
       expect(stdout).toContain(`package/${file}`);
     }
     expect(stdout).not.toMatch(/package\/(test|src|scripts)\//);

@@ -1,0 +1,98 @@
+import { plural } from './format.ts';
+import { Icon } from './icons.tsx';
+import { PinDialog } from './pins/pin-dialog.tsx';
+import { live, missed } from './state/connection.ts';
+import { placeOf, type View, view, views } from './state/place.ts';
+import { logOut, session, trouble } from './state/session.ts';
+import { Alerts } from './views/alerts.tsx';
+import { BoardView } from './views/board-view.tsx';
+import { Login } from './views/login.tsx';
+import { MessagesView } from './views/messages-view.tsx';
+import { PinsView } from './views/pins-view.tsx';
+import { SystemView } from './views/system-view.tsx';
+import { TrendsView } from './views/trends-view.tsx';
+
+const titles: Readonly<Record<View, string>> = {
+  pins: 'Pins',
+  trends: 'Trends',
+  messages: 'Messages',
+  system: 'System',
+  board: 'Board',
+};
+
+export function App() {
+  const who = session.value;
+  if (who === undefined) return <p class="waiting">{trouble.value === '' ? 'Connecting…' : trouble.value}</p>;
+  if (who.role === null) return <Login node={who.node} />;
+  return (
+    <>
+      <a class="skip" href="#content">
+        Skip to the content
+      </a>
+      <header class="top">
+        <h1>{who.node}</h1>
+        <Connection />
+        <Navigation />
+        <User />
+      </header>
+      <main id="content" tabIndex={-1} class={live.value ? '' : 'stale'}>
+        <Alerts />
+        <Current />
+      </main>
+      <PinDialog />
+    </>
+  );
+}
+
+function Navigation() {
+  return (
+    <nav class="tabs" aria-label="Views">
+      {views.map((one) => (
+        <a key={one} href={placeOf(one)} aria-current={view.value === one ? 'page' : undefined}>
+          <Icon name={one} />
+          <span>{titles[one]}</span>
+        </a>
+      ))}
+    </nav>
+  );
+}
+
+function Current() {
+  switch (view.value) {
+    case 'pins':
+      return <PinsView />;
+    case 'trends':
+      return <TrendsView />;
+    case 'messages':
+      return <MessagesView />;
+    case 'system':
+      return <SystemView />;
+    case 'board':
+      return <BoardView />;
+  }
+}
+
+function Connection() {
+  const gaps = missed.value > 0 ? `, ${plural(missed.value, 'message')} missed` : '';
+  return (
+    <p class={`connection ${live.value ? 'is-live' : 'is-lost'}`} role="status">
+      {live.value ? `live${gaps}` : 'no connection: values are old'}
+    </p>
+  );
+}
+
+function User() {
+  const who = session.value;
+  if (!who) return null;
+  if (!who.login) return null;
+  return (
+    <div class="user">
+      <span>
+        {who.user} <small>{who.role}</small>
+      </span>
+      <button type="button" class="quiet" onClick={() => void logOut()} aria-label="Log out" title="Log out">
+        <Icon name="out" />
+      </button>
+    </div>
+  );
+}

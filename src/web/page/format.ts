@@ -1,0 +1,35 @@
+import type { Pin } from './state/pin-store.ts';
+
+/** A pin's value as a person reads it, without its unit. */
+export function showValue({ report }: Pick<Pin, 'report'>): string {
+  const val = report?.['val'];
+  if (val === true) return 'on';
+  if (val === false) return 'off';
+  if (val === null || val === undefined) return '–';
+  return typeof val === 'number' ? showNumber(val) : String(val);
+}
+
+/** At most six significant digits: more is noise to an eye, and makes columns jump. */
+export function showNumber(value: number): string {
+  if (Number.isInteger(value)) return String(value);
+  return String(Number(value.toPrecision(6)));
+}
+
+/** `3 s`, `12 min`, `5 h`, `2 d`. */
+export function showAge(seconds: number): string {
+  if (seconds < 1) return 'now';
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  return seconds < 86_400 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86_400)} d`;
+}
+
+/** Time of day with tenths, local. */
+export function showTime(unix: number): string {
+  const date = new Date(unix * 1000);
+  const tenth = Math.floor(date.getMilliseconds() / 100);
+  return `${date.toTimeString().slice(0, 8)}.${tenth}`;
+}
+
+export function plural(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}

@@ -1,0 +1,116 @@
+import { useState } from 'preact/hooks';
+import { command, live } from '../state/connection.ts';
+import { commandSignal, type Pin } from '../state/pin-store.ts';
+import { mayOperate } from '../state/session.ts';
+
+/** What a person sets an output with; it shows what the pin reports, never what was only asked for. */
+export function Control({ pin }: { pin: Pin }) {
+  const { facts } = pin;
+  if (facts.direction !== 'out' || !mayOperate()) return null;
+  if (facts.kind === 'digital') return <Switch pin={pin} />;
+  if (facts.kind === 'text') return <TextField pin={pin} />;
+  return facts.range ? <Slider pin={pin} range={facts.range} /> : <NumberField pin={pin} />;
+}
+
+function Switch({ pin: { name, report, gone } }: { pin: Pin }) {
+  const on = report?.['val'] === true;
+  const asked = commandSignal(name).value?.state === 'asked';
+  return (
+    <button
+      type="button"
+      role="switch"
+      class={`switch ${asked ? 'is-asked' : ''}`}
+      aria-checked={on}
+      aria-label={name}
+      aria-busy={asked}
+      disabled={!live.value || gone}
+      onClick={() => void command(name, !on)}
+    >
+      <span class="knob" />
+    </button>
+  );
+}
+
+function Slider({ pin: { name, report, gone, facts }, range }: { pin: Pin; range: readonly [number, number] }) {
+  const [draft, setDraft] = useState<number | undefined>(undefined);
+  const val = report?.['val'];
+  const shown = draft ?? (typeof val === 'number' ? val : range[0]);
+  const step = niceStep(range);
+  const send = (value: number) => {
+    setDraft(undefined);
+    void command(name, value);
+  };
+  return (
+    <div class="slider">
+      <input
+        type="range"
+        min={range[0]}
+        max={range[1]}
+        step={step}
+        value={shown}
+        aria-label={name}
+        aria-valuetext={`${shown} ${facts.uom ?? ''}`}
+        disabled={!live.value || gone}
+        onInput={({ currentTarget }) => setDraft(currentTarget.valueAsNumber)}
+        onChange={({ currentTarget }) => send(currentTarget.valueAsNumber)}
+      />
+      {draft !== undefined && <span class="draft">{draft}</span>}
+    </div>
+  );
+}
+
+export function NumberField({ pin: { name, gone, facts } }: { pin: Pin }) {
+  const [text, setText] = useState('');
+  const submit = (event: Event) => {
+    event.preventDefault();
+    const value = Number(text.replace(',', '.'));
+    if (text.trim() === '' || !Number.isFinite(value)) return;
+    setText('');
+    void command(name, value);
+  };
+  return (
+    <form class="field" onSubmit={submit}>
+      <input
+        inputMode="decimal"
+        value={text}
+        placeholder={facts.range ? `${facts.range[0]}–${facts.range[1]}` : 'new'}
+        aria-label={`new value of ${name}`}
+        disabled={!live.value || gone}
+        onInput={({ currentTarget }) => setText(currentTarget.value)}
+      />
+      <button type="submit" disabled={!live.value || gone || text.trim() === ''}>
+        Set
+      </button>
+    </form>
+  );
+}
+
+function TextField({ pin: { name, gone } }: { pin: Pin }) {
+  const [text, setText] = useState('');
+  const submit = (event: Event) => {
+    event.preventDefault();
+    setText('');
+    void command(name, text);
+  };
+  return (
+    <form class="field is-text" onSubmit={submit}>
+      <input
+        value={text}
+        placeholder="new"
+        aria-label={`new text of ${name}`}
+        disabled={!live.value || gone}
+        onInput={({ currentTarget }) => setText(currentTarget.value)}
+      />
+      <button type="submit" disabled={!live.value || gone}>
+        Set
+      </button>
+    </form>
+  );
+}
+
+/** Some hundred steps over the range, in ones, twos or fives. */
+function niceStep([low, high]: readonly [number, number]): number {
+  const rough = Math.abs(high - low) / 200;
+  const power = 10 ** Math.floor(Math.log10(rough || 1));
+  return [1, 2, 5, 10].map((one) => one * power).find((step) => step >= rough) ?? power;
+}

@@ -1,0 +1,25 @@
+import { showAge } from '../format.ts';
+import { Icon } from '../icons.tsx';
+import { now } from '../state/clock.ts';
+import { holdOf } from '../state/output.ts';
+import type { Pin } from '../state/pin-store.ts';
+
+const looks = {
+  override: { icon: 'hand', text: 'overridden' },
+  safe: { icon: 'shield', text: 'safe state' },
+  rule: { icon: 'lock', text: 'kept by a rule' },
+} as const;
+
+/** Says, where the output is, that something other than commands decides what it is. */
+export function HoldNote({ pin }: { pin: Pin }) {
+  const hold = holdOf(pin);
+  if (!hold) return null;
+  const { icon, text } = looks[hold.kind];
+  return (
+    <p class={`note is-${hold.kind}`}>
+      <Icon name={icon} />
+      <strong>{text}</strong> {hold.why}
+      {hold.until !== undefined && <span>, {showAge(Math.max(0, hold.until - now.value))} left</span>}
+    </p>
+  );
+}

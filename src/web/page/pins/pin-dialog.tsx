@@ -1,0 +1,110 @@
+import { useEffect, useRef } from 'preact/hooks';
+import { showTime } from '../format.ts';
+import { Icon } from '../icons.tsx';
+import { command, live } from '../state/connection.ts';
+import { canOverride, desiredOf, holdOf } from '../state/output.ts';
+import { type Pin, pinSignal, qualityOf } from '../state/pin-store.ts';
+import { openPin, placeOf } from '../state/place.ts';
+import { mayOperate } from '../state/session.ts';
+import { TrendChart } from '../views/trend-chart.tsx';
+import { Control, NumberField } from './control.tsx';
+import { HoldNote } from './hold-note.tsx';
+import { Outcome } from './outcome.tsx';
+import { OverrideForm } from './override-form.tsx';
+import { QualityNote, Value } from './pin-row.tsx';
+
+/** Everything about one pin. */
+export function PinDialog() {
+  const name = openPin.value;
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    if (name !== undefined && !dialog.current?.open) dialog.current?.showModal();
+    if (name === undefined) dialog.current?.close();
+  }, [name]);
+  return (
+    <dialog ref={dialog} class="pin-dialog" aria-labelledby="dialog-title" onClose={() => (openPin.value = undefined)}>
+      {name !== undefined && <Content pin={pinSignal(name).value} />}
+    </dialog>
+  );
+}
+
+function Content({ pin }: { pin: Pin }) {
+  const { name, facts } = pin;
+  const output = facts.direction === 'out' && mayOperate();
+  return (
+    <>
+      <header>
+        <div>
+          <h2 id="dialog-title">{name}</h2>
+          {facts.label !== undefined && <small>{facts.label}</small>}
+        </div>
+        <button type="button" class="quiet" aria-label="Close" onClick={() => (openPin.value = undefined)}>
+          <Icon name="close" />
+        </button>
+      </header>
+      <div class={`now is-${qualityOf(pin)}`}>
+        <Value pin={pin} />
+        <Control pin={pin} />
+        {output && facts.kind !== 'digital' && facts.kind !== 'text' && facts.range && <NumberField pin={pin} />}
+      </div>
+      <QualityNote pin={pin} />
+      <HoldNote pin={pin} />
+      <Outcome name={name} />
+      {facts.kind !== 'text' && <TrendChart name={name} span={600} height={150} />}
+      {output && facts.kind === 'digital' && <Pulses name={name} />}
+      {output && canOverride(pin) && <OverrideForm pin={pin} />}
+      <Facts pin={pin} />
+      <a class="more" href={placeOf('trends', [name])} onClick={() => (openPin.value = undefined)}>
+        Trend of this pin
+      </a>
+    </>
+  );
+}
+
+/** On for a moment, as a push button would be. */
+function Pulses({ name }: { name: string }) {
+  return (
+    <fieldset class="pulses">
+      <legend>On for a moment</legend>
+      {[0.5, 2, 10].map((seconds) => (
+        <button
+          key={seconds}
+          type="button"
+          disabled={!live.value}
+          onClick={() => void command(name, true, { pulse: seconds })}
+        >
+          {seconds} s
+        </button>
+      ))}
+    </fieldset>
+  );
+}
+
+function Facts({ pin }: { pin: Pin }) {
+  const { facts, report, node } = pin;
+  const time = (unix: unknown) => (typeof unix === 'number' && unix > 0 ? showTime(unix) : undefined);
+  const rows: [string, unknown][] = [
+    ['Kind', [facts.kind, facts.direction === 'out' ? 'output' : 'input'].filter(Boolean).join(' ')],
+    ['Node', node],
+    ['Port', facts.port],
+    ['Quality', qualityOf(pin)],
+    ['Last change', time(report?.['last_change'])],
+    ['Time of the hardware', time(report?.['source_time'])],
+    ['Rate', report?.['rate'] === undefined ? undefined : `${report['rate']} /s`],
+    ['Range', facts.range?.join(' to ')],
+    ['Safe value', facts.safe],
+    ['Wanted', holdOf(pin) ? desiredOf(pin) : undefined],
+  ];
+  return (
+    <dl class="facts">
+      {rows.map(([name, value]) =>
+        value === undefined || value === '' ? null : (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value === true ? 'on' : value === false ? 'off' : String(value)}</dd>
+          </div>
+        ),
+      )}
+    </dl>
+  );
+}

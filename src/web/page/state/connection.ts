@@ -1,0 +1,135 @@
+import { batch, signal } from '@preact/signals';
+import type { PinFacts, Trends } from '../../api/schemas.ts';
+import { CommandError, WebClient } from '../../client/web-client.ts';
+import { agentTime, now, setAgentTime } from './clock.ts';
+import { call } from './http.ts';
+import { noteMessage } from './message-log.ts';
+import { commandSignal, pinNames, pinSignal, series } from './pin-store.ts';
+
+/** How many names one question for history takes. */
+const TREND_PINS = 50;
+const CONFIRMED_SHOWN_MS = 2500;
+
+/** Whether what is shown is live. */
+export const live = signal(false);
+/** Messages this page was too slow for. */
+export const missed = signal(0);
+
+let client: WebClient | undefined;
+let waiting: [subject: string, data: Data][] = [];
+let frame = 0;
+
+type Data = Readonly<Record<string, unknown>>;
+
+/** Connects once; `lost` is called whenever the connection breaks. */
+export function connect(lost: () => void): void {
+  if (client) return;
+  client = new WebClient(location.href);
+  client.on((subject, data, envelope) => {
+    if (subject === 'WebClosed') {
+      live.value = false;
+      lost();
+      return;
+    }
+    // What is told on connecting is how things stand, not what passes.
+    if (live.value) noteMessage(subject, data, envelope);
+    waiting.push([subject, data]);
+    // What comes faster than the screen is shown is put together.
+    if (frame === 0) frame = setTimeout(apply, 30, 0);
+    if (subject !== 'WebSession') return;
+    setAgentTime(Number(envelope.timestamp));
+    live.value = true;
+    missed.value += Number(data['missed']);
+    void fillHistory();
+  });
+}
+
+export function disconnect(): void {
+  client?.close();
+  client = undefined;
+  live.value = false;
+}
+
+/** Sends a command and shows what becomes of it. Never rejects. */
+export function command(pin: string, val: boolean | number | string, extra: Data = {}): Promise<void> {
+  return follow(pin, val, (to) => to.set(pin, val, extra));
+}
+
+/** Sends an IoMessage that asks no value of an output, and shows what becomes of it. Never rejects. */
+export function control(pin: string, keys: Data): Promise<void> {
+  return follow(pin, Object.keys(keys).join(), (to) => to.request({ IoMessage: { pin_name: pin, ...keys } }));
+}
+
+async function follow(pin: string, val: unknown, send: (to: WebClient) => Promise<unknown>): Promise<void> {
+  const shown = commandSignal(pin);
+  const asked = { state: 'asked', val } as const;
+  shown.value = asked;
+  try {
+    if (!client) throw new CommandError('OFFLINE', 'there is no connection to the agent');
+    await send(client);
+    if (shown.value !== asked) return;
+    const confirmed = { state: 'confirmed', val } as const;
+    shown.value = confirmed;
+    setTimeout(() => {
+      if (shown.value === confirmed) shown.value = undefined;
+    }, CONFIRMED_SHOWN_MS);
+  } catch (error) {
+    if (shown.value !== asked) return;
+    shown.value = { state: 'failed', val, message: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function apply(): void {
+  frame = 0;
+  const messages = waiting;
+  waiting = [];
+  batch(() => {
+    for (const [subject, data] of messages) {
+      if (subject === 'IoMessage' && data['last_change'] !== undefined) takeReport(data);
+      if (subject === 'NodeMessage') takeNode(data);
+    }
+  });
+}
+
+function takeReport(report: Data): void {
+  const { pin_name: name, val, quality } = report;
+  if (typeof name !== 'string') return;
+  const pin = pinSignal(name);
+  pin.value = { ...pin.value, report, gone: false };
+  const number = typeof val === 'number' ? val : typeof val === 'boolean' ? Number(val) : null;
+  series(name).push(agentTime(), quality === 'bad' ? null : number);
+}
+
+function takeNode({ event, name, pins }: Data): void {
+  if (typeof name !== 'string') return;
+  if (event === 'leave') {
+    for (const known of pinNames.value) {
+      const pin = pinSignal(known);
+      if (pin.value.node === name) pin.value = { ...pin.value, gone: true };
+    }
+    return;
+  }
+  for (const facts of Array.isArray(pins) ? pins.filter(isFacts) : []) {
+    const pin = pinSignal(facts.name);
+    pin.value = { ...pin.value, facts, node: name, gone: false };
+  }
+}
+
+async function fillHistory(): Promise<void> {
+  const names = pinNames.value;
+  for (let at = 0; at < names.length; at += TREND_PINS) {
+    const wanted = names.slice(at, at + TREND_PINS).map((name) => `pin=${encodeURIComponent(name)}`);
+    try {
+      const trends = await call<Trends>('GET', `/api/history?seconds=86400&${wanted.join('&')}`);
+      for (const [name, { t, v }] of Object.entries(trends)) series(name).fill(t, v);
+    } catch {
+      // Trends then begin now; the connection itself says what is wrong with it.
+      return;
+    }
+  }
+  now.value = agentTime();
+}
+
+function isFacts(found: unknown): found is PinFacts {
+  return typeof found === 'object' && found !== null && 'name' in found && typeof found.name === 'string';
+}

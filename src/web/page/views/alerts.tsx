@@ -1,0 +1,56 @@
+import { plural } from '../format.ts';
+import { Icon } from '../icons.tsx';
+import { holdOf } from '../state/output.ts';
+import { allPins, type Pin, qualityOf } from '../state/pin-store.ts';
+import { openPin } from '../state/place.ts';
+
+/** Most names spelled out. */
+const NAMED = 4;
+
+/** What nobody must overlook, on every view: overrides, safe states, bad and doubtful pins. */
+export function Alerts() {
+  const pins = allPins();
+  const held = (kind: string) => pins.filter((pin) => holdOf(pin)?.kind === kind);
+  return (
+    <div class="alerts">
+      <Alert icon="hand" kind="override" what={(n) => `${plural(n, 'output')} overridden`} pins={held('override')} />
+      <Alert icon="shield" kind="safe" what={(n) => `${plural(n, 'output')} in safe state`} pins={held('safe')} />
+      <Alert icon="lock" kind="rule" what={(n) => `${plural(n, 'output')} kept off by a rule`} pins={held('rule')} />
+      <Alert
+        icon="warning"
+        kind="bad"
+        what={(n) => `${plural(n, 'pin')} bad`}
+        pins={pins.filter((pin) => qualityOf(pin) === 'bad')}
+      />
+      <Alert
+        icon="warning"
+        kind="uncertain"
+        what={(n) => `${plural(n, 'pin')} uncertain`}
+        pins={pins.filter((pin) => qualityOf(pin) === 'uncertain')}
+      />
+    </div>
+  );
+}
+
+interface AlertProps {
+  readonly icon: Parameters<typeof Icon>[0]['name'];
+  readonly kind: string;
+  readonly what: (count: number) => string;
+  readonly pins: readonly Pin[];
+}
+
+function Alert({ icon, kind, what, pins }: AlertProps) {
+  if (pins.length === 0) return null;
+  return (
+    <section class={`alert is-${kind}`} aria-label={what(pins.length)}>
+      <Icon name={icon} />
+      <strong>{what(pins.length)}</strong>
+      {pins.slice(0, NAMED).map(({ name }) => (
+        <button key={name} type="button" class="link" onClick={() => (openPin.value = name)}>
+          {name}
+        </button>
+      ))}
+      {pins.length > NAMED && <span>and {pins.length - NAMED} more</span>}
+    </section>
+  );
+}

@@ -1,0 +1,96 @@
+import { signal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
+import type { Headers } from '../../api/schemas.ts';
+import { showValue } from '../format.ts';
+import { call } from '../state/http.ts';
+import { pinNames, pinSignal, qualityOf } from '../state/pin-store.ts';
+import { openPin } from '../state/place.ts';
+
+type Cell = Headers[number]['rows'][number][number];
+
+const headers = signal<Headers | undefined>(undefined);
+
+/** The board's connectors as they lie on it, with the pins and their values. */
+export function BoardView() {
+  useEffect(() => {
+    call<Headers>('GET', '/api/headers').then(
+      (found) => {
+        headers.value = found;
+      },
+      // The connection says what is wrong.
+      () => undefined,
+    );
+  }, []);
+  const found = headers.value;
+  return (
+    <>
+      <div class="toolbar">
+        <h2>Board</h2>
+        <p class="legend">
+          <span class="dot is-power" /> power <span class="dot is-ground" /> ground <span class="dot is-line" /> free{' '}
+          <span class="dot is-bus" /> bus <span class="dot is-used" /> in use
+        </p>
+      </div>
+      {found?.length === 0 && <p class="nothing">The configuration names no board whose connectors are known.</p>}
+      {found?.map(({ title, connector, rows }) => (
+        <section key={connector} class="header-drawing" aria-label={`${connector}, ${title}`}>
+          <h3>
+            {title} <small>{connector}</small>
+          </h3>
+          <table>
+            <tbody>
+              {rows.map((row) => (
+                <tr key={row[0]?.position}>
+                  {row.map((cell, side) => (
+                    <Place key={cell.position} cell={cell} right={side === 1} />
+                  ))}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </section>
+      ))}
+    </>
+  );
+}
+
+/** One position: its name and use outside, its pad in the middle. */
+function Place({ cell, right }: { cell: Cell; right: boolean }) {
+  const { position, kind, name, aliases, bus, use } = cell;
+  const look = use !== undefined ? 'is-used' : bus !== undefined ? 'is-bus' : `is-${kind}`;
+  const text = (
+    <td class={`place ${right ? 'is-right' : 'is-left'}`}>
+      {use !== undefined && <Use name={use} />}
+      <span class="line-name">
+        {name} {use === undefined && <small>{bus ?? aliases.join(' ')}</small>}
+      </span>
+    </td>
+  );
+  const pad = (
+    <td class={`pad ${look}`}>
+      <span>{position}</span>
+    </td>
+  );
+  return right ? (
+    <>
+      {pad}
+      {text}
+    </>
+  ) : (
+    <>
+      {text}
+      {pad}
+    </>
+  );
+}
+
+function Use({ name }: { name: string }) {
+  if (!pinNames.value.includes(name)) return <b>{name}</b>;
+  const pin = pinSignal(name).value;
+  return (
+    <button type="button" class={`use is-${qualityOf(pin)}`} onClick={() => (openPin.value = name)}>
+      <b>{name}</b>
+      <span class={`level ${pin.report?.['val'] === true ? 'on' : ''}`}>{showValue(pin)}</span>
+    </button>
+  );
+}

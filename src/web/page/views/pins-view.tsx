@@ -1,0 +1,54 @@
+import { signal } from '@preact/signals';
+import { Icon } from '../icons.tsx';
+import { PinRow } from '../pins/pin-row.tsx';
+import { allPins, groupOf, type Pin } from '../state/pin-store.ts';
+
+const wanted = signal('');
+
+/** Every pin, by what it belongs to. */
+export function PinsView() {
+  const pins = allPins();
+  const several = new Set(pins.map(({ node }) => node)).size > 1;
+  const groups = new Map<string, Pin[]>();
+  for (const pin of pins.filter(fits)) {
+    const group = groupOf(pin, several);
+    groups.set(group, [...(groups.get(group) ?? []), pin]);
+  }
+  return (
+    <>
+      <div class="toolbar">
+        <h2 class="unseen">Pins</h2>
+        <label class="search">
+          <Icon name="search" />
+          <span class="unseen">Find pins</span>
+          <input
+            type="search"
+            placeholder={`Find in ${pins.length} pins`}
+            value={wanted.value}
+            onInput={({ currentTarget }) => (wanted.value = currentTarget.value)}
+          />
+        </label>
+      </div>
+      {groups.size === 0 && <p class="nothing">{pins.length === 0 ? 'No pin has reported yet.' : 'No pin fits.'}</p>}
+      <div class="groups">
+        {[...groups].map(([name, members]) => (
+          <section key={name} class="group" aria-labelledby={`group-${name}`}>
+            <h3 id={`group-${name}`}>
+              {name} <small>{members.length}</small>
+            </h3>
+            <ul>
+              {members.map((pin) => (
+                <PinRow key={pin.name} name={pin.name} />
+              ))}
+            </ul>
+          </section>
+        ))}
+      </div>
+    </>
+  );
+}
+
+function fits({ name, facts }: Pin): boolean {
+  const text = wanted.value.trim().toLowerCase();
+  return text === '' || `${name} ${facts.label ?? ''} ${facts.port ?? ''}`.toLowerCase().includes(text);
+}

@@ -1,0 +1,102 @@
+import { useEffect, useRef } from 'preact/hooks';
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import { showNumber, showTime } from '../format.ts';
+import { now } from '../state/clock.ts';
+import { pinSignal, series } from '../state/pin-store.ts';
+
+/** Cursors of all charts move together. */
+const CURSORS = 'trends';
+
+interface ChartProps {
+  readonly name: string;
+  /** Seconds shown, up to now. */
+  readonly span: number;
+  readonly height: number;
+}
+
+/** How a pin changed: a line that stands at each value until the next, with a gap where nobody knew. */
+export function TrendChart({ name, span, height }: ChartProps) {
+  const place = useRef<HTMLDivElement>(null);
+  const chart = useRef<uPlot | undefined>(undefined);
+  const pin = pinSignal(name).value;
+  const { kind, uom = '' } = pin.facts;
+  useEffect(() => {
+    const host = place.current;
+    if (!host) return;
+    const made = new uPlot(options(kind === 'digital', uom, host, height), [[], []], host);
+    chart.current = made;
+    const fit = new ResizeObserver(() => made.setSize({ width: host.clientWidth, height }));
+    fit.observe(host);
+    const dark = matchMedia('(prefers-color-scheme: dark)');
+    const repaint = () => made.redraw();
+    dark.addEventListener('change', repaint);
+    return () => {
+      fit.disconnect();
+      dark.removeEventListener('change', repaint);
+      made.destroy();
+      chart.current = undefined;
+    };
+  }, [name, kind, uom, height]);
+  const to = now.value;
+  useEffect(() => {
+    const { t, v } = series(name).window(to - span, to);
+    chart.current?.setData([t, v], false);
+    chart.current?.setScale('x', { min: to - span, max: to });
+  });
+  const { v } = series(name).window(to - span, to);
+  return <div class="chart" ref={place} role="img" aria-label={summary(name, v, uom)} />;
+}
+
+function options(digital: boolean, uom: string, host: HTMLElement, height: number): uPlot.Options {
+  const colour = (property: string) => () => getComputedStyle(host).getPropertyValue(property).trim();
+  const axis = { stroke: colour('--soft'), grid: { stroke: colour('--line'), width: 1 }, ticks: { show: false } };
+  const stepped = uPlot.paths.stepped?.({ align: 1 });
+  const level = (value: number) => (value === 1 ? 'on' : value === 0 ? 'off' : '');
+  return {
+    width: host.clientWidth || 300,
+    height,
+    legend: { show: false },
+    cursor: { sync: { key: CURSORS }, drag: { x: false, y: false }, points: { show: false } },
+    scales: { x: { time: true }, y: digital ? { range: [-0.15, 1.15] } : { range: spread } },
+    axes: [
+      {
+        ...axis,
+        values: (_, times) => times.map((time) => showTime(time).slice(0, time % 60 === 0 ? 5 : 8)),
+        space: 70,
+        size: 28,
+      },
+      {
+        ...axis,
+        size: 56,
+        ...(digital && { splits: () => [0, 1] }),
+        values: (_, values) => values.map((value) => (digital ? level(value) : showNumber(value))),
+      },
+    ],
+    series: [
+      {},
+      {
+        stroke: colour('--accent'),
+        fill: colour('--accent-faint'),
+        width: 1.5,
+        label: uom,
+        points: { show: false },
+        ...(stepped && { paths: stepped }),
+      },
+    ],
+  };
+}
+
+/** Some room above and below, also for a value that never changes. */
+function spread(_: uPlot, low: number | null, high: number | null): [number, number] {
+  if (low === null || high === null) return [0, 1];
+  const room = (high - low) * 0.1 || Math.abs(high) * 0.1 || 1;
+  return [low - room, high + room];
+}
+
+function summary(name: string, values: readonly (number | null)[], uom: string): string {
+  const known = values.filter((value) => value !== null);
+  if (known.length === 0) return `${name}: nothing known in this time`;
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  return `${name}: ${showNumber(low)} to ${showNumber(high)} ${uom}`;
+}
