@@ -5,6 +5,7 @@ import type { Envelope } from '../message/envelope.ts';
 import type { CommandState, IoMessage, OutputReport, PinValue } from '../message/payloads.ts';
 import type { PinSpec, RawValue } from '../pin/pin.ts';
 import { stepAfter } from '../safety/after-command.ts';
+import type { KeptOverride } from '../safety/kept-outputs.ts';
 import type { LastCommand, Output } from '../safety/output.ts';
 import type { ChannelHandle } from './channels.ts';
 import { parseCommand, parseControl } from './command.ts';
@@ -165,7 +166,7 @@ export class OutputActor extends PinActor {
     this.#wake?.cancel();
     this.#follow();
     this.#output.take({ kind: 'look' });
-    if (this.#output.overriddenBy && !this.#output.override) await this.#forgetOverride();
+    if (this.#output.overriddenBy && !this.#output.override) this.#forgetOverride();
     const { due } = this.#output;
     if (!due) {
       const { wakeAt } = this.#output.decision;
@@ -173,7 +174,9 @@ export class OutputActor extends PinActor {
       return;
     }
     try {
-      if (due.value !== undefined) await this.#write(due.value);
+      const { value, sure } = this.#output.facts;
+      // For another reason than before it may be to stay as it is.
+      if (due.value !== undefined && !(sure && due.value === value)) await this.#write(due.value);
       this.#complained = undefined;
     } catch (error) {
       const { message } = toDcsError(error);
@@ -228,16 +231,19 @@ export class OutputActor extends PinActor {
     this.#output.overriddenBy = by;
     this.#output.carriedOut(value);
     this.#look();
-    if (await life.kept.override(this.spec.name, { ...by, value })) return;
-    life.log.warn(
-      { pin: this.spec.name },
-      `${this.spec.name}: this override does not survive a restart: no \`state\` folder`,
-    );
+    void this.#keepOverride({ ...by, value });
   }
 
-  async #forgetOverride(): Promise<void> {
+  /** Not waited for: a disk that hangs must not keep the output from obeying its rules. */
+  async #keepOverride(override: KeptOverride): Promise<void> {
+    const { life, spec } = this;
+    if (await life.kept.override(spec.name, override)) return;
+    life.log.warn({ pin: spec.name }, `${spec.name}: this override does not survive a restart: it is not on the disk`);
+  }
+
+  #forgetOverride(): void {
     this.#output.overriddenBy = undefined;
-    await this.life.kept.override(this.spec.name, undefined);
+    void this.life.kept.override(this.spec.name, undefined);
   }
 
   async #write(value: RawValue, options?: WriteOptions): Promise<{ state: CommandState }> {

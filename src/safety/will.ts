@@ -68,7 +68,8 @@ export function decide(spec: PinSpec, will: Will, facts: Facts, now: MonotonicMs
   const wanted = value ?? facts.value;
   const own = earliest(will.stand.upcoming?.at, will.pending?.at, will.override?.until);
   if (wanted === undefined) return { value, by, why, ...own };
-  const no = danger(spec, wanted, facts, now, neighbours);
+  // What is on by another hand must not be on either.
+  const no = danger(spec, isOn(wanted) ? wanted : (facts.value ?? wanted), facts, now, neighbours);
   if (no) {
     const off = offValue(spec.kind);
     return { value: off, by: 'rule', why: `${no.rule}: ${no.why}`, ...earliest(own.wakeAt, no.until) };

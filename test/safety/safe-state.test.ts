@@ -1,0 +1,202 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { SILENT_AFTER_MS } from '../../src/safety/nodes.ts';
+import { pinBench, pinSpec } from '../support/pin-bench.ts';
+
+const lamp = pinSpec({ name: 'lamp', direction: 'out', initial: false, safe: false });
+const led = pinSpec({ ...lamp, controller: 'hall' });
+const from = (event: string, node = 'h1', name = 'hall') => ({ event, node, name });
+
+const folders: string[] = [];
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+function stateFileIn(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'dcs-io-outputs-'));
+  folders.push(folder);
+  return join(folder, 'outputs.json');
+}
+
+describe('an output whose controller goes', () => {
+  it('goes to its safe value at once, refuses commands until it is back, and does not take up what was before', async () => {
+    const { command, clock, hardware, life, take } = await pinBench([led]);
+    life.nodes.heard(from('birth'));
+    await command('lamp', true);
+    life.nodes.heard(from('leave'));
+    await clock.advance(0);
+    expect(hardware.get('lamp')).toBe(false);
+    expect(take()).toMatchObject([{ val: false, output: { by: 'safe', why: 'hall is not there' } }]);
+    expect((await command('lamp', true)).answers).toMatchObject([{ code: 'SAFE_STATE' }]);
+    life.nodes.heard(from('birth', 'h2'));
+    await clock.advance(1000);
+    expect(hardware.get('lamp')).toBe(false);
+    expect((await command('lamp', true)).answers).toMatchObject([{ val: true }]);
+  });
+
+  it('does so when the heartbeat stops, and a goodbye of an earlier life means nothing', async () => {
+    const { command, clock, hardware, life } = await pinBench([led]);
+    life.nodes.heard(from('heartbeat', 'h1'));
+    life.nodes.heard(from('birth', 'h2'));
+    life.nodes.heard(from('leave', 'h1'));
+    await command('lamp', true);
+    await clock.advance(SILENT_AFTER_MS - 1);
+    expect(hardware.get('lamp')).toBe(true);
+    await clock.advance(1);
+    expect(hardware.get('lamp')).toBe(false);
+  });
+
+  it('waits at the start for one that has not been seen yet, and not for ever', async () => {
+    const { command, clock, hardware } = await pinBench([{ ...led, initial: true }]);
+    await clock.advance(SILENT_AFTER_MS - 1);
+    expect(hardware.get('lamp')).toBe(true);
+    await clock.advance(1);
+    expect(hardware.get('lamp')).toBe(false);
+    expect((await command('lamp', true)).answers).toMatchObject([{ code: 'SAFE_STATE' }]);
+  });
+
+  it('"*" is any other node: safe when this one is alone', async () => {
+    const { command, clock, hardware, life } = await pinBench([{ ...led, controller: '*' }]);
+    life.nodes.heard(from('birth', 'a', 'one'));
+    life.nodes.heard(from('birth', 'b', 'two'));
+    await command('lamp', true);
+    life.nodes.heard(from('leave', 'a', 'one'));
+    await clock.advance(0);
+    expect(hardware.get('lamp')).toBe(true);
+    life.nodes.heard(from('leave', 'b', 'two'));
+    await clock.advance(0);
+    expect(hardware.get('lamp')).toBe(false);
+  });
+
+  it('may be an actor of this process', async () => {
+    const { command, clock, hardware, life } = await pinBench([led]);
+    life.nodes.actor('hall', true);
+    await command('lamp', true);
+    life.nodes.actor('hall', false);
+    await clock.advance(0);
+    expect(hardware.get('lamp')).toBe(false);
+  });
+});
+
+describe('rearm: manual', () => {
+  it.each(['lease', 'port', 'controller'])(
+    'after the end of a %s only a person lets it be commanded',
+    async (cause) => {
+      const { command, clock, hardware, life, user, take } = await pinBench([{ ...led, rearm: 'manual' }]);
+      const rearm = async () => {
+        take();
+        const { msg_id } = user.send({ IoMessage: { pin_name: 'lamp', rearm: true } });
+        await clock.advance(0);
+        return take().filter(({ reply_to }) => reply_to === msg_id);
+      };
+      life.nodes.heard(from('birth'));
+      await command('lamp', true, cause === 'lease' ? { hold: 1 } : {});
+      if (cause === 'port') hardware.unplug();
+      if (cause === 'controller') {
+        life.nodes.heard(from('leave'));
+        await clock.advance(0);
+        expect(await rearm()).toMatchObject([{ code: 'SAFE_STATE' }]);
+        life.nodes.heard(from('birth', 'h2'));
+      }
+      await clock.advance(150);
+      hardware.plug();
+      await clock.advance(3000);
+      expect(hardware.get('lamp')).toBe(false);
+      expect((await command('lamp', true)).answers).toMatchObject([
+        { code: 'SAFE_STATE', message: expect.stringContaining('rearmed') },
+      ]);
+      expect(await rearm()).toMatchObject([{ subject: 'IoMessage', val: false }]);
+      expect((await command('lamp', true)).answers).toMatchObject([{ val: true }]);
+    },
+  );
+});
+
+describe('initial: last', () => {
+  const last = pinSpec({ ...lamp, initial: { last: true } });
+  const life = async (file: string, safe = false) => pinBench([{ ...last, safe, onExit: 'safe' }], {}, file);
+
+  it('is what the output was before the restart, not what it went to at the end', async () => {
+    const file = stateFileIn();
+    const first = await life(file);
+    await first.command('lamp', true);
+    await first.supervisor.stop();
+    expect(first.hardware.get('lamp')).toBe(false);
+    await first.life.kept.close();
+    const second = await life(file);
+    expect(second.hardware.writes).toMatchObject([{ value: true }]);
+  });
+
+  it.each([undefined, '', '{"version":1,"last":{"lam', '{"version":1,"last":{"lamp":"banana"},"overrides":{}}'])(
+    'is the safe value, with a warning, when the file is %j',
+    async (text) => {
+      const file = stateFileIn();
+      if (text !== undefined) writeFileSync(file, text);
+      const { hardware, log } = await life(file, true);
+      expect(hardware.writes).toMatchObject([{ value: true }]);
+      expect(log.lines.filter(({ level }) => level === 'warn')).toHaveLength(1);
+    },
+  );
+});
+
+describe('an override', () => {
+  const override = async (bench: Awaited<ReturnType<typeof pinBench>>, message: object) => {
+    bench.take();
+    const { msg_id } = bench.user.send({ IoMessage: { pin_name: 'lamp', ...message } });
+    await bench.clock.advance(0);
+    return bench.take().filter(({ reply_to }) => reply_to === msg_id);
+  };
+
+  it('wins over the bus, over a lost controller and over a lost port, until its time has passed', async () => {
+    const bench = await pinBench([led]);
+    const { clock, hardware, life, command } = bench;
+    life.nodes.heard(from('birth'));
+    expect(await override(bench, { val: true, override: 60 })).toMatchObject([
+      { val: true, output: { by: 'override', override: { val: true, until: clock.unix() + 60, actor: 'user' } } },
+    ]);
+    expect((await command('lamp', false)).answers).toMatchObject([{ code: 'OVERRIDDEN' }]);
+    life.nodes.heard(from('leave'));
+    hardware.unplug();
+    await clock.advance(100);
+    hardware.set('lamp', false);
+    hardware.plug();
+    await clock.advance(5000);
+    expect(hardware.get('lamp')).toBe(true);
+    await clock.advance(54_899);
+    expect(hardware.get('lamp')).toBe(true);
+    await clock.advance(1);
+    expect(hardware.get('lamp')).toBe(false);
+  });
+
+  it('can be ended; then the output is safe, not what it was before', async () => {
+    const bench = await pinBench([lamp]);
+    await bench.command('lamp', true);
+    await override(bench, { val: true, override: 60 });
+    expect(await override(bench, { override: 0 })).toMatchObject([{ val: false, output: { by: 'safe' } }]);
+    expect(bench.take()).toEqual([]);
+    expect((await bench.command('lamp', true)).answers).toMatchObject([{ val: true }]);
+  });
+
+  it('cannot do what a rule forbids', async () => {
+    const bench = await pinBench([pinSpec({ name: 'guard' }), { ...lamp, rules: { requires: ['guard'] } }]);
+    expect(await override(bench, { val: true, override: 60 })).toMatchObject([{ code: 'RULE', rule: 'requires' }]);
+    expect(bench.hardware.get('lamp')).toBe(false);
+  });
+
+  it('survives a restart, for what is left of its time', async () => {
+    const file = stateFileIn();
+    const first = await pinBench([lamp], {}, file);
+    expect(await override(first, { val: true, override: 60 })).toMatchObject([
+      { val: true, output: { by: 'override' } },
+    ]);
+    await first.life.kept.close();
+    const second = await pinBench([lamp], {}, file);
+    expect(second.hardware.writes).toMatchObject([{ key: 'lamp', value: true }]);
+    expect((await second.command('lamp', false)).answers).toMatchObject([{ code: 'OVERRIDDEN' }]);
+    await second.clock.advance(60_000);
+    expect(second.hardware.get('lamp')).toBe(false);
+    await second.life.kept.close();
+    const third = await pinBench([lamp], {}, file);
+    expect((await third.command('lamp', true)).answers).toMatchObject([{ val: true }]);
+  });
+});
