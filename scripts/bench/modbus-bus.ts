@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import modbusSerial from 'modbus-serial';
@@ -48,14 +49,18 @@ async function withLine<T>(baud: number, work: (path: string) => Promise<T>): Pr
 }
 
 /** Ours: everything polled as fast as the bus allows. */
-async function ours(path: string, baud: number, tags: readonly number[]) {
+async function ours(path: string, baud: number, tags: readonly number[], units = 1) {
   const options = modbus.options.parse({ serial: path, line: `${baud}-8N1`, poll: '1ms', timeout: '1s' });
   let overrun = 0;
-  const channels = tags.map((holding) => {
-    const address = modbus.pin.parse({ holding, base: 0 });
-    const { key = '', kind } = modbus.describe(address, options);
-    return { key, kind, direction: 'in', address, debounceMs: 0 } as const;
-  });
+  globalThis.gc?.();
+  const heap = process.memoryUsage().heapUsed;
+  const channels = Array.from({ length: units }, (_, unit) =>
+    tags.map((holding) => {
+      const address = modbus.pin.parse({ holding, base: 0, unit: unit + 1 });
+      const { key = '', kind } = modbus.describe(address, options);
+      return { key, kind, direction: 'in', address, debounceMs: 0 } as const;
+    }),
+  ).flat();
   const context = {
     clock: systemClock,
     log,
@@ -67,11 +72,15 @@ async function ours(path: string, baud: number, tags: readonly number[]) {
   const opened = await modbus.open(options, channels, context);
   if (opened.kind === 'skipped') throw new Error(opened.reason);
   const timing = lineTiming(options.line);
-  const spans = channels.map(({ address }) => ({ unit: 1, table: 'holding' as const, first: address.first, count: 1 }));
-  const blocks = planBlocks(spans, (span) => span, planLimits(undefined, timing, 0)).map(({ span }) => span);
-  const round = blocks.reduce((sum, span) => sum + readTime(span, timing, 0), 0);
+  const blocks = planOf(tags, baud);
+  const requests = units * blocks.length;
+  const round = units * blocks.reduce((sum, span) => sum + readTime(span, timing, 0), 0);
   // The driver learns how long the device thinks (not at all) from its first replies.
-  for (let asked = 0; asked < 40; asked += blocks.length) await opened.port.read(channels);
+  for (let asked = 0; asked < 40 * units; asked += requests) await opened.port.read(channels);
+  globalThis.gc?.();
+  const bytes = (process.memoryUsage().heapUsed - heap) / channels.length;
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
   let rounds = 0;
   const began = performance.now();
   const cpu = process.cpuUsage();
@@ -81,15 +90,25 @@ async function ours(path: string, baud: number, tags: readonly number[]) {
   }
   const wall = performance.now() - began;
   const { user, system } = process.cpuUsage(cpu);
+  delay.disable();
   await opened.port.close();
   return {
     utilisation: (rounds * round) / wall,
     roundMs: wall / rounds,
-    requests: blocks.length,
+    requests,
     round,
     overrun,
+    bytes,
+    delayMs: delay.percentile(99) / 1e6,
     cpu: (user + system) / 1000 / wall,
   };
+}
+
+/** The reads that the driver plans once it knows that the device does not think at all. */
+function planOf(tags: readonly number[], baud: number) {
+  const timing = lineTiming({ baud, dataBits: 8, parity: 'none', stopBits: 1 });
+  const spans = tags.map((first) => ({ unit: 1, table: 'holding' as const, first, count: 1 }));
+  return planBlocks(spans, (span) => span, planLimits(undefined, timing, 0)).map(({ span }) => span);
 }
 
 /** modbus-serial with these reads, one after the other, without the gap the standard asks for. */
@@ -126,7 +145,7 @@ function bestRound(tags: readonly number[], baud: number): number {
 }
 
 console.log(
-  'baud    registers          requests  round ms  utilisation  plan  CPU   modbus-serial round ms: a tag a request / by hand in blocks',
+  'baud    registers          requests  round ms  utilisation  plan  CPU  loop p99  modbus-serial round ms: a tag a request / by hand in blocks',
 );
 for (const baud of [9600, 19_200, 115_200]) {
   for (const [label, count, step] of [
@@ -149,13 +168,18 @@ for (const baud of [9600, 19_200, 115_200]) {
               tags.map((first) => ({ first, count: 1 })),
             ),
           );
-    const blocks: Span[] = [];
-    if (step === 1)
-      for (let first = 0; first < count; first += 125) blocks.push({ first, count: Math.min(125, count - first) });
-    const hand = blocks.length === 0 ? undefined : await withLine(baud, (path) => theirs(path, baud, blocks));
+    // What a person would put together by hand at best: our own plan.
+    const hand = await withLine(baud, (path) => theirs(path, baud, planOf(tags, baud)));
     const plan = bestRound(tags, baud) / found.round;
     console.log(
-      `${String(baud).padEnd(7)} ${label.padEnd(18)} ${String(found.requests).padEnd(9)} ${found.roundMs.toFixed(1).padEnd(9)} ${found.utilisation.toFixed(3).padEnd(12)} ${plan.toFixed(3)} ${(100 * found.cpu).toFixed(0).padStart(3)} %  ${naive ? naive.roundMs.toFixed(1) : '-'} / ${hand ? hand.roundMs.toFixed(1) : '-'}`,
+      `${String(baud).padEnd(7)} ${label.padEnd(18)} ${String(found.requests).padEnd(9)} ${found.roundMs.toFixed(1).padEnd(9)} ${found.utilisation.toFixed(3).padEnd(12)} ${plan.toFixed(3)} ${(100 * found.cpu).toFixed(0).padStart(3)} %  ${found.delayMs.toFixed(1).padEnd(8)} ${naive ? naive.roundMs.toFixed(1) : '-'} / ${hand.roundMs.toFixed(1)}`,
     );
   }
+}
+for (const baud of [19_200, 115_200]) {
+  const tags = Array.from({ length: 20 }, (_, tag) => tag);
+  const found = await withLine(baud, (path) => ours(path, baud, tags, 50));
+  console.log(
+    `${baud}: 1000 tags on 50 units: ${found.requests} requests, ${found.roundMs.toFixed(0)} ms a round, utilisation ${found.utilisation.toFixed(3)}, ${(100 * found.cpu).toFixed(0)} % CPU, ${(found.bytes / 1000).toFixed(1)} kB a tag, event loop p99 ${found.delayMs.toFixed(1)} ms`,
+  );
 }

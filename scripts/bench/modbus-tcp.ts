@@ -48,6 +48,9 @@ for (const inFlight of [1, 16]) {
   await measure('modbus-serial', inFlight, (first) => client.readHoldingRegisters(first, 10));
   await new Promise<void>((resolve) => client.close(() => resolve()));
 }
-const client = spawn(process.argv[3] ?? '', [String(port), String(READS)], { stdio: ['ignore', 'inherit', 'inherit'] });
-await new Promise((resolve) => client.once('exit', resolve));
+for (const inFlight of [1, 16]) {
+  const arguments_ = [port, READS, inFlight].map(String);
+  const client = spawn(process.argv[3] ?? '', arguments_, { stdio: ['ignore', 'inherit', 'inherit'] });
+  await new Promise((resolve) => client.once('exit', resolve));
+}
 server.kill();

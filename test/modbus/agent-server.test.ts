@@ -81,6 +81,19 @@ servers:
     expect(await pymodbus(port, 'read_holding_registers(10, 3)')).toEqual([0x4220, 0, 333]);
   });
 
+  it('takes bits of a register (22) and writing with reading (23), each as one command', async () => {
+    const call = (module: string, request: string) =>
+      `execute(__import__("pymodbus.${module}", fromlist=["x"]).${request})`;
+    expect(await pymodbus(port, 'write_register(12, 0x0112)')).toBe('done');
+    const mask = 'MaskWriteRegisterRequest(address=12, and_mask=0xfff2, or_mask=0x0025)';
+    expect(await pymodbus(port, call('register_write_message', mask))).toBe('done');
+    expect(await agent.report('level')).toMatchObject({ val: 27.9 });
+    const both =
+      'ReadWriteMultipleRegistersRequest(read_address=12, read_count=1, write_address=12, write_registers=[333])';
+    expect(await pymodbus(port, call('register_read_message', both))).toEqual([333]);
+    expect(await agent.report('level')).toMatchObject({ val: 33.3 });
+  });
+
   it('a pin that is bad is exception 4, and harms no other address', async () => {
     expect(await pymodbus(port, 'read_holding_registers(20, 1)')).toEqual({ exception: 4 });
     expect(await pymodbus(port, 'read_holding_registers(12, 1)')).toMatchObject([expect.any(Number)]);
