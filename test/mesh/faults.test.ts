@@ -156,6 +156,22 @@ describe('a bad network', () => {
     expect(performance.now() - begun).toBeLessThan(2000 + busy);
   });
 
+  it('that holds up one connection for long costs that connection only: another takes its place', async () => {
+    const { b, one, two } = await pair();
+    const connections = inside(b, 'ss', '-Htn', 'state', 'established');
+    const local = [...connections.matchAll(/10\.1\.1\.2:(\d+)\s+10\.1\.1\.1:\d+/g)].map(([, port]) => port);
+    expect(local).not.toEqual([]);
+    inside(b, 'nft', 'add', 'table', 'ip', 'held');
+    inside(b, 'nft', 'add chain ip held output { type filter hook output priority 0; }');
+    inside(b, 'nft', `add rule ip held output tcp sport { ${local.join(', ')} } drop`);
+    filter(b, ['input'], 'meta l4proto udp numgen random mod 100 < 40 drop');
+    two.send('Held', {}, { count: 100, rate: 100 });
+    await one.line((line) => 'gap' in line, 15_000);
+    two.send('Afterwards', {});
+    await one.hears('Afterwards');
+    expect(one.lines.filter((line) => 'down' in line)).toEqual([]);
+  }, 40_000);
+
   it('that passes no datagrams changes nothing', async () => {
     const { b, one, two } = await pair();
     filter(b, ['input', 'output'], 'meta l4proto udp drop');

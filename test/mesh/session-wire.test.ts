@@ -1,0 +1,161 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Dealer } from 'zeromq';
+import { Actor } from '../../src/bus/actor.ts';
+import { Bus } from '../../src/bus/bus.ts';
+import { Mesh } from '../../src/mesh/mesh.ts';
+import { freePort } from './support/free-port.ts';
+import { quietLog } from './support/log.ts';
+
+/** A peer that speaks sessions by hand: what it says is what the test says. */
+class HandmadePeer {
+  readonly frames: Record<string, unknown>[] = [];
+  readonly #dealer = new Dealer({ linger: 0 });
+  #serial = 0;
+
+  static async of(mesh: Mesh): Promise<HandmadePeer> {
+    const peer = new HandmadePeer();
+    peer.#dealer.connect(`tcp://127.0.0.1:${mesh.address.port}`);
+    const info = { id: 'HandX', name: 'handmade', boot: 'b', machine: 'elsewhere', addresses: [], port: 1 };
+    const want = { all: true, subjects: [], pins: [] };
+    await peer.say({ hello: { ...info, server: { rx: 1, tx: 2 } }, t: 0, want, near: [] });
+    void (async () => {
+      for await (const [frame] of peer.#dealer) peer.frames.push(JSON.parse(String(frame)));
+    })();
+    await expect.poll(() => peer.frames.some((frame) => 'welcome' in frame)).toBe(true);
+    return peer;
+  }
+
+  async say(frame: object): Promise<void> {
+    await this.#dealer.send(JSON.stringify(frame));
+  }
+
+  message(payload: object): { msg_id: string } {
+    return { ...{ sender: ['Actor', 'HandX'], timestamp: 1, payload }, msg_id: `Actor.${this.#serial++}` };
+  }
+
+  command(val: number, more: object = {}): { msg_id: string } {
+    return this.message({ IoMessage: { pin_name: 'pump', val, ...more } });
+  }
+
+  /** The messages it was sent, with this subject. */
+  got(subject: string): Record<string, unknown>[] {
+    return this.frames
+      .flatMap(({ m }) => (Array.isArray(m) ? m : []))
+      .flatMap(({ payload }) => (subject in payload ? [payload[subject]] : []));
+  }
+
+  close(): void {
+    this.#dealer.close();
+  }
+}
+
+let bus: Bus;
+let mesh: Mesh;
+let peer: HandmadePeer;
+let executed: unknown[];
+let gaps: number[];
+
+beforeEach(async () => {
+  bus = new Bus();
+  executed = [];
+  gaps = [];
+  const [rx, tx] = [await freePort(), await freePort()];
+  const pump = new Actor('pump');
+  pump.onPin('pump', ({ val }) => void executed.push(val));
+  bus.join(pump);
+  mesh = new Mesh(bus, {
+    listen: '127.0.0.1',
+    rx,
+    tx,
+    brokers: [],
+    proxyBrokers: [],
+    insecure: false,
+    log: quietLog,
+  });
+  mesh.on('gap', (_peer, missed) => gaps.push(missed));
+  await mesh.start();
+  peer = await HandmadePeer.of(mesh);
+});
+
+afterEach(async () => {
+  peer.close();
+  await mesh.stop();
+});
+
+describe('a command', () => {
+  it('that was held up for longer than 2 s, or than its ttl, is not carried out, and its sender is told', async () => {
+    // The sender's clock says when each frame left; the first of them took no time.
+    const [fresh, late, tooLate, old] = [
+      peer.command(1),
+      peer.command(2, { ttl: 5 }),
+      peer.command(3, { ttl: 0.5 }),
+      peer.command(4),
+    ];
+    await peer.say({ s: 0, t: 100_000, m: [fresh] });
+    await expect.poll(() => executed).toEqual([1]);
+    await peer.say({ s: 1, t: 99_000, m: [late, tooLate] });
+    await peer.say({ s: 3, t: 97_000, m: [old] });
+    await expect.poll(() => peer.got('IoErrorMessage')).toHaveLength(2);
+    expect(executed).toEqual([1, 2]);
+    expect(peer.got('IoErrorMessage')).toMatchObject([
+      { code: 'EXPIRED', reply_to: tooLate.msg_id, pin_name: 'pump' },
+      { code: 'EXPIRED', reply_to: old.msg_id, pin_name: 'pump' },
+    ]);
+    expect(mesh.stats.stale).toBe(2);
+  });
+
+  it('that comes twice is carried out once', async () => {
+    const [twice, after] = [peer.command(1), peer.command(2)];
+    await peer.say({ s: 0, t: 1, m: [twice] });
+    await peer.say({ s: 1, t: 1, m: [twice, after] });
+    await expect.poll(() => executed).toContain(2);
+    expect(executed).toEqual([1, 2]);
+    expect(mesh.stats.duplicates).toBe(1);
+  });
+});
+
+describe('a report', () => {
+  it('is told however late it comes: it is the state, until a newer one comes', async () => {
+    await peer.say({
+      s: 0,
+      t: 100_000,
+      m: [peer.message({ IoMessage: { pin_name: 'pump', val: 1, last_change: 1 } })],
+    });
+    await peer.say({ s: 1, t: 90_000, m: [peer.message({ IoMessage: { pin_name: 'pump', val: 2, last_change: 2 } })] });
+    await expect.poll(() => executed).toEqual([1, 2]);
+  });
+});
+
+describe('messages that were lost', () => {
+  it('are counted, told of and followed by a request for the last values', async () => {
+    await peer.say({ s: 0, t: 1, m: [peer.command(1)] });
+    await peer.say({ s: 5, t: 1, m: [peer.command(2)] });
+    await expect.poll(() => gaps).toEqual([4]);
+    expect(mesh.stats.missed).toBe(4);
+    await expect.poll(() => peer.frames.filter(({ sync }) => sync === true)).toHaveLength(1);
+    expect(executed).toEqual([1, 2]);
+  });
+
+  it('at the end are noticed by the next beat', async () => {
+    await peer.say({ s: 3, t: 1 });
+    await expect.poll(() => gaps).toEqual([3]);
+  });
+
+  it('and numbers that go back are no messages at all', async () => {
+    await peer.say({ s: 5, t: 1, m: [peer.command(1)] });
+    await peer.say({ s: 0, t: 1, m: [peer.command(2)] });
+    await peer.say({ s: 6, t: 1, m: [peer.command(3)] });
+    await expect.poll(() => executed).toEqual([1, 3]);
+    expect(mesh.stats.malformed).toBe(1);
+  });
+
+  it('bring the last values to a peer that asks for them', async () => {
+    const lamp = new Actor('lamp');
+    bus.join(lamp);
+    lamp.send({ IoMessage: { pin_name: 'lamp', val: 'lit', last_change: 7 } });
+    await expect.poll(() => peer.got('IoMessage')).toHaveLength(1);
+    await peer.say({ sync: true });
+    await expect.poll(() => peer.got('IoMessage')).toHaveLength(2);
+    expect(peer.got('IoMessage')[1]).toMatchObject({ val: 'lit', last_change: 7 });
+  });
+});
