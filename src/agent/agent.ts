@@ -266,7 +266,7 @@ function isCounter({ kind, direction }: PinSpec): boolean {
 
 /** What other nodes are told about a pin. */
 function pinInfo({ spec, port }: ResolvedConfig['pins'][number]): PinInfo {
-  const { name, kind, direction, label, uom, range, safe } = spec;
+  const { name, kind, direction, label, uom, range, safe, class: kindOfDevice } = spec;
   return {
     name,
     kind,
@@ -274,6 +274,7 @@ function pinInfo({ spec, port }: ResolvedConfig['pins'][number]): PinInfo {
     port,
     ...(label !== undefined && { label }),
     ...(uom !== undefined && { uom }),
+    ...(kindOfDevice !== undefined && { class: kindOfDevice }),
     ...(range !== undefined && { range }),
     ...(safe !== undefined && { safe }),
   };

@@ -83,6 +83,7 @@ function specOf(
     direction,
     ...(label === undefined ? {} : { label }),
     ...(uom === undefined ? {} : { uom }),
+    ...(given.class === undefined ? {} : { class: given.class }),
     ...(range === undefined ? {} : { range }),
     ...(initial === undefined ? {} : { initial }),
     ...(safe === undefined ? {} : { safe }),

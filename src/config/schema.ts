@@ -158,6 +158,11 @@ export const pinKeys = {
   port: text.optional().describe('an entry of ports: the hardware the pin is on'),
   direction: z.enum(['in', 'out']).optional().describe('in: it is read (default), out: it can be commanded'),
   label: text.optional().describe('what people call it'),
+  class: z
+    .string()
+    .regex(/^[a-z][a-z0-9_]*$/, { error: 'a word like voltage, energy, temperature, switch' })
+    .optional()
+    .describe("what it measures or drives, in Home Assistant's words: voltage, energy, temperature, switch"),
   uom: text.optional().describe('unit of measure: V, kW, °C (unit is the Modbus unit id)'),
   invert: z.boolean().optional().describe('digital: true on the bus is false on the hardware'),
   scale: z.number().optional().describe('numbers: value = raw × scale + offset'),

@@ -133,6 +133,8 @@ export interface PinInfo {
   readonly label?: string;
   /** Unit of measure: V, kW, °C. */
   readonly uom?: string;
+  /** What it measures or drives, in Home Assistant's words: voltage, energy, switch. */
+  readonly class?: string;
   /** Name of the port it is on. */
   readonly port?: string;
   /** Outputs: lowest and highest value a command may ask for. */

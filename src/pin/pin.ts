@@ -59,6 +59,8 @@ export interface PinSpec {
   readonly label?: string;
   /** Unit of measure, shown to people: V, kW, °C. */
   readonly uom?: string;
+  /** What it measures or drives, in Home Assistant's words: voltage, energy, temperature, switch. */
+  readonly class?: string;
   /** Digital: the user's true is the hardware's false. */
   readonly invert: boolean;
   /** Analog: value = raw × scale + offset. */

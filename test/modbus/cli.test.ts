@@ -141,7 +141,7 @@ describe('profiles', () => {
     const shown = await cli(['profiles', 'show', 'acme/valve', '--folder', folder]);
     expect(shown.stdout).toMatch(/^position +analog +in +u1\/holding\/10 +%$/m);
     expect((await cli(['profiles', 'show', 'eastron/sdm120'])).stdout).toMatch(
-      /^voltage +analog +in +u1\/input\/0 +V$/m,
+      /^voltage +analog +in +u1\/input\/0 +V +voltage$/m,
     );
     const missing = await cli(['profiles', 'show', 'eastron/sdm12']);
     expect(missing).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean eastron/sdm120?') });

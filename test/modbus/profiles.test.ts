@@ -14,6 +14,19 @@ import { SimBus } from './sim-bus.ts';
 
 const folder = join(import.meta.dirname, '../../boards/modbus');
 const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.yaml'));
+/** What is measured in a unit, as Home Assistant calls it. */
+const CLASSES = new Map([
+  ['V', 'voltage'],
+  ['A', 'current'],
+  ['W', 'power'],
+  ['kW', 'power'],
+  ['Wh', 'energy'],
+  ['kWh', 'energy'],
+  ['Hz', 'frequency'],
+  ['°C', 'temperature'],
+  ['%', 'humidity'],
+  ['ms', 'duration'],
+]);
 const driverKeys = Object.keys(addressKeys.shape);
 
 const profileSchema = z.strictObject({
@@ -40,10 +53,35 @@ describe.each(names)('the profile %s', (name) => {
   const options = modbus.options.parse({ serial: '/dev/null' });
 
   it('has only keys that a pin may have', () => {
-    const common = ['uom', 'scale', 'offset', 'direction', 'range', 'safe', 'initial', 'deadband', 'label', 'invert'];
+    const common = [
+      'class',
+      'uom',
+      'scale',
+      'offset',
+      'direction',
+      'range',
+      'safe',
+      'initial',
+      'deadband',
+      'label',
+      'invert',
+    ];
     for (const { pin, keys, common: rest } of pins) {
       expect(modbus.pin.safeParse(keys).error, pin).toBeUndefined();
       for (const [key] of rest) expect(common, `${pin}.${key}`).toContain(key);
+    }
+  });
+
+  it('says of every pin what it is, how often it is read, and what may be written', () => {
+    for (const { pin, keys, common } of pins) {
+      const given = new Map(common);
+      const { kind } = modbus.describe(modbus.pin.parse(keys), options);
+      if (given.has('uom')) expect(CLASSES.get(String(given.get('uom'))), pin).toBe(given.get('class'));
+      if (given.get('direction') === 'out') {
+        if (kind === 'digital') expect(given.get('class'), pin).toBe('switch');
+        else expect(given.get('range'), pin).toHaveLength(2);
+      }
+      expect(keys['poll'], pin).toBeDefined();
     }
   });
 

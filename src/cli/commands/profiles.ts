@@ -69,6 +69,6 @@ export async function show(name: string, options: ProfilesOptions): Promise<void
   }
   printLine(`${colour.bold(title)}  ${colour.dim(name)}`);
   if (source !== '') printLine(colour.dim(source));
-  const rows = pins.map((pin) => [pin.name, pin.kind, pin.direction, pin.address, pin.uom ?? '']);
-  printLine(`\n${table(['PIN', 'KIND', 'DIRECTION', 'ADDRESS', 'UNIT'], rows)}`);
+  const rows = pins.map((pin) => [pin.name, pin.kind, pin.direction, pin.address, pin.uom ?? '', pin.class ?? '']);
+  printLine(`\n${table(['PIN', 'KIND', 'DIRECTION', 'ADDRESS', 'UNIT', 'CLASS'], rows)}`);
 }
