@@ -36,6 +36,14 @@ describe('the HTTP API of an agent', () => {
     expect(await web.http('PUT', path, { json: { val: true } })).toMatchObject({ status: 200, json: { val: true } });
   });
 
+  it('an override wins over a later command, which is refused with 409, until it is ended', async () => {
+    const put = (json: object) => web.http('PUT', '/api/pins/pump', { json });
+    expect(await put({ val: true, override: 60 })).toMatchObject({ status: 200, json: { output: { by: 'override' } } });
+    expect(await put({ val: false })).toMatchObject({ status: 409, json: { code: 'OVERRIDDEN' } });
+    expect(await put({ override: 0 })).toMatchObject({ status: 200 });
+    expect(await put({ val: false })).toMatchObject({ status: 200, json: { val: false } });
+  });
+
   it.each([
     ['/api/pins/pump', { val: 'banana' }, 422, 'BAD_VALUE'],
     ['/api/pins/speed', { val: 51 }, 422, 'OUT_OF_RANGE'],
@@ -43,6 +51,7 @@ describe('the HTTP API of an agent', () => {
     ['/api/pins/speed', { val: 1, hold: 5 }, 422, 'NOT_SUPPORTED'],
     ['/api/pins/pump', { vol: true }, 400, 'BAD_COMMAND'],
     ['/api/pins/pump', [], 400, 'BAD_COMMAND'],
+    ['/api/pins/pump', { override: 0, val: true }, 400, 'BAD_COMMAND'],
     ['/api/pins/nobody', { val: true }, 404, 'NO_SUCH_PIN'],
     ['/api/pins/slow', { val: true, timeout: 0.2 }, 504, 'TIMEOUT'],
   ])('PUT %s %j is refused with %i %s, in the words of the pin', async (path, json, status, code) => {

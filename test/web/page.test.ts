@@ -19,6 +19,8 @@ const demo = readFileSync(join(root, 'examples/demo/dcs-io.yaml'), 'utf8')
   .replace(/^node:.*$/m, '')
   .replace(/^actors:[\s\S]*$/m, '');
 
+const views = ['pins', 'trends', 'messages', 'system', 'board'] as const;
+
 let browser: Browser;
 let web: WebAgent;
 const contexts: BrowserContext[] = [];
@@ -83,6 +85,12 @@ describe('the page of the demo on mock hardware', () => {
     await row.page().locator('.pin', { hasText: 'confirmed' }).first().waitFor();
   });
 
+  it('a trend goes back to before the page was opened', async () => {
+    for (const level of [10, 20, 30]) await web.http('PUT', '/api/pins/tank-fill', { json: { val: level } });
+    const page = await open(`${web.url}#trends`);
+    await page.getByRole('img', { name: /^tank-level: 10 to 40/ }).waitFor();
+  });
+
   it('a pin that is changed elsewhere changes in the page', async () => {
     const page = await open(web.url);
     await until('the lamp to be off', async () => !(await isOn(page, 'green-led')));
@@ -100,7 +108,7 @@ describe('the page of the demo on mock hardware', () => {
 
   it('a value that is refused is said in words, and the page shows what the pin is', async () => {
     const page = await open(web.url);
-    await page.getByRole('button', { name: 'tank-fill' }).click();
+    await page.locator('.pin').getByRole('button', { name: 'tank-fill' }).click();
     const dialog = page.getByRole('dialog');
     await dialog.getByLabel('new value of tank-fill').fill('1234');
     await dialog.getByRole('button', { name: 'Set' }).click();
@@ -108,9 +116,31 @@ describe('the page of the demo on mock hardware', () => {
     expect((await web.http('GET', '/api/pins/tank-fill')).json['val']).not.toBe(1234);
   });
 
+  it('an override is unmistakable on every view, and is ended where it is shown', async () => {
+    const page = await open(web.url);
+    await page.locator('.pin').getByRole('button', { name: 'pump' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('group', { name: 'Override' }).getByRole('button', { name: 'On', exact: true }).click();
+    await dialog.getByText('overridden').waitFor();
+    await page.screenshot({ path: join(shots, 'override-dialog.png') });
+    await page.keyboard.press('Escape');
+    await page.locator('.pin', { hasText: 'pump' }).getByText('overridden').waitFor();
+    await page.screenshot({ path: join(shots, 'override.png') });
+    await switchOf(page, 'pump').click();
+    await page.locator('.pin', { hasText: 'pump' }).getByText('not done').waitFor();
+    for (const view of views) {
+      await page.goto(`${web.url}#${view}`);
+      await page.getByRole('region', { name: '1 output overridden' }).waitFor();
+    }
+    await page.getByRole('region', { name: '1 output overridden' }).getByRole('button', { name: 'pump' }).click();
+    await dialog.getByRole('button', { name: 'End the override' }).click();
+    await page.getByRole('region', { name: '1 output overridden' }).waitFor({ state: 'detached' });
+    expect(await web.agent.report('pump')).toMatchObject({ val: false });
+  });
+
   it('everything can be done by keyboard: to a pin, its dialog and back', async () => {
     const page = await open(web.url);
-    await page.getByRole('button', { name: 'pump' }).focus();
+    await page.locator('.pin').getByRole('button', { name: 'pump' }).focus();
     await page.keyboard.press('Enter');
     await page.getByRole('dialog').waitFor();
     await page.keyboard.press('Escape');
@@ -156,7 +186,6 @@ describe('the page of the demo on mock hardware', () => {
   });
 });
 
-const views = ['pins', 'trends', 'messages', 'system', 'board'] as const;
 describe('for everybody', () => {
   it.each([
     ['desktop', {}],

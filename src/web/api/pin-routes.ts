@@ -50,7 +50,10 @@ export function pinRoutes(hub: Hub, host: WebHost, streams: Set<EventStream>): R
       answers: {
         200: { description: 'done: what the pin then reported', schema: pinStateSchema },
         404: noSuchPin,
-        409: { description: 'the pin is an input, or the command is too old', schema: errorSchema },
+        409: {
+          description: 'an input, a command that is too old, an override, a safe state or a rule',
+          schema: errorSchema,
+        },
         422: { description: 'the value does not fit the pin', schema: errorSchema },
         502: { description: 'the device refused', schema: errorSchema },
         503: { description: 'the port is not open', schema: errorSchema },
@@ -61,7 +64,7 @@ export function pinRoutes(hub: Hub, host: WebHost, streams: Set<EventStream>): R
         await knownPin(hub, name);
         host.log.debug({ user: visitor?.name, pin: name, val: command.val }, `web: ${visitor?.name} commands ${name}`);
         // Nobody waits longer: what is not done by then must not be done later.
-        const message = { pin_name: name, ttl: timeout, ...command };
+        const message = { pin_name: name, ...(command.val !== undefined && { ttl: timeout }), ...command };
         const answer = await hub.request({ IoMessage: message }, timeout * 1000);
         if (ioMessageOf(answer.payload)?.pin_name !== name) {
           throw new DcsError('BAD_REPLY', `${name} answered with something else`);

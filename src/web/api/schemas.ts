@@ -57,7 +57,7 @@ export type NodeFacts = z.infer<typeof nodeMessageSchema>;
 
 export const commandSchema = z
   .strictObject({
-    val: value.describe('what the pin is asked for'),
+    val: value.optional().describe('what the pin is asked for'),
     ttl: z.number().nonnegative().optional().describe('seconds after which it must not be carried out any more'),
     hold: z
       .number()
@@ -66,7 +66,16 @@ export const commandSchema = z
       .describe('a lease: seconds after which the output goes to its safe value'),
     pulse: z.number().nonnegative().optional().describe('seconds after which the output goes back'),
     blink: z.tuple([z.number(), z.number()]).optional().describe('seconds on and seconds off'),
+    override: z
+      .number()
+      .nonnegative()
+      .optional()
+      .describe('seconds for which val wins over every other command; 0, without val, ends an override'),
+    rearm: z.literal(true).optional().describe('without val: let an output be commanded again after a loss'),
     timeout: z.number().positive().max(60).default(5).describe('seconds to wait for the answer'),
+  })
+  .refine(({ val, override, rearm }) => (val !== undefined) !== (override === 0 || rearm === true), {
+    error: 'give val, or override: 0 or rearm: true without it',
   })
   .describe('a command for a pin');
 

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
 import { command, control, live } from '../state/connection.ts';
-import { holdOf } from '../state/output.ts';
+import { isHeld } from '../state/output.ts';
 import type { Pin } from '../state/pin-store.ts';
 
 const lengths = [
@@ -15,17 +15,16 @@ export function OverrideForm({ pin }: { pin: Pin }) {
   const { name, facts } = pin;
   const [seconds, setSeconds] = useState(600);
   const [text, setText] = useState('');
-  const hold = holdOf(pin);
   const override = (val: boolean | number | string) => void command(name, val, { override: seconds });
   return (
     <fieldset class="override">
       <legend>Override</legend>
-      {hold?.kind === 'override' && (
+      {isHeld(pin, 'override') && (
         <button type="button" class="main" disabled={!live.value} onClick={() => void control(name, { override: 0 })}>
           End the override
         </button>
       )}
-      {hold?.kind === 'safe' && (
+      {isHeld(pin, 'safe') && (
         <button type="button" disabled={!live.value} onClick={() => void control(name, { rearm: true })}>
           Rearm
         </button>

@@ -38,6 +38,9 @@ export function connect(lost: () => void): void {
     if (frame === 0) frame = setTimeout(apply, 30, 0);
     if (subject !== 'WebSession') return;
     setAgentTime(Number(envelope.timestamp));
+    // The pins must be known before their history can be asked for.
+    clearTimeout(frame);
+    apply();
     live.value = true;
     missed.value += Number(data['missed']);
     void fillHistory();

@@ -1,6 +1,6 @@
 import type { Pin } from './pin-store.ts';
 
-/** Who decides what an output is, as its report says; undefined: an ordinary command, or nothing is said. */
+/** What keeps an output from following its commands; shown wherever the output is. */
 export interface Hold {
   readonly kind: 'override' | 'safe' | 'rule';
   readonly why: string;
@@ -8,14 +8,24 @@ export interface Hold {
   readonly until?: number;
 }
 
-/** What keeps an output from following its commands; shown wherever the output is. */
-export function holdOf({ report }: Pin): Hold | undefined {
+/** What holds an output, as its report says: at most one of each kind, an override first. */
+export function holdsOf({ report }: Pick<Pin, 'report'>): Hold[] {
   const output = report?.['output'];
-  if (!isRecord(output)) return undefined;
+  if (!isRecord(output)) return [];
   const { by, why, override } = output;
-  if (by !== 'override' && by !== 'safe' && by !== 'rule') return undefined;
-  const until = isRecord(override) ? override['until'] : undefined;
-  return { kind: by, why: typeof why === 'string' ? why : '', ...(typeof until === 'number' && { until }) };
+  const reason = typeof why === 'string' ? why : '';
+  const holds: Hold[] = [];
+  if (isRecord(override)) {
+    const until = override['until'];
+    const set = `to ${shown(override['val'])} by ${String(override['node'])}`;
+    holds.push({ kind: 'override', why: set, ...(typeof until === 'number' && { until }) });
+  } else if (by === 'override') holds.push({ kind: 'override', why: reason });
+  if (by === 'safe' || by === 'rule') holds.push({ kind: by, why: reason });
+  return holds;
+}
+
+export function isHeld(pin: Pick<Pin, 'report'>, kind: Hold['kind']): boolean {
+  return holdsOf(pin).some((hold) => hold.kind === kind);
 }
 
 /** What is wanted of an output; undefined: nothing, or it is not said. */
@@ -27,6 +37,10 @@ export function desiredOf({ report }: Pin): unknown {
 /** Whether its reports tell of overrides, so that one can be asked for. */
 export function canOverride({ report, facts }: Pin): boolean {
   return facts.direction === 'out' && isRecord(report?.['output']);
+}
+
+function shown(val: unknown): string {
+  return val === true ? 'on' : val === false ? 'off' : String(val);
 }
 
 function isRecord(found: unknown): found is Record<string, unknown> {

@@ -1,6 +1,6 @@
 import { plural } from '../format.ts';
 import { Icon } from '../icons.tsx';
-import { holdOf } from '../state/output.ts';
+import { type Hold, isHeld } from '../state/output.ts';
 import { allPins, type Pin, qualityOf } from '../state/pin-store.ts';
 import { openPin } from '../state/place.ts';
 
@@ -10,7 +10,7 @@ const NAMED = 4;
 /** What nobody must overlook, on every view: overrides, safe states, bad and doubtful pins. */
 export function Alerts() {
   const pins = allPins();
-  const held = (kind: string) => pins.filter((pin) => holdOf(pin)?.kind === kind);
+  const held = (kind: Hold['kind']) => pins.filter((pin) => isHeld(pin, kind));
   return (
     <div class="alerts">
       <Alert icon="hand" kind="override" what={(n) => `${plural(n, 'output')} overridden`} pins={held('override')} />
