@@ -24,8 +24,9 @@ export function readDeviceTree(folder = '/proc/device-tree'): DeviceTree {
  * device tree's compatible strings tell; then the most specific of these.
  */
 export function detectBoard(tree: DeviceTree = readDeviceTree(), folder: string = dataFolder()): Board | undefined {
-  const model = tree.model?.replace(/ Rev [\d.]+$/, '');
-  const words = [...(model === undefined ? [] : [model]), ...tree.compatible];
+  // With its revision first: the header of the first Model B is another one than that of the second.
+  const models = tree.model === undefined ? [] : [tree.model, tree.model.replace(/ Rev [\d.]+$/, '')];
+  const words = [...models, ...tree.compatible];
   // Only files that name this computer are worth parsing: the agent starts on slow machines too.
   const boards = listBoards(folder)
     .filter((name) => mentions(join(folder, `${name}.yaml`), words))
@@ -36,7 +37,7 @@ export function detectBoard(tree: DeviceTree = readDeviceTree(), folder: string 
       .find((board) => board !== undefined);
   const match =
     compatibleAmong(boards.filter((board) => board.models.length === 0)) ??
-    boards.find((board) => model !== undefined && board.models.includes(model)) ??
+    models.map((model) => boards.find((board) => board.models.includes(model))).find((board) => board !== undefined) ??
     compatibleAmong(boards);
   return match && loadBoard(match.name, folder);
 }

@@ -55,6 +55,18 @@ describe('every board file', () => {
 });
 
 describe('names of lines', () => {
+  test('a position is what that very board has there: the first Model B is wired otherwise', () => {
+    for (const [name, line] of [
+      ['raspberry-pi-b-rev1', 21],
+      ['raspberry-pi-b', 27],
+      ['raspberry-pi-4b', 27],
+    ] as const) {
+      expect(board(name).resolve('P1-13')).toEqual({ chip: board(name).chips['gpio']?.label, line, mock: false });
+    }
+    expect(board('raspberry-pi-b').resolve('P5-3')).toMatchObject({ line: 28 });
+    expect(board('raspberry-pi-b-rev1').resolve('P5-3')).toBeUndefined();
+  });
+
   test('all names of a line are one line, in either case', () => {
     for (const name of ['GPIO17', 'gpio17', 'BCM17', 'J8-11', 'P1-11', 'gpio:17', 'pinctrl-bcm2711:17']) {
       expect(board('raspberry-pi-4b').resolve(name)).toEqual({ chip: 'pinctrl-bcm2711', line: 17, mock: false });
@@ -134,6 +146,9 @@ describe('which board this is', () => {
     ['Raspberry Pi 2 Model B Rev 1.1', 'raspberry-pi-2b'],
     ['Raspberry Pi Model B Plus Rev 1.2', 'raspberry-pi-b-plus'],
     ['Raspberry Pi 3 Model A Plus Rev 1.0', 'raspberry-pi-3a-plus'],
+    ['Raspberry Pi Model B Rev 2', 'raspberry-pi-b'],
+    ['Raspberry Pi Model B Rev 1', 'raspberry-pi-b-rev1'],
+    ['Raspberry Pi Model A Rev 2', 'raspberry-pi-a'],
     ['Raspberry Pi 400 Rev 1.0', 'raspberry-pi-400'],
     ['Raspberry Pi 500 Rev 1.0', 'raspberry-pi-500'],
     ['Raspberry Pi Compute Module Rev 1.0', 'raspberry-pi-cm1'],
