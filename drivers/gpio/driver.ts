@@ -7,6 +7,7 @@ import { chipDevices, findChardevChip } from './chardev-chip.ts';
 import { type Libc, loadLibc } from './libc.ts';
 import { openOnoff } from './onoff.ts';
 import { GpioPort } from './port.ts';
+import { reviewLines } from './review.ts';
 import { findSysfsChip } from './sysfs-chip.ts';
 
 /** Lines of a processor or expander as the Linux kernel offers them. One port is one gpiochip. */
@@ -16,6 +17,9 @@ export const gpio: Driver<GpioOptions, GpioAddress> = {
   options: optionsSchema,
   pin: pinSchema,
   describe: channelFacts,
+  // Two ports on one chip would not know of each other's lines.
+  claims: ({ chip }) => `gpiochip ${chip}`,
+  review: (_options, channels) => reviewLines(channels),
   open,
 };
 

@@ -31,7 +31,7 @@ export function wire(
   const refused = new Map<string, DcsError>();
   for (const channel of channels) {
     const conflict = linesOf(channel)
-      .map((line) => conflictOn(wires.get(line.key), line))
+      .map((line) => conflictOn(wires.get(line.key)?.channel, line))
       .find(Boolean);
     if (conflict) refused.set(channel.key, conflict);
     else for (const line of linesOf(channel)) join(wires, line, channel);
@@ -63,7 +63,7 @@ function endpointOf(
 }
 
 /** The lines of a channel, as channels that are just those lines. */
-function linesOf(channel: GpioChannel): GpioChannel[] {
+export function linesOf(channel: GpioChannel): GpioChannel[] {
   const { gpio, bias, drive, encoder } = channel.address;
   const wiring = { ...(bias !== undefined && { bias }), ...(drive !== undefined && { drive }) };
   const line = (name: number | string): GpioChannel => {
@@ -77,15 +77,17 @@ function linesOf(channel: GpioChannel): GpioChannel[] {
   return encoder === undefined ? [line(gpio)] : [line(gpio), line(encoder)];
 }
 
-function conflictOn(held: Wire | undefined, line: GpioChannel): DcsError | undefined {
+/** Why a line cannot be had as one channel wants it, when another has it already. Inputs of equal settings share it. */
+export function conflictOn(held: GpioChannel | undefined, line: GpioChannel): DcsError | undefined {
   if (!held) return undefined;
   const settings = ({ direction, debounceMs, address: { bias, drive } }: GpioChannel) =>
     [direction, `debounce ${debounceMs} ms`, `bias ${bias ?? 'unset'}`, `drive ${drive ?? 'unset'}`].join(', ');
-  const [wanted, present] = [settings(line), settings(held.channel)];
+  const [wanted, present] = [settings(line), settings(held)];
   if (wanted === present && line.direction === 'in') return undefined;
-  return new DcsError('BAD_CONFIG', `${line.key} is used by another pin in another way`, {
+  const bothOut = line.direction === 'out' && held.direction === 'out';
+  return new DcsError('BAD_CONFIG', `${line.key} is used by another pin ${bothOut ? 'too' : 'in another way'}`, {
     found: wanted,
-    expected: present,
+    expected: bothOut ? 'one pin that drives it' : present,
   });
 }
 

@@ -60,7 +60,7 @@ function onNamedPort(named: Located, keys: ReadonlyMap<string, Located>, around:
   if (port?.driver.name !== 'gpio' || gpio === undefined) return port && { port, keys };
   const line = lineOn(port, gpio, board.board);
   if (line) checkReserved(gpio, line, around);
-  return { port, keys: line ? withLine(keys, gpio, line) : keys };
+  return { port, keys: line ? withLines(keys, gpio, line, around) : keys };
 }
 
 function onBoard(gpio: Located, keys: ReadonlyMap<string, Located>, around: Surroundings): PinPlace | undefined {
@@ -76,7 +76,7 @@ function onBoard(gpio: Located, keys: ReadonlyMap<string, Located>, around: Surr
   // Two ports on one chip would not see each other's lines: a chip the user has opened is used.
   const opened = [...ports.values()].find((port) => port?.driver.name === 'gpio' && chipOf(port) === line.chip);
   const port = opened ?? impliedPort(ports, `gpio.${line.chip}`, { chip: line.chip }, 'gpio', line.mock, context);
-  if (port) return { port, keys: withLine(keys, gpio, line) };
+  if (port) return { port, keys: withLines(keys, gpio, line, around) };
   problems.wrong(gpio, `the chip ${line.chip} cannot be used`, { expected: 'a driver gpio and a chip it takes' });
   return undefined;
 }
@@ -120,7 +120,32 @@ export function lineOn(port: PortEntry, gpio: Located, board: Board | undefined)
   return found?.chip === chip ? found : undefined;
 }
 
-function withLine(keys: ReadonlyMap<string, Located>, gpio: Located, { line }: BoardLine): Map<string, Located> {
-  const text = gpio.node.kind === 'scalar' ? gpio.node.text : '';
-  return new Map(keys).set('gpio', { ...gpio, node: { kind: 'scalar', value: line, text } });
+/** The keys with lines as the chip knows them; the second line of an encoder is named like the first. */
+function withLines(
+  keys: ReadonlyMap<string, Located>,
+  gpio: Located,
+  line: BoardLine,
+  around: Surroundings,
+): Map<string, Located> {
+  const resolved = new Map(keys).set('gpio', asLine(gpio, line));
+  const encoder = keys.get('encoder');
+  const found = encoder?.node.kind === 'scalar' ? around.board.board?.resolve(String(encoder.node.value)) : undefined;
+  if (encoder === undefined || found === undefined) return resolved;
+  if (found.chip === line.chip) {
+    checkReserved(encoder, found, around);
+    return resolved.set('encoder', asLine(encoder, found));
+  }
+  around.problems.wrong(
+    encoder,
+    `both lines of an encoder are on one chip, and ${shown(encoder)} is on ${found.chip}`,
+    {
+      expected: `a line of ${line.chip}`,
+    },
+  );
+  return resolved;
+}
+
+function asLine(located: Located, { line }: BoardLine): Located {
+  const text = located.node.kind === 'scalar' ? located.node.text : '';
+  return { ...located, node: { kind: 'scalar', value: line, text } };
 }

@@ -28,11 +28,13 @@ export function reviewPorts(ports: Ports, pins: readonly CheckedPin[], problems:
   for (const port of ports.values()) {
     if (port?.options === undefined) continue;
     const own = pins.filter((pin) => pin.port === port.name);
-    for (const { channel, message, expected, fatal } of port.driver.review?.(port.options.value, own.map(channelOf)) ??
-      []) {
+    const remarks = port.driver.review?.(port.options.value, own.map(channelOf)) ?? [];
+    for (const { channel, other, message, expected, fatal } of remarks) {
       const about: Located | undefined =
         own.find((pin) => pin.key === channel)?.located ?? port.located ?? own[0]?.located;
-      if (about) problems[fatal ? 'error' : 'warning'](about.keyAt, about.path, message, { expected });
+      const rival = own.find((pin) => pin.key === other);
+      const text = rival ? `${message}: pin ${rival.spec.name} in line ${rival.located.keyAt.line}` : message;
+      if (about) problems[fatal ? 'error' : 'warning'](about.keyAt, about.path, text, { expected });
     }
   }
 }

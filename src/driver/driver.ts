@@ -140,6 +140,8 @@ export interface ChannelFacts {
 export interface Remark {
   /** Key of the channel it is about. Absent: the port as a whole. */
   readonly channel?: string;
+  /** Key of another channel of the port that it contradicts. */
+  readonly other?: string;
   readonly message: string;
   /** What would be better. */
   readonly expected?: string;

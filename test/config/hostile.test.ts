@@ -24,7 +24,7 @@ function expectSane(loaded: LoadedConfig, text: string): void {
   }
 }
 
-describe('hostile files', () => {
+describe('hostile files', { timeout: 60_000 }, () => {
   test('a file cut, doubled or scribbled on at random is reported, never thrown on', () => {
     const scribble = fc.record({
       at: fc.nat(demo.length),
