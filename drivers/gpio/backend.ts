@@ -2,6 +2,7 @@ import type { MonotonicMs, UnixSeconds } from '../../src/clock/clock.ts';
 import type { Channel } from '../../src/driver/driver.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import type { EdgeKind, GpioAddress } from './address.ts';
+import type { GpioPlan } from './last-will.ts';
 
 /** A channel of this driver: which line, how wired, with which start value. */
 export type GpioChannel = Channel<GpioAddress>;
@@ -63,6 +64,8 @@ export interface GpioBackend {
    * DcsError; lines of other requests may then have been driven.
    */
   write(levels: ReadonlyMap<Line, boolean>): Map<Line, boolean>;
+  /** How these lines are driven to these levels by another process, once the kernel has taken them from this one. */
+  lastWill(levels: readonly { readonly channel: GpioChannel; readonly high: boolean }[]): GpioPlan;
   /** Whether the chip is still there; a reason when it is not. One cheap system call. */
   missing(): DcsError | undefined;
   /**

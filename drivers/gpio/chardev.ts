@@ -1,12 +1,13 @@
 import { withDeadline } from '../../src/clock/clock.ts';
 import type { PortContext } from '../../src/driver/driver.ts';
 import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
-import type { GpioBackend, Line, Taken, Wish } from './backend.ts';
+import type { GpioBackend, GpioChannel, Line, Taken, Wish } from './backend.ts';
 import type { ChardevChip } from './chardev-chip.ts';
 import { type EventTime, monotonic, realtime } from './event-time.ts';
 import { kernelError } from './kernel-errors.ts';
+import type { GpioPlan, PlannedLine } from './last-will.ts';
 import type { Libc } from './libc.ts';
-import { type Located, onePlan, planRequests, type RequestPlan } from './line-plan.ts';
+import { type Located, lineFlags, onePlan, planRequests, type RequestPlan } from './line-plan.ts';
 import { LineRequest } from './line-request.ts';
 import * as uapi from './uapi.ts';
 
@@ -33,6 +34,7 @@ export class ChardevBackend implements GpioBackend {
   async take(wishes: readonly Wish[]): Promise<Taken[]> {
     const gone = this.missing();
     if (gone) throw gone;
+    await this.#context.reclaim?.();
     const results: Taken[] = [];
     const located: Located[] = [];
     const offsets = new Map<number, string>();
@@ -55,6 +57,13 @@ export class ChardevBackend implements GpioBackend {
       for (const [line, level] of request.write(levels)) found.set(line, level);
     }
     return found;
+  }
+
+  lastWill(levels: readonly { readonly channel: GpioChannel; readonly high: boolean }[]): GpioPlan {
+    const lines = levels.map(({ channel, high }): PlannedLine => {
+      return { offset: this.#chip.offsetOf(channel.address.gpio), flags: lineFlags({ channel, edges: 'both' }), high };
+    });
+    return { by: 'chardev', chip: this.#chip.info.label, name: this.#chip.info.name, lines };
   }
 
   missing(): DcsError | undefined {

@@ -68,7 +68,7 @@ const EDGES = {
 } as const;
 
 /** The kernel's flags of a line, without its clock. */
-function lineFlags({ channel, edges }: Wish): number {
+export function lineFlags({ channel, edges }: Pick<Wish, 'channel' | 'edges'>): number {
   const { direction } = channel;
   const { bias, drive } = channel.address;
   let bits: number = direction === 'in' ? flags.input | EDGES[edges] : flags.output;

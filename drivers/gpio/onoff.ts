@@ -33,6 +33,12 @@ export async function openOnoff(chip: SysfsChip, context: PortContext): Promise<
           return level === undefined ? [] : [[line, line.write(level)]];
         }),
       ),
+    lastWill: (levels) => ({
+      by: 'sysfs',
+      lines: levels.flatMap(({ channel: { address }, high }) =>
+        typeof address.gpio === 'number' ? [{ number: chip.base + address.gpio, high }] : [],
+      ),
+    }),
     missing: () => missing(chip),
     inspect() {
       for (const line of [...lines]) line.inspect();

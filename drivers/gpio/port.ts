@@ -1,5 +1,6 @@
 import type { DurationMs, Timer } from '../../src/clock/clock.ts';
 import type { Port, PortContext, Reading, ReadingListener, Written } from '../../src/driver/driver.ts';
+import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { GpioBackend, GpioChannel } from './backend.ts';
@@ -18,6 +19,7 @@ export class GpioPort implements Port {
   readonly debounces?: true;
   readonly #backend: GpioBackend;
   readonly #context: PortContext;
+  readonly #channels: readonly GpioChannel[];
   readonly #slots: readonly LineSlot[];
   readonly #endpoints: ReadonlyMap<string, Endpoint>;
   #check: Timer | undefined;
@@ -28,6 +30,7 @@ export class GpioPort implements Port {
   constructor(backend: GpioBackend, channels: readonly GpioChannel[], context: PortContext) {
     this.#backend = backend;
     this.#context = context;
+    this.#channels = channels;
     if (backend.debounces) this.debounces = true;
     const { slots, endpoints } = wire(
       channels,
@@ -82,6 +85,16 @@ export class GpioPort implements Port {
       this.#checkChip();
       throw this.#ended ?? toDcsError(thrown);
     }
+  }
+
+  /** A line that is switched by this process can be left on or off, not anything between. */
+  lastWill(writes: readonly SafeWrite[]): LastWill {
+    const levels = writes.map(({ channel, value }) => {
+      const own = this.#channels.find(({ key }) => key === channel.key);
+      if (!own) throw new DcsError('NO_SUCH_CHANNEL', `${channel.key} was not opened with this port`);
+      return { channel: own, high: value === true || value === 1 };
+    });
+    return { executor: besides(import.meta.url, 'last-will'), plan: this.#backend.lastWill(levels) };
   }
 
   async float(channel: GpioChannel): Promise<void> {

@@ -5,10 +5,7 @@ import type { Direction } from '../../src/pin/pin.ts';
 import { hex, type MuxChannel } from './bus.ts';
 import type { ChipKind } from './chips/chip.ts';
 import { type ChipName, chipNames, chips } from './chips/chips.ts';
-
-/** How a number stands in registers. */
-export const registerTypes = ['u8', 'i8', 'u16be', 'u16le', 'i16be', 'i16le', 'u24be', 'u32be', 'u32le'] as const;
-export type RegisterType = (typeof registerTypes)[number];
+import { type RegisterPlace, registerTypes, sizeOf } from './register-types.ts';
 
 const byte = z.int().min(0).max(0xff);
 const chipAddress = z.int().min(0x03).max(0x77);
@@ -38,16 +35,6 @@ const keys = z.strictObject({
   poll: durationSchema.prefault('200ms').describe('how often it is read'),
 });
 type Keys = z.infer<typeof keys>;
-
-/** A place in a chip's registers. */
-export interface RegisterPlace {
-  readonly register: number | undefined;
-  readonly writeRegister: number | undefined;
-  readonly type: RegisterType;
-  /** The value's lowest bit within the register. */
-  readonly shift: number;
-  readonly bit: number | undefined;
-}
 
 export interface I2cAddress {
   readonly key: string;
@@ -105,9 +92,4 @@ function registerMisfit({ value, bit, type, shift, register, write_register }: K
   if (shift > 0 && bit !== undefined) return ['shift', 'bit already says which'];
   if (register === undefined && write_register !== undefined) return ['write_register', 'goes with register'];
   return undefined;
-}
-
-/** Bytes of a type. */
-export function sizeOf(type: RegisterType): number {
-  return Number(type.replace(/\D/g, '')) / 8;
 }

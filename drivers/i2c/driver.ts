@@ -1,10 +1,8 @@
 import { z } from 'zod';
 import type { Driver } from '../../src/driver/driver.ts';
-import { DcsError } from '../../src/errors/errors.ts';
 import { type I2cAddress, pinSchema } from './address.ts';
 import type { I2cBus } from './bus.ts';
-import { openKernelBus } from './kernel-bus.ts';
-import { openPackageBus } from './package-bus.ts';
+import { type Backend, openBus } from './open-bus.ts';
 import { I2cPort } from './port.ts';
 
 const optionsSchema = z.strictObject({
@@ -20,7 +18,6 @@ const optionsSchema = z.strictObject({
     ),
 });
 export type I2cOptions = z.infer<typeof optionsSchema>;
-type Backend = I2cOptions['backend'];
 
 /** Makes the driver; a test passes its own way to open a bus. */
 export function createI2c(
@@ -35,7 +32,7 @@ export function createI2c(
     // Two owners would switch each other's muxes, and change bits at once.
     claims: ({ bus }) => bus,
     async open({ bus, backend }, channels, context) {
-      const port = new I2cPort(await openBus(bus, backend), channels, context);
+      const port = new I2cPort(await openBus(bus, backend), channels, context, backend);
       try {
         await port.begin();
       } catch (error) {
@@ -45,16 +42,6 @@ export function createI2c(
       return { kind: 'port', port };
     },
   };
-}
-
-async function openBus(path: string, backend: Backend): Promise<I2cBus> {
-  if (backend === 'i2c-bus') return openPackageBus(path);
-  try {
-    return await openKernelBus(path);
-  } catch (error) {
-    if (backend === 'kernel' || !(error instanceof DcsError) || error.code !== 'NOT_SUPPORTED') throw error;
-    return openPackageBus(path);
-  }
 }
 
 /** Chips on an I2C bus of this machine, by the kernel's i2c-dev. */

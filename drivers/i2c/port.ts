@@ -7,10 +7,13 @@ import type {
   WriteOptions,
   Written,
 } from '../../src/driver/driver.ts';
+import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { I2cAddress } from './address.ts';
 import type { I2cBus } from './bus.ts';
+import type { I2cPlan } from './last-will.ts';
+import type { Backend } from './open-bus.ts';
 import { BusOwner } from './owner.ts';
 import { Unit, type UnitChannel } from './unit.ts';
 
@@ -18,11 +21,13 @@ import { Unit, type UnitChannel } from './unit.ts';
 export class I2cPort implements Port {
   readonly #owner: BusOwner;
   readonly #context: PortContext;
+  readonly #backend: Backend;
   readonly #units: readonly Unit[];
   readonly #places = new Map<string, { readonly unit: Unit; readonly one: UnitChannel }>();
   #ended: DcsError | undefined;
 
-  constructor(bus: I2cBus, channels: readonly Channel<I2cAddress>[], context: PortContext) {
+  constructor(bus: I2cBus, channels: readonly Channel<I2cAddress>[], context: PortContext, backend: Backend = 'auto') {
+    this.#backend = backend;
     const muxes = channels.flatMap(({ address: { mux } }) => mux?.address ?? []);
     this.#owner = new BusOwner(bus, muxes);
     this.#context = context;
@@ -100,6 +105,21 @@ export class I2cPort implements Port {
     }
     const readBack = await place.unit.write(place.one.channel, value, options);
     return readBack === undefined ? {} : { readBack };
+  }
+
+  lastWill(writes: readonly SafeWrite[]): LastWill {
+    const plan: I2cPlan = {
+      path: this.#owner.name,
+      backend: this.#backend,
+      // Inputs too: a chip without registers must not pull them low.
+      channels: this.#units.flatMap(({ channels }) =>
+        channels.map(({ channel: { key, kind, direction, address, debounceMs } }) => {
+          return { key, kind, direction, address, debounceMs };
+        }),
+      ),
+      safe: new Map(writes.map(({ channel: { key }, value }) => [key, value])),
+    };
+    return { executor: besides(import.meta.url, 'last-will'), plan };
   }
 
   subscribe(channel: Channel, listener: ReadingListener): () => void {

@@ -1,7 +1,7 @@
 import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
-import { type RegisterPlace, type RegisterType, sizeOf } from './address.ts';
 import type { ChipAccess } from './bus.ts';
+import { type RegisterPlace, type RegisterType, sizeOf } from './register-types.ts';
 
 export function decode(bytes: Buffer, type: RegisterType): number {
   const size = sizeOf(type);

@@ -23,6 +23,11 @@ const optionsSchema = z.strictObject({
     .describe('wires: [[from, to], …]; what is written to one channel is read on the other'),
   latency: durationSchema.default(0).describe('how long each read and write takes'),
   timeout: durationSchema.default(1000).describe('how long a channel with a timeout fault keeps one waiting'),
+  record: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('a file in which every write is kept, as a JSON line; levels then outlive the process'),
   faults: z.array(faultSchema).default([]).describe('what goes wrong, and when'),
 });
 type MockOptions = z.infer<typeof optionsSchema>;
@@ -44,7 +49,7 @@ export function createMock(hardware?: MockHardware): Driver<MockOptions, MockAdd
   const hardwareOf = (options: MockOptions, clock: Clock): MockHardware => {
     const found = known.get(options);
     if (found) return found;
-    const made = hardware ?? new MockHardware();
+    const made = hardware ?? new MockHardware(options.record);
     known.set(options, made);
     for (const [from, to] of options.loopback) made.wire(from, to);
     script(made, options, clock);

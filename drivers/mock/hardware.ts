@@ -1,6 +1,7 @@
 import type { Clock, DurationMs } from '../../src/clock/clock.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { PinKind, RawValue } from '../../src/pin/pin.ts';
+import { WriteRecord } from './record.ts';
 
 /** What can go wrong with a simulated channel. */
 export type Fault =
@@ -30,7 +31,14 @@ export class MockHardware {
   readonly #faults = new Map<string, Fault>();
   readonly #watchers = new Set<(key: string) => void>();
   readonly #unplugged = new Set<(error: DcsError) => void>();
+  readonly #record: WriteRecord | undefined;
   #absence: DcsError | undefined;
+
+  /** With `file`, levels outlive the process too, as those of real hardware do. */
+  constructor(file?: string) {
+    this.#record = file === undefined ? undefined : new WriteRecord(file);
+    for (const [key, value] of this.#record?.levels() ?? []) this.#values.set(key, value);
+  }
 
   /** The level of a channel; a channel nobody has driven reads as its kind's zero. */
   get(key: string, kind: PinKind = 'digital'): RawValue {
@@ -48,6 +56,7 @@ export class MockHardware {
   write(key: string, value: RawValue, clock: Clock): void {
     this.writes.push({ key, value, at: clock.now() });
     if (this.writes.length > RECORD_LIMIT) this.writes.shift();
+    this.#record?.write(key, value);
     this.set(key, value);
   }
 

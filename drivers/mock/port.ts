@@ -1,8 +1,10 @@
 import { type DurationMs, sleep } from '../../src/clock/clock.ts';
 import type { Channel, Port, PortContext, Reading, ReadingListener, Written } from '../../src/driver/driver.ts';
+import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { Fault, MockHardware } from './hardware.ts';
+import type { MockPlan } from './last-will.ts';
 
 interface Subscription {
   readonly channel: Channel;
@@ -15,6 +17,7 @@ export class MockPort implements Port {
   readonly #context: PortContext;
   readonly #latency: DurationMs;
   readonly #timeout: DurationMs;
+  readonly #record: string | undefined;
   readonly #subscriptions = new Set<Subscription>();
   /** Rejects what is pending when the port ends. */
   readonly #pending = new Set<(error: DcsError) => void>();
@@ -24,13 +27,14 @@ export class MockPort implements Port {
   constructor(
     hardware: MockHardware,
     channels: readonly Channel[],
-    times: { latency: DurationMs; timeout: DurationMs },
+    times: { latency: DurationMs; timeout: DurationMs; record?: string | undefined },
     context: PortContext,
   ) {
     this.#hardware = hardware;
     this.#context = context;
     this.#latency = times.latency;
     this.#timeout = times.timeout;
+    this.#record = times.record;
     for (const { key, direction, start } of channels) {
       if (direction === 'out' && start !== undefined) hardware.write(key, start, context.clock);
     }
@@ -76,6 +80,16 @@ export class MockPort implements Port {
     }
     this.#hardware.set(channel.key, value);
     return { readBack: value };
+  }
+
+  /** Levels that nobody else can see end with the process; there is nothing to make safe. */
+  lastWill(writes: readonly SafeWrite[]): LastWill | undefined {
+    if (this.#record === undefined) return undefined;
+    const plan: MockPlan = {
+      record: this.#record,
+      levels: writes.map(({ channel: { key }, value }) => ({ key, value })),
+    };
+    return { executor: besides(import.meta.url, 'last-will'), plan };
   }
 
   subscribe(channel: Channel, listener: ReadingListener): () => void {

@@ -7,11 +7,14 @@ import type {
   WriteOptions,
   Written,
 } from '../../src/driver/driver.ts';
+import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { ModbusAddress } from './address.ts';
+import type { ModbusPlan } from './last-will.ts';
 import type { ModbusOptions } from './options.ts';
 import { Outputs } from './outputs.ts';
+import { collectQuirks, type Quirks } from './quirks.ts';
 import { type PlanLimits, planBlocks } from './schedule/plan.ts';
 import { Poller } from './schedule/poller.ts';
 import { Scheduler } from './schedule/scheduler.ts';
@@ -21,6 +24,7 @@ import { walkModels } from './sunspec.ts';
 import type { Transport } from './transport/transport.ts';
 import { Delays } from './verify.ts';
 import { Watch } from './watch.ts';
+import { encodeWrite } from './write.ts';
 
 const READ_TTL_MS = 10_000;
 const LOCATE_AGAIN_MS = 3000;
@@ -33,6 +37,8 @@ export class ModbusPort implements Port {
   readonly #scheduler: Scheduler;
   readonly #limits: (unit: number) => PlanLimits;
   readonly #context: PortContext;
+  readonly #options: ModbusOptions;
+  readonly #quirks: ReadonlyMap<number, Quirks>;
   readonly #outputs: Outputs;
   readonly #delays: Delays;
   readonly #onDown = new Set<() => void>();
@@ -51,6 +57,8 @@ export class ModbusPort implements Port {
     this.#transport = transport;
     this.#limits = limits;
     this.#context = context;
+    this.#options = options;
+    this.#quirks = collectQuirks(channels.map(({ address: { unit = options.unit, quirks } }) => ({ unit, quirks })));
     this.#delays = new Delays(context.clock);
     this.#poller = new Poller(limits, count);
     this.#scheduler = new Scheduler(
@@ -121,6 +129,17 @@ export class ModbusPort implements Port {
     return await this.#outputs.command(watch, value, options);
   }
 
+  /** Values whose SunSpec model has not been found are left out until it is. */
+  lastWill(writes: readonly SafeWrite[]): LastWill | undefined {
+    const requests = writes.flatMap(({ channel, value }) => {
+      const watch = this.#watches.get(channel.key);
+      return watch?.placed ? [encodeWrite(watch, value)] : [];
+    });
+    if (requests.length === 0) return undefined;
+    const plan: ModbusPlan = { options: this.#options, quirks: this.#quirks, writes: requests };
+    return { executor: besides(import.meta.url, 'last-will'), plan };
+  }
+
   /** Puts a piece of work on a unit into the bus's one queue. */
   run<Result>(task: Task<Result>): Promise<Result> {
     return this.#scheduler.submit(task);
@@ -186,6 +205,7 @@ export class ModbusPort implements Port {
           if (base === undefined) watch.fail(unlocated(watch));
           else watch.place(base);
         }
+        this.#context.lastWillChanged?.();
         this.#replan();
       },
       (thrown: unknown) => {

@@ -1,8 +1,10 @@
 import type { Channel, Port, PortContext, Reading, ReadingListener, Written } from '../../src/driver/driver.ts';
+import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { ChannelFiles } from './channel-files.ts';
 import type { PwmAddress } from './driver.ts';
+import type { PwmPlan } from './last-will.ts';
 
 interface Output {
   readonly files: ChannelFiles;
@@ -20,7 +22,10 @@ export class PwmPort implements Port {
   readonly #context: PortContext;
   #ended: DcsError | undefined;
 
+  readonly #chip: string;
+
   constructor(chip: string, channels: readonly Channel<PwmAddress>[], context: PortContext) {
+    this.#chip = chip;
     this.#channels = channels;
     this.#context = context;
     this.#outputs = new Map(
@@ -62,6 +67,17 @@ export class PwmPort implements Port {
     output.error = undefined;
     for (const listener of output.listeners) listener({ ok: true, value: readBack });
     return { readBack };
+  }
+
+  lastWill(writes: readonly SafeWrite[]): LastWill {
+    const outputs = writes.flatMap(({ channel: { key }, value }) => {
+      const channel = this.#channels.find((one) => one.key === key);
+      if (!channel) return [];
+      const { pwm, frequency } = channel.address;
+      return [{ pwm, frequency, share: shareOf(key, value) }];
+    });
+    const plan: PwmPlan = { chip: this.#chip, outputs };
+    return { executor: besides(import.meta.url, 'last-will'), plan };
   }
 
   subscribe({ key }: Channel, listener: ReadingListener): () => void {

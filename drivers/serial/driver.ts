@@ -21,6 +21,7 @@ export const serial: Driver<SerialOptions, SerialAddress> = {
   async open(options, channels, context) {
     const path = pathOf(options);
     const port = new SerialPort(options, path, channels, context);
+    await context.reclaim?.();
     const opened = await openTransport(path, options, context, port.events);
     if (opened.kind === 'skipped') return opened;
     try {

@@ -8,12 +8,14 @@ import type {
   ReadingListener,
   Written,
 } from '../../src/driver/driver.ts';
+import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { Command, SerialAddress } from './address.ts';
 import { Exchange } from './exchange.ts';
 import { Inlet, type Look } from './inlet.ts';
-import type { Transport, TransportEvents } from './line/transport.ts';
+import type { SerialPlan } from './last-will.ts';
+import { drivenLines, type Transport, type TransportEvents } from './line/transport.ts';
 import { ModemPins } from './modem.ts';
 import type { SerialOptions } from './options.ts';
 import { Point } from './point.ts';
@@ -136,6 +138,25 @@ export class SerialPort implements Port {
     const job = { bytes, lane: 'write', retries } as const;
     await this.#exchange.submit(reply ? { ...job, judge: () => confirmation(reply, refused) } : job);
     return {};
+  }
+
+  lastWill(writes: readonly SafeWrite[]): LastWill {
+    const addresses = writes.map(({ channel: { key }, value }) => ({
+      at: this.#points.get(key)?.channel.address,
+      value,
+    }));
+    const { line, flow, hupcl, low_latency, dtr, rts, timeout } = this.#options;
+    const plan: SerialPlan = {
+      path: this.#name,
+      options: { line, flow, hupcl, low_latency, dtr, rts },
+      telegrams: addresses.flatMap(({ at, value }) => (at?.command ? [bytesOf(at.command, value, this.#options)] : [])),
+      pauseMs: timeout,
+      lines: addresses.flatMap(({ at, value }) => {
+        const driven = drivenLines.find((name) => name === at?.control);
+        return driven ? [{ line: driven, on: value === true }] : [];
+      }),
+    };
+    return { executor: besides(import.meta.url, 'last-will'), plan };
   }
 
   subscribe(channel: Channel, listener: ReadingListener): () => void {

@@ -1,9 +1,11 @@
 import type { Timer } from '../../src/clock/clock.ts';
 import type { Channel, Port, PortContext, Reading, ReadingListener, Written } from '../../src/driver/driver.ts';
+import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { SysfsAddress } from './driver.ts';
 import { readAddress, writeAddress } from './files.ts';
+import type { SysfsPlan } from './last-will.ts';
 
 interface Point {
   readonly channel: Channel<SysfsAddress>;
@@ -63,6 +65,17 @@ export class SysfsPort implements Port {
     }
     await writeAddress(this.#root, address, value);
     return { readBack: (await readAddress(this.#root, address)).value };
+  }
+
+  lastWill(writes: readonly SafeWrite[]): LastWill {
+    const plan: SysfsPlan = {
+      root: this.#root,
+      writes: writes.flatMap(({ channel: { key }, value }) => {
+        const address = this.#points.get(key)?.channel.address;
+        return address ? [{ address, value }] : [];
+      }),
+    };
+    return { executor: besides(import.meta.url, 'last-will'), plan };
   }
 
   subscribe(channel: Channel, listener: ReadingListener): () => void {

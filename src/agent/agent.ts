@@ -6,7 +6,7 @@ import { type Clock, systemClock } from '../clock/clock.ts';
 import type { ResolvedConfig, ResolvedPort } from '../config/resolved.ts';
 import type { Channel, Driver, Log } from '../driver/driver.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
-import type { ChannelPlan } from '../io/channels.ts';
+import type { ChannelPlan, RunnerLife } from '../io/channels.ts';
 import { FailedPin } from '../io/failed-pin.ts';
 import { KeptCounts } from '../io/kept-counts.ts';
 import { makePin, rawAtOpen } from '../io/make-pin.ts';
@@ -22,6 +22,7 @@ import type { Web } from '../web/web.ts';
 import { fillTable } from './fill-table.ts';
 import { loadActor } from './load-actor.ts';
 import { NodeActor } from './node-actor.ts';
+import { SafetyNet } from './safety-net.ts';
 import { ServerActor } from './server-actor.ts';
 
 export interface AgentOptions {
@@ -59,6 +60,7 @@ export class Agent {
   readonly #counts: KeptCounts;
   readonly #outputs: KeptOutputs;
   readonly #nodes: Nodes;
+  readonly #net: SafetyNet;
   #mesh: Mesh | undefined;
   #web: Web | undefined;
   #running = false;
@@ -84,6 +86,7 @@ export class Agent {
     const life = { clock: this.#clock, log: this.#log };
     this.#counts = new KeptCounts(stateFile(folder, config.node, 'counts'), life);
     this.#outputs = new KeptOutputs(stateFile(folder, config.node, 'outputs'), life);
+    this.#net = new SafetyNet(config, this.#clock, this.#log);
   }
 
   /** Counters of everything in this process. */
@@ -97,7 +100,9 @@ export class Agent {
     }));
     const mesh = this.#mesh && { mesh: { ...this.#mesh.stats } };
     const servers = [...this.#serverCounters].map(([name, counters]) => ({ name, ...Object.fromEntries(counters) }));
-    return { bus: { ...this.bus.stats }, ...mesh, ports, servers, actors: this.#failing };
+    const guardian = this.#net.stats;
+    const bus = { ...this.bus.stats };
+    return { bus, ...mesh, ports, servers, actors: this.#failing, ...(guardian && { guardian }) };
   }
 
   /** Actors that have failed. */
@@ -119,10 +124,12 @@ export class Agent {
     if (this.#config.pins.some(({ spec }) => isCounter(spec))) await this.#counts.load();
     await this.#outputs.load(this.#config.pins.some(({ spec }) => typeof spec.initial === 'object'));
     fillTable(this.table, this.#config.pins, this.#outputs, this.#clock, this.#log);
+    await this.#net.takeOver();
     for (const port of this.#config.ports) this.ports.set(port.name, this.#runner(port));
     await this.#addPins();
     // Ports are independent: a PLC that is off must not keep the relays waiting.
     await Promise.all([...this.ports.values()].map((runner) => runner.start()));
+    await this.#net.tookOver();
     await this.#addServers();
     await this.#addUsers();
     await this.#openWeb();
@@ -145,6 +152,8 @@ export class Agent {
     await Promise.all([this.#users.stop(), this.#servers.stop()]);
     await Promise.all([this.#pins.stop(), this.#streams.stop()]);
     await Promise.all([...this.ports.values()].map((runner) => runner.stop()));
+    // From here on nothing drives an output, and nothing must.
+    await this.#net.stop();
     this.#nodes.close();
     await Promise.all([this.#counts.close(), this.#outputs.close()]);
     await this.#mesh?.stop();
@@ -154,7 +163,13 @@ export class Agent {
 
   #runner({ name, driver, options, mock }: ResolvedPort): PortRunner {
     const plans = this.#config.pins.filter(({ port }) => port === name).map((pin) => this.#plan(pin));
-    const life = { clock: this.#clock, log: this.#log };
+    const life: RunnerLife = {
+      clock: this.#clock,
+      log: this.#log,
+      reclaim: () => this.#net.reclaim(name),
+      opened: (port) => this.#net.opened(name, port, (pin) => this.#plan(pin).channel),
+      lost: this.#net.isLost(name),
+    };
     if (mock && driver.name !== 'mock') {
       return new PortRunner(name, this.#options.mock.driver, this.#options.mock.options(), plans, life);
     }

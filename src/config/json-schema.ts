@@ -1,6 +1,15 @@
 import { z } from 'zod';
 import type { Driver } from '../driver/driver.ts';
-import { boardSchema, busSchema, deviceKeys, hatsSchema, pinSchema, stateSchema, webSchema } from './schema.ts';
+import {
+  boardSchema,
+  busSchema,
+  deviceKeys,
+  guardianSchema,
+  hatsSchema,
+  pinSchema,
+  stateSchema,
+  webSchema,
+} from './schema.ts';
 import { alternatives, inputSchema, isSchema, type JsonSchema } from './schema-keys.ts';
 
 /**
@@ -40,6 +49,7 @@ export function jsonSchema(drivers: readonly Driver[]): JsonSchema {
       web: nullable(inputSchema(webSchema)),
       actors: nullable({ type: 'array', items: { type: 'string' }, description: 'modules with actors of your own' }),
       state: nullable(inputSchema(stateSchema)),
+      guardian: nullable(inputSchema(guardianSchema)),
     },
     additionalProperties: false,
     definitions: { port: portJsonSchema(drivers), device, pin },

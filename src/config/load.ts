@@ -21,7 +21,7 @@ import { checkContradictions, checkRulePins } from './rule-relations.ts';
 import { reportUnknownKey } from './schema-issues.ts';
 import { isEmpty, sectionEntries } from './section.ts';
 import { readServers } from './server-section.ts';
-import { readState } from './state-section.ts';
+import { readGuardian, readState } from './state-section.ts';
 import { readWeb } from './web-section.ts';
 
 export type LoadedConfig =
@@ -43,6 +43,7 @@ export const sections = [
   'web',
   'actors',
   'state',
+  'guardian',
 ] as const;
 const ACTOR_FILES = ['.ts', '.js', '.mjs'];
 
@@ -131,6 +132,7 @@ function resolveConfig(
     actors: readActors(entries.get('actors'), file, context, problems),
     ...readWeb(entries.get('web'), file, problems),
     ...readState(entries.get('state'), file, context, problems),
+    ...readGuardian(entries.get('guardian'), problems),
   };
 }
 

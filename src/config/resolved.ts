@@ -119,5 +119,7 @@ export interface ResolvedConfig {
   readonly web?: ResolvedWeb;
   /** Folder for what outlives a restart (counts); absent: nothing does. */
   readonly state?: string;
+  /** Outputs are safe this long (ms) after the agent crashed or began to hang; absent: no guardian. */
+  readonly guardianMs?: number;
   readonly warnings: readonly Problem[];
 }

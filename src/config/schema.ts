@@ -109,6 +109,15 @@ export const webSchema = z.strictObject({
     .describe('how far back the trends go, in memory (2,000 changes of a pin at most); default 10m'),
 });
 
+/** Outputs are to be safe this long after the agent's last sign of life. */
+export const GUARDIAN_WITHIN_MS = 5000;
+export const guardianSchema = z
+  .union([
+    z.literal('off'),
+    durationSchema.refine((within) => within >= 1000 && within <= 600_000, { error: 'from 1s to 10m' }),
+  ])
+  .describe('how long after the agent crashed or began to hang its outputs are in their safe state (5s), or off');
+
 export const nameSchema = z
   .string()
   .max(256)

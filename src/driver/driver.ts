@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { Clock, DurationMs, MonotonicMs, UnixSeconds } from '../clock/clock.ts';
 import type { DcsError } from '../errors/errors.ts';
 import type { Direction, PinKind, RawValue } from '../pin/pin.ts';
+import type { LastWill, SafeWrite } from './last-will.ts';
 import type { ServerKind } from './server.ts';
 
 /**
@@ -87,6 +88,12 @@ export interface Port {
   subscribe(channel: Channel, listener: ReadingListener): () => void;
   /** Gives the hardware back. Idempotent, bounded (≤ 500 ms), never rejects; nothing is reported afterwards. */
   close(): Promise<void>;
+  /**
+   * How these outputs get their safe values when this process has crashed or hangs. Asked for when the port is open, and
+   * again when what it depends on has changed. Undefined: another process cannot do it, or there is nothing to do. Absent:
+   * the driver cannot. Throws as `write` does when a value cannot be encoded.
+   */
+  lastWill?(writes: readonly SafeWrite[]): LastWill | undefined;
   /** The port debounces its inputs itself (kernel); otherwise the pin does it. */
   readonly debounces?: true;
   /** How it fares, beside its counters: `utilisation` (0 to 1), `round_trip_p99_ms`. Cheap; asked for every few seconds. */
@@ -108,6 +115,13 @@ export interface PortContext {
   readonly log: Log;
   /** The port cannot go on (unplugged, connection lost). Called at most once, never after close. */
   down(error: DcsError): void;
+  /**
+   * After a crash: has the guardian of the life before let go of the hardware it holds. Called right before it is taken, so
+   * that it is nobody's for the shortest time. Never rejects. Absent: there was no crash.
+   */
+  reclaim?(): Promise<void>;
+  /** What `Port.lastWill` says has changed. Absent: nobody wants to know. */
+  lastWillChanged?(): void;
   /** Adds to a named counter of this port: `timeouts`, `frames_dropped`. Nothing is lost silently. */
   count(name: string, by?: number): void;
 }

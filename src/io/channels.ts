@@ -1,4 +1,5 @@
-import type { Channel, Reading, ReadingListener, WriteOptions, Written } from '../driver/driver.ts';
+import type { Clock } from '../clock/clock.ts';
+import type { Channel, Log, Port, Reading, ReadingListener, WriteOptions, Written } from '../driver/driver.ts';
 import type { RawValue } from '../pin/pin.ts';
 
 /** A channel as the runner keeps it: what never changes, and the start value of each opening. */
@@ -25,4 +26,16 @@ export interface ChannelHandle {
   /** Drives the output no more. Rejects with NOT_SUPPORTED when the port cannot let go. */
   float(): Promise<void>;
   listen(listener: ReadingListener): () => void;
+}
+
+/** What a runner is given to live on. */
+export interface RunnerLife {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Told of every port that has been opened, and again when its last will has changed. Must not throw. */
+  opened?(port: Port): void;
+  /** See PortContext.reclaim. */
+  reclaim?(): Promise<void>;
+  /** Nobody knows what the outputs did meanwhile: the first opening is one after a loss. */
+  readonly lost?: boolean;
 }

@@ -1,7 +1,7 @@
 import { type Clock, type DurationMs, type Timer, withDeadline } from '../clock/clock.ts';
 import type { ByteStream, Channel, Driver, Log, Port, Reading, ReadingListener } from '../driver/driver.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
-import type { ChannelHandle, ChannelPlan } from './channels.ts';
+import type { ChannelHandle, ChannelPlan, RunnerLife } from './channels.ts';
 import { WriteSet } from './write-set.ts';
 
 export type PortState = 'opening' | 'open' | 'down' | 'skipped' | 'stopped';
@@ -26,6 +26,7 @@ export class PortRunner {
   readonly #plans: readonly ChannelPlan[];
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #life: RunnerLife;
   readonly #listeners = new Map<string, Set<ReadingListener>>();
   readonly #last = new Map<string, Reading>();
   readonly #streamListeners = new Set<(stream: ByteStream) => void>();
@@ -33,23 +34,19 @@ export class PortRunner {
   #writes: WriteSet | undefined;
   /** The channels as they were given to the present port. */
   #currentChannels = new Map<string, Channel>();
-  #opened = false;
+  #opened: boolean;
   #backoff: DurationMs = FIRST_BACKOFF_MS;
   #timer: Timer | undefined;
 
-  constructor(
-    name: string,
-    driver: Driver,
-    options: unknown,
-    plans: readonly ChannelPlan[],
-    life: { clock: Clock; log: Log },
-  ) {
+  constructor(name: string, driver: Driver, options: unknown, plans: readonly ChannelPlan[], life: RunnerLife) {
     this.name = name;
     this.#driver = driver;
     this.#options = options;
     this.#plans = plans;
     this.#clock = life.clock;
     this.#log = life.log;
+    this.#life = life;
+    this.#opened = life.lost === true;
     for (const { channel, counted } of plans) {
       if (!counted) continue;
       this.#listen(channel.key, (one) => {
@@ -153,6 +150,10 @@ export class PortRunner {
       const opened = await this.#driver.open(this.#options, channels, {
         clock: this.#clock,
         log: this.#log,
+        ...(this.#life.reclaim && { reclaim: this.#life.reclaim }),
+        lastWillChanged: () => {
+          if (port && port === this.#port) this.#life.opened?.(port);
+        },
         count: (name, by = 1) => {
           this.counters.set(name, (this.counters.get(name) ?? 0) + by);
         },
@@ -189,6 +190,7 @@ export class PortRunner {
     this.reason = undefined;
     this.#backoff = FIRST_BACKOFF_MS;
     this.#log.info({ port: this.name, driver: this.#driver.name }, `port ${this.name} is open`);
+    this.#life.opened?.(port);
     for (const channel of this.#currentChannels.values()) {
       port.subscribe(channel, (reading) => {
         if (port === this.#port) this.#tell(channel.key, reading);

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Edge, GpioBackend, GpioChannel, Line, Taken, Wish } from '../../drivers/gpio/backend.ts';
 import { gpio } from '../../drivers/gpio/driver.ts';
+import type { GpioPlan } from '../../drivers/gpio/last-will.ts';
 import { GpioPort } from '../../drivers/gpio/port.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Reading } from '../../src/driver/driver.ts';
@@ -39,6 +40,9 @@ class FakeBackend implements GpioBackend {
     return this.gone;
   }
 
+  lastWill(): GpioPlan {
+    return { by: 'sysfs', lines: [] };
+  }
   inspect(): void {}
 
   async close(): Promise<void> {}

@@ -80,9 +80,17 @@ export class AgentProcess {
     const folder = mkdtempSync(join(tmpdir(), 'dcs-io-test-'));
     const [rx, tx] = [await freePort(), await freePort()];
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
-    writeFileSync(join(folder, 'dcs-io.yaml'), `node: tested\nbus: { rx: ${rx}, tx: ${tx} }\n${yaml}`);
-    const child = spawn(process.execPath, [cliFile, 'run'], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
-    const agent = new AgentProcess(child, folder, `127.0.0.1:${rx}:${tx}`);
+    // Most tests kill their agents; a guardian would then go on talking to whatever the next test puts on that port.
+    const guardian = yaml.includes('guardian:') ? '' : 'guardian: off\n';
+    writeFileSync(join(folder, 'dcs-io.yaml'), `node: tested\nbus: { rx: ${rx}, tx: ${tx} }\n${guardian}${yaml}`);
+    return AgentProcess.launch(folder, `127.0.0.1:${rx}:${tx}`);
+  }
+
+  /** Starts an agent in the folder of one that has been there before. */
+  static async launch(folder: string, bus: string): Promise<AgentProcess> {
+    const env = { ...process.env, RUNTIME_DIRECTORY: folder };
+    const child = spawn(process.execPath, [cliFile, 'run'], { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const agent = new AgentProcess(child, folder, bus);
     await until('the agent to run', () => {
       if (child.exitCode !== null) throw new Error(`the agent ended with ${child.exitCode}: ${agent.log}`);
       return agent.log.includes('is running with');

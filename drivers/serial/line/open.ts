@@ -33,10 +33,13 @@ export function pathOf({ path, usb }: SerialOptions): string {
   return usb ? findUsb(usb, listPorts()) : (path ?? '');
 }
 
+/** The options that say how the way to the device is opened. */
+export type LineOptions = Pick<SerialOptions, 'line' | 'flow' | 'hupcl' | 'low_latency' | 'dtr' | 'rts'>;
+
 /** Opens the way to the device, with its modem lines as asked for. Rejects as Tty, TcpLine and Rfc2217Line do. */
 export async function openTransport(
   path: string,
-  options: SerialOptions,
+  options: LineOptions,
   context: PortContext,
   events: TransportEvents,
 ): Promise<TransportOpened> {
@@ -58,7 +61,7 @@ export async function openTransport(
 
 async function openAny(
   path: string,
-  options: SerialOptions,
+  options: LineOptions,
   context: PortContext,
   events: TransportEvents,
 ): Promise<TransportOpened> {

@@ -1,0 +1,47 @@
+import type { Channel } from '../../src/driver/driver.ts';
+import type { Prepare } from '../../src/driver/last-will.ts';
+import { DcsError, messageOf } from '../../src/errors/errors.ts';
+import { isRecord } from '../../src/message/envelope.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
+import type { I2cAddress } from './address.ts';
+import { type Backend, openBus } from './open-bus.ts';
+import { I2cPort } from './port.ts';
+
+/** Values by channel; the chips keep what they have when a process ends. */
+export interface I2cPlan {
+  readonly path: string;
+  readonly backend: Backend;
+  readonly channels: readonly Channel<I2cAddress>[];
+  readonly safe: ReadonlyMap<string, RawValue>;
+}
+
+/** A port of the same channels that is only written to: it sets up its chips and never polls. */
+export const prepare: Prepare = async (plan, context) => {
+  if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of an i2c port', { found: plan });
+  // Opened once to see that it can be, and so that the library is in memory when it is needed.
+  (await openBus(plan.path, plan.backend)).close();
+  const ignore = () => undefined;
+  return {
+    holds: false,
+    async attempt() {
+      const bus = await openBus(plan.path, plan.backend);
+      const port = new I2cPort(bus, plan.channels, { ...context, count: ignore, down: ignore }, plan.backend);
+      let trouble = '';
+      for (const channel of plan.channels) {
+        const value = plan.safe.get(channel.key);
+        try {
+          if (value !== undefined) await port.write(channel, value);
+        } catch (error) {
+          trouble = messageOf(error);
+        }
+      }
+      await port.close();
+      if (trouble !== '') throw new DcsError('PORT_DOWN', trouble);
+    },
+    release: async () => undefined,
+  };
+};
+
+function isPlan(plan: unknown): plan is I2cPlan {
+  return isRecord(plan) && Array.isArray(plan['channels']) && plan['safe'] instanceof Map;
+}

@@ -1,0 +1,27 @@
+import type { Prepare } from '../../src/driver/last-will.ts';
+import { DcsError } from '../../src/errors/errors.ts';
+import { isRecord } from '../../src/message/envelope.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
+import { WriteRecord } from './record.ts';
+
+/** Levels to write into the file that stands for the hardware. */
+export interface MockPlan {
+  readonly record: string;
+  readonly levels: readonly { readonly key: string; readonly value: RawValue }[];
+}
+
+export const prepare: Prepare = async (plan) => {
+  if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of a mock port', { found: plan });
+  const record = new WriteRecord(plan.record);
+  return {
+    holds: false,
+    async attempt() {
+      for (const { key, value } of plan.levels) record.write(key, value);
+    },
+    release: async () => undefined,
+  };
+};
+
+function isPlan(plan: unknown): plan is MockPlan {
+  return isRecord(plan) && typeof plan['record'] === 'string' && Array.isArray(plan['levels']);
+}

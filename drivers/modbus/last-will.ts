@@ -1,0 +1,92 @@
+import { sleep } from '../../src/clock/clock.ts';
+import type { Executor, ExecutorContext, Prepare } from '../../src/driver/last-will.ts';
+import { DcsError, messageOf, toDcsError } from '../../src/errors/errors.ts';
+import { isRecord } from '../../src/message/envelope.ts';
+import type { ModbusOptions } from './options.ts';
+import type { Request } from './protocol/request.ts';
+import type { Quirks } from './quirks.ts';
+import { openTransport } from './transport/open.ts';
+import type { Transport } from './transport/transport.ts';
+import { sendWrite } from './write.ts';
+
+/** Writes that put the outputs of a bus in their safe state, and the way to it. */
+export interface ModbusPlan {
+  readonly options: ModbusOptions;
+  readonly quirks: ReadonlyMap<number, Quirks>;
+  readonly writes: readonly Request[];
+}
+
+/** Opens the bus anew (the one of the dead agent is closed), writes, and closes it again. */
+export const prepare: Prepare = async (plan, context) => {
+  if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of a modbus port', { found: plan });
+  // So that the library is in memory when it is needed.
+  if (plan.options.way.by === 'serial') await import('serialport');
+  return new SafeWrites(plan, context);
+};
+
+class SafeWrites implements Executor {
+  readonly holds = false;
+  readonly #plan: ModbusPlan;
+  readonly #context: ExecutorContext;
+  #left: readonly Request[];
+
+  constructor(plan: ModbusPlan, context: ExecutorContext) {
+    this.#plan = plan;
+    this.#context = context;
+    this.#left = plan.writes;
+  }
+
+  async attempt(): Promise<void> {
+    const { options, quirks } = this.#plan;
+    const ignore = () => undefined;
+    const life = { ...this.#context, count: ignore, down: ignore };
+    const transport = await openTransport(options, quirks, life, { count: ignore, down: ignore, freed: ignore });
+    if (typeof transport === 'string') throw new DcsError('PORT_SKIPPED', transport);
+    try {
+      await this.#write(transport);
+    } finally {
+      await transport.close();
+    }
+  }
+
+  async release(): Promise<void> {}
+
+  /** A unit that does not answer is not asked for its other outputs: units that do must not wait for it. */
+  async #write(transport: Transport): Promise<void> {
+    const failed: Request[] = [];
+    const silent = new Set<number>();
+    let why = '';
+    for (const request of this.#left) {
+      const { unit } = request;
+      if (silent.has(unit)) {
+        failed.push(request);
+        continue;
+      }
+      try {
+        await sendWrite((one) => this.#ask(transport, one), request);
+      } catch (thrown) {
+        const { retryable } = toDcsError(thrown);
+        failed.push(request);
+        if (retryable) silent.add(unit);
+        why = messageOf(thrown);
+      }
+    }
+    this.#left = failed;
+    if (failed.length === 0) return;
+    throw new DcsError(
+      'TIMEOUT',
+      `${failed.length} of ${this.#plan.writes.length} outputs could not be written: ${why}`,
+    );
+  }
+
+  async #ask(transport: Transport, request: Request): Promise<Buffer> {
+    const { clock } = this.#context;
+    const wait = transport.freeAt(request.unit) - clock.now();
+    if (wait > 0) await sleep(clock, wait);
+    return transport.transact(request);
+  }
+}
+
+function isPlan(plan: unknown): plan is ModbusPlan {
+  return isRecord(plan) && isRecord(plan['options']) && plan['quirks'] instanceof Map && Array.isArray(plan['writes']);
+}

@@ -1,0 +1,49 @@
+import { createHash } from 'node:crypto';
+import { chmodSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { DcsError } from '../errors/errors.ts';
+
+/** Where the guardians of this user's agents listen: a folder of its own that nobody else may enter. Not on a disk where that can be had. */
+export function rendezvousFolder(env: NodeJS.ProcessEnv = process.env): string {
+  const { uid } = userInfo();
+  const [own] = (env['RUNTIME_DIRECTORY'] ?? '').split(':');
+  if (own) return own;
+  if (uid === 0) return '/run/dcs-io';
+  return env['XDG_RUNTIME_DIR'] ? join(env['XDG_RUNTIME_DIR'], 'dcs-io') : join(tmpdir(), `dcs-io-${uid}`);
+}
+
+/** Makes the folder, for this user alone. Throws a DcsError when it belongs to somebody else, a SystemError otherwise. */
+export function openFolder(folder: string): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const { uid, mode } = lstatSync(folder);
+  if (uid !== userInfo().uid) {
+    throw new DcsError('NO_PERMISSION', `${folder} belongs to another user`, {
+      found: uid,
+      expected: 'a folder of ours',
+    });
+  }
+  if ((mode & 0o022) !== 0) chmodSync(folder, 0o700);
+}
+
+/** Agents with one configuration file and one node name are lives of one agent. */
+export function identityOf(configFile: string, node: string): string {
+  return createHash('sha256').update(`${configFile}\0${node}`).digest('hex').slice(0, 16);
+}
+
+/** Where the guardian of one life listens. */
+export function socketPath(folder: string, identity: string, agent: number): string {
+  return join(folder, `${identity}.${agent}.guard`);
+}
+
+/** The sockets of guardians of earlier lives, dead ones too. */
+export function socketsOf(folder: string, identity: string): string[] {
+  try {
+    return readdirSync(folder)
+      .filter((name) => name.startsWith(`${identity}.`) && name.endsWith('.guard'))
+      .map((name) => join(folder, name));
+  } catch {
+    // No folder: nobody has been here.
+    return [];
+  }
+}

@@ -1,0 +1,105 @@
+import { type Clock, type DurationMs, sleep } from '../clock/clock.ts';
+import type { Log } from '../driver/driver.ts';
+import type { Executor, ExecutorContext, LastWill, Prepare } from '../driver/last-will.ts';
+import { DcsError, messageOf } from '../errors/errors.ts';
+
+/** An attempt that failed is made again after this, doubling up to the longest. */
+const FIRST_RETRY_MS: DurationMs = 20;
+const LONGEST_RETRY_MS: DurationMs = 1000;
+/** A device that could not be reached for so long is left alone: what it does later is for whoever is there then. */
+export const PATIENCE_MS: DurationMs = 60_000;
+
+/** Loads an executor's module. A test passes its own. */
+export type LoadExecutor = (url: string) => Promise<Prepare>;
+
+/** One port's last will, from being told to being carried out. */
+export class Testament {
+  readonly port: string;
+  /** All outputs of the port are in their safe state. */
+  safe = false;
+  /** It keeps the hardware it has driven. */
+  holds = false;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #executor: Promise<Executor>;
+  #stopped = false;
+  #running: Promise<void> | undefined;
+
+  constructor(port: string, will: LastWill, load: LoadExecutor, context: ExecutorContext) {
+    this.port = port;
+    this.#clock = context.clock;
+    this.#log = context.log;
+    this.#executor = load(will.executor).then((prepare) => prepare(will.plan, context));
+    // Told by `ready`; whoever carries it out meets it again.
+    this.#executor.catch(() => undefined);
+  }
+
+  /** Rejects when it cannot be carried out on this machine. */
+  async ready(): Promise<void> {
+    await this.#executor;
+  }
+
+  /** Drives the outputs until all are safe, patience ends or it is stopped. Never rejects. May be called again. */
+  carryOut(): Promise<void> {
+    this.#stopped = false;
+    this.#running ??= this.#carryOut().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  /** Drives nothing any more; what is under way is waited for. What is held stays held. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#running;
+  }
+
+  async release(): Promise<void> {
+    await this.stop();
+    const executor = await this.#executor.catch(() => undefined);
+    await executor?.release();
+  }
+
+  async #carryOut(): Promise<void> {
+    const begun = this.#clock.now();
+    let wait = FIRST_RETRY_MS;
+    let told = '';
+    while (!this.#stopped) {
+      try {
+        const executor = await this.#executor;
+        await executor.attempt();
+        this.safe = true;
+        this.holds = executor.holds;
+        const ms = Math.round(this.#clock.now() - begun);
+        this.#log.warn({ port: this.port, ms }, `outputs of port ${this.port} are in their safe state`);
+        return;
+      } catch (error) {
+        const message = messageOf(error);
+        if (message !== told) this.#say(`outputs of port ${this.port} are not safe: ${message}`);
+        told = message;
+      }
+      if (this.#clock.now() - begun > PATIENCE_MS) {
+        this.#say(`gave up making the outputs of port ${this.port} safe: ${told}`);
+        return;
+      }
+      await sleep(this.#clock, wait);
+      wait = Math.min(2 * wait, LONGEST_RETRY_MS);
+    }
+  }
+
+  #say(message: string): void {
+    this.#log.error({ port: this.port }, message);
+  }
+}
+
+/** Imports the module a last will names. */
+export const importExecutor: LoadExecutor = async (url) => {
+  const module: unknown = await import(url);
+  const prepare: unknown = typeof module === 'object' && module !== null ? Reflect.get(module, 'prepare') : undefined;
+  if (isPrepare(prepare)) return prepare;
+  throw new DcsError('INTERNAL', `${url} carries out no last will`, { expected: 'an export named prepare' });
+};
+
+function isPrepare(found: unknown): found is Prepare {
+  return typeof found === 'function';
+}

@@ -1,0 +1,244 @@
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/clock/clock.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import type { Executor, LastWill } from '../../src/driver/last-will.ts';
+import { openDoor } from '../../src/guardian/door.ts';
+import { Guard } from '../../src/guardian/guard.ts';
+import { Predecessors } from '../../src/guardian/predecessor.ts';
+import { socketPath } from '../../src/guardian/rendezvous.ts';
+import { PATIENCE_MS } from '../../src/guardian/testament.ts';
+import { memoryLog } from '../support/ports.ts';
+import { until } from '../support/wait.ts';
+
+/** Hardware as a test sees it: whether each port is safe, whether its lines are held, how often it was tried. */
+class Fake implements Executor {
+  readonly holds: boolean;
+  fails = 0;
+  tries = 0;
+  safe = false;
+  held = false;
+
+  constructor(holds = false) {
+    this.holds = holds;
+  }
+
+  async attempt(): Promise<void> {
+    this.tries++;
+    if (this.fails-- > 0) throw new Error('no answer');
+    this.safe = true;
+    this.held = this.holds;
+  }
+
+  async release(): Promise<void> {
+    this.held = false;
+  }
+}
+
+function bench(withinMs = 5000) {
+  const clock = new ManualClock();
+  const log = memoryLog();
+  const fakes = new Map<string, Fake>();
+  const events: string[] = [];
+  const guard = new Guard({
+    clock,
+    log,
+    agent: 42,
+    withinMs,
+    kill: () => void events.push(`kill at ${clock.now()}`),
+    ended: () => void events.push('ended'),
+    load: async (url) => async () => {
+      const fake = fakes.get(url);
+      if (fake) return fake;
+      throw new Error('not on this machine');
+    },
+  });
+  return {
+    clock,
+    log,
+    events,
+    guard,
+    async port(name: string, fake = new Fake()): Promise<Fake> {
+      fakes.set(name, fake);
+      await guard.will(name, will(name));
+      return fake;
+    },
+  };
+}
+const will = (name: string): LastWill => ({ executor: name, plan: undefined });
+
+describe('a guardian', () => {
+  it('kills a silent agent with a second left for the outputs, and drives them when the kernel has closed the pipe', async () => {
+    const { clock, events, guard, port } = bench(5000);
+    const fake = await port('plc');
+    await clock.advance(3000);
+    guard.beat();
+    await clock.advance(3900);
+    expect(events).toEqual([]);
+    await clock.advance(200);
+    expect(events).toHaveLength(1);
+    expect(fake.safe).toBe(false);
+    guard.gone();
+    await clock.advance(0);
+    expect(fake.safe).toBe(true);
+    expect(events.at(-1)).toBe('ended');
+  });
+
+  it('drives the outputs of an agent that the kernel cannot end', async () => {
+    const { clock, port } = bench(2000);
+    const fake = await port('plc');
+    await clock.advance(1100);
+    expect(fake.safe).toBe(false);
+    await clock.advance(600);
+    expect(fake.safe).toBe(true);
+  });
+
+  it('counts its own standstill as no silence of the agent: the beats may be waiting', async () => {
+    const { clock, events, guard } = bench(2000);
+    for (let minute = 0; minute < 20; minute++) {
+      clock.now = () => minute * 60_000;
+      await clock.advance(50);
+      guard.beat();
+    }
+    expect(events).toEqual([]);
+  });
+
+  it('does nothing after a good-bye', async () => {
+    const { clock, events, guard, port } = bench();
+    const fake = await port('plc');
+    guard.bye();
+    guard.gone();
+    await clock.advance(10_000);
+    expect(fake.tries).toBe(0);
+    expect(events).toEqual(['ended']);
+  });
+
+  it('tries again what failed, without keeping other ports waiting, and gives up after a minute', async () => {
+    const { clock, events, log, guard, port } = bench();
+    const good = await port('good');
+    const slow = await port('slow');
+    const dead = await port('dead');
+    slow.fails = 3;
+    dead.fails = Number.POSITIVE_INFINITY;
+    guard.gone();
+    await clock.advance(0);
+    expect([good.safe, slow.safe]).toEqual([true, false]);
+    await clock.advance(500);
+    expect(slow.safe).toBe(true);
+    await clock.advance(PATIENCE_MS + 2000);
+    expect(events).toEqual(['ended']);
+    expect(log.lines.filter(({ level }) => level === 'error').map(({ message }) => message)).toContain(
+      'gave up making the outputs of port dead safe: no answer',
+    );
+    expect(good.tries).toBe(1);
+  });
+
+  it('refuses a last will this machine cannot carry out, and carries out the others', async () => {
+    const { clock, guard, port } = bench();
+    await expect(guard.will('none', will('none'))).rejects.toThrow('not on this machine');
+    const fake = await port('plc');
+    guard.gone();
+    await clock.advance(0);
+    expect(fake.safe).toBe(true);
+  });
+
+  it('carries out what the agent said last before it was killed', async () => {
+    const { clock, guard, port } = bench();
+    await port('lines', new Fake(true));
+    guard.gone();
+    await clock.advance(0);
+    const late = await port('late', new Fake(true));
+    await clock.advance(0);
+    expect(late.safe).toBe(true);
+  });
+
+  it('holds lines until the system stops it; then it goes', async () => {
+    const { clock, events, guard, port } = bench();
+    const lines = await port('lines', new Fake(true));
+    guard.leave();
+    await clock.advance(100);
+    expect(events).toEqual([]);
+    guard.gone();
+    await clock.advance(0);
+    expect(lines).toMatchObject({ safe: true, held: false });
+    expect(events).toEqual(['ended']);
+  });
+});
+
+describe('the hand-over to the next life', () => {
+  let folder = '';
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'dcs-io-guard-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  async function crashed() {
+    const made = bench();
+    const lines = await made.port('lines', new Fake(true));
+    const plc = await made.port('plc');
+    plc.fails = Number.POSITIVE_INFINITY;
+    const door = await openDoor(socketPath(folder, 'me', 42), made.guard, 42);
+    return { ...made, lines, plc, door };
+  }
+  const find = (log = memoryLog()) => Predecessors.find(folder, 'me', systemClock, log);
+
+  it('keeps lines until each is asked for, names the ports that are not safe, drives nothing any more, and ends', async () => {
+    const { clock, events, guard, lines, plc, door } = await crashed();
+    guard.gone();
+    await clock.advance(100);
+    const finding = find();
+    // The attempt under way ends by the clock in our hand.
+    while ((await Promise.race([finding, clock.advance(100)])) === undefined);
+    const before = await finding;
+    const tries = plc.tries;
+    expect([...before.unsafe]).toEqual(['plc']);
+    await clock.advance(10_000);
+    expect(plc.tries).toBe(tries);
+    expect(lines.held).toBe(true);
+    await before.release('lines');
+    expect(lines.held).toBe(false);
+    await before.done();
+    await until('its end', () => events.includes('ended'));
+    door.close();
+  });
+
+  it('drives the outputs again when the agent that takes over is gone before it has', async () => {
+    const { clock, guard, lines, door } = await crashed();
+    guard.gone();
+    await clock.advance(0);
+    const finding = find();
+    while ((await Promise.race([finding, clock.advance(100)])) === undefined);
+    const before = await finding;
+    await before.release('lines');
+    before.abandon();
+    await until('the lines to be held again', () => lines.held);
+    guard.leave();
+    door.close();
+  });
+
+  it('is refused while its own agent lives, and says so', async () => {
+    const { lines, door } = await crashed();
+    const log = memoryLog();
+    const before = await find(log);
+    await before.release('lines');
+    await before.done();
+    expect(log.lines.map(({ message }) => message)).toEqual([
+      'an agent with this configuration runs already: process 42',
+    ]);
+    expect(lines.tries).toBe(0);
+    door.close();
+  });
+
+  it('removes what a dead guardian left, and finds nobody in a folder that is not there', async () => {
+    const { door } = await crashed();
+    door.close();
+    writeFileSync(socketPath(folder, 'me', 41), '');
+    expect((await find()).unsafe.size).toBe(0);
+    expect(readdirSync(folder)).toEqual([]);
+    rmSync(folder, { recursive: true });
+    expect((await find()).unsafe.size).toBe(0);
+    expect(existsSync(folder)).toBe(false);
+  });
+});
