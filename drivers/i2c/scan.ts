@@ -11,8 +11,8 @@ export interface ScannedChip {
 }
 
 /** Addresses without a special meaning (I2C specification, table 4). */
-const FIRST = 0x08;
-const LAST = 0x77;
+export const FIRST = 0x08;
+export const LAST = 0x77;
 
 const USUAL: readonly (readonly [from: number, to: number, chip: string])[] = [
   [0x20, 0x27, 'MCP23017, MCP23008 or PCF8574'],
@@ -34,7 +34,7 @@ const USUAL: readonly (readonly [from: number, to: number, chip: string])[] = [
  * Asks every address for one byte and lists those that answer. A read changes nothing in the chips named here, but a
  * chip whose reading has effects will have them. Throws PORT_DOWN when the bus goes, TIMEOUT when it is stuck.
  */
-export async function scanBus(bus: I2cBus): Promise<ScannedChip[]> {
+export async function scanBus(bus: Pick<I2cBus, 'transfer'>): Promise<ScannedChip[]> {
   const found: ScannedChip[] = [];
   for (let address = FIRST; address <= LAST; address++) {
     const state = await stateOf(bus, address);
@@ -43,7 +43,7 @@ export async function scanBus(bus: I2cBus): Promise<ScannedChip[]> {
   return found;
 }
 
-async function stateOf(bus: I2cBus, address: number): Promise<ScannedChip['state'] | undefined> {
+async function stateOf(bus: Pick<I2cBus, 'transfer'>, address: number): Promise<ScannedChip['state'] | undefined> {
   try {
     await bus.transfer(address, new Uint8Array(0), 1);
     return 'answers';

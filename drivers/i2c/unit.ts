@@ -85,7 +85,7 @@ export class Unit {
     for (const { listeners } of this.channels) listeners.clear();
   }
 
-  /** Reads channels now, together with those that others wait for. Failures are readings. */
+  /** Reads channels now, together with those that others wait for, and tells what has changed. Failures are readings. */
   async read(members: readonly UnitChannel[]): Promise<Reading[]> {
     const asked = this.#joint?.members ?? new Set();
     for (const member of members) asked.add(member);
@@ -97,7 +97,11 @@ export class Unit {
       }),
     };
     const readings = await this.#joint.done;
-    return members.map((member) => readings.get(member) ?? noValue(member));
+    return members.map((member) => {
+      const reading = readings.get(member) ?? noValue(member);
+      if (!this.#ended) tell(member, reading);
+      return reading;
+    });
   }
 
   /** Resolves with what the chip then says, where it can be asked. */
@@ -188,10 +192,6 @@ export class Unit {
     const turn = async () => {
       if (clock.now() >= this.#retryAt) {
         const readings = await this.read(members);
-        members.forEach((member, at) => {
-          const reading = readings[at];
-          if (reading) tell(member, reading);
-        });
         if (readings.some((reading) => !reading.ok)) {
           this.#backoff = Math.min(MAX_BACKOFF_MS, Math.max(rate, this.#backoff * 2));
           this.#retryAt = clock.now() + this.#backoff;

@@ -1,5 +1,6 @@
 // Lines through one pty: this driver beside a bare serialport with its ReadlineParser, each in a process of its own.
-// Prints lines a second, what was lost, how memory grew, and the time from a line's last byte to its listener.
+// Prints lines a second, what was lost, how memory grew, and the time from a line's last byte to its listener: medians of
+// runs taken in turn, because a machine that is busy for a while would else slow one way and not the others.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, constants, existsSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { serial } from '../../drivers/serial/driver.ts';
 import { systemClock } from '../../src/clock/clock.ts';
 
+const ROUNDS = Number(process.env['ROUNDS'] ?? 5);
 const LINES = 600_000;
 const PINGS = 2000;
 const me = fileURLToPath(import.meta.url);
@@ -125,16 +127,32 @@ function converse(receiver: ChildProcess, fd: number): Promise<Result> {
 const [, , way, path] = process.argv;
 if (way !== undefined && path !== undefined) await child(way, path);
 else {
-  const results = new Map<string, Result>();
-  for (const name of ['bare', 'frames', 'pin']) results.set(name, await measure(name));
-  const bare = results.get('bare');
-  console.log('way     lines/s  of bare  wrong or lost  grown MB  p50 ms  p99 ms');
-  for (const [name, { rate, wrong, grown, latency }] of results) {
-    const at = (share: number) => (latency[Math.floor(latency.length * share)] ?? Number.NaN).toFixed(3);
-    const share = (rate / (bare?.rate ?? rate)).toFixed(2);
-    console.log(
-      `${name.padEnd(6)} ${rate.toFixed(0).padStart(8)} ${share.padStart(8)} ${String(wrong).padStart(14)} ` +
-        `${grown.toFixed(1).padStart(9)} ${at(0.5).padStart(7)} ${at(0.99).padStart(7)}`,
-    );
+  const ways = ['bare', 'frames', 'pin'];
+  const results = new Map<string, Result[]>(ways.map((name) => [name, []]));
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [name, runs] of results) runs.push(await measure(name));
   }
+  const at = ({ latency }: Result, share: number) => latency[Math.floor(latency.length * share)] ?? Number.NaN;
+  const of = (name: string, figure: (run: Result) => number) => median((results.get(name) ?? []).map(figure));
+  console.log(`medians of ${ROUNDS} runs`);
+  console.log('way     lines/s  of bare  wrong or lost  grown MB  p50 ms  of bare  p99 ms  of bare');
+  for (const name of ways) {
+    const rate = of(name, (run) => run.rate);
+    const [p50, p99] = [of(name, (run) => at(run, 0.5)), of(name, (run) => at(run, 0.99))];
+    const cells: (readonly [text: string, width: number])[] = [
+      [rate.toFixed(0), 8],
+      [(rate / of('bare', (run) => run.rate)).toFixed(2), 8],
+      [String(Math.max(...(results.get(name) ?? []).map(({ wrong }) => wrong))), 14],
+      [of(name, ({ grown }) => grown).toFixed(1), 9],
+      [p50.toFixed(3), 7],
+      [(p50 / of('bare', (run) => at(run, 0.5))).toFixed(2), 8],
+      [p99.toFixed(3), 7],
+      [(p99 / of('bare', (run) => at(run, 0.99))).toFixed(2), 8],
+    ];
+    console.log(`${name.padEnd(6)} ${cells.map(([text, width]) => text.padStart(width)).join(' ')}`);
+  }
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }

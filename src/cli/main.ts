@@ -3,10 +3,12 @@ import module from 'node:module';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { messageOf } from '../errors/errors.ts';
 import { CliError, exitCodeOf, exitCodes } from './exit.ts';
+import { addI2cScan } from './i2c-commands.ts';
 import { addKeyCommands } from './key-commands.ts';
 import { logLevels } from './log.ts';
 import { addModbusCommands } from './modbus-commands.ts';
 import { colour, printNote } from './output.ts';
+import { addSerialCommands } from './serial-commands.ts';
 import { version } from './version.ts';
 import { addWebCommands } from './web-commands.ts';
 
@@ -116,7 +118,10 @@ function program(): Command {
     .description('list the boards that can be put on a header')
     .addOption(json)
     .action(async (options) => (await import('./commands/boards.ts')).hats(options));
-  addModbusCommands(cli);
+  const scan = cli.command('scan').description('find what is on a bus');
+  addModbusCommands(cli, scan);
+  addSerialCommands(cli);
+  addI2cScan(scan);
   addKeyCommands(cli);
   addWebCommands(cli);
   cli

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
-/** Adds `modbus`, `simulate`, `scan` and `profiles` to the command line. */
-export function addModbusCommands(cli: Command): void {
+/** Adds `modbus`, `simulate`, `scan modbus` and `profiles` to the command line. */
+export function addModbusCommands(cli: Command, scan: Command): void {
   const json = new Option('--json', 'one JSON object a line');
   const way = (command: Command) =>
     command
@@ -51,7 +51,6 @@ export function addModbusCommands(cli: Command): void {
     .argument('<file>')
     .action(async (file) => (await import('./commands/simulate.ts')).simulate(file));
 
-  const scan = cli.command('scan').description('find what is on a bus');
   way(scan.command('modbus'))
     .description('find the units of a Modbus bus and the settings of its line; it only reads')
     .addOption(

@@ -9,7 +9,7 @@ import { parseLocated } from './document.ts';
 import { putOnHats, withWiring } from './hat-section.ts';
 import { entriesOf, type Located, shown } from './located.ts';
 import type { PinDraft } from './pin-draft.ts';
-import { checkChannels, checkFollows, checkNames } from './pin-relations.ts';
+import { checkChannels, checkFollows, checkNames, checkReadOn } from './pin-relations.ts';
 import { checkPin } from './pin-section.ts';
 import { checkClaims, reviewPorts } from './port-review.ts';
 import { readPorts } from './port-section.ts';
@@ -109,6 +109,7 @@ function resolveConfig(
   checkNames(drafts, problems);
   checkChannels(pins, problems);
   checkFollows(pins, drafts, problems);
+  checkReadOn(pins, drafts, problems);
   checkRulePins(
     pins,
     drafts.map((draft) => draft.name),

@@ -70,6 +70,19 @@ export function checkFollows(pins: readonly CheckedPin[], drafts: readonly PinDr
   }
 }
 
+/** Checks `read_on`: the pin is there, and is another one. */
+export function checkReadOn(pins: readonly CheckedPin[], drafts: readonly PinDraft[], problems: Problems): void {
+  const names = drafts.map((draft) => draft.name);
+  for (const { spec, entries } of pins) {
+    const written = entries.get('read_on');
+    if (spec.readOn === undefined || written === undefined) continue;
+    if (!names.includes(spec.readOn)) reportUnknownName(written, 'pin', names, problems);
+    else if (spec.readOn === spec.name) {
+      problems.wrong(written, `${spec.name} waits for itself`, { expected: 'the interrupt line of its chip' });
+    }
+  }
+}
+
 /** The names of a circle that `follow` goes round, starting and ending at a pin; undefined when it is in none. */
 function circleFrom(start: CheckedPin, byName: ReadonlyMap<string, CheckedPin>): string[] | undefined {
   const way = [start.spec.name];

@@ -90,6 +90,7 @@ function specOf(
     ...(given.controller === undefined ? {} : { controller: given.controller }),
     ...(given.stale_after === undefined ? {} : { staleAfterMs: given.stale_after }),
     ...(simulated ? { simulated } : {}),
+    ...(given.read_on === undefined || direction === 'out' ? {} : { readOn: given.read_on }),
     ...(given.precision === undefined ? {} : { precision: given.precision }),
     ...(given.max_silence === undefined ? {} : { maxSilenceMs: given.max_silence }),
     invert: given.invert ?? false,

@@ -32,6 +32,7 @@ const FITS: Readonly<Record<string, Fit>> = {
   deadband: { kinds: NUMBERS },
   precision: { kinds: NUMBERS },
   debounce: { direction: 'in', kinds: ['digital'] },
+  read_on: { direction: 'in' },
 };
 
 /** The keys of a pin. */

@@ -206,6 +206,9 @@ export const pinKeys = {
     .describe('outputs, after they went to safe: the next command counts (default), or a person has to rearm them'),
   controller: text.optional().describe('outputs: node or actor without which they go to safe; "*": any other node'),
   debounce: durationSchema.optional().describe('digital inputs: how long a level must be still to count'),
+  read_on: text
+    .optional()
+    .describe('inputs: the pin whose changes make this one be read at once: the interrupt line of the chip it is on'),
   stale_after: durationSchema
     .optional()
     .describe('the value is uncertain when the hardware did not confirm it for so long'),

@@ -38,6 +38,12 @@ export function listPorts(root = '/sys/class/tty'): FoundPort[] {
     .map((name) => describePort(join(root, name), `/dev/${name}`));
 }
 
+/** The lasting names udev gives to serial ports, by the path each stands for now. `root` is for tests. */
+export function lastingPaths(root = '/dev/serial/by-id'): ReadonlyMap<string, string> {
+  if (!existsSync(root)) return new Map();
+  return new Map(readdirSync(root).map((name) => [realpathSync(join(root, name)), join(root, name)]));
+}
+
 /** The path of the adapter with these ids. Throws PORT_DOWN when it is not plugged in, BAD_CONFIG when several fit. */
 export function findUsb(ids: UsbIds, ports: readonly FoundPort[]): string {
   const fitting = ports.filter(

@@ -1,7 +1,7 @@
 import { Actor } from '../bus/actor.ts';
 import type { MonotonicMs, Timer } from '../clock/clock.ts';
 import type { Log, Reading, Written } from '../driver/driver.ts';
-import { DcsError, toDcsError } from '../errors/errors.ts';
+import { DcsError, messageOf, toDcsError } from '../errors/errors.ts';
 import { type Envelope, isRecord } from '../message/envelope.ts';
 import { type IoError, type IoMessage, isReport, type OutputReport } from '../message/payloads.ts';
 import type { PinSpec, RawValue } from '../pin/pin.ts';
@@ -52,6 +52,7 @@ export class PinActor extends Actor {
     this.state = new PinState(spec);
     this.onPin(spec.name, (message, envelope, arrival) => this.#onMessage(message, envelope, arrival));
     this.on('UpdateIoMessage', (data, envelope) => this.#onUpdate(data, envelope));
+    if (spec.readOn !== undefined) this.onReport(spec.readOn, () => this.#readNow());
   }
 
   override onStart(): void {
@@ -65,11 +66,7 @@ export class PinActor extends Actor {
     if (spec.staleAfterMs !== undefined) {
       this.#ageing = new Ageing(clock, spec.staleAfterMs, handle, (reading) => this.#apply(reading));
     }
-    this.#unlisten = handle.listen((reading) => {
-      this.#ageing?.heard(reading);
-      if (this.#debouncer && !handle.debounced) this.#debouncer.take(reading);
-      else this.#apply(reading);
-    });
+    this.#unlisten = handle.listen((reading) => this.#see(reading));
   }
 
   override onStop(): void | Promise<void> {
@@ -168,6 +165,21 @@ export class PinActor extends Actor {
     const asked = isRecord(data) ? data['pin_name'] : undefined;
     if (asked === undefined) this.report();
     else if (asked === this.spec.name) this.report(envelope.msg_id);
+  }
+
+  async #readNow(): Promise<void> {
+    try {
+      this.#see(await this.handle.read());
+    } catch (error) {
+      // The port is not open: it tells that itself, and the value when it is.
+      this.life.log.debug({ pin: this.spec.name, err: error }, `not read: ${messageOf(error)}`);
+    }
+  }
+
+  #see(reading: Reading): void {
+    this.#ageing?.heard(reading);
+    if (this.#debouncer && !this.handle.debounced) this.#debouncer.take(reading);
+    else this.#apply(reading);
   }
 
   #apply(reading: Reading): void {

@@ -91,4 +91,7 @@ export interface PinSpec {
   /** Outputs: the node or actor without which it is in its safe state; `*`: any other node. */
   readonly controller?: string;
   readonly rules: Rules;
+
+  /** Inputs: the pin whose reports say that this one is to be read now: a chip's interrupt line. */
+  readonly readOn?: string;
 }

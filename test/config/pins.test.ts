@@ -206,6 +206,20 @@ describe('what a pin is', () => {
   });
 });
 
+describe('read_on', () => {
+  const pins = (other: string) =>
+    `pins:\n  int: { virtual: bool }\n  door: { gpio: "gpiochip2:4", read_on: ${other} }\n`;
+
+  test('an input is read when another pin changes; a stranger, itself or an output is a mistake', () => {
+    expect(configOf(pins('int')).pins[1]?.spec.readOn).toBe('int');
+    expect(placesOf(pins('ind'))).toEqual(['3:41 pins.door.read_on: there is no pin "ind"']);
+    expect(placesOf(pins('door'))).toEqual(['3:41 pins.door.read_on: door waits for itself']);
+    expect(placesOf('pins:\n  a: { virtual: bool, read_on: b }\n  b: { virtual: bool }\n')).toEqual([
+      '2:23 pins.a.read_on: read_on has no meaning on an output',
+    ]);
+  });
+});
+
 describe('follow', () => {
   const pins = (...follow: string[]) =>
     `pins:\n${follow.map((other, at) => `  p${at}: { virtual: bool${other === '' ? '' : `, follow: ${other}`} }\n`).join('')}  n: { virtual: number }\n`;

@@ -104,6 +104,32 @@ describe('register chips', () => {
     await port.close();
   });
 
+  it('inputs, and they alone, pull the interrupt lines, which are joined', async () => {
+    const { bus, open } = await bench(pin('a0', 'out', false), pin('a1', 'in'), pin('a2', 'in'), pin('b7', 'in'));
+    const chip = new Mcp23017();
+    bus.chips.set(0x20, chip);
+    const { port } = await open();
+    expect([...chip.registers.subarray(0, 6)]).toEqual([0xfe, 0xff, 0, 0, 0x06, 0x80]);
+    expect(chip.registers[0x0a]).toBe(0x40);
+    // Each register was set once, however many pins want something of it.
+    expect(chip.written.filter((register) => register === 0x0a)).toHaveLength(1);
+    await port.close();
+  });
+
+  it('a read tells subscribers too, so that what is seen between two polls is not taken back', async () => {
+    const { bus, clock, open } = await bench({ ...pin('a0', 'in'), keys: { ...mcp.get('a0'), poll: '10s' } });
+    const chip = new Mcp23017();
+    bus.chips.set(0x20, chip);
+    const { port, channels, seen } = await open();
+    await clock.advance(100);
+    chip.legs = 1;
+    await port.read(channels);
+    chip.legs = 0;
+    await clock.advance(10_000);
+    expect(seen[0]).toEqual([false, true, false]);
+    await port.close();
+  });
+
   it('bits beside each other do not disturb each other', async () => {
     const { bus, open } = await bench(pin('a0', 'out', false), pin('a1', 'out', true), pin('a2', 'in'));
     const chip = new Mcp23017();

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { i2c } from '../../../drivers/i2c/driver.ts';
 import { openKernelBus } from '../../../drivers/i2c/kernel-bus.ts';
 import { scanBus } from '../../../drivers/i2c/scan.ts';
+import { cliFile } from '../../support/agent-process.ts';
 import { openPort } from '../../support/ports.ts';
 
 /**
@@ -51,6 +52,14 @@ describe('a full I2C adapter (I2C_RDWR)', () => {
     });
     expect((await scanBus(opened)).map(({ address }) => address)).toContain(0x50);
     opened.close();
+  });
+
+  it('`dcs-io scan i2c` draws it, and `--json` says it to programs', () => {
+    const cli = (...words: string[]) => execFileSync(process.execPath, [cliFile, ...words], { encoding: 'utf8' });
+    const drawn = cli('scan', 'i2c', bus.replace('i2c-', ''));
+    expect(drawn).toContain('50: 50 -- -- --');
+    expect(drawn).toContain('0x50  EEPROM');
+    expect(JSON.parse(cli('scan', 'i2c', path, '--json'))).toMatchObject({ bus: path, address: '0x50' });
   });
 
   it.each(['kernel', 'i2c-bus'])('registers of every width are pins, by %s', async (backend) => {

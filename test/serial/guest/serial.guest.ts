@@ -6,6 +6,7 @@ import { serial } from '../../../drivers/serial/driver.ts';
 import { systemClock } from '../../../src/clock/clock.ts';
 import { listPorts } from '../../../src/driver/usb-port.ts';
 import { PortRunner } from '../../../src/io/port-runner.ts';
+import { cliFile } from '../../support/agent-process.ts';
 import { type Held, memoryLog, openPort } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
 import { host } from './host.ts';
@@ -93,6 +94,20 @@ describe('a UART of the machine', () => {
 });
 
 describe('a USB adapter', () => {
+  it('`dcs-io serial list` shows it with what USB says, beside the UARTs', () => {
+    const listed = execFileSync(process.execPath, [cliFile, 'serial', 'list', '--json'], { encoding: 'utf8' });
+    const ports = listed
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(ports.map(({ path }) => path)).toContain(UART);
+    expect(ports.find(({ serial: number }) => number === 'RIG1')).toMatchObject({
+      path: '/dev/ttyUSB0',
+      vid: '0403',
+      pid: '6001',
+    });
+  });
+
   it('is found by its ids, also after replugging, and gets no old write', async () => {
     const first = await open({ usb: ADAPTER });
     await first.port.stream?.send(Buffer.from('one\n'));
