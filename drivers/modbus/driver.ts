@@ -7,7 +7,7 @@ import { type ModbusOptions, optionsSchema } from './options.ts';
 import { ModbusPort } from './port.ts';
 import type { Span } from './protocol/request.ts';
 import { collectQuirks, limitsOf } from './quirks.ts';
-import { review } from './review.ts';
+import { outlook, review } from './review.ts';
 import { Heartbeat, type HeartbeatSpec } from './schedule/heartbeat.ts';
 import { SlaveTimes } from './schedule/slave-times.ts';
 import { modbusServer } from './server/serve.ts';
@@ -23,6 +23,7 @@ export const modbus: Driver<ModbusOptions, ModbusAddress> = {
   pin: addressSchema,
   describe: (address, options) => describeAddress(address, options),
   review,
+  outlook,
   server: modbusServer,
   claims: ({ way }) =>
     way.by !== 'serial' ? undefined : typeof way.place === 'string' ? way.place : `USB ${usbName(way.place)}`,

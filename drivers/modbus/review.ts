@@ -22,6 +22,18 @@ export function review(options: ModbusOptions, channels: readonly Channel<Modbus
   }
 }
 
+/** See Driver.outlook: what polling takes of a serial bus, by the formula of the line's time. */
+export function outlook(options: ModbusOptions, channels: readonly Channel<ModbusAddress>[]): string | undefined {
+  const found = busLoad(
+    channels.map(({ address }) => address),
+    options,
+  );
+  if (!found || found.requests === 0) return undefined;
+  const { utilisation, requests, cycleMs } = found;
+  const reads = `${requests} read${requests === 1 ? '' : 's'}`;
+  return `${Math.round(100 * utilisation)} % of the bus; ${reads}, all of them one after the other in ${Math.ceil(cycleMs)} ms`;
+}
+
 function load(options: ModbusOptions, channels: readonly Channel<ModbusAddress>[]): Remark[] {
   const found = busLoad(
     channels.map(({ address }) => address),

@@ -190,6 +190,8 @@ export interface Driver<Options = unknown, Address = unknown> {
    * nothing and a person waits for it: an adapter that was plugged in again.
    */
   readonly reopenMs?: DurationMs;
+  /** What may be expected of a port with these channels, for people: how full its bus is. `check` shows it. */
+  outlook?(options: Options, channels: readonly Channel<Address>[]): string | undefined;
   /** Shows pins to other systems; an entry in `servers:` that names this driver. */
   readonly server?: ServerKind;
   /** Opens the hardware. Rejects with a DcsError when it is there but cannot be had; the owner tries again. */

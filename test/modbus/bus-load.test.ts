@@ -61,6 +61,20 @@ describe('what is doubtful about a Modbus port', () => {
     expect(remarks({ tcp: 'plc' }, ...pins)).toEqual([]);
   });
 
+  it('tells the share and the longest round of a serial bus, and nothing of a network', () => {
+    const outlook = (port: object, ...pins: object[]) =>
+      modbus.outlook?.(
+        modbus.options.parse(port),
+        pins.map((keys) => channelOf({ ...keys })),
+      );
+    // 13 + 2 and 13 + 6 bytes of 10 bits, twice two gaps of 3.5 characters, twice 5 ms: 60 ms in 500.
+    const pins = [{ holding: 0 }, { holding: 500, length: 3, type: 'raw' }];
+    const told = outlook({ serial: '/dev/ttyUSB0', line: '9600-8N1', poll: '500ms' }, ...pins);
+    expect(told).toBe('12 % of the bus; 2 reads, all of them one after the other in 60 ms');
+    expect(outlook({ tcp: 'plc' }, ...pins)).toBeUndefined();
+    expect(outlook({ serial: '/dev/ttyUSB0' })).toBeUndefined();
+  });
+
   it('registers that overlap, but not different bits of one register', () => {
     expect(remarks({ tcp: 'plc' }, { holding: 10, type: 'float32' }, { holding: 11 })).toMatchObject([
       { channel: 'u1/holding/11', message: expect.stringMatching(/registers of u1.holding.10 .10 to 11/) },

@@ -147,6 +147,14 @@ describe('profiles', () => {
     expect(missing).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean eastron/sdm120?') });
   });
 
+  it('on a serial bus have their load told by check', async () => {
+    const file = join(folder, 'load.yaml');
+    const port = '{ driver: modbus, serial: /dev/ttyUSB0, line: 9600-8N1 }';
+    writeFileSync(file, `ports: { bus: ${port} }\ndevices: { m: { port: bus, profile: eastron/sdm120 } }\n`);
+    const done = await cli(['check', '-c', file]);
+    expect(done).toMatchObject({ code: 0, stdout: expect.stringMatching(/^bus: \d+ % of the bus; \d reads/m) });
+  });
+
   it('of the user are found by the configuration’s key profiles', async () => {
     const file = join(folder, 'dcs-io.yaml');
     const text =

@@ -24,5 +24,13 @@ export async function check(options: CheckOptions): Promise<void> {
     return;
   }
   const { pins, ports } = loaded.config;
+  for (const { name, driver, options: given } of ports) {
+    const own = pins.filter(({ port }) => port === name);
+    const channels = own.map(({ spec, key, address }) => ({ ...spec, key, address }));
+    const message = driver.outlook?.(given, channels);
+    if (message === undefined) continue;
+    if (options.json) printJson({ severity: 'note', key: `ports.${name}`, message });
+    else printLine(`${name}: ${message}`);
+  }
   if (!options.json) printLine(`${file}: right: ${pins.length} pins on ${ports.length} ports`);
 }
