@@ -40,12 +40,12 @@ const allowed: Record<string, readonly string[]> = {
   drivers: [...leaves, 'src/driver'],
 };
 /** Native libraries that only one place may know. */
-const owners: Record<string, string> = {
-  zeromq: 'src/mesh',
-  serialport: 'drivers',
-  onoff: 'drivers/gpio',
-  koffi: 'drivers',
-  yaml: 'src',
+const owners: Record<string, readonly string[]> = {
+  zeromq: ['src/mesh/'],
+  serialport: ['drivers/'],
+  onoff: ['drivers/gpio/'],
+  koffi: ['drivers/', 'src/agent/notify-socket.ts'],
+  yaml: ['src/'],
 };
 
 function filesBelow(folder: string): string[] {
@@ -95,7 +95,7 @@ describe('layers', () => {
   it('native libraries have one owner each, and drivers load them lazily', () => {
     const strays = imports.filter(({ file, target }) => {
       const owner = owners[target];
-      return owner !== undefined && !file.startsWith(`${owner}/`);
+      return owner !== undefined && !owner.some((place) => file.startsWith(place));
     });
     expect(strays.map(({ file, target }) => `${file} → ${target}`)).toEqual([]);
     const eager = imports.filter(({ file, target, lazy }) => {

@@ -13,15 +13,16 @@ import { makePin, rawAtOpen } from '../io/make-pin.ts';
 import { PortRunner } from '../io/port-runner.ts';
 import { StreamActor } from '../io/stream-actor.ts';
 import { Mesh } from '../mesh/mesh.ts';
-import type { PinInfo } from '../message/payloads.ts';
 import type { PinSpec } from '../pin/pin.ts';
 import { KeptOutputs, stateFile } from '../safety/kept-outputs.ts';
 import { Nodes } from '../safety/nodes.ts';
 import { PinTable } from '../safety/pin-table.ts';
 import type { Web } from '../web/web.ts';
 import { fillTable } from './fill-table.ts';
+import { Health } from './health.ts';
 import { loadActor } from './load-actor.ts';
 import { NodeActor } from './node-actor.ts';
+import { pinInfo } from './pin-info.ts';
 import { SafetyNet } from './safety-net.ts';
 import { ServerActor } from './server-actor.ts';
 
@@ -61,6 +62,7 @@ export class Agent {
   readonly #outputs: KeptOutputs;
   readonly #nodes: Nodes;
   readonly #net: SafetyNet;
+  readonly #health: Health;
   #mesh: Mesh | undefined;
   #web: Web | undefined;
   #running = false;
@@ -87,6 +89,8 @@ export class Agent {
     this.#counts = new KeptCounts(stateFile(folder, config.node, 'counts'), life);
     this.#outputs = new KeptOutputs(stateFile(folder, config.node, 'outputs'), life);
     this.#net = new SafetyNet(config, this.#clock, this.#log);
+    const supervisors = [this.#pins, this.#streams, this.#servers, this.#users];
+    this.#health = new Health({ supervisors, ports: this.ports, pins: config.pins.length, ...life });
   }
 
   /** Counters of everything in this process. */
@@ -102,7 +106,8 @@ export class Agent {
     const servers = [...this.#serverCounters].map(([name, counters]) => ({ name, ...Object.fromEntries(counters) }));
     const guardian = this.#net.stats;
     const bus = { ...this.bus.stats };
-    return { bus, ...mesh, ports, servers, actors: this.#failing, ...(guardian && { guardian }) };
+    const loop = this.#health.loop.stats;
+    return { bus, loop, ...mesh, ports, servers, actors: this.#failing, ...(guardian && { guardian }) };
   }
 
   /** Actors that have failed. */
@@ -115,6 +120,7 @@ export class Agent {
   /** Resolves when every port has been tried and every actor runs. Rejects only when the mesh cannot bind. */
   async start(): Promise<void> {
     const { bus } = this.#config;
+    await this.#health.start();
     if (bus.enabled) {
       const mesh = new Mesh(this.bus, { ...bus, log: this.#log, name: this.#config.node });
       mesh.describe(() => this.#config.pins.map(pinInfo));
@@ -134,6 +140,7 @@ export class Agent {
     await this.#addUsers();
     await this.#openWeb();
     this.#running = true;
+    this.#health.ready();
     this.#log.info(
       { node: this.#config.node, pins: this.#config.pins.length, ports: this.ports.size },
       `${this.#config.node} is running with ${this.#config.pins.length} pins`,
@@ -148,6 +155,7 @@ export class Agent {
 
   async #stop(): Promise<void> {
     this.#running = false;
+    this.#health.stopping();
     this.#web?.stop();
     await Promise.all([this.#users.stop(), this.#servers.stop()]);
     await Promise.all([this.#pins.stop(), this.#streams.stop()]);
@@ -159,6 +167,7 @@ export class Agent {
     await this.#mesh?.stop();
     this.bus.close();
     this.#log.info(this.stats, 'stopped');
+    this.#health.stop();
   }
 
   #runner({ name, driver, options, mock }: ResolvedPort): PortRunner {
@@ -277,20 +286,4 @@ function pinActorName({ name }: PinSpec): string {
 /** Counts for itself, so it goes on from where it was. */
 function isCounter({ kind, direction }: PinSpec): boolean {
   return kind === 'counter' && direction === 'in';
-}
-
-/** What other nodes are told about a pin. */
-function pinInfo({ spec, port }: ResolvedConfig['pins'][number]): PinInfo {
-  const { name, kind, direction, label, uom, range, safe, class: kindOfDevice } = spec;
-  return {
-    name,
-    kind,
-    direction,
-    port,
-    ...(label !== undefined && { label }),
-    ...(uom !== undefined && { uom }),
-    ...(kindOfDevice !== undefined && { class: kindOfDevice }),
-    ...(range !== undefined && { range }),
-    ...(safe !== undefined && { safe }),
-  };
 }

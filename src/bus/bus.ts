@@ -35,6 +35,13 @@ export interface BusInterest {
   readonly pins: readonly string[];
 }
 
+/** How an actor gets on with its work: it does when `turns` changes, or when nothing waits behind a task under way. */
+export interface Progress {
+  readonly turns: number;
+  /** A task is under way, and others wait for its end. */
+  readonly waiting: boolean;
+}
+
 /** An actor's place on the bus. */
 export interface Attachment {
   /** Lets the inbox run; what arrived since attaching is waiting in it. */
@@ -43,6 +50,7 @@ export interface Attachment {
   quiesce(): Promise<void>;
   /** Takes the actor off the bus. */
   detach(): void;
+  readonly progress: Progress;
 }
 
 /**
@@ -98,6 +106,9 @@ export class Bus {
     for (const interest of actor.interests) this.#route(actor, interest);
     actor.attach(this.#host);
     return {
+      get progress() {
+        return { turns: inbox.turns, waiting: inbox.busy && inbox.length > 0 };
+      },
       open: () => {
         inbox.open = true;
         this.#dispatcher.wake(inbox);

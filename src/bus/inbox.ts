@@ -26,6 +26,8 @@ export class Inbox {
   /** Until the actor's start hook is done, tasks wait. */
   open = false;
   closed = false;
+  /** Tasks that have been run to their end. */
+  turns = 0;
   dropped = 0;
   readonly timers = new Set<Timer>();
   /** Timed work goes before messages and is never dropped: it ends pulses. */
@@ -87,6 +89,7 @@ export class Inbox {
 
   settled(): void {
     this.busy = false;
+    this.turns++;
     if (!this.closed) return;
     for (const resolve of this.#idle.splice(0)) resolve();
   }

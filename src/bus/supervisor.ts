@@ -1,7 +1,7 @@
 import { type Clock, type DurationMs, type Timer, withDeadline } from '../clock/clock.ts';
 import { DcsError, messageOf } from '../errors/errors.ts';
 import type { Actor } from './actor.ts';
-import type { Attachment, Bus } from './bus.ts';
+import type { Attachment, Bus, Progress } from './bus.ts';
 
 export interface SupervisorLog {
   info(detail: object, message: string): void;
@@ -78,6 +78,11 @@ export class Supervised {
     this.#policy = policy;
     this.#events = events;
     this.#backoff = policy.backoffMs;
+  }
+
+  /** How it gets on with its messages. */
+  get progress(): Progress {
+    return this.#attachment?.progress ?? { turns: 0, waiting: false };
   }
 
   /** Makes and starts the actor. Never rejects: an actor that cannot start is tried again, up to the limit. */

@@ -75,7 +75,11 @@ export class AgentProcess {
   }
 
   /** Starts an agent on a bus of its own. `yaml` is its configuration without `bus`; `files` are laid beside it. */
-  static async start(yaml: string, files: Record<string, string> = {}): Promise<AgentProcess> {
+  static async start(
+    yaml: string,
+    files: Record<string, string> = {},
+    env: NodeJS.ProcessEnv = {},
+  ): Promise<AgentProcess> {
     if (!existsSync(cliFile)) throw new Error('dist/ is missing: run scripts/build first (scripts/test does)');
     const folder = mkdtempSync(join(tmpdir(), 'dcs-io-test-'));
     const [rx, tx] = [await freePort(), await freePort()];
@@ -83,12 +87,12 @@ export class AgentProcess {
     // Most tests kill their agents; a guardian would then go on talking to whatever the next test puts on that port.
     const guardian = yaml.includes('guardian:') ? '' : 'guardian: off\n';
     writeFileSync(join(folder, 'dcs-io.yaml'), `node: tested\nbus: { rx: ${rx}, tx: ${tx} }\n${guardian}${yaml}`);
-    return AgentProcess.launch(folder, `127.0.0.1:${rx}:${tx}`);
+    return AgentProcess.launch(folder, `127.0.0.1:${rx}:${tx}`, env);
   }
 
   /** Starts an agent in the folder of one that has been there before. */
-  static async launch(folder: string, bus: string): Promise<AgentProcess> {
-    const env = { ...process.env, RUNTIME_DIRECTORY: folder };
+  static async launch(folder: string, bus: string, more: NodeJS.ProcessEnv = {}): Promise<AgentProcess> {
+    const env = { ...process.env, RUNTIME_DIRECTORY: folder, ...more };
     const child = spawn(process.execPath, [cliFile, 'run'], { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] });
     const agent = new AgentProcess(child, folder, bus);
     await until('the agent to run', () => {
