@@ -8,6 +8,7 @@ import { addKeyCommands } from './key-commands.ts';
 import { logLevels } from './log.ts';
 import { addModbusCommands } from './modbus-commands.ts';
 import { colour, printNote } from './output.ts';
+import { addOutputCommands } from './output-commands.ts';
 import { addSerialCommands } from './serial-commands.ts';
 import { version } from './version.ts';
 import { addWebCommands } from './web-commands.ts';
@@ -101,6 +102,7 @@ function program(): Command {
     )
     .addOption(new Option('--ttl <seconds>', 'do not carry it out when it is older').argParser(seconds))
     .action(async (pin, value, options) => (await import('./commands/value.ts')).set(pin, value, options));
+  addOutputCommands(cli, { bus, json, timeout });
   const boards = cli.command('boards').description('list and draw the boards this version knows');
   boards
     .command('list', { isDefault: true })

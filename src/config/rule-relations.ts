@@ -48,7 +48,7 @@ type Needs = readonly { readonly pin: string; readonly on: boolean; readonly bec
 /** What has to be so while an output is on. */
 function needsOf({ name, rules }: PinSpec): Needs {
   const { requires = [], interlock, follow } = rules;
-  return [
+  const needs = [
     ...requires.map((pin) => ({ pin, on: true, because: `${name} requires ${pin}` })),
     ...(interlock?.pins ?? []).map((pin) => ({ pin, on: false, because: `${name} is interlocked with ${pin}` })),
     ...(follow
@@ -61,6 +61,8 @@ function needsOf({ name, rules }: PinSpec): Needs {
         ]
       : []),
   ];
+  // Itself: reported as such.
+  return needs.filter(({ pin }) => pin !== name);
 }
 
 /** Why an output can never be on; undefined: it can. Follows what its being on needs, as far as that goes. */

@@ -74,19 +74,23 @@ export class AgentProcess {
     });
   }
 
-  /** Starts an agent on a bus of its own. `yaml` is its configuration without `bus`; `files` are laid beside it. */
+  /**
+   * Starts an agent on a bus of its own, or on that of another. `yaml` is its configuration without `node` and `bus`;
+   * `files` are laid beside it.
+   */
   static async start(
     yaml: string,
     files: Record<string, string> = {},
     env: NodeJS.ProcessEnv = {},
+    { node = 'tested', beside }: { node?: string; beside?: AgentProcess } = {},
   ): Promise<AgentProcess> {
     if (!existsSync(cliFile)) throw new Error('dist/ is missing: run scripts/build first (scripts/test does)');
     const folder = mkdtempSync(join(tmpdir(), 'dcs-io-test-'));
-    const [rx, tx] = [await freePort(), await freePort()];
+    const [, rx, tx] = beside ? beside.bus.split(':') : ['', await freePort(), await freePort()];
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
     // Most tests kill their agents; a guardian would then go on talking to whatever the next test puts on that port.
     const guardian = yaml.includes('guardian:') ? '' : 'guardian: off\n';
-    writeFileSync(join(folder, 'dcs-io.yaml'), `node: tested\nbus: { rx: ${rx}, tx: ${tx} }\n${guardian}${yaml}`);
+    writeFileSync(join(folder, 'dcs-io.yaml'), `node: ${node}\nbus: { rx: ${rx}, tx: ${tx} }\n${guardian}${yaml}`);
     return AgentProcess.launch(folder, `127.0.0.1:${rx}:${tx}`, env);
   }
 

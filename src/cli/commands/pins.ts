@@ -4,6 +4,7 @@ import { type IoMessage, type Quality, qualities } from '../../message/payloads.
 import { BusClient, busEndpoint, pinsOf } from '../bus-client.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { colour, printJson, printLine, showAge, showQuality, showValue, table } from '../output.ts';
+import { pinNote } from './pin-note.ts';
 
 export interface PinsOptions {
   readonly bus?: string;
@@ -82,7 +83,7 @@ function show(rows: ReadonlyMap<string, Row>, { json }: PinsOptions): void {
       typeof changed === 'number' ? showAge(now - changed) : '',
       `${kind} ${direction}`.trim(),
       node,
-      label || (quality === 'good' ? '' : String(report?.['reason'] ?? '')),
+      [label, pinNote(report)].filter((text) => text !== '').join('; '),
     ];
   });
   printLine(table(['PIN', 'VALUE', 'QUALITY', 'SINCE', 'KIND', 'NODE', ''], cells));

@@ -51,7 +51,8 @@ export async function set(pin: string, text: string, options: ValueOptions): Pro
   });
 }
 
-async function withClient(options: ValueOptions, work: (client: BusClient) => Promise<void>): Promise<void> {
+/** Does work on the bus and leaves it. */
+export async function withClient(options: ValueOptions, work: (client: BusClient) => Promise<void>): Promise<void> {
   const client = new BusClient(busEndpoint(options.bus));
   try {
     await client.connect(options.timeout);

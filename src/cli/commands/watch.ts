@@ -44,10 +44,24 @@ function line(subject: string, data: unknown, unix: number): string {
 }
 
 function ioText(data: Record<string, unknown>): string {
-  if (data['last_change'] === undefined) return colour.cyan(`← ${showValue(data['val'])}`);
+  if (data['last_change'] === undefined) return colour.cyan(`← ${asked(data)}`);
   const quality = asQuality(data['quality']);
   const doubt = quality === 'good' || quality === undefined ? '' : `  ${showQuality(quality)} ${data['reason'] ?? ''}`;
-  return showValue(data['val']) + doubt;
+  return showValue(data['val']) + doubt + control(data['output']);
+}
+
+/** Who decides an output, when it is not whoever commanded it. */
+function control(output: unknown): string {
+  if (!isRecord(output)) return '';
+  const { by, why } = output;
+  return by === 'override' || by === 'safe' || by === 'rule' ? `  ${colour.yellow(`${by}: ${why}`)}` : '';
+}
+
+/** What a command wants. */
+function asked({ val, override, rearm }: Record<string, unknown>): string {
+  if (rearm === true) return 'rearm';
+  if (override === 0) return 'end of the override';
+  return `${showValue(val)}${typeof override === 'number' ? ` for ${override} s` : ''}`;
 }
 
 /** Pin names as people shorten them: `*` for anything, `?` for one character. */
