@@ -23,6 +23,8 @@ export interface CaptureStyle {
 }
 
 const NUMBER = /^\s*([+-]?)\s*(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$/;
+/** Most numbers: no second look is needed when Number() takes them. */
+const PLAIN = /^[+-]?\d[\d.]*$/;
 const ON = ['1', 'true', 'on', 'yes', 'high'];
 const OFF = ['0', 'false', 'off', 'no', 'low'];
 
@@ -40,6 +42,10 @@ export function readCapture(capture: string | undefined, style: CaptureStyle): R
 }
 
 function readNumber(text: string, decimal: '.' | ','): number | undefined {
+  if (decimal === '.' && PLAIN.test(text)) {
+    const plain = Number(text);
+    if (Number.isFinite(plain)) return plain;
+  }
   if (decimal === ',' && text.includes('.')) return undefined;
   const found = NUMBER.exec(decimal === ',' ? text.replace(',', '.') : text);
   if (!found) return undefined;

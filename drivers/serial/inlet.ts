@@ -125,14 +125,20 @@ export class Inlet {
   }
 
   #deliver(): void {
-    const frames = this.#frames.filter((frame) => this.#accepts(frame));
+    const { echo, checksum, encoding } = this.#options;
+    const frames = echo || checksum ? this.#frames.filter((frame) => this.#accepts(frame)) : this.#frames;
     this.#frames = [];
     this.#context.count('frames_in', frames.length);
     const now = this.#context.clock.unix();
     for (const frame of frames) this.#sink.frame(frame, now);
     if (!this.#matching) return;
-    const full = frames.filter((frame) => frame.length > 0);
-    const texts = full.map((frame) => decode(this.#trimmed(frame), this.#options.encoding));
+    const full: Buffer[] = [];
+    const texts: string[] = [];
+    for (const frame of frames) {
+      if (frame.length === 0) continue;
+      full.push(frame);
+      texts.push(decode(this.#trimmed(frame), encoding));
+    }
     this.#matcher.run(texts, {
       frame: (index, found) => {
         const bytes = full[index];

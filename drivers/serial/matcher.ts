@@ -21,7 +21,8 @@ export interface MatchSink {
 
 interface Tried {
   readonly match: RegExp;
-  readonly cost: RegexCost | undefined;
+  /** Longest text on which it is surely cheap; -1: none. */
+  readonly cheapUpTo: number;
   strikes: number;
 }
 
@@ -46,7 +47,7 @@ export class Matcher {
   #at = 0;
 
   constructor(patterns: readonly RegExp[]) {
-    this.#patterns = patterns.map((match) => ({ match, cost: regexCost(match), strikes: 0 }));
+    this.#patterns = patterns.map((match) => ({ match, cheapUpTo: cheapUpTo(regexCost(match)), strikes: 0 }));
     this.#guard = guarded(() => this.#trySuspects());
   }
 
@@ -66,9 +67,8 @@ export class Matcher {
     for (let pattern = 0; pattern < this.#patterns.length; pattern++) {
       const tried = this.#patterns[pattern];
       if (!tried || tried.strikes >= STRIKES) found.push(null);
-      else if (tried.cost && text.length ** tried.cost.power * tried.cost.factor <= CHEAP) {
-        found.push(tried.match.exec(text));
-      } else {
+      else if (text.length <= tried.cheapUpTo) found.push(tried.match.exec(text));
+      else {
         found.push(null);
         this.#suspects.push({ pattern, text, found });
       }
@@ -106,6 +106,11 @@ export class Matcher {
     tried.strikes++;
     sink.stuck(pattern, tried.strikes >= STRIKES);
   }
+}
+
+function cheapUpTo(cost: RegexCost | undefined): number {
+  if (!cost || cost.factor > CHEAP) return -1;
+  return cost.power === 0 ? Number.POSITIVE_INFINITY : Math.floor((CHEAP / cost.factor) ** (1 / cost.power));
 }
 
 /** Makes a function that runs `work` under the limit; the context it needs is made when it is first called. */

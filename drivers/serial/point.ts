@@ -56,8 +56,9 @@ export class Point {
 
   /** Something matched just now. */
   freshen(): void {
+    if (this.source?.maxAge === undefined) return;
     this.#matchedAt = this.#clock.now();
-    if (this.source?.maxAge !== undefined && !this.#timer) this.watchAge();
+    if (!this.#timer) this.watchAge();
   }
 
   /** Makes the pin bad once nothing has matched for its max_age. */
