@@ -2,11 +2,12 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { hashPassword } from '../../src/web/auth/secrets.ts';
 import { root } from '../support/agent-process.ts';
 import { until } from '../support/wait.ts';
+import { launchBrowser } from './browser.ts';
 import { WebAgent } from './support.ts';
 
 const PASSWORD = 'correct horse';
@@ -16,7 +17,7 @@ const own = mkdtempSync(join(tmpdir(), 'dcs-io-page-'));
 const shots = process.env['DCS_IO_SHOTS'] ?? own;
 /** The demo's plant on a simulated board, without its actor: only the test moves it. */
 const demo = readFileSync(join(root, 'examples/demo/dcs-io.yaml'), 'utf8')
-  .replace(/^node:.*$/m, '')
+  .replace(/^(node|web):.*$/gm, '')
   .replace(/^actors:[\s\S]*$/m, '');
 
 const views = ['pins', 'trends', 'messages', 'system', 'board'] as const;
@@ -27,10 +28,7 @@ const contexts: BrowserContext[] = [];
 
 beforeAll(async () => {
   mkdirSync(shots, { recursive: true });
-  browser = await chromium.launch({
-    executablePath: '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
-  });
+  browser = await launchBrowser();
   web = await WebAgent.start(undefined, demo);
 }, 60_000);
 afterEach(async () => {
