@@ -12,22 +12,22 @@ import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { ModbusAddress } from './address.ts';
 import type { ModbusPlan } from './last-will.ts';
+import { Locator, unlocated } from './locator.ts';
 import type { ModbusOptions } from './options.ts';
 import { Outputs } from './outputs.ts';
+import { describeRequest } from './protocol/request.ts';
 import { collectQuirks, type Quirks } from './quirks.ts';
 import { type PlanLimits, planBlocks } from './schedule/plan.ts';
 import { Poller } from './schedule/poller.ts';
 import { Scheduler } from './schedule/scheduler.ts';
 import type { SlaveTimes } from './schedule/slave-times.ts';
 import type { Task } from './schedule/task.ts';
-import { walkModels } from './sunspec.ts';
 import type { Transport } from './transport/transport.ts';
 import { Delays } from './verify.ts';
 import { Watch } from './watch.ts';
 import { encodeWrite } from './write.ts';
 
 const READ_TTL_MS = 10_000;
-const LOCATE_AGAIN_MS = 3000;
 
 /** One Modbus bus and everything on it. */
 export class ModbusPort implements Port {
@@ -40,6 +40,7 @@ export class ModbusPort implements Port {
   readonly #options: ModbusOptions;
   readonly #quirks: ReadonlyMap<number, Quirks>;
   readonly #outputs: Outputs;
+  readonly #locator: Locator;
   readonly #delays: Delays;
   readonly #onDown = new Set<() => void>();
   #planned = false;
@@ -60,7 +61,10 @@ export class ModbusPort implements Port {
     this.#options = options;
     this.#quirks = collectQuirks(channels.map(({ address: { unit = options.unit, quirks } }) => ({ unit, quirks })));
     this.#delays = new Delays(context.clock);
-    this.#poller = new Poller(limits, count);
+    this.#poller = new Poller(limits, count, (span) => {
+      const what = describeRequest({ kind: 'read', ...span });
+      context.log.info({ ...span }, `${what}: the device has no such address in it; it is read in parts`);
+    });
     this.#scheduler = new Scheduler(
       transport,
       this.#poller,
@@ -75,17 +79,10 @@ export class ModbusPort implements Port {
         if (times?.note(request, tripMs)) this.#replan();
       },
     );
-    this.#outputs = new Outputs(
-      {
-        clock: context.clock,
-        log: context.log,
-        delays: this.#delays,
-        count,
-        run: (task) => this.run(task),
-        ended: () => this.#closed,
-      },
-      this.#watches,
-    );
+    const { clock, log } = context;
+    const own = { clock, run: <T>(task: Task<T>) => this.run(task), ended: () => this.#closed };
+    this.#outputs = new Outputs({ ...own, log, delays: this.#delays, count }, this.#watches);
+    this.#locator = new Locator({ ...own, watches: this.#watches, placed: () => this.#replan() });
     for (const channel of channels) this.#watches.set(channel.key, new Watch(channel, options));
   }
 
@@ -98,7 +95,7 @@ export class ModbusPort implements Port {
       const { start } = watch.channel;
       return start === undefined ? [] : [this.#outputs.start(watch, start)];
     });
-    for (const unit of new Set(this.#unplaced().map(({ span }) => span.unit))) this.#locate(unit);
+    this.#locator.start();
     await Promise.all(starting);
   }
 
@@ -190,39 +187,6 @@ export class ModbusPort implements Port {
     for (const watch of this.#watches.values()) watch.silence();
   }
 
-  /** Finds the unit's SunSpec models, now or, if it does not answer, later. */
-  #locate(unit: number): void {
-    const walk = this.#scheduler.submit({
-      lane: 'demand',
-      unit,
-      ttlMs: READ_TTL_MS,
-      work: (ask) => walkModels(ask, unit),
-    });
-    walk.then(
-      (models) => {
-        for (const watch of this.#unplaced(unit)) {
-          const base = models.get(watch.channel.address.model ?? 0);
-          if (base === undefined) watch.fail(unlocated(watch));
-          else watch.place(base);
-        }
-        this.#context.lastWillChanged?.();
-        this.#replan();
-      },
-      (thrown: unknown) => {
-        if (this.#closed) return;
-        for (const watch of this.#unplaced(unit)) watch.fail(toDcsError(thrown));
-        this.#context.clock.after(LOCATE_AGAIN_MS, () => {
-          if (!this.#closed) this.#locate(unit);
-        });
-      },
-    );
-  }
-
-  #unplaced(unit?: number): Watch[] {
-    const all = [...this.#watches.values()].filter((watch) => !watch.placed);
-    return unit === undefined ? all : all.filter(({ span }) => span.unit === unit);
-  }
-
   /** Reads watches of one block; if the device refuses the block, one by one, so that only the refused one fails. */
   async #readTogether(watches: readonly Watch[], readings: Map<Watch, Reading>): Promise<void> {
     const first = watches[0];
@@ -262,10 +226,6 @@ export class ModbusPort implements Port {
       this.#scheduler.pump();
     });
   }
-}
-
-function unlocated({ channel }: Watch): DcsError {
-  return new DcsError('NO_SUCH_CHANNEL', `the device has no SunSpec model ${channel.address.model}`);
 }
 
 function unknown(channel: Channel): DcsError {

@@ -61,6 +61,7 @@ function program(): Command {
     .description('say everything that is wrong in a configuration; touches no hardware')
     .addOption(config)
     .addOption(mock)
+    .addOption(new Option('--pins', 'list every pin too, with its address on the hardware'))
     .addOption(json)
     .action(async (options) => (await import('./commands/check.ts')).check(options));
   cli

@@ -45,6 +45,13 @@ export function addModbusCommands(cli: Command, scan: Command): void {
       (await import('./commands/modbus.ts')).write(table, address, text, options),
     );
 
+  way(modbus.command('raw'))
+    .description("send any function as it stands and print the reply's data; nothing is checked or asked twice")
+    .argument('<function>', 'its code: 1 to 127', whole(1, 127))
+    .argument('[data]', 'what follows the code, as hexadecimal digits')
+    .addOption(new Option('--unit <address>', "the device's Modbus address").default(1).argParser(whole(0, 255)))
+    .action(async (fn, data, options) => (await import('./commands/modbus.ts')).raw(fn, data ?? '', options));
+
   cli
     .command('simulate')
     .description('play the Modbus devices of a file, on a TCP port and on a pty, with faults')

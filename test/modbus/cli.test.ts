@@ -39,6 +39,26 @@ describe('one-off work on a device', () => {
     expect([await device.get('holding', 20), await device.get('coil', 5)]).toEqual([[0xfffb], [1]]);
   });
 
+  it('raw sends any function and prints the reply, over TCP and on a line, where only silence ends it', async () => {
+    await device.set('holding', 10, 7, 8);
+    const tcp = await cli(['modbus', 'raw', '--port', port, '3', '00 0a 00 02']);
+    expect(tcp).toMatchObject({ code: 0, stdout: '0400070008\n' });
+    const cable = new PtyPair();
+    await cable.plug();
+    const onLine = new Pymodbus('rtu', cable.slave);
+    await onLine.start();
+    try {
+      await onLine.set('holding', 10, 7, 8);
+      const way = ['--port', `serial:${cable.master}`, '--line', '19200-8N1'];
+      expect((await cli(['modbus', 'raw', ...way, '3', '000a0002'])).stdout).toBe('0400070008\n');
+      expect((await cli(['modbus', 'raw', ...way, '3', 'ffff0002'])).stderr).toMatch(/exception 2/);
+    } finally {
+      await onLine.stop();
+      await cable.remove();
+    }
+    expect(await cli(['modbus', 'raw', '--port', port, '3', '0'])).toMatchObject({ code: 2 });
+  });
+
   it('what does not fit, and a way that is none, are wrong use and touch nothing', async () => {
     const over = await cli(['modbus', 'write', '--port', port, 'holding', '20', '70000']);
     expect(over.code).toBe(1);
@@ -151,8 +171,9 @@ describe('profiles', () => {
     const file = join(folder, 'load.yaml');
     const port = '{ driver: modbus, serial: /dev/ttyUSB0, line: 9600-8N1 }';
     writeFileSync(file, `ports: { bus: ${port} }\ndevices: { m: { port: bus, profile: eastron/sdm120 } }\n`);
-    const done = await cli(['check', '-c', file]);
+    const done = await cli(['check', '-c', file, '--pins']);
     expect(done).toMatchObject({ code: 0, stdout: expect.stringMatching(/^bus: \d+ % of the bus; \d reads/m) });
+    expect(done.stdout).toMatch(/^m\.total +analog +in +bus +u1\/input\/342$/m);
   });
 
   it('of the user are found by the configuration’s key profiles', async () => {

@@ -88,6 +88,10 @@ describe('a gateway in front of a device that takes one master only', () => {
     expect(await port.read([ten])).toEqual([{ ok: true, value: 1010 }]);
     expect(await port.write(ten, 5)).toEqual({ readBack: 5 });
     expect(await port.write(coil, true)).toEqual({ readBack: true });
+    // A function that the driver itself does not know.
+    expect(await gatewayTo((request) => inner.transact(request))(1, Buffer.from([5, 0, 9, 0xff, 0]))).toEqual(
+      Buffer.from([5, 0, 9, 0xff, 0]),
+    );
     slave.script = () => ({ do: 'exception', code: 2 });
     expect(await port.read([ten])).toMatchObject([{ error: { code: 'NO_SUCH_CHANNEL' } }]);
     slave.script = () => ({ do: 'silent' });

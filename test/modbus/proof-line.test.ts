@@ -95,13 +95,15 @@ describe('10,000 reads each, and not one wrong value', () => {
   });
 
   it('noise before and after every reply', async () => {
-    const { wrong, right } = await readAll({ timeoutMs: 50 }, (random) => {
+    const { wrong, right, counters } = await readAll({ timeoutMs: 50 }, (random) => {
       const bytes = () =>
         Buffer.from(Array.from({ length: Math.floor(random() * 20) }, () => Math.floor(random() * 256)));
       return { kind: 'noise', before: bytes(), after: bytes() };
     });
     expect(wrong).toBe(0);
     expect(right).toBeGreaterThan(0.95 * READS);
+    // Nearly every reply had noise before it.
+    expect(counters.get('resyncs')).toBeGreaterThan(0.9 * READS);
   });
 
   it.each(['auto', 'strip'] as const)('an adapter that echoes, with echo: %s, and late replies', async (echo) => {

@@ -27,7 +27,7 @@ export const ascii: Framing = {
         whole,
         requests,
       );
-      if (found.kind === 'frame') return { ...found, to: end + 1 };
+      if (found.kind === 'frame') return { ...found, from: at, to: end + 1 };
       // What another colon follows will not be finished any more.
       if (found.kind === 'begun' && begun.kind === 'nothing') begun = { ...found, complete: whole || next >= 0 };
     }
@@ -45,5 +45,5 @@ function candidate(text: Buffer, whole: boolean, requests: readonly Request[]): 
   const sound =
     whole && text.at(-2) === CR && /^([0-9A-F]{2})+$/i.test(digits) && bytes.length >= 3 && lrc8(bytes) === 0;
   if (!sound) return { kind: 'begun', request, complete: whole, sure: beginsWithData(request, bytes.subarray(1)) };
-  return { kind: 'frame', request, match: matchReply(request, bytes.subarray(1, -1)), to: 0 };
+  return { kind: 'frame', request, match: matchReply(request, bytes.subarray(1, -1)), from: 0, to: 0 };
 }

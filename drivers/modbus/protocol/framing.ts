@@ -3,8 +3,14 @@ import type { Request } from './request.ts';
 
 /** What the bytes received so far hold for one of the requests that wait for a reply. */
 export type Scan =
-  /** A frame with a good checksum, from the unit of `request` and of its function. `to`: where what follows begins. */
-  | { readonly kind: 'frame'; readonly request: Request; readonly match: Match; readonly to: number }
+  /** A frame with a good checksum, from the unit of `request` and of its function: bytes `from` up to, without, `to`. */
+  | {
+      readonly kind: 'frame';
+      readonly request: Request;
+      readonly match: Match;
+      readonly from: number;
+      readonly to: number;
+    }
   /**
    * A reply of full length with a bad checksum (`complete`), or one that has begun and not ended. `sure`: so much of
    * it fits that it cannot well be noise.

@@ -40,14 +40,19 @@ function candidate(bytes: Buffer, at: number, request: Request): Scan {
   const sure = beginsWithData(request, bytes.subarray(at + 1));
   if (bytes.length < end + 2) return { kind: 'begun', request, complete: false, sure };
   if (crc16(bytes, at, end) !== bytes.readUInt16LE(end)) return { kind: 'begun', request, complete: true, sure };
-  return { kind: 'frame', request, match: matchReply(request, bytes.subarray(at + 1, end)), to: end + 2 };
+  return { kind: 'frame', request, match: matchReply(request, bytes.subarray(at + 1, end)), from: at, to: end + 2 };
 }
 
-/** The shortest run whose checksum is right. */
+/** A reply whose length nobody knows: all there is must be it. That it is over only silence can tell. */
 function openEnded(bytes: Buffer, at: number, request: Request): Scan {
-  for (let end = at + 2; end + 2 <= bytes.length; end++) {
-    if (crc16(bytes, at, end) === bytes.readUInt16LE(end))
-      return { kind: 'frame', request, match: matchReply(request, bytes.subarray(at + 1, end)), to: end + 2 };
-  }
-  return { kind: 'begun', request, complete: false, sure: false };
+  const end = bytes.length - 2;
+  if (end < at + 2 || crc16(bytes, at, end) !== bytes.readUInt16LE(end))
+    return { kind: 'begun', request, complete: false, sure: false };
+  return {
+    kind: 'frame',
+    request,
+    match: matchReply(request, bytes.subarray(at + 1, end)),
+    from: at,
+    to: bytes.length,
+  };
 }

@@ -39,11 +39,18 @@ export class Poller {
   #blocks: PollBlock[] = [];
   readonly #limits: (unit: number) => PlanLimits;
   readonly #count: (name: string, by?: number) => void;
+  readonly #divided: (span: Span) => void;
   /** Heads of blocks that the device does not let be read together with what lies before: `unit/table/first`. */
   readonly #cuts = new Set<string>();
   #items: readonly Polled[] = [];
 
-  constructor(limits: (unit: number) => PlanLimits, count: (name: string, by?: number) => void) {
+  /** `divided`: the device does not let this be read in one go; from now on it is read in parts. */
+  constructor(
+    limits: (unit: number) => PlanLimits,
+    count: (name: string, by?: number) => void,
+    divided: (span: Span) => void = () => undefined,
+  ) {
+    this.#divided = divided;
     this.#limits = limits;
     this.#count = count;
   }
@@ -143,6 +150,7 @@ export class Poller {
     if (heads.length === 0) return false;
     for (const head of heads) this.#cuts.add(headOf(head.span));
     this.#count('blocks_divided');
+    this.#divided(block.span);
     this.plan(this.#items, now);
     const served = new Set(block.items);
     for (const part of this.#blocks) if (part.items.some((item) => served.has(item))) part.due = now;

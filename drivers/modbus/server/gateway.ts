@@ -13,7 +13,7 @@ const NO_ANSWER = 11;
 /**
  * Lets masters share a bus that takes one only: `ask` puts each request into the bus's one queue and gives the data of
  * its reply, fully matched as for our own. The device's refusals are passed on; its silence is exception 11, a bus that
- * is down exception 10.
+ * is down exception 10. Functions that the driver does not know are passed on as they are.
  */
 export function gatewayTo(ask: (request: Request) => Promise<Buffer>): Responder {
   return async (unit, pdu) => {
@@ -33,6 +33,7 @@ export function gatewayTo(ask: (request: Request) => Promise<Buffer>): Responder
 function replyOf(request: Request, pdu: Buffer, data: Buffer): Buffer {
   if (request.kind === 'read' || request.kind === 'read-write-registers')
     return Buffer.concat([Buffer.from([pdu[0] ?? 0, data.length]), data]);
+  if (request.kind === 'raw') return Buffer.concat([pdu.subarray(0, 1), data]);
   const echo = encodePdu(request);
   return request.kind === 'write-coils' || request.kind === 'write-registers' ? echo.subarray(0, 5) : echo;
 }

@@ -39,7 +39,9 @@ export function parseRequest(unit: number, pdu: Buffer): Request | undefined {
         writeFirst: at(2),
         data: pdu.subarray(10),
       };
-    default:
+    case undefined:
       return undefined;
+    default:
+      return fn > 0 && fn < 0x80 ? { kind: 'raw', unit, fn, data: pdu.subarray(1) } : undefined;
   }
 }

@@ -41,6 +41,8 @@ export class Exchange {
   #quiet: Timer | undefined;
   #begun = false;
   #sure = false;
+  /** Nothing has come for a while. */
+  #silent = false;
   #mismatch: string | undefined;
   #over = false;
 
@@ -83,6 +85,16 @@ export class Exchange {
       if (scan.complete) this.#quiet = clock.after(this.#settings.quietMs, () => this.#damaged());
       return false;
     }
+    if (request.kind === 'raw' && scan.request === request && !this.#silent) {
+      // Nobody knows how long this reply is: it ends with silence.
+      this.#begun = true;
+      this.#quiet = clock.after(this.#settings.quietMs, () => {
+        this.#silent = true;
+        this.#look();
+      });
+      return false;
+    }
+    if (scan.from > 0) count('resyncs');
     if (scan.request !== request) {
       count('replies_late');
       unanswered.seen(scan.request, clock.now());

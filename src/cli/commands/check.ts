@@ -1,11 +1,12 @@
 import { configFile, describeProblem, loadFile } from '../config-file.ts';
 import { exitCodes } from '../exit.ts';
-import { printJson, printLine } from '../output.ts';
+import { printJson, printLine, table } from '../output.ts';
 
 export interface CheckOptions {
   readonly config?: string;
   readonly json?: boolean;
   readonly mock?: boolean;
+  readonly pins?: boolean;
 }
 
 /** Says everything that is wrong or doubtful in a configuration. Touches no hardware. */
@@ -31,6 +32,12 @@ export async function check(options: CheckOptions): Promise<void> {
     if (message === undefined) continue;
     if (options.json) printJson({ severity: 'note', key: `ports.${name}`, message });
     else printLine(`${name}: ${message}`);
+  }
+  if (options.pins) {
+    const rows = pins.map(({ spec, port, key }) => [spec.name, spec.kind, spec.direction, port, key]);
+    if (options.json)
+      for (const [name, kind, direction, port, address] of rows) printJson({ name, kind, direction, port, address });
+    else printLine(table(['PIN', 'KIND', 'DIRECTION', 'PORT', 'ADDRESS'], rows));
   }
   if (!options.json) printLine(`${file}: right: ${pins.length} pins on ${ports.length} ports`);
 }

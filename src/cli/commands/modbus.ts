@@ -57,6 +57,16 @@ export async function write(table: string, address: number, text: string, option
   }
 }
 
+/** Sends one request of any function, and prints what follows the function code in the reply. */
+export async function raw(fn: number, digits: string, options: WayOptions & { readonly unit: number }): Promise<void> {
+  const text = digits.replaceAll(/[\s:]/g, '');
+  if (!/^([0-9a-f]{2}){0,252}$/i.test(text))
+    throw new CliError(exitCodes.wrongUse, `${digits} is not data`, 'pairs of hexadecimal digits, at most 252');
+  const request = { kind: 'raw', unit: options.unit, fn, data: Buffer.from(text, 'hex') } as const;
+  const reply = await withClient(wayOf(options, options.unit), (client) => client.ask(request));
+  printLine(reply.toString('hex'));
+}
+
 function channelOf(
   table: string,
   address: number,
