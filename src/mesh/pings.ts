@@ -27,8 +27,8 @@ export interface PingOffer {
 export interface PingHooks {
   /** An ask was answered. */
   answered(serial: bigint): void;
-  /** The peer hears nothing of us on the connection. */
-  deaf(): void;
+  /** The peer asked us. `deaf`: it hears nothing of us on the connection. */
+  asked(deaf: boolean): void;
 }
 
 /**
@@ -160,7 +160,7 @@ export class PingLine {
     this.#host = from.address;
     this.#port = from.port;
     this.#send(ANSWER, 0, serial);
-    if (flags & DEAF) this.#hooks.deaf();
+    this.#hooks.asked((flags & DEAF) !== 0);
     return true;
   }
 

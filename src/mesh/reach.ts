@@ -5,7 +5,7 @@ import type { PingLine, PingOffer, Pings } from './pings.ts';
 const LOST_MS = 300;
 /** How long a loss is remembered (ms). */
 const MEMORY_MS = 20_000;
-/** A peer that answered so lately is there (ms). A quarter of all packets lost each way: 16 asks fail together once in 500,000. */
+/** A peer that was heard so lately is there (ms). A quarter of all packets lost each way: 16 asks fail together once in 500,000. */
 const ALIVE_MS = 1200;
 /** A second ask follows the first of a tick after this (ms). */
 const AGAIN_MS = 75;
@@ -19,7 +19,7 @@ export class Reach {
   readonly #clock: Clock;
   readonly #line: PingLine;
   readonly #waiting = new Map<bigint, MonotonicMs>();
-  #answeredAt = Number.NEGATIVE_INFINITY;
+  #heardAt = Number.NEGATIVE_INFINITY;
   #lostAt = Number.NEGATIVE_INFINITY;
   #askedAt = Number.NEGATIVE_INFINITY;
   #tries = 0;
@@ -28,7 +28,13 @@ export class Reach {
   /** `deaf`: the peer says that it hears nothing of us on the connection. Undefined where there are no datagrams. */
   static open(pings: Pings, clock: Clock, host: string | undefined, deaf: () => void): Reach | undefined {
     let reach: Reach | undefined;
-    const line = pings.open(host, { answered: (serial) => reach?.answered(serial), deaf });
+    const line = pings.open(host, {
+      answered: (serial) => reach?.answered(serial),
+      asked: (isDeaf) => {
+        reach?.heard();
+        if (isDeaf) deaf();
+      },
+    });
     reach = line && new Reach(clock, line);
     return reach;
   }
@@ -42,14 +48,16 @@ export class Reach {
     return this.#line.offer;
   }
 
-  /** Datagrams get through to this peer and back, or did. */
+  /** Datagrams of this peer get through to us, or did. */
   get proven(): boolean {
-    return this.#answeredAt > Number.NEGATIVE_INFINITY;
+    return this.#heardAt > Number.NEGATIVE_INFINITY;
   }
 
   /** The peer says where it takes datagrams. False: that makes no sense. */
   met(found: unknown): boolean {
-    return this.#line.met(found);
+    const met = this.#line.met(found);
+    if (met) this.tick(this.#clock.now(), false, false);
+    return met;
   }
 
   /** Called several times a second. `silent`: the connection is, suspiciously; `deaf`: so long that the peer should know. */
@@ -62,7 +70,7 @@ export class Reach {
   }
 
   alive(now: MonotonicMs): boolean {
-    return now - this.#answeredAt < ALIVE_MS;
+    return now - this.#heardAt < ALIVE_MS;
   }
 
   lossy(now: MonotonicMs): boolean {
@@ -71,10 +79,14 @@ export class Reach {
   }
 
   answered(serial: bigint): void {
-    if (!this.#waiting.delete(serial)) return;
+    if (this.#waiting.delete(serial)) this.heard();
+  }
+
+  /** The peer asked or answered. */
+  heard(): void {
     // What was asked before the peer could answer was not lost by the network.
     if (!this.proven) this.#waiting.clear();
-    this.#answeredAt = this.#clock.now();
+    this.#heardAt = this.#clock.now();
   }
 
   close(): void {

@@ -158,12 +158,15 @@ describe('a bad network', () => {
 
   it('that holds up one connection for long costs that connection only: another takes its place', async () => {
     const { b, one, two } = await pair();
+    // Meanwhile each has told the other where it takes datagrams.
+    await new Promise((resolve) => setTimeout(resolve, 500));
     const connections = inside(b, 'ss', '-Htn', 'state', 'established');
-    const local = [...connections.matchAll(/10\.1\.1\.2:(\d+)\s+10\.1\.1\.1:\d+/g)].map(([, port]) => port);
-    expect(local).not.toEqual([]);
+    const ends = [...connections.matchAll(/10\.1\.1\.2:(\d+)\s+10\.1\.1\.1:(\d+)/g)];
+    expect(ends).not.toEqual([]);
     inside(b, 'nft', 'add', 'table', 'ip', 'held');
     inside(b, 'nft', 'add chain ip held output { type filter hook output priority 0; }');
-    inside(b, 'nft', `add rule ip held output tcp sport { ${local.join(', ')} } drop`);
+    for (const [, own, other] of ends)
+      inside(b, 'nft', `add rule ip held output tcp sport ${own} tcp dport ${other} drop`);
     filter(b, ['input'], 'meta l4proto udp numgen random mod 100 < 40 drop');
     two.send('Held', {}, { count: 100, rate: 100 });
     await one.line((line) => 'gap' in line, 15_000);

@@ -11,7 +11,7 @@ const silent = { debug: nil, info: nil, warn: nil, error: nil };
 function nil(): void {
   // Nobody reads what these tests log.
 }
-const nothing = { answered: nil, deaf: nil };
+const nothing = { answered: nil, asked: nil };
 
 const open: { close(): void }[] = [];
 afterEach(() => {
@@ -32,7 +32,7 @@ async function lines() {
   const heard: string[] = [];
   const hooks = (name: string) => ({
     answered: (serial: bigint) => heard.push(`${name} answered ${serial}`),
-    deaf: () => heard.push(`${name} deaf`),
+    asked: (deaf: boolean) => deaf && heard.push(`${name} deaf`),
   });
   const one = a.pings.open('127.0.0.1', hooks('one'));
   const two = b.pings.open(undefined, hooks('two'));
