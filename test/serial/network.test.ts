@@ -3,9 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { serial } from '../../drivers/serial/driver.ts';
 import { conformance } from '../conformance/suite.ts';
+import { LineReader } from '../support/agent-process.ts';
 import { type Held, openPort } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 import { Device } from './device.ts';
@@ -21,7 +23,7 @@ async function open(options: object, keys: object[] = []): Promise<Held & { fram
     options,
     keys.map((one) => ({
       keys: one,
-      direction: 'write' in one || 'control' in one ? ('out' as const) : ('in' as const),
+      direction: 'write' in one || ('control' in one && one.control !== 'cts') ? ('out' as const) : ('in' as const),
     })),
   );
   ends.push(() => made.port.close());
@@ -127,6 +129,39 @@ describe('a device behind RFC 2217', () => {
     device.say(Buffer.concat([every.filter((byte) => byte !== 10), Buffer.from('\n')]));
     await until('the frame', () => frames.length === 1);
     expect(frames[0]?.length).toBe(255);
+  });
+
+  it('settings and modem lines arrive at another server as they were asked for, and its inputs arrive here', async () => {
+    const file = fileURLToPath(new URL('./rfc2217-server.py', import.meta.url));
+    // Debian's own python has pyserial.
+    const judge = new LineReader('/usr/bin/python3', [file]);
+    ends.push(() => judge.stop());
+    const { port } = JSON.parse(await judge.line('"port"'));
+    const path = `rfc2217://127.0.0.1:${port}`;
+    const settings = { line: '19200-7E2', flow: 'rtscts', dtr: false, rts: true };
+    const made = await open({ path, ...settings }, [{ control: 'dtr' }, { control: 'break' }, { control: 'cts' }]);
+    for (const said of ['"baudrate": 19200', '"bytesize": 7', '"parity": "E"', '"stopbits": 2', '"rtscts": true']) {
+      await judge.line(said);
+    }
+    await judge.line('"dtr": false');
+    await judge.line('"rts": true');
+    const [dtr, hold, cts] = made.channels;
+    if (!dtr || !hold || !cts) throw new Error('no pins');
+    await made.port.write(dtr, true);
+    await judge.line('"dtr": true');
+    await made.port.write(hold, true);
+    await judge.line('"break_condition": true');
+    await made.port.write(hold, false);
+    await judge.line('"break_condition": false');
+    const seen: unknown[] = [];
+    made.port.subscribe(cts, (reading) => seen.push(reading.ok && reading.value));
+    await until('cts off', () => seen.at(-1) === false);
+    judge.say('cts 1');
+    await until('cts on', () => seen.at(-1) === true);
+    // Data with the byte that telnet escapes, there and back.
+    await made.port.stream?.send(Buffer.from([0xff, 0x41, 0xff, 0xff, 0x0a]));
+    await until('the echo', () => made.frames.length === 1);
+    expect(made.frames).toEqual(['\xffA\xff\xff']);
   });
 
   it('says so when the other side does not speak it', async () => {
