@@ -2,6 +2,7 @@ import { plural } from './format.ts';
 import { Icon } from './icons.tsx';
 import { PinDialog } from './pins/pin-dialog.tsx';
 import { live, missed } from './state/connection.ts';
+import { allPins, pinNames } from './state/pin-store.ts';
 import { placeOf, type View, view, views } from './state/place.ts';
 import { logOut, session, trouble } from './state/session.ts';
 import { Alerts } from './views/alerts.tsx';
@@ -32,6 +33,7 @@ export function App() {
       <header class="top">
         <h1>{who.node}</h1>
         <Connection />
+        <Simulated />
         <Navigation />
         <User />
       </header>
@@ -79,6 +81,13 @@ function Connection() {
       {live.value ? `live${gaps}` : 'no connection: values are old'}
     </p>
   );
+}
+
+/** Nobody may take a simulation for a plant. */
+function Simulated() {
+  const simulated = allPins().filter(({ report }) => report?.['simulated'] === true).length;
+  if (simulated === 0) return null;
+  return <span class="simulated">{simulated === pinNames.value.length ? 'simulated' : `${simulated} simulated`}</span>;
 }
 
 function User() {

@@ -10,7 +10,7 @@ export function MeshGraph({ nodes }: { nodes: Status['nodes'] }) {
   if (others.length === 0) return null;
   const [x, y] = [WIDTH / 2, HEIGHT / 2];
   const placed = others.map((node, at) => {
-    const turn = (2 * Math.PI * at) / others.length + Math.PI / 6;
+    const turn = (2 * Math.PI * at) / others.length + Math.PI;
     return { node, x: x + (WIDTH / 2 - 60) * Math.cos(turn), y: y + (HEIGHT / 2 - 32) * Math.sin(turn) };
   });
   return (
@@ -27,6 +27,9 @@ export function MeshGraph({ nodes }: { nodes: Status['nodes'] }) {
         </g>
       ))}
       <circle class="here" cx={x} cy={y} r={RADIUS + 3} />
+      <text x={x} y={y + RADIUS + 17}>
+        {nodes.find(({ here }) => here)?.name}
+      </text>
     </svg>
   );
 }

@@ -2,6 +2,7 @@ import { signal } from '@preact/signals';
 import { Icon } from '../icons.tsx';
 import { PinRow } from '../pins/pin-row.tsx';
 import { allPins, groupOf, type Pin } from '../state/pin-store.ts';
+import { session } from '../state/session.ts';
 
 const wanted = signal('');
 
@@ -31,7 +32,7 @@ export function PinsView() {
       </div>
       {groups.size === 0 && <p class="nothing">{pins.length === 0 ? 'No pin has reported yet.' : 'No pin fits.'}</p>}
       <div class="groups">
-        {[...groups].map(([name, members]) => (
+        {[...groups].sort(byPlace).map(([name, members]) => (
           <section key={name} class="group" aria-labelledby={`group-${name}`}>
             <h3 id={`group-${name}`}>
               {name} <small>{members.length}</small>
@@ -46,6 +47,15 @@ export function PinsView() {
       </div>
     </>
   );
+}
+
+type Group = readonly [name: string, members: readonly Pin[]];
+
+/** This node's own before those of others. */
+function byPlace([a, [first]]: Group, [b, [second]]: Group): number {
+  const own = session.value?.node;
+  const elsewhere = (pin: Pin | undefined) => Number(pin?.node !== own);
+  return elsewhere(first) - elsewhere(second) || a.localeCompare(b, undefined, { numeric: true });
 }
 
 function fits({ name, facts }: Pin): boolean {

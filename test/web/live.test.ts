@@ -1,0 +1,218 @@
+import { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { Actor } from '../../src/bus/actor.ts';
+import { Bus } from '../../src/bus/bus.ts';
+import { type Clock, systemClock } from '../../src/clock/clock.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { Gatekeeper } from '../../src/web/auth/gatekeeper.ts';
+import { History, MAX_POINTS } from '../../src/web/live/history.ts';
+import { Hub } from '../../src/web/live/hub.ts';
+import { PinBook } from '../../src/web/live/pin-book.ts';
+import { whyNot } from '../../src/web/live/rights.ts';
+import type { WebHost } from '../../src/web/options.ts';
+import { Web } from '../../src/web/web.ts';
+import { memoryLog } from '../support/ports.ts';
+import { until } from '../support/wait.ts';
+
+function bench() {
+  const clock = new ManualClock();
+  return { clock, ...benchWith(clock) };
+}
+
+function benchWith(clock: Clock) {
+  const bus = new Bus({ clock });
+  const user = new Actor('user');
+  bus.join(user);
+  const log = memoryLog();
+  const host: WebHost = {
+    bus,
+    clock,
+    log,
+    version: '1',
+    self: () => ({ event: 'birth', node: 'me', name: 'here', boot: 'b', pins: [] }),
+    running: () => true,
+    ports: () => [],
+    mesh: () => undefined,
+    actors: () => [],
+    headers: () => [],
+  };
+  const hub = new Hub(host, new PinBook(clock, 60_000));
+  hub.start();
+  const report = (pin_name: string, val: unknown, more: object = {}) =>
+    user.send({ IoMessage: { pin_name, val, last_change: 1, quality: 'good', ...more } });
+  const node = (event: string, name: string, pins: object[] = []) =>
+    user.send({ NodeMessage: { event, node: `id-${name}`, name, boot: 'b', pins } });
+  return { bus, user, hub, host, report, node, log };
+}
+
+describe('what is known of the bus', () => {
+  it('a newcomer is told the nodes first, then the last report of each pin, unchanged', () => {
+    const { hub, report, node } = bench();
+    node('birth', 'hall', [{ name: 'door', kind: 'digital', direction: 'in' }]);
+    report('door', true);
+    const last = report('door', false, { note: 'kept' });
+    const [me, hall, ...reports] = [...hub.book.state()];
+    expect(me?.payload['NodeMessage']).toMatchObject({ name: 'here' });
+    expect(hall?.payload['NodeMessage']).toMatchObject({ name: 'hall' });
+    expect(reports).toEqual([last]);
+  });
+
+  it('pins of a node that has left are not told any more: nobody knows what they are', () => {
+    const { hub, report, node } = bench();
+    node('birth', 'hall', [{ name: 'door', kind: 'digital', direction: 'in' }]);
+    report('door', true);
+    report('other', true);
+    expect(hub.book.pin('door')).toMatchObject({ node: 'hall', val: true });
+    node('leave', 'hall');
+    expect(hub.book.pins().map(({ name }) => name)).toEqual(['other']);
+    expect([...hub.book.state()]).toHaveLength(2);
+  });
+
+  it('a report of an older program, or one that makes no sense, is shown as what it is', () => {
+    const { hub, user } = bench();
+    user.send({ IoMessage: { pin_name: 'old', val: 3, last_change: 1 } });
+    user.send({ IoMessage: { pin_name: 'odd', val: [1], last_change: 1 } });
+    expect(hub.book.pin('old')).toEqual({ name: 'old', val: 3, last_change: 1 });
+    expect(hub.book.pin('odd')).toMatchObject({ val: null, quality: 'bad', reason: 'its report makes no sense' });
+  });
+
+  it('a bad value is a gap in the trend', async () => {
+    const { hub, report, clock } = bench();
+    const begun = clock.unix();
+    for (const [val, quality] of [
+      [1, 'good'],
+      [2, 'good'],
+      [2, 'bad'],
+      [3, 'uncertain'],
+    ] as const) {
+      report('level', val, { quality });
+      await clock.advance(1000);
+    }
+    expect(hub.book.trend('level', begun - 10)).toEqual({
+      t: [begun, begun + 1, begun + 2, begun + 3],
+      v: [1, 2, null, 3],
+    });
+    expect(hub.book.trend('level', begun + 1.5)).toEqual({
+      t: [begun + 1.5, begun + 2, begun + 3],
+      v: [2, null, 3],
+    });
+  });
+});
+
+describe('a history', () => {
+  it('tells every change within its time and size, whatever they are (property)', () => {
+    const step = fc.record({ wait: fc.integer({ min: 1, max: 20 }), val: fc.integer({ min: 0, max: 3 }) });
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 300 }), (steps) => {
+        const history = new History(100_000);
+        const all: [number, number][] = [];
+        let at = 1000;
+        for (const { wait, val } of steps) {
+          at += wait;
+          history.note(at, val);
+          if (all.at(-1)?.[1] !== val) all.push([at, val]);
+        }
+        const { t, v } = history.since(0);
+        // What stood at the beginning of its time stays, however old.
+        const first = all.findIndex(([,], index) => (all[index + 1]?.[0] ?? at) >= at - 100);
+        const got = t.map((time, index) => [time, v[index]]);
+        return JSON.stringify(got.slice(-(all.length - first))) === JSON.stringify(all.slice(first));
+      }),
+    );
+  });
+
+  it('keeps no more than its limit, the newest', () => {
+    const history = new History(1e9);
+    for (let change = 0; change < MAX_POINTS + 500; change++) history.note(change, change);
+    const { t, v } = history.since(0);
+    expect(t).toHaveLength(MAX_POINTS);
+    expect([v.at(0), v.at(-1)]).toEqual([500, MAX_POINTS + 499]);
+  });
+});
+
+describe('rights', () => {
+  it.each([
+    ['view', { UpdateIoMessage: {} }, true],
+    ['view', { IoMessage: { pin_name: 'a', val: 1 } }, false],
+    ['operate', { IoMessage: { pin_name: 'a', val: 1 } }, true],
+    ['operate', { IoMessage: { pin_name: 'a', val: 1, last_change: 1 } }, false],
+    ['operate', { IoMessage: { pin_name: 'a', val: 1 }, Other: {} }, false],
+    ['operate', { SerialPortMessage: { port: 'a', data: '' } }, false],
+    ['admin', { IoMessage: { pin_name: 'a', val: 1, last_change: 1 } }, true],
+    ['admin', { Anything: {} }, true],
+    ['admin', { WebSession: {} }, false],
+  ] as const)('%s sending %j: %s', (role, payload, may) => {
+    expect(whyNot(role, payload) === undefined).toBe(may);
+  });
+});
+
+describe('too many at once', () => {
+  it('a browser that does not read misses messages, which are counted, and is told the state anew; others miss nothing', async () => {
+    const { user, report, host, log } = benchWith(systemClock);
+    const web = new Web({ host: '127.0.0.1', port: 0, users: [], origins: [], historyMs: 1000 }, host);
+    await web.start();
+    const url = /http:\S+/.exec(log.lines.map(({ message }) => message).join())?.[0] ?? '';
+    const dial = () => {
+      const socket = new WebSocket(`${url.replace('http', 'ws')}api/socket`);
+      const sessions: unknown[] = [];
+      const seen: { sessions: unknown[]; floods: number; last?: unknown } = { sessions, floods: 0 };
+      socket.on('message', (data) => {
+        const { payload } = JSON.parse(String(data));
+        if (payload.WebSession) seen.sessions.push(payload.WebSession.missed);
+        if (payload.Flood) seen.floods++;
+        if (payload.IoMessage) seen.last = payload.IoMessage.val;
+      });
+      return { socket, seen };
+    };
+    const [slow, quick] = [dial(), dial()];
+    await until('both', () => slow.seen.sessions.length + quick.seen.sessions.length === 2);
+    slow.socket.pause();
+    const text = 'x'.repeat(20_000);
+    let sent = 0;
+    const missed = async () => {
+      const answer = await fetch(`${url}api/status`);
+      const { web: counters }: { web: Record<string, number> } = JSON.parse(await answer.text());
+      return counters['messages_dropped'] ?? 0;
+    };
+    await until(
+      'the slow one to fall behind',
+      async () => {
+        for (let burst = 0; burst < 20; burst++, sent++) user.send({ Flood: { text } });
+        // Less than may wait for a browser, so the quick one never falls behind.
+        await until('the quick one', () => quick.seen.floods === sent);
+        return (await missed()) > 0;
+      },
+      20_000,
+    );
+    report('level', 42);
+    const dropped = await missed();
+    slow.socket.resume();
+    await until(
+      'the state to be told anew',
+      () => {
+        user.send({ Tick: {} });
+        return slow.seen.sessions.length > 1;
+      },
+      20_000,
+    );
+    expect(slow.seen.last).toBe(42);
+    expect(Number(slow.seen.sessions[1])).toBeGreaterThanOrEqual(dropped);
+    expect(quick.seen.sessions).toEqual([0]);
+    slow.socket.terminate();
+    quick.socket.terminate();
+    web.stop();
+  }, 60_000);
+
+  it('password checks are bounded: the third at a time is asked to come back', async () => {
+    const { host } = bench();
+    const users = [{ name: 'ali', role: 'view' as const, token: 'sha256:00' }];
+    const keeper = new Gatekeeper({ host: '127.0.0.1', port: 1, users, origins: [], historyMs: 1 }, host);
+    const request = new IncomingMessage(new Socket());
+    const tries = await Promise.allSettled([1, 2, 3].map(() => keeper.login('ali', 'x', request)));
+    const codes = tries.map((one) => (one.status === 'rejected' ? Reflect.get(one.reason, 'status') : 200));
+    expect(codes.sort()).toEqual([401, 401, 503]);
+  });
+});
