@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { Actor } from '../bus/actor.ts';
 import type { MonotonicMs, UnixSeconds } from '../clock/clock.ts';
 import type { ByteStream, Log } from '../driver/driver.ts';
@@ -77,12 +78,8 @@ export class StreamActor extends Actor {
 
 /** Text where the bytes are UTF-8, base64 where they are not: nothing is replaced by question marks. */
 function encodeBytes(frame: Uint8Array): { data: string; encoding?: 'base64' } {
-  try {
-    return { data: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(frame) };
-  } catch {
-    // Not UTF-8: the decoder says so by throwing.
-    return { data: Buffer.from(frame).toString('base64'), encoding: 'base64' };
-  }
+  const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
+  return isUtf8(bytes) ? { data: bytes.toString('utf8') } : { data: bytes.toString('base64'), encoding: 'base64' };
 }
 
 function decodeBytes(text: string, encoding: 'text' | 'base64'): Uint8Array {

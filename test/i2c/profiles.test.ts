@@ -23,6 +23,14 @@ describe('profiles of I2C chips', () => {
   }
 });
 
+describe('a bus', () => {
+  it('has one owner: however it is written, two ports claim the same', () => {
+    const driver = createI2c(async () => new SimBus());
+    const claims = [{ bus: 1 }, { bus: '/dev/i2c-1' }].map((options) => driver.claims?.(driver.options.parse(options)));
+    expect(claims).toEqual(['/dev/i2c-1', '/dev/i2c-1']);
+  });
+});
+
 describe('values of the data sheets', () => {
   /** What the profile makes of a raw value. */
   const scaleOf = (file: string, name: string): number =>

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { createInterface } from 'node:readline';
 import type { UnixSeconds } from '../../clock/clock.ts';
 import { DcsError, messageOf } from '../../errors/errors.ts';
@@ -95,8 +96,7 @@ function base64(bytes: Buffer): object {
 }
 
 function asText(bytes: Buffer): string | undefined {
-  const text = bytes.toString('utf8');
-  return Buffer.from(text, 'utf8').equals(bytes) ? text : undefined;
+  return isUtf8(bytes) ? bytes.toString('utf8') : undefined;
 }
 
 /** Text that cannot upset a terminal: control characters and bytes that are no UTF-8 are written as escapes. */
