@@ -13,16 +13,16 @@ import { makePin, rawAtOpen } from '../io/make-pin.ts';
 import { PortRunner } from '../io/port-runner.ts';
 import { StreamActor } from '../io/stream-actor.ts';
 import { Mesh } from '../mesh/mesh.ts';
-import type { PinSpec } from '../pin/pin.ts';
 import { KeptOutputs, stateFile } from '../safety/kept-outputs.ts';
 import { Nodes } from '../safety/nodes.ts';
 import { PinTable } from '../safety/pin-table.ts';
 import type { Web } from '../web/web.ts';
+import { Audit } from './audit.ts';
 import { fillTable } from './fill-table.ts';
 import { Health } from './health.ts';
 import { loadActor } from './load-actor.ts';
 import { NodeActor } from './node-actor.ts';
-import { pinInfo } from './pin-info.ts';
+import { isCounter, pinActorName, pinInfo } from './pin-info.ts';
 import { SafetyNet } from './safety-net.ts';
 import { ServerActor } from './server-actor.ts';
 
@@ -63,6 +63,7 @@ export class Agent {
   readonly #nodes: Nodes;
   readonly #net: SafetyNet;
   readonly #health: Health;
+  readonly #audit: Audit;
   #mesh: Mesh | undefined;
   #web: Web | undefined;
   #running = false;
@@ -71,8 +72,9 @@ export class Agent {
   constructor(config: ResolvedConfig, options: AgentOptions) {
     this.#config = config;
     this.#options = options;
-    this.#log = options.log;
     this.#clock = options.clock ?? systemClock;
+    this.#audit = new Audit(config, this.#clock, options.log);
+    this.#log = this.#audit.log;
     this.bus = new Bus({ clock: this.#clock });
     this.table = new PinTable(this.#clock);
     this.#nodes = new Nodes(this.#clock, config.node, (id) => this.bus.nameOf(id));
@@ -107,7 +109,16 @@ export class Agent {
     const guardian = this.#net.stats;
     const bus = { ...this.bus.stats };
     const loop = this.#health.loop.stats;
-    return { bus, loop, ...mesh, ports, servers, actors: this.#failing, ...(guardian && { guardian }) };
+    return {
+      bus,
+      loop,
+      ...mesh,
+      ports,
+      servers,
+      actors: this.#failing,
+      ...this.#audit.stats,
+      ...(guardian && { guardian }),
+    };
   }
 
   /** Actors that have failed. */
@@ -130,6 +141,7 @@ export class Agent {
     if (this.#config.pins.some(({ spec }) => isCounter(spec))) await this.#counts.load();
     await this.#outputs.load(this.#config.pins.some(({ spec }) => typeof spec.initial === 'object'));
     fillTable(this.table, this.#config.pins, this.#outputs, this.#clock, this.#log);
+    await this.#audit.start(this.#config, this.#streams);
     await this.#net.takeOver();
     for (const port of this.#config.ports) this.ports.set(port.name, this.#runner(port));
     await this.#addPins();
@@ -163,7 +175,7 @@ export class Agent {
     // From here on nothing drives an output, and nothing must.
     await this.#net.stop();
     this.#nodes.close();
-    await Promise.all([this.#counts.close(), this.#outputs.close()]);
+    await Promise.all([this.#counts.close(), this.#outputs.close(), this.#audit.stop()]);
     await this.#mesh?.stop();
     this.bus.close();
     this.#log.info(this.stats, 'stopped');
@@ -277,13 +289,4 @@ export class Agent {
       }
     }
   }
-}
-
-function pinActorName({ name }: PinSpec): string {
-  return `pin ${name}`;
-}
-
-/** Counts for itself, so it goes on from where it was. */
-function isCounter({ kind, direction }: PinSpec): boolean {
-  return kind === 'counter' && direction === 'in';
 }

@@ -158,7 +158,10 @@ export class Flow {
     const refusal = this.#forgery(envelope, from) ?? this.#host.refusal(envelope, from);
     if (refusal !== undefined) {
       stats.forged++;
-      log.warn({ peer: from.peer.name, msg_id: envelope.msg_id }, `a message was refused: ${refusal}`);
+      log.warn(
+        { security: 'message', peer: from.peer.name, msg_id: envelope.msg_id },
+        `a message was refused: ${refusal}`,
+      );
       if (isCommand(envelope)) this.#host.reject(envelope, from, 'NO_PERMISSION', refusal);
       return;
     }

@@ -115,7 +115,10 @@ export class Gate {
         const ok = mechanism?.toString() === 'CURVE' && domain?.toString() === kit.domain && this.allows(key);
         if (!ok) {
           kit.stats.refused++;
-          this.#log.warn({ address: address?.toString(), key }, 'a connection without an allowed key was refused');
+          this.#log.warn(
+            { security: 'connection', address: address?.toString(), key },
+            'a connection without an allowed key was refused',
+          );
         }
         await router.send([
           route,

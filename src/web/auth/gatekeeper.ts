@@ -128,7 +128,7 @@ export class Gatekeeper {
 
   #welcome(user: WebUser, address: string): { secret: string; session: Session } {
     this.limit.succeeded(address);
-    this.#log.info({ user: user.name, address }, `web: ${user.name} has logged in`);
+    this.#log.info({ security: 'login', user: user.name, address }, `web: ${user.name} has logged in`);
     return this.sessions.begin(user);
   }
 
@@ -151,7 +151,10 @@ export class Gatekeeper {
   #wrong(address: string, who: string): Refusal {
     this.failures++;
     const failures = this.limit.failed(address);
-    this.#log.warn({ user: who, address, failures }, `web: wrong login as ${who} from ${address}`);
+    this.#log.warn(
+      { security: 'wrong login', user: who, address, failures },
+      `web: wrong login as ${who} from ${address}`,
+    );
     return new Refusal(401, 'the name, password or token is wrong');
   }
 }
