@@ -104,4 +104,4 @@ export function quantile(values: readonly number[], q: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN;
 }
 
-export const ms = (seconds: number) => (Number.isNaN(seconds) ? '-' : (seconds * 1000).toFixed(2)).padStart(7);
+export const us = (seconds: number) => (Number.isNaN(seconds) ? '-' : (seconds * 1e6).toFixed(0)).padStart(7);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { allDrivers } from '../../src/cli/drivers.ts';
+import { linesInUse } from '../../src/config/lines-in-use.ts';
 import { loadConfigText } from '../../src/config/load.ts';
 import { machine } from '../config/fakes.ts';
 
@@ -46,6 +47,16 @@ describe('one line and several pins', () => {
 });
 
 describe("an encoder's second line", () => {
+  test('is shown as in use too', () => {
+    const loaded = load('pins: { wheel: { gpio: GPIO24, encoder: J8-22 }, lamp: { gpio: GPIO17 } }');
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+    expect([...linesInUse(loaded.config)]).toEqual([
+      ['pinctrl-bcm2711:24', 'wheel'],
+      ['pinctrl-bcm2711:25', 'wheel'],
+      ['pinctrl-bcm2711:17', 'lamp'],
+    ]);
+  });
+
   test('is named like the first: by position, by function or as the chip has it', () => {
     for (const name of ['J8-22', 'GPIO25', 'pinctrl-bcm2711:25', '25']) {
       const loaded = load(`pins: { wheel: { gpio: GPIO24, encoder: '${name}' } }`);

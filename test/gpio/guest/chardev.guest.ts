@@ -14,8 +14,9 @@ const flush = () => new Promise<void>((resolve) => setTimeout(resolve, 500));
 
 describe('gpio chardev', () => {
   it('is what auto takes', async () => {
-    const { port } = await openPort(gpio, { chip: on.chip.label }, [output(3, true)]);
+    const { port, log } = await openPort(gpio, { chip: on.chip.label }, [output(3, true)]);
     expect(info(3)).toContain('"dcs-io"');
+    expect(log.lines.map(({ message }) => message)).toContain('gpio chardev-sim: chardev');
     await port.close();
   });
 

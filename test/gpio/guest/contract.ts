@@ -39,6 +39,20 @@ export const listen = async (held: Held, at: number): Promise<Reading[]> => {
   return seen;
 };
 
+/** Runs work as a user without rights who is in these groups. */
+export async function asUser(groups: readonly number[], work: () => Promise<void>): Promise<void> {
+  process.setgroups?.([...groups]);
+  process.setegid?.(65_534);
+  process.seteuid?.(65_534);
+  try {
+    await work();
+  } finally {
+    process.seteuid?.(0);
+    process.setegid?.(0);
+    process.setgroups?.([0]);
+  }
+}
+
 /** The bench of a test file; the chip lives as long as the file, a port as long as its test. */
 export function bench(backend: 'chardev' | 'onoff' | 'auto', label: string): Bench {
   let chip: SimChip | undefined;

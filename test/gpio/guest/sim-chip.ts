@@ -11,17 +11,18 @@ export class SimChip {
   readonly #directory: string;
   readonly #names: ReadonlyMap<number, string>;
 
-  constructor(label: string, lines: number, names: ReadonlyMap<number, string> = new Map()) {
+  /** `name` tells it from another one of the same label. */
+  constructor(name: string, lines: number, names: ReadonlyMap<number, string> = new Map(), label = name) {
     this.label = label;
     this.#names = names;
-    this.#directory = join(CONFIGFS, label);
+    this.#directory = join(CONFIGFS, name);
     const bank = join(this.#directory, 'bank0');
     mkdirSync(bank, { recursive: true });
     writeFileSync(join(bank, 'num_lines'), String(lines));
     writeFileSync(join(bank, 'label'), label);
-    for (const [offset, name] of names) {
+    for (const [offset, line] of names) {
       mkdirSync(join(bank, `line${offset}`), { recursive: true });
-      writeFileSync(join(bank, `line${offset}`, 'name'), name);
+      writeFileSync(join(bank, `line${offset}`, 'name'), line);
     }
     this.plug();
   }

@@ -1,0 +1,192 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { appendFileSync, chmodSync, chownSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { gpio } from '../../../drivers/gpio/driver.ts';
+import { Actor } from '../../../src/bus/actor.ts';
+import { Bus } from '../../../src/bus/bus.ts';
+import { systemClock } from '../../../src/clock/clock.ts';
+import type { Channel } from '../../../src/driver/driver.ts';
+import { makePin } from '../../../src/io/make-pin.ts';
+import { PortRunner } from '../../../src/io/port-runner.ts';
+import { isReport } from '../../../src/message/payloads.ts';
+import { pinSpec } from '../../support/pin-bench.ts';
+import { pinLife } from '../../support/pin-life.ts';
+import { type Held, memoryLog, openPort } from '../../support/ports.ts';
+import { until } from '../../support/wait.ts';
+import { asUser, input, listen, outcome, output } from './contract.ts';
+import { gpiod, SimChip } from './sim-chip.ts';
+
+/** Two cards of one make: the same names of lines on both. */
+let left: SimChip;
+let right: SimChip;
+const held: Held[] = [];
+const chips: SimChip[] = [];
+beforeAll(() => {
+  left = new SimChip('left-card', 4, new Map([[1, 'DOOR']]));
+  right = new SimChip('right-card', 6, new Map([[2, 'DOOR']]));
+  chips.push(left, right);
+});
+afterAll(() => {
+  for (const chip of chips) chip.remove();
+});
+beforeEach(() => {
+  for (const chip of [left, right]) for (const offset of [0, 1, 2, 3]) chip.pull(offset, false);
+});
+afterEach(async () => {
+  for (const { port } of held.splice(0)) await port.close();
+});
+async function open(chip: string, ...pins: Parameters<typeof openPort>[2]): Promise<Held> {
+  const made = await openPort(gpio, { chip }, pins);
+  held.push(made);
+  return made;
+}
+
+describe('several chips', () => {
+  it('each tell the edges of their own lines, also where lines have one name or offset', async () => {
+    const made = [await open('left-card', input('DOOR'), input(0)), await open('right-card', input('DOOR'), input(0))];
+    const seen = await Promise.all(made.flatMap((port) => [listen(port, 0), listen(port, 1)]));
+    for (let n = 0; n < 300; n++) {
+      left.pull(1, n % 2 === 0);
+      right.pull(2, n % 2 === 1);
+      right.pull(0, n % 2 === 0);
+    }
+    left.pull(0, true);
+    // The second one begins low and is pulled low first: one edge less.
+    await until('all edges', () => seen.map(({ length }) => length).join() === '301,2,300,301');
+    expect(seen.map((one) => outcome(one).at(-1))).toEqual([false, true, true, false]);
+  });
+
+  it('are found by label after the kernel has numbered them anew', async () => {
+    const before = [left.device, right.device];
+    left.unplug();
+    right.unplug();
+    right.plug();
+    left.plug();
+    expect([right.device, left.device]).toEqual(before);
+    await open('left-card', output(3, true));
+    expect([left.level(3), right.level(3)]).toEqual([true, false]);
+    expect(gpiod('gpioinfo', left.device)).toMatch(/line +3: .*"dcs-io" +output/);
+  });
+
+  it('of one label are told apart by device name; by label is refused, and says which there are', async () => {
+    const twin = new SimChip('twin-card', 4, new Map(), 'left-card');
+    chips.push(twin);
+    await expect(open('left-card', input(0))).rejects.toMatchObject({
+      code: 'BAD_CONFIG',
+      message: '2 chips have the label left-card',
+      found: expect.stringContaining(twin.device),
+    });
+    await open(twin.device, output(0, true));
+    expect([twin.level(0), left.level(0)]).toEqual([true, false]);
+    twin.unplug();
+  });
+});
+
+describe('beside other programs', () => {
+  it('gpioset cannot take a line we hold, and gpiomon not one we watch', async () => {
+    await open('left-card', output(3, true), input(0));
+    const set = spawnSync('gpioset', [left.device, '3=0'], { encoding: 'utf8' });
+    expect(set).toMatchObject({ status: 1, stderr: expect.stringContaining('busy') });
+    const watch = spawnSync('gpiomon', ['--num-events=1', left.device, '0'], { encoding: 'utf8' });
+    expect(watch).toMatchObject({ status: 1, stderr: expect.stringContaining('busy') });
+    expect(left.level(3)).toBe(true);
+  });
+
+  it('gpiomon sees the same edges in the same order', async () => {
+    const edges = 400;
+    const made = await open('left-card', input(0));
+    const seen = await listen(made, 0);
+    const monitor = spawn('gpiomon', ['--format=%e', `--num-events=${edges}`, left.device, '1']);
+    let said = '';
+    monitor.stdout.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    await until('gpiomon to watch', () => /line +1: .*"gpiomon"/.test(gpiod('gpioinfo', left.device)));
+    for (let n = 0; n < edges; n++) {
+      left.pull(0, n % 2 === 0);
+      left.pull(1, n % 2 === 0);
+    }
+    await ended(monitor);
+    await until('our edges', () => seen.length === edges + 1);
+    const theirs = said
+      .trim()
+      .split('\n')
+      .map((line) => line.startsWith('1'));
+    expect(outcome(seen.slice(1))).toEqual(theirs);
+    expect(theirs).toHaveLength(edges);
+  });
+
+  it('the chip of a user who may not open it is refused, naming the group that may', async () => {
+    appendFileSync('/etc/group', 'plant-io:x:4242:\n');
+    const device = `/dev/${left.device}`;
+    chownSync(device, 0, 4242);
+    chmodSync(device, 0o660);
+    // Loaded as root: who may open the chip is to be tried, not who may read this file.
+    await (await open('right-card', input(0))).port.close();
+    await asUser([], async () => {
+      await expect(open('left-card', input(0))).rejects.toMatchObject({
+        code: 'NO_PERMISSION',
+        message: `gpiochip left-card: this user may not use ${device}; it needs the group plant-io`,
+        expected: expect.stringContaining('usermod -aG plant-io'),
+      });
+      const sysfs = await openPort(gpio, { chip: 'left-card', backend: 'onoff' }, [output(3, true)]);
+      held.push(sysfs);
+      expect(outcome(await sysfs.port.read(sysfs.channels))).toEqual(['NO_PERMISSION']);
+    });
+    await asUser([4242], async () => {
+      const { port, channels } = await open('left-card', output(3, true));
+      expect(outcome(await port.read(channels))).toEqual([true]);
+    });
+  });
+});
+
+describe('a debounced pin where the kernel does not debounce', () => {
+  it('reports the settled level once, and nothing for a burst that ends where it began', async () => {
+    const bus = new Bus({ clock: systemClock });
+    const shared = pinLife(bus, memoryLog());
+    const spec = pinSpec({ name: 'door', direction: 'in', debounceMs: 300 });
+    const channel: Channel = {
+      key: 'line 0',
+      kind: 'digital',
+      direction: 'in',
+      address: gpio.pin.parse({ gpio: 0 }),
+      debounceMs: 300,
+    };
+    const options = gpio.options.parse({ chip: 'left-card', backend: 'onoff' });
+    const plans = [{ channel, startAt: () => undefined }];
+    const runner = new PortRunner('sim', gpio, options, plans, { clock: systemClock, log: memoryLog() });
+    const pin = makePin(shared.table.add(spec, { port: 'sim', key: channel.key }), runner.handle(channel), shared);
+    const user = new Actor('user');
+    const vals: unknown[] = [];
+    user.onPin('door', (message) => {
+      if (isReport(message) && message['quality'] === 'good') vals.push(message.val);
+    });
+    bus.join(user);
+    const attachment = bus.attach(pin, (error) => {
+      throw error;
+    });
+    await pin.onStart();
+    attachment.open();
+    await runner.start();
+    await until('the first report', () => vals.length === 1);
+    const bounce = async (times: number, from: boolean) => {
+      for (let n = 0; n < times; n++) {
+        left.pull(0, (n % 2 === 0) === from);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    };
+    await bounce(21, true);
+    await until('the settled level', () => vals.at(-1) === true);
+    await bounce(20, false);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    expect(vals).toEqual([false, true]);
+    await runner.stop();
+    attachment.detach();
+    shared.nodes.close();
+    bus.close();
+  });
+});
+
+function ended(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => child.once('close', () => resolve()));
+}
