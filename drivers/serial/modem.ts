@@ -48,8 +48,10 @@ export class ModemPins {
       const states = this.#available().sense();
       for (const { point, line } of this.#sensed) {
         const { last } = point;
-        if (last?.ok && last.value === states[line]) continue;
-        point.tell({ ok: true, value: states[line], sourceTime: this.#clock.unix() });
+        const now = { ok: true, value: states[line], sourceTime: this.#clock.unix() } as const;
+        // Looked at all the same: whoever asks next must see that it is not old.
+        if (last?.ok && last.value === now.value) point.last = now;
+        else point.tell(now);
       }
     } catch (thrown) {
       const error = toDcsError(thrown);

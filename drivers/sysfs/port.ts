@@ -12,6 +12,8 @@ interface Point {
   readonly listeners: Set<ReadingListener>;
   last: Reading | undefined;
   timer: Timer | undefined;
+  /** The last write: a later one must not be overtaken by it. */
+  writing: Promise<unknown>;
 }
 
 /** Pins that are files of sysfs. A file that is not there makes its own pin bad, no other. */
@@ -27,7 +29,10 @@ export class SysfsPort implements Port {
     this.#root = root;
     this.#context = context;
     this.#points = new Map(
-      channels.map((channel) => [channel.key, { channel, listeners: new Set(), last: undefined, timer: undefined }]),
+      channels.map((channel) => {
+        const idle = { last: undefined, timer: undefined, writing: Promise.resolve() };
+        return [channel.key, { channel, listeners: new Set(), ...idle }];
+      }),
     );
   }
 
@@ -55,7 +60,8 @@ export class SysfsPort implements Port {
 
   async write(channel: Channel, value: RawValue): Promise<Written> {
     if (this.#ended) throw this.#ended;
-    const address = this.#points.get(channel.key)?.channel.address;
+    const point = this.#points.get(channel.key);
+    const address = point?.channel.address;
     if (!address || channel.direction !== 'out') throw new DcsError('READ_ONLY', `${channel.key} is an input`);
     if (!fitsKind(channel.kind, value)) {
       throw new DcsError('BAD_VALUE', `${channel.key} cannot hold ${JSON.stringify(value)}`, {
@@ -63,8 +69,14 @@ export class SysfsPort implements Port {
         expected: channel.kind,
       });
     }
-    await writeAddress(this.#root, address, value);
-    return { readBack: (await readAddress(this.#root, address)).value };
+    const turn = async (): Promise<Written> => {
+      if (this.#ended) throw this.#ended;
+      await writeAddress(this.#root, address, value);
+      return { readBack: (await readAddress(this.#root, address)).value };
+    };
+    const written = point.writing.then(turn, turn);
+    point.writing = written;
+    return written;
   }
 
   lastWill(writes: readonly SafeWrite[]): LastWill {

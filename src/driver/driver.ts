@@ -58,11 +58,14 @@ export interface WriteOptions {
 
 /**
  * One opened piece of hardware. Every promise it returns settles, also when the hardware is torn out; errors are
- * DcsErrors. Calls may overlap; the port puts them in order. It never repairs itself: when it cannot go on it calls
+ * DcsErrors. Calls may overlap; the port puts them in order: the last write of a channel is what it then has. It never repairs itself: when it cannot go on it calls
  * `context.down(error)` once, rejects all that is pending, and waits to be closed and opened anew by its owner.
  */
 export interface Port {
-  /** Reads channels from the hardware now. One reading each, in the order asked. Rejects only if the port is down. */
+  /**
+   * Reads channels from the hardware now. One reading each, in the order asked. Rejects only if the port is down. What
+   * cannot be asked is given as it was last heard, with the `sourceTime` of then: a value that ages is not made young.
+   */
   read(channels: readonly Channel[]): Promise<Reading[]>;
   /**
    * Drives an output. Resolves once the hardware has accepted the value. Rejects with BAD_VALUE or OUT_OF_RANGE when

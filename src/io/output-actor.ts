@@ -129,10 +129,10 @@ export class OutputActor extends PinActor {
   }
 
   protected override wanted(): OutputReport {
-    const { decision, lastCommand, override, overriddenBy } = this.#output;
-    const { value, by, why } = decision;
+    const { decision, desired, lastCommand, override, overriddenBy } = this.#output;
+    const { by, why } = decision;
     return {
-      ...(value !== undefined && { desired: value }),
+      ...(desired !== undefined && { desired }),
       by,
       why,
       ...(lastCommand && { command: { ...lastCommand, val: lastCommand.value } }),

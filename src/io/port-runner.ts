@@ -1,18 +1,18 @@
-import { type Clock, type DurationMs, type Timer, withDeadline } from '../clock/clock.ts';
+import { type Clock, type Timer, withDeadline } from '../clock/clock.ts';
 import type { ByteStream, Channel, Driver, Log, Port, Reading, ReadingListener } from '../driver/driver.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
 import type { ChannelHandle, ChannelPlan, RunnerLife } from './channels.ts';
+import { Reopening } from './reopening.ts';
 import { WriteSet } from './write-set.ts';
 
-export type PortState = 'opening' | 'open' | 'down' | 'skipped' | 'stopped';
+export type PortState = 'opening' | 'open' | 'down' | 'skipped' | 'failed' | 'stopped';
 
-const FIRST_BACKOFF_MS = 100;
-const MAX_BACKOFF_MS = 3000;
 const CLOSE_LIMIT_MS = 400;
 const LAST_COUNTS_MS = 100;
 
 /**
- * Keeps one port open. A port that fails is closed, thrown away and opened anew with backoff (100 ms doubling to 3 s);
+ * Keeps one port open. A port that fails is closed, thrown away and opened anew with backoff (100 ms doubling to 3 s), for
+ * ever; one that keeps failing by a defect is given up after ten times;
  * meanwhile every channel of it is told why it has no value.
  */
 export class PortRunner {
@@ -35,7 +35,7 @@ export class PortRunner {
   /** The channels as they were given to the present port. */
   #currentChannels = new Map<string, Channel>();
   #opened: boolean;
-  #backoff: DurationMs = FIRST_BACKOFF_MS;
+  readonly #reopening: Reopening;
   #timer: Timer | undefined;
 
   constructor(name: string, driver: Driver, options: unknown, plans: readonly ChannelPlan[], life: RunnerLife) {
@@ -47,6 +47,7 @@ export class PortRunner {
     this.#log = life.log;
     this.#life = life;
     this.#opened = life.lost === true;
+    this.#reopening = new Reopening(driver.reopenMs);
     for (const { channel, counted } of plans) {
       if (!counted) continue;
       this.#listen(channel.key, (one) => {
@@ -163,7 +164,8 @@ export class PortRunner {
         },
       });
       if (opened.kind === 'skipped') {
-        this.#skip(opened.reason);
+        const reason = `port ${this.name} is skipped: ${opened.reason}`;
+        this.#giveUp('skipped', new DcsError('PORT_SKIPPED', reason));
         return;
       }
       port = opened.port;
@@ -188,7 +190,7 @@ export class PortRunner {
   #ready(port: Port): void {
     this.state = 'open';
     this.reason = undefined;
-    this.#backoff = FIRST_BACKOFF_MS;
+    this.#reopening.opened(this.#clock.now());
     this.#log.info({ port: this.name, driver: this.#driver.name }, `port ${this.name} is open`);
     this.#life.opened?.(port);
     for (const channel of this.#currentChannels.values()) {
@@ -220,8 +222,14 @@ export class PortRunner {
     const news = this.state === 'open' || this.reason?.message !== error.message;
     this.state = 'down';
     this.reason = error;
-    const wait = this.#backoff;
-    this.#backoff = Math.min(this.#backoff * 2, this.#driver.reopenMs ?? MAX_BACKOFF_MS);
+    const wait = this.#reopening.failed(error, this.#clock.now());
+    if (wait === undefined) {
+      this.#giveUp(
+        'failed',
+        new DcsError('FAILED', `port ${this.name} keeps failing and is given up: ${error.message}`),
+      );
+      return;
+    }
     if (news) this.#log.warn({ port: this.name, code: error.code, err: error }, `port ${this.name}: ${error.message}`);
     for (const { channel } of this.#plans) this.#tell(channel.key, { ok: false, error });
     this.#timer = this.#clock.after(wait, () => {
@@ -229,11 +237,11 @@ export class PortRunner {
     });
   }
 
-  #skip(reason: string): void {
-    this.state = 'skipped';
-    this.reason = new DcsError('PORT_SKIPPED', `port ${this.name} is skipped: ${reason}`);
-    this.#log.warn({ port: this.name }, this.reason.message);
-    for (const { channel } of this.#plans) this.#tell(channel.key, { ok: false, error: this.reason });
+  #giveUp(state: 'skipped' | 'failed', error: DcsError): void {
+    this.state = state;
+    this.reason = error;
+    this.#log.warn({ port: this.name, code: error.code }, error.message);
+    for (const { channel } of this.#plans) this.#tell(channel.key, { ok: false, error });
   }
 
   #tell(key: string, reading: Reading): void {

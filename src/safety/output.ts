@@ -45,6 +45,11 @@ export class Output {
     return this.#will.override;
   }
 
+  /** What it is to be, or is just being made. */
+  get desired(): RawValue | undefined {
+    return this.#underway ?? this.decision.value;
+  }
+
   get facts(): Facts {
     return this.#facts;
   }

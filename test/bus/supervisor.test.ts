@@ -62,6 +62,51 @@ describe('supervisor', () => {
     expect([lives, child.restarts]).toEqual([3, 2]);
   });
 
+  it('an actor that has to be restarted too often is given up, which is told once, and harms no other', async () => {
+    const { clock, bus, log } = setup();
+    const given: string[] = [];
+    const seen: [string, boolean][] = [];
+    const supervisor = new Supervisor(bus, log, defaultPolicy, {
+      failed: ({ name, lastError }) => given.push(`${name}: ${lastError}`),
+      presence: ({ name }, there) => seen.push([name, there]),
+    });
+    let lives = 0;
+    const child = await supervisor.add('broken', () => {
+      lives++;
+      const actor = new Actor('broken');
+      actor.onStart = () => {
+        throw new Error('no way');
+      };
+      return actor;
+    });
+    const other = await supervisor.add('other', () => new Actor('other'));
+    await clock.advance(600_000);
+    expect([lives, child.state, other.state]).toEqual([defaultPolicy.restarts + 1, 'failed', 'running']);
+    expect(given).toEqual(['broken: no way']);
+    expect(seen.filter(([name]) => name === 'broken').slice(-2)).toEqual([
+      ['broken', true],
+      ['broken', false],
+    ]);
+    await supervisor.stop();
+    expect(child.state).toBe('stopped');
+  });
+
+  it('one that fails now and then is never given up', async () => {
+    const { clock, sender, supervisor } = setup();
+    const child = await supervisor.add('moody', () => {
+      const actor = new Actor('moody');
+      actor.on('Job', () => {
+        throw new Error('again');
+      });
+      return actor;
+    });
+    for (let time = 0; time < 30; time++) {
+      for (let n = 0; n < defaultPolicy.errors; n++) sender.send({ Job: n });
+      await clock.advance(defaultPolicy.restartWindowMs / 9);
+    }
+    expect([child.state, child.restarts]).toEqual(['running', 30]);
+  });
+
   it('an actor that cannot start is tried again and harms no other', async () => {
     const { clock, supervisor } = setup();
     let tries = 0;

@@ -163,6 +163,20 @@ export function conformance(name: string, fixture: Fixture): void {
         }
       });
 
+      it('keeps writes in order although nobody waits for one before the next: the last word stands', async () => {
+        const made = await open(output.values[0]);
+        for (const last of output.values) {
+          const other = last === output.values[0] ? output.values[1] : output.values[0];
+          const words = [other, last, other, last];
+          // One that a later one overtakes may be refused.
+          const written = await Promise.allSettled(
+            words.map((value) => made.port.write(channelAt(made, outputAt), value)),
+          );
+          expect(written.at(-1)?.status).toBe('fulfilled');
+          expect(await output.observe()).toEqual(last);
+        }
+      });
+
       it('refuses a value it cannot encode with a typed error, and leaves the hardware alone', async () => {
         const made = await open();
         await made.port.write(channelAt(made, outputAt), output.values[1]);

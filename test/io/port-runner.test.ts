@@ -68,6 +68,36 @@ describe('port runner', () => {
     expect(tries).toBe(2);
   });
 
+  it('gives up a driver that keeps failing by a defect, says so on its pins, and refuses', async () => {
+    const clock = new ManualClock();
+    let tries = 0;
+    const { runner, readings } = fakeRunner(clock, async () => {
+      tries++;
+      throw new TypeError('undefined is not a function');
+    });
+    await runner.start();
+    await clock.advance(600_000);
+    expect([tries, runner.state]).toEqual([10, 'failed']);
+    expect(readings.at(-1)).toMatchObject({ ok: false, error: { code: 'FAILED' } });
+    await expect(runner.handle(channel).write(true)).rejects.toMatchObject({ code: 'FAILED' });
+  });
+
+  it('a port that comes and goes is tried less and less often, until it has been well for a while', async () => {
+    const { hardware, clock, runner } = await pinBench([door]);
+    const outage = async () => {
+      hardware.unplug();
+      const from = clock.now();
+      hardware.plug();
+      while (runner.state !== 'open') await clock.advance(50);
+      return clock.now() - from;
+    };
+    const pauses: number[] = [];
+    for (let time = 0; time < 7; time++) pauses.push(await outage());
+    expect(pauses).toEqual([100, 200, 400, 800, 1600, 3000, 3000]);
+    await clock.advance(10_000);
+    expect(await outage()).toBe(100);
+  });
+
   it('a port that goes down while it opens is closed and tried again', async () => {
     const clock = new ManualClock();
     let closed = 0;

@@ -108,7 +108,7 @@ export const loginSchema = z.union([
 export const portSchema = z.object({
   name: z.string(),
   driver: z.string(),
-  state: z.string().describe('opening, open, down, skipped or stopped'),
+  state: z.string().describe('opening, open, down, skipped, failed or stopped'),
   reason: z.string().optional().describe('why it is not open'),
   counters: counts,
   metrics: counts.describe('utilisation (0 to 1), round_trip_p99_ms, …'),

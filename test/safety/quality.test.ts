@@ -1,0 +1,136 @@
+import { describe, expect, it } from 'vitest';
+import { Actor } from '../../src/bus/actor.ts';
+import { Bus } from '../../src/bus/bus.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { FailedPin } from '../../src/io/failed-pin.ts';
+import { PinTable } from '../../src/safety/pin-table.ts';
+import { pinBench, pinSpec } from '../support/pin-bench.ts';
+
+const door = pinSpec({ name: 'door', staleAfterMs: 10_000 });
+const lamp = pinSpec({ name: 'lamp', direction: 'out', initial: false, safe: false });
+
+describe('a value that ages', () => {
+  it('stays good for as long as the hardware confirms it, however seldom it changes', async () => {
+    const { clock, take } = await pinBench([door]);
+    take();
+    await clock.advance(600_000);
+    expect(take()).toEqual([]);
+  });
+
+  it('is uncertain once the hardware has not answered for stale_after, with since when, and good when it does', async () => {
+    const { clock, take, hardware } = await pinBench([door], { timeout: '3600s' });
+    await clock.advance(20_000);
+    take();
+    // Nothing is told of it: whoever asks waits for ever.
+    hardware.faultOf = () => ({ kind: 'timeout' });
+    await clock.advance(20_000);
+    const [aged, ...more] = take();
+    expect(more).toEqual([]);
+    expect(aged).toMatchObject({
+      val: false,
+      quality: 'uncertain',
+      reason: expect.stringMatching(/^not confirmed by the hardware for \d+ s$/),
+    });
+    expect(Number(aged?.['quality_since'])).toBeLessThanOrEqual(clock.unix());
+    expect(clock.unix() - Number(aged?.['quality_since'])).toBeLessThanOrEqual(10);
+    hardware.faultOf = () => undefined;
+    await clock.advance(10_000);
+    expect(take()).toMatchObject([{ quality: 'good' }]);
+  });
+
+  it('what a port gives from its memory confirms nothing', async () => {
+    const { clock, take, hardware, runner } = await pinBench([door]);
+    take();
+    const at = clock.unix();
+    runner.port.read = async (channels) =>
+      channels.map(() => ({ ok: true, value: hardware.get('door'), sourceTime: at }));
+    await clock.advance(20_000);
+    expect(take()).toMatchObject([{ quality: 'uncertain' }]);
+  });
+});
+
+describe('simulated values', () => {
+  it('say so in every report', async () => {
+    const { take } = await pinBench([{ ...door, simulated: true }, lamp]);
+    expect(take().map(({ pin_name, simulated }) => [pin_name, simulated])).toEqual([
+      ['door', true],
+      ['lamp', undefined],
+    ]);
+  });
+});
+
+describe("a command's life", () => {
+  const states = (seen: readonly Record<string, unknown>[]) =>
+    seen.map(({ output }) => JSON.parse(JSON.stringify(output)).command?.state);
+
+  it('is accepted while it takes its time, with what is desired beside what is, then verified', async () => {
+    const { command } = await pinBench([lamp], { latency: '500ms' });
+    const { all } = await command('lamp', true, {}, 1000);
+    expect(all).toMatchObject([
+      { val: false, output: { desired: true, command: { state: 'accepted', val: true, node: 'here', actor: 'user' } } },
+      { val: true, output: { desired: true, command: { state: 'verified' } }, reply_to: expect.any(String) },
+    ]);
+  });
+
+  it('is failed when the hardware refuses, and what stood before it still stands', async () => {
+    const { command, hardware, take, user, clock } = await pinBench([lamp]);
+    await command('lamp', true);
+    hardware.fault('lamp', { kind: 'error', message: 'stuck' });
+    await clock.advance(0);
+    expect((await command('lamp', false)).answers).toMatchObject([{ code: 'DEVICE_REFUSED' }]);
+    user.send({ UpdateIoMessage: { pin_name: 'lamp' } });
+    await clock.advance(0);
+    expect(take()).toMatchObject([{ output: { desired: true, command: { val: false, state: 'failed' } } }]);
+  });
+
+  it('is unknown when nobody confirmed it, until the hardware shows what became of it', async () => {
+    const { command, hardware, take, clock } = await pinBench([lamp], { timeout: '100ms' });
+    hardware.fault('lamp', { kind: 'timeout' });
+    const { all } = await command('lamp', true, {}, 200);
+    expect(all.at(-1)).toMatchObject({ code: 'TIMEOUT' });
+    // It has taken effect all the same.
+    hardware.set('lamp', true);
+    hardware.fault('lamp', undefined);
+    await clock.advance(0);
+    expect(states(take()).at(-1)).toBe('verified');
+  });
+
+  it('is expired when its time had passed before its turn came', async () => {
+    const { user, clock, take } = await pinBench([lamp], { latency: '300ms' });
+    await clock.advance(1000);
+    take();
+    user.send({ IoMessage: { pin_name: 'lamp', val: true } });
+    user.send({ IoMessage: { pin_name: 'lamp', val: false, ttl: 0.1 } });
+    await clock.advance(1000);
+    user.send({ UpdateIoMessage: {} });
+    await clock.advance(0);
+    expect(take().at(-1)).toMatchObject({ val: true, output: { desired: true, command: { state: 'expired' } } });
+  });
+
+  it('is sent when the hardware took it and cannot be asked', async () => {
+    const { command, runner } = await pinBench([lamp]);
+    runner.port.write = async () => ({});
+    expect(states((await command('lamp', true)).answers)).toEqual(['sent']);
+  });
+});
+
+describe('a pin that was given up', () => {
+  it('is bad with the reason, and refuses every command', async () => {
+    const clock = new ManualClock();
+    const bus = new Bus({ clock });
+    const table = new PinTable(clock);
+    table.add(lamp, { port: 'sim', key: 'lamp' });
+    const user = new Actor('user');
+    const seen: unknown[] = [];
+    user.onAny(({ payload }) => void seen.push(payload));
+    bus.join(user);
+    const failed = new FailedPin(lamp, 'no way', table);
+    bus.join(failed);
+    failed.onStart();
+    await expect(user.request({ IoMessage: { pin_name: 'lamp', val: true } })).rejects.toMatchObject({
+      code: 'FAILED',
+    });
+    expect(seen[0]).toMatchObject({ IoMessage: { quality: 'bad', reason: 'FAILED: no way' } });
+    expect(table.holds('lamp')).toBe(false);
+  });
+});
