@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Lab } from '../mesh/support/lab.ts';
@@ -75,6 +75,8 @@ describe('the example', () => {
   }, 90_000);
 
   it('meter gives the values of a meter on a line, with units', async () => {
+    // One that was killed leaves its name behind.
+    rmSync('/tmp/dcs-io-meter', { force: true });
     start(process.execPath, cliFile, 'simulate', example('meter/simulated.yaml'));
     await until('the line', () => existsSync('/tmp/dcs-io-meter'), 20_000);
     await agent('-c', example('meter/dcs-io.yaml'));
