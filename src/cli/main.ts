@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 import module from 'node:module';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { messageOf } from '../errors/errors.ts';
 import { CliError, exitCodeOf, exitCodes } from './exit.ts';
@@ -134,9 +136,14 @@ function program(): Command {
   return cli;
 }
 
+/** Node 22 and later can keep compiled code from one start to the next: in this user's own folder, for it will be run. */
+function keepCompiledCode(): void {
+  if (!('enableCompileCache' in module) || typeof module.enableCompileCache !== 'function') return;
+  module.enableCompileCache(join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'dcs-io'));
+}
+
 async function main(): Promise<void> {
-  // Node 22 and later can keep compiled code from one start to the next.
-  if ('enableCompileCache' in module && typeof module.enableCompileCache === 'function') module.enableCompileCache();
+  keepCompiledCode();
   try {
     await program().parseAsync();
   } catch (error) {
