@@ -41,7 +41,9 @@ export function listPorts(root = '/sys/class/tty'): FoundPort[] {
 /** The lasting names udev gives to serial ports, by the path each stands for now. `root` is for tests. */
 export function lastingPaths(root = '/dev/serial/by-id'): ReadonlyMap<string, string> {
   if (!existsSync(root)) return new Map();
-  return new Map(readdirSync(root).map((name) => [realpathSync(join(root, name)), join(root, name)]));
+  const names = readdirSync(root).map((name) => join(root, name));
+  // The link of one just pulled out may still be there.
+  return new Map(names.filter((name) => existsSync(name)).map((name) => [realpathSync(name), name]));
 }
 
 /** The path of the adapter with these ids. Throws PORT_DOWN when it is not plugged in, BAD_CONFIG when several fit. */

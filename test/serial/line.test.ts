@@ -8,7 +8,7 @@ import { Inlet } from '../../drivers/serial/inlet.ts';
 import { ErrorMarks } from '../../drivers/serial/line/error-marks.ts';
 import { escapeIac, TelnetReader } from '../../drivers/serial/line/telnet.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { findUsb, listPorts } from '../../src/driver/usb-port.ts';
+import { findUsb, lastingPaths, listPorts } from '../../src/driver/usb-port.ts';
 import { memoryLog } from '../support/ports.ts';
 import { cutAnyhow, everySplit } from './framers.ts';
 
@@ -146,6 +146,15 @@ describe('ports by their USB ids', () => {
     expect(findUsb({ vid: '0403', pid: '6011', serial: 'A200', interface: 0 }, ports)).toBe('/dev/ttyUSB10');
     expect(() => findUsb({ vid: '0403', pid: '6011', serial: 'A200' }, ports)).toThrow('2 serial ports are USB');
     expect(() => findUsb({ vid: 'dead', pid: 'beef' }, ports)).toThrow('no serial port with USB dead:beef');
+  });
+
+  it('the lasting names of those that are there are known; one just pulled out is none', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'dcs-io-by-id-'));
+    symlinkSync('/dev/null', join(folder, 'usb-Quad-if00'));
+    symlinkSync(join(folder, 'gone'), join(folder, 'usb-Gone-if00'));
+    expect([...lastingPaths(folder)]).toEqual([['/dev/null', join(folder, 'usb-Quad-if00')]]);
+    expect([...lastingPaths(join(folder, 'none'))]).toEqual([]);
+    rmSync(folder, { recursive: true });
   });
 
   it('the options want a path or ids, and a network path in full', () => {

@@ -99,10 +99,11 @@ export class AgentProcess {
     const env = { ...process.env, RUNTIME_DIRECTORY: folder, ...more };
     const child = spawn(process.execPath, [cliFile, 'run'], { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] });
     const agent = new AgentProcess(child, folder, bus);
-    await until('the agent to run', () => {
+    const runs = () => {
       if (child.exitCode !== null) throw new Error(`the agent ended with ${child.exitCode}: ${agent.log}`);
       return agent.log.includes('is running with');
-    });
+    };
+    await until('the agent to run', runs, 20_000);
     return agent;
   }
 

@@ -6,6 +6,8 @@ import type { Framer, FrameSink } from './framer.ts';
  */
 export class DelimiterFramer implements Framer {
   readonly #delimiter: Buffer;
+  /** What is searched for: one byte alone is found faster. */
+  readonly #mark: Buffer | number;
   readonly #max: number;
   readonly #sink: FrameSink;
   /** Bytes since the last delimiter that came in earlier chunks. */
@@ -16,6 +18,8 @@ export class DelimiterFramer implements Framer {
 
   constructor(delimiter: Buffer, max: number, sink: FrameSink) {
     this.#delimiter = delimiter;
+    const [first = 0] = delimiter;
+    this.#mark = delimiter.length === 1 ? first : delimiter;
     this.#max = max;
     this.#sink = sink;
     this.#held = Buffer.allocUnsafe(max + delimiter.length);
@@ -24,7 +28,7 @@ export class DelimiterFramer implements Framer {
   push(chunk: Buffer): void {
     let at = this.#length > 0 ? this.#complete(chunk) : 0;
     while (at < chunk.length) {
-      const end = chunk.indexOf(this.#delimiter, at);
+      const end = chunk.indexOf(this.#mark, at);
       if (end < 0) {
         this.#hold(chunk, at);
         return;
@@ -49,7 +53,7 @@ export class DelimiterFramer implements Framer {
       const taken = chunk.copy(this.#held, this.#length, at);
       const before = this.#length;
       this.#length += taken;
-      const end = this.#held.subarray(0, this.#length).indexOf(this.#delimiter, from);
+      const end = this.#held.subarray(0, this.#length).indexOf(this.#mark, from);
       if (end >= 0) {
         // A copy: the held bytes are written over by the next frame.
         this.#close(Buffer.from(this.#held.subarray(0, end)), 0, end);
