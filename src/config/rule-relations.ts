@@ -1,4 +1,4 @@
-import type { PinSpec, RawValue } from '../pin/pin.ts';
+import { isOn, type PinSpec } from '../pin/pin.ts';
 import type { Located } from './located.ts';
 import type { CheckedPin } from './pin-section.ts';
 import type { Problems } from './problems.ts';
@@ -103,10 +103,6 @@ function checkValues({ entries, located }: CheckedPin, spec: PinSpec, problems: 
   if (maxOnMs !== undefined && minOnMs !== undefined && minOnMs > maxOnMs) {
     problems.wrong(at('min_on'), 'min_on is longer than max_on', { expected: 'min_on of at most max_on' });
   }
-}
-
-function isOn(value: RawValue): boolean {
-  return value !== false && value !== 0 && value !== '';
 }
 
 function whereRule({ entries, located }: CheckedPin): Located {

@@ -9,6 +9,15 @@ export function fitsKind(kind: PinKind, value: RawValue): boolean {
   return typeof value === 'number' && Number.isFinite(value);
 }
 
+/** On, as rules mean it: everything but false, 0 and empty text. */
+export function isOn(value: RawValue | undefined): boolean {
+  return value !== undefined && value !== false && value !== 0 && value !== '';
+}
+
+export function offValue(kind: PinKind): RawValue {
+  return kind === 'digital' ? false : kind === 'text' ? '' : 0;
+}
+
 export type Direction = 'in' | 'out';
 
 /** What an output does when the agent stops: go to `safe`, stay as it is, or be driven no more (become an input). */

@@ -1,8 +1,8 @@
 import type { MonotonicMs } from '../clock/clock.ts';
 import { DcsError } from '../errors/errors.ts';
-import type { PinSpec, RawValue } from '../pin/pin.ts';
+import { isOn, offValue, type PinSpec, type RawValue } from '../pin/pin.ts';
 import { ruleBroken, type Step } from './after-command.ts';
-import { danger, delay, type Facts, isOn, type Neighbours, offValue } from './rules.ts';
+import { danger, delay, type Facts, type Neighbours } from './rules.ts';
 import { type Override, type Stand, safeStand, standing, type Will } from './will.ts';
 
 /** Everything that can change what is wanted of an output. Values as the user means them. */
@@ -77,6 +77,8 @@ function react(will: Will, event: OutputEvent, present: Present): Will {
     case 'stop':
       return { ...will, ended: true };
     case 'command':
+      // What has happened while it was on its way to the hardware comes first.
+      if (will.override || will.locked !== undefined || will.losses.length > 0) return will;
       return { ...without(will, 'pending'), stand: commanded(event, now) };
     case 'override': {
       const { value, until } = event;

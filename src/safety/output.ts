@@ -1,10 +1,10 @@
 import type { Clock, MonotonicMs, UnixSeconds } from '../clock/clock.ts';
 import type { CommandState } from '../message/payloads.ts';
-import type { PinSpec, RawValue } from '../pin/pin.ts';
+import { isOn, type PinSpec, type RawValue } from '../pin/pin.ts';
 import { admitCommand, admitRearm, admitValue, next, type OutputEvent, type Present } from './events.ts';
 import type { KeptOverride } from './kept-outputs.ts';
 import type { Commander } from './nodes.ts';
-import { type Facts, isOn, type Neighbours } from './rules.ts';
+import type { Facts, Neighbours } from './rules.ts';
 import { type Decision, decide, type Override, type Will } from './will.ts';
 
 export interface LastCommand extends Commander {
@@ -105,8 +105,7 @@ export class Output {
 
   /** The hardware was given this value; done, if that is still what it is to be. */
   carriedOut(value: RawValue | undefined): void {
-    const { decision } = this;
-    if (decision.value === value) this.#done = decision;
+    this.#done = { ...this.decision, value };
   }
 
   /** A value is being sent: from now on it may be so. */

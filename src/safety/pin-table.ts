@@ -1,8 +1,8 @@
 import type { Clock } from '../clock/clock.ts';
 import type { PinValue, Quality } from '../message/payloads.ts';
-import type { PinSpec, RawValue } from '../pin/pin.ts';
+import { isOn, type PinSpec, type RawValue } from '../pin/pin.ts';
 import { Output } from './output.ts';
-import { isOn, type Neighbours } from './rules.ts';
+import type { Neighbours } from './rules.ts';
 
 /** What a pin is now, as the user means it. */
 export interface PinNow {

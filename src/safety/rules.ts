@@ -1,5 +1,5 @@
 import type { MonotonicMs } from '../clock/clock.ts';
-import type { PinKind, PinSpec, RawValue } from '../pin/pin.ts';
+import { isOn, type PinSpec, type RawValue } from '../pin/pin.ts';
 
 /** What is known of an output's hardware. Values as the user means them. */
 export interface Facts {
@@ -27,14 +27,6 @@ export interface Hindrance {
   readonly why: string;
   /** The time heals it. */
   readonly until?: MonotonicMs;
-}
-
-export function isOn(value: RawValue | undefined): boolean {
-  return value !== undefined && value !== false && value !== 0 && value !== '';
-}
-
-export function offValue(kind: PinKind): RawValue {
-  return kind === 'digital' ? false : kind === 'text' ? '' : 0;
 }
 
 /** What keeps an output from being on, whoever wants it: these rules are never set aside. */

@@ -1,8 +1,8 @@
 import type { MonotonicMs } from '../clock/clock.ts';
 import type { ControlledBy } from '../message/payloads.ts';
-import type { PinSpec, RawValue } from '../pin/pin.ts';
+import { isOn, offValue, type PinSpec, type RawValue } from '../pin/pin.ts';
 import type { Step } from './after-command.ts';
-import { danger, delay, type Facts, isOn, type Neighbours, offValue } from './rules.ts';
+import { danger, delay, type Facts, type Neighbours } from './rules.ts';
 
 /** What an output is to be. */
 export interface Stand {

@@ -69,6 +69,17 @@ describe('an output whose controller goes', () => {
     expect(hardware.get('lamp')).toBe(false);
   });
 
+  it('while a command is on its way to the hardware: the command is not the last word', async () => {
+    const { command, clock, hardware, life } = await pinBench([led], { latency: '300ms' });
+    await clock.advance(1000);
+    life.nodes.heard(from('birth'));
+    const under = command('lamp', true, {}, 100);
+    await under;
+    life.nodes.heard(from('leave'));
+    await clock.advance(1000);
+    expect(hardware.writes.map(({ value }) => value)).toEqual([false, true, false]);
+  });
+
   it('may be an actor of this process', async () => {
     const { command, clock, hardware, life } = await pinBench([led]);
     life.nodes.actor('hall', true);
