@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { crc16 } from '../../drivers/modbus/protocol/crc.ts';
+import { rtu } from '../../drivers/modbus/protocol/rtu.ts';
 import type { Store } from '../../drivers/modbus/server/store.ts';
 import type { Fault } from '../../drivers/modbus/simulator/fault.ts';
 import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
+import { lineTiming } from '../../drivers/modbus/transport/line-timing.ts';
+import { LineTransport } from '../../drivers/modbus/transport/line-transport.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { channelOf } from './owner.ts';
 import { SimBus, type SimBusOptions, seeded } from './sim-bus.ts';
@@ -223,6 +226,62 @@ describe('a serial bus', () => {
     };
     // Without the tenth unit the nine have the bus to themselves: that is what they may lose 10 % of.
     expect((await rate(4)) / ((await rate(0)) * 0.9)).toBeGreaterThan(0.9);
+  });
+
+  it('with nine dead units of ten, the tenth keeps 90 % of the rate it has alone', async () => {
+    const rate = async (count: number) => {
+      const clock = new ManualClock();
+      const channels = Array.from({ length: count }, (_, at) => channelOf({ holding: 1, unit: at + 1 }));
+      const alone = { store: memory(clock), channels, clock, units: new Set([1]), poll: '20ms', timeoutMs: 300 };
+      const bus = await new SimBus(alone).open();
+      for (const channel of channels) bus.port.subscribe(channel, () => {});
+      // Until all that are dead are known to be.
+      await clock.advance(20_000);
+      const before = bus.slave.heard;
+      await clock.advance(60_000);
+      await bus.port.close();
+      return bus.slave.heard - before;
+    };
+    expect((await rate(10)) / (await rate(1))).toBeGreaterThan(0.9);
+  });
+
+  it('a reply may last as long as its bytes do, however short the time for its beginning', async () => {
+    const clock = new ManualClock();
+    const long = channelOf({ input: 0, type: 'raw', length: 100 });
+    // 205 bytes at 1200 baud take 1.7 s.
+    const bus = await new SimBus({ store: memory(clock), channels: [long], clock, baud: 1200, timeoutMs: 50 }).open();
+    expect(await bus.settle(bus.port.read([long]))).toEqual([{ ok: true, value: '0'.repeat(400) }]);
+    // One that never ends is given up when it should have.
+    bus.slave.script = () => ({ kind: 'truncated', bytes: 100 });
+    const began = clock.now();
+    expect(await bus.settle(bus.port.read([long]))).toMatchObject([{ ok: false, error: { code: 'BAD_REPLY' } }]);
+    expect(clock.now() - began).toBeLessThan(2200);
+    await bus.port.close();
+  });
+
+  it('keeps no more of what it receives than a reply can be, counts the rest, and finds the reply behind it', async () => {
+    const clock = new ManualClock();
+    const counters = new Map<string, number>();
+    const timing = lineTiming({ baud: 19_200, dataBits: 8, parity: 'none', stopBits: 1 });
+    const count = (name: string, by = 1) => counters.set(name, (counters.get(name) ?? 0) + by);
+    const transport = new LineTransport(
+      { clock, framing: rtu, echo: 'off', turnaroundMs: 0, unit: () => ({ timeoutMs: 100, pauseMs: 0, timing }) },
+      { count, freed: () => undefined, down: () => undefined },
+    );
+    const noise = Buffer.alloc(1_000_000, 0x55);
+    const reply = rtu.encode(1, Buffer.from([3, 2, 0x12, 0x34]));
+    await transport.start(async ({ data }) => ({
+      send: () => {
+        for (let at = 0; at < noise.length; at += 10_000) data(noise.subarray(at, at + 10_000));
+        data(reply);
+      },
+      close: async () => undefined,
+    }));
+    await clock.advance(10);
+    const data = await transport.transact({ kind: 'read', unit: 1, table: 'holding', first: 0, count: 1 });
+    expect(data.toString('hex')).toBe('1234');
+    expect(counters.get('bytes_dropped')).toBeGreaterThan(noise.length - 4096);
+    await transport.close();
   });
 
   it('a write on a saturated bus waits for the request under way and its own, no longer', async () => {

@@ -6,6 +6,7 @@ import { ModbusClient } from '../../drivers/modbus/client.ts';
 import { modbus } from '../../drivers/modbus/driver.ts';
 import { type Launched, launch } from '../../drivers/modbus/simulator/launch.ts';
 import { simulationSchema } from '../../drivers/modbus/simulator/plan.ts';
+import { Pty } from '../../drivers/modbus/simulator/pty.ts';
 import { systemClock } from '../../src/clock/clock.ts';
 import { toDcsError } from '../../src/errors/errors.ts';
 import { until } from '../support/wait.ts';
@@ -87,6 +88,30 @@ describe('the simulated device', () => {
       expect(await ask(way)).toBe(4711);
     }
     expect(existsSync(pty)).toBe(true);
+  });
+});
+
+describe('a line that hangs up with a request under way', () => {
+  it('rejects it within 50 ms, however long the device would have had', async () => {
+    const path = join(folder, 'hangs-up');
+    let heard: () => void = () => undefined;
+    const asked = new Promise<void>((resolve) => {
+      heard = resolve;
+    });
+    const line = await Pty.open(path, () => heard());
+    const options = modbus.options.parse({ serial: path, timeout: '10s' });
+    const client = await ModbusClient.open(options, systemClock, silentLog);
+    const outcome = client.read(channelOf({ holding: 10 }), 1, 1).then(
+      () => ({ code: 'done', at: performance.now() }),
+      (error: unknown) => ({ code: toDcsError(error).code, at: performance.now() }),
+    );
+    await asked;
+    const began = performance.now();
+    line.close();
+    const { code, at } = await outcome;
+    expect(code).toBe('PORT_DOWN');
+    expect(at - began).toBeLessThan(50);
+    await client.close();
   });
 });
 

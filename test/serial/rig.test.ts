@@ -7,6 +7,11 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { rtu } from '../../drivers/modbus/protocol/rtu.ts';
+import { answer } from '../../drivers/modbus/server/answer.ts';
+import { RtuRequestReader } from '../../drivers/modbus/server/request-reader.ts';
+import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
+import { systemClock } from '../../src/clock/clock.ts';
 import { until } from '../support/wait.ts';
 
 const LIMIT_S = 400;
@@ -27,11 +32,21 @@ const reportSchema = z.object({
   ),
 });
 
-/** The far end of a serial line of the virtual machine: answers every line. */
+/** The far end of a serial line of the virtual machine: answers every line, and as unit 1 every Modbus request. */
 function device(path: string): Socket {
   const socket = connect(path);
   let held = '';
+  const registers = new SimulatedMemory(systemClock);
+  registers.put(1, 'holding', 5, 4711);
+  const requests = new RtuRequestReader();
   socket.on('data', (bytes) => {
+    let modbus = false;
+    requests.push(bytes, ({ unit, pdu }) => {
+      modbus = true;
+      held = '';
+      void answer(registers, unit, pdu).then((reply) => socket.write(rtu.encode(unit, reply)));
+    });
+    if (modbus) return;
     const lines = (held + bytes.toString('latin1')).split('\n');
     held = lines.pop() ?? '';
     for (const line of lines) socket.write(`you said ${line}\n`);
@@ -164,7 +179,7 @@ async function serve(at: (name: string) => string, share: string, ended: () => b
 // While tests are being collected: each test of the guest becomes one here.
 const { report, status, output } = await runGuest();
 
-describe('serial and I2C on a real kernel, in the rig', () => {
+describe('serial, Modbus and I2C on a real kernel, in the rig', () => {
   it('boots and runs every guest test to its end', () => {
     expect(report, `status ${status}\n${output.slice(-4000)}`).toBeDefined();
     const broken = report?.testResults.filter(({ assertionResults }) => assertionResults.length === 0);

@@ -14,6 +14,9 @@ import { lostUnderWay, NothingWritten } from './lost.ts';
 import type { Transport, TransportEvents } from './transport.ts';
 import { Unanswered } from './unanswered.ts';
 
+/** So many characters into it a reply is known to be one (ASCII; RTU needs three). */
+const HEAD = 8;
+
 export interface LineSettingsOfBus {
   readonly clock: Clock;
   readonly framing: Framing;
@@ -93,8 +96,8 @@ export class LineTransport implements Transport {
         echo: this.#echo,
         unanswered: this.#unanswered,
         count: (name, by) => this.#events.count(name, by),
-        // The echo, if any, is on the wire while we send.
-        firstByteMs: frame.length * timing.characterMs + timeoutMs,
+        // The echo, if any, is on the wire while we send; the device keeps the line's silence before it answers.
+        firstByteMs: (frame.length + HEAD) * timing.characterMs + timing.gapMs + timeoutMs,
         replyMs: framing.size(longestReply(request)) * timing.characterMs,
         quietMs: Math.max(2 * timing.gapMs, 20),
         end: (outcome) => {

@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     pool: 'forks',
-    include: ['test/{serial,i2c}/guest/*.guest.ts'],
+    include: ['test/{serial,i2c,modbus}/guest/*.guest.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     fileParallelism: false,
