@@ -94,6 +94,23 @@ describe('the WebSocket speaks the envelopes of the bus', () => {
     expect(await web.http('GET', '/healthz')).toMatchObject({ status: 200 });
   });
 
+  it('SIGTERM ends the agent at once, although a browser and a reader of events hang on', async () => {
+    const mortal = await WebAgent.start();
+    const client = mortal.client();
+    await client.ready();
+    const hung = new WebSocket(`${mortal.url.replace('http', 'ws')}api/socket`);
+    await new Promise((resolve) => hung.once('open', resolve));
+    hung.pause();
+    const end = new AbortController();
+    await fetch(new URL('/api/events', mortal.url), { signal: end.signal });
+    const { code, ms } = await mortal.agent.stop();
+    expect(code).toBe(0);
+    expect(ms).toBeLessThan(2000);
+    end.abort();
+    hung.terminate();
+    client.close();
+  });
+
   it('any other path is not upgraded', async () => {
     const socket = new WebSocket(`${web.url.replace('http', 'ws')}api/other`);
     const error = await new Promise<Error>((resolve) => socket.once('error', resolve));

@@ -18,13 +18,19 @@ interface ChartProps {
 /** How a pin changed: a line that stands at each value until the next, with a gap where nobody knew. */
 export function TrendChart({ name, span, height }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
+  const readout = useRef<HTMLParagraphElement>(null);
   const chart = useRef<uPlot | undefined>(undefined);
   const pin = pinSignal(name).value;
   const { kind, uom = '' } = pin.facts;
   useEffect(() => {
     const host = place.current;
     if (!host) return;
-    const made = new uPlot(options(kind === 'digital', uom, host, height), [[], []], host);
+    const digital = kind === 'digital';
+    const made = new uPlot(options(digital, uom, host, height), [[], []], host);
+    const read = (plot: uPlot) => {
+      if (readout.current) readout.current.textContent = valueAt(plot, digital, uom);
+    };
+    made.hooks.setCursor = [read];
     chart.current = made;
     const fit = new ResizeObserver(() => made.setSize({ width: host.clientWidth, height }));
     fit.observe(host);
@@ -45,14 +51,34 @@ export function TrendChart({ name, span, height }: ChartProps) {
     chart.current?.setScale('x', { min: to - span, max: to });
   });
   const { v } = series(name).window(to - span, to);
-  return <div class="chart" ref={place} role="img" aria-label={summary(name, v, uom)} />;
+  return (
+    <div class="chart" ref={place} role="img" aria-label={summary(name, v, uom)}>
+      <p class="readout" ref={readout} />
+    </div>
+  );
+}
+
+/** What stood at the cursor's time. */
+function valueAt(plot: uPlot, digital: boolean, uom: string): string {
+  const { left } = plot.cursor;
+  if (left === undefined || left < 0) return '';
+  const time = plot.posToVal(left, 'x');
+  const [times, values] = plot.data;
+  let at = -1;
+  while (at + 1 < times.length && (times[at + 1] ?? time) <= time) at++;
+  const value = values?.[at];
+  if (value === undefined || value === null) return `${showTime(time)}  not known`;
+  return `${showTime(time)}  ${digital ? level(value) : `${showNumber(value)} ${uom}`}`;
+}
+
+function level(value: number): string {
+  return value === 1 ? 'on' : value === 0 ? 'off' : '';
 }
 
 function options(digital: boolean, uom: string, host: HTMLElement, height: number): uPlot.Options {
   const colour = (property: string) => () => getComputedStyle(host).getPropertyValue(property).trim();
   const axis = { stroke: colour('--soft'), grid: { stroke: colour('--line'), width: 1 }, ticks: { show: false } };
   const stepped = uPlot.paths.stepped?.({ align: 1 });
-  const level = (value: number) => (value === 1 ? 'on' : value === 0 ? 'off' : '');
   return {
     width: host.clientWidth || 300,
     height,
