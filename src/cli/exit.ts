@@ -25,3 +25,15 @@ export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof DcsError && error.code === 'BAD_CONFIG') return exitCodes.wrongUse;
   return exitCodes.failed;
 }
+
+/** What to try after a failure, where that can be told from it. */
+export function nextStep(error: unknown): string | undefined {
+  if (error instanceof CliError) return error.hint;
+  if (!(error instanceof DcsError)) return undefined;
+  if (error.code === 'TIMEOUT' && error.message.startsWith('no agent')) {
+    return "'dcs-io doctor' looks for what is wrong; --bus HOST:RX:TX names another machine's bus";
+  }
+  if (error.code === 'NO_PERMISSION') return "'dcs-io doctor' says which group gives access";
+  if (error.code === 'BUSY') return "'dcs-io doctor' says who holds it";
+  return error.expected === undefined ? undefined : `expected ${error.expected}`;
+}

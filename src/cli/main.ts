@@ -2,139 +2,11 @@
 import module from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { CommanderError } from 'commander';
 import { messageOf } from '../errors/errors.ts';
-import { CliError, exitCodeOf, exitCodes } from './exit.ts';
-import { addI2cScan } from './i2c-commands.ts';
-import { addKeyCommands } from './key-commands.ts';
-import { logLevels } from './log.ts';
-import { addModbusCommands } from './modbus-commands.ts';
+import { exitCodeOf, exitCodes, nextStep } from './exit.ts';
 import { colour, printNote } from './output.ts';
-import { addOutputCommands } from './output-commands.ts';
-import { addSerialCommands } from './serial-commands.ts';
-import { version } from './version.ts';
-import { addWebCommands } from './web-commands.ts';
-
-function milliseconds(text: string): number {
-  const seconds = Number(text);
-  if (!(seconds > 0 && seconds <= 3600)) throw new InvalidArgumentError('write seconds, like 5 or 0.5.');
-  return seconds * 1000;
-}
-
-function seconds(text: string): number {
-  const found = Number(text);
-  if (!(found >= 0) || text.trim() === '') throw new InvalidArgumentError('write seconds, like 5 or 0.5.');
-  return found;
-}
-
-function phases(text: string): [number, number] {
-  const [on, off = on, ...more] = text.split(',').map(Number);
-  if (on === undefined || off === undefined || more.length > 0 || !(on > 0) || !(off > 0)) {
-    throw new InvalidArgumentError('write seconds on and off, like 0.2,0.8, or 0.5 for both.');
-  }
-  return [on, off];
-}
-
-/** The command line. Each command's code is loaded when it is asked for: `set` must not wait for the agent's parser. */
-function program(): Command {
-  const cli = new Command('dcs-io')
-    .description('Hardware I/O edge agent: GPIO, serial, Modbus and I2C on the aktos-dcs bus')
-    .version(version())
-    .showHelpAfterError('(dcs-io --help shows how it is used)')
-    .exitOverride();
-  const config = new Option(
-    '-c, --config <file>',
-    'configuration (default: ./dcs-io.yaml, then /etc/dcs-io/dcs-io.yaml)',
-  );
-  const bus = new Option('--bus <host:rx:tx>', 'where the bus is (default: $DCS_IO_BUS, then 127.0.0.1:5012:5013)');
-  const json = new Option('--json', 'one JSON object a line');
-  const mock = new Option('--mock', 'replace every port by simulated hardware');
-  const timeout = new Option('--timeout <seconds>', 'how long to wait').default(5000, '5').argParser(milliseconds);
-
-  cli
-    .command('run')
-    .description('run the agent until SIGTERM or Ctrl-C')
-    .addOption(config)
-    .addOption(mock)
-    .addOption(new Option('--log-level <level>', 'what is logged').choices([...logLevels]).default('info'))
-    .action(async (options) => (await import('./commands/run.ts')).run(options));
-  cli
-    .command('check')
-    .description('say everything that is wrong in a configuration; touches no hardware')
-    .addOption(config)
-    .addOption(mock)
-    .addOption(new Option('--pins', 'list every pin too, with its address on the hardware'))
-    .addOption(json)
-    .action(async (options) => (await import('./commands/check.ts')).check(options));
-  cli
-    .command('pins')
-    .description('list every pin on the bus with its value')
-    .addOption(bus)
-    .addOption(json)
-    .addOption(timeout)
-    .action(async (options) => (await import('./commands/pins.ts')).pins(options));
-  cli
-    .command('watch')
-    .description("print reports and commands as they pass; patterns like 'tank-*' choose pins")
-    .argument('[pattern...]')
-    .addOption(bus)
-    .addOption(json)
-    .addOption(timeout)
-    .option('--all', 'messages of every subject, not of pins alone')
-    .action(async (patterns, options) => (await import('./commands/watch.ts')).watch(patterns, options));
-  cli
-    .command('get')
-    .description('print the value of a pin; fails when its quality is bad')
-    .argument('<pin>')
-    .addOption(bus)
-    .addOption(json)
-    .addOption(timeout)
-    .action(async (pin, options) => (await import('./commands/value.ts')).get(pin, options));
-  cli
-    .command('set')
-    .description('ask a pin for a value and wait for its answer')
-    .argument('<pin>')
-    .argument('<value>', 'on, off, a number or text')
-    .addOption(bus)
-    .addOption(json)
-    .addOption(timeout)
-    .addOption(new Option('--pulse <seconds>', 'go back to the other level after that time').argParser(seconds))
-    .addOption(new Option('--hold <seconds>', 'a lease: go to the safe value after that time').argParser(seconds))
-    .addOption(
-      new Option('--blink <on,off>', 'to and fro until the next command: seconds on, seconds off').argParser(phases),
-    )
-    .addOption(new Option('--ttl <seconds>', 'do not carry it out when it is older').argParser(seconds))
-    .action(async (pin, value, options) => (await import('./commands/value.ts')).set(pin, value, options));
-  addOutputCommands(cli, { bus, json, timeout });
-  const boards = cli.command('boards').description('list and draw the boards this version knows');
-  boards
-    .command('list', { isDefault: true })
-    .addOption(json)
-    .action(async (options) => (await import('./commands/boards.ts')).list(options));
-  boards
-    .command('show')
-    .description('draw the headers of a board (default: this computer), with what is in use')
-    .argument('[board]')
-    .addOption(new Option('-c, --config <file>', 'draw in the pins of a configuration'))
-    .addOption(json)
-    .action(async (board, options) => (await import('./commands/boards.ts')).show(board, options));
-  boards
-    .command('hats')
-    .description('list the boards that can be put on a header')
-    .addOption(json)
-    .action(async (options) => (await import('./commands/boards.ts')).hats(options));
-  const scan = cli.command('scan').description('find what is on a bus');
-  addModbusCommands(cli, scan);
-  addSerialCommands(cli);
-  addI2cScan(scan);
-  addKeyCommands(cli);
-  addWebCommands(cli);
-  cli
-    .command('schema')
-    .description('print the JSON Schema of the configuration, for editors')
-    .action(async () => (await import('./commands/schema.ts')).schema());
-  return cli;
-}
+import { program } from './program.ts';
 
 /** Node 22 and later can keep compiled code from one start to the next: in this user's own folder, for it will be run. */
 function keepCompiledCode(): void {
@@ -154,7 +26,8 @@ async function main(): Promise<void> {
     }
     process.exitCode = exitCodeOf(error);
     printNote(`${colour.red('dcs-io:')} ${messageOf(error)}`);
-    if (error instanceof CliError && error.hint !== undefined) printNote(`        ${error.hint}`);
+    const hint = nextStep(error);
+    if (hint !== undefined) printNote(`        ${hint}`);
   }
 }
 

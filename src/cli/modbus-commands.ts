@@ -55,7 +55,7 @@ export function addModbusCommands(cli: Command, scan: Command): void {
   cli
     .command('simulate')
     .description('play the Modbus devices of a file, on a TCP port and on a pty, with faults')
-    .argument('<file>')
+    .argument('<file>', 'the devices to play')
     .action(async (file) => (await import('./commands/simulate.ts')).simulate(file));
 
   way(scan.command('modbus'))
@@ -72,13 +72,14 @@ export function addModbusCommands(cli: Command, scan: Command): void {
   const folder = new Option('--folder <path>', "your own profiles, as the configuration's key profiles names them");
   profiles
     .command('list', { isDefault: true })
+    .description('list the profiles of this version, and your own')
     .addOption(folder)
     .addOption(json)
     .action(async (options) => (await import('./commands/profiles.ts')).list(options));
   profiles
     .command('show')
     .description('the pins a profile gives, with their addresses')
-    .argument('<name>')
+    .argument('<profile>')
     .addOption(folder)
     .addOption(json)
     .action(async (name, options) => (await import('./commands/profiles.ts')).show(name, options));

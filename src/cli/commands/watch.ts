@@ -1,20 +1,33 @@
+import { emitKeypressEvents } from 'node:readline';
 import { isRecord } from '../../message/envelope.ts';
 import type { IoMessage } from '../../message/payloads.ts';
 import { BusClient, busEndpoint } from '../bus-client.ts';
+import { LiveTable } from '../live-table.ts';
 import { colour, printJson, printLine, showQuality, showTime, showValue } from '../output.ts';
-import { asQuality } from './pins.ts';
+import { PinList, qualityOf } from '../pin-list.ts';
 
 export interface WatchOptions {
   readonly bus?: string;
   readonly json?: boolean;
   readonly all?: boolean;
+  readonly log?: boolean;
   readonly timeout: number;
 }
 
-/** Prints what passes on the bus until the process is told to end. */
+/** Shows what passes on the bus until the process is told to end: a table on a terminal, lines elsewhere. */
 export async function watch(patterns: readonly string[], options: WatchOptions): Promise<void> {
   const client = new BusClient(busEndpoint(options.bus));
   const wanted = patterns.length === 0 ? () => true : matcher(patterns);
+  const inLines = options.json || options.log || options.all || !process.stdout.isTTY;
+  try {
+    if (inLines) await watchLines(client, wanted, options);
+    else await watchTable(client, wanted, options);
+  } finally {
+    await client.close();
+  }
+}
+
+async function watchLines(client: BusClient, wanted: (pin: string) => boolean, options: WatchOptions): Promise<void> {
   client.actor.onAny(({ payload, timestamp }) => {
     for (const [subject, data] of Object.entries(payload)) {
       const name = isRecord(data) ? data['pin_name'] : undefined;
@@ -26,12 +39,45 @@ export async function watch(patterns: readonly string[], options: WatchOptions):
   });
   await client.connect(options.timeout);
   client.actor.send({ UpdateIoMessage: {} });
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, resolve);
+  await told();
+}
+
+async function watchTable(client: BusClient, wanted: (pin: string) => boolean, options: WatchOptions): Promise<void> {
+  const list = new PinList(client, (pin) => live.changed(pin));
+  const { host, rx, tx } = busEndpoint(options.bus);
+  const live = new LiveTable(process.stdout, list, { title: `dcs-io watch  ${host}:${rx}:${tx}`, wanted });
+  await client.connect(options.timeout);
+  const { stdin } = process;
+  const end = new AbortController();
+  const asked = list.gather(options.timeout, end.signal);
+  if (stdin.isTTY) {
+    emitKeypressEvents(stdin);
+    stdin.setRawMode(true);
+    stdin.on('keypress', (_text, { name, ctrl }) => {
+      if (name === 'q' || (ctrl && name === 'c')) end.abort();
+      else if (name !== undefined) live.key(name);
+    });
+  }
+  live.open();
+  try {
+    await told(end.signal);
+  } finally {
+    end.abort();
+    live.close();
+    if (stdin.isTTY) stdin.setRawMode(false);
+    stdin.pause();
+    await asked;
+  }
+}
+
+/** Resolves when the process is to end. */
+function told(asked?: AbortSignal): Promise<void> {
+  return new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
+    asked?.addEventListener('abort', () => resolve());
     // The reader of a pipe went away (`dcs-io watch | head`): there is nobody to print for.
     process.stdout.once('error', () => resolve());
   });
-  await client.close();
 }
 
 function line(subject: string, data: unknown, unix: number): string {
@@ -45,7 +91,7 @@ function line(subject: string, data: unknown, unix: number): string {
 
 function ioText(data: Record<string, unknown>): string {
   if (data['last_change'] === undefined) return colour.cyan(`← ${asked(data)}`);
-  const quality = asQuality(data['quality']);
+  const quality = qualityOf({ pin_name: '', ...data });
   const doubt = quality === 'good' || quality === undefined ? '' : `  ${showQuality(quality)} ${data['reason'] ?? ''}`;
   return showValue(data['val']) + doubt + control(data['output']);
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { IoMessage } from '../../message/payloads.ts';
-import { colour, showTime, showValue } from '../output.ts';
+import type { IoMessage } from '../message/payloads.ts';
+import { colour, showTime, showValue } from './output.ts';
 
 const value = z.union([z.boolean(), z.number(), z.string(), z.null()]);
 const who = { node: z.string(), actor: z.string() };

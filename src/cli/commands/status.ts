@@ -1,0 +1,70 @@
+import { exitCodes } from '../exit.ts';
+import { colour, printJson, printLine, table } from '../output.ts';
+import { outOfHand, type PinList, pinColumns, qualityOf } from '../pin-list.ts';
+import { gatherPins, type PinsOptions } from './pins.ts';
+
+/** How many pins of a node are what. */
+interface Tally {
+  readonly node: string;
+  pins: number;
+  good: number;
+  uncertain: number;
+  bad: number;
+  silent: number;
+  /** Outputs that are overridden, or kept by a safe state or a rule. */
+  held: number;
+}
+
+/** Says how the nodes are, and shows the pins that need a person. Fails when one is bad or silent. */
+export async function status(options: PinsOptions): Promise<void> {
+  const list = await gatherPins(options);
+  const tallies = tally(list);
+  if (options.json) for (const one of tallies) printJson(one);
+  else show(list, tallies);
+  if (tallies.some(({ bad, silent }) => bad + silent > 0)) process.exitCode = exitCodes.failed;
+}
+
+function tally(list: PinList): Tally[] {
+  const found = new Map<string, Tally>();
+  for (const node of list.nodes) found.set(node, emptyTally(node));
+  for (const [, { node, report }] of list.sorted()) {
+    const one = found.get(node) ?? emptyTally(node);
+    found.set(node, one);
+    one.pins++;
+    // Processes of v1 do not tell a quality.
+    one[report === undefined ? 'silent' : (qualityOf(report) ?? 'good')]++;
+    if (outOfHand(report)) one.held++;
+  }
+  return [...found.values()];
+}
+
+function emptyTally(node: string): Tally {
+  return { node, pins: 0, good: 0, uncertain: 0, bad: 0, silent: 0, held: 0 };
+}
+
+function show(list: PinList, tallies: readonly Tally[]): void {
+  const number = (count: number, paint: (text: string) => string) => (count > 0 ? paint(String(count)) : '0');
+  const rows = tallies.map(({ node, pins, good, uncertain, bad, silent, held }) => [
+    node,
+    String(pins),
+    String(good),
+    number(uncertain, colour.yellow),
+    number(bad, colour.red),
+    number(silent, colour.red),
+    number(held, colour.yellow),
+  ]);
+  printLine(table(['NODE', 'PINS', 'GOOD', 'UNCERTAIN', 'BAD', 'SILENT', 'HELD'], rows));
+  const troubled = list
+    .sorted()
+    .filter(
+      ([, { report }]) =>
+        !report || qualityOf(report) === 'bad' || qualityOf(report) === 'uncertain' || outOfHand(report),
+    );
+  if (troubled.length === 0) return;
+  printLine(
+    `\n${table(
+      pinColumns,
+      troubled.map(([name, row]) => list.cells(name, row)),
+    )}`,
+  );
+}

@@ -1,0 +1,109 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { commandPath, leaves } from '../../src/cli/command-tree.ts';
+import { completions } from '../../src/cli/completions.ts';
+import { examplesOf } from '../../src/cli/examples.ts';
+import { program } from '../../src/cli/program.ts';
+import { cli, runToEnd } from '../support/agent-process.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'dcs-io-line-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('every command', () => {
+  it.each(leaves(program()).map((command) => ({ path: commandPath(command), lines: examplesOf(command) })))(
+    '$path has examples, and they are right',
+    async ({ path, lines }) => {
+      expect(lines.length).toBeGreaterThan(0);
+      for (const line of lines) {
+        const [typed = ''] = line.split(/ [|>] /);
+        const { stdout } = await runToEnd('sh', ['-c', `set -- ${typed}; printf '%s\\n' "$@"`]);
+        const words = stdout.trimEnd().split('\n').slice(1);
+        const tree = program();
+        const called: string[] = [];
+        for (const command of leaves(tree)) {
+          command.configureOutput({ writeErr: () => {} }).action(() => {
+            called.push(commandPath(command));
+          });
+        }
+        await tree.parseAsync(words, { from: 'user' });
+        expect(called).toEqual([path]);
+      }
+    },
+  );
+
+  it('shows its examples in its help', async () => {
+    const { stdout, code } = await cli(['scan', 'i2c', '--help']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('  dcs-io scan i2c 1 --mux 0x70/3');
+  });
+});
+
+describe('options before the command', () => {
+  it('are those of the command', async () => {
+    const { stdout, code } = await cli(['--json', 'boards', 'list']);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout.split('\n')[0] ?? '')).toMatchObject({ name: 'beaglebone-black' });
+    const away = await cli(['--bus', '127.0.0.1:1:2', 'get', 'pump', '--timeout', '0.2']);
+    expect(away.code).toBe(3);
+    expect(away.stderr).toContain('127.0.0.1:1:2');
+    expect(away.stderr).toContain('dcs-io doctor');
+  });
+
+  it('that the command does not have are refused, not ignored', async () => {
+    const { stderr, code } = await cli(['--json', 'run']);
+    expect(code).toBe(2);
+    expect(stderr).toContain('run has no option --json');
+  });
+});
+
+describe('completion', () => {
+  const words = (...typed: string[]) => completions(program(), typed).words.map(({ word }) => word);
+
+  it('knows commands, subcommands, options and choices, and where it is on the line', () => {
+    expect(words('s')).toEqual(['set', 'scan', 'simulate', 'serial', 'status', 'schema'].sort(inHelp));
+    expect(words('scan', '')).toEqual(['modbus', 'i2c']);
+    expect(words('set', '--p')).toEqual(['--pulse']);
+    expect(words('run', '--log-level', 'de')).toEqual(['debug']);
+    expect(words('--bus', 'set', 'ge')).toEqual(['get']);
+    expect(words('nothing-known', '')).not.toContain('debug');
+  });
+
+  it('knows where a value comes from', () => {
+    const source = (...typed: string[]) => completions(program(), typed).from;
+    expect(source('get', '')).toBe('pins');
+    expect(source('set', '--hold', '3', '')).toBe('pins');
+    expect(source('set', 'pump', '')).toBeUndefined();
+    expect(source('watch', 'a', 'b', '')).toBe('pins');
+    expect(source('check', '-c', '')).toBe('files');
+    expect(source('keys', 'new', '--keys', '')).toBe('folders');
+    expect(source('boards', 'show', '')).toBe('board');
+    expect(completions(program(), ['get', '--bus', 'a:1:2', '']).given.get('bus')).toBe('a:1:2');
+  });
+
+  function inHelp(a: string, b: string): number {
+    const order = program().commands.map((command) => command.name());
+    return order.indexOf(a) - order.indexOf(b);
+  }
+
+  it('without an agent the pins of the configuration are offered', async () => {
+    writeFileSync(join(folder, 'dcs-io.yaml'), 'board: mock\npins: { pump: { gpio: GPIO1 }, lamp: { gpio: GPIO2 } }\n');
+    const env = { ...process.env, DCS_IO_BUS: '127.0.0.1:1:2' };
+    const { stdout } = await cli(['complete', '--', 'get', 'p'], { cwd: folder, env });
+    expect(stdout).toBe('pump\t\n');
+  });
+});
+
+describe('the manual page', () => {
+  it('is formatted without a complaint and has every command', async () => {
+    const { stdout: page } = await cli(['man']);
+    const file = join(folder, 'dcs-io.1');
+    writeFileSync(file, page);
+    const env = { ...process.env, MANWIDTH: '200', LC_ALL: 'C.UTF-8' };
+    const { stdout, stderr } = await runToEnd('man', ['--warnings', '-l', file], { env });
+    expect(stderr).toBe('');
+    for (const command of leaves(program())) expect(stdout).toContain(`dcs-io ${commandPath(command)}`);
+    expect(stdout).toContain("dcs-io watch 'tank-*'");
+  });
+});
