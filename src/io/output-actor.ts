@@ -98,9 +98,8 @@ export class OutputActor extends PinActor {
     const at = this.clock.unix() - (this.clock.now() - arrival) / 1000;
     this.#output.lastCommand = {
       ...this.life.nodes.senderOf(envelope),
-      id: envelope.msg_id,
       at,
-      value,
+      val: value,
       state: 'accepted',
     };
     const slow = this.clock.after(SLOW_MS, () => this.report());
@@ -135,7 +134,7 @@ export class OutputActor extends PinActor {
       ...(desired !== undefined && { desired }),
       by,
       why,
-      ...(lastCommand && { command: { ...lastCommand, val: lastCommand.value } }),
+      ...(lastCommand && { command: lastCommand }),
       ...(override && overriddenBy && { override: { ...overriddenBy, val: override.value } }),
     };
   }
@@ -225,13 +224,21 @@ export class OutputActor extends PinActor {
   async #override(value: RawValue, seconds: number, envelope: Envelope): Promise<void> {
     const { life, clock } = this;
     this.#output.admitOverride(value);
-    await this.#write(value);
+    let failure: unknown;
+    try {
+      await this.#write(value);
+    } catch (error) {
+      // Unconfirmed, it may be so all the same: its end has to come.
+      if (toDcsError(error).code !== 'TIMEOUT') throw error;
+      failure = error;
+    }
     const by = { ...life.nodes.senderOf(envelope), until: clock.unix() + seconds };
     this.#output.take({ kind: 'override', value, until: clock.now() + seconds * 1000 });
     this.#output.overriddenBy = by;
     this.#output.carriedOut(value);
     this.#look();
     void this.#keepOverride({ ...by, value });
+    if (failure) throw failure;
   }
 
   /** Not waited for: a disk that hangs must not keep the output from obeying its rules. */
@@ -266,7 +273,7 @@ export class OutputActor extends PinActor {
   }
 
   /** What the hardware shows tells what became of a command that nobody confirmed. */
-  #lookedAt({ state, value }: LastCommand, val: PinValue): void {
+  #lookedAt({ state, val: value }: LastCommand, val: PinValue): void {
     if (state !== 'unknown' && state !== 'sent') return;
     if (val !== null && agree(this.spec, val, value)) this.#became('verified');
     else if (state === 'unknown') this.#became('failed');

@@ -8,9 +8,8 @@ import type { Facts, Neighbours } from './rules.ts';
 import { type Decision, decide, type Override, type Will } from './will.ts';
 
 export interface LastCommand extends Commander {
-  readonly id: string;
   readonly at: UnixSeconds;
-  readonly value: RawValue;
+  readonly val: RawValue;
   readonly state: CommandState;
 }
 

@@ -188,6 +188,19 @@ describe('an override', () => {
     expect((await bench.command('lamp', true)).answers).toMatchObject([{ val: true }]);
   });
 
+  it('that nobody confirmed is in force, and ends, all the same', async () => {
+    const bench = await pinBench([lamp], { timeout: '100ms' });
+    bench.hardware.fault('lamp', { kind: 'timeout' });
+    bench.user.send({ IoMessage: { pin_name: 'lamp', val: true, override: 60 } });
+    await bench.clock.advance(200);
+    expect(bench.take().at(-1)).toMatchObject({ code: 'TIMEOUT', reply_to: expect.any(String) });
+    bench.hardware.set('lamp', true);
+    bench.hardware.fault('lamp', undefined);
+    expect((await bench.command('lamp', false)).answers).toMatchObject([{ code: 'OVERRIDDEN' }]);
+    await bench.clock.advance(60_000);
+    expect(bench.hardware.get('lamp')).toBe(false);
+  });
+
   it('cannot do what a rule forbids', async () => {
     const bench = await pinBench([pinSpec({ name: 'guard' }), { ...lamp, rules: { requires: ['guard'] } }]);
     expect(await override(bench, { val: true, override: 60 })).toMatchObject([{ code: 'RULE', rule: 'requires' }]);
