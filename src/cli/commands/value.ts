@@ -42,9 +42,10 @@ export async function set(pin: string, text: string, options: ValueOptions): Pro
       print(answer, options);
     } catch (error) {
       if (!(error instanceof DcsError) || error.code !== 'TIMEOUT') throw error;
+      // The pin's own answer says more than its absence, and may say that already.
       throw new CliError(
         exitCodes.noAnswer,
-        `${pin} did not answer within ${options.timeout} ms; whether it took effect is unknown`,
+        `${pin}: ${error.message.replace(/[;,]? ?whether it took effect is unknown/, '')}; whether it took effect is unknown`,
         `dcs-io get ${pin} shows what it is now`,
       );
     }
