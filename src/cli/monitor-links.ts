@@ -29,7 +29,12 @@ export async function openDirect(options: object, sink: MonitorSink): Promise<Mo
   if (!parsed.success) {
     throw new CliError(exitCodes.wrongUse, parsed.error.issues.map(({ message }) => message).join('; '));
   }
-  const say = (_detail: object, message: string) => sink.note(message);
+  const say = (detail: object, message: string) => {
+    sink.note(message);
+    if ('code' in detail && detail.code === 'BUSY') {
+      sink.note('is it a running agent? The name of its port instead of the path joins it');
+    }
+  };
   const log = { debug() {}, info: say, warn: say, error: say };
   const { path = '' } = parsed.data;
   const runner = new PortRunner(path, serial, parsed.data, [], { clock: systemClock, log });

@@ -144,6 +144,12 @@ describe('dcs-io serial monitor through an agent', () => {
     expect(device.received.length).toBe(0);
   });
 
+  it('the port itself is taken, and how to join it is said', async () => {
+    open = new Monitor(device.path);
+    await open.noted('another program holds');
+    await open.noted('joins it');
+  });
+
   it('without an agent it ends with 3', async () => {
     expect(await cli(['serial', 'monitor', 'scale', '--bus', '127.0.0.1:1:2', '--timeout', '0.3'])).toMatchObject({
       code: 3,
