@@ -40,6 +40,8 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   'keys list': ['dcs-io keys list'],
   'web password': ['dcs-io web password'],
   'web token': ['dcs-io web token'],
+  init: ['dcs-io init', 'dcs-io init --yes -c /etc/dcs-io/dcs-io.yaml'],
+  tail: ['dcs-io tail', "dcs-io tail -f 'pump-*'", 'dcs-io tail -n 100 --json'],
   schema: ['dcs-io schema > dcs-io.schema.json'],
   completion: ['dcs-io completion bash > /etc/bash_completion.d/dcs-io', 'dcs-io completion fish | source'],
 };

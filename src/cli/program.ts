@@ -8,6 +8,7 @@ import { logLevels } from './log.ts';
 import { addModbusCommands } from './modbus-commands.ts';
 import { addOutputCommands } from './output-commands.ts';
 import { addSerialCommands } from './serial-commands.ts';
+import { addSetupCommands } from './setup-commands.ts';
 import { addShellCommands } from './shell-commands.ts';
 import { version } from './version.ts';
 import { addWebCommands } from './web-commands.ts';
@@ -141,6 +142,7 @@ export function program(): Command {
     .command('schema')
     .description('print the JSON Schema of the configuration, for editors')
     .action(async () => (await import('./commands/schema.ts')).schema());
+  addSetupCommands(cli);
   addShellCommands(cli);
   addExamples(cli);
   return cli;

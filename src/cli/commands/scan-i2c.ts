@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { hex, type I2cBus, type MuxChannel } from '../../../drivers/i2c/bus.ts';
+import { hex, type MuxChannel } from '../../../drivers/i2c/bus.ts';
 import { openBus } from '../../../drivers/i2c/open-bus.ts';
 import { BusOwner } from '../../../drivers/i2c/owner.ts';
 import { FIRST, LAST, type ScannedChip, scanBus } from '../../../drivers/i2c/scan.ts';
@@ -16,8 +16,7 @@ export async function scanI2c(paths: readonly string[] | undefined, { mux, json 
   const asked = paths && paths.length > 0 ? paths : allBuses();
   let found = 0;
   for (const path of asked) {
-    const bus = await openBus(path, 'auto');
-    const chips = await scan(bus, mux);
+    const chips = await scan(path, mux);
     found += chips.length;
     if (json) for (const { address, ...rest } of chips) printJson({ bus: path, address: hex(address), ...rest });
     else show(path, chips);
@@ -26,8 +25,9 @@ export async function scanI2c(paths: readonly string[] | undefined, { mux, json 
   if (found === 0) process.exitCode = exitCodes.noAnswer;
 }
 
-async function scan(bus: I2cBus, mux: MuxChannel | undefined): Promise<ScannedChip[]> {
-  const owner = new BusOwner(bus, []);
+/** The chips that answer on a bus, or behind a channel of a mux on it. */
+export async function scan(path: string, mux?: MuxChannel): Promise<ScannedChip[]> {
+  const owner = new BusOwner(await openBus(path, 'auto'), []);
   try {
     return await scanBus({
       transfer: (address, write, length) => owner.transfer(mux, address, write, length),

@@ -1,0 +1,31 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+
+/** Adds what sets a machine up and looks after it. */
+export function addSetupCommands(cli: Command): void {
+  const json = new Option('--json', 'one JSON object a line');
+  const config = new Option(
+    '-c, --config <file>',
+    'configuration (default: ./dcs-io.yaml, then /etc/dcs-io/dcs-io.yaml)',
+  );
+  cli
+    .command('init')
+    .description('look at this computer and write a first configuration; it asks what it cannot see')
+    .addOption(new Option('-c, --config <file>', 'what to write').default('./dcs-io.yaml'))
+    .option('--yes', 'ask nothing')
+    .option('--force', 'replace a file that exists')
+    .action(async (options) => (await import('./commands/init.ts')).init(options));
+  cli
+    .command('tail')
+    .description("print the end of the audit log of this machine's agent: who commanded what, and what became of it")
+    .argument('[pattern...]', "the pins it is about, like 'tank-*'")
+    .addOption(config)
+    .addOption(new Option('-n, --lines <n>', 'how many').default(20).argParser(count))
+    .option('-f, --follow', 'go on with what is added')
+    .addOption(json)
+    .action(async (patterns, options) => (await import('./commands/tail.ts')).tail(patterns, options));
+}
+
+function count(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('a number of lines, like 50.');
+}

@@ -1,0 +1,109 @@
+/** What was found on a computer, for a first configuration. */
+export interface Findings {
+  readonly node: string;
+  /** The board it is, with names of lines that are free for anything; absent: it is none that is known. */
+  readonly board?: { readonly name: string; readonly title: string; readonly lines: readonly string[] } | undefined;
+  readonly serial: readonly { readonly path: string; readonly about: string }[];
+  readonly i2c: readonly { readonly path: string; readonly chips: readonly FoundChip[] }[];
+}
+
+export interface FoundChip {
+  /** `0x20` */
+  readonly address: string;
+  readonly guesses: readonly string[];
+  /** Profiles that may fit it. */
+  readonly profiles: readonly string[];
+}
+
+export interface Choices {
+  readonly node: string;
+  /** Serve the web page on this machine. */
+  readonly web: boolean;
+  /** What is on each serial port, by its path. */
+  readonly serial: ReadonlyMap<string, 'modbus' | 'serial'>;
+}
+
+/**
+ * The text of a first configuration. What nobody can know (what a line switches, what a chip is) stands there as a comment
+ * that becomes right by taking its `#` away.
+ */
+export function setupText(found: Findings, { node, web, serial }: Choices): string {
+  const { board, i2c } = found;
+  const [first = '', second = ''] = board?.lines ?? [];
+  const chips = i2c.flatMap(({ path, chips: list }) => list.map((chip) => ({ ...chip, port: busName(path) })));
+  const ports = [
+    ...found.serial.flatMap(({ path, about }, at) => serialLines(`line-${at + 1}`, path, about, serial.get(path))),
+    ...i2c.map(({ path }) => `  ${busName(path)}: { driver: i2c, bus: ${JSON.stringify(path)} }`),
+  ];
+  return [
+    '# Configuration of dcs-io. Changed it? dcs-io check finds mistakes; a restart makes it take effect.',
+    "# A line that begins with '#' and a word is a suggestion: take its '#' away to use it.",
+    '',
+    `node: ${JSON.stringify(node)}   # what others call this machine`,
+    board
+      ? `board: auto   # this is a ${board.title}; dcs-io boards show draws its header`
+      : 'board: none   # no board that dcs-io knows; dcs-io boards lists those it does',
+    '',
+    '# The bus is open to this machine alone. For other machines: listen, and keys (dcs-io keys new).',
+    'bus:',
+    '  listen: 127.0.0.1',
+    '',
+    ...(web ? ['# The web page, on this machine: http://127.0.0.1:8080'] : []),
+    `${web ? '' : '#'}web: { listen: "127.0.0.1:8080" }`,
+    '',
+    '# Hardware to open.',
+    section('ports', ports),
+    '',
+    ...(chips.length === 0
+      ? []
+      : [
+          '# What answers on the I2C buses. An address alone does not prove what it is: choose.',
+          section('devices', chips.flatMap(chipLines)),
+          '',
+        ]),
+    '# Pins, by the name they have on the bus.',
+    'pins:',
+    '  ready: { virtual: bool, initial: true }   # lives on the bus only: dcs-io set ready off',
+    ...(board
+      ? [
+          `  #lamp: { gpio: ${first}, direction: out, initial: false, safe: false }`,
+          `  #door: { gpio: ${second}, direction: in, bias: pull-up, invert: true, debounce: 20ms }`,
+        ]
+      : []),
+    '',
+  ].join('\n');
+}
+
+function section(name: string, lines: readonly string[]): string {
+  // A section of comments alone would be empty, which is right, too: `ports:` has no ports then.
+  return [`${name}:`, ...(lines.length === 0 ? ['  # none was found on this machine'] : lines)].join('\n');
+}
+
+function busName(path: string): string {
+  return path.replace('/dev/', '');
+}
+
+function serialLines(name: string, path: string, about: string, use: 'modbus' | 'serial' | undefined): string[] {
+  const quoted = JSON.stringify(path);
+  const ways = {
+    modbus: `${name}: { driver: modbus, serial: ${quoted}, line: 9600-8N1 }`,
+    serial: `${name}: { driver: serial, path: ${quoted}, line: 9600-8N1, framing: { delimiter: "\\r\\n" } }`,
+  };
+  return [
+    `  # ${about === '' ? path : about}: line settings by dcs-io scan modbus or dcs-io serial monitor`,
+    ...(use === undefined ? [`  #${ways.modbus}`, `  # or ${ways.serial}`] : [`  ${ways[use]}`]),
+  ];
+}
+
+function chipLines({ address, guesses, profiles, port }: FoundChip & { readonly port: string }): string[] {
+  const name = `chip-${port}-${address.slice(2)}`;
+  const [first, ...others] = profiles;
+  const what = guesses.length === 0 ? 'nothing known is usually there' : guesses.join(', or ');
+  const lines = [`  # ${address}: ${what}`];
+  if (first === undefined) return lines;
+  return [
+    ...lines,
+    `  #${name}: { port: ${port}, address: ${address}, profile: ${first} }`,
+    ...others.map((profile) => `  # or profile: ${profile}`),
+  ];
+}
