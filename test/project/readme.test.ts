@@ -125,6 +125,7 @@ describe('the package, installed elsewhere without running any install script', 
       'dist/src/cli/main.js',
       'dist/src/web/client/web-client.js',
       'dist/web/index.html',
+      'dist/web/licenses.md',
     ]) {
       expect(stdout).toContain(`package/${file}`);
     }

@@ -10,5 +10,7 @@ export default defineConfig({
     target: 'es2022',
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
+    // What is bundled is passed on, and its licences with it.
+    license: { fileName: 'licenses.md' },
   },
 });
