@@ -88,6 +88,21 @@ describe('an output whose controller is another node', () => {
   });
 });
 
+describe('an output with rearm: manual', () => {
+  it('is kept safe after a lease until dcs-io rearm, and pins says why', async () => {
+    const agent = await start('pins: { lamp: { virtual: bool, safe: off, rearm: manual } }\n');
+    await agent.cli('set', 'lamp', 'on', '--hold', '0.05');
+    await until('the end of the lease', async () => (await agent.report('lamp'))['val'] === false);
+    expect(await agent.cli('set', 'lamp', 'on')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('kept safe until it is rearmed: the lease ended'),
+    });
+    expect((await agent.cli('pins')).stdout).toMatch(/lamp .*safe: the lease ended; it waits to be rearmed/);
+    expect(await agent.cli('rearm', 'lamp')).toMatchObject({ code: 0 });
+    expect(await agent.cli('set', 'lamp', 'on')).toMatchObject({ code: 0 });
+  });
+});
+
 describe('who commanded last', () => {
   it('is in the report: an actor of this agent by its name, what became of it too', async () => {
     const agent = await start('pins: { lamp: { virtual: bool }, go: { virtual: bool } }\nactors: [./hall.js]\n', {
