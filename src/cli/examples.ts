@@ -41,6 +41,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   'web password': ['dcs-io web password'],
   'web token': ['dcs-io web token'],
   init: ['dcs-io init', 'dcs-io init --yes -c /etc/dcs-io/dcs-io.yaml'],
+  doctor: ['dcs-io doctor', 'dcs-io doctor --bus 192.168.1.20:5012:5013'],
   tail: ['dcs-io tail', "dcs-io tail -f 'pump-*'", 'dcs-io tail -n 100 --json'],
   schema: ['dcs-io schema > dcs-io.schema.json'],
   completion: ['dcs-io completion bash > /etc/bash_completion.d/dcs-io', 'dcs-io completion fish | source'],

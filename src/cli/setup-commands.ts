@@ -15,6 +15,13 @@ export function addSetupCommands(cli: Command): void {
     .option('--force', 'replace a file that exists')
     .action(async (options) => (await import('./commands/init.ts')).init(options));
   cli
+    .command('doctor')
+    .description('look for what keeps the agent from working: rights, devices, clock, keys, bus; and say what to do')
+    .addOption(config)
+    .addOption(new Option('--bus <host:rx:tx>', "a bus that must answer (default: this machine's, which may)"))
+    .addOption(json)
+    .action(async (options) => (await import('./commands/doctor.ts')).doctor(options));
+  cli
     .command('tail')
     .description("print the end of the audit log of this machine's agent: who commanded what, and what became of it")
     .argument('[pattern...]', "the pins it is about, like 'tank-*'")

@@ -1,0 +1,181 @@
+import { execFile } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { connect } from 'node:net';
+import { promisify } from 'node:util';
+import { detectBoard } from '../../board/detect.ts';
+import type { ResolvedConfig } from '../../config/resolved.ts';
+import { lastingPaths, listPorts } from '../../driver/usb-port.ts';
+import { messageOf } from '../../errors/errors.ts';
+import { listAllowed, loadKeys } from '../../mesh/keys.ts';
+import { BusClient, busEndpoint } from '../bus-client.ts';
+import { readConfig } from '../config-file.ts';
+import { accessTo, type Finding, freedomOf } from '../device-doctor.ts';
+import { CliError, exitCodes } from '../exit.ts';
+import { colour, printJson, printLine } from '../output.ts';
+
+export interface DoctorOptions {
+  readonly config?: string;
+  readonly bus?: string;
+  readonly json?: boolean;
+}
+
+const REACH_MS = 2000;
+const AGENT_MS = 5000;
+
+/** Looks for what keeps the agent from working, and says what to do. Fails when something is bad. */
+export async function doctor(options: DoctorOptions): Promise<void> {
+  let bad = 0;
+  const tell = (found: readonly Finding[]) => {
+    for (const one of found) {
+      if (one.state === 'bad') bad++;
+      if (options.json) printJson(one);
+      else print(one);
+    }
+  };
+  const { config, findings } = await configOf(options.config);
+  tell(findings);
+  tell([boardFinding()]);
+  // Without a configuration nobody has said that a device is needed.
+  const calm = ({ state, ...rest }: Finding): Finding => ({ ...rest, state: state === 'bad' ? 'doubtful' : state });
+  const devices = devicesOf(config).flatMap(deviceFindings);
+  tell(config ? devices : devices.map(calm));
+  tell([await clockFinding()]);
+  if (config) tell(keyFindings(config));
+  tell(await busFindings(config, options.bus));
+  if (bad === 0) return;
+  process.exitCode = exitCodes.failed;
+}
+
+function print({ about, state, message, advice }: Finding): void {
+  const sign = { good: colour.green('ok '), doubtful: colour.yellow('?  '), bad: colour.red('BAD') }[state];
+  printLine(`${sign}  ${colour.bold(about)}: ${message}`);
+  if (advice !== undefined) printLine(`     ${advice}`);
+}
+
+async function configOf(file: string | undefined): Promise<{ config?: ResolvedConfig; findings: Finding[] }> {
+  try {
+    const config = await readConfig(file, false);
+    const about = config.file;
+    return { config, findings: [{ about, state: 'good', message: `right, ${config.pins.length} pins` }] };
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    const missing = error.message.startsWith('no configuration');
+    const advice = missing ? 'dcs-io init writes one' : 'dcs-io check says more';
+    return {
+      findings: [{ about: 'configuration', state: missing ? 'doubtful' : 'bad', message: error.message, advice }],
+    };
+  }
+}
+
+function boardFinding(): Finding {
+  const board = detectBoard();
+  if (!board)
+    return { about: 'board', state: 'good', message: 'none that dcs-io knows; GPIO lines go by chip and offset' };
+  const enabled = board.enabledBuses(existsSync);
+  const off = board.buses.map(({ name }) => name).filter((name) => !enabled.includes(name));
+  const buses = `on: ${enabled.join(', ') || 'no bus'}; off: ${off.join(', ') || 'none'}`;
+  return {
+    about: 'board',
+    state: 'good',
+    message: `${board.title}; ${buses}`,
+    ...(off.length > 0 && {
+      advice: 'what is off is turned on by dtparam= and dtoverlay= in config.txt, or raspi-config',
+    }),
+  };
+}
+
+/** The device files that matter: those of the configuration, or without one all of the kinds we use. */
+function devicesOf(config: ResolvedConfig | undefined): string[] {
+  const files = (pattern: RegExp) => readdirSync('/dev').filter((name) => pattern.test(name));
+  const chips = files(/^gpiochip\d+$/).map((name) => `/dev/${name}`);
+  if (!config) {
+    return [...chips, ...files(/^i2c-\d+$/).map((name) => `/dev/${name}`), ...listPorts().map(({ path }) => path)];
+  }
+  const real = config.ports.filter(({ mock }) => !mock);
+  const claimed = real.map(({ driver, options }) => driver.claims?.(options) ?? '');
+  const gpio = real.some(({ driver }) => driver.name === 'gpio');
+  return [...(gpio ? chips : []), ...new Set(claimed.filter((path) => path.startsWith('/dev/')))];
+}
+
+function deviceFindings(path: string): Finding[] {
+  const access = accessTo(path);
+  const serial = existsSync(path) && (/^\/dev\/(tty|serial)/.test(path) || lastingPaths().has(path));
+  return serial ? [access, freedomOf(path)] : [access];
+}
+
+/** Reports carry the time of day: machines that are to agree on it need a clock that is set. */
+async function clockFinding(): Promise<Finding> {
+  const about = 'clock';
+  const advice = 'sudo timedatectl set-ntp true, and a time server that can be reached';
+  try {
+    const args = ['show', '--property=NTPSynchronized', '--value'];
+    const { stdout } = await promisify(execFile)('timedatectl', args, { timeout: REACH_MS });
+    if (stdout.trim() === 'yes') return { about, state: 'good', message: 'is set by a time server' };
+    return { about, state: 'doubtful', message: 'is not set by a time server', advice };
+  } catch (error) {
+    const message = `cannot be asked: ${messageOf(error).split('\n')[0]}`;
+    return { about, state: 'doubtful', message, advice };
+  }
+}
+
+function keyFindings({ bus }: ResolvedConfig): Finding[] {
+  const about = 'keys';
+  if (!bus.enabled) return [];
+  if (!bus.security) {
+    if (!bus.insecure) return [{ about, state: 'good', message: 'not needed: the bus is open to this machine alone' }];
+    const advice = 'dcs-io keys new, and bus: { security: { keys: … } } in place of insecure';
+    return [{ about, state: 'doubtful', message: 'anybody who reaches the bus may command the outputs', advice }];
+  }
+  const { keys } = bus.security;
+  try {
+    loadKeys(keys);
+  } catch (error) {
+    return [{ about, state: 'bad', message: messageOf(error), advice: `dcs-io keys new --keys ${keys}` }];
+  }
+  const { grants, broken } = listAllowed(keys);
+  return [
+    grants.length > 0
+      ? { about, state: 'good', message: `there, and ${grants.length} others are let in` }
+      : { about, state: 'doubtful', message: 'nobody else is let in', advice: "dcs-io keys allow NAME 'KEY'" },
+    ...broken.map((name): Finding => {
+      const advice = `dcs-io keys allow ${name} 'KEY' makes it anew, dcs-io keys revoke ${name} takes it away`;
+      return { about, state: 'bad', message: `${keys}/allowed/${name} makes no sense`, advice };
+    }),
+  ];
+}
+
+async function busFindings(config: ResolvedConfig | undefined, asked: string | undefined): Promise<Finding[]> {
+  const own = config ? `127.0.0.1:${config.bus.rx}:${config.bus.tx}` : undefined;
+  const endpoint = busEndpoint(asked ?? process.env['DCS_IO_BUS'] ?? own);
+  const about = `bus at ${endpoint.host}:${endpoint.rx}:${endpoint.tx}`;
+  const client = new BusClient(endpoint);
+  const here = await client.connect(AGENT_MS).then(
+    (): Finding => ({ about, state: 'good', message: 'an agent answers' }),
+    (error: unknown): Finding => ({
+      about,
+      // Who names a bus expects somebody there; on this machine the agent may just not have been started yet.
+      state: asked === undefined ? 'doubtful' : 'bad',
+      message: messageOf(error),
+      advice: 'systemctl status dcs-io, or dcs-io run',
+    }),
+  );
+  await client.close();
+  const others = [...(config?.bus.brokers ?? []), ...(config?.bus.proxyBrokers ?? [])];
+  return [here, ...(await Promise.all(others.map(({ host, rx }) => reach(host, rx))))];
+}
+
+/** Whether a TCP port of another machine takes connections. */
+function reach(host: string, port: number): Promise<Finding> {
+  const about = `broker ${host}:${port}`;
+  const advice = 'is that machine on, is its agent running, does a firewall stand between? ping, then nc -vz';
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: REACH_MS });
+    const end = (finding: Finding) => {
+      socket.destroy();
+      resolve(finding);
+    };
+    socket.once('connect', () => end({ about, state: 'good', message: 'takes connections' }));
+    socket.once('timeout', () => end({ about, state: 'bad', message: `no answer within ${REACH_MS} ms`, advice }));
+    socket.once('error', (error) => end({ about, state: 'bad', message: messageOf(error), advice }));
+  });
+}

@@ -1,0 +1,102 @@
+import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { accessTo, freedomOf } from '../../src/cli/device-doctor.ts';
+import { AgentProcess, cli, freePort } from '../support/agent-process.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'dcs-io-doctor-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('dcs-io doctor', () => {
+  const found = (stdout: string) =>
+    stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+
+  it('beside a running agent finds nothing bad and ends with 0', async () => {
+    const agent = await AgentProcess.start('board: mock\npins: { lamp: { gpio: GPIO17, direction: out } }\n');
+    try {
+      const { code, stdout } = await cli(['doctor', '--json'], { cwd: agent.folder });
+      expect(code, stdout).toBe(0);
+      expect(found(stdout)).toContainEqual({
+        about: `bus at ${agent.bus}`,
+        state: 'good',
+        message: 'an agent answers',
+      });
+    } finally {
+      await agent.stop();
+    }
+  }, 60_000);
+
+  it('names a device that is missing, a key others can read, a broker out of reach, each with what to do; ends with 1', async () => {
+    const [rx, tx, gone] = [await freePort(), await freePort(), await freePort()];
+    const server = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    const address = server.address();
+    const open = typeof address === 'object' && address ? address.port : 0;
+    const keys = join(folder, 'keys');
+    mkdirSync(join(keys, 'allowed'), { recursive: true });
+    writeFileSync(join(keys, 'allowed/panel'), 'nonsense\n');
+    await cli(['keys', 'new', '--keys', keys]);
+    const file = join(folder, 'ill.yaml');
+    writeFileSync(
+      file,
+      `bus: { rx: ${rx}, tx: ${tx}, brokers: ["127.0.0.1:${gone}:1", "127.0.0.1:${open}:2"], security: { keys: ${keys} } }
+ports: { scale: { driver: serial, path: /dev/ttyNONE9, line: 9600-8N1, framing: { delimiter: "\\n" } } }\n`,
+    );
+    const ill = await cli(['doctor', '--json', '-c', file]);
+    expect(ill.code, ill.stderr).toBe(1);
+    const bad = found(ill.stdout).filter(({ state }) => state === 'bad');
+    expect(bad.map(({ about }) => about)).toEqual(['/dev/ttyNONE9', 'keys', `broker 127.0.0.1:${gone}`]);
+    expect(bad.every(({ advice }) => typeof advice === 'string')).toBe(true);
+    expect(bad[1].message).toContain('panel');
+    chmodSync(join(keys, 'node.key'), 0o644);
+    const read = await cli(['doctor', '-c', file]);
+    expect(read.stdout).toMatch(/BAD {2}keys: .*can be read by others/);
+    server.close();
+  }, 60_000);
+
+  it('a bus that was named must answer', async () => {
+    const bus = `127.0.0.1:${await freePort()}:${await freePort()}`;
+    const { code, stdout } = await cli(['doctor', '--bus', bus], { cwd: folder });
+    expect(code).toBe(1);
+    expect(stdout).toContain('dcs-io init');
+    expect(stdout).toMatch(/BAD {2}bus at/);
+  }, 60_000);
+});
+
+describe('a device', () => {
+  const device = join(folder, 'tty');
+  writeFileSync(device, '');
+  const denied = (): never => {
+    throw Object.assign(new Error('denied'), { code: 'EACCES' });
+  };
+
+  it('that is closed to this user says which group opens it', () => {
+    chmodSync(device, 0o600);
+    expect(accessTo(device, denied)).toMatchObject({ state: 'bad', advice: expect.stringContaining('udev rule') });
+    expect(accessTo('/dev/null')).toMatchObject({ state: 'good' });
+    expect(accessTo('/dev/i2c-99').advice).toContain('raspi-config');
+  });
+
+  it('that somebody has open says who', () => {
+    expect(freedomOf(device, '')).toMatchObject({ state: 'good' });
+    const handle = openSync(device, 'r');
+    expect(freedomOf(device, '')).toMatchObject({
+      state: 'doubtful',
+      message: expect.stringContaining(`(${process.pid})`),
+    });
+    closeSync(handle);
+    expect(freedomOf(device, '')).toMatchObject({ state: 'good' });
+  });
+
+  it("that is the kernel's console is bad", () => {
+    expect(freedomOf('/dev/null', 'quiet console=null,115200 console=tty1')).toMatchObject({
+      state: 'bad',
+      message: 'is the console of the kernel',
+    });
+  });
+});
