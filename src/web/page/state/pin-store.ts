@@ -1,4 +1,4 @@
-import { type Signal, signal } from '@preact/signals';
+import { computed, type Signal, signal } from '@preact/signals';
 import type { PinFacts } from '../../api/schemas.ts';
 import { Series } from './series.ts';
 
@@ -39,6 +39,20 @@ export function pinSignal(name: string): Signal<Pin> {
 
 export function allPins(): Pin[] {
   return pinNames.value.map((name) => pinSignal(name).value);
+}
+
+let listed: readonly Pin[] = [];
+
+/** All pins, as they were when what they are last changed: a list need not be drawn anew for every value. */
+export const pinList = computed<readonly Pin[]>(() => {
+  const pins = allPins();
+  const same = pins.length === listed.length && pins.every((pin, at) => isSame(pin, listed[at]));
+  if (!same) listed = pins;
+  return listed;
+});
+
+function isSame(a: Pin, b: Pin | undefined): boolean {
+  return a.name === b?.name && a.facts === b.facts && a.node === b.node;
 }
 
 export function commandSignal(name: string): Signal<Command | undefined> {

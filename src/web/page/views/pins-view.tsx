@@ -1,14 +1,14 @@
 import { signal } from '@preact/signals';
 import { Icon } from '../icons.tsx';
 import { PinRow } from '../pins/pin-row.tsx';
-import { allPins, groupOf, type Pin } from '../state/pin-store.ts';
+import { groupOf, type Pin, pinList } from '../state/pin-store.ts';
 import { session } from '../state/session.ts';
 
 const wanted = signal('');
 
 /** Every pin, by what it belongs to. */
 export function PinsView() {
-  const pins = allPins();
+  const pins = pinList.value;
   const several = new Set(pins.map(({ node }) => node)).size > 1;
   const groups = new Map<string, Pin[]>();
   for (const pin of pins.filter(fits)) {

@@ -20,8 +20,8 @@ export function TrendChart({ name, span, height }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const readout = useRef<HTMLParagraphElement>(null);
   const chart = useRef<uPlot | undefined>(undefined);
-  const pin = pinSignal(name).value;
-  const { kind, uom = '' } = pin.facts;
+  // Drawn once a second, not for every report.
+  const { kind, uom = '' } = pinSignal(name).peek().facts;
   useEffect(() => {
     const host = place.current;
     if (!host) return;

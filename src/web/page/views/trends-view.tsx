@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals';
 import { showValue } from '../format.ts';
-import { allPins, type Pin } from '../state/pin-store.ts';
+import { type Pin, pinList, pinSignal } from '../state/pin-store.ts';
 import { chosen, placeOf } from '../state/place.ts';
 import { TrendChart } from './trend-chart.tsx';
 
@@ -16,7 +16,7 @@ const FIRST = 4;
 
 /** Charts of the pins that were chosen, below each other with one time axis, as a strip recorder has them. */
 export function TrendsView() {
-  const pins = allPins().filter(({ facts }) => facts.kind !== 'text');
+  const pins = pinList.value.filter(({ facts }) => facts.kind !== 'text');
   const names = chosen.value.length > 0 ? chosen.value : first(pins);
   const toggle = (name: string) => {
     const next = names.includes(name) ? names.filter((one) => one !== name) : [...names, name];
@@ -56,16 +56,22 @@ export function TrendsView() {
           .map((pin) => (
             <section key={pin.name} class="strip" aria-label={pin.name}>
               <h3>
-                {pin.name}{' '}
-                <span>
-                  {showValue(pin)} {pin.facts.uom}
-                </span>
+                {pin.name} <ValueNow name={pin.name} />
               </h3>
               <TrendChart name={pin.name} span={span.value} height={pin.facts.kind === 'digital' ? 96 : 170} />
             </section>
           ))}
       </div>
     </>
+  );
+}
+
+function ValueNow({ name }: { name: string }) {
+  const pin = pinSignal(name).value;
+  return (
+    <span>
+      {showValue(pin)} {pin.facts.uom}
+    </span>
   );
 }
 
