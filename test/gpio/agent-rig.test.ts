@@ -96,6 +96,13 @@ describe('the agent on a real kernel, reached over the bus from another machine'
     await until('the level outside', async () => (await lampLevel()) === '0');
   });
 
+  it('ends a pulse although whoever asked for it has gone', async () => {
+    const answer = await dcsIo('set', 'lamp', 'on', '--pulse', '1');
+    expect(answer).toMatchObject({ status: 0, output: expect.stringContaining('lamp  on') });
+    await until('the end of the pulse', () => said('lamp', '"val":false', '"quality":"good"'), 60_000);
+    await until('the level outside', async () => (await lampLevel()) === '0', 60_000);
+  });
+
   it('reports an input that the outside changes', async () => {
     for (const [file, value] of [
       ['door-open', 'on'],
@@ -142,6 +149,19 @@ describe('the agent on a real kernel, reached over the bus from another machine'
     await reachable();
     await until('the count of before', () => said('water', '"val":1050', '"quality":"good"'), 30_000);
     await until('its start value', async () => (await lampLevel()) === '0', 30_000);
+    expect(await dcsIo('set', 'lamp', 'on')).toMatchObject({ status: 0 });
+    await until('the level outside', async () => (await lampLevel()) === '1');
+  });
+
+  it('says that its chip has gone and refuses commands; when it returns, outputs are safe and counts go on', async () => {
+    expect(await dcsIo('set', 'lamp', 'on')).toMatchObject({ status: 0 });
+    await ask('unplug');
+    await until('the door to be bad', () => said('door', '"quality":"bad"', 'PORT_DOWN'), 60_000);
+    expect(await dcsIo('set', 'lamp', 'off')).toMatchObject({ status: 1 });
+    await ask('plug');
+    await until('the door to be good', () => said('door', '"quality":"good"'), 60_000);
+    await until('the safe value', async () => (await lampLevel()) === '0', 30_000);
+    await until('the count of before', () => said('water', '"val":1050', '"quality":"good"'), 30_000);
     expect(await dcsIo('set', 'lamp', 'on')).toMatchObject({ status: 0 });
     await until('the level outside', async () => (await lampLevel()) === '1');
   });
