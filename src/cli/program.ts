@@ -8,6 +8,7 @@ import { logLevels } from './log.ts';
 import { addModbusCommands } from './modbus-commands.ts';
 import { addOutputCommands } from './output-commands.ts';
 import { addSerialCommands } from './serial-commands.ts';
+import { addServiceCommands } from './service-commands.ts';
 import { addSetupCommands } from './setup-commands.ts';
 import { addShellCommands } from './shell-commands.ts';
 import { version } from './version.ts';
@@ -143,6 +144,7 @@ export function program(): Command {
     .description('print the JSON Schema of the configuration, for editors')
     .action(async () => (await import('./commands/schema.ts')).schema());
   addSetupCommands(cli);
+  addServiceCommands(cli);
   addShellCommands(cli);
   addExamples(cli);
   return cli;

@@ -17,7 +17,7 @@ describe('every command', () => {
     async ({ path, lines }) => {
       expect(lines.length).toBeGreaterThan(0);
       for (const line of lines) {
-        const [typed = ''] = line.split(/ [|>] /);
+        const [typed = ''] = line.replace(/^sudo /, '').split(/ [|>] /);
         const { stdout } = await runToEnd('sh', ['-c', `set -- ${typed}; printf '%s\\n' "$@"`]);
         const words = stdout.trimEnd().split('\n').slice(1);
         const tree = program();
@@ -62,7 +62,8 @@ describe('completion', () => {
   const words = (...typed: string[]) => completions(program(), typed).words.map(({ word }) => word);
 
   it('knows commands, subcommands, options and choices, and where it is on the line', () => {
-    expect(words('s')).toEqual(['set', 'scan', 'simulate', 'serial', 'status', 'schema'].sort(inHelp));
+    expect(words('sta')).toEqual(['status']);
+    expect(words('s')).toEqual(words('').filter((word) => word.startsWith('s')));
     expect(words('scan', '')).toEqual(['modbus', 'i2c']);
     expect(words('set', '--p')).toEqual(['--pulse']);
     expect(words('run', '--log-level', 'de')).toEqual(['debug']);
@@ -81,11 +82,6 @@ describe('completion', () => {
     expect(source('boards', 'show', '')).toBe('board');
     expect(completions(program(), ['get', '--bus', 'a:1:2', '']).given.get('bus')).toBe('a:1:2');
   });
-
-  function inHelp(a: string, b: string): number {
-    const order = program().commands.map((command) => command.name());
-    return order.indexOf(a) - order.indexOf(b);
-  }
 
   it('without an agent the pins of the configuration are offered', async () => {
     writeFileSync(join(folder, 'dcs-io.yaml'), 'board: mock\npins: { pump: { gpio: GPIO1 }, lamp: { gpio: GPIO2 } }\n');

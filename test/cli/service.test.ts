@@ -1,0 +1,59 @@
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { unitText } from '../../src/cli/service-unit.ts';
+import { cli, runToEnd } from '../support/agent-process.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'dcs-io-service-'));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+const unit = join(root, 'etc/systemd/system/dcs-io.service');
+const wanted = join(root, 'etc/systemd/system/multi-user.target.wants/dcs-io.service');
+const config = join(root, 'etc/dcs-io/dcs-io.yaml');
+
+describe('dcs-io service', () => {
+  it('install makes a user, a unit that starts with the machine, and a configuration that is right', async () => {
+    mkdirSync(join(root, 'etc'), { recursive: true });
+    writeFileSync(join(root, 'etc/group'), 'root:x:0:\ndialout:x:20:\ni2c:x:998:\n');
+    const done = await cli(['service', 'install', '--root', root]);
+    expect(done.code, done.stderr).toBe(0);
+    expect(readFileSync(join(root, 'etc/passwd'), 'utf8')).toMatch(/^dcs-io:.*\/nologin$/m);
+    const text = readFileSync(unit, 'utf8');
+    expect(text).toContain('SupplementaryGroups=dialout i2c\n');
+    expect(text).toMatch(/^Type=notify$/m);
+    // The link points into the root, so it may lead nowhere from here.
+    expect(lstatSync(wanted).isSymbolicLink()).toBe(true);
+    expect(await cli(['check', '-c', config])).toMatchObject({ code: 0 });
+    expect(statSync(config).mode & 0o777).toBe(0o640);
+  }, 60_000);
+
+  it('systemd finds nothing wrong in the unit, and little that it leaves open', async () => {
+    const verified = await runToEnd('systemd-analyze', ['verify', '--man=no', unit]);
+    expect(verified.stderr).not.toContain('dcs-io.service');
+    expect(verified.code, verified.stderr).toBe(0);
+    const args = ['security', '--no-pager', '--offline=yes', '--threshold=35', unit];
+    const judged = await runToEnd('systemd-analyze', args);
+    expect(judged.code, judged.stdout + judged.stderr).toBe(0);
+  }, 60_000);
+
+  it('a second install keeps the configuration; uninstall keeps it too', async () => {
+    writeFileSync(config, 'node: mine\n');
+    expect(await cli(['service', 'install', '--root', root])).toMatchObject({ code: 0 });
+    expect(readFileSync(config, 'utf8')).toBe('node: mine\n');
+    expect(await cli(['service', 'uninstall', '--root', root])).toMatchObject({ code: 0 });
+    expect(existsSync(unit)).toBe(false);
+    expect(lstatSync(wanted, { throwIfNoEntry: false })).toBeUndefined();
+    expect(readFileSync(config, 'utf8')).toBe('node: mine\n');
+    const again = await cli(['service', 'uninstall', '--root', root]);
+    expect(again.code).toBe(1);
+    expect(again.stderr).toContain('service install');
+  }, 60_000);
+
+  it('a path with spaces and signs that mean something to systemd is written so that it is read back', () => {
+    const text = unitText(['/opt/my node/bin/node', '/opt/50%/$x/main.js'], []);
+    expect(text).toContain('ExecStart="/opt/my node/bin/node" ');
+    expect(text).toContain('50%%');
+    expect(text).toContain('$$x');
+    expect(text).not.toContain('SupplementaryGroups');
+  });
+});
