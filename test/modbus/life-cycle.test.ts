@@ -12,7 +12,7 @@ beforeAll(async () => {
   slave.script = ({ fn, pdu }) =>
     fn === 3 && pdu.readUInt16BE(1) === 6 ? { do: 'exception', code: 2 } : { do: 'answer' };
   agent = await AgentProcess.start(`
-ports: { plc: { driver: modbus, tcp: "127.0.0.1:${port}", poll: 1h, timeout: 300ms } }
+ports: { plc: { driver: modbus, tcp: "127.0.0.1:${port}", poll: 1h, timeout: 1s } }
 pins:
   speed: { port: plc, holding: 4, direction: out, safe: 0 }
   blind: { port: plc, holding: 6, direction: out, safe: 0 }
@@ -67,7 +67,7 @@ describe('what became of a command to a Modbus device is said on the bus', () =>
     slave.script = (request) => (request.fn === 6 ? { do: 'silent' } : script(request));
     const lost = await agent.cli('set', 'speed', '9');
     expect(lost.code).not.toBe(0);
-    expect(lost.stderr).toMatch(/no answer within 300 ms/);
+    expect(lost.stderr).toMatch(/no answer within 1000 ms/);
     expect(await fate('speed')).toBe('unknown');
     expect(await agent.report('speed')).toMatchObject({ quality: 'uncertain' });
     slave.script = script;

