@@ -10,7 +10,7 @@ export const FILE_BYTES = 8 * 1024 * 1024;
 export const WAITING_LIMIT = 2000;
 /** Lines of so long are written together: a flash card lives with that. */
 const WRITE_EVERY_MS: DurationMs = 500;
-const RETRY_MS: DurationMs = 5000;
+const RETRY_MS: DurationMs = 1000;
 const CLOSE_LIMIT_MS: DurationMs = 300;
 const NEWLINE = 10;
 

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { gpio } from '../../../drivers/gpio/driver.ts';
-import { openPort } from '../../support/ports.ts';
+import { prepare } from '../../../drivers/gpio/last-will.ts';
+import { systemClock } from '../../../src/clock/clock.ts';
+import { memoryLog, openPort } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
 import { channelAt, gpioPromises, input, listen, outcome, output } from './contract.ts';
 import { gpiod, holdLine } from './sim-chip.ts';
@@ -18,6 +20,38 @@ describe('gpio chardev', () => {
     expect(info(3)).toContain('"dcs-io"');
     expect(log.lines.map(({ message }) => message)).toContain('gpio chardev-sim: chardev');
     await port.close();
+  });
+
+  it('a last will waits for the kernel to take the lines from the agent, drives safe levels in the step that takes them, and holds them', async () => {
+    const { port, channels } = await openPort(gpio, { chip: on.chip.label }, [
+      output(3, true),
+      output(4, false),
+      output(5, true, { drive: 'open-drain' }),
+    ]);
+    const levels = () => [3, 4, 5].map((line) => on.chip.level(line));
+    const writes = channels.map((channel, at) => ({ channel, value: at === 1 }));
+    const plan = structuredClone(port.lastWill?.(writes)?.plan);
+    const executor = await prepare(plan, { clock: systemClock, log: memoryLog() });
+    await expect(executor.attempt()).rejects.toMatchObject({ code: 'BUSY' });
+    expect(levels().slice(0, 2)).toEqual([true, false]);
+    await port.close();
+    await executor.attempt();
+    expect(levels()).toEqual([false, true, false]);
+    expect(info(3)).toMatch(/"dcs-io guardian" *output/);
+    expect(info(5)).toMatch(/output.*open-drain/);
+    // One in foreign hands keeps no other waiting.
+    await executor.release();
+    const holder = await holdLine(on.chip, 4, false);
+    await expect(executor.attempt()).rejects.toMatchObject({ code: 'BUSY' });
+    expect(info(3)).toContain('"dcs-io guardian"');
+    holder.kill();
+    await until('gpioset to end', () => holder.exitCode !== null || holder.signalCode !== null);
+    await executor.attempt();
+    expect(on.chip.level(4)).toBe(true);
+    await executor.release();
+    const next = await openPort(gpio, { chip: on.chip.label }, [output(3, true)]);
+    expect(info(3)).toContain('"dcs-io"');
+    await next.port.close();
   });
 
   it('finds a line by name', async () => {

@@ -1,0 +1,153 @@
+import { rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { now, pause, within } from './process.ts';
+import { run, WITHIN_MS, type World } from './world.ts';
+
+/** What goes wrong, how it ends, and what must follow. Times in ms. */
+export interface Fault {
+  readonly name: string;
+  /** Makes it happen; resolves when it is over (what was cut is whole again). */
+  inject(world: World): Promise<void>;
+  /** The first sign that the agent, its guardian or a subscriber noticed. Absent: there is nothing to be noticed. */
+  readonly noticed?: (world: World, since: number) => number | undefined;
+  /** Outputs that were commanded must be safe so long after it began. Absent: they are not concerned. */
+  readonly safeMs?: number;
+  /** It harms only itself: every command to other hardware is answered. */
+  readonly harmless?: true;
+}
+
+/** The end of a lease, or of a guardian's patience, is felt so much later on a busy machine. */
+const SLACK_MS = 2500;
+const HOLD_MS = 1000;
+
+const CANNOT_WRITE = /audit log cannot be written|not kept/;
+
+function fill(disk: string): void {
+  const { bavail, bsize } = statfsSync(disk);
+  writeFileSync(join(disk, 'ballast'), Buffer.alloc(Math.max(0, bavail * bsize)));
+}
+
+/** The disk has room again, and what waited is on it. */
+async function free(world: World): Promise<void> {
+  const begun = now();
+  rmSync(join(world.disk, 'ballast'), { force: true });
+  await within(10_000, () => world.said(/audit log is written again/, begun));
+}
+
+const said = (pattern: RegExp) => (world: World, since: number) => world.said(pattern, since);
+const doubted = (pin: string) => (world: World, since: number) => world.record.doubted(pin, since);
+const gone = said(/the agent is gone/);
+const hung = said(/the agent hangs/);
+
+export const faults: readonly Fault[] = [
+  { name: 'SIGKILL', inject: async ({ agent }) => agent?.signal('SIGKILL'), noticed: gone, safeMs: SLACK_MS },
+  {
+    name: 'SIGSTOP',
+    inject: async ({ agent }) => agent?.signal('SIGSTOP'),
+    noticed: hung,
+    safeMs: WITHIN_MS + SLACK_MS,
+  },
+  {
+    name: '100 % CPU for 5 s',
+    inject: async ({ controller }) => controller?.tell('{"Burn":{"ms":5000}}'),
+    noticed: hung,
+    safeMs: WITHIN_MS + SLACK_MS,
+  },
+  {
+    name: 'memory pressure',
+    inject: async ({ controller }) => controller?.tell('{"Hog":{}}'),
+    noticed: (world, since) => hung(world, since) ?? gone(world, since),
+    safeMs: WITHIN_MS + SLACK_MS + 3000,
+  },
+  {
+    name: 'network cut',
+    async inject(world) {
+      world.inside('ip', 'link', 'set', 'lo', 'down');
+      await pause(1600);
+      world.inside('ip', 'link', 'set', 'lo', 'up');
+    },
+    noticed: (world, since) => world.record.safeAt(since),
+    safeMs: HOLD_MS + SLACK_MS,
+  },
+  {
+    name: 'slow peer',
+    async inject(world) {
+      const peer = world.program(['watch', '--all', '--bus', '127.0.0.1:5012:5013']);
+      await pause(700);
+      peer.signal('SIGSTOP');
+      await pause(1500);
+      peer.signal('SIGCONT');
+      await peer.end('SIGKILL', 2000);
+    },
+    harmless: true,
+  },
+  {
+    name: 'full disk',
+    async inject(world) {
+      const begun = now();
+      fill(world.disk);
+      // The last page of a file that is there may still have room.
+      await within(8000, () => world.said(CANNOT_WRITE, begun));
+      await pause(1000);
+      await free(world);
+    },
+    noticed: said(CANNOT_WRITE),
+    harmless: true,
+  },
+  {
+    name: 'read-only disk',
+    async inject(world) {
+      // The kernel makes no disk read-only while a file is open for writing; the agent closes what it cannot write.
+      const { disk } = world;
+      const begun = now();
+      fill(disk);
+      await within(8000, () => world.said(CANNOT_WRITE, begun));
+      run('mount', '-o', 'remount,ro', disk);
+      await pause(1500);
+      run('mount', '-o', 'remount,rw', disk);
+      await free(world);
+    },
+    noticed: said(CANNOT_WRITE),
+    harmless: true,
+  },
+  ...[3600, -3600].map(
+    (jump): Fault => ({
+      name: `clock jumps ${jump > 0 ? '+' : '-'}1 h`,
+      async inject({ folder }) {
+        writeFileSync(join(folder, 'clock'), `${jump > 0 ? '+' : ''}${jump}`);
+        await pause(1000);
+        writeFileSync(join(folder, 'clock'), '+0');
+      },
+      harmless: true,
+    }),
+  ),
+  {
+    name: 'unplug',
+    async inject(world) {
+      world.unplug();
+      await pause(1000);
+      await world.plug();
+    },
+    noticed: doubted('weight'),
+    harmless: true,
+  },
+  {
+    name: 'dead bus',
+    async inject({ simulator }) {
+      simulator?.signal('SIGSTOP');
+      await pause(1500);
+      simulator?.signal('SIGCONT');
+    },
+    noticed: doubted('temp'),
+    harmless: true,
+  },
+  {
+    name: 'throwing handler',
+    async inject({ controller }) {
+      for (let count = 0; count < 6; count++) controller?.tell('{"Throw":{}}');
+      await pause(500);
+    },
+    noticed: said(/thrown on purpose/),
+    harmless: true,
+  },
+];
