@@ -46,9 +46,17 @@ export async function openKit(stats: MeshStats, log: Log, own?: KeyPair): Promis
     log,
     domain: DOMAIN,
     zap: () => new zmq.Router({ context, linger: 0 }),
-    subscriber: () => new zmq.Subscriber({ context, ...common(), receiveHighWaterMark: HIGH_WATER_MARK }),
+    subscriber: () =>
+      new zmq.Subscriber({ context, ...common(), ...kernelBeats(), receiveHighWaterMark: HIGH_WATER_MARK }),
     publisher: () =>
-      new zmq.XPublisher({ context, ...common(), ...sending(), receiveHighWaterMark: 0, verbosity: 'allSubsUnsubs' }),
+      new zmq.XPublisher({
+        context,
+        ...common(),
+        ...beats(),
+        ...sending(),
+        receiveHighWaterMark: 0,
+        verbosity: 'allSubsUnsubs',
+      }),
     router: () => new zmq.Router({ context, ...common(), ...session(), ...(own && guarded(own)), mandatory: true }),
     dealer: (serverKey) =>
       new zmq.Dealer({
@@ -80,16 +88,12 @@ export async function loadZmq(load: () => Promise<Zmq> = () => import('zeromq'))
 }
 
 /**
- * Heartbeats at both ends find a dead connection within 2 s; `immediate` keeps anything from being queued for a peer that
- * is not there (it would arrive after its restart, stale); the random part keeps the peers of a dead broker from
- * knocking at the same moment.
+ * `immediate` keeps anything from being queued for a peer that is not there (it would arrive after its restart, stale);
+ * the random part keeps the peers of a dead broker from knocking at the same moment.
  */
 function common() {
   return {
     linger: 0,
-    heartbeatInterval: 500,
-    heartbeatTimeout: 1500,
-    heartbeatTimeToLive: 2000,
     handshakeInterval: 3000,
     connectTimeout: 2000,
     immediate: true,
@@ -97,6 +101,21 @@ function common() {
     reconnectMaxInterval: 1000,
     maxMessageSize: MAX_FRAME,
   };
+}
+
+/**
+ * ZeroMQ's own heartbeats, at the publishing end of a link: they find a dead connection within 2 s, and the time to live
+ * makes the listening end find it too, that of v1 included, which would otherwise wait for ever. Only where nothing that
+ * comes in is ever made to wait: libzmq 4.3 aborts the process (`Assertion failed: !_io_error`) when it wants to send a
+ * heartbeat on a connection that broke while its input was held up, as it is when this program is busy and a peer floods it.
+ */
+function beats() {
+  return { heartbeatInterval: 500, heartbeatTimeout: 1500, heartbeatTimeToLive: 2000 };
+}
+
+/** Where that may happen the kernel looks whether the other end is there. */
+function kernelBeats() {
+  return { tcpKeepalive: 1, tcpKeepaliveIdle: 1, tcpKeepaliveInterval: 1, tcpKeepaliveCount: 5 };
 }
 
 /** A send must never wait: what cannot be taken now is dropped and counted. */
@@ -120,10 +139,7 @@ function session() {
     sendHighWaterMark: SESSION_HIGH_WATER_MARK,
     receiveHighWaterMark: SESSION_HIGH_WATER_MARK,
     sendTimeout: 0,
-    // Sessions have beats of their own, which also show that the program behind the socket is alive, and more patience
-    // with a bad network than ZeroMQ. This is only for the connections of sessions that are over.
-    heartbeatInterval: 5000,
-    heartbeatTimeout: 20_000,
-    heartbeatTimeToLive: 30_000,
+    // Sessions have beats of their own. This is only for the connections of sessions that are over.
+    ...kernelBeats(),
   };
 }

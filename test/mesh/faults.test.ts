@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { inside, Lab } from './support/lab.ts';
 import { filter, open, type Pair, pairOf } from './support/pair.ts';
-import { endPeers, Peer, type Settings } from './support/peer.ts';
+import { endPeers, Peer, type Settings, talkBoth } from './support/peer.ts';
 
 const lab = new Lab();
 afterEach(async () => {
@@ -109,6 +109,54 @@ async function memory(peer: Peer): Promise<number> {
   const { stats } = await peer.line((line) => 'stats' in line && peer.lines.indexOf(line) >= asked);
   return typeof stats === 'object' && stats !== null && 'rss' in stats ? Number(stats.rss) : Number.NaN;
 }
+
+describe('a peer that floods a process that hangs, and dies', () => {
+  it('does not take it with it, on a session', async () => {
+    const machine = lab.machine('a');
+    const settings = { rx: 5012, tx: 5013, quiet: true };
+    const victim = await Peer.node(settings, machine).ready();
+    const flooder = await Peer.node(settings, machine).ready();
+    await flooder.line((line) => line['up'] === victim.id);
+    victim.tell({ hang: 9000 });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    // More than fits into all that waits between them.
+    flooder.send('Flood', { text: 'x'.repeat(1000) }, { count: 50_000, rate: 50_000 });
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    flooder.kill('SIGKILL');
+    await survives(victim);
+  }, 60_000);
+
+  it('does not take it with it, on a link of v1', async () => {
+    const machine = lab.machine('a');
+    const victim = await Peer.node({ rx: 5012, tx: 5013, quiet: true }, machine).ready();
+    // Once it is listened to it floods: more than fits into all that waits between them.
+    const program = `
+import time, zmq
+pub = zmq.Context().socket(zmq.XPUB)
+pub.set_hwm(100000)
+pub.connect("tcp://127.0.0.1:5012")
+pub.recv()
+print("{}", flush=True)
+time.sleep(0.5)
+n = 0
+while True:
+  pub.send_string('{"sender":["Flood"],"timestamp":1,"msg_id":"Flood.%d","payload":{"Flood":{"text":"%s"}}}' % (n, "x" * 2000))
+  n += 1
+`;
+    const flooder = new Peer('/usr/bin/python3', ['-c', program], machine);
+    await flooder.line(() => true);
+    victim.tell({ hang: 4000 });
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    flooder.kill('SIGKILL');
+    await survives(victim);
+  }, 60_000);
+
+  async function survives(victim: Peer): Promise<void> {
+    victim.tell({ stats: true });
+    await victim.line((line) => 'stats' in line, 40_000);
+    expect(victim.child.signalCode).toBeNull();
+  }
+});
 
 describe('the end', () => {
   it.each(['with the peer there', 'under partition'])(
