@@ -217,7 +217,12 @@ export class Peers {
   /** `host`: where the peer is, if we called it. */
   #open(entry: Entry, wire: Wire, frame: Record<string, unknown>, host?: string): Session {
     const far = entry.info.machine !== this.#host.self().machine;
-    const reach = far ? Reach.open(this.#pings, this.#clock, host, () => this.calls.again(session)) : undefined;
+    const reach = far
+      ? Reach.open(this.#pings, this.#clock, host, {
+          deaf: () => this.calls.again(session),
+          givenUp: () => session.end('disconnected'),
+        })
+      : undefined;
     const session = new Session(this.#sessionHost, wire, readPosition(entry.info, frame), far, reach);
     if (typeof frame['t'] === 'number') session.compareClocks(frame['t']);
     const old = entry.session;

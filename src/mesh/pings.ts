@@ -15,6 +15,7 @@ const SEAL_AT = NAME + 1 + 1 + 8;
 const SEAL = 8;
 const ASK = 1;
 const ANSWER = 2;
+const GIVE_UP = 3;
 const DEAF = 1;
 
 /** How the other end of a session takes datagrams. */
@@ -29,6 +30,8 @@ export interface PingHooks {
   answered(serial: bigint): void;
   /** The peer asked us. `deaf`: it hears nothing of us on the connection. */
   asked(deaf: boolean): void;
+  /** The peer takes us for lost. */
+  givenUp(): void;
 }
 
 /**
@@ -144,6 +147,11 @@ export class PingLine {
     return this.#serial;
   }
 
+  /** Tells the peer that it is taken for lost; more than once, since datagrams get lost. */
+  giveUp(): void {
+    for (let times = 0; times < 3; times++) this.#send(GIVE_UP, 0, ++this.#serial);
+  }
+
   /** A packet with our name. False: it is not the peer's, or not new. */
   receive(packet: Buffer, from: RemoteInfo): boolean {
     if (!timingSafeEqual(packet.subarray(SEAL_AT), seal(this.#own, packet))) return false;
@@ -154,8 +162,12 @@ export class PingLine {
       this.#hooks.answered(serial);
       return true;
     }
-    if (kind !== ASK || serial <= this.#lastAsked) return false;
+    if ((kind !== ASK && kind !== GIVE_UP) || serial <= this.#lastAsked) return false;
     this.#lastAsked = serial;
+    if (kind === GIVE_UP) {
+      this.#hooks.givenUp();
+      return true;
+    }
     // Who is behind an address translation is where its packets come from.
     this.#host = from.address;
     this.#port = from.port;

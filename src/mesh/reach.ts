@@ -5,7 +5,7 @@ import type { PingLine, PingOffer, Pings } from './pings.ts';
 const LOST_MS = 300;
 /** How long a loss is remembered (ms). */
 const MEMORY_MS = 20_000;
-/** A peer that was heard so lately is there (ms). A quarter of all packets lost each way: 16 asks fail together once in 500,000. */
+/** A peer that answered so lately is there (ms). A quarter of all packets lost each way: 16 asks fail together once in 500,000. */
 const ALIVE_MS = 1200;
 /** A second ask follows the first of a tick after this (ms). */
 const AGAIN_MS = 75;
@@ -14,26 +14,35 @@ const KEEP_MS = 10_000;
 /** How often a line is tried that never worked, before it is left alone. */
 const TRIES = 40;
 
+export interface ReachHooks {
+  /** The peer hears nothing of us on the connection. */
+  deaf(): void;
+  /** The peer takes us for lost. */
+  givenUp(): void;
+}
+
 /** What datagrams say of one peer while its connection is silent: whether it lives, and whether the network loses packets. */
 export class Reach {
   readonly #clock: Clock;
   readonly #line: PingLine;
   readonly #waiting = new Map<bigint, MonotonicMs>();
-  #heardAt = Number.NEGATIVE_INFINITY;
+  #answeredAt = Number.NEGATIVE_INFINITY;
   #lostAt = Number.NEGATIVE_INFINITY;
   #askedAt = Number.NEGATIVE_INFINITY;
   #tries = 0;
+  #proven = false;
   #closed = false;
 
-  /** `deaf`: the peer says that it hears nothing of us on the connection. Undefined where there are no datagrams. */
-  static open(pings: Pings, clock: Clock, host: string | undefined, deaf: () => void): Reach | undefined {
+  /** Undefined where there are no datagrams. */
+  static open(pings: Pings, clock: Clock, host: string | undefined, hooks: ReachHooks): Reach | undefined {
     let reach: Reach | undefined;
     const line = pings.open(host, {
       answered: (serial) => reach?.answered(serial),
       asked: (isDeaf) => {
-        reach?.heard();
-        if (isDeaf) deaf();
+        reach?.asked();
+        if (isDeaf) hooks.deaf();
       },
+      givenUp: () => hooks.givenUp(),
     });
     reach = line && new Reach(clock, line);
     return reach;
@@ -50,7 +59,7 @@ export class Reach {
 
   /** Datagrams of this peer get through to us, or did. */
   get proven(): boolean {
-    return this.#heardAt > Number.NEGATIVE_INFINITY;
+    return this.#proven;
   }
 
   /** The peer says where it takes datagrams. False: that makes no sense. */
@@ -70,7 +79,7 @@ export class Reach {
   }
 
   alive(now: MonotonicMs): boolean {
-    return now - this.#heardAt < ALIVE_MS;
+    return now - this.#answeredAt < ALIVE_MS;
   }
 
   lossy(now: MonotonicMs): boolean {
@@ -79,14 +88,21 @@ export class Reach {
   }
 
   answered(serial: bigint): void {
-    if (this.#waiting.delete(serial)) this.heard();
+    if (!this.#waiting.delete(serial)) return;
+    this.asked();
+    this.#answeredAt = this.#clock.now();
   }
 
-  /** The peer asked or answered. */
-  heard(): void {
+  /** The peer asked: it can send to us. Whether we can to it only an answer tells. */
+  asked(): void {
     // What was asked before the peer could answer was not lost by the network.
-    if (!this.proven) this.#waiting.clear();
-    this.#heardAt = this.#clock.now();
+    if (!this.#proven) this.#waiting.clear();
+    this.#proven = true;
+  }
+
+  /** Tells the peer that we have given it up: it may hear us, although we do not hear it. */
+  giveUp(): void {
+    this.#line.giveUp();
   }
 
   close(): void {

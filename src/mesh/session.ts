@@ -155,6 +155,7 @@ export class Session {
     if (!this.#retired) this.#reach?.tick(now, silence > SUSPICIOUS_MS, silence > SILENCE_MS);
     const verdict = this.#patience.verdict(silence, now, this.#reach);
     if (verdict === 'lost') {
+      this.#reach?.giveUp();
       this.end('silent');
       return;
     }

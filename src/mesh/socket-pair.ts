@@ -1,7 +1,7 @@
 import type { Subscriber, XPublisher } from 'zeromq';
 import { messageOf, systemCode } from '../errors/errors.ts';
 import { type Endpoint, tcp } from './endpoint.ts';
-import type { Kit } from './zmq.ts';
+import { type Kit, keepalive } from './zmq.ts';
 
 /** What a link does with what happens on its sockets. None may throw. */
 export interface PairHooks {
@@ -86,6 +86,9 @@ export class SocketPair {
     const { host, rx, tx } = endpoint;
     if (this.#links.has(tcp(host, tx))) return;
     this.#watch();
+    // Not where others connect to what we publish: a listener of v1 that lost such a connection in an outage would never
+    // know. Left alone, the connection goes on when the outage is over.
+    Object.assign(this.#pub, keepalive);
     const link = { endpoint, ways: new Set<string>() };
     this.#links.set(tcp(host, tx), link);
     this.#links.set(tcp(host, rx), link);

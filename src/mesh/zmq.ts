@@ -46,17 +46,9 @@ export async function openKit(stats: MeshStats, log: Log, own?: KeyPair): Promis
     log,
     domain: DOMAIN,
     zap: () => new zmq.Router({ context, linger: 0 }),
-    subscriber: () =>
-      new zmq.Subscriber({ context, ...common(), ...kernelBeats(), receiveHighWaterMark: HIGH_WATER_MARK }),
+    subscriber: () => new zmq.Subscriber({ context, ...common(), ...keepalive, receiveHighWaterMark: HIGH_WATER_MARK }),
     publisher: () =>
-      new zmq.XPublisher({
-        context,
-        ...common(),
-        ...beats(),
-        ...sending(),
-        receiveHighWaterMark: 0,
-        verbosity: 'allSubsUnsubs',
-      }),
+      new zmq.XPublisher({ context, ...common(), ...sending(), receiveHighWaterMark: 0, verbosity: 'allSubsUnsubs' }),
     router: () => new zmq.Router({ context, ...common(), ...session(), ...(own && guarded(own)), mandatory: true }),
     dealer: (serverKey) =>
       new zmq.Dealer({
@@ -104,19 +96,17 @@ function common() {
 }
 
 /**
- * ZeroMQ's own heartbeats, at the publishing end of a link: they find a dead connection within 2 s, and the time to live
- * makes the listening end find it too, that of v1 included, which would otherwise wait for ever. Only where nothing that
- * comes in is ever made to wait: libzmq 4.3 aborts the process (`Assertion failed: !_io_error`) when it wants to send a
- * heartbeat on a connection that broke while its input was held up, as it is when this program is busy and a peer floods it.
+ * The kernel looks whether the other end is there, within 6 s. ZeroMQ's own heartbeats are not used anywhere: libzmq 4.3
+ * aborts the process (`Assertion failed: !_io_error`) when it wants to send one, or to answer one, on a connection that
+ * broke while its input was held up, as it is while the program is busy and its peer sends much. That would take processes
+ * of v1 with it too.
  */
-function beats() {
-  return { heartbeatInterval: 500, heartbeatTimeout: 1500, heartbeatTimeToLive: 2000 };
-}
-
-/** Where that may happen the kernel looks whether the other end is there. */
-function kernelBeats() {
-  return { tcpKeepalive: 1, tcpKeepaliveIdle: 1, tcpKeepaliveInterval: 1, tcpKeepaliveCount: 5 };
-}
+export const keepalive = {
+  tcpKeepalive: 1,
+  tcpKeepaliveIdle: 1,
+  tcpKeepaliveInterval: 1,
+  tcpKeepaliveCount: 5,
+} as const;
 
 /** A send must never wait: what cannot be taken now is dropped and counted. */
 function sending() {
@@ -140,6 +130,6 @@ function session() {
     receiveHighWaterMark: SESSION_HIGH_WATER_MARK,
     sendTimeout: 0,
     // Sessions have beats of their own. This is only for the connections of sessions that are over.
-    ...kernelBeats(),
+    ...keepalive,
   };
 }

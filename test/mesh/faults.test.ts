@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { inside, Lab } from './support/lab.ts';
 import { filter, open, type Pair, pairOf } from './support/pair.ts';
-import { endPeers, Peer, type Settings, talkBoth } from './support/peer.ts';
+import { endPeers, Peer, type Settings } from './support/peer.ts';
 
 const lab = new Lab();
 afterEach(async () => {

@@ -11,7 +11,7 @@ const silent = { debug: nil, info: nil, warn: nil, error: nil };
 function nil(): void {
   // Nobody reads what these tests log.
 }
-const nothing = { answered: nil, asked: nil };
+const nothing = { answered: nil, asked: nil, givenUp: nil };
 
 const open: { close(): void }[] = [];
 afterEach(() => {
@@ -33,6 +33,7 @@ async function lines() {
   const hooks = (name: string) => ({
     answered: (serial: bigint) => heard.push(`${name} answered ${serial}`),
     asked: (deaf: boolean) => deaf && heard.push(`${name} deaf`),
+    givenUp: () => heard.push(`${name} given up`),
   });
   const one = a.pings.open('127.0.0.1', hooks('one'));
   const two = b.pings.open(undefined, hooks('two'));
@@ -51,6 +52,8 @@ describe('datagrams beside a session', () => {
     two.ask(true);
     await until('the answer', () => heard.includes('two answered 1'));
     expect(heard).toContain('one deaf');
+    one.giveUp();
+    await until('the end', () => heard.includes('two given up'));
   });
 
   it('that are forged, repeated, cut or of nobody get no answer, and are counted', async () => {
@@ -93,7 +96,7 @@ describe('what datagrams say of a peer', () => {
   async function reach() {
     const clock = new ManualClock();
     const { pings } = await end();
-    const found = Reach.open(pings, clock, '127.0.0.1', () => undefined);
+    const found = Reach.open(pings, clock, '127.0.0.1', { deaf: nil, givenUp: nil });
     if (!found) throw new Error('no datagrams on this machine');
     const other = await end();
     const line = other.pings.open(undefined, nothing);
