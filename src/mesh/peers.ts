@@ -109,7 +109,7 @@ export class Peers {
     return this.directory.get(id)?.session;
   }
 
-  /** Binds the door, and as much of it as datagrams need; returns its port. */
+  /** Binds the door and, unless this process stays on its machine, the same port for datagrams. Returns the port. */
   async bind(listen: string): Promise<number> {
     const port = await this.door.bind(listen);
     if (!this.#host.local) await this.#pings.bind(listen, port);
@@ -140,7 +140,7 @@ export class Peers {
     this.#positions.stop();
     this.calls.stop();
     await Promise.all([...this.sessions()].map((session) => session.leave()));
-    this.#retired.end('stopped');
+    this.#retired.stop();
     this.#pings.close();
     this.door.close(linger);
   }
@@ -148,7 +148,7 @@ export class Peers {
   /** Ends the sessions of a key that is not allowed any more. */
   revoke(key: string): void {
     for (const session of [...this.sessions()]) if (session.wire.key === key) session.end('revoked');
-    this.#retired.end('revoked', key);
+    this.#retired.revoke(key);
   }
 
   /** Somebody is at our door: says hello, proves its key, or was refused before and talks on. */

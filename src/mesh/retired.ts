@@ -1,5 +1,5 @@
-import type { Clock, DurationMs } from '../clock/clock.ts';
-import type { EndReason, Session } from './session.ts';
+import type { Clock, DurationMs, Timer } from '../clock/clock.ts';
+import type { Session } from './session.ts';
 
 /** How long a session that was replaced is still listened to (ms). */
 const RETIREMENT_MS: DurationMs = 1000;
@@ -13,6 +13,7 @@ export class Retired {
   readonly #gap: (session: Session, missed: number) => void;
   readonly #sessions = new Set<Session>();
   readonly #replaced = new WeakMap<Session, Session>();
+  readonly #timers = new Set<Timer>();
 
   /** `gap`: of what the peer of this session said before, so many messages never came. */
   constructor(clock: Clock, gap: (session: Session, missed: number) => void) {
@@ -29,7 +30,7 @@ export class Retired {
     this.#sessions.add(old);
     this.#replaced.set(successor, old);
     successor.tell({ former: old.sent });
-    this.#clock.after(RETIREMENT_MS, () => old.end('replaced'));
+    this.#later(() => old.end('replaced'));
   }
 
   /** The peer of this session says how many messages it had sent on the one before. */
@@ -37,7 +38,7 @@ export class Retired {
     const old = this.#replaced.get(session);
     if (!old) return;
     this.#replaced.delete(session);
-    this.#clock.after(RETIREMENT_MS, () => {
+    this.#later(() => {
       if (sent > old.received) this.#gap(session, sent - old.received);
     });
   }
@@ -46,8 +47,23 @@ export class Retired {
     this.#sessions.delete(session);
   }
 
-  /** Ends them all now, or those of one key. */
-  end(reason: EndReason, key?: string): void {
-    for (const session of [...this.#sessions]) if (key === undefined || session.wire.key === key) session.end(reason);
+  /** Ends those of a key. */
+  revoke(key: string): void {
+    for (const session of [...this.#sessions]) if (session.wire.key === key) session.end('revoked');
+  }
+
+  /** Ends them all. */
+  stop(): void {
+    for (const timer of this.#timers) timer.cancel();
+    this.#timers.clear();
+    for (const session of [...this.#sessions]) session.end('stopped');
+  }
+
+  #later(action: () => void): void {
+    const timer = this.#clock.after(RETIREMENT_MS, () => {
+      this.#timers.delete(timer);
+      action();
+    });
+    this.#timers.add(timer);
   }
 }

@@ -14,7 +14,7 @@ export interface MeshStats {
   overtaken: number;
   /** Our own messages that came back. */
   echoes: number;
-  /** Frames that are not messages. */
+  /** Frames that are not messages, and datagrams that are no ask, answer or good-bye of a peer. */
   malformed: number;
   /** Introductions and contact lists that make no sense or came from where none may come. */
   badContacts: number;

@@ -4,9 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Dealer, Publisher } from 'zeromq';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
-import { Mesh } from '../../src/mesh/mesh.ts';
-import { freePort } from './support/free-port.ts';
-import { quietLog } from './support/log.ts';
+import { loneMesh } from './support/lone-mesh.ts';
 
 const open: { stop(): Promise<void> }[] = [];
 afterEach(async () => {
@@ -75,17 +73,8 @@ const text = fc.oneof(
 
 describe('hostile input', () => {
   it(`never crashes, stalls or grows a node: ${INPUTS} inputs`, async () => {
-    const [rx, tx] = [await freePort(), await freePort()];
     const bus = new Bus();
-    const mesh = new Mesh(bus, {
-      listen: '127.0.0.1',
-      rx,
-      tx,
-      brokers: [],
-      proxyBrokers: [],
-      insecure: false,
-      log: quietLog,
-    });
+    const { mesh, rx } = await loneMesh(bus);
     open.push(mesh);
     await mesh.start();
     const heard: unknown[] = [];
@@ -132,10 +121,8 @@ describe('hostile input', () => {
   }, 120_000);
 
   it('a flood of silent connections, raw garbage and an oversized frame do not stop it', async () => {
-    const [rx, tx] = [await freePort(), await freePort()];
     const bus = new Bus();
-    const log = quietLog;
-    const mesh = new Mesh(bus, { listen: '127.0.0.1', rx, tx, brokers: [], proxyBrokers: [], insecure: false, log });
+    const { mesh, rx, tx } = await loneMesh(bus);
     open.push(mesh);
     await mesh.start();
     const sockets = Array.from({ length: 300 }, (_, n) => {

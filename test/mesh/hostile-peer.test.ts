@@ -5,12 +5,13 @@ import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { CONTACT_EXPIRY_MS, Dialer } from '../../src/mesh/dialer.ts';
-import { Mesh } from '../../src/mesh/mesh.ts';
+import type { Mesh } from '../../src/mesh/mesh.ts';
 import { SocketPair } from '../../src/mesh/socket-pair.ts';
 import { newStats } from '../../src/mesh/stats.ts';
 import { openKit } from '../../src/mesh/zmq.ts';
 import { freePort } from './support/free-port.ts';
 import { quietLog } from './support/log.ts';
+import { loneMesh } from './support/lone-mesh.ts';
 import { endPeers, Peer, talkBoth } from './support/peer.ts';
 
 const open: { stop(): Promise<void> }[] = [];
@@ -32,19 +33,10 @@ async function liar(mesh: Mesh): Promise<{ dealer: Dealer; welcome: Record<strin
 
 describe('a peer that lies', () => {
   it('about the sender of a message is not believed: the message is dropped, counted and logged', async () => {
-    const [rx, tx] = [await freePort(), await freePort()];
     const warnings: string[] = [];
     const log = { ...quietLog, warn: (_detail: object, message: string) => warnings.push(message) };
     const bus = new Bus();
-    const mesh = new Mesh(bus, {
-      listen: '127.0.0.1',
-      rx,
-      tx,
-      brokers: [],
-      proxyBrokers: [],
-      insecure: false,
-      log,
-    });
+    const { mesh } = await loneMesh(bus, log);
     open.push(mesh);
     await mesh.start();
     const heard: unknown[] = [];

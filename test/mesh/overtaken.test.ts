@@ -2,11 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { Publisher } from 'zeromq';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
-import { Mesh } from '../../src/mesh/mesh.ts';
 import { Overtaken } from '../../src/mesh/overtaken.ts';
 import type { Envelope } from '../../src/message/envelope.ts';
-import { freePort } from './support/free-port.ts';
-import { quietLog } from './support/log.ts';
+import { loneMesh } from './support/lone-mesh.ts';
 
 const report = (msg_id: string, pin_name = 'lamp'): Envelope => ({
   sender: [msg_id.split('.')[0] ?? '', 'node'],
@@ -46,17 +44,8 @@ describe('a report that was overtaken on its way', () => {
 
 describe('a node', () => {
   it('does not give its actors a report that was overtaken, and counts it', async () => {
-    const [rx, tx] = [await freePort(), await freePort()];
     const bus = new Bus();
-    const mesh = new Mesh(bus, {
-      listen: '127.0.0.1',
-      rx,
-      tx,
-      brokers: [],
-      proxyBrokers: [],
-      insecure: false,
-      log: quietLog,
-    });
+    const { mesh, rx } = await loneMesh(bus);
     const heard: string[] = [];
     const actor = new Actor('listener');
     actor.onAny(({ msg_id }) => {

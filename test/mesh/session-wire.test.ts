@@ -2,9 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Dealer } from 'zeromq';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
-import { Mesh } from '../../src/mesh/mesh.ts';
-import { freePort } from './support/free-port.ts';
-import { quietLog } from './support/log.ts';
+import type { Mesh } from '../../src/mesh/mesh.ts';
+import { loneMesh } from './support/lone-mesh.ts';
 
 /** A peer that speaks sessions by hand: what it says is what the test says. */
 class HandmadePeer {
@@ -59,19 +58,10 @@ beforeEach(async () => {
   bus = new Bus();
   executed = [];
   gaps = [];
-  const [rx, tx] = [await freePort(), await freePort()];
   const pump = new Actor('pump');
   pump.onPin('pump', ({ val }) => void executed.push(val));
   bus.join(pump);
-  mesh = new Mesh(bus, {
-    listen: '127.0.0.1',
-    rx,
-    tx,
-    brokers: [],
-    proxyBrokers: [],
-    insecure: false,
-    log: quietLog,
-  });
+  ({ mesh } = await loneMesh(bus));
   mesh.on('gap', (_peer, missed) => gaps.push(missed));
   await mesh.start();
   peer = await HandmadePeer.of(mesh);

@@ -36,3 +36,15 @@ export interface ChipKind {
 export function measured(uom: string): ChipValue {
   return { kind: 'analog', direction: 'in', uom };
 }
+
+/** A converter that is asked for each value by itself, with all settings, and has nothing to set up. */
+export function oneShot(convert: (name: string) => Promise<number>): Chip {
+  return {
+    setUp: async () => undefined,
+    read: async (names) => {
+      const values = new Map<string, number>();
+      for (const name of names) values.set(name, await convert(name));
+      return values;
+    },
+  };
+}

@@ -1,7 +1,7 @@
 import { sleep } from '../../../src/clock/clock.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import { type ChipAccess, hex } from '../bus.ts';
-import { type Chip, type ChipKind, measured } from './chip.ts';
+import { type ChipKind, measured, oneShot } from './chip.ts';
 
 /** Written: start one conversion. Read: it is not done yet. */
 const BUSY = 0x80;
@@ -20,43 +20,25 @@ const CHANNELS: Readonly<Record<string, number>> = { ch1: 0, ch2: 1, ch3: 2, ch4
 export const mcp3424: ChipKind = {
   title: 'Microchip MCP3424: four differential analog inputs, ±2.048 V, 16 bits',
   values: Object.fromEntries(Object.keys(CHANNELS).map((name) => [name, measured('V')])),
-  make: (access) => new Mcp3424(access),
+  make: (access) => oneShot((name) => convert(access, CHANNELS[name] ?? 0)),
 };
 
-class Mcp3424 implements Chip {
-  readonly #access: ChipAccess;
-
-  constructor(access: ChipAccess) {
-    this.#access = access;
-  }
-
-  async setUp(): Promise<void> {
-    // Nothing to set: each conversion is asked for with all its settings.
-  }
-
-  async read(names: readonly string[]): Promise<ReadonlyMap<string, number>> {
-    const values = new Map<string, number>();
-    for (const name of names) values.set(name, await this.#convert(CHANNELS[name] ?? 0));
-    return values;
-  }
-
-  async #convert(channel: number): Promise<number> {
-    const { clock, address } = this.#access;
-    const config = ONCE_16_BITS | (channel << 5);
-    await this.#access.send([BUSY | config]);
-    await sleep(clock, CONVERSION_MS);
-    for (let look = 0; look < LOOKS; look++) {
-      const data = await this.#access.receive(3);
-      const now = data.readUInt8(2);
-      if ((now & ~BUSY) !== config) {
-        throw new DcsError('BAD_REPLY', `the MCP3424 at ${hex(address)} has other settings than asked`, {
-          found: hex(now),
-          expected: hex(config),
-        });
-      }
-      if ((now & BUSY) === 0) return data.readInt16BE() * STEP_V;
-      await sleep(clock, LOOK_AGAIN_MS);
+async function convert(access: ChipAccess, channel: number): Promise<number> {
+  const { clock, address } = access;
+  const config = ONCE_16_BITS | (channel << 5);
+  await access.send([BUSY | config]);
+  await sleep(clock, CONVERSION_MS);
+  for (let look = 0; look < LOOKS; look++) {
+    const data = await access.receive(3);
+    const now = data.readUInt8(2);
+    if ((now & ~BUSY) !== config) {
+      throw new DcsError('BAD_REPLY', `the MCP3424 at ${hex(address)} has other settings than asked`, {
+        found: hex(now),
+        expected: hex(config),
+      });
     }
-    throw new DcsError('BAD_REPLY', `the MCP3424 at ${hex(address)} does not finish converting`);
+    if ((now & BUSY) === 0) return data.readInt16BE() * STEP_V;
+    await sleep(clock, LOOK_AGAIN_MS);
   }
+  throw new DcsError('BAD_REPLY', `the MCP3424 at ${hex(address)} does not finish converting`);
 }

@@ -5,6 +5,7 @@ import type { ReceivedRequest, RequestReader } from '../server/request-reader.ts
 import type { Store } from '../server/store.ts';
 import type { LineTiming } from '../transport/line-timing.ts';
 import type { Fault, Script } from './fault.ts';
+import { spoilt, type Wrapping } from './spoil.ts';
 
 export interface LineSlaveSettings {
   readonly clock: Clock;
@@ -60,7 +61,7 @@ export class LineSlave {
     const proper = refused ? request.pdu : await answer(store, request.unit, request.pdu);
     if (request.unit === 0) return;
     const thinks = slaveMs + timing.gapMs + (fault?.kind === 'late' ? fault.ms : 0);
-    const frame = spoilt(framing, request, proper, fault);
+    const frame = spoilt(inFrames(framing), request.unit, request.pdu, proper, fault);
     if (fault?.kind === 'unplug') this.#settings.unplug(fault.ms);
     if (frame) this.#later(heardAt + thinks - clock.now(), () => this.#speak(frame, fault));
   }
@@ -91,36 +92,12 @@ export class LineSlave {
   }
 }
 
-/** The bytes that a fault leaves of a reply; undefined: none. */
-function spoilt(
-  framing: Framing,
-  { unit, pdu }: ReceivedRequest,
-  proper: Buffer,
-  fault: Fault | undefined,
-): Buffer | undefined {
-  const frame = framing.encode(unit, proper);
-  switch (fault?.kind) {
-    case undefined:
-    case 'late':
-      return frame;
-    case 'silent':
-    case 'unplug':
-      return undefined;
-    case 'echo':
-      return Buffer.concat([framing.encode(unit, pdu), frame]);
-    case 'wrong-checksum':
+function inFrames(framing: Framing): Wrapping {
+  return {
+    wrap: (unit, pdu) => framing.encode(unit, pdu),
+    // The last but two: within the checksum of RTU, and before the line end of ASCII.
+    damage: (frame) => {
       frame[frame.length - 3] = (frame.at(-3) ?? 0) ^ 1;
-      return frame;
-    case 'truncated':
-    case 'break':
-      return frame.subarray(0, fault.bytes);
-    case 'noise':
-      return Buffer.concat([fault.before, frame, fault.after]);
-    case 'exception':
-      return framing.encode(unit, Buffer.from([(pdu[0] ?? 0) | 0x80, fault.code]));
-    case 'wrong-unit':
-      return framing.encode(fault.unit, proper);
-    case 'other-reply':
-      return framing.encode(unit, fault.pdu);
-  }
+    },
+  };
 }

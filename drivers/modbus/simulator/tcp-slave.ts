@@ -4,7 +4,8 @@ import { DcsError, messageOf } from '../../../src/errors/errors.ts';
 import { encodeMbap, MbapReader } from '../protocol/mbap.ts';
 import { answer } from '../server/answer.ts';
 import type { Store } from '../server/store.ts';
-import type { Fault, Script } from './fault.ts';
+import type { Script } from './fault.ts';
+import { spoilt, type Wrapping } from './spoil.ts';
 
 export interface TcpSlaveSettings {
   readonly host: string;
@@ -70,38 +71,18 @@ export class TcpSlave {
     const wait = slaveMs + (fault?.kind === 'late' ? fault.ms : 0);
     if (wait > 0) await sleep(clock, wait);
     if (socket.destroyed) return;
-    const bytes = spoilt(id, unit, pdu, proper, fault);
+    const bytes = spoilt(withId(id), unit, pdu, proper, fault);
     if (bytes) socket.write(bytes, () => fault?.kind === 'break' && socket.resetAndDestroy());
     if (fault?.kind === 'unplug') unplug(fault.ms);
   }
 }
 
-/** The bytes that a fault leaves of a reply; undefined: none. */
-function spoilt(id: number, unit: number, pdu: Buffer, proper: Buffer, fault: Fault | undefined): Buffer | undefined {
-  const frame = encodeMbap(id, unit, proper);
-  switch (fault?.kind) {
-    case undefined:
-    case 'late':
-      return frame;
-    case 'silent':
-    case 'unplug':
-      return undefined;
-    case 'wrong-checksum':
-      // TCP has no checksum of ours: what a damaged frame shows is a protocol that is not Modbus.
+function withId(id: number): Wrapping {
+  return {
+    wrap: (unit, pdu) => encodeMbap(id, unit, pdu),
+    // TCP has no checksum of ours: what a damaged frame shows is a protocol that is not Modbus.
+    damage: (frame) => {
       frame[2] = 1;
-      return frame;
-    case 'truncated':
-    case 'break':
-      return frame.subarray(0, fault.bytes);
-    case 'noise':
-      return Buffer.concat([fault.before, frame, fault.after]);
-    case 'echo':
-      return Buffer.concat([encodeMbap(id, unit, pdu), frame]);
-    case 'exception':
-      return encodeMbap(id, unit, Buffer.from([(pdu[0] ?? 0) | 0x80, fault.code]));
-    case 'wrong-unit':
-      return encodeMbap(id, fault.unit, proper);
-    case 'other-reply':
-      return encodeMbap(id, unit, fault.pdu);
-  }
+    },
+  };
 }
