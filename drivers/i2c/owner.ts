@@ -1,3 +1,4 @@
+import { Turns } from '../../src/driver/turns.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { I2cBus, MuxChannel } from './bus.ts';
 
@@ -9,7 +10,7 @@ export class BusOwner {
   readonly #bus: I2cBus;
   /** Muxes that may have a channel open. One never used since the bus was opened may, from earlier. */
   readonly #open: Set<number>;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
   #ended: DcsError | undefined;
 
   constructor(bus: I2cBus, muxes: Iterable<number>) {
@@ -23,20 +24,17 @@ export class BusOwner {
 
   /** One transfer, in its turn. Rejects as I2cBus does; a mux that fails is named instead of the chip. */
   transfer(mux: MuxChannel | undefined, address: number, write: Uint8Array, length: number): Promise<Buffer> {
-    const turn = this.#last.then(async () => {
+    return this.#turns.take(async () => {
       if (this.#ended) throw this.#ended;
       await this.#reach(mux);
       return await this.#bus.transfer(address, write, length);
     });
-    this.#last = turn.catch(() => undefined);
-    return turn;
   }
 
   /** Closes the bus after the transfer under way; those that wait are rejected. Idempotent. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.#ended ??= new DcsError('PORT_DOWN', `${this.#bus.name} is closed`);
-    await this.#last;
-    this.#bus.close();
+    return this.#turns.take(async () => this.#bus.close());
   }
 
   async #reach(mux: MuxChannel | undefined): Promise<void> {

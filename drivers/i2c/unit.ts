@@ -1,5 +1,6 @@
 import type { Clock, DurationMs, Timer } from '../../src/clock/clock.ts';
 import type { Channel, Reading, ReadingListener, WriteOptions } from '../../src/driver/driver.ts';
+import { Turns } from '../../src/driver/turns.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { I2cAddress } from './address.ts';
@@ -39,11 +40,11 @@ export class Unit {
   /** What outputs were last commanded: a chip that lost its power is given it again. */
   readonly #commanded = new Map<Channel<I2cAddress>, RawValue>();
   readonly #timers: Timer[] = [];
+  readonly #turns = new Turns();
   #ready = false;
   #ended = false;
   #backoff: DurationMs = 0;
   #retryAt = 0;
-  #busy: Promise<unknown> = Promise.resolve();
   /** A read that has not begun: others join it. */
   #joint: { readonly members: Set<UnitChannel>; readonly done: Promise<ReadonlyMap<UnitChannel, Reading>> } | undefined;
 
@@ -66,7 +67,7 @@ export class Unit {
     for (const { channel } of this.channels) {
       if (channel.direction === 'out' && channel.start !== undefined) this.#commanded.set(channel, channel.start);
     }
-    await this.#inTurn(() => this.#setUp());
+    await this.#turns.take(() => this.#setUp());
   }
 
   /** Polls every channel at its own rate. */
@@ -91,7 +92,7 @@ export class Unit {
     for (const member of members) asked.add(member);
     this.#joint ??= {
       members: asked,
-      done: this.#inTurn(() => {
+      done: this.#turns.take(() => {
         this.#joint = undefined;
         return this.#readNow([...asked]);
       }),
@@ -110,7 +111,7 @@ export class Unit {
     value: RawValue,
     { expiresAt }: WriteOptions = {},
   ): Promise<RawValue | undefined> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       if (expiresAt !== undefined && this.#life.clock.now() > expiresAt) {
         throw new DcsError('EXPIRED', `${channel.key}: the command waited too long for its turn`);
       }
@@ -179,12 +180,6 @@ export class Unit {
     this.#latch.forget();
     if (error.code === 'PORT_DOWN') this.#life.gone(error);
     return error;
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#busy.then(work);
-    this.#busy = turn.catch(() => undefined);
-    return turn;
   }
 
   #poll(rate: DurationMs, members: readonly UnitChannel[]): void {

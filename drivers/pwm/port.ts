@@ -1,5 +1,6 @@
 import type { Channel, Port, PortContext, Reading, ReadingListener, Written } from '../../src/driver/driver.ts';
 import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
+import { Turns } from '../../src/driver/turns.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { ChannelFiles } from './channel-files.ts';
@@ -11,8 +12,8 @@ interface Output {
   readonly listeners: Set<ReadingListener>;
   /** Why it could not be taken. */
   error: DcsError | undefined;
-  /** The last write or look: they go one after the other. */
-  last: Promise<unknown>;
+  /** Writes and looks. */
+  readonly turns: Turns;
 }
 
 /** The channels of one PWM chip. They stay with the kernel when the port closes, and go on as they were. */
@@ -20,9 +21,8 @@ export class PwmPort implements Port {
   readonly #outputs: ReadonlyMap<string, Output>;
   readonly #channels: readonly Channel<PwmAddress>[];
   readonly #context: PortContext;
-  #ended: DcsError | undefined;
-
   readonly #chip: string;
+  #ended: DcsError | undefined;
 
   constructor(chip: string, channels: readonly Channel<PwmAddress>[], context: PortContext) {
     this.#chip = chip;
@@ -31,7 +31,7 @@ export class PwmPort implements Port {
     this.#outputs = new Map(
       channels.map(({ key, address }): [string, Output] => {
         const files = new ChannelFiles(chip, address.pwm, address.frequency);
-        return [key, { files, listeners: new Set(), error: undefined, last: Promise.resolve() }];
+        return [key, { files, listeners: new Set(), error: undefined, turns: new Turns() }];
       }),
     );
   }
@@ -59,7 +59,8 @@ export class PwmPort implements Port {
     if (this.#ended) throw this.#ended;
     const output = this.#output(key);
     const share = shareOf(key, value);
-    const readBack = await inTurn(output, async () => {
+    const readBack = await output.turns.take(async () => {
+      if (this.#ended) throw this.#ended;
       await output.files.set(share);
       return output.files.share();
     });
@@ -107,18 +108,11 @@ export class PwmPort implements Port {
   async #look(output: Output): Promise<Reading> {
     if (output.error) return { ok: false, error: output.error };
     try {
-      return { ok: true, value: await inTurn(output, () => output.files.share()) };
+      return { ok: true, value: await output.turns.take(() => output.files.share()) };
     } catch (thrown) {
       return { ok: false, error: toDcsError(thrown) };
     }
   }
-}
-
-function inTurn<Result>(output: Output, work: () => Promise<Result>): Promise<Result> {
-  const run = output.last.then(work);
-  // Whoever asked is told of a failure by `run`; the one behind him goes ahead all the same.
-  output.last = run.catch(() => undefined);
-  return run;
 }
 
 function shareOf(key: string, value: RawValue): number {

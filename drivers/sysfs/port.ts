@@ -1,6 +1,7 @@
 import type { Timer } from '../../src/clock/clock.ts';
 import type { Channel, Port, PortContext, Reading, ReadingListener, Written } from '../../src/driver/driver.ts';
 import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
+import { Turns } from '../../src/driver/turns.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { SysfsAddress } from './driver.ts';
@@ -12,8 +13,8 @@ interface Point {
   readonly listeners: Set<ReadingListener>;
   last: Reading | undefined;
   timer: Timer | undefined;
-  /** The last write: a later one must not be overtaken by it. */
-  writing: Promise<unknown>;
+  /** Writes: a later one must not be overtaken by an earlier one. */
+  readonly writing: Turns;
 }
 
 /** Pins that are files of sysfs. A file that is not there makes its own pin bad, no other. */
@@ -22,7 +23,7 @@ export class SysfsPort implements Port {
   readonly #context: PortContext;
   readonly #points: ReadonlyMap<string, Point>;
   /** A 1-wire bus takes most of a second for one thermometer, and one at a time. */
-  #wire: Promise<unknown> = Promise.resolve();
+  readonly #wire = new Turns();
   #ended: DcsError | undefined;
 
   constructor(root: string, channels: readonly Channel<SysfsAddress>[], context: PortContext) {
@@ -30,7 +31,7 @@ export class SysfsPort implements Port {
     this.#context = context;
     this.#points = new Map(
       channels.map((channel) => {
-        const idle = { last: undefined, timer: undefined, writing: Promise.resolve() };
+        const idle = { last: undefined, timer: undefined, writing: new Turns() };
         return [channel.key, { channel, listeners: new Set(), ...idle }];
       }),
     );
@@ -69,14 +70,11 @@ export class SysfsPort implements Port {
         expected: channel.kind,
       });
     }
-    const turn = async (): Promise<Written> => {
+    return point.writing.take(async () => {
       if (this.#ended) throw this.#ended;
       await writeAddress(this.#root, address, value);
       return { readBack: (await readAddress(this.#root, address)).value };
-    };
-    const written = point.writing.then(turn, turn);
-    point.writing = written;
-    return written;
+    });
   }
 
   lastWill(writes: readonly SafeWrite[]): LastWill {
@@ -136,9 +134,6 @@ export class SysfsPort implements Port {
         return { ok: false, error: toDcsError(error) };
       }
     };
-    if (address.kind !== 'w1') return turn();
-    const reading = this.#wire.then(turn);
-    this.#wire = reading;
-    return reading;
+    return address.kind === 'w1' ? this.#wire.take(turn) : turn();
   }
 }
