@@ -178,6 +178,31 @@ describe('local bus', () => {
     expect(two).toEqual(['far00.7', `${actor.id}.0`]);
   });
 
+  it('work that is due goes before the messages that wait, and a full inbox never drops it', async () => {
+    const clock = new ManualClock();
+    const bus = new Bus({ clock });
+    const [sender, pump] = [new Actor('s'), new Actor('pump')];
+    const did: string[] = [];
+    let finish: (() => void) | undefined;
+    pump.on('Run', () => {
+      pump.after(100, () => void did.push('pulse ended'));
+      return new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+    });
+    pump.on('Chat', () => void did.push('chat'));
+    bus.join(sender);
+    bus.join(pump);
+    sender.send({ Run: {} });
+    await tick();
+    for (let n = 0; n < INBOX_LIMIT + 10; n++) sender.send({ Chat: n });
+    await clock.advance(100);
+    for (let n = 0; n < INBOX_LIMIT; n++) sender.send({ Chat: n });
+    finish?.();
+    await until('every message that was kept', () => did.length === INBOX_LIMIT + 1);
+    expect(did[0]).toBe('pulse ended');
+  });
+
   it('periodic work keeps its rate, runs in inbox order and never twice at once', async () => {
     const clock = new ManualClock();
     const bus = new Bus({ clock });

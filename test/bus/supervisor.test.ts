@@ -121,6 +121,31 @@ describe('supervisor', () => {
     expect([child.state, tries]).toEqual(['running', 3]);
   });
 
+  it('the stop hook waits for the handler that runs, and what waits behind it is not begun', async () => {
+    const { clock, sender, supervisor } = setup();
+    const did: string[] = [];
+    let finish: (() => void) | undefined;
+    await supervisor.add('slow', () => {
+      const actor = new Actor('slow');
+      actor.onStop = () => void did.push('stopped');
+      actor.on('Job', async (data) => {
+        await new Promise<void>((resolve) => {
+          finish = resolve;
+        });
+        did.push(`done ${data}`);
+      });
+      return actor;
+    });
+    for (const job of [1, 2]) sender.send({ Job: job });
+    await clock.advance(0);
+    const stopping = supervisor.stop();
+    await clock.advance(defaultPolicy.hookMs / 2);
+    expect(did).toEqual([]);
+    finish?.();
+    await stopping;
+    expect(did).toEqual(['done 1', 'stopped']);
+  });
+
   it('stops in bounded time although a handler and a stop hook hang', async () => {
     const { clock, sender, supervisor } = setup();
     const child = await supervisor.add('hung', () => {

@@ -39,6 +39,15 @@ describe('values and raw values', () => {
     expect(() => toRaw({ ...analog(1, 0), range: [0, 10] }, exact)).toThrow(/outside/);
   });
 
+  it('without a scale every number goes to the hardware as it is, to its last digit', () => {
+    fc.assert(
+      fc.property(fc.double({ noNaN: true, noDefaultInfinity: true }), (value) => {
+        expect(toRaw(analog(1, 0), value)).toBe(value);
+        expect(toValue(analog(1, 0), value)).toBe(value);
+      }),
+    );
+  });
+
   it('precision cuts what is shown, not what is commanded', () => {
     const spec = { ...analog(0.01, 0), precision: 1 };
     expect(toValue(spec, 2178)).toBe(21.8);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { serial } from '../../drivers/serial/driver.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import type { Channel, Driver, Opened, Port, PortContext } from '../../src/driver/driver.ts';
+import type { Channel, Driver, Opened, Port, PortContext, ReadingListener } from '../../src/driver/driver.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { PortRunner } from '../../src/io/port-runner.ts';
 import { pinBench, pinSpec } from '../support/pin-bench.ts';
@@ -109,6 +109,42 @@ describe('port runner', () => {
     await runner.start();
     expect(runner.state).toBe('down');
     expect(closed).toBe(1);
+  });
+
+  it('what a port says after it was given up is not believed', async () => {
+    const clock = new ManualClock();
+    const listeners: ReadingListener[] = [];
+    const contexts: PortContext[] = [];
+    const port: Port = {
+      ...deadPort(() => {}),
+      subscribe: (_channel, listener) => {
+        listeners.push(listener);
+        return () => {};
+      },
+    };
+    const { runner, readings } = fakeRunner(clock, async (context) => {
+      contexts.push(context);
+      if (contexts.length > 1) throw new DcsError('PORT_DOWN', 'still away');
+      return { kind: 'port', port };
+    });
+    await runner.start();
+    listeners[0]?.({ ok: true, value: true });
+    contexts[0]?.down(new DcsError('PORT_DOWN', 'went away'));
+    listeners[0]?.({ ok: true, value: false });
+    await clock.advance(100);
+    expect(readings).toMatchObject([{ ok: true, value: true }, { ok: false }, { ok: false }]);
+  });
+
+  it('whoever listens later, as a pin that was restarted, is told the last reading at once', async () => {
+    const clock = new ManualClock();
+    const { runner } = fakeRunner(clock, async () => ({ kind: 'skipped', reason: 'no such chip here' }));
+    await runner.start();
+    const late: unknown[] = [];
+    runner.handle(channel).listen((reading) => late.push(reading));
+    const stop = runner.handle(channel).listen(() => late.push('not any more'));
+    stop();
+    await clock.advance(0);
+    expect(late).toMatchObject([{ ok: false, error: { code: 'PORT_SKIPPED' } }]);
   });
 
   it('stops in bounded time although the port does not close', async () => {
