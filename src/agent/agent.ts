@@ -141,7 +141,7 @@ export class Agent {
     if (this.#config.pins.some(({ spec }) => isCounter(spec))) await this.#counts.load();
     await this.#outputs.load(this.#config.pins.some(({ spec }) => typeof spec.initial === 'object'));
     fillTable(this.table, this.#config.pins, this.#outputs, this.#clock, this.#log);
-    await this.#audit.start(this.#config, this.#streams);
+    await this.#audit.start(this.#config, this.#streams, this.#nodes);
     await this.#net.takeOver();
     for (const port of this.#config.ports) this.ports.set(port.name, this.#runner(port));
     await this.#addPins();

@@ -72,7 +72,10 @@ export class AuditFile {
     this.#timer?.cancel();
     const late = () => new DcsError('TIMEOUT', `${this.#path} was not written within ${CLOSE_LIMIT_MS} ms`);
     try {
-      await withDeadline(this.#clock, CLOSE_LIMIT_MS, this.#busy ? this.#writing : this.#write(), late);
+      // What came while it was being written waits still.
+      const written = this.#busy ? this.#writing.then(() => this.#write()) : this.#write();
+      await withDeadline(this.#clock, CLOSE_LIMIT_MS, written, late);
+      this.#timer?.cancel();
       await this.#handle?.close();
     } catch (error) {
       this.#log.error({ err: error }, `the audit log is not complete: ${messageOf(error)}`);

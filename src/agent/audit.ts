@@ -3,6 +3,7 @@ import type { Supervisor } from '../bus/supervisor.ts';
 import type { Clock } from '../clock/clock.ts';
 import type { ResolvedConfig } from '../config/resolved.ts';
 import type { Log } from '../driver/driver.ts';
+import type { Nodes } from '../safety/nodes.ts';
 import { AuditActor, auditing } from './audit-actor.ts';
 import { AuditFile, type AuditStats } from './audit-file.ts';
 
@@ -24,11 +25,11 @@ export class Audit {
   }
 
   /** Listens to the outputs from now on. */
-  async start({ pins }: ResolvedConfig, supervisor: Supervisor): Promise<void> {
+  async start({ pins }: ResolvedConfig, supervisor: Supervisor, nodes: Nodes): Promise<void> {
     const file = this.#file;
     if (!file) return;
     const outputs = pins.filter(({ spec }) => spec.direction === 'out').map(({ spec }) => spec.name);
-    await supervisor.add('audit', () => new AuditActor(outputs, file));
+    await supervisor.add('audit', () => new AuditActor(outputs, file, (envelope) => nodes.senderOf(envelope)));
     file.add('start', { pid: process.pid });
   }
 

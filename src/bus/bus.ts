@@ -25,6 +25,8 @@ export interface BusLink {
   inject(envelope: Envelope): boolean;
   /** What this process wants to hear, other than through this link. */
   interest(): BusInterest;
+  /** What people call the sender with this id, whose messages come in here; undefined: it is forgotten. */
+  name(id: string, name: string | undefined): void;
   close(): void;
 }
 
@@ -136,6 +138,10 @@ export class Bus {
     return {
       inject: (envelope) => this.#inject(envelope, deliver),
       interest: () => this.#interest(deliver),
+      name: (id, name) => {
+        if (name === undefined) this.#names.delete(id);
+        else this.#names.set(id, name);
+      },
       close: () => {
         this.#links.delete(deliver);
         this.#interestChanged();
@@ -143,7 +149,7 @@ export class Bus {
     };
   }
 
-  /** The name of an actor that is on this bus. */
+  /** The name of an actor that is on this bus, or of a sender a link has named. */
   nameOf(id: string): string | undefined {
     return this.#names.get(id);
   }

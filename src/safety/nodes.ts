@@ -80,8 +80,8 @@ export class Nodes {
   /** Who sent a message. */
   senderOf({ sender }: Envelope): Commander {
     const [actor = '?', node] = sender;
-    const local = this.#actorName(actor);
-    if (node === undefined || local !== undefined) return { node: this.#self, actor: local ?? actor };
+    // What comes from another process says so itself: it must not pass for one of ours by using its id.
+    if (node === undefined) return { node: this.#self, actor: this.#actorName(actor) ?? actor };
     return { node: this.#nodes.get(node)?.name ?? node, actor };
   }
 

@@ -6,11 +6,11 @@ import { pinRoutes } from './api/pin-routes.ts';
 import type { Status } from './api/schemas.ts';
 import { sessionRoutes } from './api/session-routes.ts';
 import { statusRoutes } from './api/status-routes.ts';
-import { Gatekeeper } from './auth/gatekeeper.ts';
+import { Gatekeeper, type Visitor } from './auth/gatekeeper.ts';
 import { Dispatch } from './http/dispatch.ts';
 import { Listener } from './http/listener.ts';
 import type { Route } from './http/route.ts';
-import type { EventStream } from './live/event-stream.ts';
+import { EventStreams } from './live/event-streams.ts';
 import { Hub } from './live/hub.ts';
 import { LoopDelay } from './live/loop-delay.ts';
 import { PinBook } from './live/pin-book.ts';
@@ -26,7 +26,7 @@ export class Web {
   readonly #hub: Hub;
   readonly #keeper: Gatekeeper;
   readonly #sockets: Sockets;
-  readonly #streams = new Set<EventStream>();
+  readonly #streams = new EventStreams();
   readonly #dispatch: Dispatch;
   readonly #listener: Listener;
   readonly #loop: LoopDelay;
@@ -36,19 +36,20 @@ export class Web {
     this.#host = host;
     this.#hub = new Hub(host, new PinBook(host.clock, options.historyMs));
     this.#keeper = new Gatekeeper(options, host);
-    this.#sockets = new Sockets(this.#hub, this.#keeper, host);
+    this.#sockets = new Sockets(this.#hub, this.#keeper, host, () => this.#sweep());
     this.#loop = new LoopDelay(host.clock);
     this.#began = host.clock.now();
     const routes: Route[] = [
       ...pinRoutes(this.#hub, host, this.#streams),
-      ...sessionRoutes(this.#keeper, options, host, () => this.#sockets.sweep()),
+      ...sessionRoutes(this.#keeper, options, host, () => this.#sweep()),
       ...statusRoutes(
         host,
         () => this.#status(),
         () => this.#hub.book.pins(),
-        () => openApi(routes, host.version),
+        () => document,
       ),
     ];
+    const document = openApi(routes, host.version);
     this.#dispatch = new Dispatch(routes, this.#keeper, options, host.log);
     this.#listener = new Listener(options, host, {
       request: (request, response) => void this.#dispatch.answer(request, response),
@@ -66,10 +67,17 @@ export class Web {
   /** Closes every connection and leaves the bus. Idempotent; takes no time. */
   stop(): void {
     this.#listener.stop();
-    for (const stream of this.#streams) stream.end();
+    this.#streams.stop();
     this.#sockets.stop();
     this.#hub.stop();
     this.#loop.stop();
+  }
+
+  /** Ends what a login that is over has opened. */
+  #sweep(): void {
+    const over = ({ session }: Visitor) => session !== undefined && !this.#keeper.sessions.isAlive(session);
+    this.#sockets.sweep(over);
+    this.#streams.sweep(over);
   }
 
   #upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void {
@@ -105,6 +113,8 @@ export class Web {
         streams: this.#streams.size,
         logins_refused: this.#keeper.failures,
         sockets_opened: this.#sockets.counters.opened,
+        connections_refused: this.#listener.limit.refused,
+        streams_dropped: this.#streams.dropped,
         sockets_refused: this.#sockets.counters.refused,
         messages_dropped: this.#sockets.counters.dropped,
         messages_malformed: this.#sockets.counters.malformed,

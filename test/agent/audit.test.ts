@@ -15,10 +15,15 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { auditing } from '../../src/agent/audit-actor.ts';
 import { AuditFile, WAITING_LIMIT } from '../../src/agent/audit-file.ts';
 import { systemClock } from '../../src/clock/clock.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { newToken } from '../../src/web/auth/secrets.ts';
 import { AgentProcess } from '../support/agent-process.ts';
 import { Observer } from '../support/observer.ts';
 import { memoryLog } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
+import { WebAgent } from '../web/support.ts';
+
+const [ali, eve] = [newToken(), newToken()];
 
 let folder = '';
 let agent: AgentProcess | undefined;
@@ -92,6 +97,56 @@ pins:
     child.kill('SIGTERM');
     await until('its end', () => child.exitCode === 0);
     expect(lines(path).at(-1)).toMatchObject({ kind: 'stop', pid: child.pid });
+  });
+
+  it('says who commanded by the name of the web user, over HTTP and WebSocket; his message cannot write the log', async () => {
+    const web = await WebAgent.start(
+      `state: ${folder}
+web:
+  listen: 127.0.0.1:0
+  users: { ali: { role: operate, token: "${ali.hash}" }, eve: { role: operate, token: "${eve.hash}" } }`,
+      'pins: { lamp: { virtual: bool, direction: out, initial: false, safe: false } }',
+    );
+    agent = web.agent;
+    const headers = { authorization: `Bearer ${ali.token}` };
+    const put = (json: object) => web.http('PUT', '/api/pins/lamp', { json, headers });
+    expect(await put({ val: true })).toMatchObject({
+      json: { output: { command: { node: 'tested', actor: 'web/ali' } } },
+    });
+    const client = web.client({ token: eve.token });
+    await client.ready();
+    const forged = { kind: 'refused', at: 1, pin: 'other', actor: 'web/ali', junk: 'x'.repeat(50_000) };
+    client.send({ IoMessage: { pin_name: 'lamp', val: false, ...forged } });
+    // Gone at once: the name is known all the same.
+    client.close();
+    const path = join(folder, 'tested.audit.jsonl');
+    const of = (kind: string) => lines(path).filter((line) => line['kind'] === kind);
+    await until('both commands', () => of('command').length === 2);
+    expect(await put({ val: true, override: 60 })).toMatchObject({
+      json: { output: { override: { node: 'tested', actor: 'web/ali' } } },
+    });
+    await until('the override', () => of('override')[0]);
+    expect(of('command')).toMatchObject([
+      { pin: 'lamp', val: true, node: 'tested', actor: 'web/ali' },
+      { pin: 'lamp', val: false, node: 'tested', actor: 'web/eve' },
+    ]);
+    expect(of('override')).toMatchObject([{ pin: 'lamp', override: 60, node: 'tested', actor: 'web/ali' }]);
+    expect(of('refused')).toEqual([]);
+    expect(readFileSync(path, 'utf8')).not.toContain('junk');
+    const { stdout } = await agent.cli('tail', 'lamp');
+    expect(stdout).toMatch(/command .*lamp.*actor=web\/eve/);
+  });
+
+  it('writes what came while it was being written before it closes', async () => {
+    const clock = new ManualClock();
+    const path = join(folder, 'closing.jsonl');
+    const file = new AuditFile(path, { clock, log: memoryLog() });
+    file.add('first', {});
+    await clock.advance(500);
+    expect(file.stats.written).toBe(0);
+    file.add('last', {});
+    await file.close();
+    expect(lines(path).map(({ kind }) => kind)).toEqual(['first', 'last']);
   });
 
   it('an agent whose state folder is on a full or read-only disk goes on, and what was lost is told when there is room', async () => {

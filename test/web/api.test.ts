@@ -65,7 +65,7 @@ describe('the HTTP API of an agent', () => {
       fetch(new URL('/api/pins/pump', web.url), { method: 'PUT', body, headers: { 'content-type': type } });
     expect((await put('{"val":true}', 'text/plain')).status).toBe(400);
     expect((await put('{"val":', 'application/json')).status).toBe(400);
-    expect((await put(JSON.stringify({ val: 'x'.repeat(70_000) }), 'application/json')).status).toBe(400);
+    expect((await put(JSON.stringify({ val: 'x'.repeat(70_000) }), 'application/json')).status).toBe(413);
   });
 
   it('a path or a method that is not there is said so', async () => {

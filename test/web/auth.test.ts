@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,6 +8,7 @@ import { LoginLimit } from '../../src/web/auth/login-limit.ts';
 import { originKind } from '../../src/web/auth/origin.ts';
 import { hashPassword, newToken, passwordFits } from '../../src/web/auth/secrets.ts';
 import { Sessions } from '../../src/web/auth/sessions.ts';
+import { until } from '../support/wait.ts';
 import { getTls, makeCertificate, WebAgent } from './support.ts';
 
 const PASSWORD = 'correct horse';
@@ -202,6 +203,35 @@ describe('TLS', () => {
     await secure.stop();
   });
 
+  it('a renewed certificate is used without a restart; one that does not fit is said, and the old one stays', async () => {
+    const place = mkdtempSync(join(tmpdir(), 'dcs-io-renewal-'));
+    const { cert, key } = makeCertificate(place);
+    const old = readFileSync(cert, 'utf8');
+    const secure = await WebAgent.start(`web: { listen: "127.0.0.1:0", tls: { cert: ${cert}, key: ${key} } }`);
+    const url = `${secure.url}healthz`;
+    const { serial } = await getTls(url, old);
+    const other = mkdtempSync(join(tmpdir(), 'dcs-io-renewal-'));
+    const fresh = makeCertificate(other);
+    const said = (text: string) => until(text, () => secure.agent.log.includes(text), 20_000);
+    const serving = async (ca: string) => (await getTls(url, ca).catch(() => undefined))?.serial;
+    // Only the certificate is there yet, then what is none at all: the old one serves.
+    writeFileSync(cert, readFileSync(fresh.cert));
+    await said('is not the key of the certificate');
+    expect(await serving(old)).toBe(serial);
+    rmSync(key);
+    await said('cannot be read: ENOENT');
+    writeFileSync(key, 'no key');
+    await said('expected a private key in PEM form');
+    expect(await serving(old)).toBe(serial);
+    // As renewals do it: the path is a link that is moved.
+    rmSync(key);
+    symlinkSync(fresh.key, key);
+    const renewed = await until('the new certificate', () => serving(readFileSync(fresh.cert, 'utf8')), 20_000);
+    expect(renewed).not.toBe(serial);
+    await secure.stop();
+    for (const folder of [place, other]) rmSync(folder, { recursive: true, force: true });
+  }, 90_000);
+
   it('a key that cannot be read harms the page alone, and is said', async () => {
     const agent = await WebAgent.start('web: { listen: "127.0.0.1:0", tls: { cert: ./no.pem, key: ./no.pem } }').catch(
       (error: unknown) => String(error),
@@ -223,17 +253,21 @@ describe('the parts', () => {
   it('waits double from the sixth wrong try on, an IPv6 /64 counts as one, and a right one clears it', async () => {
     const clock = new ManualClock();
     const limit = new LoginLimit(clock);
-    for (let wrong = 0; wrong < 4; wrong++) limit.failed('2001:db8::1');
+    for (let wrong = 0; wrong < 4; wrong++) limit.failed('2001:db8::1', 'ali');
     expect(limit.wait('2001:db8::2')).toBe(0);
-    limit.failed('2001:db8::3');
+    limit.failed('2001:db8::3', 'ali');
     expect(limit.wait('2001:db8::4')).toBe(10);
     expect(limit.wait('2001:db8:0:1::4')).toBe(0);
     await clock.advance(10_000);
     expect(limit.wait('2001:db8::4')).toBe(0);
-    limit.failed('2001:db8::1');
+    limit.failed('2001:db8::1', 'ali');
     expect(limit.wait('2001:db8::1')).toBe(20);
-    limit.succeeded('2001:db8::1');
+    limit.succeeded('2001:db8::1', 'ali');
     expect(limit.wait('2001:db8::1')).toBe(0);
+    for (let wrong = 0; wrong < 4; wrong++) limit.failed('192.0.2.1', 'boss');
+    limit.succeeded('192.0.2.1', 'eve');
+    limit.failed('192.0.2.1', 'boss');
+    expect(limit.wait('192.0.2.1')).toBe(10);
   });
 
   it('a session ends after 12 h without a request, and after a week in any case', async () => {

@@ -1,5 +1,5 @@
 import { IncomingMessage } from 'node:http';
-import { Socket } from 'node:net';
+import { connect, Socket } from 'node:net';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
@@ -7,9 +7,12 @@ import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { type Clock, systemClock } from '../../src/clock/clock.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { Nodes } from '../../src/safety/nodes.ts';
 import { Gatekeeper } from '../../src/web/auth/gatekeeper.ts';
 import { History, MAX_POINTS } from '../../src/web/live/history.ts';
 import { Hub } from '../../src/web/live/hub.ts';
+import { namePattern } from '../../src/web/live/name-pattern.ts';
+import { costOf, Pace } from '../../src/web/live/pace.ts';
 import { PinBook } from '../../src/web/live/pin-book.ts';
 import { whyNot } from '../../src/web/live/rights.ts';
 import type { WebHost } from '../../src/web/options.ts';
@@ -147,6 +150,120 @@ describe('rights', () => {
   ] as const)('%s sending %j: %s', (role, payload, may) => {
     expect(whyNot(role, payload) === undefined).toBe(may);
   });
+});
+
+describe('patterns of names', () => {
+  it('fit as a regular expression would say, in a bounded number of steps (property)', () => {
+    const letters = fc.array(fc.constantFrom('a', 'b', '.', '*', '['), { maxLength: 12 }).map((all) => all.join(''));
+    fc.assert(
+      fc.property(letters, letters, (pattern, name) => {
+        const escaped = pattern.replaceAll(/[.[\]]/g, '\\$&').replaceAll(/\*+/g, '.*');
+        return namePattern(pattern)(name) === new RegExp(`^${escaped}$`, 's').test(name);
+      }),
+      { numRuns: 2000 },
+    );
+    // A regular expression of this would be at it for years.
+    expect(namePattern('*a'.repeat(120))('a'.repeat(200))).toBe(true);
+    expect(namePattern(`${'*a'.repeat(120)}*b`)('a'.repeat(200))).toBe(false);
+  });
+});
+
+describe('the pace of a sender', () => {
+  it('is bounded by reading it more slowly; a question to all pins counts as what it costs', async () => {
+    const clock = new ManualClock();
+    let reading = true;
+    const pace = new Pace(clock, { pause: () => (reading = false), resume: () => (reading = true) });
+    let sent = 0;
+    const flood = async (cost: number, ms: number) => {
+      sent = 0;
+      for (let at = 0; at < ms; at += 10) {
+        for (let burst = 0; reading && burst < 100_000; burst++, sent++) pace.spend(cost);
+        await clock.advance(10);
+      }
+      return sent;
+    };
+    expect(await flood(1, 10_000)).toBeLessThanOrEqual(12_100);
+    await clock.advance(10_000);
+    expect(await flood(costOf({ UpdateIoMessage: {} }), 10_000)).toBeLessThanOrEqual(62);
+    expect(sent).toBeGreaterThan(50);
+    expect(costOf({ UpdateIoMessage: { pin_name: 'a' } })).toBe(1);
+    await clock.advance(10_000);
+    expect(reading).toBe(true);
+  });
+});
+
+describe('who commands', () => {
+  it('is named by the node that has him; what comes from another process cannot pass for one of this', () => {
+    const clock = new ManualClock();
+    const nodes = new Nodes(clock, 'here', (id) => (id === 'socket' ? 'web/ali' : undefined));
+    nodes.heard({ event: 'birth', node: 'far', name: 'hall' });
+    const from = (...sender: string[]) => nodes.senderOf({ sender, timestamp: 1, msg_id: 'x.1', payload: {} });
+    expect(from('socket')).toEqual({ node: 'here', actor: 'web/ali' });
+    expect(from('unknown')).toEqual({ node: 'here', actor: 'unknown' });
+    expect(from('socket', 'far')).toEqual({ node: 'hall', actor: 'socket' });
+    nodes.close();
+  });
+});
+
+describe('a stream of events', () => {
+  it('tells the state of however many pins, and never an event that nobody sent', async () => {
+    const { host, report, log } = benchWith(systemClock);
+    const web = new Web({ host: '127.0.0.1', port: 0, users: [], origins: [], historyMs: 1000 }, host);
+    await web.start();
+    const url = /http:\S+/.exec(log.lines.map(({ message }) => message).join())?.[0] ?? '';
+    const note = 'x'.repeat(200);
+    for (let pin = 0; pin < 6000; pin++) report(`pin-${pin}`, pin, { note });
+    const id = 'evil\nevent: report\ndata: {"pin_name":"forged"}\n\n';
+    const odd = {
+      sender: [id],
+      timestamp: 1,
+      msg_id: `${id}.1`,
+      payload: { IoMessage: { pin_name: 'odd', val: 1, last_change: 1 } },
+    };
+    host.bus.link(() => undefined).inject(odd);
+    const end = new AbortController();
+    const response = await fetch(`${url}api/events`, { signal: end.signal });
+    let text = '';
+    const reading = (async () => {
+      for await (const chunk of response.body ?? []) text += Buffer.from(chunk);
+    })().catch(() => undefined);
+    await until('the last of the state', () => text.includes('"odd"'), 20_000);
+    expect(text.match(/^event: report$/gm)).toHaveLength(6001);
+    expect(text).not.toContain('forged');
+    end.abort();
+    await reading;
+    web.stop();
+  }, 40_000);
+
+  it('that nobody reads is let go and counted', async () => {
+    const { host, user, log } = benchWith(systemClock);
+    const web = new Web({ host: '127.0.0.1', port: 0, users: [], origins: [], historyMs: 1000 }, host);
+    await web.start();
+    const url = new URL(/http:\S+/.exec(log.lines.map(({ message }) => message).join())?.[0] ?? '');
+    const socket = connect(Number(url.port), '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.write('GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    const counters = async (): Promise<Record<string, number>> => {
+      const answer = await fetch(new URL('/api/status', url));
+      const status: { web: Record<string, number> } = JSON.parse(await answer.text());
+      return status.web;
+    };
+    await until('the stream', async () => (await counters())['streams'] === 1);
+    socket.pause();
+    const note = 'x'.repeat(20_000);
+    await until(
+      'the end of patience',
+      async () => {
+        for (let burst = 0; burst < 50; burst++)
+          user.send({ IoMessage: { pin_name: 'a', val: burst, last_change: 1, note } });
+        const { streams_dropped: dropped, streams } = await counters();
+        return dropped === 1 && streams === 0;
+      },
+      20_000,
+    );
+    socket.destroy();
+    web.stop();
+  }, 40_000);
 });
 
 describe('too many at once', () => {

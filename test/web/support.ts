@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { request as httpsRequest } from 'node:https';
 import { join } from 'node:path';
+import { TLSSocket } from 'node:tls';
 import { WebSocket } from 'ws';
 import { type ClientOptions, WebClient } from '../../src/web/client/web-client.ts';
 import { AgentProcess } from '../support/agent-process.ts';
@@ -90,17 +91,24 @@ export function makeCertificate(folder: string): { cert: string; key: string } {
   return { cert, key };
 }
 
-/** GET over TLS that trusts one certificate only. */
-export function getTls(url: string, ca: string): Promise<{ status: number | undefined; text: string }> {
+/** A request over TLS that trusts one certificate only: GET, or POST of a body. */
+export function getTls(
+  url: string,
+  ca: string,
+  body?: object,
+): Promise<{ status: number | undefined; text: string; cookie: string | undefined; serial: string }> {
   return new Promise((resolve, reject) => {
-    const request = httpsRequest(url, { ca }, (response) => {
+    const how = body && { method: 'POST', headers: { 'content-type': 'application/json' } };
+    const request = httpsRequest(url, { ca, agent: false, ...how }, (response) => {
       let text = '';
       response.on('data', (data) => {
         text += data;
       });
-      response.on('end', () => resolve({ status: response.statusCode, text }));
+      const { statusCode: status, headers, socket } = response;
+      const serial = socket instanceof TLSSocket ? socket.getPeerCertificate().serialNumber : '';
+      response.on('end', () => resolve({ status, text, cookie: headers['set-cookie']?.[0], serial }));
     });
     request.once('error', reject);
-    request.end();
+    request.end(body && JSON.stringify(body));
   });
 }

@@ -22,7 +22,7 @@ export function openApi(routes: readonly Route[], version: string): object {
     components: {
       securitySchemes: {
         token: { type: 'http', scheme: 'bearer' },
-        cookie: { type: 'apiKey', in: 'cookie', name: 'dcs-io-<port>' },
+        cookie: { type: 'apiKey', in: 'cookie', name: 'dcs-io-<port>, over TLS __Host-dcs-io-<port>' },
       },
     },
   };

@@ -2,14 +2,16 @@ import { z } from 'zod';
 import { DcsError } from '../../errors/errors.ts';
 import { ioMessageOf } from '../../message/payloads.ts';
 import { type Route, route } from '../http/route.ts';
-import { EventStream } from '../live/event-stream.ts';
+import type { EventStreams } from '../live/event-streams.ts';
 import type { Hub } from '../live/hub.ts';
+import { namePattern } from '../live/name-pattern.ts';
 import type { WebHost } from '../options.ts';
 import { commandSchema, errorSchema, type PinState, pinListSchema, pinStateSchema, trendSchema } from './schemas.ts';
 
 /** A pin of a program that says little of itself is asked, and has this long (ms) to answer. */
 const ASK_MS = 1000;
 const MAX_TREND_PINS = 50;
+const MAX_PATTERNS = 50;
 
 const refusals = {
   400: { description: 'the request is wrong', schema: errorSchema },
@@ -19,11 +21,12 @@ const refusals = {
 const noSuchPin = { description: 'nobody on the bus has a pin of that name', schema: errorSchema };
 const patterns = z
   .array(z.string().max(256))
+  .max(MAX_PATTERNS)
   .default(['*'])
   .describe("names of pins, or patterns like 'tank-*'; may be given more than once");
 
-/** Pins: what they are, what they were, and commands to them. `streams` holds the event streams that are open. */
-export function pinRoutes(hub: Hub, host: WebHost, streams: Set<EventStream>): Route[] {
+/** Pins: what they are, what they were, and commands to them. */
+export function pinRoutes(hub: Hub, host: WebHost, streams: EventStreams): Route[] {
   return [
     route({
       method: 'GET',
@@ -62,10 +65,9 @@ export function pinRoutes(hub: Hub, host: WebHost, streams: Set<EventStream>): R
       },
       handle: async ({ name, body: { timeout, ...command }, visitor }) => {
         await knownPin(hub, name);
-        host.log.debug({ user: visitor?.name, pin: name, val: command.val }, `web: ${visitor?.name} commands ${name}`);
         // Nobody waits longer: what is not done by then must not be done later.
         const message = { pin_name: name, ...(command.val !== undefined && { ttl: timeout }), ...command };
-        const answer = await hub.request({ IoMessage: message }, timeout * 1000);
+        const answer = await hub.request(visitor?.name ?? '', { IoMessage: message }, timeout * 1000);
         if (ioMessageOf(answer.payload)?.pin_name !== name) {
           throw new DcsError('BAD_REPLY', `${name} answered with something else`);
         }
@@ -79,14 +81,10 @@ export function pinRoutes(hub: Hub, host: WebHost, streams: Set<EventStream>): R
       needs: 'view',
       query: z.object({ pin: patterns }),
       answers: { 200: { description: 'events report, command, refusal', type: 'text/event-stream' }, ...refusals },
-      handle: ({ query }) => {
-        const wants = matcher(query.pin);
-        return {
-          stream: (response) => {
-            const stream = new EventStream(hub, host.clock, response, wants, () => streams.delete(stream));
-            streams.add(stream);
-          },
-        };
+      handle: ({ query, visitor }) => {
+        const fits = query.pin.map(namePattern);
+        const wants = (pin: string) => fits.some((one) => one(pin));
+        return { stream: (response) => streams.open(hub, host.clock, response, wants, visitor) };
       },
     }),
     route({
@@ -112,11 +110,4 @@ async function knownPin(hub: Hub, name: string): Promise<PinState> {
   const pin = hub.book.pin(name);
   if (pin) return pin;
   throw new DcsError('NO_SUCH_PIN', `no pin named '${name}' answers on the bus`, { expected: 'a name from /api/pins' });
-}
-
-/** Whether a name fits one of the patterns; `*` is any text. */
-function matcher(wanted: readonly string[]): (pin: string) => boolean {
-  const escaped = wanted.map((one) => one.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll(/\*+/g, '.*'));
-  const expression = new RegExp(`^(?:${escaped.join('|')})$`, 's');
-  return (pin) => expression.test(pin);
 }

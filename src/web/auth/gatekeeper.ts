@@ -14,13 +14,21 @@ export interface Visitor {
   readonly session?: Session;
 }
 
+const codes = {
+  401: 'NO_PERMISSION',
+  403: 'NO_PERMISSION',
+  413: 'BAD_COMMAND',
+  429: 'BUSY',
+  503: 'BUSY',
+} as const;
+
 /** Refused before anything was looked at. `retryAfter`: seconds. */
 export class Refusal extends DcsError {
-  readonly status: 401 | 403 | 429 | 503;
+  readonly status: 401 | 403 | 413 | 429 | 503;
   readonly retryAfter: number | undefined;
 
   constructor(status: Refusal['status'], message: string, retryAfter?: number) {
-    super(status === 429 || status === 503 ? 'BUSY' : 'NO_PERMISSION', message);
+    super(codes[status], message);
     this.status = status;
     this.retryAfter = retryAfter;
   }
@@ -46,7 +54,8 @@ export class Gatekeeper {
     this.sessions = new Sessions(clock);
     this.limit = new LoginLimit(clock);
     // Cookies do not tell ports apart: two agents of one machine must not log each other out.
-    this.cookieName = `dcs-io-${options.port}`;
+    // The prefix: browsers take it over TLS only, and from nobody but this very host.
+    this.cookieName = `${options.tls ? '__Host-' : ''}dcs-io-${options.port}`;
   }
 
   /** There are no users: whoever is on this machine is let in. */
@@ -127,7 +136,7 @@ export class Gatekeeper {
   }
 
   #welcome(user: WebUser, address: string): { secret: string; session: Session } {
-    this.limit.succeeded(address);
+    this.limit.succeeded(address, user.name);
     this.#log.info({ security: 'login', user: user.name, address }, `web: ${user.name} has logged in`);
     return this.sessions.begin(user);
   }
@@ -150,7 +159,7 @@ export class Gatekeeper {
 
   #wrong(address: string, who: string): Refusal {
     this.failures++;
-    const failures = this.limit.failed(address);
+    const failures = this.limit.failed(address, who);
     this.#log.warn(
       { security: 'wrong login', user: who, address, failures },
       `web: wrong login as ${who} from ${address}`,

@@ -8,11 +8,15 @@ const MAX_WAIT_MS: DurationMs = 15 * 60_000;
 /** Wrong tries are forgotten after this. */
 const FORGET_MS: DurationMs = 60 * 60_000;
 const MAX_ADDRESSES = 10_000;
+/** Whoever asks for more names than this is guessing those, too. */
+const MAX_NAMES = 20;
 
 interface Tries {
   failures: number;
   last: MonotonicMs;
   blockedUntil: MonotonicMs;
+  /** How many of the failures were for each name. */
+  readonly names: Map<string, number>;
 }
 
 /**
@@ -29,33 +33,42 @@ export class LoginLimit {
 
   /** Seconds the address has to wait before it may try; 0: now. */
   wait(address: string): number {
-    const tries = this.#byAddress.get(network(address));
+    const tries = this.#byAddress.get(networkOf(address));
     return tries ? Math.max(0, Math.ceil((tries.blockedUntil - this.#clock.now()) / 1000)) : 0;
   }
 
-  /** A try was wrong. Returns how often that has happened. */
-  failed(address: string): number {
-    const key = network(address);
+  /** A try for this name was wrong. Returns how often that has happened from there. */
+  failed(address: string, name: string): number {
+    const key = networkOf(address);
     const now = this.#clock.now();
     const known = this.#byAddress.get(key);
-    const failures = known && now - known.last < FORGET_MS ? known.failures + 1 : 1;
-    const over = failures - FREE_TRIES;
-    const blockedUntil = over < 0 ? 0 : now + Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(over, 20));
+    const tries: Tries =
+      known && now - known.last < FORGET_MS ? known : { failures: 0, last: now, blockedUntil: 0, names: new Map() };
+    tries.failures++;
+    tries.last = now;
+    if (tries.names.has(name) || tries.names.size < MAX_NAMES) tries.names.set(name, (tries.names.get(name) ?? 0) + 1);
+    const over = tries.failures - FREE_TRIES;
+    if (over >= 0) tries.blockedUntil = now + Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(over, 20));
     // Entered anew, so that the oldest comes first.
     this.#byAddress.delete(key);
-    this.#byAddress.set(key, { failures, last: now, blockedUntil });
+    this.#byAddress.set(key, tries);
     const [oldest] = this.#byAddress.keys();
     if (this.#byAddress.size > MAX_ADDRESSES && oldest !== undefined) this.#byAddress.delete(oldest);
-    return failures;
+    return tries.failures;
   }
 
-  succeeded(address: string): void {
-    this.#byAddress.delete(network(address));
+  /** A right one forgives the wrong ones for the same name only: who has a login must not guess those of others with it. */
+  succeeded(address: string, name: string): void {
+    const tries = this.#byAddress.get(networkOf(address));
+    if (!tries) return;
+    tries.failures -= tries.names.get(name) ?? 0;
+    tries.names.delete(name);
+    if (tries.failures === 0) this.#byAddress.delete(networkOf(address));
   }
 }
 
-/** An IPv6 host has a whole /64 to try from. */
-function network(address: string): string {
+/** Whom an address belongs to: an IPv6 host has a whole /64 to come from. */
+export function networkOf(address: string): string {
   const plain = address.replace(/^::ffff:(?=\d+\.)/, '');
   if (!isIPv6(plain)) return plain;
   const [head = '', tail] = plain.split('::');

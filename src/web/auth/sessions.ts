@@ -55,6 +55,11 @@ export class Sessions {
     return alive;
   }
 
+  /** It is in use. */
+  touch(session: Session): void {
+    if (this.isAlive(session)) session.seen = this.#clock.now();
+  }
+
   end(session: Session): void {
     this.#sessions.delete(session.key);
   }

@@ -61,7 +61,9 @@ export class Dispatch {
     if (route.needs !== 'anyone') {
       if (!visitor) throw new Refusal(401, 'log in first, or give a token: authorization: Bearer …');
       if (!allows(visitor.role, route.needs)) {
-        throw new Refusal(403, `${visitor.name} may ${visitor.role}; this needs ${route.needs}`);
+        const why = `${visitor.name} may ${visitor.role}; this needs ${route.needs}`;
+        this.#log.warn({ security: 'refused', user: visitor.name, path: route.path }, `web: refused ${why}`);
+        throw new Refusal(403, why);
       }
       this.#keeper.checkCsrf(request, visitor);
     }

@@ -1,15 +1,18 @@
-import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { Timer } from '../../clock/clock.ts';
 import { messageOf, systemCode } from '../../errors/errors.ts';
 import type { WebHost, WebOptions } from '../options.ts';
+import { ConnectionLimit } from './connection-limit.ts';
+import { TlsFiles } from './tls-files.ts';
 
 const AGAIN_MS = 3000;
 const MAX_CONNECTIONS = 256;
-/** A request must be there within this; answers may last as long as they like. */
-const REQUEST_MS = 15_000;
+/** A request must be there within this, and so must a TLS handshake; answers may last as long as they like. */
+const REQUEST_MS = 10_000;
+/** How often the server looks for requests that are late. */
+const CHECK_MS = 2000;
 
 export interface Handlers {
   request(request: IncomingMessage, response: ServerResponse): void;
@@ -21,9 +24,11 @@ export interface Handlers {
  * said once, and tried again every 3 s.
  */
 export class Listener {
+  readonly limit = new ConnectionLimit(MAX_CONNECTIONS);
   readonly #options: WebOptions;
   readonly #host: WebHost;
   readonly #handlers: Handlers;
+  readonly #files: TlsFiles | undefined;
   #server: Server | undefined;
   #timer: Timer | undefined;
   #trouble = '';
@@ -33,6 +38,7 @@ export class Listener {
     this.#options = options;
     this.#host = host;
     this.#handlers = handlers;
+    this.#files = options.tls && new TlsFiles(options.tls, host.clock, host.log);
   }
 
   /** Resolves after the first attempt. Never rejects. */
@@ -59,18 +65,17 @@ export class Listener {
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
+    this.#files?.stop();
     this.#server?.close();
     this.#server?.closeAllConnections();
   }
 
   async #listen(): Promise<Server> {
-    const { tls, host, port } = this.#options;
-    const server = tls
-      ? createTlsServer({ cert: await readFile(tls.cert), key: await readFile(tls.key), minVersion: 'TLSv1.2' })
-      : createServer();
+    const { host, port } = this.#options;
+    const server = await this.#make();
     server.headersTimeout = REQUEST_MS;
     server.requestTimeout = REQUEST_MS;
-    server.maxConnections = MAX_CONNECTIONS;
+    this.limit.guard(server);
     server.on('request', (request, response) => this.#handlers.request(request, response));
     server.on('upgrade', (request, stream, head) => this.#handlers.upgrade(request, stream, head));
     await new Promise<void>((resolve, reject) => {
@@ -81,6 +86,15 @@ export class Listener {
       });
     });
     server.on('error', (error) => this.#host.log.error({ err: error }, `web: ${messageOf(error)}`));
+    return server;
+  }
+
+  async #make(): Promise<Server> {
+    const looks = { connectionsCheckingInterval: CHECK_MS };
+    if (!this.#files) return createServer(looks);
+    const pair = await this.#files.load();
+    const server = createTlsServer({ ...looks, ...pair, minVersion: 'TLSv1.2', handshakeTimeout: REQUEST_MS });
+    this.#files.watch((fresh) => server.setSecureContext({ ...fresh, minVersion: 'TLSv1.2' }));
     return server;
   }
 

@@ -72,5 +72,10 @@ export function refuse(thrown: unknown): Answer {
   const message = code === 'INTERNAL' ? 'something went wrong in the agent; its log says what' : error.message;
   const json: ApiError = { code, message, retryable, ...(expected !== undefined && { expected }) };
   const wait = error instanceof Refusal ? error.retryAfter : undefined;
-  return { status, json, ...(wait !== undefined && { headers: { 'retry-after': String(wait) } }) };
+  const headers = {
+    ...(wait !== undefined && { 'retry-after': String(wait) }),
+    // The rest of its body is not read any more.
+    ...(status === 413 && { connection: 'close' }),
+  };
+  return { status, json, headers };
 }

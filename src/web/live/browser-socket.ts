@@ -6,6 +6,7 @@ import type { IoError } from '../../message/payloads.ts';
 import type { Visitor } from '../auth/gatekeeper.ts';
 import type { WebHost } from '../options.ts';
 import type { Hub, Listener } from './hub.ts';
+import { costOf, Pace } from './pace.ts';
 import { subjectOf, whyNot } from './rights.ts';
 
 /** More than this waiting for a slow browser, and messages are left out until it has caught up. */
@@ -22,6 +23,8 @@ export class BrowserSocket {
   readonly #hub: Hub;
   readonly #host: WebHost;
   readonly #counters: { dropped: number; malformed: number; refused: number };
+  readonly #used: () => void;
+  readonly #pace: Pace;
   readonly #id = newId(10);
   readonly #hear: Listener = (_envelope, text) => this.#tell(text);
   #forget = () => {};
@@ -34,7 +37,13 @@ export class BrowserSocket {
     hub: Hub,
     host: WebHost,
     counters: { dropped: number; malformed: number; refused: number },
+    used: () => void,
   ) {
+    this.#used = used;
+    this.#pace = new Pace(host.clock, {
+      pause: () => socket.pause(),
+      resume: () => socket.resume(),
+    });
     this.#socket = socket;
     this.visitor = visitor;
     this.#hub = hub;
@@ -48,7 +57,12 @@ export class BrowserSocket {
     socket.on('pong', () => {
       this.#answered = true;
     });
-    socket.on('close', () => this.#forget());
+    const leave = this.#hub.admit(this.#id, this.visitor.name);
+    socket.on('close', () => {
+      this.#forget();
+      this.#pace.end();
+      leave();
+    });
     // A frame that is too long or broken: the socket closes itself, with the code that says so.
     socket.on('error', (error) => {
       this.#counters.malformed++;
@@ -108,7 +122,9 @@ export class BrowserSocket {
       this.close(1007, `no envelope: ${parsed?.reason ?? 'binary'}`.slice(0, 120));
       return;
     }
+    this.#used();
     const envelope = parsed.value;
+    this.#pace.spend(costOf(envelope.payload));
     const { sender, msg_id, payload } = envelope;
     if (sender.length !== 1 || sender[0] !== this.#id || splitMessageId(msg_id).creator !== this.#id) {
       this.#counters.refused++;
@@ -126,7 +142,13 @@ export class BrowserSocket {
   }
 
   #refuse({ msg_id, payload }: Envelope, code: ErrorCode, message: string): void {
-    this.#host.log.warn({ user: this.visitor.name, code }, `web: refused ${this.visitor.name}: ${message}`);
+    const detail = {
+      security: 'refused',
+      user: this.visitor.name,
+      code,
+      subjects: Object.keys(payload).join().slice(0, 200),
+    };
+    this.#host.log.warn(detail, `web: refused ${this.visitor.name}: ${message}`);
     const answer: IoError = { ...subjectOf(payload), code, message, reply_to: msg_id };
     this.#send(this.#hub.envelope({ IoErrorMessage: answer }));
   }

@@ -7,26 +7,45 @@ import type { Hub } from './hub.ts';
 
 /** A comment now and then tells proxies and the reader that the line is alive. */
 const COMMENT_MS: DurationMs = 15_000;
-/** A reader this far behind is let go; it comes again by itself and is told the state. */
+/** A reader this far behind, beyond the state it is told first, is let go; it comes again by itself and is told it anew. */
 const MAX_WAITING_BYTES = 1 << 20;
+/** An id of another program may hold anything; a line end in it would begin an event that nobody sent. */
+const PLAIN_ID = /^[\w.-]+$/;
 
 /**
  * Server-sent events of the pins that `wants` names: first the last report of each, then everything about them as it
  * passes, as `report`, `command` and `refusal`. `data` is the message's own data, `id` its msg_id.
  */
 export class EventStream {
+  readonly #hub: Hub;
   readonly #response: ServerResponse;
   readonly #clock: Clock;
   readonly #wants: (pin: string) => boolean;
-  readonly #ended: () => void;
-  readonly #forget: () => void;
+  readonly #ended: (slow: boolean) => void;
+  #forget = () => {};
   #timer: Timer | undefined;
+  #over = false;
+  /** Bytes that may wait. */
+  #room = Number.POSITIVE_INFINITY;
 
-  constructor(hub: Hub, clock: Clock, response: ServerResponse, wants: (pin: string) => boolean, ended: () => void) {
+  /** `ended` is told once, with whether the reader was too slow. */
+  constructor(
+    hub: Hub,
+    clock: Clock,
+    response: ServerResponse,
+    wants: (pin: string) => boolean,
+    ended: (slow: boolean) => void,
+  ) {
+    this.#hub = hub;
     this.#response = response;
     this.#clock = clock;
     this.#wants = wants;
     this.#ended = ended;
+  }
+
+  begin(): void {
+    const response = this.#response;
+    response.once('close', () => this.end());
     response.writeHead(200, {
       ...securityHeaders,
       'content-type': 'text/event-stream',
@@ -34,18 +53,21 @@ export class EventStream {
       'x-accel-buffering': 'no',
     });
     response.write('retry: 2000\n\n');
-    for (const envelope of hub.book.state()) this.#tell(envelope);
-    this.#forget = hub.listen((envelope) => this.#tell(envelope));
-    response.once('close', () => this.end());
+    for (const envelope of this.#hub.book.state()) this.#tell(envelope);
+    this.#room = response.writableLength + MAX_WAITING_BYTES;
+    this.#forget = this.#hub.listen((envelope) => this.#tell(envelope));
     this.#beat();
   }
 
-  /** Idempotent. */
-  end(): void {
+  /** Idempotent. `slow`: the reader does not keep up. */
+  end(slow = false): void {
+    if (this.#over) return;
+    this.#over = true;
     this.#timer?.cancel();
     this.#forget();
-    this.#response.end();
-    this.#ended();
+    if (slow) this.#response.destroy();
+    else this.#response.end();
+    this.#ended(slow);
   }
 
   #tell({ payload, msg_id }: Envelope): void {
@@ -58,11 +80,12 @@ export class EventStream {
   }
 
   #write(event: string, id: string, data: object): void {
-    if (this.#response.writableLength > MAX_WAITING_BYTES) {
-      this.#response.destroy();
+    if (this.#response.writableLength > this.#room) {
+      this.end(true);
       return;
     }
-    this.#response.write(`event: ${event}\nid: ${id}\ndata: ${JSON.stringify(data)}\n\n`);
+    const marked = PLAIN_ID.test(id) ? `id: ${id}\n` : '';
+    this.#response.write(`event: ${event}\n${marked}data: ${JSON.stringify(data)}\n\n`);
   }
 
   #beat(): void {

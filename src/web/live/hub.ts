@@ -1,10 +1,14 @@
 import { Actor } from '../../bus/actor.ts';
 import type { Attachment, BusLink } from '../../bus/bus.ts';
+import type { DurationMs } from '../../clock/clock.ts';
 import type { Envelope, Payload } from '../../message/envelope.ts';
 import { encodeEnvelope } from '../../message/envelope.ts';
 import { newId } from '../../message/id.ts';
 import type { WebHost } from '../options.ts';
 import type { PinBook } from './pin-book.ts';
+
+/** How long the name of a browser program that has gone is known. */
+const NAMED_MS: DurationMs = 60_000;
 
 /** Gets every message that passes; `text` encodes it, once for all. Must not throw. */
 export type Listener = (envelope: Envelope, text: () => string) => void;
@@ -17,11 +21,13 @@ export class Hub {
   readonly book: PinBook;
   readonly #host: WebHost;
   readonly #actor = new Actor('web');
+  /** Who commands over HTTP, by the name of the user: what an output reports and the audit log name them. */
+  readonly #users = new Map<string, Actor>();
+  readonly #attachments: Attachment[] = [];
   readonly #id = newId();
   readonly #listeners = new Set<Listener>();
   #serial = 0;
   #link: BusLink | undefined;
-  #attachment: Attachment | undefined;
 
   constructor(host: WebHost, book: PinBook) {
     this.#host = host;
@@ -31,14 +37,14 @@ export class Hub {
   start(): void {
     const { bus } = this.#host;
     this.#link = bus.link((envelope) => this.#pass(envelope));
-    this.#attachment = bus.join(this.#actor);
+    this.#attachments.push(bus.join(this.#actor));
     // The mesh does not tell this node of itself; the page shows it as it shows the others.
     this.#pass(this.envelope({ NodeMessage: this.#host.self() }));
     this.#actor.send({ UpdateIoMessage: {} });
   }
 
   stop(): void {
-    this.#attachment?.detach();
+    for (const attachment of this.#attachments.splice(0)) attachment.detach();
     this.#link?.close();
     this.#listeners.clear();
   }
@@ -57,9 +63,27 @@ export class Hub {
     return true;
   }
 
-  /** A command of the HTTP API and its one answer. Rejects with the DcsError it was refused with, or TIMEOUT. */
-  request(payload: Payload, timeoutMs: number): Promise<Envelope> {
-    return this.#actor.request(payload, { timeoutMs });
+  /** A browser program of this user sends under `id` from now on, until what this returns is called. */
+  admit(id: string, user: string): () => void {
+    this.#link?.name(id, senderName(user));
+    return () => {
+      // What it sent last may still be under way, and is to be written down under the name.
+      this.#host.clock.after(NAMED_MS, () => this.#link?.name(id, undefined));
+    };
+  }
+
+  /** A command of a user of the HTTP API and its one answer. Rejects with the DcsError it was refused with, or TIMEOUT. */
+  request(user: string, payload: Payload, timeoutMs: number): Promise<Envelope> {
+    return this.#actorOf(user).request(payload, { timeoutMs });
+  }
+
+  #actorOf(user: string): Actor {
+    const known = this.#users.get(user);
+    if (known) return known;
+    const made = new Actor(senderName(user));
+    this.#users.set(user, made);
+    this.#attachments.push(this.#host.bus.join(made));
+    return made;
   }
 
   /** Asks a pin nobody has heard of to report; resolves once it has, or when the time is over. */
@@ -93,4 +117,9 @@ export class Hub {
     };
     for (const listener of this.#listeners) if (listener !== from) listener(envelope, text);
   }
+}
+
+/** Not the user's name alone: an actor of the configuration may be called the same. */
+function senderName(user: string): string {
+  return `web/${user}`;
 }

@@ -22,9 +22,12 @@ export class Sockets {
   readonly #host: WebHost;
   readonly #server: WebSocketServer;
   readonly #sockets = new Set<BrowserSocket>();
+  readonly #beaten: () => void;
   #timer: Timer | undefined;
 
-  constructor(hub: Hub, keeper: Gatekeeper, host: WebHost) {
+  /** `beaten` is called every few seconds. */
+  constructor(hub: Hub, keeper: Gatekeeper, host: WebHost, beaten: () => void) {
+    this.#beaten = beaten;
     this.#hub = hub;
     this.#keeper = keeper;
     this.#host = host;
@@ -61,12 +64,9 @@ export class Sockets {
     }
   }
 
-  /** Closes the sockets of a login that has ended. */
-  sweep(): void {
-    for (const socket of this.#sockets) {
-      const { session } = socket.visitor;
-      if (session && !this.#keeper.sessions.isAlive(session)) socket.close(4401, 'the login has ended');
-    }
+  /** Closes the sockets of those whose login has ended. */
+  sweep(over: (visitor: Visitor) => boolean): void {
+    for (const socket of this.#sockets) if (over(socket.visitor)) socket.close(4401, 'the login has ended');
   }
 
   stop(): void {
@@ -77,15 +77,20 @@ export class Sockets {
 
   #open(visitor: Visitor, socket: WebSocket): void {
     this.counters.opened++;
-    const one = new BrowserSocket(socket, visitor, this.#hub, this.#host, this.counters);
+    const one = new BrowserSocket(socket, visitor, this.#hub, this.#host, this.counters, () => this.#used(visitor));
     this.#sockets.add(one);
     socket.once('close', () => this.#sockets.delete(one));
     one.begin();
   }
 
+  /** Who commands over a socket uses the login, too. */
+  #used({ session }: Visitor): void {
+    if (session) this.#keeper.sessions.touch(session);
+  }
+
   #beat(): void {
     this.#timer = this.#host.clock.after(PING_MS, () => {
-      this.sweep();
+      this.#beaten();
       for (const socket of this.#sockets) socket.beat();
       this.#beat();
     });
