@@ -32,10 +32,7 @@ export async function openNotifySocket(path: string): Promise<NotifySocket> {
     throw new DcsError(
       'NOT_SUPPORTED',
       'the service manager cannot be told: the npm package koffi does not load here',
-      {
-        expected: 'Type=exec in the unit, without WatchdogSec',
-        cause,
-      },
+      { expected: 'a unit with Type=exec, as dcs-io service install writes here', cause },
     );
   });
   const library = koffi.load(null);

@@ -1,11 +1,21 @@
 export const serviceUser = 'dcs-io';
-/** Groups that open hardware on the usual systems; a unit may only name those that exist. */
+/** Groups that open hardware on the usual systems. */
 export const hardwareGroups = ['gpio', 'dialout', 'i2c'] as const;
 
-/** The systemd unit of the agent. `program` is the command line that starts dcs-io, absolute paths. */
-export function unitText(program: readonly string[], groups: readonly string[]): string {
+/** What differs from one installation to the next. */
+export interface UnitFacts {
+  /** The command line that starts dcs-io, absolute paths. */
+  readonly program: readonly string[];
+  /** First line of the unit: where it comes from. */
+  readonly origin: string;
+  /** The agent can tell systemd of its start and its life, which needs npm koffi. */
+  readonly notifies: boolean;
+}
+
+/** The systemd unit of the agent. */
+export function unitText({ program, origin, notifies }: UnitFacts): string {
   const command = [...program, 'run', '--config', '/etc/dcs-io/dcs-io.yaml'].map(quoted).join(' ');
-  return `# Written by dcs-io service install, which writes it anew; own settings: systemctl edit dcs-io
+  return `# ${origin}; own settings: systemctl edit dcs-io
 [Unit]
 Description=dcs-io, hardware I/O agent
 Documentation=man:dcs-io(1)
@@ -13,11 +23,12 @@ Documentation=man:dcs-io(1)
 After=systemd-udevd.service
 
 [Service]
-Type=notify
+Type=${notifies ? 'notify' : 'exec'}
 ExecStart=${command}
 Restart=always
 RestartSec=1
-WatchdogSec=10
+${notifies ? 'WatchdogSec=10\n' : ''}# It stops within 2 s, or it hangs.
+TimeoutStopSec=10
 # The guardian outlives a crash, keeps the outputs safe and hands them to the next life.
 KillMode=process
 RuntimeDirectory=dcs-io
@@ -26,9 +37,10 @@ RuntimeDirectoryPreserve=yes
 StateDirectory=dcs-io
 StateDirectoryMode=0750
 
+# With the groups that /etc/group gives this user, which open the hardware.
 User=${serviceUser}
 Group=${serviceUser}
-${groups.length > 0 ? `SupplementaryGroups=${groups.join(' ')}\n` : ''}UMask=0027
+UMask=0027
 CapabilityBoundingSet=
 NoNewPrivileges=yes
 # Devices are opened by their groups: PrivateDevices, DevicePolicy and ProtectClock (which implies one) would close them.
@@ -54,6 +66,12 @@ SystemCallErrorNumber=EPERM
 [Install]
 WantedBy=multi-user.target
 `;
+}
+
+/** The user of the service, for systemd-sysusers; a member of `groups`, each of which it would make where it is missing. */
+export function usersText(groups: readonly string[]): string {
+  const member = groups.map((group) => `m ${serviceUser} ${group}\n`);
+  return `u ${serviceUser} - "dcs-io agent" /var/lib/dcs-io\n${member.join('')}`;
 }
 
 /** A word of a command line as systemd reads it. */

@@ -1,6 +1,7 @@
 import {
   chmodSync,
   existsSync,
+  lchownSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -53,6 +54,7 @@ export async function newKeys(folder: string): Promise<{ readonly publicKey: str
   mkdirSync(join(folder, ALLOWED), { recursive: true, mode: 0o700 });
   writeFileSync(file, `public: ${publicKey}\nsecret: ${secretKey}\n`, { mode: 0o600, flag: 'wx' });
   chmodSync(file, 0o600);
+  giveToOwner(folder, join(folder, ALLOWED), file);
   return { publicKey };
 }
 
@@ -93,7 +95,15 @@ export function allow(folder: string, name: string, key: string, rights: Partial
   const text = `key: ${key}\nread: ${read.join(' ')}\nwrite: ${write.join(' ')}\nrelay: ${relay ? 'yes' : 'no'}\n`;
   // A reader sees the old or the new file, never half of one.
   writeFileSync(`${file}~`, text, { mode: 0o600 });
+  giveToOwner(folder, join(folder, ALLOWED), `${file}~`);
   renameSync(`${file}~`, file);
+}
+
+/** What root makes in a folder of somebody else is for that one: the agent as a service has a user of its own. */
+function giveToOwner(folder: string, ...paths: readonly string[]): void {
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = statSync(folder);
+  for (const path of paths) lchownSync(path, uid, gid);
 }
 
 /** Takes the right to talk away. A running node cuts the link within 1 s. Throws when nobody has that name. */

@@ -19,12 +19,14 @@ describe('dcs-io service', () => {
     expect(done.code, done.stderr).toBe(0);
     expect(readFileSync(join(root, 'etc/passwd'), 'utf8')).toMatch(/^dcs-io:.*\/nologin$/m);
     const text = readFileSync(unit, 'utf8');
-    expect(text).toContain('SupplementaryGroups=dialout i2c\n');
+    const members = readFileSync(join(root, 'etc/group'), 'utf8').match(/^\w+(?=:.*:dcs-io$)/gm);
+    expect(members).toEqual(['dialout', 'i2c']);
     expect(text).toMatch(/^Type=notify$/m);
     // The link points into the root, so it may lead nowhere from here.
     expect(lstatSync(wanted).isSymbolicLink()).toBe(true);
     expect(await cli(['check', '-c', config])).toMatchObject({ code: 0 });
     expect(statSync(config).mode & 0o777).toBe(0o640);
+    expect(statSync(join(root, 'etc/dcs-io/keys')).mode & 0o777).toBe(0o700);
   }, 60_000);
 
   it('systemd finds nothing wrong in the unit, and little that it leaves open', async () => {
@@ -50,10 +52,34 @@ describe('dcs-io service', () => {
   }, 60_000);
 
   it('a path with spaces and signs that mean something to systemd is written so that it is read back', () => {
-    const text = unitText(['/opt/my node/bin/node', '/opt/50%/$x/main.js'], []);
+    const program = ['/opt/my node/bin/node', '/opt/50%/$x/main.js'];
+    const text = unitText({ program, origin: 'A test', notifies: true });
     expect(text).toContain('ExecStart="/opt/my node/bin/node" ');
     expect(text).toContain('50%%');
     expect(text).toContain('$$x');
-    expect(text).not.toContain('SupplementaryGroups');
   });
+
+  it('an agent that cannot tell systemd of its life is not waited for, and has no watchdog', () => {
+    const text = unitText({ program: ['/bin/true'], origin: 'A test', notifies: false });
+    expect(text).toMatch(/^Type=exec$/m);
+    expect(text).not.toContain('Watchdog');
+  });
+
+  it('keys that are there already become those of the service', async () => {
+    const key = join(root, 'etc/dcs-io/keys/node.key');
+    writeFileSync(key, 'public: x\n', { mode: 0o600 });
+    expect(await cli(['service', 'install', '--root', root])).toMatchObject({ code: 0 });
+    const user = Number(/^dcs-io:[^:]*:(\d+)/m.exec(readFileSync(join(root, 'etc/passwd'), 'utf8'))?.[1]);
+    expect(statSync(key)).toMatchObject({ uid: user });
+    expect(statSync(key).mode & 0o777).toBe(0o600);
+  }, 60_000);
+
+  it('beside the Debian package it refuses: one hardware, one service', async () => {
+    const packaged = join(root, 'usr/lib/systemd/system/dcs-io.service');
+    mkdirSync(join(packaged, '..'), { recursive: true });
+    writeFileSync(packaged, '');
+    const refused = await cli(['service', 'install', '--root', root]);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain('Debian package');
+  }, 60_000);
 });

@@ -1,18 +1,21 @@
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
-  chownSync,
   existsSync,
+  lchownSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { openNotifySocket } from '../../agent/notify-socket.ts';
+import { messageOf } from '../../errors/errors.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { printLine, printNote } from '../output.ts';
-import { hardwareGroups, serviceUser, unitText } from '../service-unit.ts';
+import { hardwareGroups, serviceUser, unitText, usersText } from '../service-unit.ts';
 import { init } from './init.ts';
 
 export interface ServiceOptions {
@@ -21,31 +24,29 @@ export interface ServiceOptions {
 }
 
 const UNIT = '/etc/systemd/system/dcs-io.service';
+const PACKAGED_UNIT = '/usr/lib/systemd/system/dcs-io.service';
 const CONFIG = '/etc/dcs-io/dcs-io.yaml';
 
 /** Makes the agent a service that starts with the machine; again after an upgrade. A configuration that exists is kept. */
 export async function install({ root }: ServiceOptions): Promise<void> {
+  const packaged = join(root, PACKAGED_UNIT);
+  if (existsSync(packaged)) {
+    const advice =
+      'sudo systemctl enable --now dcs-io; for another dcs-io, remove the package first: sudo apt remove dcs-io';
+    throw new CliError(exitCodes.failed, `the Debian package of dcs-io has made the service: ${packaged}`, advice);
+  }
   const program = programOf(root);
-  const users = `u ${serviceUser} - "dcs-io agent" /var/lib/dcs-io\n`;
-  const args = root === '/' ? ['-'] : [`--root=${root}`, '-'];
+  const notifies = await canNotify();
   mkdirSync(join(root, 'etc'), { recursive: true });
-  run('systemd-sysusers', args, users);
-  const groups = namesIn(join(root, 'etc/group'));
-  const present = hardwareGroups.filter((name) => groups.has(name));
-  write(join(root, UNIT), unitText(program, present));
+  const present = hardwareGroups.filter((name) => namesIn(join(root, 'etc/group')).has(name));
+  run('systemd-sysusers', root === '/' ? ['-'] : [`--root=${root}`, '-'], usersText(present));
+  const origin = 'Written by dcs-io service install, which writes it anew';
+  write(join(root, UNIT), unitText({ program, origin, notifies }));
   printLine(`wrote ${join(root, UNIT)}`);
   const config = join(root, CONFIG);
   if (existsSync(config)) printLine(`kept ${config}`);
   else await init({ config, yes: true });
-  // Hashes of passwords stand there: for the service and its makers alone.
-  const group = groups.get(serviceUser);
-  for (const [path, mode] of [
-    [dirname(config), 0o750],
-    [config, 0o640],
-  ] as const) {
-    if (group !== undefined && process.getuid?.() === 0) chownSync(path, 0, group);
-    chmodSync(path, mode);
-  }
+  giveToService(root, config);
   if (root !== '/') {
     run('systemctl', [`--root=${root}`, 'enable', 'dcs-io.service']);
     return;
@@ -56,6 +57,37 @@ export async function install({ root }: ServiceOptions): Promise<void> {
   printNote('it runs: dcs-io service status; its log: journalctl -u dcs-io');
 }
 
+/** Hashes of passwords stand in the configuration: root and the service read it. Keys have to be the service's own. */
+function giveToService(root: string, config: string): void {
+  const keys = join(dirname(config), 'keys');
+  mkdirSync(keys, { recursive: true });
+  const user = namesIn(join(root, 'etc/passwd')).get(serviceUser);
+  const group = namesIn(join(root, 'etc/group')).get(serviceUser);
+  const give = (path: string, owner: number | undefined, mode: number) => {
+    if (owner !== undefined && group !== undefined && process.getuid?.() === 0) lchownSync(path, owner, group);
+    chmodSync(path, mode);
+  };
+  give(dirname(config), 0, 0o750);
+  give(config, 0, 0o640);
+  give(keys, user, 0o700);
+  for (const entry of readdirSync(keys, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    if (entry.isDirectory()) give(path, user, 0o700);
+    else if (entry.isFile()) give(path, user, 0o600);
+  }
+}
+
+/** Whether the agent can tell systemd that it runs; said when not. */
+async function canNotify(): Promise<boolean> {
+  try {
+    (await openNotifySocket('@dcs-io')).close();
+    return true;
+  } catch (error) {
+    printNote(`${messageOf(error)}; so the unit has Type=exec and no watchdog`);
+    return false;
+  }
+}
+
 /** Ends the service. The configuration and what the agent has kept stay. */
 export function uninstall({ root }: ServiceOptions): void {
   const unit = join(root, UNIT);
@@ -64,6 +96,8 @@ export function uninstall({ root }: ServiceOptions): void {
     'systemctl',
     root === '/' ? ['disable', '--now', 'dcs-io.service'] : [`--root=${root}`, 'disable', 'dcs-io.service'],
   );
+  // A guardian that holds outputs, or what an actor has started, outlives a stop (KillMode=process). Fails when there is none.
+  if (root === '/') spawnSync('systemctl', ['kill', 'dcs-io.service'], { stdio: 'ignore' });
   rmSync(unit, { force: true });
   if (root === '/') run('systemctl', ['daemon-reload']);
   printLine(`removed ${unit}; /etc/dcs-io and /var/lib/dcs-io are kept`);
@@ -98,7 +132,7 @@ function write(path: string, text: string): void {
   writeFileSync(path, text, { mode: 0o644 });
 }
 
-/** Names and numbers of an /etc/group. */
+/** Names and numbers of an /etc/passwd or /etc/group. */
 function namesIn(file: string): ReadonlyMap<string, number> {
   const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : [];
   return new Map(lines.map((line) => [line.split(':')[0] ?? '', Number(line.split(':')[2])]));
