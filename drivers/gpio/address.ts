@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { ChannelFacts } from '../../src/driver/driver.ts';
 import { durationSchema } from '../../src/driver/parse.ts';
+import { DcsError } from '../../src/errors/errors.ts';
 
 export const biases = ['pull-up', 'pull-down', 'off'] as const;
 export type Bias = (typeof biases)[number];
@@ -41,6 +42,9 @@ export type Measure = (typeof measures)[number];
 
 const FUNCTIONS = ['count', 'measure', 'encoder', 'pwm'] as const;
 
+/** More often than that this process cannot be on time. */
+const SOFTWARE_HZ = 50;
+
 const METERS = ['count', 'measure', 'encoder'] as const;
 
 /** The keys of a pin that say which line it is, how the line is wired, and what is made of it. */
@@ -60,10 +64,10 @@ export const pinSchema = z
     pwm: z
       .number()
       .min(0.01)
-      .max(50)
+      .max(10_000_000)
       .optional()
       .describe(
-        'outputs: switched on and off by this process at so many Hz; the value is the share of on-time, 0 to 1',
+        'outputs: switched on and off at so many Hz; the value is the share of on-time, 0 to 1. By the kernel where the processor’s PWM comes out at the line and the pin names no port, else by this process, each edge up to some 2 ms late, at most 50 Hz',
       ),
     report: durationSchema
       .optional()
@@ -86,10 +90,16 @@ export function channelKey({ gpio, count, measure, encoder, pwm }: GpioAddress):
   return encoder === undefined ? `line ${gpio}` : `line ${gpio} encoder ${encoder}`;
 }
 
-/** What a channel is, and which way it can go. */
+/** What a channel is, and which way it can go. Throws BAD_CONFIG when this process could not keep up with it. */
 export function channelFacts(address: GpioAddress): ChannelFacts {
   const key = channelKey(address);
   if (address.measure !== undefined) return { key, kind: 'analog', directions: ['in'] };
+  if (address.pwm !== undefined && address.pwm > SOFTWARE_HZ) {
+    throw new DcsError('BAD_CONFIG', `${key}: software switches ${SOFTWARE_HZ} times a second at most`, {
+      found: address.pwm,
+      expected: `${SOFTWARE_HZ} or less, or a line that the processor's PWM comes out at, and no port`,
+    });
+  }
   if (address.pwm !== undefined) return { key, kind: 'analog', directions: ['out'] };
   if (address.count !== undefined || address.encoder !== undefined) return { key, kind: 'counter', directions: ['in'] };
   return { key, kind: 'digital', directions: ['in', 'out'], floats: true };

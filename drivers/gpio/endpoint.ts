@@ -10,6 +10,8 @@ export interface Endpoint {
   output(): LineSlot;
   /** Outputs that are no level: takes over what is asked. Throws a DcsError. */
   modulate?(value: RawValue): void;
+  /** How late its worst edge was so far, ms. Absent: it switches nothing by itself. */
+  readonly lateMs?: number;
   /** Sets a counter or position. Absent: the channel has nothing to set. Throws BAD_VALUE. */
   preset?(value: RawValue): void;
   subscribe(listener: ReadingListener): () => void;

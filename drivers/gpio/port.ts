@@ -110,6 +110,12 @@ export class GpioPort implements Port {
     return { readBack: value };
   }
 
+  /** `pwm_late_max_ms`: how late the worst edge of a line was that this process switches on and off. */
+  metrics(): Readonly<Record<string, number>> {
+    const late = [...this.#endpoints.values()].flatMap(({ lateMs }) => lateMs ?? []);
+    return late.length === 0 ? {} : { pwm_late_max_ms: Number(Math.max(...late).toFixed(3)) };
+  }
+
   subscribe(channel: GpioChannel, listener: ReadingListener): () => void {
     if (this.#ended) return () => {};
     return this.#endpoint(channel).subscribe(listener);

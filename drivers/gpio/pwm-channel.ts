@@ -11,7 +11,7 @@ export type Drive = (slot: LineSlot, high: boolean) => void;
 
 /**
  * An output that is switched on and off by this process: for heaters and valves, not for motors. An edge comes when the
- * event loop has time, usually within 1.5 ms of when it is due; edges are due at fixed times, so being late does not add up.
+ * event loop has time, usually within 2 ms of when it is due; edges are due at fixed times, so being late does not add up.
  * When the port ends, the line is left off: nobody is there to switch it.
  */
 export class PwmChannel implements Endpoint {
@@ -27,6 +27,7 @@ export class PwmChannel implements Endpoint {
   #share: number | undefined;
   #timer: Timer | undefined;
   #error: DcsError | undefined;
+  #lateMs = 0;
 
   constructor({ key, address, start }: GpioChannel, slot: LineSlot, context: PortContext, drive: Drive) {
     this.#key = key;
@@ -36,7 +37,15 @@ export class PwmChannel implements Endpoint {
     this.#drive = drive;
     this.#periodMs = 1000 / (address.pwm ?? 1);
     this.#start = typeof start === 'number' ? start : undefined;
+    context.log.info(
+      { channel: key },
+      `${key}: switched by software, ${address.pwm} Hz, each edge up to some 2 ms late`,
+    );
     slot.use({ reading: (reading) => this.#slotTold(reading) });
+  }
+
+  get lateMs(): number {
+    return this.#lateMs;
   }
 
   look(): Reading {
@@ -86,6 +95,7 @@ export class PwmChannel implements Endpoint {
 
   #edgeAt(due: MonotonicMs, high: boolean, share: number): void {
     this.#timer = this.#clock.after(Math.max(0, due - this.#clock.now()), () => {
+      this.#lateMs = Math.max(this.#lateMs, this.#clock.now() - due);
       try {
         this.#drive(this.#slot, high);
       } catch (thrown) {

@@ -1,5 +1,5 @@
 import { constants, existsSync } from 'node:fs';
-import { readdir, readFile, realpath, writeFile } from 'node:fs/promises';
+import { access, readdir, readFile, realpath, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Clock, sleep } from '../../src/clock/clock.ts';
 import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
@@ -7,15 +7,16 @@ import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
 /** How long the system may take to hand a channel that was asked for to this process's group. */
 const EXPORT_TRIES = 50;
 const EXPORT_WAIT_MS = 10;
+const SETTINGS = ['period', 'duty_cycle', 'enable'];
 
 /** The folder of a chip, by number (pwmchip0) or by the name of its device. Undefined: this machine has none. */
 export async function findChip(root: string, chip: string): Promise<string | undefined> {
   const chips = join(root, 'class/pwm');
-  const names = await readdir(chips).catch((): string[] => []);
+  const names = existsSync(chips) ? await readdir(chips) : [];
   if (names.includes(chip)) return join(chips, chip);
   for (const name of names) {
-    const device = await realpath(join(chips, name, 'device')).catch(() => '');
-    if (basename(device) === chip) return join(chips, name);
+    const device = join(chips, name, 'device');
+    if (existsSync(device) && basename(await realpath(device)) === chip) return join(chips, name);
   }
   return undefined;
 }
@@ -45,9 +46,8 @@ export class ChannelFiles {
       });
     }
     if (!existsSync(this.#file('enable'))) await this.#write(join(this.#chip, 'export'), String(this.#number));
-    for (let tries = 0; !existsSync(this.#file('enable')) && tries < EXPORT_TRIES; tries++) {
+    for (let tries = 0; !(await this.#handedOver()) && tries < EXPORT_TRIES; tries++)
       await sleep(clock, EXPORT_WAIT_MS);
-    }
   }
 
   /** The share of a period it is on, 0 to 1; 0 while it is not enabled. */
@@ -57,11 +57,17 @@ export class ChannelFiles {
       await this.#get('duty_cycle'),
       await this.#get('period'),
     ];
-    return enabled === 1 && period > 0 ? Number((duty / period).toPrecision(6)) : 0;
+    if (enabled !== 1 || period === 0) return 0;
+    return Number(((await this.#inverted()) ? 1 - duty / period : duty / period).toPrecision(6));
   }
 
   async set(share: number): Promise<void> {
     const dutyNs = Math.round(share * this.#periodNs);
+    if (await this.#inverted()) {
+      // Left so by whoever had it before: what is on would be off. It can be changed at rest only.
+      await this.#put('enable', 0);
+      await this.#write(this.#file('polarity'), 'normal');
+    }
     const period = await this.#get('period');
     if (period !== this.#periodNs) {
       // The old duty must fit into the new period until the new one is written.
@@ -70,6 +76,23 @@ export class ChannelFiles {
     }
     await this.#put('duty_cycle', dutyNs);
     if ((await this.#get('enable')) !== 1) await this.#put('enable', 1);
+  }
+
+  /** A rule of the system gives the files of a new channel to a group, one after the other. */
+  async #handedOver(): Promise<boolean> {
+    try {
+      for (const name of SETTINGS) await access(this.#file(name), constants.W_OK);
+      return true;
+    } catch (error) {
+      if (systemCode(error) === undefined) throw error;
+      return false;
+    }
+  }
+
+  async #inverted(): Promise<boolean> {
+    const file = this.#file('polarity');
+    // Without the file the chip knows one way only.
+    return existsSync(file) && (await this.#read(file)).trim() === 'inversed';
   }
 
   #file(name: string): string {

@@ -1,5 +1,8 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { z } from 'zod';
 import type { Driver } from '../../src/driver/driver.ts';
+import { DcsError } from '../../src/errors/errors.ts';
 import { findChip } from './channel-files.ts';
 import { PwmPort } from './port.ts';
 
@@ -25,9 +28,16 @@ export const pwm: Driver<PwmOptions, PwmAddress> = {
   options: optionsSchema,
   pin: pinSchema,
   describe: ({ pwm }) => ({ key: `pwm ${pwm}`, kind: 'analog', directions: ['out'] }),
+  // Two ports on one chip would not know of each other's channels.
+  claims: ({ chip }) => `PWM chip ${chip}`,
   async open({ chip, root }, channels, context) {
     const folder = await findChip(root, chip);
-    if (folder === undefined) return { kind: 'skipped', reason: `this machine has no PWM chip ${chip}` };
+    if (folder === undefined) {
+      // While the system starts its modules come one after the other.
+      if (existsSync(join(root, 'bus/platform/devices', chip)))
+        throw new DcsError('PORT_DOWN', `the kernel has not taken the PWM chip ${chip} into use yet`);
+      return { kind: 'skipped', reason: `this machine has no PWM chip ${chip}` };
+    }
     const port = new PwmPort(folder, channels, context);
     await port.begin();
     return { kind: 'port', port };

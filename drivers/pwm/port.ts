@@ -1,3 +1,6 @@
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
+import type { DurationMs, Timer } from '../../src/clock/clock.ts';
 import type { Channel, Port, PortContext, Reading, ReadingListener, Written } from '../../src/driver/driver.ts';
 import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
 import { Turns } from '../../src/driver/turns.ts';
@@ -7,52 +10,58 @@ import { ChannelFiles } from './channel-files.ts';
 import type { PwmAddress } from './driver.ts';
 import type { PwmPlan } from './last-will.ts';
 
+/** Wait before a channel that could not be had is tried again; doubles up to the longest. */
+const FIRST_RETRY_MS: DurationMs = 500;
+const LONGEST_RETRY_MS: DurationMs = 30_000;
+
 interface Output {
+  readonly channel: Channel<PwmAddress>;
   readonly files: ChannelFiles;
   readonly listeners: Set<ReadingListener>;
-  /** Why it could not be taken. */
-  error: DcsError | undefined;
   /** Writes and looks. */
   readonly turns: Turns;
+  /** Why it could not be taken. */
+  error: DcsError | undefined;
 }
 
 /** The channels of one PWM chip. They stay with the kernel when the port closes, and go on as they were. */
 export class PwmPort implements Port {
-  readonly #outputs: ReadonlyMap<string, Output>;
-  readonly #channels: readonly Channel<PwmAddress>[];
-  readonly #context: PortContext;
   readonly #chip: string;
+  readonly #outputs: ReadonlyMap<string, Output>;
+  readonly #context: PortContext;
+  #retry: Timer | undefined;
+  #retryMs = FIRST_RETRY_MS;
   #ended: DcsError | undefined;
 
+  /** `chip`: its folder in /sys/class/pwm. */
   constructor(chip: string, channels: readonly Channel<PwmAddress>[], context: PortContext) {
     this.#chip = chip;
-    this.#channels = channels;
     this.#context = context;
     this.#outputs = new Map(
-      channels.map(({ key, address }): [string, Output] => {
-        const files = new ChannelFiles(chip, address.pwm, address.frequency);
-        return [key, { files, listeners: new Set(), error: undefined, turns: new Turns() }];
+      channels.map((channel): [string, Output] => {
+        const files = new ChannelFiles(chip, channel.address.pwm, channel.address.frequency);
+        return [channel.key, { channel, files, listeners: new Set(), turns: new Turns(), error: undefined }];
       }),
     );
   }
 
-  /** Takes the channels and drives those that have a start. One that cannot be had harms no other. */
+  /**
+   * Takes the channels and drives those that have a start. One that cannot be had harms no other, and is tried again.
+   * Rejects when the chip is gone.
+   */
   async begin(): Promise<void> {
-    for (const { key, start } of this.#channels) {
-      const output = this.#output(key);
-      try {
-        await output.files.take(this.#context.clock);
-        if (start !== undefined) await output.files.set(shareOf(key, start));
-      } catch (thrown) {
-        output.error = toDcsError(thrown);
-        this.#context.log.warn({ err: output.error }, output.error.message);
-      }
-    }
+    for (const output of this.#outputs.values()) await output.turns.take(() => this.#take(output));
+    const ended: DcsError | undefined = this.#ended;
+    if (ended) throw ended;
+    this.#planRetry();
   }
 
   async read(channels: readonly Channel[]): Promise<Reading[]> {
     if (this.#ended) throw this.#ended;
-    return Promise.all(channels.map(({ key }) => this.#look(this.#output(key))));
+    const readings = await Promise.all(channels.map(({ key }) => this.#look(this.#output(key))));
+    const ended: DcsError | undefined = this.#ended;
+    if (ended) throw ended;
+    return readings;
   }
 
   async write({ key }: Channel, value: RawValue): Promise<Written> {
@@ -61,20 +70,23 @@ export class PwmPort implements Port {
     const share = shareOf(key, value);
     const readBack = await output.turns.take(async () => {
       if (this.#ended) throw this.#ended;
-      await output.files.set(share);
-      return output.files.share();
+      try {
+        if (output.error) await output.files.take(this.#context.clock);
+        await output.files.set(share);
+        return await output.files.share();
+      } catch (thrown) {
+        throw this.#failed(thrown);
+      }
     });
     if (this.#ended) throw this.#ended;
     output.error = undefined;
-    for (const listener of output.listeners) listener({ ok: true, value: readBack });
+    tell(output, { ok: true, value: readBack });
     return { readBack };
   }
 
   lastWill(writes: readonly SafeWrite[]): LastWill {
     const outputs = writes.flatMap(({ channel: { key }, value }) => {
-      const channel = this.#channels.find((one) => one.key === key);
-      if (!channel) return [];
-      const { pwm, frequency } = channel.address;
+      const { pwm, frequency } = this.#output(key).channel.address;
       return [{ pwm, frequency, share: shareOf(key, value) }];
     });
     const plan: PwmPlan = { chip: this.#chip, outputs };
@@ -83,20 +95,19 @@ export class PwmPort implements Port {
 
   subscribe({ key }: Channel, listener: ReadingListener): () => void {
     if (this.#ended) return () => {};
-    const { listeners } = this.#output(key);
+    const output = this.#output(key);
     const own: ReadingListener = (reading) => listener(reading);
-    listeners.add(own);
-    void this.#look(this.#output(key)).then((reading) => {
-      if (listeners.has(own)) own(reading);
+    output.listeners.add(own);
+    void this.#look(output).then((reading) => {
+      if (output.listeners.has(own)) own(reading);
     });
     return () => {
-      listeners.delete(own);
+      output.listeners.delete(own);
     };
   }
 
   async close(): Promise<void> {
-    this.#ended ??= new DcsError('PORT_DOWN', 'the pwm port is closed');
-    for (const { listeners } of this.#outputs.values()) listeners.clear();
+    this.#end(new DcsError('PORT_DOWN', 'the pwm port is closed'));
   }
 
   #output(key: string): Output {
@@ -105,14 +116,71 @@ export class PwmPort implements Port {
     throw new DcsError('NO_SUCH_CHANNEL', `${key} was not opened with this port`, { found: key });
   }
 
-  async #look(output: Output): Promise<Reading> {
-    if (output.error) return { ok: false, error: output.error };
+  async #take(output: Output): Promise<void> {
+    const { files, channel } = output;
+    const { key, start, address } = channel;
     try {
-      return { ok: true, value: await output.turns.take(() => output.files.share()) };
+      await files.take(this.#context.clock);
+      if (start !== undefined) await files.set(shareOf(key, start));
+      output.error = undefined;
+      const { log } = this.#context;
+      log.info({ channel: key }, `${key} of ${basename(this.#chip)}: by the kernel, ${address.frequency} Hz`);
     } catch (thrown) {
-      return { ok: false, error: toDcsError(thrown) };
+      const error = this.#failed(thrown);
+      // Once per kind of trouble: what stays as it is does not fill the log.
+      if (error.message !== output.error?.message) this.#context.log.warn({ err: error }, error.message);
+      output.error = error;
     }
   }
+
+  #planRetry(): void {
+    const missing = [...this.#outputs.values()].filter(({ error }) => error?.retryable);
+    if (this.#ended || missing.length === 0) return;
+    this.#retry = this.#context.clock.after(this.#retryMs, () => void this.#takeAgain(missing));
+    this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
+  }
+
+  async #takeAgain(missing: readonly Output[]): Promise<void> {
+    for (const output of missing) {
+      await output.turns.take(async () => {
+        // A command may have been faster.
+        if (!this.#ended && output.error) await this.#take(output);
+      });
+      if (!output.error) tell(output, await this.#look(output));
+    }
+    this.#planRetry();
+  }
+
+  async #look(output: Output): Promise<Reading> {
+    try {
+      return await output.turns.take(async (): Promise<Reading> => {
+        if (output.error) throw output.error;
+        return { ok: true, value: await output.files.share() };
+      });
+    } catch (thrown) {
+      return { ok: false, error: this.#failed(thrown) };
+    }
+  }
+
+  #failed(thrown: unknown): DcsError {
+    const error = toDcsError(thrown);
+    if (error.code !== 'PORT_DOWN' || this.#ended || existsSync(this.#chip)) return error;
+    const gone = new DcsError('PORT_DOWN', `the PWM chip ${basename(this.#chip)} is gone`, { cause: error });
+    this.#end(gone);
+    this.#context.down(gone);
+    return gone;
+  }
+
+  #end(error: DcsError): void {
+    if (this.#ended) return;
+    this.#ended = error;
+    this.#retry?.cancel();
+    for (const { listeners } of this.#outputs.values()) listeners.clear();
+  }
+}
+
+function tell({ listeners }: Output, reading: Reading): void {
+  for (const listener of listeners) listener(reading);
 }
 
 function shareOf(key: string, value: RawValue): number {

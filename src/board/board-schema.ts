@@ -51,6 +51,28 @@ const chipSchema = z.strictObject({
     .describe("the kernel's names of its lines from offset 0 on, where they are surer than label and offset"),
 });
 
+/** Lines that the processor's PWM can come out at. */
+export const pwmSchema = z.strictObject({
+  title: text,
+  hint: text.optional().describe('what else is worth knowing about connecting them'),
+  lines: z.record(
+    alias,
+    z
+      .strictObject({
+        chip: text.optional().describe('the PWM chip, by the name of its device; absent: the one the board names'),
+        channel: offset,
+        function: offset.optional().describe('connects the line to it: brcm,function of the device tree'),
+        state: text
+          .startsWith('/')
+          .optional()
+          .describe('a file of the system that says pwm while the line is connected'),
+        enable: text.describe('what connects the line'),
+      })
+      .refine((line) => (line.function === undefined) !== (line.state === undefined), 'function or state'),
+  ),
+});
+export type PwmData = z.infer<typeof pwmSchema>;
+
 export const boardSchema = z.strictObject({
   title: text,
   models: z
@@ -60,6 +82,10 @@ export const boardSchema = z.strictObject({
   compatible: z.array(text).default([]).describe("one of the device tree's compatible strings"),
   chips: z.record(alias, chipSchema),
   headers: z.array(text).default([]),
+  pwm: z
+    .strictObject({ lines: text.describe('a file of boards/pwm'), chip: text.optional() })
+    .optional()
+    .describe("the processor's PWM"),
   aliases: z
     .record(alias, z.strictObject({ chip: text, line: offset }))
     .default({})

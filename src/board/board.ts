@@ -1,5 +1,5 @@
 import { DcsError } from '../errors/errors.ts';
-import type { BoardData, HeaderData } from './board-schema.ts';
+import type { BoardData, HeaderData, PwmData } from './board-schema.ts';
 import type { Hat } from './hat.ts';
 
 /** A line of a GPIO chip: by offset where the board knows it, else by the kernel's name of it. */
@@ -9,6 +9,17 @@ export interface BoardLine {
   readonly line: number | string;
   /** The chip does not exist: the mock driver plays it. */
   readonly mock: boolean;
+}
+
+/** A channel of the processor's PWM that a line can be connected to. */
+export interface PwmLine {
+  /** The PWM chip, by the name of its device. */
+  readonly chip: string;
+  readonly channel: number;
+  /** What tells that the line is connected: this function in the device tree, or a file that says `pwm`. */
+  readonly shown: { readonly offset: number; readonly function: number } | { readonly state: string };
+  /** What connects it, for people. */
+  readonly enable: string;
 }
 
 export interface BoardBus {
@@ -32,11 +43,13 @@ export class Board {
   readonly chips: BoardData['chips'];
   readonly #data: BoardData;
   readonly #aliases = new Map<string, { readonly chip: string; readonly line: number }>();
+  readonly #pwm: PwmData | undefined;
 
   /** Throws BAD_CONFIG when the data contradicts itself: a name given twice, a line that its chip does not have. */
-  constructor(name: string, data: BoardData, headers: readonly HeaderData[]) {
+  constructor(name: string, data: BoardData, headers: readonly HeaderData[], pwm?: PwmData) {
     this.name = name;
     this.#data = data;
+    this.#pwm = pwm;
     this.title = data.title;
     this.models = data.models;
     this.compatible = data.compatible;
@@ -86,7 +99,30 @@ export class Board {
       if (this.#aliases.has(name.toUpperCase())) throw this.#wrong(`the name ${name} of ${hat.name} is taken`);
       aliases[name] = line;
     }
-    return new Board(this.name, { ...this.#data, aliases }, this.headers);
+    return new Board(this.name, { ...this.#data, aliases }, this.headers, this.#pwm);
+  }
+
+  /** The channel of the processor's PWM that a line can be connected to, if there is one. */
+  pwmOf({ chip, line }: BoardLine): PwmLine | undefined {
+    const { lines = {}, hint } = this.#pwm ?? {};
+    for (const [name, one] of Object.entries(lines)) {
+      const alias = this.#aliases.get(name.toUpperCase());
+      const found = alias && this.#lineOf(alias.chip, alias.line);
+      if (found?.chip !== chip || found.line !== line) continue;
+      const { channel, state, function: number = 0 } = one;
+      return {
+        chip: one.chip ?? this.#data.pwm?.chip ?? '',
+        channel,
+        shown: state === undefined ? { offset: alias?.line ?? 0, function: number } : { state },
+        enable: hint === undefined ? one.enable : `${one.enable} (${hint})`,
+      };
+    }
+    return undefined;
+  }
+
+  /** Names of the lines that the processor's PWM can come out at. */
+  pwmLines(): string[] {
+    return Object.keys(this.#pwm?.lines ?? {});
   }
 
   /** Which of the enabled buses uses a line, if one does. */

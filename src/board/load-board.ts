@@ -4,7 +4,7 @@ import { parse } from 'yaml';
 import type { z } from 'zod';
 import { DcsError, messageOf } from '../errors/errors.ts';
 import { Board } from './board.ts';
-import { type BoardData, boardSchema, headerSchema } from './board-schema.ts';
+import { type BoardData, boardSchema, headerSchema, pwmSchema } from './board-schema.ts';
 import { dataFolder } from './data-folder.ts';
 
 /** Names of all boards, sorted. `folder` is where the data files are; tests give their own. */
@@ -15,12 +15,13 @@ export function listBoards(folder: string = dataFolder()): string[] {
     .sort();
 }
 
-/** Reads a board and its headers, and checks them. Undefined: no board has that name. Throws BAD_CONFIG on wrong data. */
+/** Reads a board, its headers and the lines of its PWM, and checks them. Undefined: no board has that name. Throws BAD_CONFIG on wrong data. */
 export function loadBoard(name: string, folder: string = dataFolder()): Board | undefined {
   if (!listBoards(folder).includes(name)) return undefined;
   const data = readBoardData(name, folder);
   const headers = data.headers.map((header) => readData(join(folder, 'headers', `${header}.yaml`), headerSchema));
-  return new Board(name, data, headers);
+  const pwm = data.pwm && readData(join(folder, 'pwm', `${data.pwm.lines}.yaml`), pwmSchema);
+  return new Board(name, data, headers, pwm);
 }
 
 /** A board's own file without its headers: enough to tell which board a computer is. */

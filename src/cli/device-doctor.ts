@@ -1,5 +1,7 @@
 import { accessSync, constants, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
+import { join } from 'node:path';
+import { findChip } from '../../drivers/pwm/channel-files.ts';
 import { systemCode } from '../errors/errors.ts';
 
 /** What one check found. */
@@ -33,7 +35,7 @@ export function accessTo(path: string, access: Access = forReadAndWrite): Findin
     const { mode, gid } = statSync(path);
     const group = groupName(gid);
     const user = userInfo().username;
-    const byGroup = (mode & 0o060) === 0o060 && gid !== 0;
+    const byGroup = (mode & 0o020) === 0o020 && gid !== 0;
     return {
       about: path,
       state: 'bad',
@@ -43,6 +45,14 @@ export function accessTo(path: string, access: Access = forReadAndWrite): Findin
         : `nobody but its owner may: a udev rule with GROUP="dcs-io", MODE="0660" opens it`,
     };
   }
+}
+
+/** Whether the channels of a PWM chip can be had. */
+export async function accessToPwm(chip: string, root = '/sys'): Promise<Finding> {
+  const folder = await findChip(root, chip);
+  if (folder !== undefined) return accessTo(join(folder, 'export'), (path) => accessSync(path, constants.W_OK));
+  const advice = 'it comes with its overlay: dtoverlay=pwm in config.txt on a Raspberry Pi';
+  return { about: `PWM chip ${chip}`, state: 'bad', message: 'is not there', advice };
 }
 
 function absentAdvice(path: string): string {

@@ -18,9 +18,11 @@ export interface ChosenBoard {
   readonly enabled: readonly string[];
   /** Whether `enabled` tells what is so: the file says it, or this is the computer. */
   readonly enabledKnown: boolean;
+  /** This is the computer. */
+  readonly here: boolean;
 }
 
-const UNKNOWN: ChosenBoard = { name: undefined, board: undefined, enabled: [], enabledKnown: false };
+const UNKNOWN: ChosenBoard = { name: undefined, board: undefined, enabled: [], enabledKnown: false, here: false };
 
 /** Reads `board:`. Absent: `auto`. */
 export function chooseBoard(located: Located | undefined, context: ConfigContext, problems: Problems): ChosenBoard {
@@ -43,8 +45,9 @@ export function chooseBoard(located: Located | undefined, context: ConfigContext
   const name = model === 'none' || (model === 'auto' && board.name === 'linux') ? undefined : board.name;
   if (located && enabled) checkEnabled(located, board, problems);
   // Whether a bus is enabled can only be seen on the computer itself.
-  const seen = here?.name === board.name ? board.enabledBuses((path) => machine.exists(path)) : [];
-  return { name, board, enabled: enabled ?? seen, enabledKnown: enabled !== undefined || here?.name === board.name };
+  const isHere = here?.name === board.name;
+  const seen = isHere ? board.enabledBuses((path) => machine.exists(path)) : [];
+  return { name, board, enabled: enabled ?? seen, enabledKnown: enabled !== undefined || isHere, here: isHere };
 }
 
 function named(model: string, here: Board | undefined, context: ConfigContext): Board | undefined {

@@ -1,16 +1,33 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { type DeviceTree, readDeviceTree } from '../board/detect.ts';
+import type { SystemFiles } from '../board/pwm-route.ts';
 import type { Driver } from '../driver/driver.ts';
+import { systemCode } from '../errors/errors.ts';
 
 /** What reading a configuration asks of the computer it runs on. */
-export interface Machine {
+export interface Machine extends SystemFiles {
   hostname(): string;
   deviceTree(): DeviceTree;
   exists(path: string): boolean;
 }
 
-export const thisMachine: Machine = { hostname, deviceTree: readDeviceTree, exists: existsSync };
+export const thisMachine: Machine = {
+  hostname,
+  deviceTree: readDeviceTree,
+  exists: existsSync,
+  read: (path) => orElse(() => readFileSync(path), undefined),
+  list: (path) => orElse(() => readdirSync(path), []),
+};
+
+function orElse<Found, Else>(look: () => Found, absent: Else): Found | Else {
+  try {
+    return look();
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    return absent;
+  }
+}
 
 export interface ConfigContext {
   /** Every driver a port may name. */

@@ -9,7 +9,7 @@ import { parseLocated } from './document.ts';
 import { putOnHats, withWiring } from './hat-section.ts';
 import { entriesOf, type Located, shown } from './located.ts';
 import type { PinDraft } from './pin-draft.ts';
-import { checkChannels, checkFollows, checkNames, checkReadOn } from './pin-relations.ts';
+import { checkChannels, checkFollows, checkLines, checkNames, checkReadOn } from './pin-relations.ts';
 import { checkPin } from './pin-section.ts';
 import { checkClaims, reviewPorts } from './port-review.ts';
 import { readPorts } from './port-section.ts';
@@ -108,6 +108,7 @@ function resolveConfig(
   const pins = drafts.flatMap((draft) => checkPin(withWiring(draft, board, ports, problems), around) ?? []);
   checkNames(drafts, problems);
   checkChannels(pins, problems);
+  checkLines(pins, problems);
   checkFollows(pins, drafts, problems);
   checkReadOn(pins, drafts, problems);
   checkRulePins(
@@ -128,7 +129,10 @@ function resolveConfig(
     ports: [...ports.values()].flatMap((port): ResolvedPort[] =>
       port?.options ? [{ name: port.name, driver: port.driver, options: port.options.value, mock: port.mock }] : [],
     ),
-    pins: pins.map(({ spec, port, key, address }) => ({ spec: specs.get(spec.name) ?? spec, port, key, address })),
+    pins: pins.map(({ spec, port, key, address, lines = [] }) => ({
+      ...{ spec: specs.get(spec.name) ?? spec, port, key, address },
+      ...(lines.length > 0 && { lines }),
+    })),
     servers: readServers(entries.get('servers'), ports, pins, context, problems),
     actors: readActors(entries.get('actors'), file, context, problems),
     ...readWeb(entries.get('web'), file, problems),

@@ -2,9 +2,9 @@ import type { Board, BoardLine } from '../board/board.ts';
 import type { ChosenBoard } from './board-section.ts';
 import type { ConfigContext } from './context.ts';
 import { type Located, shown } from './located.ts';
-import type { PortEntry, Ports } from './port-section.ts';
-import { impliedPort } from './port-section.ts';
+import { chipOf, impliedPort, type PortEntry, type Ports, portOnChip } from './port-section.ts';
 import type { Problems } from './problems.ts';
+import { pwmPlace } from './pwm-place.ts';
 import { reportUnknownName } from './schema-issues.ts';
 import { closest } from './suggest.ts';
 
@@ -12,6 +12,8 @@ import { closest } from './suggest.ts';
 export interface PinPlace {
   readonly port: PortEntry;
   readonly keys: ReadonlyMap<string, Located>;
+  /** The GPIO lines it is on. */
+  readonly lines: readonly BoardLine[];
 }
 
 /** What finding a pin's place needs to know. */
@@ -38,7 +40,7 @@ export function placeOf(
   const { ports, context, problems } = around;
   if (keys.has('virtual')) {
     const port = impliedPort(ports, 'virtual', {}, 'virtual', false, context);
-    if (port) return { port, keys };
+    if (port) return { port, keys, lines: [] };
     problems.error(section.keyAt, section.path, 'the port named virtual is something else: name the port of this pin');
     return undefined;
   }
@@ -57,10 +59,11 @@ function onNamedPort(named: Located, keys: ReadonlyMap<string, Located>, around:
   }
   const port = ports.get(name);
   const gpio = keys.get('gpio');
-  if (port?.driver.name !== 'gpio' || gpio === undefined) return port && { port, keys };
+  if (port?.driver.name !== 'gpio' || gpio === undefined) return port && { port, keys, lines: [] };
   const line = lineOn(port, gpio, board.board);
-  if (line) checkReserved(gpio, line, around);
-  return { port, keys: line ? withLines(keys, gpio, line, around) : keys };
+  if (line === undefined) return { port, keys, lines: [] };
+  checkReserved(gpio, line, around);
+  return { port, ...withLines(keys, gpio, line, around) };
 }
 
 function onBoard(gpio: Located, keys: ReadonlyMap<string, Located>, around: Surroundings): PinPlace | undefined {
@@ -73,10 +76,10 @@ function onBoard(gpio: Located, keys: ReadonlyMap<string, Located>, around: Surr
     return undefined;
   }
   checkReserved(gpio, line, around);
-  // Two ports on one chip would not see each other's lines: a chip the user has opened is used.
-  const opened = [...ports.values()].find((port) => port?.driver.name === 'gpio' && chipOf(port) === line.chip);
-  const port = opened ?? impliedPort(ports, `gpio.${line.chip}`, { chip: line.chip }, 'gpio', line.mock, context);
-  if (port) return { port, keys: withLines(keys, gpio, line, around) };
+  const place = pwmPlace(keys, line, around);
+  if (place !== 'by software') return place;
+  const port = portOnChip(ports, 'gpio', line.chip, line.mock, context);
+  if (port) return { port, ...withLines(keys, gpio, line, around) };
   problems.wrong(gpio, `the chip ${line.chip} cannot be used`, { expected: 'a driver gpio and a chip it takes' });
   return undefined;
 }
@@ -102,22 +105,15 @@ function checkReserved(gpio: Located, line: BoardLine, { board, problems }: Surr
   });
 }
 
-/** The chip of a gpio port, as its options name it. */
-function chipOf({ options }: PortEntry): string | undefined {
-  const value = options?.value;
-  return typeof value === 'object' && value !== null && 'chip' in value && typeof value.chip === 'string'
-    ? value.chip
-    : undefined;
-}
-
-/** A line of a gpio port: by alias where the board has one on that chip, else as it stands. */
+/** A line of a gpio port: by alias where the board has one on that chip, else as it stands. Undefined: a wrong one. */
 export function lineOn(port: PortEntry, gpio: Located, board: Board | undefined): BoardLine | undefined {
-  const chip = chipOf(port);
+  const chip = chipOf(port.options);
   if (chip === undefined || gpio.node.kind !== 'scalar') return undefined;
   const { value } = gpio.node;
   if (typeof value === 'number') return { chip, line: value, mock: false };
-  const found = typeof value === 'string' ? board?.resolve(value) : undefined;
-  return found?.chip === chip ? found : undefined;
+  if (typeof value !== 'string') return undefined;
+  const found = board?.resolve(value);
+  return found?.chip === chip ? found : { chip, line: value, mock: false };
 }
 
 /** The keys with lines as the chip knows them; the second line of an encoder is named like the first. */
@@ -126,14 +122,19 @@ function withLines(
   gpio: Located,
   line: BoardLine,
   around: Surroundings,
-): Map<string, Located> {
+): Pick<PinPlace, 'keys' | 'lines'> {
   const resolved = new Map(keys).set('gpio', asLine(gpio, line));
   const encoder = keys.get('encoder');
-  const found = encoder?.node.kind === 'scalar' ? around.board.board?.resolve(String(encoder.node.value)) : undefined;
-  if (encoder === undefined || found === undefined) return resolved;
+  if (encoder?.node.kind !== 'scalar') return { keys: resolved, lines: [line] };
+  const { value } = encoder.node;
+  const found = around.board.board?.resolve(String(value));
+  if (found === undefined) {
+    const second = typeof value === 'number' || typeof value === 'string' ? [{ ...line, line: value }] : [];
+    return { keys: resolved, lines: [line, ...second] };
+  }
   if (found.chip === line.chip) {
     checkReserved(encoder, found, around);
-    return resolved.set('encoder', asLine(encoder, found));
+    return { keys: resolved.set('encoder', asLine(encoder, found)), lines: [line, found] };
   }
   around.problems.wrong(
     encoder,
@@ -142,7 +143,7 @@ function withLines(
       expected: `a line of ${line.chip}`,
     },
   );
-  return resolved;
+  return { keys: resolved, lines: [line] };
 }
 
 function asLine(located: Located, { line }: BoardLine): Located {

@@ -37,6 +37,22 @@ export function checkChannels(pins: readonly CheckedPin[], problems: Problems): 
   }
 }
 
+/** Reports lines that pins of two ports want: a chip's GPIO, and the processor's PWM that comes out at it. */
+export function checkLines(pins: readonly CheckedPin[], problems: Problems): void {
+  const seen = new Map<string, CheckedPin>();
+  for (const pin of pins) {
+    for (const line of pin.lines ?? []) {
+      const first = seen.get(line);
+      if (first === undefined) seen.set(line, pin);
+      else if (first.port !== pin.port) {
+        const { keyAt, path } = pin.located;
+        const message = `the line ${line} already is pin ${first.spec.name} ${where(first.located.keyAt, keyAt)}`;
+        problems.error(keyAt, path, message, { expected: 'a line as GPIO or for PWM, not both' });
+      }
+    }
+  }
+}
+
 /** Checks `follow`: the pin is there, holds values of the same sort, and nobody follows himself. */
 export function checkFollows(pins: readonly CheckedPin[], drafts: readonly PinDraft[], problems: Problems): void {
   const names = drafts.map((draft) => draft.name);

@@ -52,7 +52,8 @@ export function checkPin(draft: PinDraft, around: Surroundings): CheckedPin | un
   checkUse(spec, facts, { own, entries, located }, problems);
   // A channel without an address of its own is the pin's alone.
   const key = facts.key ?? name;
-  return { spec, port: place.port.name, key, address: address.value, located, entries };
+  const lines = place.lines.map(({ chip, line }) => `${chip}:${line}`);
+  return { spec, port: place.port.name, key, address: address.value, lines, located, entries };
 }
 
 function specOf(

@@ -64,6 +64,26 @@ function reportNoDriver(located: Located, drivers: readonly Driver[], problems: 
   });
 }
 
+/** The chip of a port that is one, as its options name it. */
+export function chipOf(options: PortEntry['options']): string | undefined {
+  const value = options?.value;
+  return typeof value === 'object' && value !== null && 'chip' in value && typeof value.chip === 'string'
+    ? value.chip
+    : undefined;
+}
+
+/** The port of a chip for pins that name none: the one the user opened, for two would not see each other's channels. */
+export function portOnChip(
+  ports: Ports,
+  driver: string,
+  chip: string,
+  mock: boolean,
+  context: ConfigContext,
+): PortEntry | undefined {
+  const opened = [...ports.values()].find((port) => port?.driver.name === driver && chipOf(port.options) === chip);
+  return opened ?? impliedPort(ports, `${driver}.${chip}`, { chip }, driver, mock, context);
+}
+
 /** A port made for pins that name none, once for all of them. */
 export function impliedPort(
   ports: Ports,

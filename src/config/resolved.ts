@@ -42,6 +42,8 @@ export interface ResolvedPin {
   readonly key: string;
   /** What the driver's pin schema produced. */
   readonly address: unknown;
+  /** The GPIO lines it is on, `<chip>:<line>` as boards name them. Absent: none. */
+  readonly lines?: readonly string[];
 }
 
 /** What shows pins to other systems. */

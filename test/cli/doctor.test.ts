@@ -1,9 +1,9 @@
-import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { accessTo, freedomOf } from '../../src/cli/device-doctor.ts';
+import { accessTo, accessToPwm, freedomOf } from '../../src/cli/device-doctor.ts';
 import { AgentProcess, cli, freePort } from '../support/agent-process.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'dcs-io-doctor-'));
@@ -31,7 +31,7 @@ describe('dcs-io doctor', () => {
     }
   }, 60_000);
 
-  it('names a device that is missing, a key others can read, a broker out of reach, each with what to do; ends with 1', async () => {
+  it('names a device and a PWM that are missing, a key others can read, a broker out of reach, each with what to do; ends with 1', async () => {
     const [rx, tx, gone] = [await freePort(), await freePort(), await freePort()];
     const server = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
@@ -45,14 +45,27 @@ describe('dcs-io doctor', () => {
     writeFileSync(
       file,
       `bus: { rx: ${rx}, tx: ${tx}, brokers: ["127.0.0.1:${gone}:1", "127.0.0.1:${open}:2"], security: { keys: ${keys} } }
-ports: { scale: { driver: serial, path: /dev/ttyNONE9, line: 9600-8N1, framing: { delimiter: "\\n" } } }\n`,
+ports: { scale: { driver: serial, path: /dev/ttyNONE9, line: 9600-8N1, framing: { delimiter: "\\n" } } }
+board: raspberry-pi-4b
+pins: { fan: { gpio: GPIO18, direction: out, pwm: 1000 } }\n`,
     );
     const ill = await cli(['doctor', '--json', '-c', file]);
     expect(ill.code, ill.stderr).toBe(1);
     const bad = found(ill.stdout).filter(({ state }) => state === 'bad');
-    expect(bad.map(({ about }) => about)).toEqual(['/dev/ttyNONE9', 'keys', `broker 127.0.0.1:${gone}`]);
+    expect(bad.map(({ about }) => about)).toEqual([
+      '/dev/ttyNONE9',
+      'PWM chip fe20c000.pwm',
+      'keys',
+      `broker 127.0.0.1:${gone}`,
+    ]);
     expect(bad.every(({ advice }) => typeof advice === 'string')).toBe(true);
-    expect(bad[1].message).toContain('panel');
+    expect(found(ill.stdout)).toContainEqual({
+      about: 'pins.fan, line 4',
+      state: 'doubtful',
+      message: 'output fan has no safe value: it stays as it is when things fail',
+      advice: 'safe: the value that harms nobody',
+    });
+    expect(bad[2].message).toContain('panel');
     chmodSync(join(keys, 'node.key'), 0o644);
     const read = await cli(['doctor', '-c', file]);
     expect(read.stdout).toMatch(/BAD {2}keys: .*can be read by others/);
@@ -66,6 +79,20 @@ ports: { scale: { driver: serial, path: /dev/ttyNONE9, line: 9600-8N1, framing: 
     expect(stdout).toContain('dcs-io init');
     expect(stdout).toMatch(/BAD {2}bus at/);
   }, 60_000);
+});
+
+describe('a PWM chip', () => {
+  it('is found by the name of its device, and its files must be writable', async () => {
+    const root = mkdtempSync(join(tmpdir(), 'dcs-io-doctor-pwm-'));
+    mkdirSync(join(root, 'class/pwm/pwmchip2'), { recursive: true });
+    mkdirSync(join(root, 'devices/fe20c000.pwm'), { recursive: true });
+    symlinkSync(join(root, 'devices/fe20c000.pwm'), join(root, 'class/pwm/pwmchip2/device'));
+    writeFileSync(join(root, 'class/pwm/pwmchip2/export'), '');
+    const about = join(root, 'class/pwm/pwmchip2/export');
+    expect(await accessToPwm('fe20c000.pwm', root)).toMatchObject({ about, state: 'good' });
+    expect(await accessToPwm('fe20c800.pwm', root)).toMatchObject({ state: 'bad', message: 'is not there' });
+    rmSync(root, { recursive: true });
+  });
 });
 
 describe('a device', () => {

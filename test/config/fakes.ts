@@ -56,11 +56,22 @@ const modbus: Driver<{ tcp: string }, { unit: number; input?: number | undefined
 export const fakeDrivers: readonly Driver[] = [gpio, modbus, createMock(), virtual];
 
 /** A computer of which everything is known: no device tree, a fixed name, only the files given. */
-export function machine(given: Partial<{ model: string; files: readonly string[] }> = {}): Machine {
+export function machine(
+  given: Partial<{ model: string; files: readonly string[]; contents: ReadonlyMap<string, Buffer> }> = {},
+): Machine {
+  const { contents = new Map<string, Buffer>() } = given;
   return {
     hostname: () => 'test-host',
     deviceTree: () => ({ model: given.model, compatible: [] }),
     exists: (path) => given.files?.includes(path) ?? false,
+    read: (path) => contents.get(path),
+    list: (folder) => [
+      ...new Set(
+        [...contents.keys()].flatMap((path) =>
+          path.startsWith(`${folder}/`) ? (path.slice(folder.length + 1).split('/')[0] ?? []) : [],
+        ),
+      ),
+    ],
   };
 }
 

@@ -59,6 +59,15 @@ class FakeBackend implements GpioBackend {
   }
 }
 
+/** A process that is as late as the test says. */
+class LateClock extends ManualClock {
+  lateMs = 0;
+
+  override now(): number {
+    return super.now() + this.lateMs;
+  }
+}
+
 interface PinText {
   readonly keys: object;
   readonly direction?: Direction;
@@ -78,9 +87,10 @@ async function open(backend: FakeBackend, ...pins: PinText[]) {
     const { key = '', kind } = gpio.describe(address, options);
     return { key, kind, direction, address, debounceMs, ...(start !== undefined && { start }) };
   });
-  const clock = new ManualClock();
+  const clock = new LateClock();
   const downs: DcsError[] = [];
-  const context = { clock, log: memoryLog(), down: (error: DcsError) => void downs.push(error), count() {} };
+  const log = memoryLog();
+  const context = { clock, log, down: (error: DcsError) => void downs.push(error), count() {} };
   const port = new GpioPort(backend, channels, context);
   ports.push(port);
   await port.start();
@@ -95,7 +105,7 @@ async function open(backend: FakeBackend, ...pins: PinText[]) {
     if (!found) throw new Error(`no channel ${at}`);
     return found;
   };
-  return { port, channel, clock, downs, seen, values: (at: number) => (seen[at] ?? []).map(outcome) };
+  return { port, channel, clock, log, downs, seen, values: (at: number) => (seen[at] ?? []).map(outcome) };
 }
 
 const outcome = (reading: Reading) => (reading.ok ? reading.value : reading.error.code);
@@ -304,6 +314,29 @@ describe('gpio outputs switched by this process', () => {
     expect([levels(backend).at(-1), values(0).slice(-3)]).toEqual(['false', [0.3, 1, 0]]);
     await expect(port.write(channel(0), 1.5)).rejects.toMatchObject({ code: 'OUT_OF_RANGE' });
     await expect(port.write(channel(0), true)).rejects.toMatchObject({ code: 'BAD_VALUE' });
+  });
+
+  it('say so with what may be expected of it, and how late the worst edge was', async () => {
+    const backend = new FakeBackend();
+    const { port, channel, clock, log } = await open(backend, { keys: { gpio: 4, pwm: 10 }, direction: 'out' });
+    expect(log.lines.map(({ message }) => message)).toEqual([
+      'line 4 pwm: switched by software, 10 Hz, each edge up to some 2 ms late',
+    ]);
+    await port.write(channel(0), 0.5);
+    await clock.advance(40);
+    expect(port.metrics()).toEqual({ pwm_late_max_ms: 0 });
+    clock.lateMs = 7;
+    await clock.advance(10);
+    expect(port.metrics()).toEqual({ pwm_late_max_ms: 7 });
+    const other = await open(new FakeBackend(), { keys: { gpio: 4 } });
+    expect(other.port.metrics()).toEqual({});
+  });
+
+  it('cannot be asked to be faster than this process', () => {
+    const options = gpio.options.parse({ chip: 'test' });
+    const facts = (hz: number) => gpio.describe(gpio.pin.parse({ gpio: 4, pwm: hz }), options);
+    expect(facts(50)).toMatchObject({ kind: 'analog', directions: ['out'] });
+    expect(() => facts(51)).toThrow(/50 times a second at most/);
   });
 
   it('are left off when the port closes while they are on for a share', async () => {

@@ -65,12 +65,16 @@ export async function show(name: string | undefined, options: ShowOptions): Prom
   const lines = config === undefined ? new Map<string, string>() : linesInUse(config);
   const headers = drawHeaders(board, { lines, buses });
   if (options.json) {
-    printJson({ name: board.name, title: board.title, chips: board.chips, serial: board.serial, buses, headers });
+    const { title, chips, serial } = board;
+    printJson({ name: board.name, title, chips, serial, pwm: board.pwmLines(), buses, headers });
     return;
   }
   printLine(`${colour.bold(board.title)}  ${colour.dim(board.name)}`);
   for (const { label, lines: count } of Object.values(board.chips)) printLine(`chip    ${label} (${count} lines)`);
   for (const { path, title } of board.serial) printLine(`serial  ${path}  ${colour.dim(title)}`);
+  const waves = board.pwmLines();
+  if (waves.length > 0)
+    printLine(`pwm     ${waves.join(' ')}  ${colour.dim('by the kernel, once they are connected to it')}`);
   for (const header of headers) printLine(`\n${headerView(header, colour)}`);
 }
 

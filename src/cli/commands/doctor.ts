@@ -3,13 +3,14 @@ import { existsSync, readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { promisify } from 'node:util';
 import { detectBoard } from '../../board/detect.ts';
-import type { ResolvedConfig } from '../../config/resolved.ts';
+import { chipOf } from '../../config/port-section.ts';
+import type { Problem, ResolvedConfig } from '../../config/resolved.ts';
 import { lastingPaths, listPorts } from '../../driver/usb-port.ts';
 import { messageOf } from '../../errors/errors.ts';
 import { listAllowed, loadKeys } from '../../mesh/keys.ts';
 import { BusClient, busEndpoint } from '../bus-client.ts';
 import { readConfig } from '../config-file.ts';
-import { accessTo, type Finding, freedomOf } from '../device-doctor.ts';
+import { accessTo, accessToPwm, type Finding, freedomOf } from '../device-doctor.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { colour, printJson, printLine } from '../output.ts';
 
@@ -37,7 +38,10 @@ export async function doctor(options: DoctorOptions): Promise<void> {
   tell([boardFinding()]);
   // Without a configuration nobody has said that a device is needed.
   const calm = ({ state, ...rest }: Finding): Finding => ({ ...rest, state: state === 'bad' ? 'doubtful' : state });
-  const devices = devicesOf(config).flatMap(deviceFindings);
+  const devices = [
+    ...devicesOf(config).flatMap(deviceFindings),
+    ...(await Promise.all(pwmChips(config).map((chip) => accessToPwm(chip)))),
+  ];
   tell(config ? devices : devices.map(calm));
   tell([await clockFinding()]);
   if (config) tell(keyFindings(config));
@@ -56,7 +60,8 @@ async function configOf(file: string | undefined): Promise<{ config?: ResolvedCo
   try {
     const config = await readConfig(file, false);
     const about = config.file;
-    return { config, findings: [{ about, state: 'good', message: `right, ${config.pins.length} pins` }] };
+    const right: Finding = { about, state: 'good', message: `right, ${config.pins.length} pins` };
+    return { config, findings: [right, ...config.warnings.map(doubtAbout)] };
   } catch (error) {
     if (!(error instanceof CliError)) throw error;
     const missing = error.message.startsWith('no configuration');
@@ -65,6 +70,16 @@ async function configOf(file: string | undefined): Promise<{ config?: ResolvedCo
       findings: [{ about: 'configuration', state: missing ? 'doubtful' : 'bad', message: error.message, advice }],
     };
   }
+}
+
+/** What `check` warns of keeps the agent from working well: an overlay that is missing, a bus that is off. */
+function doubtAbout({ key, line, message, expected }: Problem): Finding {
+  return {
+    about: `${key}, line ${line}`,
+    state: 'doubtful',
+    message,
+    ...(expected !== undefined && { advice: expected }),
+  };
 }
 
 function boardFinding(): Finding {
@@ -95,6 +110,12 @@ function devicesOf(config: ResolvedConfig | undefined): string[] {
   const claimed = real.map(({ driver, options }) => driver.claims?.(options) ?? '');
   const gpio = real.some(({ driver }) => driver.name === 'gpio');
   return [...(gpio ? chips : []), ...new Set(claimed.filter((path) => path.startsWith('/dev/')))];
+}
+
+function pwmChips(config: ResolvedConfig | undefined): string[] {
+  return (config?.ports ?? []).flatMap(({ driver, mock, options }) => {
+    return driver.name === 'pwm' && !mock ? (chipOf({ value: options }) ?? []) : [];
+  });
 }
 
 function deviceFindings(path: string): Finding[] {
