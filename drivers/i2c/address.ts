@@ -11,8 +11,8 @@ const byte = z.int().min(0).max(0xff);
 const chipAddress = z.int().min(0x03).max(0x77);
 
 const initSchema = z.strictObject({
-  register: byte,
-  value: byte,
+  register: byte.describe('register to set'),
+  value: byte.describe('what it gets'),
   mask: byte.default(0xff).describe('bits of the register that are set; the others stay'),
   direction: z.enum(['in', 'out']).optional().describe('only for pins of this direction'),
 });
@@ -21,7 +21,10 @@ export type Init = z.infer<typeof initSchema>;
 const keys = z.strictObject({
   address: chipAddress.describe('7-bit address of the chip: 0x20'),
   mux: z
-    .strictObject({ address: chipAddress, channel: z.int().min(0).max(7) })
+    .strictObject({
+      address: chipAddress.describe('7-bit address of the multiplexer: 0x70'),
+      channel: z.int().min(0).max(7).describe('its channel that the chip is on'),
+    })
     .optional()
     .describe('the chip is behind a TCA9548A: its address, and the channel'),
   chip: z.enum(chipNames).optional().describe('a chip that takes more than reading a register'),

@@ -21,8 +21,8 @@ const optionsSchema = z.strictObject({
     .array(z.tuple([channelName, channelName]))
     .default([])
     .describe('wires: [[from, to], …]; what is written to one channel is read on the other'),
-  latency: durationSchema.default(0).describe('how long each read and write takes'),
-  timeout: durationSchema.default(1000).describe('how long a channel with a timeout fault keeps one waiting'),
+  latency: durationSchema.prefault('0ms').describe('how long each read and write takes'),
+  timeout: durationSchema.prefault('1s').describe('how long a channel with a timeout fault keeps one waiting'),
   record: z
     .string()
     .min(1)
@@ -34,7 +34,7 @@ type MockOptions = z.infer<typeof optionsSchema>;
 
 const pinSchema = z.strictObject({
   channel: channelName.describe('any name or number; pins of one port are told apart by it'),
-  type: z.enum(['digital', 'analog', 'counter', 'text']).default('digital'),
+  type: z.enum(['digital', 'analog', 'counter', 'text']).default('digital').describe('what its value is'),
 });
 type MockAddress = z.infer<typeof pinSchema>;
 

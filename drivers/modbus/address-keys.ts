@@ -30,14 +30,14 @@ export const unitSchema = z
 
 const bit = z.int().min(0).max(15);
 
-const shown = z.int().min(0).max(0xffff).optional();
+const shown = (what: string) => z.int().min(0).max(0xffff).optional().describe(`${what} that shows it, counted from 0`);
 
 const verifySchema = z
   .strictObject({
-    coil: shown,
-    discrete: shown,
-    holding: shown,
-    input: shown,
+    coil: shown('the coil'),
+    discrete: shown('the discrete input'),
+    holding: shown('the holding register'),
+    input: shown('the input register'),
     delay: durationSchema.prefault('0ms').describe('how long the device may take, at most 10s'),
     tolerance: z.number().min(0).default(0).describe('numbers may differ by this, before scale and offset'),
   })

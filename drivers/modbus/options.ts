@@ -15,14 +15,19 @@ export const targetSchema = z
     const port = found?.[3] === undefined ? MODBUS_PORT : Number(found[3]);
     if (port < 1 || port > 0xffff) context.addIssue({ code: 'custom', message: 'a port is 1 to 65535' });
     return { host: found?.[1] ?? found?.[2] ?? '', port };
-  });
+  })
+  .meta({ title: 'host:port', examples: ['192.168.1.10:502'] });
 
 /** The keys of a Modbus port: the way to the devices, and what holds for all of them unless a pin says otherwise. */
 export const optionsSchema = z
   .strictObject({
     tcp: targetSchema.optional().describe('a device or gateway over TCP: host or host:port (502)'),
     udp: targetSchema.optional().describe('a device or gateway over UDP: host or host:port (502)'),
-    serial: z.string().min(1).optional().describe('a serial line, best by its fixed name: /dev/serial/by-id/…'),
+    serial: z
+      .string()
+      .min(1)
+      .optional()
+      .meta({ description: 'a serial line, best by its fixed name: /dev/serial/by-id/…', examples: ['/dev/ttyUSB0'] }),
     usb: usbSchema.optional().describe('a serial adapter by its USB ids instead of a path; looked up at every opening'),
     framing: z
       .enum(['tcp', 'rtu', 'ascii'])

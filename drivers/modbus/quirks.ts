@@ -19,7 +19,9 @@ export const quirksSchema = z.strictObject({
   heartbeat: z
     .strictObject({
       holding: z.int().min(0).max(0xffff).describe('the register, counted from 0'),
-      every: durationSchema.refine((every) => every >= 10, { error: 'at least 10ms' }),
+      every: durationSchema
+        .refine((every) => every >= 10, { error: 'at least 10ms' })
+        .describe('how often it is written, at least 10ms'),
       values: z.array(z.int().min(0).max(0xffff)).min(1).optional().describe('written in turn; default: it counts up'),
     })
     .optional()

@@ -28,7 +28,13 @@ const keys = z.strictObject({
   ask: bytesText.optional().describe('a command that makes the device say the value; only the answer to it counts'),
   poll: durationSchema.optional().describe('with ask: how often it is sent; default 1s'),
   write: z
-    .union([z.string().min(1), z.strictObject({ on: z.string().min(1), off: z.string().min(1) })])
+    .union([
+      z.string().min(1),
+      z.strictObject({
+        on: z.string().min(1).describe('what is sent for on'),
+        off: z.string().min(1).describe('what is sent for off'),
+      }),
+    ])
     .optional()
     .describe('what a command sends: "SP{value:05.1f}\\r\\n", "RELAY {value:ON|OFF}\\r", or { on: …, off: … }'),
   reply: patternText.optional().describe('with write: the frame that confirms it'),

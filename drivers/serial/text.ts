@@ -52,7 +52,8 @@ export const bytesText = z
     const message = found.ok ? `${foreign} is not ASCII; write its bytes as \\xNN` : found.complaint;
     context.addIssue({ code: 'custom', message });
     return z.NEVER;
-  });
+  })
+  .meta({ title: 'text with escapes' });
 
 /** A regular expression; what it must capture is for whoever uses it. */
 export const patternText = z
@@ -64,4 +65,5 @@ export const patternText = z
     if (compiled.ok) return compiled.pattern;
     context.addIssue({ code: 'custom', message: compiled.complaint });
     return z.NEVER;
-  });
+  })
+  .meta({ title: 'regular expression' });

@@ -2,6 +2,13 @@ import { DcsError } from '../errors/errors.ts';
 
 /** What the process ends with; scripts depend on it. */
 export const exitCodes = { done: 0, failed: 1, wrongUse: 2, noAnswer: 3 } as const;
+/** The same for people. */
+export const exitMeanings: readonly (readonly [ExitCode, string])[] = [
+  [exitCodes.done, 'done'],
+  [exitCodes.failed, 'refused or failed'],
+  [exitCodes.wrongUse, 'wrong use or wrong configuration'],
+  [exitCodes.noAnswer, 'no answer in time'],
+];
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
 /** Ends a command with a message for a person and an exit code. */

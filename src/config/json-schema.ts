@@ -70,7 +70,7 @@ function portJsonSchema(drivers: readonly Driver[]): JsonSchema {
 
 function serverSchemas(drivers: readonly Driver[]): JsonSchema[] {
   return drivers.flatMap(({ name, server }) =>
-    server ? [withProperty(inputSchema(server.options), 'driver', { const: name })] : [],
+    server ? [withProperty(inputSchema(server.options), 'driver', { const: name, description: 'what it speaks' })] : [],
   );
 }
 
@@ -113,6 +113,6 @@ function namedEntries(entry: JsonSchema, description: string): JsonSchema {
 }
 
 /** `key:` with nothing behind it means its default. */
-function nullable(schema: JsonSchema): JsonSchema {
-  return { anyOf: [schema, { type: 'null' }] };
+function nullable({ description, ...schema }: JsonSchema): JsonSchema {
+  return { description, anyOf: [schema, { type: 'null' }] };
 }

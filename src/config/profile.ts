@@ -1,8 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { stringify } from 'yaml';
 import { dataFolder } from '../board/data-folder.ts';
 import { parseLocated } from './document.ts';
-import { entriesOf, type Located, textOf } from './located.ts';
+import { entriesOf, type Located, plain, textOf } from './located.ts';
 import { Problems } from './problems.ts';
 
 /** The register map of a kind of device. */
@@ -14,6 +15,8 @@ export interface Profile {
   /** Where its facts are from. */
   readonly source: string;
   readonly file: string;
+  /** Keys that the port of such a device needs, as the user writes them there. Undefined: none beyond the usual. */
+  readonly port: string | undefined;
 }
 
 /** The profiles for devices of a driver: the user's own, which go before, and those shipped with the program. */
@@ -21,12 +24,14 @@ export function findProfiles(driver: string, own: string | undefined, data: stri
   const files = profileFiles(driver, own, data);
   return [...files].map(([name, file]) => {
     const entries = readEntries(file, new Problems());
+    const port = entries.get('port');
     return {
       name,
       driver,
       title: textOf(entries.get('title')) ?? '',
       source: textOf(entries.get('source')) ?? '',
       file,
+      port: port && stringify(plain(port), { collectionStyle: 'flow', lineWidth: 0 }).trim(),
     };
   });
 }

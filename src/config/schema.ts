@@ -19,47 +19,57 @@ const endpointSchema = z
     }
     return { host: bracketed ?? host ?? '', rx: Number(rx), tx: Number(tx) };
   })
-  .describe('an address broker: ip:rx:tx');
+  .meta({ title: 'ip:rx:tx', description: 'an address broker', examples: ['192.168.2.161:5012:5013'] });
 
-export const busSchema = z.strictObject({
-  enabled: z.boolean().default(true).describe('take part in the bus between processes; false: this process only'),
-  listen: z.string().min(1).default('127.0.0.1').describe('address to bind; any but loopback lets other machines in'),
-  rx: tcpPort.default(DEFAULT_RX).describe('port on which the address broker receives'),
-  tx: tcpPort.default(DEFAULT_TX).describe('port on which the address broker sends'),
-  brokers: z.array(endpointSchema).default([]).describe('address brokers of other machines'),
-  proxy_brokers: z.array(endpointSchema).default([]).describe('brokers behind a TCP tunnel'),
-  insecure: z
-    .boolean()
-    .default(false)
-    .describe('accept that anyone who reaches the port can read every pin and command every output'),
-  security: z
-    .strictObject({
-      keys: z.string().min(1).describe('folder of the own key and of the allowed ones (`dcs-io keys new` makes it)'),
-    })
-    .optional()
-    .describe('encrypt the bus between machines and let in listed keys only'),
-});
+export const busSchema = z
+  .strictObject({
+    enabled: z.boolean().default(true).describe('take part in the bus between processes; false: this process only'),
+    listen: z.string().min(1).default('127.0.0.1').describe('address to bind; any but loopback lets other machines in'),
+    rx: tcpPort.default(DEFAULT_RX).describe('port on which the address broker receives'),
+    tx: tcpPort.default(DEFAULT_TX).describe('port on which the address broker sends'),
+    brokers: z.array(endpointSchema).default([]).describe('address brokers of other machines'),
+    proxy_brokers: z.array(endpointSchema).default([]).describe('brokers behind a TCP tunnel'),
+    insecure: z
+      .boolean()
+      .default(false)
+      .describe('accept that anyone who reaches the port can read every pin and command every output'),
+    security: z
+      .strictObject({
+        keys: z.string().min(1).describe('folder of the own key and of the allowed ones (`dcs-io keys new` makes it)'),
+      })
+      .optional()
+      .describe('encrypt the bus between machines and let in listed keys only'),
+  })
+  .describe('the bus between processes and machines');
 
 export const boardNameSchema = z.string().min(1).describe('the computer: auto, none, or a name from `dcs-io boards`');
-export const boardSchema = z.union([
-  boardNameSchema,
-  z.strictObject({
-    model: boardNameSchema.default('auto'),
-    enabled: z
-      .array(z.string())
-      .optional()
-      .describe('buses that are enabled and keep their lines (i2c1, spi0); absent: looked up on this machine'),
-  }),
-]);
+export const boardSchema = z
+  .union([
+    boardNameSchema,
+    z.strictObject({
+      model: boardNameSchema.default('auto'),
+      enabled: z
+        .array(z.string())
+        .optional()
+        .describe('buses that are enabled and keep their lines (i2c1, spi0); absent: looked up on this machine'),
+    }),
+  ])
+  .meta({
+    description: 'the computer: auto (default), none, a name from `dcs-io boards`, or model with its enabled buses',
+    examples: ['raspberry-pi-4b'],
+  });
 
-export const hatsSchema = z
-  .array(z.string().min(1))
-  .describe('boards put on the header (`dcs-io boards hats` lists them): they name their lines');
+export const hatsSchema = z.array(z.string().min(1)).meta({
+  description: 'boards put on the header (`dcs-io boards hats` lists them): they name their lines',
+  examples: [['waveshare-relay-3']],
+});
 
 export const stateSchema = z
   .string()
   .min(1)
-  .describe('folder for what outlives a restart (counts); none; absent: /var/lib/dcs-io where it exists');
+  .describe(
+    'folder for what outlives a restart: counts, outputs, overrides, the audit log; none; absent: /var/lib/dcs-io where it exists',
+  );
 
 export const webRoles = ['view', 'operate', 'admin'] as const;
 
@@ -72,42 +82,52 @@ const webUserSchema = z
         error: 'a password stands here as its hash; `dcs-io web password` makes it',
       })
       .optional()
-      .describe('hash of the password; `dcs-io web password` makes it'),
+      .meta({ title: 'scrypt:…', description: 'hash of the password; `dcs-io web password` makes it' }),
     token: z
       .string()
       .regex(/^sha256:[0-9a-f]{64}$/, { error: 'a token stands here as its hash; `dcs-io web token` makes both' })
       .optional()
-      .describe('hash of a token for programs; `dcs-io web token` makes both'),
+      .meta({ title: 'sha256:…', description: 'hash of a token for programs; `dcs-io web token` makes both' }),
   })
   .refine(({ password, token }) => password !== undefined || token !== undefined, {
     error: 'a user needs a password or a token; `dcs-io web password` makes the line',
   });
 
-export const webSchema = z.strictObject({
-  listen: z
-    .string()
-    .regex(/^(\[[^\]\s]+\]|[^:\s[\]]+):\d{1,5}$/, { error: 'an address with a port, like 127.0.0.1:8080' })
-    .default('127.0.0.1:8080')
-    .describe('address and port of the web page and the HTTP API; any but loopback needs users'),
-  users: z
-    .record(z.string().min(1).max(64), webUserSchema)
-    .default({})
-    .describe('who may log in; none: whoever is on this machine (loopback only)'),
-  tls: z
-    .strictObject({
-      cert: z.string().min(1).describe('PEM file with the certificate and its chain'),
-      key: z.string().min(1).describe('PEM file with its private key'),
-    })
-    .optional()
-    .describe('serve HTTPS'),
-  origins: z
-    .array(z.string().regex(/^https?:\/\/[^/\s]+$/, { error: 'an origin is written like https://panel.example' }))
-    .default([])
-    .describe("other pages whose scripts may use the API, and this page's address behind a proxy that renames it"),
-  history: durationSchema
-    .default(600_000)
-    .describe('how far back the trends go, in memory (2,000 changes of a pin at most); default 10m'),
-});
+export const webSchema = z
+  .strictObject({
+    listen: z
+      .string()
+      .regex(/^(\[[^\]\s]+\]|[^:\s[\]]+):\d{1,5}$/, { error: 'an address with a port, like 127.0.0.1:8080' })
+      .default('127.0.0.1:8080')
+      .meta({
+        title: 'address:port',
+        description: 'address and port of the web page and the HTTP API; any but loopback needs users',
+        examples: ['0.0.0.0:8443'],
+      }),
+    users: z
+      .record(z.string().min(1).max(64), webUserSchema)
+      .default({})
+      .describe('who may log in; none: whoever is on this machine (loopback only)'),
+    tls: z
+      .strictObject({
+        cert: z.string().min(1).describe('PEM file with the certificate and its chain'),
+        key: z.string().min(1).describe('PEM file with its private key'),
+      })
+      .optional()
+      .describe('serve HTTPS'),
+    origins: z
+      .array(z.string().regex(/^https?:\/\/[^/\s]+$/, { error: 'an origin is written like https://panel.example' }))
+      .default([])
+      .meta({
+        description:
+          "other pages whose scripts may use the API, and this page's address behind a proxy that renames it",
+        examples: [['https://panel.example']],
+      }),
+    history: durationSchema
+      .prefault('10m')
+      .describe('how far back the trends go, in memory (2,000 changes of a pin at most)'),
+  })
+  .describe('the web page and the HTTP API; absent: none');
 
 /** Outputs are to be safe this long after the agent's last sign of life. */
 export const GUARDIAN_WITHIN_MS = 5000;
@@ -116,7 +136,9 @@ export const guardianSchema = z
     z.literal('off'),
     durationSchema.refine((within) => within >= 1000 && within <= 600_000, { error: 'from 1s to 10m' }),
   ])
-  .describe('how long after the agent crashed or began to hang its outputs are in their safe state (5s), or off');
+  .describe(
+    'how long after the agent crashed or began to hang its outputs are in their safe state, 1s to 10m, or off; default 5s',
+  );
 
 export const nameSchema = z
   .string()
@@ -136,7 +158,7 @@ const ruleKeys = {
     .union([
       text,
       z.strictObject({
-        pin: text,
+        pin: text.describe('the pin that is copied'),
         invert: z.boolean().default(false).describe('true here is false there'),
         delay: durationSchema.optional().describe('a change counts once it has stood for so long'),
       }),
@@ -144,7 +166,13 @@ const ruleKeys = {
     .optional()
     .describe('outputs: the pin whose value this one copies'),
   interlock: z
-    .union([names, z.strictObject({ with: names, dead_time: durationSchema.optional() })])
+    .union([
+      names,
+      z.strictObject({
+        with: names.describe('the other outputs'),
+        dead_time: durationSchema.optional().describe('how long they must have been off before'),
+      }),
+    ])
     .optional()
     .describe('outputs that are never on together with this one; dead_time: how long they must have been off before'),
   requires: names.optional().describe('outputs: on only while these pins are good and on'),
@@ -159,19 +187,22 @@ const ruleKeys = {
       return { changes: Number(changes), perMs: PERIODS[per] ?? 0 };
     })
     .optional()
-    .describe('outputs: most changes in a time: 2/s, 10/min, 100/h'),
+    .meta({ title: 'number/time', description: 'outputs: most changes in a time: s, min or h', examples: ['10/min'] }),
 };
 
 /** The keys every pin has, whatever its driver. */
 export const pinKeys = {
-  port: text.optional().describe('an entry of ports: the hardware the pin is on'),
+  port: text.optional().describe('an entry of ports: the hardware the pin is on; not needed with gpio and virtual'),
   direction: z.enum(['in', 'out']).optional().describe('in: it is read (default), out: it can be commanded'),
   label: text.optional().describe('what people call it'),
   class: z
     .string()
     .regex(/^[a-z][a-z0-9_]*$/, { error: 'a word like voltage, energy, temperature, switch' })
     .optional()
-    .describe("what it measures or drives, in Home Assistant's words: voltage, energy, temperature, switch"),
+    .meta({
+      description: "what it measures or drives, in Home Assistant's words: voltage, energy, temperature, switch",
+      examples: ['temperature'],
+    }),
   uom: text.optional().describe('unit of measure: V, kW, °C (unit is the Modbus unit id)'),
   invert: z.boolean().optional().describe('digital: true on the bus is false on the hardware'),
   scale: z.number().optional().describe('numbers: value = raw × scale + offset'),
@@ -185,7 +216,7 @@ export const pinKeys = {
   range: z
     .tuple([z.number(), z.number()], { error: 'lowest and highest value a command may ask for: [0, 50]' })
     .optional()
-    .describe('outputs: lowest and highest value a command may ask for'),
+    .meta({ description: 'outputs: lowest and highest value a command may ask for', examples: [[0, 50]] }),
   initial: value
     .optional()
     .describe('outputs: the value at start; last: as before the restart; safe; absent: what the hardware has'),
@@ -220,5 +251,8 @@ export type PinKeys = z.infer<typeof pinSchema>;
 /** Keys of a device beside the pin keys it hands down. */
 export const deviceKeys = {
   port: text.describe('the entry of ports it is on'),
-  profile: text.optional().describe('its register map: <maker>/<model>'),
+  profile: text.optional().meta({
+    description: 'its register map, `dcs-io profiles` lists them: <maker>/<model>',
+    examples: ['eastron/sdm120'],
+  }),
 };

@@ -14,7 +14,7 @@ export const durationSchema = z
   .string({ error: 'a duration with its unit: 20ms, 1s, 10m' })
   .regex(/^\s*\d+(\.\d+)?\s*(us|ms|s|min|m|h)\s*$/, { error: 'a duration with its unit: 20ms, 1s, 10m' })
   .transform((text) => parseDuration(text) ?? 0)
-  .describe('a duration: 20ms, 1s, 10m, 1h');
+  .meta({ title: 'duration', description: 'a duration: 20ms, 1s, 10m, 1h' });
 
 export interface LineSettings {
   readonly baud: number;
@@ -39,4 +39,8 @@ export const lineSchema = z
       stopBits: stop === '2' ? 2 : 1,
     };
   })
-  .describe('line settings: baud-databits parity stopbits, like 9600-8N1');
+  .meta({
+    title: 'line settings',
+    description: 'line settings: baud, data bits, parity, stop bits, like 9600-8N1',
+    examples: ['19200-8E1'],
+  });

@@ -22,6 +22,8 @@ const SOCKET_PATH = '/api/socket';
 
 /** The web page, the HTTP API and the WebSocket of an agent. */
 export class Web {
+  /** What it answers over HTTP; the OpenAPI document and the reference are made from these. */
+  readonly routes: readonly Route[];
   readonly #host: WebHost;
   readonly #hub: Hub;
   readonly #keeper: Gatekeeper;
@@ -39,7 +41,7 @@ export class Web {
     this.#sockets = new Sockets(this.#hub, this.#keeper, host, () => this.#sweep());
     this.#loop = new LoopDelay(host.clock);
     this.#began = host.clock.now();
-    const routes: Route[] = [
+    this.routes = [
       ...pinRoutes(this.#hub, host, this.#streams),
       ...sessionRoutes(this.#keeper, options, host, () => this.#sweep()),
       ...statusRoutes(
@@ -49,8 +51,8 @@ export class Web {
         () => document,
       ),
     ];
-    const document = openApi(routes, host.version);
-    this.#dispatch = new Dispatch(routes, this.#keeper, options, host.log);
+    const document = openApi(this.routes, host.version);
+    this.#dispatch = new Dispatch(this.routes, this.#keeper, options, host.log);
     this.#listener = new Listener(options, host, {
       request: (request, response) => void this.#dispatch.answer(request, response),
       upgrade: (request, stream, head) => this.#upgrade(request, stream, head),

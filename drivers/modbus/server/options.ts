@@ -14,19 +14,19 @@ const entrySchema = z
       .min(1)
       .transform((pin) => ({ pin, scale: 1, offset: 0 })),
     z.strictObject({
-      pin: z.string().min(1),
+      pin: z.string().min(1).describe('the name of the pin'),
       type: z
         .enum(valueTypes)
         .optional()
         .describe('default: uint16 for digital pins, uint32 for counters, else float32'),
-      order: z.enum(byteOrders).optional(),
+      order: z.enum(byteOrders).optional().describe('order of the bytes, A being the highest; default ABCD'),
       length: z.int().min(1).max(246).optional().describe('string: number of characters'),
       scale: z
         .number()
         .refine((scale) => scale !== 0)
         .default(1)
         .describe('value of the pin = register × scale + offset'),
-      offset: z.number().default(0),
+      offset: z.number().default(0).describe('value of the pin = register × scale + offset'),
     }),
   ])
   .describe('a pin, or { pin, type, order, scale, offset }');

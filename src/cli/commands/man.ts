@@ -1,6 +1,7 @@
 import type { Command, Option } from 'commander';
 import { leaves, subcommands, usage } from '../command-tree.ts';
 import { examplesOf } from '../examples.ts';
+import { exitMeanings } from '../exit.ts';
 import { printLine } from '../output.ts';
 import { version } from '../version.ts';
 
@@ -26,12 +27,7 @@ function manPage(cli: Command): string {
     '.SH COMMANDS',
     ...subcommands(cli).flatMap(leaves).flatMap(section),
     '.SH EXIT STATUS',
-    ...[
-      ['0', 'done'],
-      ['1', 'refused or failed'],
-      ['2', 'wrong use or wrong configuration'],
-      ['3', 'no answer in time'],
-    ].flatMap(([code = '', means = '']) => ['.TP', code, means]),
+    ...exitMeanings.flatMap(([code, means]) => ['.TP', String(code), means]),
     '.SH ENVIRONMENT',
     '.TP',
     'DCS_IO_BUS',

@@ -1,18 +1,15 @@
-import { loadConfigText } from '../../config/load.ts';
 import { findProfiles, type Profile } from '../../config/profile.ts';
 import { closest } from '../../config/suggest.ts';
-import { driverNames, driversIn } from '../drivers.ts';
+import { driverNames } from '../drivers.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { colour, printJson, printLine, table } from '../output.ts';
+import { profilePins } from '../profile-pins.ts';
 
 export interface ProfilesOptions {
   /** The user's own folder of profiles. */
   readonly folder?: string;
   readonly json?: boolean;
 }
-
-/** Ports that stand for the hardware when a profile is only looked at. */
-const STANDINS: Readonly<Record<string, string>> = { modbus: 'tcp: localhost', i2c: 'bus: 1' };
 
 function profiles(folder: string | undefined): Profile[] {
   return driverNames.flatMap((name) => findProfiles(name, folder));
@@ -46,29 +43,15 @@ export async function show(name: string, options: ProfilesOptions): Promise<void
       near ? `did you mean ${near}?` : 'dcs-io profiles lists them',
     );
   }
-  const { driver, title, source, file } = profile;
-  const standin = STANDINS[driver] ?? '';
-  const text = [
-    ...(options.folder === undefined ? [] : [`profiles: ${JSON.stringify(options.folder)}`]),
-    `ports: { bus: { driver: ${driver}, ${standin} } }`,
-    `devices: { device: { port: bus, profile: ${JSON.stringify(name)} } }`,
-  ].join('\n');
-  const loaded = loadConfigText(text, `${process.cwd()}/profile.yaml`, { drivers: await driversIn(driver) });
-  if (!loaded.ok) {
-    const [problem] = loaded.problems;
-    throw new CliError(exitCodes.failed, `${file} is wrong: ${problem?.key}: ${problem?.message}`);
-  }
-  const pins = loaded.config.pins.map(({ spec, key }) => ({
-    ...spec,
-    name: spec.name.replace('device.', ''),
-    address: key,
-  }));
+  const { title, source, port } = profile;
+  const pins = (await profilePins(profile, options.folder)).map(({ spec, key }) => ({ ...spec, address: key }));
   if (options.json) {
     printJson({ ...profile, pins });
     return;
   }
   printLine(`${colour.bold(title)}  ${colour.dim(name)}`);
   if (source !== '') printLine(colour.dim(source));
+  if (port !== undefined) printLine(`\nits port needs ${port}`);
   const rows = pins.map((pin) => [pin.name, pin.kind, pin.direction, pin.address, pin.uom ?? '', pin.class ?? '']);
   printLine(`\n${table(['PIN', 'KIND', 'DIRECTION', 'ADDRESS', 'UNIT', 'CLASS'], rows)}`);
 }

@@ -10,12 +10,12 @@ const counts = z.record(z.string(), z.number());
 
 export const pinFactsSchema = z
   .object({
-    name: z.string(),
-    kind: z.enum(['digital', 'analog', 'counter', 'text']).optional(),
-    direction: z.enum(['in', 'out']).optional(),
-    label: z.string().optional(),
+    name: z.string().describe('its name on the bus'),
+    kind: z.enum(['digital', 'analog', 'counter', 'text']).optional().describe('what its value is'),
+    direction: z.enum(['in', 'out']).optional().describe('in: it is read; out: it can be commanded'),
+    label: z.string().optional().describe('what people call it'),
     uom: z.string().optional().describe('unit of measure'),
-    port: z.string().optional(),
+    port: z.string().optional().describe('the port of its node that it is on'),
     range: z.tuple([z.number(), z.number()]).optional().describe('lowest and highest value it takes'),
     safe: value.optional().describe('the value that harms nobody'),
   })
@@ -27,7 +27,7 @@ export const pinReportSchema = z.looseObject({
   val: z.union([value, z.null()]).describe('null: nothing has been read yet'),
   last_change: z.number().optional().describe('unix seconds at which val last changed'),
   quality: z.enum(qualities).optional().describe('bad: do not use val; reason says why'),
-  reason: z.string().optional(),
+  reason: z.string().optional().describe('why the quality is not good'),
   source_time: z.number().optional().describe('unix seconds at which the hardware says it happened'),
   rate: z.number().optional().describe('counters: change of val per second'),
   seq: z.number().optional().describe("counts this pin's reports; a gap is a lost report"),

@@ -17,7 +17,8 @@ export const securityHeaders = {
 /** An answer of the API is never a page. */
 const NO_PAGE = "default-src 'none'; frame-ancestors 'none'";
 
-const statusOf: Readonly<Record<ErrorCode, number>> = {
+/** The HTTP status each code stands for. */
+export const statusOf: Readonly<Record<ErrorCode, number>> = {
   BAD_CONFIG: 500,
   BAD_COMMAND: 400,
   BAD_VALUE: 422,

@@ -1,0 +1,31 @@
+import { loadConfigText } from '../config/load.ts';
+import type { Profile } from '../config/profile.ts';
+import type { ResolvedPin } from '../config/resolved.ts';
+import { DcsError } from '../errors/errors.ts';
+import { driversIn } from './drivers.ts';
+
+/** What stands for the hardware when a profile is only looked at: keys of the port, and of the device. */
+const STANDINS: Readonly<Record<string, readonly [port: string, device: string]>> = {
+  modbus: ['tcp: localhost', ''],
+  i2c: ['bus: 1', 'address: 0x20'],
+  serial: ['path: /dev/ttyUSB0', ''],
+};
+
+/** The pins a device of this profile has, by their own names. Rejects with BAD_CONFIG when the profile is wrong. */
+export async function profilePins({ driver, name, file }: Profile, folder?: string): Promise<ResolvedPin[]> {
+  const [port = '', device = ''] = STANDINS[driver] ?? [];
+  const text = [
+    ...(folder === undefined ? [] : [`profiles: ${JSON.stringify(folder)}`]),
+    `ports: { bus: { driver: ${driver}, ${port} } }`,
+    `devices: { device: { port: bus, profile: ${JSON.stringify(name)}, ${device} } }`,
+  ].join('\n');
+  const loaded = loadConfigText(text, `${process.cwd()}/profile.yaml`, { drivers: await driversIn(driver) });
+  if (!loaded.ok) {
+    const [problem] = loaded.problems;
+    throw new DcsError('BAD_CONFIG', `${file} is wrong: ${problem?.key}: ${problem?.message}`);
+  }
+  return loaded.config.pins.map((pin) => ({
+    ...pin,
+    spec: { ...pin.spec, name: pin.spec.name.replace('device.', '') },
+  }));
+}
