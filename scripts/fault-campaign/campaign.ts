@@ -45,25 +45,29 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
     Array.from({ length: options.worlds }, async (_, at) => {
       // One after the other: all at once would be a fault of its own.
       await pause(at * 700);
-      await live(options, `world ${at + 1}`, deck, randomOf(options.seed + at + 1), outcomes, wrong);
+      await live(options, at, deck, outcomes, wrong);
     }),
   );
   return { outcomes, wrong };
 }
 
 async function live(
-  { project, log }: CampaignOptions,
-  name: string,
+  { project, log, ...options }: CampaignOptions,
+  at: number,
   deck: Fault[],
-  random: () => number,
   outcomes: Outcome[],
   wrong: string[],
 ): Promise<void> {
-  const world = new World(project);
+  const seed = options.seed + at + 1;
+  const random = randomOf(seed);
+  const secured = at % 2 === 0;
+  const name = `world ${at + 1}${secured ? ', with keys' : ''}`;
+  const world = new World({ project, secured, seed });
   const complain = (what: string) => wrong.push(`${name}: ${what}\n${world.tail(12)}`);
   try {
     await world.open();
-    for (let fault = deck.shift(); fault; fault = deck.shift()) {
+    const next = () => take(deck, secured);
+    for (let fault = next(); fault; fault = next()) {
       await pause(random() * 400);
       const outcome = await suffer(world, fault, complain);
       outcomes.push(outcome);
@@ -82,6 +86,12 @@ async function live(
   }
 }
 
+/** The next fault that fits a world. */
+function take(deck: Fault[], secured: boolean): Fault | undefined {
+  const at = deck.findIndex((fault) => secured || !fault.secured);
+  return at < 0 ? undefined : deck.splice(at, 1)[0];
+}
+
 async function suffer(world: World, fault: Fault, complain: (what: string) => void): Promise<Outcome> {
   // Only an output that is on can be seen to go safe.
   await within(5000, () => (world.record.level?.value ?? 0) > 0);
@@ -98,6 +108,8 @@ async function suffer(world: World, fault: Fault, complain: (what: string) => vo
     complain(`promise 4: after ${fault.name} the output was safe in ${ms(safe, begun) ?? '(never)'} ms, not ${safeMs}`);
   if (recovered === undefined) complain(`promise 8: no recovery from ${fault.name}`);
   if (fault.harmless && lost > 0) complain(`promise 5: ${fault.name} cost ${lost} commands to other hardware`);
+  const refused = fault.harmless ? world.record.refused(begun, recovered ?? now()) : [];
+  if (refused.length > 0) complain(`promise 5: with ${fault.name} commands to other hardware were refused: ${refused}`);
   return {
     fault: fault.name,
     detectedMs: ms(detected, begun),
@@ -115,6 +127,7 @@ async function finish(world: World, complain: (what: string) => void): Promise<v
     if (!pins.said(new RegExp(`"pin_name":"${pin}".*"val":|"name":"${pin}"`)))
       complain(`promise 6: a newcomer misses ${pin}`);
   }
+  if (world.intruder?.ended !== undefined) complain('the intruder has ended before its time');
   const took = await world.stopAgent();
   if (took === undefined || took > STOP_MS) complain(`promise 8: SIGTERM took ${took ?? 'more than 5000'} ms`);
   if (world.record.level?.value !== 0) complain('promise 4: after the stop the output is not in its exit state');

@@ -1,7 +1,10 @@
 import { rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { hostileTraffic } from './hostile-traffic.ts';
+import { run } from './machine.ts';
 import { now, pause, within } from './process.ts';
-import { run, WITHIN_MS, type World } from './world.ts';
+import { WITHIN_MS } from './site.ts';
+import type { World } from './world.ts';
 
 /** What goes wrong, how it ends, and what must follow. Times in ms. */
 export interface Fault {
@@ -12,8 +15,10 @@ export interface Fault {
   readonly noticed?: (world: World, since: number) => number | undefined;
   /** Outputs that were commanded must be safe so long after it began. Absent: they are not concerned. */
   readonly safeMs?: number;
-  /** It harms only itself: every command to other hardware is answered. */
+  /** It harms only itself: every command to other hardware is carried out. */
   readonly harmless?: true;
+  /** It needs a world with keys. */
+  readonly secured?: true;
 }
 
 /** The end of a lease, or of a guardian's patience, is felt so much later on a busy machine. */
@@ -62,9 +67,9 @@ export const faults: readonly Fault[] = [
   {
     name: 'network cut',
     async inject(world) {
-      world.inside('ip', 'link', 'set', 'lo', 'down');
+      world.network('down');
       await pause(1600);
-      world.inside('ip', 'link', 'set', 'lo', 'up');
+      world.network('up');
     },
     noticed: (world, since) => world.record.safeAt(since),
     safeMs: HOLD_MS + SLACK_MS,
@@ -149,5 +154,12 @@ export const faults: readonly Fault[] = [
     },
     noticed: said(/thrown on purpose/),
     harmless: true,
+  },
+  {
+    name: 'hostile traffic',
+    inject: hostileTraffic,
+    noticed: said(/a message was refused/),
+    harmless: true,
+    secured: true,
   },
 ];

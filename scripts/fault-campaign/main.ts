@@ -12,6 +12,8 @@ const { values } = parseArgs({
     verbose: { type: 'boolean', default: false },
   },
 });
+// Whatever it has started or mounted goes with it: it is the first process of a namespace.
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(1));
 const seed = Number(values.seed);
 process.stdout.write(`seed ${seed}: ${values.faults} faults in ${values.worlds} worlds\n`);
 const begun = performance.now();

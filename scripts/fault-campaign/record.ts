@@ -8,6 +8,8 @@ import { now } from './process.ts';
 const STALE_MS = 500 + 1000;
 const GAP_WINDOW_MS = 5000;
 const RUN = 8;
+/** Numbers from here on nobody but the intruder commands. */
+export const INTRUDER = 1_000_000_000;
 
 interface Command {
   readonly at: number;
@@ -97,9 +99,12 @@ export class Record {
 
   /** Commands of `level` sent in a time that never got an answer. */
   lost(from: number, to: number): number {
-    return [...this.#commands.values()].filter(
-      ({ at, pin, answered }) => pin === 'level' && at >= from && at < to && answered === undefined,
-    ).length;
+    return this.#sentTo(from, to).filter(({ answered }) => answered === undefined).length;
+  }
+
+  /** Commands of `level` sent in a time that were refused, with why. */
+  refused(from: number, to: number): string[] {
+    return this.#sentTo(from, to).flatMap(({ code }) => code ?? []);
   }
 
   /** The level the hardware has, and since when. */
@@ -130,8 +135,9 @@ export class Record {
     const lines = this.#rest.split('\n');
     this.#rest = lines.pop() ?? '';
     for (const line of lines) {
-      const { value, at, by } = JSON.parse(line);
-      this.writes.push({ value, at, by });
+      const { key, value, at, by } = JSON.parse(line);
+      if (key === 'level') this.writes.push({ value, at, by });
+      else if (value !== false) this.wrong.push(`promise 7: ${key} was driven, which only the intruder asks for`);
     }
   }
 
@@ -148,13 +154,18 @@ export class Record {
   #judgeOne({ value, at, by }: Write): void {
     if (value === 0) return;
     const command = this.#levels.get(value);
-    if (!command) this.wrong.push(`promise 2: the hardware was given ${value}, which nobody asked for`);
+    if (value >= INTRUDER) this.wrong.push(`promise 7: the hardware was given ${value}, which the intruder asked for`);
+    else if (!command) this.wrong.push(`promise 2: the hardware was given ${value}, which nobody asked for`);
     else if (at - command.at > STALE_MS + this.#gap(by, at))
       this.wrong.push(`promise 3: a command was carried out ${Math.round(at - command.at)} ms after it was sent`);
     else if (command.at < (this.#born.get(by) ?? 0))
       this.wrong.push('promise 3: a command to an earlier life of the agent was carried out');
     if (value < this.#highest) this.wrong.push(`promise 3: ${value} was carried out after ${this.#highest}`);
     this.#highest = Math.max(this.#highest, value);
+  }
+
+  #sentTo(from: number, to: number): Command[] {
+    return [...this.#commands.values()].filter(({ at, pin }) => pin === 'level' && at >= from && at < to);
   }
 
   /** The longest time this process wrote nothing, of late. */

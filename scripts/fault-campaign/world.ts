@@ -1,82 +1,99 @@
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Machine, run } from './machine.ts';
 import { type Line, now, Program, pause, within } from './process.ts';
 import { Record } from './record.ts';
+import { addresses, layOut } from './site.ts';
 
-/** Outputs are to be safe this long after the agent's last sign of life. */
-export const WITHIN_MS = 3000;
 const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
 const START_LIMIT_MS = 60_000;
 
+export interface WorldOptions {
+  readonly project: string;
+  /** With keys: the agent, its controller and an intruder are on machines of their own. Else all on one, without. */
+  readonly secured: boolean;
+  readonly seed: number;
+}
+
 /**
- * A network namespace with an agent, its hardware (a simulated output in a file, a Modbus device, a serial line on a pty), a
- * second node that commands it, and a small disk for its state. An agent that ends is started anew, as systemd would.
+ * An agent with its hardware (simulated outputs in a file, a Modbus device, a serial line on a pty), a second node that
+ * commands it, a program that means harm, and a small disk for its state. An agent that ends is started anew, as systemd
+ * would.
  */
 export class World {
+  readonly secured: boolean;
   readonly folder: string;
   readonly disk: string;
   readonly record: Record;
-  /** Every line of agents, guardians and the controller, in order. */
+  /** Every line of agents, guardians, the controller and the intruder, in order. */
   readonly news: Line[] = [];
-  starts = 0;
   agent: Program | undefined;
   controller: Program | undefined;
   simulator: Program | undefined;
-  readonly #project: string;
-  readonly #holder: Program;
+  intruder: Program | undefined;
+  readonly #options: WorldOptions;
+  readonly #boiler: Machine;
+  readonly #machines: Machine[] = [];
   #socat: Program | undefined;
   #weights: NodeJS.Timeout | undefined;
   #closing = false;
 
-  constructor(project: string) {
-    this.#project = project;
-    this.folder = mkdtempSync(join(tmpdir(), 'dcs-io-fault-'));
+  constructor(options: WorldOptions) {
+    this.#options = options;
+    this.secured = options.secured;
+    this.folder = mkdtempSync(join(tmpdir(), 'world-'));
     this.disk = join(this.folder, 'disk');
     this.record = new Record(join(this.folder, 'hardware.jsonl'));
     mkdirSync(this.disk);
     mkdirSync(join(this.folder, 'run'), { mode: 0o700 });
     run('mount', '-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', this.disk);
-    this.#holder = new Program(['unshare', '-n', 'sleep', 'infinity'], {});
+    this.#boiler = this.#machine();
   }
 
   /** Resolves when the agent and its controller run and have met. */
   async open(): Promise<void> {
-    const namespace = `/proc/${this.#holder.child.pid}/ns/net`;
-    const own = execFileSync('readlink', ['/proc/self/ns/net'], { encoding: 'utf8' });
-    await within(5000, () => execFileSync('readlink', [namespace], { encoding: 'utf8' }) !== own);
-    this.inside('ip', 'link', 'set', 'lo', 'up');
-    writeFileSync(join(this.folder, 'clock'), '+0');
-    for (const name of ['controller.js', 'victim.js']) {
-      symlinkSync(join(this.#project, 'scripts/fault-campaign', name), join(this.folder, name));
+    const { project, secured, seed } = this.#options;
+    const [hall, alley] = secured ? [this.#machine(), this.#machine()] : [this.#boiler, this.#boiler];
+    await Promise.all(this.#machines.map((machine) => machine.open()));
+    if (secured) {
+      this.#boiler.cable('hall', addresses.boiler, hall, addresses.hall);
+      this.#boiler.cable('alley', addresses.gate, alley, addresses.alley);
     }
-    this.#configure();
+    const entrance = await layOut(this.folder, project, this.disk, secured);
     this.simulator = this.program(['simulate', 'devices.yaml']);
     await this.plug();
     this.#startAgent();
-    this.controller = this.program(['run', '--config', 'hall.yaml'], {}, (line) => {
+    this.controller = hall.start(['run', '--config', 'hall.yaml'], {}, (line) => {
       this.news.push(line);
       this.record.take(line.text);
     });
+    const file = fileURLToPath(new URL('./intruder.js', import.meta.url));
+    this.intruder = alley.start([JSON.stringify({ ...entrance, seed })], {}, (line) => this.news.push(line), file);
     if (!(await within(START_LIMIT_MS, () => this.healthySince(0)))) {
-      throw new Error(
-        `the world did not start; serial device: ${this.#socat?.ended ?? 'runs'}, ${this.#socat?.lines.map(({ text }) => text)}`,
-      );
+      const { ended, lines } = this.#socat ?? { ended: undefined, lines: [] };
+      throw new Error(`the world did not start; serial device: ${ended ?? 'runs'}, ${lines.map(({ text }) => text)}`);
     }
   }
 
-  /** Runs a program in the namespace to its end. */
-  inside(...command: string[]): string {
-    const enter = `--net=/proc/${this.#holder.child.pid}/ns/net`;
-    return execFileSync('nsenter', [enter, ...command], { encoding: 'utf8', cwd: this.folder });
+  /** Starts a `dcs-io` command on the agent's machine. */
+  program(args: readonly string[], env?: NodeJS.ProcessEnv, take?: (line: Line) => void): Program {
+    return this.#boiler.start(args, env, take);
   }
 
-  program(args: readonly string[], env: NodeJS.ProcessEnv = {}, take?: (line: Line) => void): Program {
-    const enter = ['nsenter', `--net=/proc/${this.#holder.child.pid}/ns/net`];
-    const command = [process.execPath, join(this.#project, 'dist/src/cli/main.js'), ...args];
-    const all = { ...process.env, RUNTIME_DIRECTORY: join(this.folder, 'run'), ...env };
-    return new Program([...enter, ...command], { cwd: this.folder, env: all }, take);
+  /** Pulls the cable between the agent and its controller, or puts it back. */
+  network(state: 'down' | 'up'): void {
+    this.#boiler.inside('ip', 'link', 'set', this.secured ? 'hall' : 'lo', state);
+  }
+
+  /** What the agent has counted on the bus; undefined when it does not answer. */
+  async counters(): Promise<{ readonly [counter: string]: number } | undefined> {
+    const ask = `fetch('http://127.0.0.1:8080/api/status').then((r) => r.json()).then((s) => console.log(JSON.stringify(s.mesh)))`;
+    const asked = this.#boiler.start([ask], {}, undefined, '--eval');
+    await within(5000, () => asked.ended);
+    const line = asked.said(/^\{/);
+    return line && JSON.parse(line.text);
   }
 
   /** The serial device is plugged in and weighs. */
@@ -119,18 +136,24 @@ export class World {
   async close(): Promise<void> {
     this.#closing = true;
     clearInterval(this.#weights);
-    for (const program of [this.controller, this.agent, this.simulator, this.#socat, this.#holder]) {
+    for (const program of [this.intruder, this.controller, this.agent, this.simulator, this.#socat]) {
       program?.signal('SIGCONT');
       await program?.end('SIGKILL', 5000);
     }
+    for (const machine of this.#machines) await machine.close();
     // A guardian whose agent was just killed may still be at work in the folder.
     await pause(300);
     run('umount', '-l', this.disk);
     rmSync(this.folder, { recursive: true, force: true });
   }
 
+  #machine(): Machine {
+    const machine = new Machine(this.#options.project, this.folder);
+    this.#machines.push(machine);
+    return machine;
+  }
+
   #startAgent(): void {
-    this.starts++;
     const agent = this.program(
       ['run'],
       {
@@ -148,31 +171,4 @@ export class World {
       if (!this.#closing) setTimeout(() => this.#closing || this.#startAgent(), 200);
     });
   }
-
-  #configure(): void {
-    const put = (name: string, text: string) => writeFileSync(join(this.folder, name), text);
-    put('devices.yaml', 'tcp: 127.0.0.1:1502\nunits:\n  1: [{ coil: 3, value: false }, { holding: 10, value: 215 }]\n');
-    put(
-      'dcs-io.yaml',
-      `node: boiler
-guardian: ${WITHIN_MS}ms
-state: ${this.disk}
-actors: [./victim.js]
-ports:
-  board: { driver: mock, record: hardware.jsonl }
-  plc: { driver: modbus, tcp: "127.0.0.1:1502", timeout: 300ms }
-  scale: { driver: serial, path: ${join(this.folder, 'tty')}, framing: { delimiter: "\\n" } }
-pins:
-  level: { port: board, channel: level, type: analog, direction: out, initial: 0, safe: 0 }
-  valve: { port: plc, coil: 3, direction: out, initial: false, safe: false }
-  temp: { port: plc, holding: 10, scale: 0.1, poll: 200ms }
-  weight: { port: scale, match: 'W([0-9.]+)', type: number, max_age: 1s }
-`,
-    );
-    put('hall.yaml', 'node: hall\nguardian: off\nstate: none\nactors: [./controller.js]\n');
-  }
-}
-
-export function run(program: string, ...args: string[]): void {
-  execFileSync(program, args, { stdio: 'pipe' });
 }

@@ -6,7 +6,10 @@ import type { Nodes } from '../safety/nodes.ts';
 export class NodeActor extends Actor {
   constructor(name: string, nodes: Nodes, announce: () => void) {
     super(`node ${name}`);
-    this.on('NodeMessage', (data) => nodes.heard(data));
+    this.on('NodeMessage', (data, { sender }) => {
+      // Each speaks for itself: that the controller of an output lives, or is gone, nobody else may say.
+      if (isRecord(data) && data['node'] === (sender[1] ?? sender[0])) nodes.heard(data);
+    });
     // Who asks has just come and does not know us yet.
     this.on('UpdateIoMessage', (data) => {
       if (!isRecord(data) || data['pin_name'] === undefined) announce();

@@ -6,7 +6,7 @@ import { parseFrame } from './door.ts';
 import { tcp } from './endpoint.ts';
 import type { Session } from './session.ts';
 import type { Wire } from './wire.ts';
-import type { Kit } from './zmq.ts';
+import { isReadable, type Kit } from './zmq.ts';
 
 /** How long one address gets before the next is tried (ms). */
 const PATIENCE_MS = 800;
@@ -145,6 +145,7 @@ export class Caller implements Wire {
   async #listen(dealer: Dealer): Promise<void> {
     try {
       for await (const [frame] of dealer) {
+        if (frame && !isReadable(frame, this.#kit.stats)) continue;
         const found = frame === undefined ? undefined : parseFrame(frame);
         if (!isRecord(found)) this.#kit.stats.malformed++;
         else if (this.session) this.session.receive(found);

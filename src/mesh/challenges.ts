@@ -4,6 +4,7 @@ import type { DoorWire } from './door.ts';
 import type { Gate } from './gate.ts';
 import { readNode } from './node-info.ts';
 import { proof, sameProof } from './proof.ts';
+import type { MeshStats } from './stats.ts';
 
 /** Callers that have said hello and not proven their key yet; more than that are forgotten, oldest first. */
 const MAX_PENDING = 256;
@@ -20,8 +21,13 @@ interface Pending {
  */
 export class Challenges {
   readonly #pending = new Map<string, Pending>();
+  readonly #stats: MeshStats;
 
-  /** A frame at our door before there is a session. Returns the hello once its sender has proven its key. */
+  constructor(stats: MeshStats) {
+    this.#stats = stats;
+  }
+
+  /** A frame at our door before there is a session. Returns the hello once its sender has proven its key; counts who cannot. */
   proven(
     gate: Gate,
     frame: Record<string, unknown>,
@@ -30,7 +36,7 @@ export class Challenges {
   ): Record<string, unknown> | undefined {
     const peer = readNode(frame['hello']);
     if (peer) {
-      if (!gate.allows(peer.key)) return undefined;
+      if (!gate.allows(peer.key)) return this.#forged();
       const nonce = randomBytes(24).toString('base64url');
       const [oldest] = this.#pending.keys();
       if (this.#pending.size >= MAX_PENDING && oldest !== undefined) this.#pending.delete(oldest);
@@ -43,10 +49,14 @@ export class Challenges {
     this.#pending.delete(wire.name);
     const asked = readNode(pending.hello['hello']);
     const expected = proof(gate.own, pending.key, conversation(pending.nonce, asked?.id));
-    if (!gate.allows(pending.key) || !sameProof(expected, frame['proof'])) return undefined;
+    if (!gate.allows(pending.key) || !sameProof(expected, frame['proof'])) return this.#forged();
     wire.key = pending.key;
     wire.token = randomBytes(16).toString('base64url');
     return pending.hello;
+  }
+
+  #forged(): undefined {
+    this.#stats.forged++;
   }
 
   /** Answers a challenge of the door we called. False: the frame is none. */

@@ -4,7 +4,7 @@ import { isRecord } from '../message/envelope.ts';
 import { tcp } from './endpoint.ts';
 import type { Session } from './session.ts';
 import type { Wire } from './wire.ts';
-import type { Kit } from './zmq.ts';
+import { isReadable, type Kit } from './zmq.ts';
 
 export interface DoorHooks {
   /** A frame of somebody who has no session yet. */
@@ -50,6 +50,9 @@ export class Door {
   readonly #hooks: DoorHooks;
   readonly #router: Router;
   readonly #sessions = new Map<string, { readonly session: Session; readonly token: string | undefined }>();
+  /** Further addresses, and whether each could be had. */
+  readonly #bound = new Map<string, boolean>();
+  #binding = false;
   #closed = false;
 
   constructor(kit: Kit, hooks: DoorHooks) {
@@ -68,13 +71,26 @@ export class Door {
   }
   #listening = false;
 
-  /** Binds to a port of more addresses; one that cannot be had is only told of. */
-  bindAlso(hosts: readonly string[], port: number): void {
+  /**
+   * Binds to a port of more addresses, those that are not bound yet; one that cannot be had is told of once and tried again
+   * the next time. Never rejects.
+   */
+  async bindAlso(hosts: readonly string[], port: number): Promise<void> {
+    if (this.#binding) return;
+    this.#binding = true;
     for (const host of hosts) {
-      this.#router.bind(tcp(host, port)).catch((error: unknown) => {
-        this.#kit.log.warn({ err: error, host, port }, `other machines cannot find this one: ${messageOf(error)}`);
-      });
+      if (this.#closed || this.#bound.get(host) === true) continue;
+      try {
+        // One after the other: ZeroMQ refuses two binds of a socket at once.
+        await this.#router.bind(tcp(host, port));
+        this.#bound.set(host, true);
+      } catch (error) {
+        if (!this.#bound.has(host))
+          this.#kit.log.warn({ err: error, host, port }, `other machines cannot find this one: ${messageOf(error)}`);
+        this.#bound.set(host, false);
+      }
     }
+    this.#binding = false;
   }
 
   /** From now on the frames of this connection are the session's. */
@@ -93,7 +109,7 @@ export class Door {
     try {
       for await (const [id, frame, ...more] of this.#router) {
         if (id === undefined || frame === undefined || more.length > 0) this.#kit.stats.malformed++;
-        else this.#receive(id, frame);
+        else if (isReadable(frame, this.#kit.stats)) this.#receive(id, frame);
       }
     } catch (error) {
       if (this.#closed) return;

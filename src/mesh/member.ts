@@ -29,7 +29,6 @@ const SETTLE_MS = 200;
 const RETURN_MS = 2000;
 /** How long a dcs-io node gets for a session before we talk v1 with it (ms). */
 const SESSION_MS = 2000;
-
 /** How long after a stop or hang of this process commands on v1 links, which carry no age, are taken for old (ms). */
 const DROWSY_MS = 500;
 
@@ -260,10 +259,9 @@ export class Member {
     return rest.msg_id;
   }
 
-  /** We are the broker; of a machine where v1 is not served it can be called by its well-known port. */
   #becameBroker(): void {
     this.#electedAt = this.#clock.now();
-    if (this.#gate && !this.#options.insecure) this.peers.door.bindAlso(this.#self.info().addresses, this.#options.rx);
+    this.#sweep();
   }
 
   #dial(contact: Contact): void {
@@ -289,6 +287,8 @@ export class Member {
   }
 
   #sweep(): void {
+    this.#sweeper?.cancel();
+    if (this.role.isBroker && !this.#options.insecure) this.peers.bindAlso(this.#options.rx);
     this.#sweeper = this.#clock.after(SWEEP_MS, () => {
       this.#open.dialer.sweep();
       this.#neighbours.sweep();

@@ -47,7 +47,7 @@ export class Peers {
   readonly directory: Directory;
   readonly #retired: Retired;
   readonly #pings: Pings;
-  readonly #challenges = new Challenges();
+  readonly #challenges: Challenges;
   readonly #positions: Positions;
   readonly calls: Calls;
   #ticker: Timer | undefined;
@@ -61,6 +61,7 @@ export class Peers {
     this.#clock = host.clock;
     this.#ticked = this.#clock.now();
     this.directory = new Directory(this.#clock);
+    this.#challenges = new Challenges(kit.stats);
     this.#pings = new Pings(kit.stats, kit.log);
     this.#retired = new Retired(this.#clock, (session, missed) => {
       host.gap(session, missed);
@@ -114,6 +115,11 @@ export class Peers {
     const port = await this.door.bind(listen);
     if (!this.#host.local) await this.#pings.bind(listen, port);
     return port;
+  }
+
+  /** Of a broker with keys, who does not serve v1: it is called by its well-known port, on addresses it gets later too. */
+  bindAlso(port: number): void {
+    if (this.#host.gate()) void this.door.bindAlso(this.#host.self().addresses, port);
   }
 
   start(): void {

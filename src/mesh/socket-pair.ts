@@ -1,7 +1,7 @@
 import type { Subscriber, XPublisher } from 'zeromq';
 import { messageOf, systemCode } from '../errors/errors.ts';
 import { type Endpoint, tcp } from './endpoint.ts';
-import { type Kit, keepalive } from './zmq.ts';
+import { isReadable, type Kit, keepalive } from './zmq.ts';
 
 /** What a link does with what happens on its sockets. None may throw. */
 export interface PairHooks {
@@ -159,7 +159,9 @@ export class SocketPair {
   async #receiveFrames(): Promise<void> {
     try {
       for await (const frames of this.#sub) {
-        for (const frame of frames) this.#hooks.frame(frame.toString(), this);
+        for (const frame of frames) {
+          if (isReadable(frame, this.#kit.stats)) this.#hooks.frame(frame.toString(), this);
+        }
       }
     } catch (error) {
       this.#failed(error);

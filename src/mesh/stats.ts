@@ -16,11 +16,13 @@ export interface MeshStats {
   echoes: number;
   /** Frames that are not messages, and datagrams that are no ask, answer or good-bye of a peer. */
   malformed: number;
+  /** Frames longer than any may be. */
+  oversized: number;
   /** Introductions and contact lists that make no sense or came from where none may come. */
   badContacts: number;
   /** Connections without an allowed key. */
   refused: number;
-  /** Messages whose sender is not who sent them. */
+  /** Messages and greetings whose sender is not who sent them, and commands its key may not send. */
   forged: number;
   /** Commands that were older than they may be, or of an earlier life of their sender. */
   stale: number;
@@ -48,6 +50,7 @@ export function newStats(): MeshStats {
     overtaken: 0,
     echoes: 0,
     malformed: 0,
+    oversized: 0,
     badContacts: 0,
     refused: 0,
     forged: 0,

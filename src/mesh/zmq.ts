@@ -6,8 +6,10 @@ import type { MeshStats } from './stats.ts';
 
 type Zmq = typeof import('zeromq');
 
-/** Longest frame on any link; a longer one ends the connection it came from. */
+/** Longest frame on any link; a longer one is dropped and counted. */
 export const MAX_FRAME = 1024 * 1024;
+/** The transport ends the connection a frame longer than this comes from, without a word: it must not fill the memory. */
+const MAX_TRANSPORT_FRAME = 2 * MAX_FRAME;
 /** Frames that wait for one peer, each way. Beyond it a peer that does not read loses, and nobody else. */
 export const HIGH_WATER_MARK = 1000;
 /** Frames of a session that wait in the transport, each way; a frame may hold many messages. */
@@ -65,6 +67,13 @@ export async function openKit(stats: MeshStats, log: Log, own?: KeyPair): Promis
   };
 }
 
+/** Whether a frame may be read at all; one that is too long is counted. */
+export function isReadable(frame: Buffer, stats: MeshStats): boolean {
+  if (frame.length <= MAX_FRAME) return true;
+  stats.oversized++;
+  return false;
+}
+
 /** Loads the native library; only a process that joins the mesh pays for it. */
 export async function loadZmq(load: () => Promise<Zmq> = () => import('zeromq')): Promise<Zmq> {
   try {
@@ -91,7 +100,7 @@ function common() {
     immediate: true,
     reconnectInterval: 100 + Math.floor(Math.random() * 100),
     reconnectMaxInterval: 1000,
-    maxMessageSize: MAX_FRAME,
+    maxMessageSize: MAX_TRANSPORT_FRAME,
   };
 }
 

@@ -35,10 +35,29 @@ describe('the checker of the fault campaign', () => {
     heard('temp', 21.5, 2700);
     expect(record.wrong).toEqual([]);
     expect(record.lost(0, 3000)).toBe(1);
+    expect(record.refused(0, 3000)).toEqual([]);
+    record.take(JSON.stringify({ refused: { reply_to: 'me.1', code: 'EXPIRED' }, at: 2900 }));
+    expect([record.lost(0, 3000), record.refused(0, 3000), record.refused(2000, 3000)]).toEqual([0, ['EXPIRED'], []]);
     expect([record.safeAt(1500), record.safeAt(2100), record.safeAt(2700)]).toEqual([2000, 2100, undefined]);
   });
 
   it.each([
+    [
+      'what only the intruder asks for',
+      () => wrote(1_000_000_007, 1000),
+      /promise 7: the hardware was given 1000000007/,
+    ],
+    [
+      'an output that only the intruder asks for',
+      () => {
+        appendFileSync(
+          file(),
+          '{"key":"lock","value":false,"at":1,"by":7}\n{"key":"lock","value":true,"at":2,"by":7}\n',
+        );
+        record.judge(Number.POSITIVE_INFINITY);
+      },
+      /promise 7: lock was driven/,
+    ],
     ['a value nobody asked for', () => wrote(9, 1000), /promise 2: the hardware/],
     [
       'a command carried out late',

@@ -68,6 +68,41 @@ describe('a peer that lies', () => {
     dealer.close();
   });
 
+  it('sends a frame longer than any may be: it is dropped and counted, and the link stays', async () => {
+    const bus = new Bus();
+    const { mesh, rx } = await loneMesh(bus);
+    open.push(mesh);
+    await mesh.start();
+    const heard: unknown[] = [];
+    const actor = new Actor('listener');
+    actor.on('Said', (data) => void heard.push(data));
+    bus.join(actor);
+    const { dealer } = await liar(mesh);
+    const say = (said: string) => ({
+      sender: ['A', 'LiarX'],
+      msg_id: `A.${heard.length}`,
+      timestamp: 1,
+      payload: { Said: said },
+    });
+    await dealer.send(JSON.stringify({ s: 0, t: 1, m: [say('x'.repeat(1024 * 1024))] }));
+    await dealer.send(JSON.stringify({ s: 0, t: 1, m: [say('short')] }));
+    await expect.poll(() => heard, { timeout: 20_000 }).toEqual(['short']);
+    const publisher = new Publisher({ linger: 0 });
+    publisher.connect(`tcp://127.0.0.1:${rx}`);
+    await expect
+      .poll(
+        async () => {
+          await publisher.send('x'.repeat(1024 * 1024 + 1));
+          return mesh.stats.oversized;
+        },
+        { timeout: 20_000 },
+      )
+      .toBeGreaterThan(1);
+    expect(mesh.stats).toMatchObject({ malformed: 0, forged: 0 });
+    publisher.close();
+    dealer.close();
+  }, 60_000);
+
   it.each([
     ['ours', Peer.node],
     ['v1', Peer.v1],

@@ -2,14 +2,17 @@ import { chmodSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Bus } from '../../src/bus/bus.ts';
 import { systemClock } from '../../src/clock/clock.ts';
 import { Gate } from '../../src/mesh/gate.ts';
 import { allow, fits, listAllowed, loadKeys, newKeys, revoke, showKey } from '../../src/mesh/keys.ts';
+import { Mesh } from '../../src/mesh/mesh.ts';
 import { proof, sameProof } from '../../src/mesh/proof.ts';
 import { newStats } from '../../src/mesh/stats.ts';
 import { decodeZ85, encodeZ85 } from '../../src/mesh/z85.ts';
 import { openKit } from '../../src/mesh/zmq.ts';
-import { Lab } from './support/lab.ts';
+import { freePort } from './support/free-port.ts';
+import { inside, Lab } from './support/lab.ts';
 import { quietLog } from './support/log.ts';
 import { endPeers, Peer, talkBoth } from './support/peer.ts';
 
@@ -106,6 +109,41 @@ describe('the gate', () => {
   });
 });
 
+describe('a caller with a listed key', () => {
+  it('that says hello with one it does not hold is counted and stays outside', async () => {
+    const [own, caller, other] = [folder(), folder(), folder()];
+    const [key, callerKey, otherKey] = await Promise.all(
+      [own, caller, other].map(async (keys) => (await newKeys(keys)).publicKey),
+    );
+    for (const [name, listed = ''] of Object.entries({ caller: callerKey, other: otherKey })) allow(own, name, listed);
+    const options = { listen: '127.0.0.1', rx: await freePort(), tx: await freePort(), brokers: [], proxyBrokers: [] };
+    const mesh = new Mesh(new Bus(), { ...options, insecure: false, security: { keys: own }, log: quietLog });
+    await mesh.start();
+    const kit = await openKit(newStats(), quietLog, loadKeys(caller));
+    const dealer = kit.dealer(key);
+    dealer.events.on('handshake', () => undefined);
+    dealer.receiveTimeout = 20_000;
+    dealer.sendTimeout = 20_000;
+    dealer.connect(`tcp://127.0.0.1:${mesh.address.port}`);
+    const hello = (claimed: string | undefined) => {
+      const info = { id: 'LiarX', name: 'liar', boot: 'b', machine: 'elsewhere', addresses: [], port: 1, key: claimed };
+      const want = { all: true, subjects: [], pins: [] };
+      return JSON.stringify({ hello: { ...info, server: { rx: 1, tx: 2 } }, t: 0, want, near: [] });
+    };
+    // The key of nobody who is listed; then one of somebody else who is, which it cannot prove.
+    await dealer.send(hello(key));
+    await expect.poll(() => mesh.stats.forged, { timeout: 20_000 }).toBe(1);
+    await dealer.send(hello(otherKey));
+    const [challenge] = await dealer.receive();
+    expect(JSON.parse(String(challenge))).toEqual({ challenge: expect.any(String) });
+    await dealer.send(JSON.stringify({ proof: 'f'.repeat(64) }));
+    await expect.poll(() => mesh.stats.forged, { timeout: 20_000 }).toBe(2);
+    expect(mesh.peers).toEqual([]);
+    dealer.close();
+    await mesh.stop();
+  }, 60_000);
+});
+
 describe('two machines with keys', () => {
   const secure = { rx: 5012, tx: 5013, listen: '0.0.0.0' };
   const broker = { brokers: ['10.1.1.1:5012:5013'] };
@@ -177,6 +215,23 @@ describe('two machines with keys', () => {
     await two.line(({ got }) => got?.payload['IoMessage']?.['pin_name'] === 'lamp-2');
     expect(two.got('IoMessage').filter(({ payload }) => payload['IoMessage']?.['pin_name'] === 'secret')).toEqual([]);
   }, 40_000);
+
+  it('meet on whichever of its networks the other comes from, on one that it gets later too', async () => {
+    const { a, b, ka, kb, pa, pb } = await machines();
+    const c = lab.machine('c');
+    inside(a, 'ip', 'addr', 'add', '10.1.3.1/24', 'dev', 'e1');
+    const kc = folder();
+    const pc = (await newKeys(kc)).publicKey;
+    allow(ka, 'b', pb);
+    allow(ka, 'c', pc);
+    for (const keys of [kb, kc]) allow(keys, 'a', pa);
+    const one = await Peer.node({ ...secure, keys: ka }, a).ready();
+    const two = await Peer.node({ ...secure, ...broker, keys: kb }, b).ready();
+    lab.network(2, { [a]: '10.1.2.1', [c]: '10.1.2.2' });
+    const three = await Peer.node({ ...secure, brokers: ['10.1.2.1:5012:5013'], keys: kc }, c).ready();
+    await talkBoth(one, two, 20_000);
+    await talkBoth(one, three, 20_000);
+  }, 60_000);
 
   it('serve v1 on loopback all the same', async () => {
     const { a, ka } = await machines();

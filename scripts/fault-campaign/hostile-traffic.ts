@@ -1,0 +1,36 @@
+import type { Counted } from './attacks.ts';
+import { now, within } from './process.ts';
+import type { World } from './world.ts';
+
+const LIMIT_MS = 20_000;
+
+/** The intruder does all it can; the agent must have counted every message of it (promise 7). */
+export async function hostileTraffic(world: World): Promise<void> {
+  const begun = now();
+  const { intruder, record } = world;
+  intruder?.tell('aim');
+  if (!(await within(LIMIT_MS, () => intruder?.said(/"aimed":true/, begun)))) {
+    record.wrong.push(
+      `the intruder was not let in with the key it has been given: ${intruder?.lines.slice(-5).map(({ text }) => text)}`,
+    );
+    return;
+  }
+  const before = await world.counters();
+  intruder?.tell('burst');
+  const line = await within(LIMIT_MS, () => intruder?.said(/"burst":/, begun));
+  if (!line) {
+    record.wrong.push(`the intruder did not end: ${intruder?.lines.slice(-5).map(({ text }) => text)}`);
+    return;
+  }
+  const sent: Readonly<Record<Counted, number>> = JSON.parse(line.text).burst;
+  const missing = async () => {
+    const after = await world.counters();
+    return Object.entries(sent).flatMap(([counted, times]) => {
+      const found = (after?.[counted] ?? 0) - (before?.[counted] ?? 0);
+      return found < times ? `${counted}: ${found} of ${times}` : [];
+    });
+  };
+  let found = await missing();
+  for (const end = now() + 5000; found.length > 0 && now() < end; ) found = await missing();
+  if (found.length > 0) record.wrong.push(`promise 7: hostile messages were not counted: ${found}`);
+}

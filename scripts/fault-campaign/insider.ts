@@ -1,0 +1,136 @@
+import { Dealer } from 'zeromq';
+import type { KeyPair } from '../../src/mesh/keys.ts';
+import { proof } from '../../src/mesh/proof.ts';
+import { isRecord } from '../../src/message/envelope.ts';
+import { newId } from '../../src/message/id.ts';
+import type { Attacker, Frame } from './attacks.ts';
+import { now, pause } from './process.ts';
+
+const SILENCE_MS = 2000;
+
+/** The guest's key pair, and the public key of the agent. */
+export interface Keys {
+  readonly own: KeyPair;
+  readonly serverKey: string;
+}
+
+/** A peer that was let in, speaks the language of sessions with a key it has been given, and says in it what it likes. */
+export class Insider implements Attacker {
+  readonly actor = newId();
+  node = newId();
+  token: string | undefined;
+  readonly #address: string;
+  readonly #keys: Keys;
+  #dealer: Dealer | undefined;
+  #in = false;
+  #heard = 0;
+  #greeted = Number.NEGATIVE_INFINITY;
+  #serial = 0;
+  #messages = 0;
+  #sending = Promise.resolve();
+
+  constructor(host: string, port: number, keys: Keys) {
+    this.#address = `tcp://${host}:${port}`;
+    this.#keys = keys;
+    void this.#live();
+  }
+
+  get isIn(): boolean {
+    return this.#in;
+  }
+
+  serial(): number {
+    return this.#serial++;
+  }
+
+  hello(): object {
+    const about = { boot: 'b', machine: 'elsewhere', addresses: [], port: 1, server: { rx: 1, tx: 2 } };
+    const key = this.#keys.own.publicKey;
+    const want = { all: false, subjects: [], pins: [] };
+    return { hello: { id: this.node, name: 'guest', ...about, key }, t: now(), want, near: [] };
+  }
+
+  /** Resolves when it has been let in. */
+  async ready(): Promise<void> {
+    while (!this.#in) await pause(20);
+  }
+
+  async attack(make: (by: Attacker) => Frame): Promise<void> {
+    const frame = make(this);
+    if ('raw' in frame) await this.#send(frame.raw);
+    else await this.#say(frame.messages);
+  }
+
+  async #say(messages: readonly unknown[]): Promise<void> {
+    const first = this.#messages;
+    this.#messages += messages.length;
+    const token = this.token === undefined ? {} : { k: this.token };
+    await this.#send(JSON.stringify({ ...token, s: first, t: now(), m: messages }));
+  }
+
+  /** One after the other: ZeroMQ takes no two at once. */
+  #send(text: string): Promise<void> {
+    this.#sending = this.#sending.then(async () => {
+      try {
+        await this.#dealer?.send(text);
+      } catch {
+        // The agent is gone or hangs: it is called anew when it says nothing any more.
+      }
+    });
+    return this.#sending;
+  }
+
+  /** Says that it lives, as sessions do, and calls again whenever the agent has gone. */
+  async #live(): Promise<void> {
+    for (;;) {
+      const silent = !this.#in || now() - this.#heard > SILENCE_MS;
+      if (silent && now() - this.#greeted > SILENCE_MS) await this.#call();
+      else if (this.#in) await this.#say([]);
+      await pause(300);
+    }
+  }
+
+  async #call(): Promise<void> {
+    this.#dealer?.close();
+    this.#in = false;
+    this.token = undefined;
+    this.node = newId();
+    this.#messages = 0;
+    this.#greeted = now();
+    const { own, serverKey } = this.#keys;
+    const dealer = new Dealer({
+      linger: 0,
+      sendTimeout: 200,
+      immediate: true,
+      maxMessageSize: -1,
+      curveServerKey: serverKey,
+      curvePublicKey: own.publicKey,
+      curveSecretKey: own.secretKey,
+    });
+    this.#dealer = dealer;
+    dealer.connect(this.#address);
+    void this.#listen(dealer);
+    await this.#send(JSON.stringify(this.hello()));
+  }
+
+  async #listen(dealer: Dealer): Promise<void> {
+    try {
+      for await (const [frame] of dealer) {
+        if (dealer !== this.#dealer) return;
+        this.#heard = now();
+        const found: unknown = JSON.parse(String(frame));
+        if (!isRecord(found)) continue;
+        const { challenge, welcome, token, bye } = found;
+        if (typeof challenge === 'string') {
+          const { own, serverKey } = this.#keys;
+          await this.#send(JSON.stringify({ proof: proof(own, serverKey, `${challenge} ${this.node}`) }));
+        } else if (welcome !== undefined) {
+          this.token = typeof token === 'string' ? token : undefined;
+          this.#in = true;
+        } else if (bye !== undefined) this.#in = false;
+      }
+    } catch {
+      // It was closed for another call.
+    }
+  }
+}

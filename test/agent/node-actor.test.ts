@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest';
+import { NodeActor } from '../../src/agent/node-actor.ts';
+import { Bus } from '../../src/bus/bus.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { Nodes } from '../../src/safety/nodes.ts';
+
+const clock = new ManualClock();
+const bus = new Bus({ clock });
+const nodes = new Nodes(clock, 'here', () => undefined);
+bus.join(new NodeActor('here', nodes, () => undefined));
+const link = bus.link(() => undefined);
+let serial = 0;
+
+async function says(sender: string[], event: string): Promise<boolean[]> {
+  const seen: boolean[] = [];
+  const end = nodes.watch('hall', (present) => void seen.push(present));
+  const payload = { NodeMessage: { event, node: 'HallX', name: 'hall', boot: 'b', pins: [] } };
+  link.inject({ sender, timestamp: 1, msg_id: `${sender[0]}.${serial++}`, payload });
+  await clock.advance(0);
+  end();
+  return seen;
+}
+
+describe('the node an output depends on', () => {
+  it('is there, or gone, by its own word only: nobody else can keep its outputs on or switch them off', async () => {
+    expect(await says(['HallX', 'HallX'], 'birth')).toEqual([true]);
+    expect(await says(['Actor', 'Guest'], 'leave')).toEqual([true]);
+    expect(await says(['HallX', 'Guest'], 'leave')).toEqual([true]);
+    // Passed on by another node, it is still its own word.
+    expect(await says(['HallX', 'HallX', 'Relay'], 'leave')).toEqual([true, false]);
+    await clock.advance(20_000);
+    expect(await says(['Actor', 'Guest'], 'heartbeat')).toEqual([false]);
+    expect(await says(['HallX'], 'heartbeat')).toEqual([false, true]);
+    nodes.close();
+  });
+});
