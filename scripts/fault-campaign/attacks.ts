@@ -7,6 +7,8 @@ export type Counted = 'forged' | 'malformed' | 'oversized' | 'refused';
 export interface Attacker {
   readonly actor: string;
   readonly node: string;
+  /** Id of the node that commands the level, once it is known. */
+  readonly hall: string;
   serial(): number;
   /** What the agent wants to see in each frame. */
   readonly token: string | undefined;
@@ -29,17 +31,20 @@ function message(by: Attacker, payload: object): { sender: string[]; msg_id: str
 
 const command = (by: Attacker, more: object = {}) =>
   message(by, { IoMessage: { pin_name: 'level', val: INTRUDER + by.serial(), ...more } });
+const noise = (by: Attacker) => message(by, { Noise: {} });
+const about = (by: Attacker, event: string) =>
+  message(by, { NodeMessage: { event, node: by.hall, name: 'hall', boot: 'b', pins: [] } });
 const one = (make: (by: Attacker) => unknown) => (by: Attacker) => ({ messages: [make(by)] });
 const raw = (make: (by: Attacker) => object) => (by: Attacker) => ({
   raw: JSON.stringify({ ...(by.token !== undefined && { k: by.token }), ...make(by) }),
 });
 
 export const attacks: readonly Attack[] = [
-  // As if another node had said it, as if it were another actor's, as if it had been passed on.
-  { counted: 'forged', make: one((by) => ({ ...command(by), sender: [by.actor, 'Hall'] })) },
-  { counted: 'forged', make: one((by) => ({ ...command(by), msg_id: `Other.${by.serial()}` })) },
-  { counted: 'forged', make: one((by) => ({ ...command(by), sender: [by.actor] })) },
-  { counted: 'forged', make: one((by) => ({ ...command(by), sender: [by.actor, 'Hall', by.node] })) },
+  // What it might say in its own name: as if another node had said it, another actor, nobody, and as if passed on.
+  { counted: 'forged', make: one((by) => ({ ...noise(by), sender: [by.actor, by.hall] })) },
+  { counted: 'forged', make: one((by) => ({ ...noise(by), msg_id: `Other.${by.serial()}` })) },
+  { counted: 'forged', make: one((by) => ({ ...noise(by), sender: [by.actor] })) },
+  { counted: 'forged', make: one((by) => ({ ...noise(by), sender: [by.actor, by.hall, by.node] })) },
   // What its key may not.
   { counted: 'forged', make: one((by) => command(by)) },
   { counted: 'forged', make: one((by) => command(by, { override: 600 })) },
@@ -66,12 +71,9 @@ export const attacks: readonly Attack[] = [
   { counted: 'malformed', make: raw(() => ({ open: 'sesame' })) },
   { counted: 'malformed', make: () => ({ raw: '{"s":0,"t":1,"m":[]}' }) },
   { counted: 'oversized', make: raw((by) => ({ s: 0, t: 1, m: [command(by)], fill: 'x'.repeat(1_200_000) })) },
-  // Words about others: the controller of the level has gone, a pin is what it is not.
-  {
-    make: one((by) =>
-      message(by, { NodeMessage: { event: 'leave', node: 'Hall', name: 'hall', boot: 'b', pins: [] } }),
-    ),
-  },
+  // Words about others: the controller of the level lives, and has gone; a pin is what it is not.
+  { make: one((by) => about(by, 'heartbeat')) },
+  { make: one((by) => about(by, 'leave')) },
   {
     make: one((by) => message(by, { IoMessage: { pin_name: 'lock', val: true, last_change: 1, quality: 'good' } })),
   },

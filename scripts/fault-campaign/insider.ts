@@ -1,5 +1,6 @@
 import { Dealer } from 'zeromq';
 import type { KeyPair } from '../../src/mesh/keys.ts';
+import { readNodes } from '../../src/mesh/node-info.ts';
 import { proof } from '../../src/mesh/proof.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import { newId } from '../../src/message/id.ts';
@@ -19,6 +20,7 @@ export class Insider implements Attacker {
   readonly actor = newId();
   node = newId();
   token: string | undefined;
+  hall = 'Hall';
   readonly #address: string;
   readonly #keys: Keys;
   #dealer: Dealer | undefined;
@@ -120,7 +122,9 @@ export class Insider implements Attacker {
         this.#heard = now();
         const found: unknown = JSON.parse(String(frame));
         if (!isRecord(found)) continue;
-        const { challenge, welcome, token, bye } = found;
+        const { challenge, welcome, token, bye, nodes } = found;
+        // Newcomers are told who else is there.
+        for (const node of readNodes(nodes)) if (node.name === 'hall') this.hall = node.id;
         if (typeof challenge === 'string') {
           const { own, serverKey } = this.#keys;
           await this.#send(JSON.stringify({ proof: proof(own, serverKey, `${challenge} ${this.node}`) }));
