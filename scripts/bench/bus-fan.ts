@@ -60,7 +60,7 @@ export async function fan(program: string, port: number, listeners: number, deaf
       ),
     );
   await Promise.all(children.map((child) => new Promise((resolve) => child.once('message', resolve))));
-  while (mesh.peers.length < children.length) await pause(50);
+  while (mesh.links.filter(({ open }) => open).length < children.length) await pause(50);
   await pause(1500);
   const memory = (residentBytes() - before) / children.length;
   const start = await ask();

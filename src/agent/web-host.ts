@@ -49,7 +49,13 @@ export function webHost(config: ResolvedConfig, parts: AgentParts): WebHost {
         counters: Object.fromEntries(counters),
         metrics,
       })),
-    mesh: () => mesh && { broker: mesh.isBroker, peers: mesh.peers, counters: { ...mesh.stats } },
+    mesh: () =>
+      mesh && {
+        broker: mesh.isBroker,
+        links: mesh.links,
+        strangers: mesh.strangers,
+        counters: { ...mesh.stats },
+      },
     headers: () => {
       headers ??= headersOf(config);
       return headers;

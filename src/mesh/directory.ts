@@ -19,8 +19,11 @@ export interface Entry {
   /** Runs while the other side is given the chance to call us. */
   courtesy: Timer | undefined;
   answered: boolean;
-  /** Since when it has no session. */
+  /** Since when it has a session, or has none. */
   since: MonotonicMs;
+  /** Messages of it that did not arrive, and messages to it that were not sent, in all its sessions. */
+  missed: number;
+  dropped: number;
 }
 
 /** The dcs-io nodes we know of, and those that are gone for good. */
@@ -48,7 +51,7 @@ export class Directory {
     if (known || this.#entries.size >= MAX_NODES) return known;
     const since = this.#clock.now();
     const none = { session: undefined, caller: undefined, relief: undefined, courtesy: undefined };
-    const entry: Entry = { info, ...none, answered: false, since };
+    const entry: Entry = { info, ...none, answered: false, since, missed: 0, dropped: 0 };
     this.#entries.set(info.id, entry);
     return entry;
   }

@@ -46,7 +46,7 @@ export class Member {
   readonly #open: OpenLinks;
   readonly #links: BrokerLinks;
   readonly #introductions: Introductions;
-  readonly #neighbours: Neighbours;
+  readonly neighbours: Neighbours;
   readonly presence: Presence;
   readonly #flow: Flow;
   #sweeper: Timer | undefined;
@@ -79,7 +79,7 @@ export class Member {
       ...hooks,
       joined: (pair) => this.#links.greet(pair),
       parted: (pair) => this.#parted(pair),
-      lost: () => this.#neighbours.forget(),
+      lost: () => this.neighbours.forget(),
     });
     this.role = new BrokerRole(
       kit,
@@ -106,7 +106,7 @@ export class Member {
         if (pair === this.role.client) this.role.greeted();
       },
     });
-    this.#neighbours = new Neighbours(this.#clock, () => this.peers.refresh(false));
+    this.neighbours = new Neighbours(this.#clock, () => this.peers.refresh(false));
     this.#introductions = new Introductions({
       stats: kit.stats,
       self: () => this.#self.contact(),
@@ -132,7 +132,7 @@ export class Member {
         if (!this.#open.proxies.includes(from)) this.#introductions.handle(envelope, this.#links.isSpokenFor(from));
       },
       echo: (envelope, from) => this.#links.echoed(from, envelope.sender.at(-1)),
-      heard: (id) => this.#neighbours.hear(id),
+      heard: (id) => this.neighbours.hear(id),
       refusal: (envelope, from) => this.#gate?.refusal(envelope, from.wire.key),
       justWoke: () => this.#clock.now() < this.#drowsyUntil,
       isGone: (id) => this.peers.directory.isGone(id),
@@ -150,7 +150,7 @@ export class Member {
       local: isLoopback(options.listen) && options.brokers.length === 0,
       self: () => this.#self.info(),
       wanted: (from) => this.#wanted(from),
-      heard: () => this.#neighbours.ids(),
+      heard: () => this.neighbours.ids(),
       message: (session, found, waited) => this.#flow.receiveDirect(found, session, waited),
       changed: (session, before) => this.#flow.snapshot(session, before),
       birth: (session, found) => this.presence.welcome(session, found),
@@ -247,7 +247,7 @@ export class Member {
   }
 
   #parted(pair: SocketPair): void {
-    this.#neighbours.forget();
+    this.neighbours.forget();
     this.#links.lost(pair);
   }
 
@@ -291,7 +291,7 @@ export class Member {
     if (this.role.isBroker && !this.#options.insecure) this.peers.bindAlso(this.#options.rx);
     this.#sweeper = this.#clock.after(SWEEP_MS, () => {
       this.#open.dialer.sweep();
-      this.#neighbours.sweep();
+      this.neighbours.sweep();
       this.#sweep();
     });
   }

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { Bus } from '../bus/bus.ts';
+import type { DurationMs } from '../clock/clock.ts';
 import { DcsError, messageOf, systemCode } from '../errors/errors.ts';
 import type { PinInfo } from '../message/payloads.ts';
 import { isLoopback } from './addresses.ts';
@@ -16,6 +17,19 @@ export type { MeshStats } from './stats.ts';
 
 /** Another dcs-io node, as its events name it. */
 export type MeshPeer = Pick<NodeInfo, 'id' | 'name' | 'boot' | 'addresses'>;
+
+/** A direct link with another dcs-io node. */
+export interface MeshLink extends MeshPeer {
+  readonly open: boolean;
+  /** How long it has been open, or not. */
+  readonly forMs: DurationMs;
+  readonly encrypted: boolean;
+  /** Of a datagram there and back; unknown within a machine. */
+  readonly roundTripMs?: DurationMs;
+  /** Messages that did not arrive, and that were not sent because the peer does not take them. */
+  readonly missed: number;
+  readonly dropped: number;
+}
 
 /** `mesh.on('peer-up', (peer) => …)`. Processes of v1 have no events: they neither beat nor say goodbye. */
 export interface MeshEvents {
@@ -100,9 +114,28 @@ export class Mesh extends EventEmitter<MeshEvents> {
     this.#member?.presence.announce();
   }
 
-  /** The dcs-io nodes this one has a direct link with. */
-  get peers(): readonly MeshPeer[] {
-    return [...(this.#member?.peers.sessions() ?? [])].map(({ peer }) => peer);
+  /** The dcs-io nodes this one has a direct link with, or had and is calling again. */
+  get links(): readonly MeshLink[] {
+    const now = this.#bus.clock.now();
+    return [...(this.#member?.peers.directory.entries() ?? [])].flatMap((entry) => {
+      const { info, session, answered, since, missed, dropped } = entry;
+      if (!session && !answered) return [];
+      const { id, name, boot, addresses, key } = info;
+      const roundTripMs = session?.roundTripMs;
+      return {
+        ...{ id, name, boot, addresses, missed, dropped },
+        open: session !== undefined,
+        encrypted: key !== undefined,
+        forMs: now - since,
+        ...(roundTripMs !== undefined && { roundTripMs }),
+      };
+    });
+  }
+
+  /** The processes of aktos-dcs v1 that were heard directly within the last minute, with how long ago (ms). */
+  get strangers(): readonly { readonly id: string; readonly silentMs: number }[] {
+    const { neighbours, peers } = this.#member ?? {};
+    return (neighbours?.known() ?? []).filter(({ id }) => !peers?.directory.get(id));
   }
 
   /** A listener that throws harms nobody else. */

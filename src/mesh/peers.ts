@@ -64,7 +64,7 @@ export class Peers {
     this.#challenges = new Challenges(kit.stats);
     this.#pings = new Pings(kit.stats, kit.log);
     this.#retired = new Retired(this.#clock, (session, missed) => {
-      host.gap(session, missed);
+      this.#missed(session, missed);
       session.tell({ sync: true });
     });
     this.#positions = new Positions(this.#clock, {
@@ -92,9 +92,13 @@ export class Peers {
         for (const node of nodes) this.learn(node);
       },
       birth: (session, found) => host.birth(session, found),
-      gap: (session, missed) => host.gap(session, missed),
+      gap: (session, missed) => this.#missed(session, missed),
       sync: (session) => host.sync(session),
-      dropped: (session, messages) => host.dropped(session, messages),
+      dropped: (session, messages) => {
+        const entry = this.directory.get(session.peer.id);
+        if (entry) entry.dropped += messages;
+        host.dropped(session, messages);
+      },
       stalled: (session) => this.calls.again(session),
       former: (session, sent) => this.#retired.counted(session, sent),
       ended: (session, reason) => this.#ended(session, reason),
@@ -232,6 +236,7 @@ export class Peers {
     const session = new Session(this.#sessionHost, wire, readPosition(entry.info, frame), far, reach);
     if (typeof frame['t'] === 'number') session.compareClocks(frame['t']);
     const old = entry.session;
+    if (!old) entry.since = this.#clock.now();
     entry.session = session;
     entry.answered = true;
     entry.courtesy?.cancel();
@@ -240,6 +245,12 @@ export class Peers {
     this.refresh(false);
     if (!old) this.#clock.after(GOSSIP_MS, () => this.#gossip(session));
     return session;
+  }
+
+  #missed(session: Session, missed: number): void {
+    const entry = this.directory.get(session.peer.id);
+    if (entry) entry.missed += missed;
+    this.#host.gap(session, missed);
   }
 
   /** Tells the others of a newcomer that they do not seem to know, and the newcomer of them. */

@@ -1,4 +1,4 @@
-import type { Clock, MonotonicMs } from '../clock/clock.ts';
+import type { Clock, DurationMs, MonotonicMs } from '../clock/clock.ts';
 import type { PingLine, PingOffer, Pings } from './pings.ts';
 
 /** An answer that takes longer than this counts as lost (ms). */
@@ -28,6 +28,7 @@ export class Reach {
   readonly #waiting = new Map<bigint, MonotonicMs>();
   #answeredAt = Number.NEGATIVE_INFINITY;
   #lostAt = Number.NEGATIVE_INFINITY;
+  #roundTripMs: DurationMs | undefined;
   #askedAt = Number.NEGATIVE_INFINITY;
   #tries = 0;
   #proven = false;
@@ -78,6 +79,11 @@ export class Reach {
     if (silent) this.#clock.after(AGAIN_MS, () => !this.#closed && this.#ask(this.#clock.now(), deaf));
   }
 
+  /** How long the last answer took; undefined: there was none. */
+  get roundTripMs(): DurationMs | undefined {
+    return this.#roundTripMs;
+  }
+
   alive(now: MonotonicMs): boolean {
     return now - this.#answeredAt < ALIVE_MS;
   }
@@ -88,9 +94,12 @@ export class Reach {
   }
 
   answered(serial: bigint): void {
-    if (!this.#waiting.delete(serial)) return;
+    const askedAt = this.#waiting.get(serial);
+    if (askedAt === undefined) return;
+    this.#waiting.delete(serial);
     this.asked();
     this.#answeredAt = this.#clock.now();
+    this.#roundTripMs = this.#answeredAt - askedAt;
   }
 
   /** The peer asked: it can send to us. Whether we can to it only an answer tells. */

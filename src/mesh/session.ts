@@ -100,6 +100,11 @@ export class Session {
     if (reach) this.tell({ ping: reach.offer });
   }
 
+  /** How long a datagram takes there and back; unknown within a machine. */
+  get roundTripMs(): DurationMs | undefined {
+    return this.#reach?.roundTripMs;
+  }
+
   /** How many messages have come. */
   get received(): number {
     return this.#expected;

@@ -45,11 +45,27 @@ export interface PortStatus {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
+export interface NodeLink {
+  readonly id: string;
+  readonly name: string;
+  readonly addresses: readonly string[];
+  readonly open: boolean;
+  /** How long it has been open, or not. */
+  readonly forMs: DurationMs;
+  readonly encrypted: boolean;
+  readonly roundTripMs?: DurationMs;
+  /** Messages that did not arrive, and that were not sent. */
+  readonly missed: number;
+  readonly dropped: number;
+}
+
 export interface MeshStatus {
   /** Whether this process is the address broker of its machine. */
   readonly broker: boolean;
-  /** Nodes with a direct link to this one. */
-  readonly peers: readonly { readonly id: string; readonly name: string; readonly addresses: readonly string[] }[];
+  /** Direct links with other nodes, those that are lost included. */
+  readonly links: readonly NodeLink[];
+  /** Processes of aktos-dcs v1 with a direct link. They say neither their name nor that they live. */
+  readonly strangers: readonly { readonly id: string; readonly silentMs: DurationMs }[];
   readonly counters: Readonly<Record<string, number>>;
 }
 

@@ -13,6 +13,7 @@ import type { Route } from './http/route.ts';
 import { EventStreams } from './live/event-streams.ts';
 import { Hub } from './live/hub.ts';
 import { LoopDelay } from './live/loop-delay.ts';
+import { nodeStatus } from './live/node-status.ts';
 import { PinBook } from './live/pin-book.ts';
 import { Sockets } from './live/sockets.ts';
 import type { WebHost, WebOptions } from './options.ts';
@@ -98,12 +99,7 @@ export class Web {
       time: host.clock.unix(),
       uptime: (host.clock.now() - this.#began) / 1000,
       ports: host.ports().map((port) => ({ ...port, counters: { ...port.counters }, metrics: { ...port.metrics } })),
-      nodes: this.#hub.book.nodes().map(({ id, name: named, boot, pins, heardS }) => {
-        const peer = mesh?.peers.find((one) => one.id === id);
-        const here = id === own;
-        const addresses = [...(peer?.addresses ?? [])];
-        return { id, name: named, boot, pins, here, linked: peer !== undefined, addresses, silent: here ? 0 : heardS };
-      }),
+      nodes: nodeStatus(own, this.#hub.book.nodes(), mesh),
       broker: mesh?.broker ?? false,
       bus: { ...host.bus.stats },
       mesh: { ...mesh?.counters },

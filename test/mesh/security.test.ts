@@ -138,7 +138,7 @@ describe('a caller with a listed key', () => {
     expect(JSON.parse(String(challenge))).toEqual({ challenge: expect.any(String) });
     await dealer.send(JSON.stringify({ proof: 'f'.repeat(64) }));
     await expect.poll(() => mesh.stats.forged, { timeout: 20_000 }).toBe(2);
-    expect(mesh.peers).toEqual([]);
+    expect(mesh.links).toEqual([]);
     dealer.close();
     await mesh.stop();
   }, 60_000);

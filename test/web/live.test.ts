@@ -12,6 +12,7 @@ import { Gatekeeper } from '../../src/web/auth/gatekeeper.ts';
 import { History, MAX_POINTS } from '../../src/web/live/history.ts';
 import { Hub } from '../../src/web/live/hub.ts';
 import { namePattern } from '../../src/web/live/name-pattern.ts';
+import { nodeStatus } from '../../src/web/live/node-status.ts';
 import { costOf, Pace } from '../../src/web/live/pace.ts';
 import { PinBook } from '../../src/web/live/pin-book.ts';
 import { whyNot } from '../../src/web/live/rights.ts';
@@ -63,15 +64,68 @@ describe('what is known of the bus', () => {
     expect(reports).toEqual([last]);
   });
 
-  it('pins of a node that has left are not told any more: nobody knows what they are', () => {
-    const { hub, report, node } = bench();
+  it('pins of a node that has left are bad for everybody, newcomers too, until it is back', () => {
+    const { hub, report, node, user } = bench();
+    const heard: unknown[] = [];
     node('birth', 'hall', [{ name: 'door', kind: 'digital', direction: 'in' }]);
     report('door', true);
     report('other', true);
-    expect(hub.book.pin('door')).toMatchObject({ node: 'hall', val: true });
+    expect(hub.book.pin('door')).toMatchObject({ node: 'hall', val: true, quality: 'good' });
+    hub.listen(({ payload }) => heard.push(payload['IoMessage'] ?? payload['NodeMessage']));
     node('leave', 'hall');
-    expect(hub.book.pins().map(({ name }) => name)).toEqual(['other']);
-    expect([...hub.book.state()]).toHaveLength(2);
+    const bad = { quality: 'bad', reason: 'hall is gone' };
+    expect(hub.book.pin('door')).toMatchObject({ node: 'hall', val: true, ...bad });
+    expect(heard).toMatchObject([{ event: 'leave' }, { pin_name: 'door', ...bad }]);
+    const told = [...hub.book.state()].map(({ payload }) => payload['NodeMessage'] ?? payload['IoMessage']);
+    expect(told).toMatchObject([
+      { name: 'here' },
+      { name: 'hall', event: 'birth' },
+      { name: 'hall', event: 'leave' },
+      { pin_name: 'door', ...bad },
+      { pin_name: 'other', quality: 'good' },
+    ]);
+    expect(hub.book.nodes()).toMatchObject([{ name: 'here' }, { name: 'hall', goneS: 0 }]);
+    // Under a new id, without the pin it had.
+    user.send({ NodeMessage: { event: 'birth', node: 'id-2', name: 'hall', boot: 'c', pins: [{ name: 'gate' }] } });
+    expect(hub.book.nodes().map(({ id }) => id)).toEqual(['me', 'id-2']);
+    expect(hub.book.pins().map(({ name }) => name)).toEqual(['gate', 'other']);
+  });
+
+  it('a node whose link broke for a moment is asked for what it has not reported since', async () => {
+    const { hub, report, node, user } = bench();
+    const pins = [{ name: 'door' }, { name: 'gate' }];
+    node('birth', 'hall', pins);
+    report('door', true);
+    report('gate', true);
+    node('leave', 'hall');
+    report('gate', false);
+    const asked: unknown[] = [];
+    user.on('UpdateIoMessage', (question) => {
+      asked.push(question);
+      report('door', true);
+    });
+    node('heartbeat', 'hall', pins);
+    await until('the question', () => hub.book.pin('door')?.quality === 'good');
+    expect(asked).toEqual([{ pin_name: 'door' }]);
+    expect(hub.book.pin('gate')).toMatchObject({ val: false, quality: 'good' });
+  });
+
+  it('a node that is only heard through others is gone when it is silent, and forgotten after a day', async () => {
+    const { hub, report, node, clock } = bench();
+    node('birth', 'far', [{ name: 'gate' }]);
+    report('gate', true);
+    for (let beat = 0; beat < 6; beat++) {
+      await clock.advance(5000);
+      node('heartbeat', 'far', [{ name: 'gate' }]);
+    }
+    await clock.advance(14_000);
+    expect(hub.book.pin('gate')).toMatchObject({ quality: 'good' });
+    await clock.advance(4000);
+    expect(hub.book.pin('gate')).toMatchObject({ quality: 'bad', reason: 'far is gone' });
+    expect(hub.book.nodes()).toMatchObject([{ name: 'here' }, { name: 'far' }]);
+    await clock.advance(25 * 3_600_000);
+    expect(hub.book.nodes()).toMatchObject([{ name: 'here' }]);
+    expect(hub.book.pins()).toEqual([]);
   });
 
   it('a report of an older program, or one that makes no sense, is shown as what it is', () => {
@@ -102,6 +156,32 @@ describe('what is known of the bus', () => {
       t: [begun + 1.5, begun + 2, begun + 3],
       v: [2, null, 3],
     });
+  });
+});
+
+describe('the processes on the bus', () => {
+  it('are linked, relayed, lost or of v1, with what got lost on each link', () => {
+    const node = (id: string, more: object = {}) => ({ id, name: `node ${id}`, pins: 1, heardS: 3, ...more });
+    const link = (id: string, more: object = {}) => ({
+      ...{ id, name: id, addresses: ['10.0.0.1'], open: true, forMs: 5000, encrypted: true, missed: 2, dropped: 7 },
+      ...more,
+    });
+    const found = nodeStatus('me', [node('me'), node('near'), node('far'), node('dead', { goneS: 9 })], {
+      broker: true,
+      links: [link('near', { roundTripMs: 1.5 }), link('dead', { open: false })],
+      strangers: [
+        { id: 'old', silentMs: 4000 },
+        { id: 'near', silentMs: 1 },
+      ],
+      counters: {},
+    });
+    expect(found).toMatchObject([
+      { id: 'me', state: 'here', silent: 0 },
+      { id: 'near', state: 'linked', since: 5, encrypted: true, round_trip_ms: 1.5, missed: 2, dropped: 7 },
+      { id: 'far', state: 'relayed', silent: 3, missed: 0 },
+      { id: 'dead', state: 'lost', since: 9, missed: 2, dropped: 7 },
+      { id: 'old', name: 'old', state: 'v1', silent: 4 },
+    ]);
   });
 });
 

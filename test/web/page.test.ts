@@ -1,74 +1,29 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { hashPassword } from '../../src/web/auth/secrets.ts';
-import { root } from '../support/agent-process.ts';
 import { until } from '../support/wait.ts';
-import { launchBrowser } from './browser.ts';
+import { shot } from './browser.ts';
+import { barriers, demo, type Look, PageBench, scrollsSideways, views } from './page-bench.ts';
 import { WebAgent } from './support.ts';
 
 const PASSWORD = 'correct horse';
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-/** Where screenshots go for people to look at; by default nowhere that stays. */
-const own = mkdtempSync(join(tmpdir(), 'dcs-io-page-'));
-const shots = process.env['DCS_IO_SHOTS'] ?? own;
-/** The demo's plant on a simulated board, without its actor: only the test moves it. */
-const demo = readFileSync(join(root, 'examples/demo/dcs-io.yaml'), 'utf8')
-  .replace(/^(node|web):.*$/gm, '')
-  .replace(/^actors:[\s\S]*$/m, '');
 
-const views = ['pins', 'trends', 'messages', 'system', 'board'] as const;
-
-let browser: Browser;
+let bench: PageBench;
 let web: WebAgent;
-const contexts: BrowserContext[] = [];
 
 beforeAll(async () => {
-  mkdirSync(shots, { recursive: true });
-  browser = await launchBrowser();
+  bench = await PageBench.launch();
   web = await WebAgent.start(undefined, demo);
 }, 60_000);
 afterEach(async () => {
-  for (const context of contexts.splice(0)) await context.close();
+  expect(await bench.closePages()).toEqual([]);
 });
 afterAll(async () => {
-  await browser.close();
+  await bench.close();
   await web.stop();
-  rmSync(own, { recursive: true, force: true });
 });
 
-interface Look {
-  readonly width?: number;
-  readonly height?: number;
-  readonly dark?: boolean;
-}
-
-/** The page in a browser of its own; what it complains of fails the test. */
-async function open(url: string, look: Look = {}): Promise<Page> {
-  const { width = 1280, height = 860, dark = false } = look;
-  const context = await browser.newContext({
-    viewport: { width, height },
-    colorScheme: dark ? 'dark' : 'light',
-    ignoreHTTPSErrors: true,
-  });
-  contexts.push(context);
-  const page = await context.newPage();
-  page.on('pageerror', (error) => complaints.push(error.message));
-  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
-  page.on('request', (request) => {
-    if (new URL(request.url()).host !== new URL(url).host) complaints.push(`asked ${request.url()}`);
-  });
-  await page.goto(url);
-  return page;
-}
-const complaints: string[] = [];
-afterEach(() => {
-  expect(complaints.splice(0)).toEqual([]);
-});
-
+const open = (url: string, look?: Look) => bench.open(url, look);
 const switchOf = (page: Page, pin: string) => page.getByRole('switch', { name: pin, exact: true });
 const isOn = async (page: Page, pin: string) => (await switchOf(page, pin).getAttribute('aria-checked')) === 'true';
 
@@ -120,10 +75,10 @@ describe('the page of the demo on mock hardware', () => {
     const dialog = page.getByRole('dialog');
     await dialog.getByRole('group', { name: 'Override' }).getByRole('button', { name: 'On', exact: true }).click();
     await dialog.getByText('overridden').waitFor();
-    await page.screenshot({ path: join(shots, 'override-dialog.png') });
+    await shot(page, 'override-dialog');
     await page.keyboard.press('Escape');
     await page.locator('.pin', { hasText: 'pump' }).getByText('overridden').waitFor();
-    await page.screenshot({ path: join(shots, 'override.png') });
+    await shot(page, 'override');
     await switchOf(page, 'pump').click();
     await page.locator('.pin', { hasText: 'pump' }).getByText('not done').waitFor();
     for (const view of views) {
@@ -146,22 +101,6 @@ describe('the page of the demo on mock hardware', () => {
     expect(await page.evaluate('document.activeElement.textContent')).toBe('pump');
   });
 
-  it('says at once that values are old when the agent is gone, and heals when it is back', async () => {
-    const mortal = await WebAgent.start('web: { listen: "127.0.0.1:0" }', demo);
-    const page = await open(mortal.url);
-    await page.getByText('live', { exact: true }).waitFor();
-    await mortal.stop();
-    await page.getByText('no connection').waitFor();
-    expect(await switchOf(page, 'valve').isDisabled()).toBe(true);
-    const again = await WebAgent.start(`web: { listen: "127.0.0.1:${mortal.port}" }`, demo);
-    await page.getByText('live', { exact: true }).waitFor({ timeout: 15_000 });
-    await until('the switch', () => switchOf(page, 'valve').isEnabled());
-    await again.stop();
-    // The browser says of itself that nobody was there.
-    await page.close();
-    complaints.splice(0);
-  });
-
   it('messages pass by, can be found and stopped', async () => {
     const page = await open(`${web.url}#messages`);
     await page.getByText('live', { exact: true }).waitFor();
@@ -172,7 +111,7 @@ describe('the page of the demo on mock hardware', () => {
       .waitFor();
     await page.getByRole('button', { name: 'Pause' }).click();
     await web.http('PUT', '/api/pins/request', { json: { val: false } });
-    await page.getByText(/Paused; [1-9]/).waitFor();
+    await page.getByText(/Paused\. Not shown: [1-9]\d* messages? passed while paused/).waitFor();
     expect(await page.getByRole('row', { name: /request false/ }).count()).toBe(0);
   });
 
@@ -188,8 +127,8 @@ describe('for everybody', () => {
   it.each([
     ['desktop', {}],
     ['desktop-dark', { dark: true }],
-    ['phone', { width: 390, height: 844 }],
-    ['phone-dark', { width: 390, height: 844, dark: true }],
+    ['phone', { width: 360, height: 740 }],
+    ['phone-dark', { width: 360, height: 740, dark: true }],
   ] as const)(
     '%s: no view has a barrier axe knows of, nor scrolls sideways',
     async (name, look) => {
@@ -200,15 +139,9 @@ describe('for everybody', () => {
         await page.locator('.toolbar').waitFor();
         if (view === 'board') await page.locator('.pad').first().waitFor();
         if (view === 'system') await page.locator('.port').first().waitFor();
-        await page.screenshot({ path: join(shots, `${name}-${view}.png`) });
-        // The policy of the page forbids scripts in it; the browser's own tools may.
-        const found = await page.evaluate<unknown>(
-          `${axe}; axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) =>
-          violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html, failureSummary }) => html + ' ' + failureSummary).join(' | ')))`,
-        );
-        expect(found, `${name} ${view}`).toEqual([]);
-        const sideways = await page.evaluate<boolean>('document.documentElement.scrollWidth > innerWidth');
-        expect(sideways, `${name} ${view} scrolls sideways`).toBe(false);
+        await shot(page, `${name}-${view}`);
+        expect(await barriers(page), `${name} ${view}`).toEqual([]);
+        expect(await scrollsSideways(page), `${name} ${view} scrolls sideways`).toBe(false);
       }
     },
     60_000,
@@ -227,7 +160,7 @@ describe('for everybody', () => {
     };
     await logIn('ali', 'wrong');
     await page.getByText('is wrong').waitFor();
-    await page.screenshot({ path: join(shots, 'login.png') });
+    await shot(page, 'login');
     expect(await page.content()).not.toContain('green-led');
     await logIn('ali', PASSWORD);
     await switchOf(page, 'green-led').click();
@@ -236,9 +169,6 @@ describe('for everybody', () => {
     await logIn('eve', PASSWORD);
     await page.getByRole('button', { name: 'green-led' }).waitFor();
     expect(await page.getByRole('switch').count()).toBe(0);
-    await page.close();
     await closed.stop();
-    // The refused login shows in the browser's log.
-    expect(complaints.splice(0).filter((text) => !/401|ERR_|WebSocket/.test(text))).toEqual([]);
   }, 40_000);
 });

@@ -14,6 +14,7 @@ export function metricsText(status: Status, pins: readonly PinState[]): string {
   const { ports, bus, mesh, event_loop: loop } = status;
   const { sockets = 0, streams = 0, ...counted } = status.web;
   const connections = { sockets, streams };
+  const others = status.nodes.filter(({ state, pins: count }) => state !== 'here' && state !== 'v1' && count > 0);
   const families: [name: string, type: 'gauge' | 'counter', help: string, samples: readonly Sample[]][] = [
     ['dcs_io_info', 'gauge', 'always 1', [one(1, { node: status.node, version: status.version })]],
     ['dcs_io_uptime_seconds', 'gauge', 'since the web layer started', [one(status.uptime)]],
@@ -58,7 +59,25 @@ export function metricsText(status: Status, pins: readonly PinState[]): string {
       'dcs_io_mesh_peers',
       'gauge',
       'nodes with a direct link',
-      [one(status.nodes.filter(({ linked }) => linked).length)],
+      [one(status.nodes.filter(({ state }) => state === 'linked').length)],
+    ],
+    [
+      'dcs_io_node_up',
+      'gauge',
+      '1: the node is there, 0: it is gone',
+      byNode(others, ({ state }) => Number(state !== 'lost')),
+    ],
+    [
+      'dcs_io_node_missed_total',
+      'counter',
+      'messages of a node that did not arrive',
+      byNode(others, ({ missed }) => missed),
+    ],
+    [
+      'dcs_io_node_dropped_total',
+      'counter',
+      'messages not sent because a node does not take them',
+      byNode(others, ({ dropped }) => dropped),
     ],
     [
       'dcs_io_actor_errors_total',
@@ -109,6 +128,12 @@ function one(value: number, labels: Readonly<Record<string, string>> = {}): Samp
 
 function named(counters: Readonly<Record<string, number>>, label: string): Sample[] {
   return Object.entries(counters).map(([key, value]) => one(value, { [label]: key }));
+}
+
+/** By the name of the node, under which it comes back with another id. */
+function byNode(nodes: Status['nodes'], value: (node: Status['nodes'][number]) => number): Sample[] {
+  const byName = new Map(nodes.map((node) => [node.name, node]));
+  return [...byName].map(([name, node]) => one(value(node), { node: name }));
 }
 
 function metric(ports: Status['ports'], key: string, per: number): Sample[] {

@@ -114,6 +114,29 @@ export const portSchema = z.object({
   metrics: counts.describe('utilisation (0 to 1), round_trip_p99_ms, …'),
 });
 
+export const nodeStates = ['here', 'linked', 'relayed', 'lost', 'v1'] as const;
+
+export const nodeStatusSchema = z
+  .object({
+    id: z.string(),
+    name: z.string().describe('of a v1 process: its id'),
+    state: z
+      .enum(nodeStates)
+      .describe(
+        'here: this one. linked: there is a direct link. relayed: it is heard through others. lost: it is gone. v1: a process of aktos-dcs v1 with a direct link',
+      ),
+    pins: z.number(),
+    addresses: z.array(z.string()),
+    silent: z.number().describe('seconds since it was last heard'),
+    since: z.number().optional().describe('seconds for which it has been linked or lost'),
+    encrypted: z.boolean().optional(),
+    round_trip_ms: z.number().optional().describe('of a datagram there and back; unknown within a machine'),
+    missed: z.number().describe('messages of it that did not arrive; its last values were asked for'),
+    dropped: z.number().describe('messages not sent because it does not take them'),
+  })
+  .describe('another process on the bus');
+export type NodeStatus = z.infer<typeof nodeStatusSchema>;
+
 export const statusSchema = z
   .object({
     node: z.string(),
@@ -121,18 +144,7 @@ export const statusSchema = z
     time: z.number().describe('unix seconds'),
     uptime: z.number().describe('seconds'),
     ports: z.array(portSchema),
-    nodes: z.array(
-      z.object({
-        id: z.string(),
-        name: z.string(),
-        boot: z.string(),
-        pins: z.number(),
-        here: z.boolean().describe('it is this one'),
-        linked: z.boolean().describe('there is a direct link between it and this one'),
-        addresses: z.array(z.string()),
-        silent: z.number().describe('seconds since it was last heard'),
-      }),
-    ),
+    nodes: z.array(nodeStatusSchema),
     broker: z.boolean().describe('this process is the address broker of its machine'),
     bus: counts,
     mesh: counts,

@@ -42,6 +42,10 @@ interface Waiting {
   readonly timer: ReturnType<typeof setTimeout>;
 }
 
+/** The agent says something every 5 s; a connection that is silent for so long is dead, whatever the browser thinks. */
+const SILENCE_MS = 15_000;
+const LOOK_MS = 2000;
+
 /**
  * A browser's or program's place on the bus of an agent: `const client = new WebClient('http://pi:8080')`, then
  * `client.on((subject, data) => …)` and `await client.set('lamp', true)`. It connects again by itself, and is then told
@@ -60,6 +64,8 @@ export class WebClient {
   #serial = 0;
   #backoffMs = 500;
   #closed = false;
+  #heard = 0;
+  #watch: ReturnType<typeof setInterval> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** `url`: of the agent's page. */
@@ -118,6 +124,7 @@ export class WebClient {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#socket?.close();
+    clearInterval(this.#watch);
   }
 
   #connect(): void {
@@ -126,13 +133,26 @@ export class WebClient {
     const { token } = this.#options;
     const socket = new found(this.#url, token === undefined ? ['dcs-io'] : ['dcs-io', `dcs-io.token.${token}`]);
     this.#socket = socket;
-    socket.addEventListener('message', ({ data }) => this.#take(JSON.parse(String(data))));
+    socket.addEventListener('message', ({ data }) => {
+      if (socket === this.#socket) this.#take(JSON.parse(String(data)));
+    });
     // What went wrong is not told to scripts; `close` follows.
     socket.addEventListener('error', () => {});
-    socket.addEventListener('close', ({ reason = '' }) => this.#lost(reason));
+    socket.addEventListener('close', ({ reason = '' }) => socket === this.#socket && this.#lost(reason));
+    this.#heard = Date.now();
+    this.#watch = setInterval(() => this.#look(socket), LOOK_MS);
+  }
+
+  /** After a sleep of the device, or out of reach of the network, no close comes. */
+  #look(socket: SocketLike): void {
+    if (Date.now() - this.#heard <= SILENCE_MS) return;
+    this.#lost('nothing was heard of the agent');
+    socket.close();
   }
 
   #lost(reason: string): void {
+    clearInterval(this.#watch);
+    this.#socket = undefined;
     this.session = undefined;
     const lost = new CommandError('OFFLINE', 'the connection was lost; whether it took effect is unknown');
     for (const id of [...this.#waiting.keys()]) this.#answered(id)?.reject(lost);
@@ -143,6 +163,7 @@ export class WebClient {
   }
 
   #take(envelope: Envelope): void {
+    this.#heard = Date.now();
     for (const [subject, data] of Object.entries(envelope.payload)) {
       if (!isData(data)) continue;
       const { pin_name: pin, reply_to: replyTo, code, message } = data;

@@ -81,6 +81,8 @@ export class BrowserSocket {
     this.#answered = false;
     this.#socket.ping();
     this.#catchUp();
+    // Scripts in a browser see no pings: without this they would take a dead connection for a quiet bus.
+    this.#send(this.#hub.envelope({ WebBeat: {} }));
   }
 
   close(code: number, reason: string): void {

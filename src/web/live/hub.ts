@@ -1,6 +1,6 @@
 import { Actor } from '../../bus/actor.ts';
 import type { Attachment, BusLink } from '../../bus/bus.ts';
-import type { DurationMs } from '../../clock/clock.ts';
+import type { DurationMs, Timer } from '../../clock/clock.ts';
 import type { Envelope, Payload } from '../../message/envelope.ts';
 import { encodeEnvelope } from '../../message/envelope.ts';
 import { newId } from '../../message/id.ts';
@@ -9,6 +9,7 @@ import type { PinBook } from './pin-book.ts';
 
 /** How long the name of a browser program that has gone is known. */
 const NAMED_MS: DurationMs = 60_000;
+const SWEEP_MS: DurationMs = 2000;
 
 /** Gets every message that passes; `text` encodes it, once for all. Must not throw. */
 export type Listener = (envelope: Envelope, text: () => string) => void;
@@ -28,6 +29,7 @@ export class Hub {
   readonly #listeners = new Set<Listener>();
   #serial = 0;
   #link: BusLink | undefined;
+  #sweeper: Timer | undefined;
 
   constructor(host: WebHost, book: PinBook) {
     this.#host = host;
@@ -41,9 +43,11 @@ export class Hub {
     // The mesh does not tell this node of itself; the page shows it as it shows the others.
     this.#pass(this.envelope({ NodeMessage: this.#host.self() }));
     this.#actor.send({ UpdateIoMessage: {} });
+    this.#sweep();
   }
 
   stop(): void {
+    this.#sweeper?.cancel();
     for (const attachment of this.#attachments.splice(0)) attachment.detach();
     this.#link?.close();
     this.#listeners.clear();
@@ -108,14 +112,25 @@ export class Hub {
     return Object.freeze({ sender: Object.freeze([this.#id]), timestamp: this.#host.clock.unix(), msg_id, payload });
   }
 
+  #sweep(): void {
+    this.#sweeper = this.#host.clock.after(SWEEP_MS, () => {
+      for (const { node, name, boot } of this.book.silent(this.#host.self().node)) {
+        this.#pass(this.envelope({ NodeMessage: { event: 'leave', node, name, boot, pins: [] } }));
+      }
+      this.#sweep();
+    });
+  }
+
   #pass(envelope: Envelope, from?: Listener): void {
-    this.book.note(envelope);
+    const { lost, ask } = this.book.note(envelope);
     let encoded: string | undefined;
     const text = () => {
       encoded ??= encodeEnvelope(envelope);
       return encoded;
     };
     for (const listener of this.#listeners) if (listener !== from) listener(envelope, text);
+    for (const report of lost) this.#pass(this.envelope({ IoMessage: report }));
+    for (const pin of ask) this.#actor.send({ UpdateIoMessage: { pin_name: pin } });
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Clock, DurationMs, MonotonicMs } from '../../clock/clock.ts';
 import type { Envelope } from '../../message/envelope.ts';
-import { ioMessageOf, isReport } from '../../message/payloads.ts';
+import { type IoMessage, ioMessageOf, isReport } from '../../message/payloads.ts';
 import {
   type NodeFacts,
   nodeMessageSchema,
@@ -14,10 +14,35 @@ import { History, type Trend } from './history.ts';
 const MAX_PINS = 20_000;
 const MAX_NODES = 1024;
 
+/** A node or program that has not said for so long that it lives is gone. */
+const SILENT_AFTER_MS: DurationMs = 15_000;
+/** How long a node that is gone is shown with its pins: somebody has to see it. */
+const GONE_KEPT_MS: DurationMs = 24 * 3_600_000;
+
 interface KnownNode {
   readonly envelope: Envelope;
   readonly message: NodeFacts;
   readonly heard: MonotonicMs;
+  /** What told that it is gone, and when. */
+  gone?: { readonly envelope: Envelope; readonly at: MonotonicMs };
+}
+
+/** What is to be done about a message that was taken in. */
+interface Consequences {
+  /** Reports of pins that are not known any more: everybody is to be told. */
+  readonly lost: readonly IoMessage[];
+  /** Pins that are back and have not reported since: they are to be asked. */
+  readonly ask: readonly string[];
+}
+const nothing: Consequences = { lost: [], ask: [] };
+
+/** What a node says of itself, and how long ago it was heard and went (s). */
+export interface HeardNode {
+  readonly id: string;
+  readonly name: string;
+  readonly pins: number;
+  readonly heardS: number;
+  readonly goneS?: number;
 }
 
 /** What is known of every pin and node on the bus: whoever comes late reads it here. */
@@ -34,16 +59,28 @@ export class PinBook {
     this.#historyMs = historyMs;
   }
 
-  note(envelope: Envelope): void {
+  note(envelope: Envelope): Consequences {
     const message = ioMessageOf(envelope.payload);
     if (message && isReport(message)) this.#noteReport(message.pin_name, envelope);
-    if ('NodeMessage' in envelope.payload) this.#noteNode(envelope);
+    return 'NodeMessage' in envelope.payload ? this.#noteNode(envelope) : nothing;
   }
 
   /** The envelopes that tell a newcomer all of it, nodes first. */
   *state(): Iterable<Envelope> {
-    for (const { envelope } of this.#nodes.values()) yield envelope;
+    for (const { envelope, gone } of this.#nodes.values()) {
+      yield envelope;
+      if (gone) yield gone.envelope;
+    }
     yield* this.#reports.values();
+  }
+
+  /** Nodes other than `own` that have been silent for too long: a relayed one is missed by nobody else here. */
+  silent(own: string): NodeFacts[] {
+    const now = this.#clock.now();
+    for (const [id, { gone }] of this.#nodes) if (gone && now - gone.at > GONE_KEPT_MS) this.#drop(id);
+    return [...this.#nodes.values()].flatMap(({ message, heard, gone }) =>
+      gone || message.node === own || now - heard <= SILENT_AFTER_MS ? [] : [message],
+    );
   }
 
   /** All pins by name; one that has not reported yet is there without a value. */
@@ -70,14 +107,14 @@ export class PinBook {
     return this.#trends.get(name)?.since(from) ?? { t: [], v: [] };
   }
 
-  nodes(): { id: string; name: string; boot: string; pins: number; heardS: number }[] {
+  nodes(): HeardNode[] {
     const now = this.#clock.now();
-    return [...this.#nodes.values()].map(({ message: { node: id, name, boot, pins }, heard }) => ({
+    return [...this.#nodes.values()].map(({ message: { node: id, name, pins }, heard, gone }) => ({
       id,
       name,
-      boot,
       pins: pins.length,
       heardS: (now - heard) / 1000,
+      ...(gone && { goneS: (now - gone.at) / 1000 }),
     }));
   }
 
@@ -96,31 +133,61 @@ export class PinBook {
     trend.note(this.#clock.unix(), bad ? undefined : val);
   }
 
-  #noteNode(envelope: Envelope): void {
+  #noteNode(envelope: Envelope): Consequences {
     const found = envelope.payload['NodeMessage'];
     const parsed = nodeMessageSchema.safeParse(found);
-    if (!parsed.success) return;
+    if (!parsed.success) return nothing;
     const message = parsed.data;
-    if (message.event === 'leave') {
-      this.#forget(message.node);
-      return;
-    }
-    if (!this.#nodes.has(message.node) && this.#nodes.size >= MAX_NODES) return;
-    this.#nodes.set(message.node, { envelope, message, heard: this.#clock.now() });
-    for (const facts of message.pins) {
+    const { node, name, event, pins } = message;
+    if (event === 'leave') return { lost: this.#leave(node, envelope), ask: [] };
+    if (!this.#nodes.has(node) && this.#nodes.size >= MAX_NODES) return nothing;
+    const before = [...this.#nodes].filter(([, known]) => known.gone && known.message.name === name);
+    this.#nodes.set(node, { envelope, message, heard: this.#clock.now() });
+    for (const facts of pins) {
       if (!this.#facts.has(facts.name) && this.#facts.size >= MAX_PINS) break;
-      this.#facts.set(facts.name, { node: message.node, facts });
+      this.#facts.set(facts.name, { node, facts });
     }
+    if (before.length === 0) return nothing;
+    // It is back, perhaps under a new id and with other pins.
+    for (const [id] of before) if (id !== node) this.#drop(id);
+    return { lost: [], ask: pins.flatMap((pin) => (this.#isLost(pin.name, name) ? [pin.name] : [])) };
+  }
+
+  #isLost(pin: string, node: string): boolean {
+    const report = ioMessageOf(this.#reports.get(pin)?.payload ?? {});
+    return report?.['quality'] === 'bad' && report['reason'] === goneReason(node);
   }
 
   /** A node is gone: what its pins last said is no longer what they are. */
-  #forget(node: string): void {
-    this.#nodes.delete(node);
-    for (const [name, known] of this.#facts) {
-      if (known.node !== node) continue;
-      this.#facts.delete(name);
-      this.#reports.delete(name);
-      this.#trends.get(name)?.note(this.#clock.unix(), undefined);
+  #leave(id: string, envelope: Envelope): IoMessage[] {
+    const node = this.#nodes.get(id);
+    if (!node || node.gone) return [];
+    const { name } = node.message;
+    const back = [...this.#nodes].some(([other, { message, gone }]) => other !== id && !gone && message.name === name);
+    if (back || node.message.pins.length === 0) {
+      this.#drop(id);
+      return [];
+    }
+    node.gone = { envelope, at: this.#clock.now() };
+    return [...this.#facts].flatMap(([pin, known]) => {
+      const report = known.node === id && ioMessageOf(this.#reports.get(pin)?.payload ?? {});
+      if (!report) return [];
+      const { reply_to: _answers, ...last } = report;
+      return { ...last, pin_name: pin, quality: 'bad', reason: goneReason(name), quality_since: this.#clock.unix() };
+    });
+  }
+
+  #drop(id: string): void {
+    this.#nodes.delete(id);
+    for (const [pin, { node }] of this.#facts) {
+      if (node !== id) continue;
+      this.#facts.delete(pin);
+      this.#reports.delete(pin);
+      this.#trends.get(pin)?.note(this.#clock.unix(), undefined);
     }
   }
+}
+
+function goneReason(node: string): string {
+  return `${node} is gone`;
 }

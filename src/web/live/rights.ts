@@ -8,7 +8,7 @@ import { allows, type Role } from '../options.ts';
  */
 export function whyNot(role: Role, payload: Payload): string | undefined {
   for (const subject of Object.keys(payload)) {
-    if (subject === 'WebSession') return 'WebSession is told by the agent only';
+    if (subject === 'WebSession' || subject === 'WebBeat') return `${subject} is told by the agent only`;
     if (allows(role, 'admin') || subject === 'UpdateIoMessage') continue;
     if (subject !== 'IoMessage') return `the role ${role} may not send ${subject}; admin may`;
     if (!allows(role, 'operate')) return `the role ${role} may not command pins; operate may`;

@@ -12,7 +12,7 @@ const SUBPROTOCOL = 'dcs-io';
 const MAX_MESSAGE = 64 * 1024;
 const MAX_SOCKETS = 100;
 /** Who does not answer a ping until the next one is gone. */
-const PING_MS: DurationMs = 10_000;
+const PING_MS: DurationMs = 5000;
 
 /** The WebSockets of browsers and programs; each speaks the bus's envelopes. */
 export class Sockets {

@@ -1,7 +1,7 @@
-import { plural } from './format.ts';
+import { plural, showTime } from './format.ts';
 import { Icon } from './icons.tsx';
 import { PinDialog } from './pins/pin-dialog.tsx';
-import { live, missed } from './state/connection.ts';
+import { live, missed, offlineSince } from './state/connection.ts';
 import { allPins, pinNames } from './state/pin-store.ts';
 import { placeOf, type View, view, views } from './state/place.ts';
 import { logOut, session, trouble } from './state/session.ts';
@@ -26,7 +26,7 @@ export function App() {
   if (who === undefined) return <p class="waiting">{trouble.value === '' ? 'Connecting…' : trouble.value}</p>;
   if (who.role === null) return <Login node={who.node} />;
   return (
-    <>
+    <div class={live.value ? '' : 'stale'}>
       <a class="skip" href="#content">
         Skip to the content
       </a>
@@ -37,12 +37,26 @@ export function App() {
         <Navigation />
         <User />
       </header>
-      <main id="content" tabIndex={-1} class={live.value ? '' : 'stale'}>
+      <main id="content" tabIndex={-1}>
+        <Offline />
         <Alerts />
         <Current />
       </main>
       <PinDialog />
-    </>
+    </div>
+  );
+}
+
+/** Nobody may take what is shown for what is. */
+function Offline() {
+  const since = offlineSince.value;
+  if (live.value || since === undefined) return null;
+  return (
+    <section class="alert is-offline" role="alert">
+      <Icon name="warning" />
+      <strong>No connection since {showTime(since).slice(0, 8)}</strong>
+      <span>What is shown is what was last known. Nothing can be commanded. Trying again…</span>
+    </section>
   );
 }
 
@@ -78,7 +92,7 @@ function Connection() {
   const gaps = missed.value > 0 ? `, ${plural(missed.value, 'message')} missed` : '';
   return (
     <p class={`connection ${live.value ? 'is-live' : 'is-lost'}`} role="status">
-      {live.value ? `live${gaps}` : 'no connection: values are old'}
+      {live.value ? `live${gaps}` : offlineSince.value === undefined ? 'connecting' : 'no connection'}
     </p>
   );
 }

@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks';
+import { readNumber } from '../format.ts';
 import { command, live } from '../state/connection.ts';
 import { commandSignal, type Pin } from '../state/pin-store.ts';
 import { mayOperate } from '../state/session.ts';
@@ -61,10 +62,10 @@ function Slider({ pin: { name, report, gone, facts }, range }: { pin: Pin; range
 
 export function NumberField({ pin: { name, gone, facts } }: { pin: Pin }) {
   const [text, setText] = useState('');
+  const value = readNumber(text);
   const submit = (event: Event) => {
     event.preventDefault();
-    const value = Number(text.replace(',', '.'));
-    if (text.trim() === '' || !Number.isFinite(value)) return;
+    if (value === undefined) return;
     setText('');
     void command(name, value);
   };
@@ -75,10 +76,11 @@ export function NumberField({ pin: { name, gone, facts } }: { pin: Pin }) {
         value={text}
         placeholder={facts.range ? `${facts.range[0]}–${facts.range[1]}` : 'new'}
         aria-label={`new value of ${name}`}
+        aria-invalid={text !== '' && value === undefined}
         disabled={!live.value || gone}
         onInput={({ currentTarget }) => setText(currentTarget.value)}
       />
-      <button type="submit" disabled={!live.value || gone || text.trim() === ''}>
+      <button type="submit" disabled={!live.value || gone || value === undefined}>
         Set
       </button>
     </form>

@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks';
+import { readNumber } from '../format.ts';
 import { command, control, live } from '../state/connection.ts';
 import { isHeld } from '../state/output.ts';
 import type { Pin } from '../state/pin-store.ts';
@@ -15,6 +16,7 @@ export function OverrideForm({ pin }: { pin: Pin }) {
   const { name, facts } = pin;
   const [seconds, setSeconds] = useState(600);
   const [text, setText] = useState('');
+  const value = facts.kind === 'text' ? text : readNumber(text);
   const override = (val: boolean | number | string) => void command(name, val, { override: seconds });
   return (
     <fieldset class="override">
@@ -54,12 +56,13 @@ export function OverrideForm({ pin }: { pin: Pin }) {
             value={text}
             inputMode={facts.kind === 'text' ? 'text' : 'decimal'}
             aria-label={`overriding value of ${name}`}
+            aria-invalid={text !== '' && value === undefined}
             onInput={({ currentTarget }) => setText(currentTarget.value)}
           />
           <button
             type="button"
-            disabled={!live.value || text === ''}
-            onClick={() => override(facts.kind === 'text' ? text : Number(text))}
+            disabled={!live.value || value === undefined}
+            onClick={() => value !== undefined && override(value)}
           >
             Override
           </button>

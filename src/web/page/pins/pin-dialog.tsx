@@ -2,7 +2,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import { showTime } from '../format.ts';
 import { Icon } from '../icons.tsx';
 import { command, live } from '../state/connection.ts';
-import { canOverride, desiredOf, holdsOf } from '../state/output.ts';
+import { canOverride, commandOf, desiredOf, holdsOf } from '../state/output.ts';
 import { type Pin, pinSignal, qualityOf } from '../state/pin-store.ts';
 import { openPin, placeOf } from '../state/place.ts';
 import { mayOperate } from '../state/session.ts';
@@ -93,6 +93,7 @@ function Facts({ pin }: { pin: Pin }) {
     ['Rate', report?.['rate'] === undefined ? undefined : `${report['rate']} /s`],
     ['Range', facts.range?.join(' to ')],
     ['Safe value', facts.safe],
+    ['Last command', commandOf(pin)],
     ['Wanted', holdsOf(pin).length > 0 ? desiredOf(pin) : undefined],
   ];
   return (

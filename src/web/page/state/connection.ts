@@ -9,9 +9,12 @@ import { commandSignal, pinNames, pinSignal, series } from './pin-store.ts';
 /** How many names one question for history takes. */
 const TREND_PINS = 50;
 const CONFIRMED_SHOWN_MS = 2500;
+const MAX_WAITING = 5000;
 
 /** Whether what is shown is live. */
 export const live = signal(false);
+/** Since when it is not (unix seconds); undefined: it is, or never was. */
+export const offlineSince = signal<number | undefined>(undefined);
 /** Messages this page was too slow for. */
 export const missed = signal(0);
 
@@ -24,9 +27,12 @@ type Data = Readonly<Record<string, unknown>>;
 /** Connects once; `lost` is called whenever the connection breaks. */
 export function connect(lost: () => void): void {
   if (client) return;
-  client = new WebClient(location.href);
-  client.on((subject, data, envelope) => {
+  const made = new WebClient(location.href);
+  client = made;
+  made.on((subject, data, envelope) => {
+    if (client !== made) return;
     if (subject === 'WebClosed') {
+      if (live.value) offlineSince.value = agentTime();
       live.value = false;
       lost();
       return;
@@ -36,20 +42,24 @@ export function connect(lost: () => void): void {
     waiting.push([subject, data]);
     // What comes faster than the screen is shown is put together.
     if (frame === 0) frame = setTimeout(apply, 30, 0);
+    // A page in the background is not called for up to a minute.
+    if (waiting.length > MAX_WAITING) applyNow();
     if (subject !== 'WebSession') return;
     setAgentTime(Number(envelope.timestamp));
     // The pins must be known before their history can be asked for.
-    clearTimeout(frame);
-    apply();
+    applyNow();
     live.value = true;
+    offlineSince.value = undefined;
     missed.value += Number(data['missed']);
     void fillHistory();
   });
 }
 
+/** Idempotent; forgets nothing that is shown. */
 export function disconnect(): void {
-  client?.close();
+  const closed = client;
   client = undefined;
+  closed?.close();
   live.value = false;
 }
 
@@ -82,6 +92,11 @@ async function follow(pin: string, val: unknown, send: (to: WebClient) => Promis
   }
 }
 
+function applyNow(): void {
+  clearTimeout(frame);
+  apply();
+}
+
 function apply(): void {
   frame = 0;
   const messages = waiting;
@@ -98,7 +113,7 @@ function takeReport(report: Data): void {
   const { pin_name: name, val, quality } = report;
   if (typeof name !== 'string') return;
   const pin = pinSignal(name);
-  pin.value = { ...pin.value, report, gone: false };
+  pin.value = { ...pin.value, report };
   const number = typeof val === 'number' ? val : typeof val === 'boolean' ? Number(val) : null;
   series(name).push(agentTime(), quality === 'bad' ? null : number);
 }

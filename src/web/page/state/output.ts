@@ -17,7 +17,7 @@ export function holdsOf({ report }: Pick<Pin, 'report'>): Hold[] {
   const holds: Hold[] = [];
   if (isRecord(override)) {
     const until = override['until'];
-    const set = `to ${shown(override['val'])} by ${String(override['node'])}`;
+    const set = `to ${shown(override['val'])} by ${byWhom(override)}`;
     holds.push({ kind: 'override', why: set, ...(typeof until === 'number' && { until }) });
   } else if (by === 'override') holds.push({ kind: 'override', why: reason });
   if (by === 'safe' || by === 'rule') holds.push({ kind: by, why: reason });
@@ -37,6 +37,18 @@ export function desiredOf({ report }: Pin): unknown {
 /** Whether its reports tell of overrides, so that one can be asked for. */
 export function canOverride({ report, facts }: Pin): boolean {
   return facts.direction === 'out' && isRecord(report?.['output']);
+}
+
+/** The last command and what became of it, for people. */
+export function commandOf({ report }: Pin): string | undefined {
+  const output = report?.['output'];
+  const command = isRecord(output) ? output['command'] : undefined;
+  if (!isRecord(command)) return undefined;
+  return `${shown(command['val'])} by ${byWhom(command)}, ${String(command['state'])}`;
+}
+
+function byWhom({ node, actor }: Record<string, unknown>): string {
+  return actor === undefined ? String(node) : `${String(actor)}@${String(node)}`;
 }
 
 function shown(val: unknown): string {

@@ -22,8 +22,13 @@ export type Command =
   | { readonly state: 'confirmed'; readonly val: unknown }
   | { readonly state: 'failed'; readonly val: unknown; readonly message: string };
 
+/** How many pins there are: what depends on the names is told of a new one by it. */
+const count = signal(0);
 /** Names of all pins, sorted. */
-export const pinNames = signal<readonly string[]>([]);
+export const pinNames = computed<readonly string[]>(() =>
+  count.value === 0 ? [] : [...pins.keys()].sort((a, b) => byName.compare(a, b)),
+);
+const byName = new Intl.Collator(undefined, { numeric: true });
 const pins = new Map<string, Signal<Pin>>();
 const commands = new Map<string, Signal<Command | undefined>>();
 const seriesOf = new Map<string, Series>();
@@ -33,7 +38,7 @@ export function pinSignal(name: string): Signal<Pin> {
   if (known) return known;
   const made = signal<Pin>({ name, facts: { name }, node: '', report: undefined, gone: false });
   pins.set(name, made);
-  pinNames.value = [...pins.keys()].sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
+  count.value = pins.size;
   return made;
 }
 

@@ -10,6 +10,14 @@ type Cell = Headers[number]['rows'][number][number];
 
 const headers = signal<Headers | undefined>(undefined);
 
+const legend = [
+  ['power', 'power'],
+  ['ground', 'ground'],
+  ['line', 'free'],
+  ['bus', 'bus'],
+  ['used', 'in use'],
+] as const;
+
 /** The board's connectors as they lie on it, with the pins and their values. */
 export function BoardView() {
   useEffect(() => {
@@ -27,8 +35,11 @@ export function BoardView() {
       <div class="toolbar">
         <h2>Board</h2>
         <p class="legend">
-          <span class="dot is-power" /> power <span class="dot is-ground" /> ground <span class="dot is-line" /> free{' '}
-          <span class="dot is-bus" /> bus <span class="dot is-used" /> in use
+          {legend.map(([look, text]) => (
+            <span key={look}>
+              <span class={`dot is-${look}`} /> {text}
+            </span>
+          ))}
         </p>
       </div>
       {found?.length === 0 && <p class="nothing">The configuration names no board whose connectors are known.</p>}

@@ -1,10 +1,21 @@
-import { signal } from '@preact/signals';
 import { plural, showTime } from '../format.ts';
 import { Icon } from '../icons.tsx';
-import { clearLog, type Line, lines, paused, setPaused, unseen } from '../state/message-log.ts';
+import {
+  clearLog,
+  fits,
+  KEPT,
+  kinds,
+  type Line,
+  left,
+  lines,
+  paused,
+  setPaused,
+  wanted,
+} from '../state/message-log.ts';
 
-const wanted = signal('');
-const kinds = signal<readonly Line['kind'][]>(['report', 'command', 'refusal', 'other']);
+/** More lines than anybody reads, and no more than a phone can draw several times a second. */
+const SHOWN = 200;
+
 const all = [
   ['report', 'reports'],
   ['command', 'commands'],
@@ -14,7 +25,8 @@ const all = [
 
 /** What passes on the bus, the newest first. */
 export function MessagesView() {
-  const shown = lines.value.filter(fits);
+  const fitting = lines.value.filter(fits);
+  const shown = fitting.slice(0, SHOWN);
   const toggle = (kind: Line['kind']) => {
     kinds.value = kinds.value.includes(kind) ? kinds.value.filter((one) => one !== kind) : [...kinds.value, kind];
   };
@@ -48,11 +60,8 @@ export function MessagesView() {
           </label>
         ))}
       </fieldset>
-      {paused.value && (
-        <p class="note">Paused; {plural(unseen.value, 'message')} passed meanwhile and will not be shown.</p>
-      )}
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
-      <section class="log" tabIndex={0} aria-label="Messages">
+      <LeftOut unshown={fitting.length - shown.length} />
+      <section class="log" aria-label="Messages">
         <table>
           <thead>
             <tr>
@@ -81,7 +90,21 @@ export function MessagesView() {
   );
 }
 
-function fits({ kind, about, text }: Line): boolean {
-  const part = wanted.value.trim().toLowerCase();
-  return kinds.value.includes(kind) && (part === '' || `${about} ${text}`.toLowerCase().includes(part));
+/** What is not in the list, and why: nobody may take it for all there was. */
+function LeftOut({ unshown }: { unshown: number }) {
+  const { paused: whilePaused, older, unfit } = left.value;
+  const count = (number: number, what: string) => `${plural(number, 'message')} ${what}`;
+  const parts = [
+    ...(whilePaused > 0 ? [count(whilePaused, 'passed while paused')] : []),
+    ...(unfit > 0 ? [count(unfit, 'did not fit')] : []),
+    ...(unshown > 0 ? [count(unshown, 'further down')] : []),
+    ...(older > 0 ? [count(older, `older than the last ${KEPT}`)] : []),
+  ];
+  if (parts.length === 0 && !paused.value) return null;
+  return (
+    <p class="note left-out">
+      {paused.value && <strong>Paused. </strong>}
+      {parts.length > 0 && `Not shown: ${parts.join('; ')}.`}
+    </p>
+  );
 }

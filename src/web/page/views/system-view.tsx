@@ -2,6 +2,7 @@ import type { Status } from '../../api/schemas.ts';
 import { plural, showAge } from '../format.ts';
 import { useStatus } from '../state/status.ts';
 import { MeshGraph } from './mesh-graph.tsx';
+import { NodeList } from './node-list.tsx';
 
 /** The hardware, the nodes of the bus, and the agent itself. */
 export function SystemView() {
@@ -30,17 +31,7 @@ function Parts({ status }: { status: Status }) {
       <section class="panel" aria-labelledby="nodes">
         <h3 id="nodes">Nodes</h3>
         <MeshGraph nodes={status.nodes} />
-        <ul class="nodes">
-          {status.nodes.map((node) => (
-            <li key={node.id}>
-              <strong>{node.name}</strong>
-              <span>{node.here ? 'this one' : node.linked ? 'direct link' : 'through others'}</span>
-              <span>{plural(node.pins, 'pin')}</span>
-              {!node.here && <span class={node.silent > 15 ? 'is-bad' : ''}>heard {showAge(node.silent)} ago</span>}
-              {node.addresses.length > 0 && <small>{node.addresses.join(', ')}</small>}
-            </li>
-          ))}
-        </ul>
+        <NodeList nodes={status.nodes} />
       </section>
       <section class="panel" aria-labelledby="agent">
         <h3 id="agent">Agent</h3>
