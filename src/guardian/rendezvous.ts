@@ -1,23 +1,28 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
-import { tmpdir, userInfo } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DcsError } from '../errors/errors.ts';
 
 /** Where the guardians of this user's agents listen: a folder of its own that nobody else may enter. Not on a disk where that can be had. */
 export function rendezvousFolder(env: NodeJS.ProcessEnv = process.env): string {
-  const { uid } = userInfo();
+  const uid = ownUid();
   const [own] = (env['RUNTIME_DIRECTORY'] ?? '').split(':');
   if (own) return own;
   if (uid === 0) return '/run/dcs-io';
   return env['XDG_RUNTIME_DIR'] ? join(env['XDG_RUNTIME_DIR'], 'dcs-io') : join(tmpdir(), `dcs-io-${uid}`);
 }
 
+/** Not by name: in a container the number may have none. */
+function ownUid(): number {
+  return process.getuid?.() ?? 0;
+}
+
 /** Makes the folder, for this user alone. Throws a DcsError when it belongs to somebody else, a SystemError otherwise. */
 export function openFolder(folder: string): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const { uid, mode } = lstatSync(folder);
-  if (uid !== userInfo().uid) {
+  if (uid !== ownUid()) {
     throw new DcsError('NO_PERMISSION', `${folder} belongs to another user`, {
       found: uid,
       expected: 'a folder of ours',
