@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import { closest } from '../config/suggest.ts';
+import { CliError, exitCodes } from './exit.ts';
 
 /** `scan i2c`: the words that call a command; '' for the program itself. */
 export function commandPath(command: Command): string {
@@ -18,6 +20,25 @@ export function subcommands(command: Command): Command[] {
 export function leaves(command: Command): Command[] {
   const below = subcommands(command);
   return below.length === 0 ? [command] : below.flatMap(leaves);
+}
+
+/** Commands that only hold others. */
+export function groups(command: Command): Command[] {
+  return subcommands(command).flatMap((one) => (subcommands(one).length === 0 ? [] : [one, ...groups(one)]));
+}
+
+/**
+ * A word behind a group (`boards`) that is none of its commands comes to its default one, which takes none. Throws then,
+ * in the words of the person who typed it.
+ */
+export function refuseWords(command: Command): void {
+  const [word] = command.args;
+  const group = command.parent;
+  if (word === undefined || !group) return;
+  const known = subcommands(group).map((one) => one.name());
+  const near = closest(word, known);
+  const hint = near === undefined ? `there are ${known.join(', ')}` : `did you mean ${near}?`;
+  throw new CliError(exitCodes.wrongUse, `${commandPath(group)} has no command ${word}`, hint);
 }
 
 /** `get [options] <pin>`, as the first line of its help has it. */

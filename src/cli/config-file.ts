@@ -1,23 +1,39 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { relative } from 'node:path';
 import { type LoadedConfig, loadConfig } from '../config/load.ts';
 import type { Problem, ResolvedConfig } from '../config/resolved.ts';
+import { systemCode } from '../errors/errors.ts';
 import { allDrivers, driversIn } from './drivers.ts';
 import { CliError, exitCodes } from './exit.ts';
-import { colour } from './output.ts';
+import { colour, count } from './output.ts';
 
 const DEFAULT_FILES = ['./dcs-io.yaml', '/etc/dcs-io/dcs-io.yaml'];
 
 /** The configuration file: `-c`, else ./dcs-io.yaml, else /etc/dcs-io/dcs-io.yaml. */
 export function configFile(option: string | undefined): string {
-  if (option !== undefined) return option;
+  if (option !== undefined) return readable(option);
   const found = DEFAULT_FILES.find((file) => existsSync(file));
   if (found !== undefined) return found;
   throw new CliError(
     exitCodes.wrongUse,
     `no configuration: neither ${DEFAULT_FILES.join(' nor ')} exists`,
-    'use -c FILE',
+    'dcs-io init writes a first one; -c FILE names another',
   );
+}
+
+/** A file that is named and cannot be read is no mistake in a configuration. */
+function readable(file: string): string {
+  try {
+    accessSync(file, constants.R_OK);
+    if (!statSync(file).isDirectory()) return file;
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') {
+      const hint = 'it may be root’s or the service’s: sudo, or sudo -u dcs-io';
+      throw new CliError(exitCodes.wrongUse, `${file} may not be read by this user`, hint);
+    }
+    throw new CliError(exitCodes.wrongUse, `there is no file ${file}`, `dcs-io init -c ${file} writes a first one`);
+  }
+  throw new CliError(exitCodes.wrongUse, `${file} is a folder`, `perhaps -c ${file.replace(/\/?$/, '/dcs-io.yaml')}`);
 }
 
 /**
@@ -44,7 +60,7 @@ export async function readConfig(option: string | undefined, mock: boolean): Pro
   if (loaded.ok) return loaded.config;
   const errors = loaded.problems.filter(({ severity }) => severity === 'error');
   const texts = loaded.problems.map(describeProblem);
-  throw new CliError(exitCodes.wrongUse, `${texts.join('\n')}\n${errors.length} mistake(s): nothing was started`);
+  throw new CliError(exitCodes.wrongUse, `${texts.join('\n')}\n${count(errors.length, 'mistake')}: nothing was done`);
 }
 
 /** `file:line:column: key: message (found …; expected …; did you mean …?)`, on one line. */

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { commandPath, leaves } from './command-tree.ts';
+import { commandPath, groups, leaves, usage } from './command-tree.ts';
 
 /** What people type, by the path of the command. The help, the manual page and the reference show them. */
 const examples: Readonly<Record<string, readonly string[]>> = {
@@ -58,7 +58,17 @@ export function examplesOf(command: Command): readonly string[] {
 export function addExamples(cli: Command): void {
   for (const command of leaves(cli)) {
     const lines = examplesOf(command);
+    command.showHelpAfterError(
+      [`usage: ${usage(command)}`, ...lines.slice(0, 1).map((line) => `for example: ${line}`)].map(indented).join('\n'),
+    );
     if (lines.length > 0) command.addHelpText('after', `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`);
   }
+  for (const group of groups(cli)) {
+    group.showHelpAfterError(indented(`dcs-io ${commandPath(group)} --help lists its commands`));
+  }
   cli.addHelpText('after', '\ndcs-io <command> --help shows its options and examples.');
+}
+
+function indented(line: string): string {
+  return `        ${line}`;
 }

@@ -1,4 +1,5 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
+import { refuseWords } from './command-tree.ts';
 
 /** Adds `modbus`, `simulate`, `scan modbus` and `profiles` to the command line. */
 export function addModbusCommands(cli: Command, scan: Command): void {
@@ -30,7 +31,7 @@ export function addModbusCommands(cli: Command, scan: Command): void {
   const modbus = cli.command('modbus').description('read and write a Modbus device directly, without an agent');
   value(modbus.command('read'))
     .description('read values that lie one after the other')
-    .argument('<table>', 'coil, discrete, holding or input')
+    .addArgument(new Argument('<table>', 'what is read').choices(['coil', 'discrete', 'holding', 'input']))
     .argument('<address>', 'of the first, counted from 0', whole(0, 465_536))
     .argument('[count]', 'how many', whole(1, 65_536), 1)
     .action(async (table, address, count, options) =>
@@ -38,7 +39,7 @@ export function addModbusCommands(cli: Command, scan: Command): void {
     );
   value(modbus.command('write'))
     .description('write one value and read it back')
-    .argument('<table>', 'coil or holding')
+    .addArgument(new Argument('<table>', 'what is written').choices(['coil', 'holding']))
     .argument('<address>', 'counted from 0', whole(0, 465_536))
     .argument('<value>', 'on, off, a number or text')
     .action(async (table, address, text, options) =>
@@ -72,6 +73,8 @@ export function addModbusCommands(cli: Command, scan: Command): void {
   const folder = new Option('--folder <path>', "your own profiles, as the configuration's key profiles names them");
   profiles
     .command('list', { isDefault: true })
+    .allowExcessArguments()
+    .hook('preAction', refuseWords)
     .description('list the profiles of this version, and your own')
     .addOption(folder)
     .addOption(json)

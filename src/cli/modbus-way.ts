@@ -1,6 +1,6 @@
-import type { z } from 'zod';
 import { modbus } from '../../drivers/modbus/driver.ts';
 import type { ModbusOptions } from '../../drivers/modbus/options.ts';
+import { complaint } from './complaint.ts';
 import { CliError, exitCodes } from './exit.ts';
 
 /** Options of every command that talks to a Modbus bus itself. */
@@ -34,11 +34,4 @@ export function wayOf(options: WayOptions, unit: number): ModbusOptions {
   });
   if (parsed.success) return parsed.data;
   throw new CliError(exitCodes.wrongUse, complaint(parsed.error));
-}
-
-/** What is wrong, with the option it is about. */
-export function complaint(error: z.ZodError): string {
-  return error.issues
-    .map(({ path, message }) => (path.length > 0 ? `--${path.join('.')}: ${message}` : message))
-    .join('; ');
 }

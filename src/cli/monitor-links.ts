@@ -4,6 +4,7 @@ import { DcsError } from '../errors/errors.ts';
 import { PortRunner } from '../io/port-runner.ts';
 import { isRecord } from '../message/envelope.ts';
 import { BusClient, busEndpoint } from './bus-client.ts';
+import { complaint } from './complaint.ts';
 import { CliError, exitCodes } from './exit.ts';
 
 /** What a link tells a monitor. */
@@ -27,7 +28,7 @@ export interface MonitorLink {
 export async function openDirect(options: object, sink: MonitorSink): Promise<MonitorLink> {
   const parsed = serial.options.safeParse({ ...options, framing: 'raw' });
   if (!parsed.success) {
-    throw new CliError(exitCodes.wrongUse, parsed.error.issues.map(({ message }) => message).join('; '));
+    throw new CliError(exitCodes.wrongUse, complaint(parsed.error));
   }
   const say = (detail: object, message: string) => {
     sink.note(message);
@@ -40,6 +41,7 @@ export async function openDirect(options: object, sink: MonitorSink): Promise<Mo
   const runner = new PortRunner(path, serial, parsed.data, [], { clock: systemClock, log });
   runner.onStream((stream) => stream.onFrame((bytes, unix) => sink.bytes(Buffer.from(bytes), unix)));
   await runner.start();
+  if (runner.state !== 'open') sink.note('waiting for it; Ctrl-C ends this');
   return {
     async send(bytes) {
       if (!runner.stream) throw new DcsError('NOT_SUPPORTED', `${path} takes no bytes`);

@@ -42,6 +42,11 @@ function visibleLength(text: string): number {
   return text.replaceAll(new RegExp(`${esc}\\[\\d+m`, 'g'), '').length;
 }
 
+/** `1 pin`, `2 pins`. */
+export function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
+}
+
 /** A pin's value as a person reads it. */
 export function showValue(val: unknown, uom = ''): string {
   const unit = uom === '' ? '' : ` ${uom}`;

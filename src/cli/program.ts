@@ -1,11 +1,12 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { commandPath } from './command-tree.ts';
+import { commandPath, refuseWords } from './command-tree.ts';
 import { addExamples } from './examples.ts';
 import { CliError, exitCodes } from './exit.ts';
 import { addI2cScan } from './i2c-commands.ts';
 import { addKeyCommands } from './key-commands.ts';
 import { logLevels } from './log.ts';
 import { addModbusCommands } from './modbus-commands.ts';
+import { colour } from './output.ts';
 import { addOutputCommands } from './output-commands.ts';
 import { addSerialCommands } from './serial-commands.ts';
 import { addServiceCommands } from './service-commands.ts';
@@ -39,7 +40,8 @@ export function program(): Command {
   const cli = new Command('dcs-io')
     .description('Hardware I/O edge agent: GPIO, serial, Modbus and I2C on the aktos-dcs bus')
     .version(version())
-    .showHelpAfterError('(add --help to see how it is used)')
+    .showHelpAfterError('        dcs-io --help lists the commands')
+    .configureOutput({ outputError: (text, write) => write(inOurWords(text)) })
     .enablePositionalOptions()
     .exitOverride();
   const config = new Option(
@@ -118,6 +120,8 @@ export function program(): Command {
   const boards = cli.command('boards').description('list and draw the boards this version knows');
   boards
     .command('list', { isDefault: true })
+    .allowExcessArguments()
+    .hook('preAction', refuseWords)
     .description('list the boards')
     .addOption(json)
     .action(async (options) => (await import('./commands/boards.ts')).list(options));
@@ -148,6 +152,13 @@ export function program(): Command {
   addShellCommands(cli);
   addExamples(cli);
   return cli;
+}
+
+/** What commander says of a wrong use, as every other error is said. */
+function inOurWords(text: string): string {
+  return text
+    .replace(/^error: /, `${colour.red('dcs-io:')} `)
+    .replace(/\n\(Did you mean (.*)\?\)/s, '; did you mean $1?');
 }
 
 /** Options that stand before the command are the command's; one that it does not have is said, not ignored. */

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { refuseWords } from './command-tree.ts';
 
 const lineEnds = { crlf: '\r\n', lf: '\n', cr: '\r', none: '' } as const;
 
@@ -8,6 +9,8 @@ export function addSerialCommands(cli: Command): void {
   const serial = cli.command('serial').description('list serial ports and talk with what is on them');
   serial
     .command('list', { isDefault: true })
+    .allowExcessArguments()
+    .hook('preAction', refuseWords)
     .description('list the serial ports of this machine with what USB says of them')
     .addOption(json)
     .action(async (options) => (await import('./commands/serial-list.ts')).list(options));

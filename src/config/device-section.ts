@@ -55,7 +55,15 @@ function readDevice(
   if (drafts.size === 0 && profile !== undefined) {
     problems.warning(device.keyAt, device.path, `device ${name} has no pins`, { expected: 'a profile, or pins' });
   }
-  return [...drafts].map(([pin, section]) => ({ name: `${name}.${pin}`, located: section, inherited }));
+  return [...drafts].map(([pin, section]) => ({
+    name: `${name}.${pin}`,
+    // What a pin of a profile lacks is for its device to give.
+    located:
+      section.at.file === device.at.file
+        ? section
+        : { ...section, at: device.at, keyAt: device.keyAt, path: device.path },
+    inherited,
+  }));
 }
 
 /** The pins of the profile, then those of the device; where both name one, the device's keys go before. */

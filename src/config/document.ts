@@ -7,6 +7,12 @@ import type { Place } from './resolved.ts';
 /** More values than any plant needs; fewer than nested aliases can make of ten lines. */
 const MOST_VALUES = 100_000;
 
+/** What people mean who get these errors. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  TAB_AS_INDENT: 'spaces',
+  MULTILINE_IMPLICIT_KEY: 'a space after the colon of every key, like node: hall',
+};
+
 /**
  * Parses YAML 1.2 into values that know their places. Syntax errors and keys given twice go to `problems`; what could be
  * read in spite of them is returned, so that the rest of the file is checked in the same run.
@@ -15,7 +21,9 @@ export function parseLocated(text: string, file: string, problems: Problems): Lo
   const document = parseDocument(text, { prettyErrors: false, uniqueKeys: false });
   const placeAt = placesIn(text, file);
   for (const error of document.errors) {
-    problems.error(placeAt(error.pos[0]), '', `this is not valid YAML: ${lowerFirst(error.message)}`);
+    problems.error(placeAt(error.pos[0]), '', `this is not valid YAML: ${lowerFirst(error.message)}`, {
+      expected: REMEDIES[error.code],
+    });
   }
   for (const warning of document.warnings) problems.warning(placeAt(warning.pos[0]), '', lowerFirst(warning.message));
   if (document.contents === null) return undefined;

@@ -93,8 +93,16 @@ function reportUnknownLine(gpio: Located, text: string, { name, board }: ChosenB
   }
   problems.wrong(gpio, `${name} has no line ${shown(gpio)}`, {
     expected: 'an alias (GPIO17, J8-11) or <chip>:<offset or name>',
-    didYouMean: closest(text, board?.aliases() ?? []),
+    didYouMean: meantLine(text, board) ?? closest(text, board?.aliases() ?? []),
   });
+}
+
+/** A bare number is mostly the processor's own, `pin 11` the place on the header. */
+function meantLine(text: string, board: Board | undefined): string | undefined {
+  const [, word = '', digits = ''] = /^([a-z]*)[ _-]?(\d+)$/i.exec(text) ?? [];
+  const connector = board?.headers[0]?.connectors[0];
+  const alias = /^(pin|physical)$/i.test(word) ? `${connector}-${digits}` : word === '' ? `GPIO${digits}` : '';
+  return board?.resolve(alias) && alias;
 }
 
 function checkReserved(gpio: Located, line: BoardLine, { board, problems }: Surroundings): void {

@@ -52,7 +52,11 @@ export function readEntries(file: string, problems: Problems): ReadonlyMap<strin
 
 function namesIn(folder: string): string[] {
   if (!existsSync(folder)) return [];
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.yaml'))
-    .map((file) => file.slice(0, -'.yaml'.length).replaceAll('\\', '/'));
+  return (
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.yaml'))
+      .map((file) => file.slice(0, -'.yaml'.length).replaceAll('\\', '/'))
+      // Every profile has a maker; other data of a kind of hardware lies beside their folders.
+      .filter((name) => name.includes('/'))
+  );
 }

@@ -74,8 +74,14 @@ export function reportUnknownKey(section: Located, key: string, problems: Proble
   problems.error(entry.keyAt, entry.path, `there is no key ${key} here`, {
     found: key,
     expected: free.length > 0 ? `one of ${listed(free)}` : undefined,
-    didYouMean: closest(key, free),
+    didYouMean: spaced(key, known) ?? closest(key, free),
   });
+}
+
+/** `{gpio:GPIO17}` is one long key to YAML. */
+function spaced(key: string, known: readonly string[]): string | undefined {
+  const [, word = '', value = ''] = /^(\w+):(\S+)$/.exec(key) ?? [];
+  return known.includes(word) ? `${word}: ${value}` : undefined;
 }
 
 /** Of the alternatives of a union, the one the user seems to have meant; undefined when they only differ in type. */

@@ -96,7 +96,7 @@ const webUserSchema = z
 export const webSchema = z
   .strictObject({
     listen: z
-      .string()
+      .string({ error: 'an address with a port, like 127.0.0.1:8080' })
       .regex(/^(\[[^\]\s]+\]|[^:\s[\]]+):\d{1,5}$/, { error: 'an address with a port, like 127.0.0.1:8080' })
       .default('127.0.0.1:8080')
       .meta({

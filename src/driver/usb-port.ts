@@ -15,9 +15,10 @@ export interface FoundPort {
   readonly product?: string;
 }
 
+const USB_ID = 'four hexadecimal digits in quotes, like "0403"';
 const usbId = z
-  .string()
-  .regex(/^(?:0x)?[0-9a-f]{4}$/i, { error: 'four hexadecimal digits in quotes, like "0403"' })
+  .string({ error: USB_ID })
+  .regex(/^(?:0x)?[0-9a-f]{4}$/i, { error: USB_ID })
   .transform((text) => text.slice(-4).toLowerCase());
 
 /** How an adapter is told from others: its USB ids, as hexadecimal digits without 0x. */

@@ -1,6 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { cli } from '../support/agent-process.ts';
 
+describe('dcs-io profiles', () => {
+  it('lists profiles alone, not the other data of a kind of hardware', async () => {
+    const { stdout } = await cli(['profiles', 'list', '--json']);
+    const names = stdout
+      .trim()
+      .split('\n')
+      .map((line) => String(JSON.parse(line).name));
+    expect(names).toContain('eastron/sdm120');
+    expect(names.filter((name) => !/^[^/]+\/[^/]+$/.test(name))).toEqual([]);
+  });
+});
+
 describe('dcs-io profiles show', () => {
   it('knows the profiles of every driver, also those whose port or device needs keys of its own', async () => {
     const chip = await cli(['profiles', 'show', 'bosch/bme280']);

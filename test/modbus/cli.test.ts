@@ -181,7 +181,10 @@ describe('profiles', () => {
     const text =
       'ports: { plc: { driver: modbus, tcp: localhost } }\ndevices: { v: { port: plc, profile: acme/valve } }\n';
     writeFileSync(file, `profiles: .\n${text}`);
-    expect(await cli(['check', '-c', file])).toMatchObject({ code: 0, stdout: expect.stringContaining('1 pins') });
+    expect(await cli(['check', '-c', file])).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('right: 1 pin on 1 port'),
+    });
     writeFileSync(file, `profiles: ./nowhere\n${text}`);
     const wrong = await cli(['check', '-c', file]);
     expect(wrong.code).toBe(2);

@@ -1,6 +1,6 @@
 import { configFile, describeProblem, loadFile } from '../config-file.ts';
 import { exitCodes } from '../exit.ts';
-import { printJson, printLine, table } from '../output.ts';
+import { count, printJson, printLine, table } from '../output.ts';
 
 export interface CheckOptions {
   readonly config?: string;
@@ -21,7 +21,7 @@ export async function check(options: CheckOptions): Promise<void> {
   if (!loaded.ok) {
     process.exitCode = exitCodes.wrongUse;
     const errors = problems.filter(({ severity }) => severity === 'error').length;
-    if (!options.json) printLine(`${file}: ${errors} mistake${errors === 1 ? '' : 's'}`);
+    if (!options.json) printLine(`${file}: ${count(errors, 'mistake')}`);
     return;
   }
   const { pins, ports } = loaded.config;
@@ -39,5 +39,5 @@ export async function check(options: CheckOptions): Promise<void> {
       for (const [name, kind, direction, port, address] of rows) printJson({ name, kind, direction, port, address });
     else printLine(table(['PIN', 'KIND', 'DIRECTION', 'PORT', 'ADDRESS'], rows));
   }
-  if (!options.json) printLine(`${file}: right: ${pins.length} pins on ${ports.length} ports`);
+  if (!options.json) printLine(`${file}: right: ${count(pins.length, 'pin')} on ${count(ports.length, 'port')}`);
 }

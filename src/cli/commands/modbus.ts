@@ -6,8 +6,9 @@ import { systemClock } from '../../clock/clock.ts';
 import type { Channel } from '../../driver/driver.ts';
 import { DcsError } from '../../errors/errors.ts';
 import type { RawValue } from '../../pin/pin.ts';
+import { complaint } from '../complaint.ts';
 import { CliError, exitCodes } from '../exit.ts';
-import { complaint, type WayOptions, wayOf } from '../modbus-way.ts';
+import { type WayOptions, wayOf } from '../modbus-way.ts';
 import { colour, printJson, printLine, showValue } from '../output.ts';
 
 export interface ModbusReadOptions extends WayOptions {
@@ -40,6 +41,10 @@ export async function write(table: string, address: number, text: string, option
   const way = wayOf(options, options.unit);
   const channel = channelOf(table, address, options, way);
   const wanted = parsedValue(text, channel);
+  if (channel.kind !== 'text' && typeof wanted === 'string' && !/^[-+]?\d+$/.test(wanted)) {
+    const expected = channel.kind === 'digital' ? 'on or off' : 'a number';
+    throw new CliError(exitCodes.wrongUse, `${text} is no value of this ${table}`, `it takes ${expected}`);
+  }
   const found = await withClient(way, (client) => client.write(channel, wanted, options.unit)).catch(
     (error: unknown) => {
       if (!(error instanceof DcsError) || error.code !== 'TIMEOUT') throw error;

@@ -3,7 +3,7 @@ import { parse } from 'yaml';
 import { launch } from '../../../drivers/modbus/simulator/launch.ts';
 import { simulationSchema } from '../../../drivers/modbus/simulator/plan.ts';
 import { systemClock } from '../../clock/clock.ts';
-import { messageOf } from '../../errors/errors.ts';
+import { messageOf, systemCode } from '../../errors/errors.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { printLine, printNote } from '../output.ts';
 
@@ -29,7 +29,11 @@ function read(file: string) {
   try {
     found = parse(readFileSync(file, 'utf8'));
   } catch (error) {
-    throw new CliError(exitCodes.wrongUse, `${file} cannot be read: ${messageOf(error)}`);
+    const missing = systemCode(error) === 'ENOENT';
+    throw new CliError(
+      exitCodes.wrongUse,
+      missing ? `there is no file ${file}` : `${file} cannot be read: ${messageOf(error)}`,
+    );
   }
   const parsed = simulationSchema.safeParse(found);
   if (parsed.success) return parsed.data;
