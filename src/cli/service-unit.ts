@@ -1,6 +1,6 @@
 export const serviceUser = 'dcs-io';
 /** Groups that open hardware on the usual systems. */
-export const hardwareGroups = ['gpio', 'dialout', 'i2c'] as const;
+export const hardwareGroups = ['gpio', 'pwm', 'dialout', 'i2c'] as const;
 
 /** What differs from one installation to the next. */
 export interface UnitFacts {

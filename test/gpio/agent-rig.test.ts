@@ -24,6 +24,10 @@ pins:
 /** An emulated agent, perhaps beside other tests: nothing here is about speed. */
 const PATIENCE_MS = 120_000;
 
+function eventually<T>(what: string, probe: () => T | Promise<T>): Promise<NonNullable<T>> {
+  return until(what, probe, PATIENCE_MS);
+}
+
 let share = '';
 let build = '';
 let bus = '';
@@ -42,9 +46,11 @@ const freePort = () =>
 
 /** Our own command on this host, talking to the agent in the guest. */
 function dcsIo(...args: string[]): Promise<{ status: number; output: string }> {
-  const command = [join(build, 'src/cli/main.js'), ...args, '--bus', bus, '--timeout', '10'];
+  // A question is asked again; a command is not.
+  const limit = args[0] === 'get' ? '5' : '30';
+  const command = [join(build, 'src/cli/main.js'), ...args, '--bus', bus, '--timeout', limit];
   return new Promise((resolve) => {
-    execFile(process.execPath, command, { timeout: 60_000 }, (error, stdout, stderr) => {
+    execFile(process.execPath, command, { timeout: 120_000 }, (error, stdout, stderr) => {
       resolve({ status: typeof error?.code === 'number' ? error.code : error ? -1 : 0, output: stdout + stderr });
     });
   });
@@ -59,8 +65,7 @@ const said = async (pin: string, ...what: string[]) => {
   const { output } = await dcsIo('get', pin, '--json');
   return what.every((text) => output.includes(text));
 };
-const reachable = () =>
-  until('the agent to answer', async () => (await dcsIo('get', 'lamp')).status === 0, PATIENCE_MS);
+const reachable = () => eventually('the agent to answer', async () => (await dcsIo('get', 'lamp')).status === 0);
 
 beforeAll(async () => {
   share = await mkdtemp(join(tmpdir(), 'dcs-io-agent-'));
@@ -83,24 +88,24 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await ask('stop');
-  if (machine.exitCode === null) await until('the machine to end', () => machine.exitCode !== null, PATIENCE_MS);
+  if (machine.exitCode === null) await eventually('the machine to end', () => machine.exitCode !== null);
   for (const folder of [share, build]) await rm(folder, { recursive: true, force: true });
 }, 300_000);
 
 describe('the agent on a real kernel, reached over the bus from another machine', { timeout: 300_000 }, () => {
   it('switches a line on command, and the answer is true', async () => {
     expect(await dcsIo('set', 'lamp', 'on')).toMatchObject({ status: 0 });
-    await until('the level outside', async () => (await lampLevel()) === '1');
+    await eventually('the level outside', async () => (await lampLevel()) === '1');
     expect(lampLine(await told('state'))).toMatch(/"dcs-io" +output/);
     expect(await dcsIo('set', 'lamp', 'off')).toMatchObject({ status: 0 });
-    await until('the level outside', async () => (await lampLevel()) === '0');
+    await eventually('the level outside', async () => (await lampLevel()) === '0');
   });
 
   it('ends a pulse although whoever asked for it has gone', async () => {
     const answer = await dcsIo('set', 'lamp', 'on', '--pulse', '1');
     expect(answer).toMatchObject({ status: 0, output: expect.stringContaining('lamp  on') });
-    await until('the end of the pulse', () => said('lamp', '"val":false', '"quality":"good"'), 60_000);
-    await until('the level outside', async () => (await lampLevel()) === '0', 60_000);
+    await eventually('the end of the pulse', () => said('lamp', '"val":false', '"quality":"good"'));
+    await eventually('the level outside', async () => (await lampLevel()) === '0');
   });
 
   it('reports an input that the outside changes', async () => {
@@ -109,66 +114,60 @@ describe('the agent on a real kernel, reached over the bus from another machine'
       ['door-close', 'off'],
     ] as const) {
       await ask(file);
-      await until(
-        `door ${value}`,
-        async () => {
-          const { output } = await dcsIo('get', 'door', '--json');
-          return output.includes(`"val":${value === 'on'}`);
-        },
-        60_000,
-      );
+      await eventually(`door ${value}`, async () => {
+        const { output } = await dcsIo('get', 'door', '--json');
+        return output.includes(`"val":${value === 'on'}`);
+      });
     }
   });
 
   it('counts every edge, at rest says a rate of 0, and is set by a command', async () => {
     expect(await dcsIo('set', 'water', '1000')).toMatchObject({ status: 0 });
     await ask('pulses');
-    await until('the count', () => said('water', '"val":1025', '"rate":0'), 60_000);
+    await eventually('the count', () => said('water', '"val":1025', '"rate":0'));
     await ask('pulses');
-    await until('the count', () => said('water', '"val":1050', '"quality":"good"'), 60_000);
-    await until('the frequency to end', () => said('flow', '"val":0', '"quality":"good"'), 60_000);
+    await eventually('the count', () => said('water', '"val":1050', '"quality":"good"'));
+    await eventually('the frequency to end', () => said('flow', '"val":0', '"quality":"good"'));
   });
 
   it('follows an encoder, and lets its position be set', async () => {
     await ask('turn');
-    await until('one full step', () => said('wheel', '"val":4'), 60_000);
+    await eventually('one full step', () => said('wheel', '"val":4'));
     expect(await dcsIo('set', 'wheel', '0')).toMatchObject({ status: 0 });
     expect(await said('wheel', '"val":0')).toBe(true);
   });
 
   it('recovers unaided from kill -9 with an output on: lines are free at once, and taken again at their start value', async () => {
     await dcsIo('set', 'lamp', 'on');
-    await until(
-      'the counts to be kept',
-      async () => (await told('kept/rig.counts.json')).includes('"water":1050'),
-      30_000,
+    await eventually('the counts to be kept', async () =>
+      (await told('kept/rig.counts.json')).includes('"water":1050'),
     );
     await ask('kill');
-    await until('the kill', async () => (await told('after-kill')) !== '', 30_000);
+    await eventually('the kill', async () => (await told('after-kill')) !== '');
     expect(lampLine(await told('after-kill'))).toMatch(/unused/);
     await reachable();
-    await until('the count of before', () => said('water', '"val":1050', '"quality":"good"'), 30_000);
-    await until('its start value', async () => (await lampLevel()) === '0', 30_000);
+    await eventually('the count of before', () => said('water', '"val":1050', '"quality":"good"'));
+    await eventually('its start value', async () => (await lampLevel()) === '0');
     expect(await dcsIo('set', 'lamp', 'on')).toMatchObject({ status: 0 });
-    await until('the level outside', async () => (await lampLevel()) === '1');
+    await eventually('the level outside', async () => (await lampLevel()) === '1');
   });
 
   it('says that its chip has gone and refuses commands; when it returns, outputs are safe and counts go on', async () => {
     expect(await dcsIo('set', 'lamp', 'on')).toMatchObject({ status: 0 });
     await ask('unplug');
-    await until('the door to be bad', () => said('door', '"quality":"bad"', 'PORT_DOWN'), 60_000);
+    await eventually('the door to be bad', () => said('door', '"quality":"bad"', 'PORT_DOWN'));
     expect(await dcsIo('set', 'lamp', 'off')).toMatchObject({ status: 1 });
     await ask('plug');
-    await until('the door to be good', () => said('door', '"quality":"good"'), 60_000);
-    await until('the safe value', async () => (await lampLevel()) === '0', 30_000);
-    await until('the count of before', () => said('water', '"val":1050', '"quality":"good"'), 30_000);
+    await eventually('the door to be good', () => said('door', '"quality":"good"'));
+    await eventually('the safe value', async () => (await lampLevel()) === '0');
+    await eventually('the count of before', () => said('water', '"val":1050', '"quality":"good"'));
     expect(await dcsIo('set', 'lamp', 'on')).toMatchObject({ status: 0 });
-    await until('the level outside', async () => (await lampLevel()) === '1');
+    await eventually('the level outside', async () => (await lampLevel()) === '1');
   });
 
   it('ends with status 0 on SIGTERM and gives its lines back', async () => {
     await ask('stop');
-    await until('the end', async () => (await told('after-stop')) !== '', PATIENCE_MS);
+    await eventually('the end', async () => (await told('after-stop')) !== '');
     expect((await told('agent-status')).trim()).toBe('0');
     expect(lampLine(await told('after-stop'))).toMatch(/unused/);
   });

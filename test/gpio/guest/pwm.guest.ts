@@ -1,9 +1,18 @@
-import { chmodSync, readFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { gpio } from '../../../drivers/gpio/driver.ts';
 import { pwm } from '../../../drivers/pwm/driver.ts';
+import { systemClock } from '../../../src/clock/clock.ts';
+import { loadConfigText } from '../../../src/config/load.ts';
+import type { Channel, Port } from '../../../src/driver/driver.ts';
+import { machine } from '../../config/fakes.ts';
 import { conformance } from '../../conformance/suite.ts';
-import { openPort, type PinText } from '../../support/ports.ts';
-import { asUser, channelAt, outcome } from './contract.ts';
+import { memoryLog, openPort, type PinText } from '../../support/ports.ts';
+import { until } from '../../support/wait.ts';
+import { asUser, channelAt, GUEST_PATIENCE_MS, outcome } from './contract.ts';
+import { gpiod, SimChip } from './sim-chip.ts';
 
 /** The rig's own PWM chip, by the name of its device. */
 const chip = 'pwm-sim';
@@ -28,7 +37,70 @@ conformance('pwm, the kernel’s', {
       return duty / period;
     },
   },
-  patienceMs: 4000,
+  patienceMs: GUEST_PATIENCE_MS,
+});
+
+/** A board whose P0 and P1 are lines of a simulated chip; the device tree says that the PWM comes out at P0. */
+function boardWithPwm(chipLabel: string) {
+  const folder = mkdtempSync(join(tmpdir(), 'dcs-io-boards-'));
+  mkdirSync(join(folder, 'pwm'));
+  const gpioChip = `{ label: ${chipLabel}, lines: 8, names: [{ from: 0, to: 7, as: [P#] }] }`;
+  writeFileSync(
+    join(folder, 'rig.yaml'),
+    `title: rig\nmodels: [Rig]\nchips: { gpio: ${gpioChip} }\npwm: { lines: rig, chip: ${chip} }\n`,
+  );
+  const line = (channel: number) => `{ channel: ${channel}, function: 2, enable: "the overlay of P${channel}" }`;
+  writeFileSync(join(folder, 'pwm/rig.yaml'), `title: rig\nlines: { P0: ${line(0)}, P1: ${line(1)} }\n`);
+  const cell = (number: number) => Buffer.from([0, 0, 0, number]);
+  const tree = new Map([
+    ['__symbols__/pwm', Buffer.from('/pwm\0')],
+    ['__symbols__/gpio', Buffer.from('/gpio\0')],
+    ['pwm/pinctrl-0', cell(7)],
+    ['gpio/pwm_pins/phandle', cell(7)],
+    ['gpio/pwm_pins/brcm,pins', cell(0)],
+    ['gpio/pwm_pins/brcm,function', cell(2)],
+  ]);
+  const contents = new Map([...tree].map(([path, bytes]) => [`/proc/device-tree/${path}`, bytes]));
+  return { dataFolder: folder, machine: machine({ model: 'Rig', contents }) };
+}
+
+describe('pwm: on a GPIO line', () => {
+  it('is driven by the kernel where the PWM comes out at the line, and by this process beside it', async () => {
+    const sim = new SimChip('pwm-lines', 8);
+    const context = { drivers: [pwm, gpio], ...boardWithPwm(sim.label) };
+    const text =
+      'pins:\n  fan: { gpio: P0, direction: out, pwm: 1000, safe: 0 }\n  heater: { gpio: P1, direction: out, pwm: 10, safe: 0 }\n';
+    const loaded = loadConfigText(text, 'dcs-io.yaml', context);
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+    expect(loaded.config.warnings.map(({ key, expected }) => `${key}: ${expected}`)).toEqual([
+      'pins.heater.pwm: the overlay of P1, and a restart of the computer',
+    ]);
+    const said: string[] = [];
+    const opened: Port[] = [];
+    const log = memoryLog();
+    for (const { name, driver, options } of loaded.config.ports) {
+      const channels = loaded.config.pins.flatMap(({ port, key, address, spec }): Channel[] =>
+        port === name ? [{ key, kind: spec.kind, direction: 'out', address, debounceMs: 0, start: 0.25 }] : [],
+      );
+      const found = await driver.open(options, channels, { clock: systemClock, log, down() {}, count() {} });
+      if (found.kind === 'skipped') throw new Error(found.reason);
+      opened.push(found.port);
+      said.push(`${name}: ${channels.map(({ key }) => key)}`);
+    }
+    expect(said).toEqual([`pwm.${chip}: pwm 0`, `gpio.${sim.label}: line 1 pwm`]);
+    expect(state(0)).toEqual([1_000_000, 250_000, 1]);
+    const levels = new Set<boolean>();
+    await until('the heater to be on and off', () => levels.add(sim.level(1)).size === 2);
+    expect(log.lines.map(({ message }) => message)).toEqual([
+      'pwm 0 of pwmchip0: by the kernel, 1000 Hz',
+      expect.stringContaining('gpio pwm-lines'),
+      'line 1 pwm: switched by software, 10 Hz, each edge up to some 2 ms late',
+    ]);
+    // The kernel's line is not taken as GPIO: that would cut it off from its PWM.
+    expect(gpiod('gpioinfo', sim.device)).toMatch(/line +0: .*unused/);
+    for (const port of opened) await port.close();
+    sim.remove();
+  });
 });
 
 describe('pwm by /sys/class/pwm of a real kernel', () => {
@@ -52,6 +124,19 @@ describe('pwm by /sys/class/pwm of a real kernel', () => {
       expect(state(1)).toEqual(expected);
       await made.port.close();
     }
+  });
+
+  it('on is on, also on a channel that was left inverted', async () => {
+    const before = await openPort(pwm, { chip }, [output(1, 0.25)]);
+    await before.port.close();
+    writeFileSync(file(1, 'enable'), '0');
+    writeFileSync(file(1, 'polarity'), 'inversed');
+    writeFileSync(file(1, 'enable'), '1');
+    const made = await openPort(pwm, { chip }, [output(1)]);
+    expect(outcome(await made.port.read(made.channels))).toEqual([0.75]);
+    expect(await made.port.write(channelAt(made, 0), 0.25)).toEqual({ readBack: 0.25 });
+    expect([readFileSync(file(1, 'polarity'), 'utf8').trim(), state(1)]).toEqual(['normal', [1_000_000, 250_000, 1]]);
+    await made.port.close();
   });
 
   it('says what the kernel refuses, on that pin only', async () => {

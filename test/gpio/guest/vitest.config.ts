@@ -6,7 +6,7 @@ export default defineConfig({
     pool: 'forks',
     include: ['test/gpio/guest/*.guest.ts'],
     fileParallelism: false,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
   },
 });

@@ -36,7 +36,7 @@ describe('Modbus on a UART of the machine', () => {
   it('reads a register, with low latency asked of the kernel', async () => {
     owner = new Owner({ serial: UART, ...timing }, [word]);
     await owner.open();
-    await until('the value', () => owner.value(word) === 4711, 20_000);
+    await until('the value', () => owner.value(word) === 4711);
     expect(lowLatency(UART)).toBe(true);
     expect(rts()).toBe(true);
   });
@@ -44,7 +44,7 @@ describe('Modbus on a UART of the machine', () => {
   it('with rs485: rts holds RTS down but while it sends, and reads all the same', async () => {
     owner = new Owner({ serial: UART, rs485: 'rts', ...timing }, [word]);
     const port = await owner.open();
-    await until('the value', () => owner.value(word) === 4711, 20_000);
+    await until('the value', () => owner.value(word) === 4711);
     expect(await port.read([word])).toEqual([{ ok: true, value: 4711 }]);
     await until('RTS to be down', () => !rts());
   });
@@ -62,10 +62,10 @@ describe('Modbus on a USB adapter named by its ids', () => {
   it('is read, bad when pulled out, and read again when it is back, by whatever name', async () => {
     owner = new Owner({ usb: ADAPTER, ...timing }, [word]);
     await owner.open();
-    await until('the value', () => owner.value(word) === 4711, 20_000);
+    await until('the value', () => owner.value(word) === 4711);
     expect(lowLatency(realpathSync('/dev/ttyUSB0'))).toBe(true);
     await host('unplug');
-    await until('it to be gone', () => owner.failure(word) === 'PORT_DOWN', 20_000);
+    await until('it to be gone', () => owner.failure(word) === 'PORT_DOWN');
     await host('plug');
     await until('the value again', () => owner.value(word) === 4711, 30_000);
     expect(owner.opens).toBe(2);

@@ -8,6 +8,6 @@ let number = 0;
 export async function host(what: 'unplug' | 'plug' | 'break'): Promise<void> {
   const name = `${SHARE}/want-${number++}`;
   writeFileSync(name, what);
-  await until(`the host to ${what}`, () => existsSync(`${name}.done`), 20_000);
+  await until(`the host to ${what}`, () => existsSync(`${name}.done`));
   rmSync(`${name}.done`);
 }

@@ -4,8 +4,8 @@ export default defineConfig({
   test: {
     pool: 'forks',
     include: ['test/{serial,i2c,modbus}/guest/*.guest.ts'],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     fileParallelism: false,
   },
 });
