@@ -26,6 +26,8 @@ const RECORD_LIMIT = 10_000;
 export class MockHardware {
   /** Everything ports wrote, in order. */
   readonly writes: RecordedWrite[] = [];
+  /** Outputs that nobody drives any more. */
+  readonly floating = new Set<string>();
   readonly #values = new Map<string, RawValue>();
   readonly #wires = new Map<string, string[]>();
   readonly #faults = new Map<string, Fault>();
@@ -55,6 +57,7 @@ export class MockHardware {
   /** A port drives an output; recorded. */
   write(key: string, value: RawValue, clock: Clock): void {
     this.writes.push({ key, value, at: clock.now() });
+    this.floating.delete(key);
     if (this.writes.length > RECORD_LIMIT) this.writes.shift();
     this.#record?.write(key, value);
     this.set(key, value);

@@ -71,6 +71,12 @@ export class MockPort implements Port {
     return { readBack: this.#hardware.get(channel.key, channel.kind) };
   }
 
+  /** It keeps its level, as a wire without a load does, until somebody sets it. */
+  async float({ key }: Channel): Promise<void> {
+    await this.#takesTime(false);
+    this.#hardware.floating.add(key);
+  }
+
   /** A simulated counter can be set as a real one. */
   async preset(channel: Channel, value: RawValue): Promise<Written> {
     await this.#takesTime(false);

@@ -1,17 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Edge } from '../../drivers/gpio/backend.ts';
 import { LevelWatch } from '../../drivers/gpio/level-watch.ts';
 
 function watched(level: boolean) {
   const told: boolean[] = [];
   const counters = new Map<string, number>();
-  const events = { level: (high: boolean) => told.push(high), lost() {} };
+  const edges: Edge[] = [];
   const watch = new LevelWatch(
-    { ...events, level: (high) => void events.level(high) },
+    { level: (high) => void told.push(high), edge: (edge) => void edges.push(edge), lost() {} },
     (name, by = 1) => void counters.set(name, (counters.get(name) ?? 0) + by),
   );
   watch.begin(level);
-  return { watch, told, counters };
+  return { watch, told, edges, counters };
 }
 
 describe('what is told about an input', () => {
@@ -32,6 +33,18 @@ describe('what is told about an input', () => {
     watch.edge(true, 1, 0, 0);
     watch.edge(true, 2, 0, 0);
     expect(Object.fromEntries(counters)).toEqual({ edges_merged: 1 });
+  });
+
+  it('without numbers: an interrupt that finds the level it left saw two edges of which nobody knows', () => {
+    const { watch, told, counters, edges } = watched(false);
+    watch.interrupt(true, 1);
+    watch.interrupt(true, 2);
+    expect(told).toEqual([true, true]);
+    expect(edges).toEqual([
+      { rising: true, lost: 0, at: 1 },
+      { rising: true, lost: 1, at: 2 },
+    ]);
+    expect(Object.fromEntries(counters)).toEqual({ edges_merged: 2 });
   });
 
   it('tells a level nobody told of only after two looks, and counts it', () => {

@@ -3,6 +3,7 @@ import type { Edge, GpioBackend, GpioChannel, Line, Taken, Wish } from '../../dr
 import { gpio } from '../../drivers/gpio/driver.ts';
 import type { GpioPlan } from '../../drivers/gpio/last-will.ts';
 import { GpioPort } from '../../drivers/gpio/port.ts';
+import type { Timer } from '../../src/clock/clock.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Reading } from '../../src/driver/driver.ts';
 import { DcsError } from '../../src/errors/errors.ts';
@@ -59,12 +60,12 @@ class FakeBackend implements GpioBackend {
   }
 }
 
-/** A process that is as late as the test says. */
+/** A process that does everything as late as the test says. */
 class LateClock extends ManualClock {
   lateMs = 0;
 
-  override now(): number {
-    return super.now() + this.lateMs;
+  override after(delay: number, action: () => void): Timer {
+    return super.after(delay + this.lateMs, action);
   }
 }
 
@@ -323,10 +324,14 @@ describe('gpio outputs switched by this process', () => {
       'line 4 pwm: switched by software, 10 Hz, each edge up to some 2 ms late',
     ]);
     await port.write(channel(0), 0.5);
-    await clock.advance(40);
+    await clock.advance(200);
     expect(port.metrics()).toEqual({ pwm_late_max_ms: 0 });
     clock.lateMs = 7;
-    await clock.advance(10);
+    await port.write(channel(0), 0.5);
+    const before = levels(backend).length;
+    await clock.advance(1000);
+    // Edges were due every 50 ms: being late has not added up.
+    expect(levels(backend).length - before).toBe(19);
     expect(port.metrics()).toEqual({ pwm_late_max_ms: 7 });
     const other = await open(new FakeBackend(), { keys: { gpio: 4 } });
     expect(other.port.metrics()).toEqual({});

@@ -204,6 +204,14 @@ describe('an output', () => {
     expect(hardware.get('relay')).toBe(true);
   });
 
+  it('is driven by nobody after the stop when its exit policy is input, and its last report says so', async () => {
+    const { command, hardware, supervisor, take } = await pinBench([{ ...lamp, safe: false, onExit: 'input' }]);
+    await command('lamp', true);
+    await supervisor.stop();
+    expect([hardware.floating.has('lamp'), hardware.writes.at(-1)?.value]).toEqual([true, true]);
+    expect(take().at(-1)).toMatchObject({ quality: 'bad', reason: expect.stringContaining('driven by nobody') });
+  });
+
   it('holds its value at stop when its exit policy says so', async () => {
     const { command, hardware, supervisor } = await pinBench([{ ...lamp, onExit: 'hold' }]);
     await command('lamp', true);

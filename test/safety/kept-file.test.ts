@@ -1,0 +1,55 @@
+import type * as disk from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it, vi } from 'vitest';
+import { z } from 'zod';
+import { systemClock } from '../../src/clock/clock.ts';
+import { KeptFile } from '../../src/safety/kept-file.ts';
+import { memoryLog } from '../support/ports.ts';
+
+/** What is done to files, in order, by the last part of their names. */
+const done: string[] = [];
+vi.mock('node:fs/promises', async (original) => {
+  const real = await original<typeof disk>();
+  const name = (path: unknown) => String(path).split('/').at(-1);
+  return {
+    ...real,
+    async rename(from: string, to: string) {
+      done.push(`${name(from)} becomes ${name(to)}`);
+      await real.rename(from, to);
+    },
+    async open(path: string, ...rest: [number, number]) {
+      const handle = await real.open(path, ...rest);
+      const sync = handle.sync.bind(handle);
+      const write = handle.writeFile.bind(handle);
+      handle.writeFile = async (...args: Parameters<typeof write>) => {
+        done.push(`${name(path)} written`);
+        await write(...args);
+      };
+      handle.sync = async () => {
+        done.push(`${name(path)} synced`);
+        await sync();
+      };
+      return handle;
+    },
+  };
+});
+
+it('a kept file is on the disk before it takes the place of the old one, and so is its place', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'kept-'));
+  const file = join(folder, 'counts.json');
+  const content = () => ({ water: 4 });
+  const schema = z.object({ water: z.number() });
+  const keeping = { file, schema, what: 'counts', without: 'anew', everyMs: 5000, content };
+  const kept = new KeptFile(keeping, { clock: systemClock, log: memoryLog() });
+  expect(await kept.save()).toBe(true);
+  expect(JSON.parse(await readFile(file, 'utf8'))).toEqual({ water: 4 });
+  expect(done).toEqual([
+    'counts.json.new written',
+    'counts.json.new synced',
+    'counts.json.new becomes counts.json',
+    `${folder.split('/').at(-1)} synced`,
+  ]);
+  await rm(folder, { recursive: true });
+});
