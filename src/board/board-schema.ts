@@ -83,7 +83,7 @@ export const boardSchema = z.strictObject({
   chips: z.record(alias, chipSchema),
   headers: z.array(text).default([]),
   pwm: z
-    .strictObject({ lines: text.describe('a file of boards/pwm'), chip: text.optional() })
+    .strictObject({ lines: text.describe('a file of boards/pwm-lines'), chip: text.optional() })
     .optional()
     .describe("the processor's PWM"),
   aliases: z

@@ -20,7 +20,7 @@ export function loadBoard(name: string, folder: string = dataFolder()): Board | 
   if (!listBoards(folder).includes(name)) return undefined;
   const data = readBoardData(name, folder);
   const headers = data.headers.map((header) => readData(join(folder, 'headers', `${header}.yaml`), headerSchema));
-  const pwm = data.pwm && readData(join(folder, 'pwm', `${data.pwm.lines}.yaml`), pwmSchema);
+  const pwm = data.pwm && readData(join(folder, 'pwm-lines', `${data.pwm.lines}.yaml`), pwmSchema);
   return new Board(name, data, headers, pwm);
 }
 

@@ -173,6 +173,18 @@ describe('which board this is', () => {
     const compatible = ['kunbus,revpi-connect', 'brcm,bcm2837', 'brcm,bcm2836'];
     const model = 'Raspberry Pi Compute Module 3 Plus Rev 1.0';
     expect(detectBoard({ model, compatible })?.name).toBe('revolution-pi-connect');
+    for (const [name, ...strings] of [
+      ['revolution-pi-connect-s', 'kunbus,revpi-connect-s', 'kunbus,revpi-connect', 'brcm,bcm2711'],
+      ['revolution-pi-connect-s', 'kunbus,revpi-connect-se', 'brcm,bcm2711'],
+      ['revolution-pi-connect-4', 'kunbus,revpi-connect4', 'brcm,bcm2711'],
+      ['revolution-pi-connect-5', 'kunbus,revpi-connect5', 'brcm,bcm2712'],
+    ]) {
+      const found = detectBoard({ model: 'Raspberry Pi Compute Module 4S Rev 1.0', compatible: strings });
+      expect(found?.name).toBe(name);
+      // The label is that of the processor the overlay is for.
+      const label = strings.includes('brcm,bcm2711') ? 'pinctrl-bcm2711' : 'pinctrl-rp1';
+      expect(Object.values(found?.chips ?? {}).map((chip) => chip.label)).toEqual([label]);
+    }
     expect(detectBoard({ model, compatible: ['raspberrypi,3-compute-module'] })?.name).toBe('raspberry-pi-cm3');
   });
 

@@ -3,11 +3,11 @@ import type { Edge, GpioBackend, GpioChannel, Line, Taken, Wish } from '../../dr
 import { gpio } from '../../drivers/gpio/driver.ts';
 import type { GpioPlan } from '../../drivers/gpio/last-will.ts';
 import { GpioPort } from '../../drivers/gpio/port.ts';
-import type { Timer } from '../../src/clock/clock.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Reading } from '../../src/driver/driver.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { Direction, RawValue } from '../../src/pin/pin.ts';
+import { LateClock } from '../support/late-clock.ts';
 import { memoryLog } from '../support/ports.ts';
 
 /** A kernel in a test's hands: which lines are busy, what levels they have, and edges at will. */
@@ -57,15 +57,6 @@ class FakeBackend implements GpioBackend {
 
   #line(key: string): Line {
     return { read: () => this.levels.get(key) ?? false, float() {}, release() {} };
-  }
-}
-
-/** A process that does everything as late as the test says. */
-class LateClock extends ManualClock {
-  lateMs = 0;
-
-  override after(delay: number, action: () => void): Timer {
-    return super.after(delay + this.lateMs, action);
   }
 }
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { LateClock } from '../support/late-clock.ts';
 import { pinBench, pinSpec } from '../support/pin-bench.ts';
 
 const lamp = pinSpec({ name: 'lamp', direction: 'out', invert: true, initial: false, safe: false });
@@ -14,6 +15,19 @@ describe('a blinking output', () => {
     expect(take().map(({ val }) => val)).toEqual([false, true, false, true]);
     const at = hardware.writes.slice(-4).map(({ at }) => Math.round(at - from));
     expect(at).toEqual([200, 1000, 1200, 2000]);
+  });
+
+  it('is not slower for every change being late', async () => {
+    const clock = new LateClock();
+    const { command, hardware } = await pinBench([lamp], {}, undefined, clock);
+    await command('lamp', true, { blink: [0.2, 0.8] });
+    const from = clock.now();
+    clock.lateMs = 30;
+    await clock.advance(20_000);
+    const late = hardware.writes.flatMap(({ at }) => (at > from ? [(at - from) % 1000] : []));
+    // Twenty times on at 0 and off at 200, each by the timer and the turn after it.
+    expect(late.length).toBeGreaterThan(38);
+    for (const [change, at] of late.entries()) expect(at - (change % 2 === 0 ? 200 : 0)).toBeLessThanOrEqual(60);
   });
 
   it('may begin with off', async () => {

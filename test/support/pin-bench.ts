@@ -34,8 +34,12 @@ export function pinSpec(spec: Partial<PinSpec> & { name: string }): PinSpec {
 export type Seen = Record<string, unknown> & { subject: string };
 
 /** Pins on mock hardware with a clock in the test's hand; the channel of a pin has the pin's name. */
-export async function pinBench(specs: readonly PinSpec[], options: object = {}, file?: string) {
-  const clock = new ManualClock();
+export async function pinBench(
+  specs: readonly PinSpec[],
+  options: object = {},
+  file?: string,
+  clock = new ManualClock(),
+) {
   const bus = new Bus({ clock });
   const log = memoryLog();
   const hardware = new MockHardware();

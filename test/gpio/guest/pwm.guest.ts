@@ -43,14 +43,14 @@ conformance('pwm, the kernel’s', {
 /** A board whose P0 and P1 are lines of a simulated chip; the device tree says that the PWM comes out at P0. */
 function boardWithPwm(chipLabel: string) {
   const folder = mkdtempSync(join(tmpdir(), 'dcs-io-boards-'));
-  mkdirSync(join(folder, 'pwm'));
+  mkdirSync(join(folder, 'pwm-lines'));
   const gpioChip = `{ label: ${chipLabel}, lines: 8, names: [{ from: 0, to: 7, as: [P#] }] }`;
   writeFileSync(
     join(folder, 'rig.yaml'),
     `title: rig\nmodels: [Rig]\nchips: { gpio: ${gpioChip} }\npwm: { lines: rig, chip: ${chip} }\n`,
   );
   const line = (channel: number) => `{ channel: ${channel}, function: 2, enable: "the overlay of P${channel}" }`;
-  writeFileSync(join(folder, 'pwm/rig.yaml'), `title: rig\nlines: { P0: ${line(0)}, P1: ${line(1)} }\n`);
+  writeFileSync(join(folder, 'pwm-lines/rig.yaml'), `title: rig\nlines: { P0: ${line(0)}, P1: ${line(1)} }\n`);
   const cell = (number: number) => Buffer.from([0, 0, 0, number]);
   const tree = new Map([
     ['__symbols__/pwm', Buffer.from('/pwm\0')],
