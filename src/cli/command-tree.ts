@@ -28,7 +28,7 @@ export function groups(command: Command): Command[] {
 }
 
 /**
- * A word behind a group (`boards`) that is none of its commands comes to its default one, which takes none. Throws then,
+ * A word behind a group (`dcs-io boards`) that is none of its commands comes to its default one, which takes none. Throws then,
  * in the words of the person who typed it.
  */
 export function refuseWords(command: Command): void {
