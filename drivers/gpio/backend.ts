@@ -64,8 +64,14 @@ export interface GpioBackend {
    * DcsError; lines of other requests may then have been driven.
    */
   write(levels: ReadonlyMap<Line, boolean>): Map<Line, boolean>;
-  /** How these lines are driven to these levels by another process, once the kernel has taken them from this one. */
-  lastWill(levels: readonly { readonly channel: GpioChannel; readonly high: boolean }[]): GpioPlan;
+  /**
+   * How these lines are driven to these levels by another process when this one is gone, and the descriptors through which
+   * outputs stay held till then.
+   */
+  lastWill(levels: readonly { readonly channel: GpioChannel; readonly high: boolean }[]): {
+    readonly plan: GpioPlan;
+    readonly descriptors?: readonly number[];
+  };
   /** Whether the chip is still there; a reason when it is not. One cheap system call. */
   missing(): DcsError | undefined;
   /**

@@ -1,14 +1,17 @@
+import { closeSync } from 'node:fs';
 import { withDeadline } from '../../src/clock/clock.ts';
 import type { PortContext } from '../../src/driver/driver.ts';
 import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
 import type { GpioBackend, GpioChannel, Line, Taken, Wish } from './backend.ts';
 import type { ChardevChip } from './chardev-chip.ts';
 import { type EventTime, monotonic, realtime } from './event-time.ts';
+import { fitting, type PassedLines, passedLines } from './held-lines.ts';
 import { kernelError } from './kernel-errors.ts';
 import type { GpioPlan, PlannedLine } from './last-will.ts';
 import type { Libc } from './libc.ts';
 import { type Located, lineFlags, onePlan, planRequests, type RequestPlan } from './line-plan.ts';
 import { LineRequest } from './line-request.ts';
+import { shownLevels, startLevels } from './start-levels.ts';
 import * as uapi from './uapi.ts';
 
 /** What gpioinfo shows as the consumer of our lines. */
@@ -34,20 +37,22 @@ export class ChardevBackend implements GpioBackend {
   async take(wishes: readonly Wish[]): Promise<Taken[]> {
     const gone = this.missing();
     if (gone) throw gone;
-    await this.#context.reclaim?.();
+    const passed = passedLines((await this.#context.reclaim?.()) ?? [], this.#chip.info);
     const results: Taken[] = [];
     const located: Located[] = [];
     const offsets = new Map<number, string>();
     wishes.forEach((wish, at) => {
       try {
-        const offset = this.#locate(wish, offsets);
+        const offset = this.#locate(wish, offsets, passed);
         offsets.set(offset, wish.channel.key);
         located.push({ wish, offset, at });
       } catch (error) {
         results[at] = { ok: false, error: this.#explain(error, wish.channel.key) };
       }
     });
-    for (const plan of planRequests(located)) this.#request(plan, results);
+    const adopted = this.#adopt(passed, located, results);
+    for (const plan of planRequests(located.filter(({ at }) => !adopted.has(at)))) this.#request(plan, results);
+    if (wishes.some(({ channel }) => channel.direction === 'out')) this.#context.lastWillChanged?.();
     return results;
   }
 
@@ -59,11 +64,17 @@ export class ChardevBackend implements GpioBackend {
     return found;
   }
 
-  lastWill(levels: readonly { readonly channel: GpioChannel; readonly high: boolean }[]): GpioPlan {
+  lastWill(levels: readonly { readonly channel: GpioChannel; readonly high: boolean }[]): {
+    plan: GpioPlan;
+    descriptors: readonly number[];
+  } {
     const lines = levels.map(({ channel, high }): PlannedLine => {
       return { offset: this.#chip.offsetOf(channel.address.gpio), flags: lineFlags({ channel, edges: 'both' }), high };
     });
-    return { by: 'chardev', chip: this.#chip.info.label, name: this.#chip.info.name, lines };
+    const { label: chip, name } = this.#chip.info;
+    const kept = [...this.#requests].flatMap((request) => request.kept ?? []);
+    const plan = { by: 'chardev', chip, name, lines, held: kept.map(({ held }) => held) } as const;
+    return { plan, descriptors: kept.map(({ fd }) => fd) };
   }
 
   missing(): DcsError | undefined {
@@ -93,7 +104,7 @@ export class ChardevBackend implements GpioBackend {
   }
 
   /** The line of a wish, once it is known to exist and to be free. */
-  #locate({ channel }: Wish, alsoWanted: ReadonlyMap<number, string>): number {
+  #locate({ channel }: Wish, alsoWanted: ReadonlyMap<number, string>, passed: readonly PassedLines[]): number {
     const offset = this.#chip.offsetOf(channel.address.gpio);
     const other = alsoWanted.get(offset);
     if (other !== undefined) {
@@ -101,19 +112,51 @@ export class ChardevBackend implements GpioBackend {
     }
     const info = this.#chip.line(offset);
     if ((info.flags & uapi.flags.used) === 0) return offset;
+    if (passed.some(({ offsets }) => offsets.includes(offset))) return offset;
     throw new DcsError('BUSY', `${this.#chip.info.label} ${channel.key} is held by ${info.consumer || 'the kernel'}`, {
       found: info.consumer,
+      ...(info.consumer.startsWith(CONSUMER) && {
+        expected: 'no other agent, and no guardian of one (dcs-io release)',
+      }),
+    });
+  }
+
+  /**
+   * Goes on with lines that were passed on: they have been held and driven all along. Those that do not fit any more are let
+   * go, to be taken anew. Returns the places of the wishes that are served.
+   */
+  #adopt(passed: readonly PassedLines[], located: readonly Located[], results: Taken[]): Set<number> {
+    const plans = planRequests(located);
+    const served = new Set<number>();
+    for (const one of passed) {
+      const lines = fitting(one, plans);
+      try {
+        if (!lines) throw new DcsError('BAD_CONFIG', 'they are wanted in another way now');
+        this.#settle(this.#goOn(onePlan(lines), one), lines, results);
+        for (const { at } of lines) served.add(at);
+      } catch (error) {
+        closeSync(one.fd);
+        const { message } = this.#explain(error, `lines ${one.offsets.join(', ')}`);
+        this.#context.log.info(
+          { lines: one.offsets },
+          `lines that were held since the last life are taken anew: ${message}`,
+        );
+      }
+    }
+    return served;
+  }
+
+  #settle(request: LineRequest, lines: readonly Located[], results: Taken[]): void {
+    lines.forEach(({ at }, index) => {
+      const line = request.lines[index];
+      if (line) results[at] = { ok: true, line };
     });
   }
 
   /** Takes the lines of a plan; when the kernel refuses them together, one by one, so that only the guilty one fails. */
   #request(plan: RequestPlan, results: Taken[]): void {
     try {
-      const request = this.#take(plan);
-      plan.lines.forEach(({ at }, index) => {
-        const line = request.lines[index];
-        if (line) results[at] = { ok: true, line };
-      });
+      this.#settle(this.#take(plan), plan.lines, results);
     } catch (error) {
       const [first, ...more] = plan.lines;
       if (more.length > 0) {
@@ -124,17 +167,42 @@ export class ChardevBackend implements GpioBackend {
 
   #take(plan: RequestPlan): LineRequest {
     const { fd, time } = this.#getLines(plan);
-    const source = { libc: this.#libc, fd, path: this.#chip.path, time };
-    const request = new LineRequest(source, plan, this.#context, (one) => this.#requests.delete(one));
-    this.#requests.add(request);
+    const request = this.#hold(fd, time, plan);
     try {
-      if (plan.direction === 'out') request.drives(plan.keep ? this.#keepLevels(fd, plan) : startLevels(plan));
-      else request.begin();
+      if (plan.direction === 'in') request.begin();
+      else if (!plan.keep) request.drives(startLevels(plan));
+      else {
+        // Taken as they are, they become outputs that drive what they already show.
+        const levels = shownLevels(this.#libc, this.#chip, fd, plan);
+        this.#configure(fd, plan, levels);
+        request.drives(levels);
+      }
     } catch (error) {
       void request.close();
       throw error;
     }
     return request;
+  }
+
+  /** With lines that have been held all along. Throws, and leaves the descriptor to the caller. */
+  #goOn(plan: RequestPlan, { fd, flags, floating }: PassedLines): LineRequest {
+    const levels = plan.keep ? shownLevels(this.#libc, this.#chip, fd, plan) : startLevels(plan);
+    if (!plan.keep || flags !== plan.flags || floating.length > 0) this.#configure(fd, plan, levels);
+    const request = this.#hold(fd, realtime, plan);
+    request.drives(levels);
+    return request;
+  }
+
+  #hold(fd: number, time: EventTime, plan: RequestPlan): LineRequest {
+    const source = { libc: this.#libc, fd, path: this.#chip.path, time };
+    const request = new LineRequest(source, plan, this.#context, (one) => this.#requests.delete(one));
+    this.#requests.add(request);
+    return request;
+  }
+
+  /** Settings and levels in one step. */
+  #configure(fd: number, { lines, flags }: RequestPlan, values: bigint): void {
+    this.#libc.ioctl(fd, uapi.SET_CONFIG, uapi.lineConfig(lines.length, { flags, values }));
   }
 
   /** One GET_LINE: lines, direction, levels and everything else in one step, so that nothing glitches. */
@@ -158,32 +226,7 @@ export class ChardevBackend implements GpioBackend {
     }
   }
 
-  /** Lines taken as they are become outputs that drive what they already show. */
-  #keepLevels(fd: number, plan: RequestPlan): bigint {
-    const count = plan.lines.length;
-    const values = uapi.lineValues(0n, uapi.allLines(count));
-    this.#libc.ioctl(fd, uapi.GET_VALUES, values);
-    let levels = values.readBigUInt64LE(0);
-    plan.lines.forEach(({ offset, wish }, at) => {
-      const { drive } = wish.channel.address;
-      if (drive === undefined || drive === 'push-pull') return;
-      if (this.#chip.line(offset).flags & uapi.flags.output) return;
-      // Not driven so far: it stays so, whatever others do to the wire. Open-drain lets go with high, open-source with low.
-      const bit = 1n << BigInt(at);
-      levels = drive === 'open-drain' ? levels | bit : levels & ~bit;
-    });
-    this.#libc.ioctl(fd, uapi.SET_CONFIG, uapi.lineConfig(count, { flags: plan.flags, values: levels }));
-    return levels;
-  }
-
   #explain(error: unknown, key: string): DcsError {
     return kernelError(error, `${this.#chip.info.label} ${key}`, this.#chip.path);
   }
-}
-
-function startLevels(plan: RequestPlan): bigint {
-  return plan.lines.reduce(
-    (bits, { wish }, at) => (wish.channel.start === true ? bits | (1n << BigInt(at)) : bits),
-    0n,
-  );
 }

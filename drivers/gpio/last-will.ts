@@ -1,9 +1,11 @@
 import { closeSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Executor, Prepare } from '../../src/driver/last-will.ts';
+import type { Log } from '../../src/driver/driver.ts';
+import type { Estate, Executor, Prepare } from '../../src/driver/last-will.ts';
 import { DcsError, messageOf } from '../../src/errors/errors.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import { type ChardevChip, findChardevChip } from './chardev-chip.ts';
+import { type ChipEstate, type PassedLines, passedLines } from './held-lines.ts';
 import { kernelError } from './kernel-errors.ts';
 import { type Libc, loadLibc } from './libc.ts';
 import { SYSFS_GPIO } from './sysfs-chip.ts';
@@ -18,50 +20,92 @@ export interface PlannedLine {
 }
 
 export type GpioPlan =
-  | { readonly by: 'chardev'; readonly chip: string; readonly name: string; readonly lines: readonly PlannedLine[] }
+  /** `held`: what the descriptors hold that come with it, if they do. */
+  | ({ readonly by: 'chardev'; readonly lines: readonly PlannedLine[] } & ChipEstate)
   /** Lines exported by sysfs stay so when a process ends, and keep their level. */
   | { readonly by: 'sysfs'; readonly lines: readonly { readonly number: number; readonly high: boolean }[] };
 
 /** What gpioinfo shows while the guardian holds a line. */
 const CONSUMER = 'dcs-io guardian';
 
-export const prepare: Prepare = async (plan) => {
+export const prepare: Prepare = async (plan, { log }, descriptors) => {
   if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of a gpio port', { found: plan });
-  return plan.by === 'chardev' ? new SafeLines(await loadLibc(), plan) : sysfsLines(plan);
+  return plan.by === 'chardev' ? new SafeLines(await loadLibc(), plan, descriptors, log) : sysfsLines(plan);
 };
 
-/** Takes the lines, driving their safe levels in the same step, and keeps them. */
+/**
+ * Drives lines to their safe levels through the descriptors it was passed. Lines without one it takes, driving them in the
+ * same step, and keeps.
+ */
 class SafeLines implements Executor {
-  readonly holds = true;
   readonly #libc: Libc;
+  readonly #log: Log;
   readonly #plan: Extract<GpioPlan, { by: 'chardev' }>;
-  /** Descriptors by offset: one a line, so that one in foreign hands harms no other. */
-  readonly #held = new Map<number, number>();
+  #held: PassedLines[];
+  /** Lines that have their safe level. */
+  readonly #safe = new Set<number>();
 
-  constructor(libc: Libc, plan: Extract<GpioPlan, { by: 'chardev' }>) {
+  constructor(libc: Libc, plan: Extract<GpioPlan, { by: 'chardev' }>, descriptors: readonly number[], log: Log) {
     this.#libc = libc;
+    this.#log = log;
     this.#plan = plan;
+    this.#held = passedLines([{ plan, descriptors }], { label: plan.chip, name: plan.name });
+  }
+
+  get holds(): boolean {
+    return this.#held.length > 0;
   }
 
   async attempt(): Promise<void> {
-    const { chip, name, lines } = this.#plan;
+    for (const held of [...this.#held]) this.#drive(held);
+    const missing = this.#plan.lines.filter(({ offset }) => !this.#safe.has(offset));
+    if (missing.length > 0) this.#take(missing);
+  }
+
+  estate(): Estate {
+    const { chip, name } = this.#plan;
+    const plan: ChipEstate = { chip, name, held: this.#held.map(({ fd, ...held }) => held) };
+    return { plan, descriptors: this.#held.map(({ fd }) => fd) };
+  }
+
+  async release(): Promise<void> {
+    for (const { fd } of this.#held.splice(0)) closeSync(fd);
+    this.#safe.clear();
+  }
+
+  /** Lines that are held already: nothing but their level changes. */
+  #drive(held: PassedLines): void {
+    const lines = this.#plan.lines.filter(({ offset }) => held.offsets.includes(offset) && !this.#safe.has(offset));
+    if (lines.length === 0) return;
+    try {
+      driveLines(this.#libc, held, lines);
+      for (const { offset } of lines) this.#safe.add(offset);
+    } catch (thrown) {
+      // Of a chip that has gone: its lines may be had anew where it is back.
+      const { chip, name } = this.#plan;
+      const { message } = kernelError(thrown, `${chip} lines ${held.offsets.join(', ')}`, `/dev/${name}`);
+      this.#log.warn({ chip }, `what was held is of no use any more: ${message}`);
+      closeSync(held.fd);
+      this.#held = this.#held.filter((one) => one !== held);
+    }
+  }
+
+  /** One descriptor a line, so that one in foreign hands harms no other. */
+  #take(lines: readonly PlannedLine[]): void {
+    const { chip, name } = this.#plan;
     const opened = this.#open();
     let trouble: DcsError | undefined;
     for (const line of lines) {
-      if (this.#held.has(line.offset)) continue;
+      const { offset, flags } = line;
       try {
-        this.#held.set(line.offset, take(opened, line));
+        this.#held.push({ fd: take(opened, line), offsets: [offset], flags, floating: [] });
+        this.#safe.add(offset);
       } catch (thrown) {
-        trouble = kernelError(thrown, `${chip} line ${line.offset}`, `/dev/${name}`);
+        trouble = kernelError(thrown, `${chip} line ${offset}`, `/dev/${name}`);
       }
     }
     opened.close();
     if (trouble) throw trouble;
-  }
-
-  async release(): Promise<void> {
-    for (const fd of this.#held.values()) closeSync(fd);
-    this.#held.clear();
   }
 
   /** By label, for the kernel may have numbered the chips anew; by name when labels are alike. */
@@ -77,6 +121,24 @@ class SafeLines implements Executor {
     if (named.kind === 'found') return named.chip;
     throw new DcsError('PORT_DOWN', named.reason);
   }
+}
+
+/** Those of a request's lines that are to be safe; the others stay as they are. Throws a SystemCallError. */
+function driveLines(libc: Libc, { fd, offsets, flags, floating }: PassedLines, lines: readonly PlannedLine[]): void {
+  const bitOf = (offset: number) => 1n << BigInt(offsets.indexOf(offset));
+  const mask = lines.reduce((bits, { offset }) => bits | bitOf(offset), 0n);
+  const levels = lines.reduce((bits, { offset, high }) => (high ? bits | bitOf(offset) : bits), 0n);
+  if (!lines.some(({ offset }) => floating.includes(offset))) {
+    libc.ioctl(fd, uapi.SET_VALUES, uapi.lineValues(levels, mask));
+    return;
+  }
+  // An input becomes an output only with all the others configured anew: those keep the level they show.
+  const shown = uapi.lineValues(0n, uapi.allLines(offsets.length));
+  libc.ioctl(fd, uapi.GET_VALUES, shown);
+  const still = floating.filter((offset) => !lines.some((line) => line.offset === offset));
+  const except = { flags: uapi.inputFlags(flags), mask: still.reduce((bits, offset) => bits | bitOf(offset), 0n) };
+  const values = (shown.readBigUInt64LE(0) & ~mask) | levels;
+  libc.ioctl(fd, uapi.SET_CONFIG, uapi.lineConfig(offsets.length, { flags, values, except }));
 }
 
 function take(chip: ChardevChip, { offset, flags, high }: PlannedLine): number {

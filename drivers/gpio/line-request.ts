@@ -4,6 +4,7 @@ import { DcsError } from '../../src/errors/errors.ts';
 import type { Line, LineEvents } from './backend.ts';
 import { type EdgeEvent, type EventSink, EventStream } from './event-stream.ts';
 import { type EventTime, stampMs } from './event-time.ts';
+import type { HeldLines } from './held-lines.ts';
 import { kernelError } from './kernel-errors.ts';
 import { LevelWatch } from './level-watch.ts';
 import type { Libc } from './libc.ts';
@@ -41,6 +42,7 @@ export class LineRequest implements EventSink {
   #resync = false;
   #settling = false;
   readonly #flags: number;
+  readonly #output: boolean;
   /** Outputs: the levels they are driven to, and those that are let go for the time being. */
   #driven = 0n;
   #floating = 0n;
@@ -58,6 +60,7 @@ export class LineRequest implements EventSink {
     this.#context = context;
     this.#closed = closed;
     this.#flags = plan.flags;
+    this.#output = plan.direction === 'out';
     this.#debounceMs = plan.debounceUs / 1000;
     this.#held = plan.lines.length;
     this.#members = plan.lines.map(({ wish, offset }, at): Member => {
@@ -67,6 +70,15 @@ export class LineRequest implements EventSink {
       return member;
     });
     this.lines = this.#members.map((member) => this.#line(member));
+  }
+
+  /** The descriptor and what it holds; undefined for inputs, whose edges are for one reader, and when nothing is driven. */
+  get kept(): { readonly fd: number; readonly held: HeldLines } | undefined {
+    const all = uapi.allLines(this.#members.length);
+    if (!this.#output || this.#closing || this.#floating === all) return undefined;
+    const offsets = [...this.#byOffset.keys()];
+    const floating = offsets.filter((_, at) => (this.#floating & (1n << BigInt(at))) !== 0n);
+    return { fd: this.#fd, held: { offsets, flags: this.#flags, floating } };
   }
 
   /** Outputs: the levels they were taken with. */
@@ -231,12 +243,13 @@ export class LineRequest implements EventSink {
 
   /** All lines anew in one step; those that are driven already keep their level throughout. */
   #configure(driven: bigint, floating: bigint): void {
-    const { input, pullUp, pullDown, biasDisabled } = uapi.flags;
-    const asInput = input | (this.#flags & (pullUp | pullDown | biasDisabled));
-    const config = { flags: this.#flags, values: driven, except: { flags: asInput, mask: floating } };
+    const except = { flags: uapi.inputFlags(this.#flags), mask: floating };
+    const config = { flags: this.#flags, values: driven, except };
     this.#libc.ioctl(this.#fd, uapi.SET_CONFIG, uapi.lineConfig(this.#members.length, config));
     this.#driven = driven;
+    if (this.#floating === floating) return;
     this.#floating = floating;
+    this.#context.lastWillChanged?.();
   }
 }
 

@@ -34,10 +34,12 @@ export async function openOnoff(chip: SysfsChip, context: PortContext): Promise<
         }),
       ),
     lastWill: (levels) => ({
-      by: 'sysfs',
-      lines: levels.flatMap(({ channel: { address }, high }) =>
-        typeof address.gpio === 'number' ? [{ number: chip.base + address.gpio, high }] : [],
-      ),
+      plan: {
+        by: 'sysfs',
+        lines: levels.flatMap(({ channel: { address }, high }) =>
+          typeof address.gpio === 'number' ? [{ number: chip.base + address.gpio, high }] : [],
+        ),
+      },
     }),
     missing: () => missing(chip),
     inspect() {

@@ -94,7 +94,7 @@ export class GpioPort implements Port {
       if (!own) throw new DcsError('NO_SUCH_CHANNEL', `${channel.key} was not opened with this port`);
       return { channel: own, high: value === true || value === 1 };
     });
-    return { executor: besides(import.meta.url, 'last-will'), plan: this.#backend.lastWill(levels) };
+    return { executor: besides(import.meta.url, 'last-will'), ...this.#backend.lastWill(levels) };
   }
 
   async float(channel: GpioChannel): Promise<void> {

@@ -26,6 +26,11 @@ export const flags = {
   realtimeClock: 1 << 11,
 } as const;
 
+/** An output's flags for while it is driven by nobody. */
+export function inputFlags(output: number): number {
+  return flags.input | (output & (flags.pullUp | flags.pullDown | flags.biasDisabled));
+}
+
 /** Most lines of one request. */
 export const MAX_LINES = 64;
 /** Most events the kernel keeps for a request, however many are asked for. */

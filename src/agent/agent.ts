@@ -189,6 +189,7 @@ export class Agent {
       log: this.#log,
       reclaim: () => this.#net.reclaim(name),
       opened: (port) => this.#net.opened(name, port, (pin) => this.#plan(pin).channel),
+      lostPort: () => this.#net.lost(name),
       lost: this.#net.isLost(name),
     };
     if (mock && driver.name !== 'mock') {

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,11 +8,14 @@ import type { Log } from '../driver/driver.ts';
 import type { LastWill } from '../driver/last-will.ts';
 import { messageOf } from '../errors/errors.ts';
 import { ANSWER_FD, decoder, encode, HEAR_FD, isFromGuardian, type ToGuardian } from '../guardian/messages.ts';
+import { Passage } from './passage.ts';
 
 const FIRST_RESTART_MS: DurationMs = 50;
 const LONGEST_RESTART_MS: DurationMs = 3000;
 /** Most time between two beats; less when outputs are to be safe very soon. */
 const BEAT_MS: DurationMs = 250;
+/** A guardian that is not ready after this is started anew. */
+const START_LIMIT_MS: DurationMs = 30_000;
 const BYE_LIMIT_MS: DurationMs = 300;
 
 export interface GuardianOptions {
@@ -30,17 +34,24 @@ export interface GuardianOptions {
 export class GuardianLink {
   restarts = 0;
   readonly #options: GuardianOptions;
-  readonly #wills = new Map<string, LastWill>();
+  /** By port. Asked each time a guardian is told, for descriptors change. */
+  readonly #wills = new Map<string, () => LastWill | undefined>();
+  readonly #told = new Map<string, LastWill>();
+  readonly #passage: Passage;
   #child: ChildProcess | undefined;
   #ready = false;
   #stopped = false;
   #serial = 0;
+  #started: MonotonicMs = 0;
   #heard: MonotonicMs = 0;
   #backoff = FIRST_RESTART_MS;
   #timer: Timer | undefined;
+  /** The guardian has said that it stays. */
+  #kept: (() => void) | undefined;
 
   constructor(options: GuardianOptions) {
     this.#options = options;
+    this.#passage = new Passage(options.log);
   }
 
   /** Process id of the guardian that is ready; undefined while there is none. */
@@ -48,16 +59,32 @@ export class GuardianLink {
     return this.#ready ? this.#child?.pid : undefined;
   }
 
-  /** What is to be done about a port's outputs when the agent cannot. Undefined: nothing (any more). */
-  entrust(port: string, will: LastWill | undefined): void {
-    if (this.#stopped || (will === undefined && !this.#wills.has(port))) return;
-    if (will) this.#wills.set(port, will);
-    else this.#wills.delete(port);
-    if (this.#child) this.#send({ kind: 'will', port, will });
-    else if (!this.#timer) this.#start();
+  /** Before the first last will. Never rejects. */
+  async prepare(): Promise<void> {
+    await this.#passage.load();
   }
 
-  /** The agent has ended in good order: the guardian ends too, and does nothing. Idempotent, bounded, never rejects. */
+  /**
+   * What is to be done about a port's outputs when the agent cannot; asked again for each guardian. It returns undefined:
+   * nothing (any more).
+   */
+  entrust(port: string, will: () => LastWill | undefined): void {
+    if (this.#stopped) return;
+    this.#wills.set(port, will);
+    if (this.#child) this.#tell(port, will());
+    else if (!this.#timer && will()) this.#start();
+  }
+
+  /** What is held of a port is to be given back: the guardian goes on with what it knows, and without descriptors. */
+  letGo(port: string): void {
+    const told = this.#told.get(port);
+    if (told) this.entrust(port, () => told);
+  }
+
+  /**
+   * The agent has ended in good order: the guardian drives nothing, and ends too unless it holds what it was passed.
+   * Idempotent, bounded, never rejects.
+   */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#timer?.cancel();
@@ -66,22 +93,27 @@ export class GuardianLink {
     if (!child) return;
     const over = new Promise<void>((resolve) => {
       child.once('exit', () => resolve());
+      this.#kept = resolve;
       child.ref();
       this.#options.clock.after(BYE_LIMIT_MS, resolve);
     });
     this.#post(child, { kind: 'bye' });
     await over;
+    child.unref();
+    this.#leave(child);
   }
 
   #start(): void {
     const { withinMs, socket, log } = this.#options;
     const file = fileURLToPath(new URL(`../guardian/main${extname(import.meta.url)}`, import.meta.url));
+    const end = this.#passage.open();
     // A session of its own, so that Ctrl-C in the terminal does not reach it.
     const child = spawn(
       process.execPath,
       ['--max-semi-space-size=1', file, String(process.pid), String(withinMs), socket],
-      { detached: true, stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe'] },
+      { detached: true, stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe', ...(end === undefined ? [] : [end])] },
     );
+    if (end !== undefined) closeSync(end);
     this.#child = child;
     child.unref();
     child.once('error', (error) => this.#lost(child, messageOf(error)));
@@ -94,10 +126,10 @@ export class GuardianLink {
     }
     pipeOf(child, ANSWER_FD)?.on(
       'data',
-      decoder((found) => this.#told(child, found)),
+      decoder((found) => this.#heardOf(child, found)),
     );
-    this.#heard = this.#options.clock.now();
-    for (const [port, will] of this.#wills) this.#send({ kind: 'will', port, will });
+    this.#heard = this.#started = this.#options.clock.now();
+    for (const [port, will] of this.#wills) this.#tell(port, will());
     log.info({ guardian: child.pid }, `the guardian makes outputs safe within ${withinMs} ms of a crash or hang`);
     this.#beatLater(child);
   }
@@ -106,9 +138,11 @@ export class GuardianLink {
     const { clock, withinMs } = this.#options;
     this.#timer = clock.after(Math.min(BEAT_MS, withinMs / 10), () => {
       if (child !== this.#child) return;
-      if (clock.now() - this.#heard > withinMs) {
+      // One that is starting is not silent: on a small or busy machine that alone takes seconds.
+      const limit = this.#ready ? withinMs : Math.max(withinMs, START_LIMIT_MS);
+      if (clock.now() - this.#heard > limit) {
         child.kill('SIGKILL');
-        this.#lost(child, `it has said nothing for ${withinMs} ms`);
+        this.#lost(child, `it has said nothing for ${limit} ms`);
         return;
       }
       this.#send({ kind: 'beat', serial: this.#serial++ });
@@ -116,11 +150,23 @@ export class GuardianLink {
     });
   }
 
-  #told(child: ChildProcess, found: unknown): void {
-    if (child !== this.#child || !isFromGuardian(found)) return;
+  #heardOf(child: ChildProcess, found: unknown): void {
+    if (!isFromGuardian(found)) return;
+    if (found.kind === 'keeping') {
+      const { ports } = found;
+      this.#options.log.info(
+        { guardian: child.pid, ports },
+        `process ${child.pid} holds outputs as they are, for the next start; dcs-io release ends that`,
+      );
+      this.#kept?.();
+      return;
+    }
+    if (child !== this.#child) return;
     this.#heard = this.#options.clock.now();
     if (found.kind === 'ready') {
       this.#ready = true;
+      const ms = Math.round(this.#heard - this.#started);
+      this.#options.log.info({ guardian: child.pid }, `the guardian is ready, ${ms} ms after its start`);
       this.#backoff = FIRST_RESTART_MS;
     } else if (found.kind === 'refused') {
       const { port, reason } = found;
@@ -132,8 +178,13 @@ export class GuardianLink {
     if (child !== this.#child) return;
     this.#child = undefined;
     this.#ready = false;
-    for (const fd of [HEAR_FD, ANSWER_FD]) pipeOf(child, fd)?.destroy();
+    this.#leave(child);
     this.#again(why);
+  }
+
+  #leave(child: ChildProcess): void {
+    for (const fd of [HEAR_FD, ANSWER_FD]) pipeOf(child, fd)?.destroy();
+    this.#passage.close();
   }
 
   #again(why: string): void {
@@ -147,6 +198,19 @@ export class GuardianLink {
       this.#start();
     });
     this.#backoff = Math.min(2 * this.#backoff, LONGEST_RESTART_MS);
+  }
+
+  /** Descriptors first: they are there when the guardian reads how many. */
+  #tell(port: string, will: LastWill | undefined): void {
+    if (!will) {
+      this.#told.delete(port);
+      this.#send({ kind: 'will', port, will, passed: 0 });
+      return;
+    }
+    const { executor, plan, descriptors = [] } = will;
+    this.#told.set(port, { executor, plan });
+    const passed = this.#passage.send(port, descriptors);
+    this.#send({ kind: 'will', port, will: { executor, plan }, passed });
   }
 
   #send(message: ToGuardian): void {

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock/clock.ts';
 import type { ResolvedConfig, ResolvedPin } from '../config/resolved.ts';
 import type { Channel, Log, Port } from '../driver/driver.ts';
-import type { SafeWrite } from '../driver/last-will.ts';
+import type { Estate, LastWill, SafeWrite } from '../driver/last-will.ts';
 import { toDcsError } from '../errors/errors.ts';
 import { Predecessors } from '../guardian/predecessor.ts';
 import { identityOf, rendezvousFolder, socketPath } from '../guardian/rendezvous.ts';
@@ -30,8 +30,9 @@ export class SafetyNet {
     return this.#link && { pid: this.#link.pid, restarts: this.#link.restarts };
   }
 
-  /** Has the guardian of a life that crashed drive nothing any more. Bounded, never rejects. */
+  /** Has guardians of earlier lives drive nothing any more. Bounded, never rejects. */
   async takeOver(): Promise<void> {
+    await this.#link?.prepare();
     this.#before = await Predecessors.find(rendezvousFolder(), this.#identity, this.#clock, this.#log);
   }
 
@@ -40,8 +41,8 @@ export class SafetyNet {
     return this.#before?.unsafe.has(port) === true;
   }
 
-  async reclaim(port: string): Promise<void> {
-    await this.#before?.release(port);
+  async reclaim(port: string): Promise<readonly Estate[]> {
+    return (await this.#before?.release(port)) ?? [];
   }
 
   /** Every port has been tried: an earlier guardian is not needed any more. */
@@ -59,17 +60,29 @@ export class SafetyNet {
         if (direction !== 'out' || safe === undefined) return [];
         return [{ channel: channelOf(pin), value: toRaw(pin.spec, safe) }];
       });
-    try {
-      this.#link.entrust(name, writes.length === 0 ? undefined : port.lastWill?.(writes));
-    } catch (thrown) {
-      const { message } = toDcsError(thrown);
-      this.#log.error({ port: name }, `after a crash the outputs of port ${name} would stay as they are: ${message}`);
-    }
+    this.#link.entrust(name, () => this.#lastWill(name, port, writes));
+  }
+
+  /** A port went down. */
+  lost(name: string): void {
+    this.#link?.letGo(name);
   }
 
   /** The agent has ended in good order. Bounded, never rejects. */
   async stop(): Promise<void> {
     await this.#link?.stop();
+  }
+
+  /** Undefined: there is nothing to be driven, and nothing to be held. */
+  #lastWill(name: string, port: Port, writes: readonly SafeWrite[]): LastWill | undefined {
+    try {
+      const will = port.lastWill?.(writes);
+      return writes.length > 0 || will?.descriptors?.length ? will : undefined;
+    } catch (thrown) {
+      const { message } = toDcsError(thrown);
+      this.#log.error({ port: name }, `after a crash the outputs of port ${name} would stay as they are: ${message}`);
+      return undefined;
+    }
   }
 
   get #identity(): string {

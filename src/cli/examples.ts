@@ -42,6 +42,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   'web token': ['dcs-io web token'],
   init: ['dcs-io init', 'dcs-io init --yes -c /etc/dcs-io/dcs-io.yaml'],
   doctor: ['dcs-io doctor', 'dcs-io doctor --bus 192.168.1.20:5012:5013'],
+  release: ['dcs-io release', 'sudo dcs-io release --all'],
   'service install': ['sudo dcs-io service install'],
   'service uninstall': ['sudo dcs-io service uninstall'],
   'service status': ['dcs-io service status'],

@@ -29,7 +29,7 @@ Restart=always
 RestartSec=1
 ${notifies ? 'WatchdogSec=10\n' : ''}# It stops within 2 s, or it hangs.
 TimeoutStopSec=10
-# The guardian outlives a crash, keeps the outputs safe and hands them to the next life.
+# The guardian outlives a crash and a stop, holds the outputs and hands them to the next life: no relay moves at a restart.
 KillMode=process
 RuntimeDirectory=dcs-io
 RuntimeDirectoryMode=0700

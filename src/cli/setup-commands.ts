@@ -22,6 +22,12 @@ export function addSetupCommands(cli: Command): void {
     .addOption(json)
     .action(async (options) => (await import('./commands/doctor.ts')).doctor(options));
   cli
+    .command('release')
+    .description('let go of the outputs that a guardian holds since the agent was stopped or crashed')
+    .addOption(config)
+    .option('--all', 'of all agents of this user that do not run, whatever their configuration')
+    .action(async (options) => (await import('./commands/release.ts')).release(options));
+  cli
     .command('tail')
     .description("print the end of the audit log of this machine's agent: who commanded what, and what became of it")
     .argument('[pattern...]', "the pins it is about, like 'tank-*'")

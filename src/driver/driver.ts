@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import type { Clock, DurationMs, MonotonicMs, UnixSeconds } from '../clock/clock.ts';
 import type { DcsError } from '../errors/errors.ts';
 import type { Direction, PinKind, RawValue } from '../pin/pin.ts';
-import type { LastWill, SafeWrite } from './last-will.ts';
+import type { Estate, LastWill, SafeWrite } from './last-will.ts';
 import type { ServerKind } from './server.ts';
 
 /**
@@ -119,10 +119,11 @@ export interface PortContext {
   /** The port cannot go on (unplugged, connection lost). Called at most once, never after close. */
   down(error: DcsError): void;
   /**
-   * After a crash: has the guardian of the life before let go of the hardware it holds. Called right before it is taken, so
-   * that it is nobody's for the shortest time. Never rejects. Absent: there was no crash.
+   * Has the guardian of the life before let go of the hardware it holds, and resolves with what it could pass on still
+   * held; the port owns that. Called right before hardware is taken, so that the rest is nobody's for the shortest time.
+   * Never rejects. Absent: there is no life before.
    */
-  reclaim?(): Promise<void>;
+  reclaim?(): Promise<readonly Estate[]>;
   /** What `Port.lastWill` says has changed. Absent: nobody wants to know. */
   lastWillChanged?(): void;
   /** Adds to a named counter of this port: `timeouts`, `frames_dropped`. Nothing is lost silently. */

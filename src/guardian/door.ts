@@ -1,12 +1,16 @@
 import { rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { dirname } from 'node:path';
+import type { Estate } from '../driver/last-will.ts';
 import type { Guard } from './guard.ts';
-import { type FromPredecessor, parseToPredecessor } from './messages.ts';
+import { type FromPredecessor, parseToPredecessor, type ToPredecessor } from './messages.ts';
+import { loadPassing } from './passing.ts';
 import { openFolder } from './rendezvous.ts';
 
 /** Most bytes a line may have; ours have a port's name at most. */
 const LINE_LIMIT = 4096;
+
+type Asked = Extract<ToPredecessor, { kind: 'release' }>;
 
 /** Lets the agent of the next life take over from this guardian. Resolves once it listens; rejects when it cannot. */
 export function openDoor(path: string, guard: Guard, agent: number): Promise<{ close(): void }> {
@@ -29,16 +33,17 @@ function welcome(socket: Socket, guard: Guard, agent: number): void {
   };
   const take = async (line: string): Promise<void> => {
     const asked = parseToPredecessor(line);
-    if (asked?.kind === 'back') {
-      const unsafe = await guard.handOver();
-      taking = unsafe !== undefined;
-      answer(unsafe === undefined ? { kind: 'busy', agent } : { kind: 'yours', unsafe });
+    if (asked?.kind === 'look') {
+      answer({ kind: 'seen', guardian: process.pid, agent, ...guard.sight });
+    } else if (asked?.kind === 'back') {
+      const left = await guard.handOver();
+      taking = left !== undefined;
+      answer(left ? { kind: 'yours', ...left } : { kind: 'busy', agent });
     } else if (taking && asked?.kind === 'release') {
-      await guard.release(asked.port);
-      answer({ kind: 'released' });
+      answer(await letGo(guard, asked));
     } else if (taking && asked?.kind === 'done') {
       taking = false;
-      answer({ kind: 'released' });
+      answer({ kind: 'released', passed: 0 });
       socket.end(() => guard.handedOver(true));
     } else socket.destroy();
   };
@@ -54,4 +59,17 @@ function welcome(socket: Socket, guard: Guard, agent: number): void {
   socket.on('close', () => {
     if (taking) guard.handedOver(false);
   });
+}
+
+async function letGo(guard: Guard, { port, to }: Asked): Promise<FromPredecessor> {
+  let told: FromPredecessor = { kind: 'released', passed: 0 };
+  // Whoever can be posted to has a C library to be asked, and so has this machine.
+  const passing = to === undefined ? undefined : await loadPassing().catch(() => undefined);
+  const pass = ({ plan, descriptors }: Estate) => {
+    if (!passing || to === undefined) return;
+    passing.post(to, descriptors);
+    told = { kind: 'released', passed: descriptors.length, plan };
+  };
+  await guard.release(port, pass);
+  return told;
 }

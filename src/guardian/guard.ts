@@ -1,7 +1,8 @@
 import type { Clock, DurationMs } from '../clock/clock.ts';
 import type { Log } from '../driver/driver.ts';
-import type { LastWill } from '../driver/last-will.ts';
+import type { Estate, LastWill } from '../driver/last-will.ts';
 import { messageOf } from '../errors/errors.ts';
+import type { Sight } from './messages.ts';
 import { type LoadExecutor, Testament } from './testament.ts';
 
 /** How often the guardian looks whether the agent has beaten. */
@@ -22,6 +23,8 @@ export interface GuardLife {
   /** Kills the agent, if that process still is the agent. */
   kill(): void;
   readonly load: LoadExecutor;
+  /** After the good-bye: hardware of these ports is held for the next life. */
+  keeping(ports: readonly string[]): void;
   /** Nothing is left to do or to hold. */
   ended(): void;
 }
@@ -29,11 +32,12 @@ export interface GuardLife {
 /** Asked by the system to stop, it goes on trying to make outputs safe for so long. */
 const LEAVE_LIMIT_MS: DurationMs = 2000;
 
-type State = 'watching' | 'killing' | 'acting' | 'handing-over' | 'ended';
+type State = 'watching' | 'killing' | 'acting' | 'keeping' | 'handing-over' | 'ended';
 
 /**
  * Watches over an agent, and puts its outputs in their safe state when it has crashed (its pipe closes) or hangs (no
- * beat for too long: then it is killed first, for it holds the hardware). After a good end it does nothing.
+ * beat for too long: then it is killed first, for it holds the hardware). After a good end it drives nothing, and holds what
+ * it was passed, as it is.
  */
 export class Guard {
   readonly #life: GuardLife;
@@ -42,6 +46,7 @@ export class Guard {
   #silentMs = 0;
   #lastLook: number;
   #stopAsked = false;
+  #left: Sight['found'] = 'running';
 
   constructor(life: GuardLife) {
     this.#life = life;
@@ -51,6 +56,14 @@ export class Guard {
 
   get state(): State {
     return this.#state;
+  }
+
+  /** How it fares. */
+  get sight(): Pick<Sight, 'found' | 'held' | 'safe'> {
+    const all = [...this.#testaments.values()];
+    const found = this.#left;
+    const ports = (some: readonly Testament[]) => some.map(({ port }) => port);
+    return { found, held: ports(all.filter(({ holds }) => holds)), safe: ports(all.filter(({ safe }) => safe)) };
   }
 
   beat(): void {
@@ -71,9 +84,22 @@ export class Guard {
   }
 
   /** The agent ended in good order. */
-  bye(): void {
+  async bye(): Promise<void> {
     if (this.#state !== 'watching') return;
-    this.#end();
+    this.#state = 'keeping';
+    this.#left = 'stopped';
+    const all = [...this.#testaments.values()];
+    // What was passed only just now counts too.
+    await Promise.allSettled(all.map((testament) => testament.ready()));
+    if (!this.#is('keeping')) return;
+    const held = all.filter(({ holds }) => holds);
+    if (held.length === 0 || this.#stopAsked) {
+      this.#end();
+      return;
+    }
+    const ports = held.map(({ port }) => port);
+    this.#life.log.info({ ports }, 'outputs are held as the agent has left them; dcs-io release lets go of them');
+    this.#life.keeping(ports);
   }
 
   /** The agent is gone without a good-bye. */
@@ -88,23 +114,26 @@ export class Guard {
     if (this.#stopAsked) return;
     this.#stopAsked = true;
     if (this.#state === 'acting') this.#leaveSoon();
+    else if (this.#state === 'keeping') this.#end();
   }
 
   /**
-   * A new agent takes over: outputs are not driven any more. Returns the ports whose outputs are not all safe; undefined
-   * while our own agent lives.
+   * A new agent takes over: outputs are not driven any more. Returns the ports whose outputs are not all safe after a crash;
+   * undefined while our own agent lives.
    */
-  async handOver(): Promise<readonly string[] | undefined> {
-    if (this.#state !== 'acting') return this.#state === 'ended' ? [] : undefined;
+  async handOver(): Promise<{ readonly crashed: boolean; readonly unsafe: readonly string[] } | undefined> {
+    const crashed = this.#state === 'acting';
+    if (this.#state === 'ended') return { crashed, unsafe: [] };
+    if (!crashed && this.#state !== 'keeping') return undefined;
     this.#state = 'handing-over';
     const all = [...this.#testaments.values()];
     await Promise.all(all.map((testament) => testament.stop()));
-    return all.filter(({ safe }) => !safe).map(({ port }) => port);
+    return { crashed, unsafe: crashed ? all.filter(({ safe }) => !safe).map(({ port }) => port) : [] };
   }
 
-  /** Lets go of a port's hardware: the new agent is about to take it. */
-  async release(port: string): Promise<void> {
-    if (this.#state === 'handing-over') await this.#testaments.get(port)?.release();
+  /** Lets go of a port's hardware: the new agent is about to take it. `pass` may first hand on what is held. */
+  async release(port: string, pass?: (estate: Estate) => void): Promise<void> {
+    if (this.#state === 'handing-over') await this.#testaments.get(port)?.release(pass);
   }
 
   /** The new agent has everything, or (`false`) is gone before it had. */
@@ -115,6 +144,11 @@ export class Guard {
       this.#life.log.error({}, 'the agent that was taking over is gone: outputs go to their safe state again');
       this.#act();
     }
+  }
+
+  /** A method, so that the compiler does not assume the state of before an await. */
+  #is(state: State): boolean {
+    return this.#state === state;
   }
 
   #lookLater(): void {
@@ -145,6 +179,7 @@ export class Guard {
 
   #act(): void {
     this.#state = 'acting';
+    this.#left = 'crashed';
     const all = [...this.#testaments.values()];
     void Promise.all(all.map((testament) => testament.carryOut())).then(() => {
       if (this.#state === 'acting' && (this.#stopAsked || !all.some(({ holds }) => holds))) this.#end();

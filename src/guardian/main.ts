@@ -1,11 +1,13 @@
-import { writeFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import process from 'node:process';
 import { systemClock } from '../clock/clock.ts';
+import type { Log } from '../driver/driver.ts';
 import { messageOf, systemCode } from '../errors/errors.ts';
 import { openDoor } from './door.ts';
 import { Guard } from './guard.ts';
-import { ANSWER_FD, decoder, encode, type FromGuardian, HEAR_FD, isToGuardian } from './messages.ts';
+import { ANSWER_FD, decoder, encode, type FromGuardian, HEAR_FD, isToGuardian, PASS_FD } from './messages.ts';
+import { loadPassing } from './passing.ts';
 import { sideLog } from './side-log.ts';
 import { importExecutor } from './testament.ts';
 
@@ -27,6 +29,10 @@ async function main(): Promise<void> {
     withinMs,
     load: importExecutor,
     ended: end,
+    keeping(ports) {
+      tell({ kind: 'keeping', ports });
+      leavePipe();
+    },
     kill() {
       // A child of somebody else now: the agent is gone, and its number may be another process's.
       if (process.ppid === agent) process.kill(agent, 'SIGKILL');
@@ -44,20 +50,28 @@ async function main(): Promise<void> {
   const tell = (message: FromGuardian) => {
     if (answers.writable) answers.write(encode(message));
   };
+  // In the order in which it was said, its end too: what is passed has no other name than its place.
+  let turn: Promise<void> = Promise.resolve();
   const take = decoder((found) => {
     if (!isToGuardian(found)) return;
     guard.beat();
     if (found.kind === 'beat') tell(found);
-    else if (found.kind === 'bye') guard.bye();
+    else if (found.kind === 'bye') turn = turn.then(() => guard.bye());
     else {
-      const { port, will } = found;
-      guard.will(port, will).catch((error: unknown) => tell({ kind: 'refused', port, reason: messageOf(error) }));
+      const { port, will, passed } = found;
+      turn = turn.then(async () => {
+        const descriptors = passed === 0 ? [] : await receive(passed, port, log);
+        const refuse = (error: unknown) => tell({ kind: 'refused', port, reason: messageOf(error) });
+        guard.will(port, will && { ...will, descriptors }).catch(refuse);
+      });
     }
   });
   const hear = new Socket({ fd: HEAR_FD });
   hear.on('data', take);
   hear.on('error', (error) => log.error({}, `the pipe from the agent: ${messageOf(error)}`));
-  hear.on('close', () => guard.gone());
+  hear.on('close', () => {
+    turn = turn.then(() => guard.gone());
+  });
   // A timer keeps the process: the pipe does not once it is closed.
   setInterval(() => undefined, 1 << 30);
   spareMe(log);
@@ -69,8 +83,26 @@ async function main(): Promise<void> {
   tell({ kind: 'ready' });
 }
 
+/** What cannot be had is not held: its hardware is taken when it is to be driven. */
+async function receive(count: number, port: string, log: Log): Promise<number[]> {
+  try {
+    return (await loadPassing()).receive(PASS_FD, count);
+  } catch (error) {
+    log.error({ port }, `hardware of port ${port} is held by the agent alone: ${messageOf(error)}`);
+    return [];
+  }
+}
+
+/** Whoever reads the agent's output through a pipe is to see its end, although this process stays. */
+function leavePipe(): void {
+  if (!fstatSync(2).isFIFO()) return;
+  closeSync(2);
+  // The lowest number that is free: this one.
+  openSync('/dev/null', 'w');
+}
+
 /** When memory runs out the kernel should take another process; the agent is the more likely culprit. */
-function spareMe(log: ReturnType<typeof sideLog>): void {
+function spareMe(log: Log): void {
   try {
     writeFileSync('/proc/self/oom_score_adj', '-900');
   } catch (error) {

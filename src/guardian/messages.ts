@@ -9,19 +9,26 @@ import { isRecord } from '../message/envelope.ts';
  */
 export const HEAR_FD = 3;
 export const ANSWER_FD = 4;
+/** Here the guardian is passed descriptors, each lot before the message that says how many. Absent where they cannot be. */
+export const PASS_FD = 5;
 
 /** From the agent to its guardian. */
 export type ToGuardian =
   /** The agent lives. Answered with the same number. */
   | { readonly kind: 'beat'; readonly serial: number }
-  /** How a port's outputs get safe; `will` undefined: they need nothing (any more). Replaces what was said before. */
-  | { readonly kind: 'will'; readonly port: string; readonly will: LastWill | undefined }
-  /** The agent ends in good order: nothing is to be done. */
+  /**
+   * How a port's outputs get safe; `will` undefined: they need nothing (any more). Replaces what was said before. Its
+   * descriptors, `passed` of them, came another way.
+   */
+  | { readonly kind: 'will'; readonly port: string; readonly will: LastWill | undefined; readonly passed: number }
+  /** The agent ends in good order: nothing is to be driven. What was passed is held for the next life. */
   | { readonly kind: 'bye' };
 
 export type FromGuardian =
   | { readonly kind: 'ready' }
   | { readonly kind: 'beat'; readonly serial: number }
+  /** After the good-bye: it stays and holds hardware of these ports. */
+  | { readonly kind: 'keeping'; readonly ports: readonly string[] }
   /** A last will that cannot be carried out on this machine. */
   | { readonly kind: 'refused'; readonly port: string; readonly reason: string };
 
@@ -29,15 +36,31 @@ export type FromGuardian =
 export type ToPredecessor =
   /** A new agent takes over: drive nothing any more. */
   | { readonly kind: 'back' }
-  /** Let go of a port's hardware now: it is about to be taken. */
-  | { readonly kind: 'release'; readonly port: string }
+  /** Let go of a port's hardware now: it is about to be taken. `to`: what is held can be posted there. */
+  | { readonly kind: 'release'; readonly port: string; readonly to?: string }
+  /** How it fares. Changes nothing. */
+  | { readonly kind: 'look' }
   /** All ports have been tried: let go of everything and end. */
   | { readonly kind: 'done' };
 
+/** What a guardian says of itself. */
+export interface Sight {
+  /** Process ids. */
+  readonly guardian: number;
+  readonly agent: number;
+  /** What has become of the agent: it runs, was stopped, or has crashed. */
+  readonly found: 'running' | 'stopped' | 'crashed';
+  /** Ports of which it holds hardware, and those whose outputs are in their safe state. */
+  readonly held: readonly string[];
+  readonly safe: readonly string[];
+}
+
 export type FromPredecessor =
-  /** `unsafe`: ports whose outputs could not all be driven to their safe state. */
-  | { readonly kind: 'yours'; readonly unsafe: readonly string[] }
-  | { readonly kind: 'released' }
+  /** `unsafe`: ports whose outputs could not all be driven to their safe state. `crashed`: the agent had not said good-bye. */
+  | { readonly kind: 'yours'; readonly unsafe: readonly string[]; readonly crashed: boolean }
+  /** `passed`: so many descriptors have been posted, and `plan` says what they are. */
+  | { readonly kind: 'released'; readonly passed: number; readonly plan?: unknown }
+  | ({ readonly kind: 'seen' } & Sight)
   /** Its agent is alive. */
   | { readonly kind: 'busy'; readonly agent: number };
 
@@ -63,7 +86,8 @@ export function isToGuardian(found: unknown): found is ToGuardian {
 }
 
 export function isFromGuardian(found: unknown): found is FromGuardian {
-  return isRecord(found) && (found['kind'] === 'ready' || found['kind'] === 'beat' || found['kind'] === 'refused');
+  const kind = isRecord(found) && found['kind'];
+  return kind === 'ready' || kind === 'beat' || kind === 'refused' || kind === 'keeping';
 }
 
 export function parseToPredecessor(line: string): ToPredecessor | undefined {
@@ -73,8 +97,13 @@ export function parseToPredecessor(line: string): ToPredecessor | undefined {
       return { kind: 'back' };
     case 'done':
       return { kind: 'done' };
-    case 'release':
-      return typeof found['port'] === 'string' ? { kind: 'release', port: found['port'] } : undefined;
+    case 'look':
+      return { kind: 'look' };
+    case 'release': {
+      const { port, to } = found;
+      if (typeof port !== 'string') return undefined;
+      return { kind: 'release', port, ...(typeof to === 'string' && { to }) };
+    }
     default:
       return undefined;
   }
@@ -83,17 +112,35 @@ export function parseToPredecessor(line: string): ToPredecessor | undefined {
 export function parseFromPredecessor(line: string): FromPredecessor | undefined {
   const found = parseLine(line);
   switch (found?.['kind']) {
-    case 'released':
-      return { kind: 'released' };
+    case 'released': {
+      const { passed, plan } = found;
+      return { kind: 'released', passed: typeof passed === 'number' ? passed : 0, plan };
+    }
+    case 'seen': {
+      const { guardian, agent, found: state, held, safe } = found;
+      const fate = state === 'stopped' || state === 'crashed' ? state : 'running';
+      return {
+        kind: 'seen',
+        guardian: Number(guardian),
+        agent: Number(agent),
+        found: fate,
+        held: texts(held),
+        safe: texts(safe),
+      };
+    }
     case 'busy':
       return { kind: 'busy', agent: Number(found['agent']) };
     case 'yours': {
-      const { unsafe } = found;
-      return { kind: 'yours', unsafe: Array.isArray(unsafe) ? unsafe.map(String) : [] };
+      const { unsafe, crashed } = found;
+      return { kind: 'yours', unsafe: texts(unsafe), crashed: crashed !== false };
     }
     default:
       return undefined;
   }
+}
+
+function texts(found: unknown): string[] {
+  return Array.isArray(found) ? found.map(String) : [];
 }
 
 function parseLine(line: string): Record<string, unknown> | undefined {

@@ -1,13 +1,17 @@
-import { rmSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
-import { type Clock, type DurationMs, withDeadline } from '../clock/clock.ts';
+import type { Clock } from '../clock/clock.ts';
 import type { Log } from '../driver/driver.ts';
-import { DcsError, messageOf, systemCode } from '../errors/errors.ts';
-import { type FromPredecessor, parseFromPredecessor, type ToPredecessor } from './messages.ts';
-import { socketsOf } from './rendezvous.ts';
+import type { Estate } from '../driver/last-will.ts';
+import { messageOf } from '../errors/errors.ts';
+import { Connection } from './connection.ts';
+import { loadPassing, type Passing } from './passing.ts';
+import { boxPath, socketsOf } from './rendezvous.ts';
 
-/** A guardian that is finishing a write answers when that is over. */
-const ANSWER_LIMIT_MS: DurationMs = 2000;
+/** Where the descriptors of one answer arrive. */
+interface Box {
+  readonly path: string;
+  take(count: number): number[];
+  close(): void;
+}
 
 /** The guardians of this agent's earlier lives that still hold its outputs. */
 export class Predecessors {
@@ -15,15 +19,28 @@ export class Predecessors {
   readonly unsafe: ReadonlySet<string>;
   readonly #connections: readonly Connection[];
   readonly #log: Log;
+  /** Absent: descriptors cannot be passed on here. */
+  readonly #openBox: (() => Box) | undefined;
 
-  private constructor(connections: readonly Connection[], unsafe: ReadonlySet<string>, log: Log) {
+  private constructor(
+    connections: readonly Connection[],
+    unsafe: ReadonlySet<string>,
+    log: Log,
+    openBox: (() => Box) | undefined,
+  ) {
     this.#connections = connections;
     this.unsafe = unsafe;
     this.#log = log;
+    this.#openBox = openBox;
   }
 
-  /** Finds them and has them drive nothing any more. Bounded, never rejects. */
-  static async find(folder: string, identity: string, clock: Clock, log: Log): Promise<Predecessors> {
+  /** How many there are. */
+  get count(): number {
+    return this.#connections.length;
+  }
+
+  /** Finds them and has them drive nothing any more. Without an identity: those of all agents. Bounded, never rejects. */
+  static async find(folder: string, identity: string | undefined, clock: Clock, log: Log): Promise<Predecessors> {
     const connections: Connection[] = [];
     const unsafe = new Set<string>();
     for (const path of socketsOf(folder, identity)) {
@@ -39,26 +56,30 @@ export class Predecessors {
         }
         for (const port of found.unsafe) unsafe.add(port);
         connections.push(connection);
-        log.warn(
-          { unsafe: found.unsafe },
-          'the agent was not stopped in good order; its guardian hands the outputs over',
-        );
+        if (found.crashed) {
+          const { unsafe: notSafe } = found;
+          log.warn({ unsafe: notSafe }, 'the agent was not stopped in good order; its guardian hands the outputs over');
+        } else log.info({}, 'the guardian that has held outputs since the stop hands them over');
       } catch (error) {
         log.error({ path, err: error }, `the guardian of an earlier life does not answer: ${messageOf(error)}`);
         connection.close();
       }
     }
-    return new Predecessors(connections, unsafe, log);
+    const openBox = connections.length > 0 ? await boxMaker(folder, identity ?? 'all', log) : undefined;
+    return new Predecessors(connections, unsafe, log, openBox);
   }
 
-  /** Has them let go of a port's hardware. Bounded, never rejects. */
-  async release(port: string): Promise<void> {
-    await this.#askAll({ kind: 'release', port });
+  /** Has them let go of a port's hardware; what they could pass on is the caller's. Bounded, never rejects. */
+  async release(port: string): Promise<readonly Estate[]> {
+    const estates = await Promise.all(this.#connections.map((connection) => this.#release(connection, port)));
+    return estates.flat();
   }
 
   /** Everything has been taken over: they end. Bounded, never rejects. */
   async done(): Promise<void> {
-    await this.#askAll({ kind: 'done' });
+    await Promise.all(
+      this.#connections.map((connection) => connection.ask({ kind: 'done' }).catch((error) => this.#warn(error))),
+    );
     this.abandon();
   }
 
@@ -67,69 +88,48 @@ export class Predecessors {
     for (const connection of this.#connections) connection.close();
   }
 
-  async #askAll(question: ToPredecessor): Promise<void> {
-    await Promise.all(
-      this.#connections.map(async (connection) => {
-        try {
-          await connection.ask(question);
-        } catch (error) {
-          this.#log.warn({ err: error }, `the guardian of an earlier life: ${messageOf(error)}`);
-        }
-      }),
-    );
+  async #release(connection: Connection, port: string): Promise<Estate[]> {
+    const box = this.#box();
+    try {
+      const answer = await connection.ask({ kind: 'release', port, ...(box && { to: box.path }) });
+      if (!box || answer.kind !== 'released' || answer.passed === 0) return [];
+      return [{ plan: answer.plan, descriptors: box.take(answer.passed) }];
+    } catch (error) {
+      this.#warn(error);
+      return [];
+    } finally {
+      // What comes later is let go with it.
+      box?.close();
+    }
+  }
+
+  #box(): Box | undefined {
+    try {
+      return this.#openBox?.();
+    } catch (error) {
+      this.#warn(error);
+      return undefined;
+    }
+  }
+
+  #warn(error: unknown): void {
+    this.#log.warn({ err: error }, `the guardian of an earlier life: ${messageOf(error)}`);
   }
 }
 
-/** One guardian: questions, each with one answer, in order. */
-class Connection {
-  readonly #socket: Socket;
-  readonly #clock: Clock;
-  readonly #waiting: { resolve(found: FromPredecessor): void; reject(error: Error): void }[] = [];
-  #rest = '';
-
-  private constructor(socket: Socket, clock: Clock) {
-    this.#socket = socket;
-    this.#clock = clock;
-    socket.unref();
-    socket.setEncoding('utf8');
-    socket.on('data', (text: string) => {
-      const lines = (this.#rest + text).split('\n');
-      this.#rest = lines.pop() ?? '';
-      for (const line of lines) {
-        const found = parseFromPredecessor(line);
-        const waiting = this.#waiting.shift();
-        if (found) waiting?.resolve(found);
-        else waiting?.reject(new DcsError('BAD_REPLY', 'it answered something else', { found: line }));
-      }
-    });
-    socket.on('error', (error) => this.#lost(error));
-    socket.on('close', () => this.#lost(new DcsError('PORT_DOWN', 'it is gone')));
+/** Undefined: descriptors cannot be passed on here, and what guardians hold is nobody's for a moment. */
+async function boxMaker(folder: string, identity: string, log: Log): Promise<(() => Box) | undefined> {
+  let passing: Passing;
+  try {
+    passing = await loadPassing();
+  } catch (error) {
+    log.info({}, messageOf(error));
+    return undefined;
   }
-
-  /** Undefined: nobody listens there any more; what it left is removed. */
-  static open(path: string, clock: Clock): Promise<Connection | undefined> {
-    return new Promise((resolve) => {
-      const socket = connect(path);
-      socket.once('connect', () => resolve(new Connection(socket, clock)));
-      socket.once('error', (error) => {
-        if (systemCode(error) === 'ECONNREFUSED') rmSync(path, { force: true });
-        resolve(undefined);
-      });
-    });
-  }
-
-  ask(question: ToPredecessor): Promise<FromPredecessor> {
-    const answer = new Promise<FromPredecessor>((resolve, reject) => this.#waiting.push({ resolve, reject }));
-    this.#socket.write(`${JSON.stringify(question)}\n`);
-    const late = () => new DcsError('TIMEOUT', `no answer within ${ANSWER_LIMIT_MS} ms`);
-    return withDeadline(this.#clock, ANSWER_LIMIT_MS, answer, late);
-  }
-
-  close(): void {
-    this.#socket.destroy();
-  }
-
-  #lost(error: Error): void {
-    for (const { reject } of this.#waiting.splice(0)) reject(error);
-  }
+  let made = 0;
+  return () => {
+    const path = boxPath(folder, identity, process.pid, made++);
+    const { end, close } = passing.open(path);
+    return { path, take: (count) => passing.receive(end, count), close };
+  };
 }

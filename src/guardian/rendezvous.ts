@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { DcsError } from '../errors/errors.ts';
 
 /** Where the guardians of this user's agents listen: a folder of its own that nobody else may enter. Not on a disk where that can be had. */
@@ -33,7 +33,10 @@ export function openFolder(folder: string): void {
 
 /** Agents with one configuration file and one node name are lives of one agent. */
 export function identityOf(configFile: string, node: string): string {
-  return createHash('sha256').update(`${configFile}\0${node}`).digest('hex').slice(0, 16);
+  return createHash('sha256')
+    .update(`${resolve(configFile)}\0${node}`)
+    .digest('hex')
+    .slice(0, 16);
 }
 
 /** Where the guardian of one life listens. */
@@ -41,11 +44,16 @@ export function socketPath(folder: string, identity: string, agent: number): str
   return join(folder, `${identity}.${agent}.guard`);
 }
 
-/** The sockets of guardians of earlier lives, dead ones too. */
-export function socketsOf(folder: string, identity: string): string[] {
+/** Where an agent is passed what a guardian holds. */
+export function boxPath(folder: string, identity: string, agent: number, serial: number): string {
+  return join(folder, `${identity}.${agent}.${serial}.take`);
+}
+
+/** The sockets of guardians of all lives, dead ones too; without an identity those of all agents. */
+export function socketsOf(folder: string, identity?: string): string[] {
   try {
     return readdirSync(folder)
-      .filter((name) => name.startsWith(`${identity}.`) && name.endsWith('.guard'))
+      .filter((name) => name.endsWith('.guard') && (identity === undefined || name.startsWith(`${identity}.`)))
       .map((name) => join(folder, name));
   } catch {
     // No folder: nobody has been here.

@@ -14,8 +14,9 @@ export function sideLog(now: () => number = Date.now, fd = 2): Log {
   let left = 0;
   let writing = false;
   const next = () => {
+    if (writing) return;
     const line = waiting.shift();
-    if (line === undefined || writing) return;
+    if (line === undefined) return;
     writing = true;
     write(fd, line, (error) => {
       writing = false;

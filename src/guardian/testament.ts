@@ -1,6 +1,7 @@
+import { closeSync } from 'node:fs';
 import { type Clock, type DurationMs, sleep } from '../clock/clock.ts';
 import type { Log } from '../driver/driver.ts';
-import type { Executor, ExecutorContext, LastWill, Prepare } from '../driver/last-will.ts';
+import type { Estate, Executor, ExecutorContext, LastWill, Prepare } from '../driver/last-will.ts';
 import { DcsError, messageOf } from '../errors/errors.ts';
 
 /** An attempt that failed is made again after this, doubling up to the longest. */
@@ -17,21 +18,33 @@ export class Testament {
   readonly port: string;
   /** All outputs of the port are in their safe state. */
   safe = false;
-  /** It keeps the hardware it has driven. */
-  holds = false;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #executor: Promise<Executor>;
   #stopped = false;
   #running: Promise<void> | undefined;
+  #made: Executor | undefined;
 
   constructor(port: string, will: LastWill, load: LoadExecutor, context: ExecutorContext) {
     this.port = port;
     this.#clock = context.clock;
     this.#log = context.log;
-    this.#executor = load(will.executor).then((prepare) => prepare(will.plan, context));
-    // Told by `ready`; whoever carries it out meets it again.
-    this.#executor.catch(() => undefined);
+    const descriptors = will.descriptors ?? [];
+    this.#executor = load(will.executor).then((prepare) => prepare(will.plan, context, descriptors));
+    this.#executor.then(
+      (executor) => {
+        this.#made = executor;
+      },
+      // Told by `ready`; whoever carries it out meets it again.
+      () => {
+        for (const fd of descriptors) closeSync(fd);
+      },
+    );
+  }
+
+  /** It holds hardware that is to be held. */
+  get holds(): boolean {
+    return this.#made?.holds === true;
   }
 
   /** Rejects when it cannot be carried out on this machine. */
@@ -54,9 +67,18 @@ export class Testament {
     await this.#running;
   }
 
-  async release(): Promise<void> {
+  /** Lets go of all hardware; `pass` may first hand on what is held. */
+  async release(pass?: (estate: Estate) => void): Promise<void> {
     await this.stop();
     const executor = await this.#executor.catch(() => undefined);
+    const estate = pass && executor?.estate?.();
+    if (pass && estate && estate.descriptors.length > 0) {
+      try {
+        pass(estate);
+      } catch (error) {
+        this.#say(`what is held for port ${this.port} is let go, for it cannot be passed on: ${messageOf(error)}`);
+      }
+    }
     await executor?.release();
   }
 
@@ -69,7 +91,6 @@ export class Testament {
         const executor = await this.#executor;
         await executor.attempt();
         this.safe = true;
-        this.holds = executor.holds;
         const ms = Math.round(this.#clock.now() - begun);
         this.#log.warn({ port: this.port, ms }, `outputs of port ${this.port} are in their safe state`);
         return;

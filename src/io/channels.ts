@@ -1,5 +1,6 @@
 import type { Clock } from '../clock/clock.ts';
 import type { Channel, Log, Port, Reading, ReadingListener, WriteOptions, Written } from '../driver/driver.ts';
+import type { Estate } from '../driver/last-will.ts';
 import type { RawValue } from '../pin/pin.ts';
 
 /** A channel as the runner keeps it: what never changes, and the start value of each opening. */
@@ -34,8 +35,10 @@ export interface RunnerLife {
   readonly log: Log;
   /** Told of every port that has been opened, and again when its last will has changed. Must not throw. */
   opened?(port: Port): void;
+  /** Told before a port that went down is closed: what it held is to be given back. Must not throw. */
+  lostPort?(): void;
   /** See PortContext.reclaim. */
-  reclaim?(): Promise<void>;
+  reclaim?(): Promise<readonly Estate[]>;
   /** Nobody knows what the outputs did meanwhile: the first opening is one after a loss. */
   readonly lost?: boolean;
 }

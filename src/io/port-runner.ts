@@ -213,6 +213,7 @@ export class PortRunner {
   #lost(error: DcsError): void {
     const port = this.#port;
     this.#port = undefined;
+    this.#life.lostPort?.();
     if (port) void this.#close(port);
     this.#retry(error);
   }

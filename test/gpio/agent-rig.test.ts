@@ -58,9 +58,12 @@ function dcsIo(...args: string[]): Promise<{ status: number; output: string }> {
 
 const ask = (file: string) => writeFile(join(share, file), '');
 const told = (file: string) => readFile(join(share, file), 'utf8').catch(() => '');
-/** What the outside sees of the lamp, and what gpioinfo says of its line. */
+/** What the outside sees of the lamp, and what gpioinfo says of its line and the door's. */
 const lampLevel = async () => (await told('state')).split('\n')[0];
-const lampLine = (gpioinfo: string) => gpioinfo.split('\n').find((line) => /line +3:/.test(line)) ?? '';
+const lineOf = (offset: number, gpioinfo: string) =>
+  gpioinfo.split('\n').find((line) => new RegExp(`line +${offset}:`).test(line)) ?? '';
+const lampLine = (gpioinfo: string) => lineOf(3, gpioinfo);
+const doorLine = (gpioinfo: string) => lineOf(0, gpioinfo);
 const said = async (pin: string, ...what: string[]) => {
   const { output } = await dcsIo('get', pin, '--json');
   return what.every((text) => output.includes(text));
@@ -137,14 +140,15 @@ describe('the agent on a real kernel, reached over the bus from another machine'
     expect(await said('wheel', '"val":0')).toBe(true);
   });
 
-  it('recovers unaided from kill -9 with an output on: lines are free at once, and taken again at their start value', async () => {
+  it('recovers unaided from kill -9 with an output on: it stays held, inputs are free at once, and all are taken again', async () => {
     await dcsIo('set', 'lamp', 'on');
     await eventually('the counts to be kept', async () =>
       (await told('kept/rig.counts.json')).includes('"water":1050'),
     );
     await ask('kill');
     await eventually('the kill', async () => (await told('after-kill')) !== '');
-    expect(lampLine(await told('after-kill'))).toMatch(/unused/);
+    expect(lampLine(await told('after-kill'))).toMatch(/"dcs-io" +output/);
+    expect(doorLine(await told('after-kill'))).toMatch(/unused/);
     await reachable();
     await eventually('the count of before', () => said('water', '"val":1050', '"quality":"good"'));
     await eventually('its start value', async () => (await lampLevel()) === '0');
@@ -165,10 +169,12 @@ describe('the agent on a real kernel, reached over the bus from another machine'
     await eventually('the level outside', async () => (await lampLevel()) === '1');
   });
 
-  it('ends with status 0 on SIGTERM and gives its lines back', async () => {
+  it('ends with status 0 on SIGTERM; its outputs stay held, until dcs-io release', async () => {
     await ask('stop');
-    await eventually('the end', async () => (await told('after-stop')) !== '');
+    await eventually('the end', async () => (await told('after-release')) !== '');
     expect((await told('agent-status')).trim()).toBe('0');
-    expect(lampLine(await told('after-stop'))).toMatch(/unused/);
+    expect(lampLine(await told('after-stop'))).toMatch(/"dcs-io" +output/);
+    expect(doorLine(await told('after-stop'))).toMatch(/unused/);
+    expect(lampLine(await told('after-release'))).toMatch(/unused/);
   });
 });

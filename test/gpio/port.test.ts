@@ -41,8 +41,8 @@ class FakeBackend implements GpioBackend {
     return this.gone;
   }
 
-  lastWill(): GpioPlan {
-    return { by: 'sysfs', lines: [] };
+  lastWill(): { plan: GpioPlan } {
+    return { plan: { by: 'sysfs', lines: [] } };
   }
   inspect(): void {}
 

@@ -100,7 +100,7 @@ export default class extends Actor {
 }`,
     });
     await agent.cli('set', 'pump', 'on');
-    void agent.cli('set', 'lamp', 'on', '--timeout', '0.5');
+    void agent.cli('set', 'lamp', 'on', '--timeout', '10');
     await until('the safe state', () => levels(agent)['valve'] === true, 10_000);
     expect(levels(agent)).toEqual(SAFE);
   });

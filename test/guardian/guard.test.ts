@@ -1,10 +1,19 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock/clock.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import type { Executor, LastWill } from '../../src/driver/last-will.ts';
+import type { Estate, Executor, LastWill } from '../../src/driver/last-will.ts';
 import { openDoor } from '../../src/guardian/door.ts';
 import { Guard } from '../../src/guardian/guard.ts';
 import { Predecessors } from '../../src/guardian/predecessor.ts';
@@ -15,25 +24,36 @@ import { until } from '../support/wait.ts';
 
 /** Hardware as a test sees it: whether each port is safe, whether its lines are held, how often it was tried. */
 class Fake implements Executor {
-  readonly holds: boolean;
   fails = 0;
   tries = 0;
   safe = false;
+  /** It takes what it drives. */
+  readonly #takes: boolean;
+  descriptors: number[] = [];
   held = false;
 
-  constructor(holds = false) {
-    this.holds = holds;
+  constructor(takes = false) {
+    this.#takes = takes;
+  }
+
+  get holds(): boolean {
+    return this.held || this.descriptors.length > 0;
   }
 
   async attempt(): Promise<void> {
     this.tries++;
     if (this.fails-- > 0) throw new Error('no answer');
     this.safe = true;
-    this.held = this.holds;
+    this.held = this.#takes;
+  }
+
+  estate(): Estate {
+    return { plan: { lines: ['a', 'b'] }, descriptors: this.descriptors };
   }
 
   async release(): Promise<void> {
     this.held = false;
+    for (const fd of this.descriptors.splice(0)) closeSync(fd);
   }
 }
 
@@ -48,11 +68,13 @@ function bench(withinMs = 5000) {
     agent: 42,
     withinMs,
     kill: () => void events.push(`kill at ${clock.now()}`),
+    keeping: (ports) => void events.push(`keeping ${ports}`),
     ended: () => void events.push('ended'),
-    load: async (url) => async () => {
+    load: async (url) => async (_plan, _context, descriptors) => {
       const fake = fakes.get(url);
-      if (fake) return fake;
-      throw new Error('not on this machine');
+      if (!fake) throw new Error('not on this machine');
+      fake.descriptors = [...descriptors];
+      return fake;
     },
   });
   return {
@@ -60,14 +82,15 @@ function bench(withinMs = 5000) {
     log,
     events,
     guard,
-    async port(name: string, fake = new Fake()): Promise<Fake> {
+    async port(name: string, fake = new Fake(), descriptors: number[] = []): Promise<Fake> {
       fakes.set(name, fake);
-      await guard.will(name, will(name));
+      await guard.will(name, { ...will(name), descriptors });
       return fake;
     },
   };
 }
 const will = (name: string): LastWill => ({ executor: name, plan: undefined });
+const isOpen = (fd: number) => existsSync(`/proc/self/fd/${fd}`);
 
 describe('a guardian', () => {
   it('kills a silent agent with a second left for the outputs, and drives them when the kernel has closed the pipe', async () => {
@@ -154,6 +177,46 @@ describe('a guardian', () => {
     expect(late.safe).toBe(true);
   });
 
+  it('after a good-bye drives nothing, and holds what it was passed until the system stops it', async () => {
+    const { clock, events, guard, port } = bench();
+    const fd = openSync('/dev/null', 'r');
+    const lines = await port('lines', new Fake(), [fd]);
+    await port('plc');
+    guard.bye();
+    guard.gone();
+    await clock.advance(10_000);
+    expect(events).toEqual(['keeping lines']);
+    expect(isOpen(fd)).toBe(true);
+    guard.leave();
+    await clock.advance(0);
+    expect(events.at(-1)).toBe('ended');
+    expect(isOpen(fd)).toBe(false);
+    expect(lines.tries).toBe(0);
+  });
+
+  it('holds nothing after a good-bye that it is stopped together with', async () => {
+    const { clock, events, guard, port } = bench();
+    const fd = openSync('/dev/null', 'r');
+    await port('lines', new Fake(), [fd]);
+    guard.leave();
+    guard.bye();
+    await clock.advance(0);
+    expect(events).toEqual(['ended']);
+    expect(isOpen(fd)).toBe(false);
+  });
+
+  it('closes what it was passed when it is told anew, told that there is nothing, or cannot use it', async () => {
+    const { guard, port } = bench();
+    const [first = 0, second = 0, third = 0] = [1, 2, 3].map(() => openSync('/dev/null', 'r'));
+    await port('lines', new Fake(), [first]);
+    await port('lines', new Fake(), [second]);
+    expect([first, second].map(isOpen)).toEqual([false, true]);
+    await guard.will('lines', undefined);
+    expect(isOpen(second)).toBe(false);
+    await expect(guard.will('none', { ...will('none'), descriptors: [third] })).rejects.toThrow();
+    expect(isOpen(third)).toBe(false);
+  });
+
   it('holds lines until the system stops it; then it goes', async () => {
     const { clock, events, guard, port } = bench();
     const lines = await port('lines', new Fake(true));
@@ -202,6 +265,36 @@ describe('the hand-over to the next life', () => {
     await before.done();
     await until('its end', () => events.includes('ended'));
     door.close();
+  });
+
+  it('passes on what it holds, so that it never is nobody’s: after a crash, and after a stop', async () => {
+    for (const end of ['gone', 'bye'] as const) {
+      const { clock, events, guard, lines, door } = await crashed();
+      const path = join(folder, 'held');
+      writeFileSync(path, end);
+      const descriptors = [openSync(path, 'r'), openSync('/dev/null', 'r')];
+      lines.descriptors = [...descriptors];
+      rmSync(path);
+      guard[end]();
+      const log = memoryLog();
+      const finding = find(log);
+      while ((await Promise.race([finding, clock.advance(100)])) === undefined);
+      const before = await finding;
+      expect([...before.unsafe]).toEqual(end === 'gone' ? ['plc'] : []);
+      expect(await before.release('plc')).toEqual([]);
+      const [estate, ...more] = await before.release('lines');
+      expect(more).toEqual([]);
+      expect(estate?.plan).toEqual({ lines: ['a', 'b'] });
+      expect(lines.holds).toBe(false);
+      const [first = 0, second = 0] = estate?.descriptors ?? [];
+      expect(readFileSync(first, 'utf8')).toBe(end);
+      for (const fd of [first, second]) closeSync(fd);
+      expect(await before.release('lines')).toEqual([]);
+      await before.done();
+      await until('its end', () => events.includes('ended'));
+      expect(readdirSync(folder).filter((name) => !name.endsWith('.guard'))).toEqual([]);
+      door.close();
+    }
   });
 
   it('drives the outputs again when the agent that takes over is gone before it has', async () => {

@@ -1,6 +1,7 @@
 import type { Clock } from '../../src/clock/clock.ts';
 import { systemClock } from '../../src/clock/clock.ts';
 import type { Channel, Driver, Log, Port, PortContext } from '../../src/driver/driver.ts';
+import type { Estate } from '../../src/driver/last-will.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import type { Direction, RawValue } from '../../src/pin/pin.ts';
 
@@ -36,6 +37,7 @@ export async function openPort(
   options: object,
   pins: readonly PinText[],
   clock: Clock = systemClock,
+  inherited: readonly Estate[] = [],
 ): Promise<Held> {
   const parsed = driver.options.parse(options);
   const channels = pins.map(({ keys, direction, start, debounceMs = 0 }, index): Channel => {
@@ -54,6 +56,7 @@ export async function openPort(
     down: (error) => {
       downs.push(error);
     },
+    reclaim: async () => inherited,
     count: (name, by = 1) => {
       counters.set(name, (counters.get(name) ?? 0) + by);
     },

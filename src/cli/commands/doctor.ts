@@ -3,10 +3,13 @@ import { existsSync, readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { promisify } from 'node:util';
 import { detectBoard } from '../../board/detect.ts';
+import { systemClock } from '../../clock/clock.ts';
 import { chipOf } from '../../config/port-section.ts';
 import type { Problem, ResolvedConfig } from '../../config/resolved.ts';
 import { lastingPaths, listPorts } from '../../driver/usb-port.ts';
 import { messageOf } from '../../errors/errors.ts';
+import { identityOf, rendezvousFolder } from '../../guardian/rendezvous.ts';
+import { lookAt } from '../../guardian/visit.ts';
 import { listAllowed, loadKeys } from '../../mesh/keys.ts';
 import { BusClient, busEndpoint } from '../bus-client.ts';
 import { readConfig } from '../config-file.ts';
@@ -46,6 +49,7 @@ export async function doctor(options: DoctorOptions): Promise<void> {
   tell([await clockFinding()]);
   if (config) tell(keyFindings(config));
   tell(await busFindings(config, options.bus));
+  if (config) tell(await guardianFindings(config));
   if (bad === 0) return;
   process.exitCode = exitCodes.failed;
 }
@@ -183,6 +187,21 @@ async function busFindings(config: ResolvedConfig | undefined, asked: string | u
   await client.close();
   const others = [...(config?.bus.brokers ?? []), ...(config?.bus.proxyBrokers ?? [])];
   return [here, ...(await Promise.all(others.map(({ host, rx }) => reach(host, rx))))];
+}
+
+/** Who holds the outputs, the agent apart. */
+async function guardianFindings({ file, node }: ResolvedConfig): Promise<Finding[]> {
+  const about = 'guardian';
+  const seen = await lookAt(rendezvousFolder(), identityOf(file, node), systemClock);
+  return seen.map(({ guardian, agent, found, held }): Finding => {
+    const who = `process ${guardian}`;
+    if (found === 'running')
+      return { about, state: 'good', message: `${who} watches over the agent, process ${agent}` };
+    const what = held.length > 0 ? `holds outputs of ${held.join(', ')}` : 'is still driving outputs';
+    const why = found === 'stopped' ? 'since the agent was stopped' : 'since the agent crashed';
+    const advice = 'the next start of the agent takes over; dcs-io release lets go';
+    return { about, state: found === 'stopped' ? 'good' : 'doubtful', message: `${who} ${what} ${why}`, advice };
+  });
 }
 
 /** Whether a TCP port of another machine takes connections. */

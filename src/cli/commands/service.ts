@@ -17,6 +17,7 @@ import { CliError, exitCodes } from '../exit.ts';
 import { printLine, printNote } from '../output.ts';
 import { hardwareGroups, serviceUser, unitText, usersText } from '../service-unit.ts';
 import { init } from './init.ts';
+import { letGo } from './release.ts';
 
 export interface ServiceOptions {
   /** Folder that stands for /: nothing is started then. */
@@ -89,7 +90,7 @@ async function canNotify(): Promise<boolean> {
 }
 
 /** Ends the service. The configuration and what the agent has kept stay. */
-export function uninstall({ root }: ServiceOptions): void {
+export async function uninstall({ root }: ServiceOptions): Promise<void> {
   const unit = join(root, UNIT);
   if (!existsSync(unit)) throw new CliError(exitCodes.failed, `there is no ${unit}`, 'dcs-io service install makes it');
   run(
@@ -99,7 +100,11 @@ export function uninstall({ root }: ServiceOptions): void {
   // A guardian that holds outputs, or what an actor has started, outlives a stop (KillMode=process). Fails when there is none.
   if (root === '/') spawnSync('systemctl', ['kill', 'dcs-io.service'], { stdio: 'ignore' });
   rmSync(unit, { force: true });
-  if (root === '/') run('systemctl', ['daemon-reload']);
+  if (root === '/') {
+    run('systemctl', ['daemon-reload']);
+    // Stopped for good: nobody will take over what its guardian holds.
+    await letGo(undefined);
+  }
   printLine(`removed ${unit}; /etc/dcs-io and /var/lib/dcs-io are kept`);
 }
 

@@ -34,3 +34,6 @@ kill -TERM $agent
 wait $agent
 echo $? >$share/agent-status
 gpioinfo rig >$share/after-stop
+node "$1/src/cli/main.js" release -c $share/dcs-io.yaml
+gpioinfo rig >$share/after-release.new
+mv $share/after-release.new $share/after-release

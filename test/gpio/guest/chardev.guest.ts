@@ -1,18 +1,31 @@
+import { closeSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { gpio } from '../../../drivers/gpio/driver.ts';
 import { prepare } from '../../../drivers/gpio/last-will.ts';
 import { systemClock } from '../../../src/clock/clock.ts';
-import type { Reading } from '../../../src/driver/driver.ts';
-import { memoryLog, openPort } from '../../support/ports.ts';
+import type { Port, Reading } from '../../../src/driver/driver.ts';
+import type { Executor, SafeWrite } from '../../../src/driver/last-will.ts';
+import { loadPassing } from '../../../src/guardian/passing.ts';
+import { type Held, memoryLog, openPort } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
 import { bounce, channelAt, gpioPromises, input, listen, outcome, output, undisturbed } from './contract.ts';
-import { gpiod, holdLine } from './sim-chip.ts';
+import { drivenLevels, gpiod, holdLine } from './sim-chip.ts';
 
 const on = gpioPromises('chardev', 'chardev-sim');
 const info = (offset: number) =>
   gpiod('gpioinfo', on.chip.device)
     .split('\n')
     .find((line) => new RegExp(`line +${offset}:`).test(line)) ?? '';
+/** What a guardian would carry out: it has descriptors of its own. */
+async function executorOf(port: Port, writes: readonly SafeWrite[]): Promise<Executor> {
+  const { plan, descriptors = [] } = port.lastWill?.(writes) ?? {};
+  const passing = await loadPassing();
+  const { own, other } = passing.pair();
+  passing.send(own, descriptors);
+  const passed = passing.receive(other, descriptors.length);
+  for (const fd of [own, other]) closeSync(fd);
+  return prepare(structuredClone(plan), { clock: systemClock, log: memoryLog() }, passed);
+}
 const flush = () => new Promise<void>((resolve) => setTimeout(resolve, 500));
 
 describe('gpio chardev', () => {
@@ -23,7 +36,7 @@ describe('gpio chardev', () => {
     await port.close();
   });
 
-  it('a last will waits for the kernel to take the lines from the agent, drives safe levels in the step that takes them, and holds them', async () => {
+  it('a last will without descriptors waits for the kernel to take the lines from the agent, drives safe levels in the step that takes them, and holds them', async () => {
     const { port, channels } = await openPort(gpio, { chip: on.chip.label }, [
       output(3, true),
       output(4, false),
@@ -32,7 +45,7 @@ describe('gpio chardev', () => {
     const levels = () => [3, 4, 5].map((line) => on.chip.level(line));
     const writes = channels.map((channel, at) => ({ channel, value: at === 1 }));
     const plan = structuredClone(port.lastWill?.(writes)?.plan);
-    const executor = await prepare(plan, { clock: systemClock, log: memoryLog() });
+    const executor = await prepare(plan, { clock: systemClock, log: memoryLog() }, []);
     await expect(executor.attempt()).rejects.toMatchObject({ code: 'BUSY' });
     expect(levels().slice(0, 2)).toEqual([true, false]);
     await port.close();
@@ -52,6 +65,67 @@ describe('gpio chardev', () => {
     await executor.release();
     const next = await openPort(gpio, { chip: on.chip.label }, [output(3, true)]);
     expect(info(3)).toContain('"dcs-io"');
+    await next.port.close();
+  });
+
+  it('a last will with descriptors holds the lines, drives those that are to be safe, an input among them, and leaves the others', async () => {
+    const pins = [output(3, true), output(4, true), output(5, true), output(6, true, { drive: 'open-drain' })];
+    const made = await openPort(gpio, { chip: on.chip.label }, pins);
+    await made.port.float?.(channelAt(made, 2));
+    const executor = await executorOf(
+      made.port,
+      [3, 5, 6].map((line, at) => ({ channel: channelAt(made, [0, 2, 3][at] ?? 0), value: line === 5 })),
+    );
+    await made.port.close();
+    expect(info(4)).toMatch(/"dcs-io" +output/);
+    expect(info(5)).toMatch(/"dcs-io" +input/);
+    const driven = await drivenLevels(on.chip, 4, () => executor.attempt());
+    expect(driven).not.toContain('0');
+    expect([3, 4, 5, 6].map((line) => on.chip.level(line))).toEqual([false, true, true, false]);
+    expect(info(6)).toMatch(/output.*open-drain/);
+    await executor.release();
+    expect(info(4)).toMatch(/unused/);
+  });
+
+  it('goes on with lines that were passed on; those that are wanted in another way are taken anew, others let go', async () => {
+    const made = await openPort(gpio, { chip: on.chip.label }, [
+      output(3, true),
+      output(4),
+      output(5, true, { drive: 'open-drain' }),
+      output(6, true, { drive: 'open-source' }),
+    ]);
+    await made.port.write(channelAt(made, 1), true);
+    const executor = await executorOf(made.port, []);
+    await made.port.close();
+    const estate = executor.estate?.();
+    expect(estate?.descriptors).toHaveLength(4);
+    const inherited = estate ? [structuredClone(estate)] : [];
+    let next: Held | undefined;
+    const driven = await drivenLevels(on.chip, 4, async () => {
+      // Line 5 is an input now, line 6 nobody's; 7 is new.
+      const pins = [output(3, false), output(4), input(5), output(7, true)];
+      next = await openPort(gpio, { chip: on.chip.label }, pins, systemClock, inherited);
+    });
+    expect(driven).not.toContain('0');
+    expect(next && outcome(await next.port.read(next.channels))).toEqual([false, true, false, true]);
+    expect([3, 4, 5, 7].map(info).join('\n')).toMatch(/output.*\n.*output.*\n.*input.*\n.*output/);
+    expect(info(6)).toMatch(/unused/);
+    await next?.port.close();
+    expect(info(4)).toMatch(/unused/);
+  });
+
+  it('what was passed on of a chip that has gone is of no use: lines are taken where it is back', async () => {
+    const made = await openPort(gpio, { chip: on.chip.label }, [output(3, false)]);
+    const executor = await executorOf(made.port, [{ channel: channelAt(made, 0), value: true }]);
+    const estate = (await executorOf(made.port, [])).estate?.();
+    on.chip.unplug();
+    await made.port.close();
+    on.chip.plug();
+    await executor.attempt();
+    expect([on.chip.level(3), info(3)]).toEqual([true, expect.stringContaining('"dcs-io guardian"')]);
+    await executor.release();
+    const next = await openPort(gpio, { chip: on.chip.label }, [output(3, true)], systemClock, estate ? [estate] : []);
+    expect([on.chip.level(3), info(3)]).toEqual([true, expect.stringContaining('"dcs-io"')]);
     await next.port.close();
   });
 

@@ -1,0 +1,64 @@
+import { closeSync } from 'node:fs';
+import type { Estate } from '../../src/driver/last-will.ts';
+import { isRecord } from '../../src/message/envelope.ts';
+import type { Located, RequestPlan } from './line-plan.ts';
+
+/** Outputs that one descriptor of the kernel holds, in the order of their request. */
+export interface HeldLines {
+  readonly offsets: readonly number[];
+  /** As they were requested: output, with drive and bias. */
+  readonly flags: number;
+  /** Those of them that are inputs for the time being: driven by nobody. */
+  readonly floating: readonly number[];
+}
+
+/** A descriptor another process has passed on, and what it holds. */
+export interface PassedLines extends HeldLines {
+  readonly fd: number;
+}
+
+/** What is passed on with the descriptors, one entry each. */
+export interface ChipEstate {
+  readonly chip: string;
+  readonly name: string;
+  readonly held: readonly HeldLines[];
+}
+
+/**
+ * The lines of this chip among what was passed on. Everything else is let go: another chip's (it has been exchanged since),
+ * or from a version of this driver that says it in another way.
+ */
+export function passedLines(estates: readonly Estate[], chip: { label: string; name: string }): PassedLines[] {
+  return estates.flatMap(({ plan, descriptors }) => {
+    const ours = isChipEstate(plan) && plan.chip === chip.label && plan.name === chip.name;
+    const held = ours && plan.held.length === descriptors.length ? plan.held : [];
+    return descriptors.flatMap((fd, at) => {
+      const lines = held[at];
+      if (lines) return [{ fd, ...lines }];
+      closeSync(fd);
+      return [];
+    });
+  });
+}
+
+/** The lines of a plan that one descriptor holds, all of it, in the descriptor's order; undefined when it does not fit. */
+export function fitting({ offsets }: HeldLines, plans: readonly RequestPlan[]): Located[] | undefined {
+  for (const { direction, lines } of plans) {
+    if (direction !== 'out') continue;
+    const found = offsets.flatMap((offset) => lines.find((line) => line.offset === offset) ?? []);
+    if (found.length === offsets.length) return found;
+  }
+  return undefined;
+}
+
+export function isHeldLines(found: unknown): found is HeldLines {
+  if (!isRecord(found) || typeof found['flags'] !== 'number') return false;
+  return [found['offsets'], found['floating']].every(
+    (list) => Array.isArray(list) && list.every((offset) => typeof offset === 'number'),
+  );
+}
+
+function isChipEstate(plan: unknown): plan is ChipEstate {
+  if (!isRecord(plan) || typeof plan['chip'] !== 'string' || typeof plan['name'] !== 'string') return false;
+  return Array.isArray(plan['held']) && plan['held'].every(isHeldLines);
+}
