@@ -7,16 +7,18 @@ import { WITHIN_MS } from './site.ts';
 import type { World } from './world.ts';
 
 /** What goes wrong, how it ends, and what must follow. Times in ms. */
-export interface Fault {
+export interface Fault<Place> {
   readonly name: string;
   /** Makes it happen; resolves when it is over (what was cut is whole again). */
-  inject(world: World): Promise<void>;
+  inject(world: Place): Promise<void>;
   /** The first sign that the agent, its guardian or a subscriber noticed. Absent: there is nothing to be noticed. */
-  readonly noticed?: (world: World, since: number) => number | undefined;
+  readonly noticed?: (world: Place, since: number) => number | undefined;
   /** Outputs that were commanded must be safe so long after it began. Absent: they are not concerned. */
   readonly safeMs?: number;
   /** It harms only itself: every command to other hardware is carried out. */
   readonly harmless?: true;
+  /** How often in a round of all kinds (1): what takes long is rarer where time is dear. */
+  readonly share?: number;
   /** It needs a world with keys. */
   readonly secured?: true;
 }
@@ -44,7 +46,7 @@ const doubted = (pin: string) => (world: World, since: number) => world.record.d
 const gone = said(/the agent is gone/);
 const hung = said(/the agent hangs/);
 
-export const faults: readonly Fault[] = [
+export const faults: readonly Fault<World>[] = [
   { name: 'SIGKILL', inject: async ({ agent }) => agent?.signal('SIGKILL'), noticed: gone, safeMs: SLACK_MS },
   {
     name: 'SIGSTOP',
@@ -116,7 +118,7 @@ export const faults: readonly Fault[] = [
     harmless: true,
   },
   ...[3600, -3600].map(
-    (jump): Fault => ({
+    (jump): Fault<World> => ({
       name: `clock jumps ${jump > 0 ? '+' : '-'}1 h`,
       async inject({ folder }) {
         writeFileSync(join(folder, 'clock'), `${jump > 0 ? '+' : ''}${jump}`);

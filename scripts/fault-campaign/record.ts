@@ -33,6 +33,14 @@ interface Heard {
   readonly seq: unknown;
 }
 
+/** What is to be so in a world that is well. */
+export interface Expected {
+  /** Pins that are good. */
+  readonly good: readonly string[];
+  /** What pins that nobody commands are, whenever they are good. */
+  readonly values: { readonly [pin: string]: number };
+}
+
 /** All that hardware and bus showed in a world, and what must be true of it whatever happened. */
 export class Record {
   readonly writes: Write[] = [];
@@ -48,8 +56,11 @@ export class Record {
   #highest = 0;
   #judged = 0;
 
-  constructor(file: string) {
+  readonly #expected: Expected;
+
+  constructor(file: string, expected: Expected) {
     this.#file = file;
+    this.#expected = expected;
   }
 
   /** An agent has been started. */
@@ -75,7 +86,7 @@ export class Record {
    * were. One alone may slip through while a link is still being replaced.
    */
   healthyAt(since: number): number | undefined {
-    for (const pin of ['valve', 'temp', 'weight']) if (this.#last.get(pin)?.quality !== 'good') return undefined;
+    for (const pin of this.#expected.good) if (this.#last.get(pin)?.quality !== 'good') return undefined;
     let run: number[] = [];
     let skipped = false;
     for (const { at, pin, answered, code } of this.#commands.values()) {
@@ -190,9 +201,9 @@ export class Record {
     if (reply_to !== undefined) this.#answer(reply_to, at);
     this.#last.set(pin, { at, val, quality, seq });
     if (quality !== 'good') return;
-    const right = pin === 'temp' ? val === 21.5 : pin === 'weight' ? val === 12.5 : true;
-    if (!right) this.wrong.push(`promise 2: ${pin} was reported as ${val}, and good`);
-    if (pin === 'level' && val !== 0 && (typeof val !== 'number' || !this.#levels.has(val)))
+    const right = this.#expected.values[pin];
+    if (right !== undefined && val !== right) this.wrong.push(`promise 2: ${pin} was reported as ${val}, and good`);
+    if (pin === 'level' && Number(val) !== 0 && !this.#levels.has(Number(val)))
       this.wrong.push(`promise 2: level was reported as ${val}, which nobody asked for`);
   }
 }

@@ -1,4 +1,4 @@
-import type { Outcome } from './campaign.ts';
+import type { Outcome } from './scene.ts';
 
 /** One line a kind of fault: how often, and the median and worst times in ms. */
 export function table(outcomes: readonly Outcome[]): string {

@@ -2,15 +2,19 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { judgeEnding } from './ending.ts';
 import { Machine, run } from './machine.ts';
 import { type Line, now, Program, pause, within } from './process.ts';
 import { Record } from './record.ts';
+import type { Complain, Scene } from './scene.ts';
 import { addresses, layOut } from './site.ts';
 
 const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
 const START_LIMIT_MS = 60_000;
+const expected = { good: ['valve', 'temp', 'weight'], values: { temp: 21.5, weight: 12.5 } };
 
 export interface WorldOptions {
+  readonly name: string;
   readonly project: string;
   /** With keys: the agent, its controller and an intruder are on machines of their own. Else all on one, without. */
   readonly secured: boolean;
@@ -22,7 +26,9 @@ export interface WorldOptions {
  * commands it, a program that means harm, and a small disk for its state. An agent that ends is started anew, as systemd
  * would.
  */
-export class World {
+export class World implements Scene {
+  readonly name: string;
+  readonly recoveryMs = 40_000;
   readonly secured: boolean;
   readonly folder: string;
   readonly disk: string;
@@ -42,10 +48,11 @@ export class World {
 
   constructor(options: WorldOptions) {
     this.#options = options;
+    this.name = options.name;
     this.secured = options.secured;
     this.folder = mkdtempSync(join(tmpdir(), 'world-'));
     this.disk = join(this.folder, 'disk');
-    this.record = new Record(join(this.folder, 'hardware.jsonl'));
+    this.record = new Record(join(this.folder, 'hardware.jsonl'), expected);
     mkdirSync(this.disk);
     mkdirSync(join(this.folder, 'run'), { mode: 0o700 });
     run('mount', '-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', this.disk);
@@ -131,6 +138,10 @@ export class World {
     this.#closing = true;
     const begun = now();
     return (await this.agent?.end('SIGTERM', 5000)) ? (this.agent?.ended ?? 0) - begun : undefined;
+  }
+
+  async finish(complain: Complain): Promise<void> {
+    await judgeEnding(this, complain);
   }
 
   async close(): Promise<void> {

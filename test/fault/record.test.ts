@@ -11,7 +11,7 @@ let record: Record;
 const file = () => join(folder, 'hardware.jsonl');
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'dcs-io-record-'));
-  record = new Record(file());
+  record = new Record(file(), { good: ['valve', 'temp', 'weight'], values: { temp: 21.5, weight: 12.5 } });
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
