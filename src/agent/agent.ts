@@ -134,7 +134,8 @@ export class Agent {
     await this.#health.start();
     if (bus.enabled) {
       const mesh = new Mesh(this.bus, { ...bus, log: this.#log, name: this.#config.node });
-      mesh.describe(() => this.#config.pins.map(pinInfo));
+      const delay = () => this.#health.loop.stats.delay_max_ms / 1000;
+      mesh.describe(() => ({ pins: this.#config.pins.map(pinInfo), loop_delay: delay() }));
       this.#mesh = mesh;
       await mesh.start();
     }

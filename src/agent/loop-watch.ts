@@ -29,6 +29,7 @@ export class LoopWatch {
   #windowEnd: MonotonicMs = 0;
   #quietUntil: MonotonicMs = 0;
   #untold = 0;
+  #told: DurationMs = 0;
 
   constructor(clock: Clock, log: Log) {
     this.#clock = clock;
@@ -67,7 +68,8 @@ export class LoopWatch {
     if (late < LATE_MS) return;
     this.#delays++;
     if (late < BAD_MS) return;
-    if (now < this.#quietUntil) {
+    // One that is far worse than the last one told is told at once.
+    if (now < this.#quietUntil && late < 2 * this.#told) {
       this.#untold++;
       return;
     }
@@ -77,6 +79,7 @@ export class LoopWatch {
       `everything was held up for ${Math.round(late)} ms: an actor that computes, or a busy machine`,
     );
     this.#quietUntil = now + LOG_AGAIN_MS;
+    this.#told = late;
     this.#untold = 0;
   }
 }

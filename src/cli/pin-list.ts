@@ -25,8 +25,8 @@ export const pinColumns = ['PIN', 'VALUE', 'QUALITY', 'SINCE', 'KIND', 'NODE', '
 /** Every pin that is heard of, with its last report. */
 export class PinList {
   readonly rows = new Map<string, PinRow>();
-  /** Names of the nodes that are there. */
-  readonly nodes = new Set<string>();
+  /** The nodes that are there, by name: how long (s) each was held up of late, where it says so. */
+  readonly nodes = new Map<string, number | undefined>();
   readonly #client: BusClient;
   readonly #clock: Clock;
   /** When something was heard that was not known yet. */
@@ -89,7 +89,8 @@ export class PinList {
       this.nodes.delete(node);
       return;
     }
-    this.nodes.add(node);
+    const delay = data['loop_delay'];
+    this.nodes.set(node, typeof delay === 'number' ? delay : undefined);
     for (const { name, ...info } of pinsOf(data)) {
       if (!this.rows.get(name)?.kind) this.#heard = this.#clock.now();
       this.rows.set(name, { node, ...info, report: this.rows.get(name)?.report });

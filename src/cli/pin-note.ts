@@ -10,7 +10,7 @@ const outputSchema = z.looseObject({
   by: z.string(),
   why: z.string(),
   command: z.looseObject({ ...who, val: value, state: z.string(), at: z.number() }).optional(),
-  override: z.looseObject({ ...who, val: value, until: z.number() }).optional(),
+  override: z.looseObject({ ...who, val: value, until: z.number(), kept: z.boolean().optional() }).optional(),
 });
 
 /** What a person has to know of a pin beside its value: who decides it, and what is wrong. Empty: nothing. */
@@ -22,8 +22,9 @@ export function pinNote(report: IoMessage | undefined): string {
   const output = parsed.success ? parsed.data : undefined;
   const { override, desired, by, why, command } = output ?? {};
   if (override) {
-    const { node, actor, until } = override;
+    const { node, actor, until, kept = true } = override;
     notes.push(colour.yellow(`overridden by ${actor}@${node} until ${showTime(until).slice(0, 8)}`));
+    if (!kept) notes.push('it ends with the process: it is not on the disk');
   } else if (by === 'safe' || by === 'rule') notes.push(colour.yellow(`${by}: ${why}`));
   else if (by === 'follow') notes.push(String(why));
   else if (command)

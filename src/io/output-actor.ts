@@ -1,4 +1,4 @@
-import type { DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
+import { type DurationMs, type MonotonicMs, sleep, type Timer } from '../clock/clock.ts';
 import type { WriteOptions } from '../driver/driver.ts';
 import { toDcsError } from '../errors/errors.ts';
 import type { Envelope } from '../message/envelope.ts';
@@ -10,13 +10,15 @@ import type { LastCommand, Output } from '../safety/output.ts';
 import type { ChannelHandle } from './channels.ts';
 import { parseCommand, parseControl } from './command.ts';
 import { toRaw, toWanted } from './convert.ts';
-import { PinActor, type PinLife } from './pin-actor.ts';
+import { type Answer, PinActor, type PinLife } from './pin-actor.ts';
 import type { Found } from './pin-state.ts';
 
 /** What the hardware refused and nobody waits for is tried again this often. */
 const AGAIN_MS: DurationMs = 250;
 /** A command that takes longer is reported as accepted meanwhile. */
 const SLOW_MS: DurationMs = 200;
+/** The answer to an override waits at most so long for the disk. */
+const KEEP_LIMIT_MS: DurationMs = 1000;
 
 /** Drives one output: whatever its decision core says, at the moment it says so. */
 export class OutputActor extends PinActor {
@@ -78,30 +80,24 @@ export class OutputActor extends PinActor {
     this.report();
   }
 
-  protected override async carryOut(message: IoMessage, envelope: Envelope, arrival: MonotonicMs): Promise<void> {
+  protected override async carryOut(message: IoMessage, envelope: Envelope, arrival: MonotonicMs): Promise<Answer> {
     const control = parseControl(message);
     if (control) {
       if (control.rearm) this.#rearm();
       if (control.override === 0) this.#output.take({ kind: 'override-end' });
       await this.#settle();
-      return;
+      return {};
     }
     const command = parseCommand(message);
     const value = toWanted(this.spec, command.val);
     const step = stepAfter(this.spec, command, value);
     if (command.override !== undefined) {
       this.checkAge(command.ttl, arrival);
-      await this.#override(value, command.override, envelope);
-      return;
+      return this.#override(value, command.override, envelope);
     }
     this.#output.admit(value);
     const at = this.clock.unix() - (this.clock.now() - arrival) / 1000;
-    this.#output.lastCommand = {
-      ...this.life.nodes.senderOf(envelope),
-      at,
-      val: value,
-      state: 'accepted',
-    };
+    this.#output.lastCommand = { ...this.life.nodes.senderOf(envelope), at, val: value, state: 'accepted' };
     const slow = this.clock.after(SLOW_MS, () => this.report());
     const { ttl } = command;
     try {
@@ -125,6 +121,7 @@ export class OutputActor extends PinActor {
       slow.cancel();
       this.#look();
     }
+    return {};
   }
 
   protected override wanted(): OutputReport {
@@ -221,8 +218,7 @@ export class OutputActor extends PinActor {
     this.#output.take({ kind: 'rearm' });
   }
 
-  async #override(value: RawValue, seconds: number, envelope: Envelope): Promise<void> {
-    const { life, clock } = this;
+  async #override(value: RawValue, seconds: number, envelope: Envelope): Promise<Answer> {
     this.#output.admitOverride(value);
     let failure: unknown;
     try {
@@ -232,19 +228,25 @@ export class OutputActor extends PinActor {
       if (toDcsError(error).code !== 'TIMEOUT') throw error;
       failure = error;
     }
-    const by = { ...life.nodes.senderOf(envelope), until: clock.unix() + seconds };
-    this.#output.take({ kind: 'override', value, until: clock.now() + seconds * 1000 });
-    this.#output.overriddenBy = by;
+    const by = { ...this.life.nodes.senderOf(envelope), until: this.clock.unix() + seconds };
+    const unkept = { ...by, kept: false } as const;
+    this.#output.take({ kind: 'override', value, until: this.clock.now() + seconds * 1000 });
+    this.#output.overriddenBy = unkept;
     this.#output.carriedOut(value);
     this.#look();
-    void this.#keepOverride({ ...by, value });
+    const after = this.#keepOverride({ ...by, value }, () => {
+      if (this.#output.overriddenBy === unkept) this.#output.overriddenBy = by;
+    });
     if (failure) throw failure;
+    return { after };
   }
 
-  /** Not waited for: a disk that hangs must not keep the output from obeying its rules. */
-  async #keepOverride(override: KeptOverride): Promise<void> {
-    const { life, spec } = this;
-    if (await life.kept.override(spec.name, override)) return;
+  /** Only the answer waits for the disk: one that hangs must not keep the output from obeying its rules. */
+  async #keepOverride(override: KeptOverride, done: () => void): Promise<void> {
+    const { life, spec, clock } = this;
+    const saving = life.kept.override(spec.name, override);
+    void saving.then((kept) => (kept ? done() : undefined));
+    if (await Promise.race([saving, sleep(clock, KEEP_LIMIT_MS)])) return;
     life.log.warn({ pin: spec.name }, `${spec.name}: this override does not survive a restart: it is not on the disk`);
   }
 

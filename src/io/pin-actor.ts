@@ -24,6 +24,12 @@ export interface PinLife {
   readonly kept: KeptOutputs;
 }
 
+/** What a command was carried out with. */
+export interface Answer {
+  /** Its answer is to wait until this has settled. Never rejects. */
+  readonly after?: Promise<void>;
+}
+
 /**
  * One pin's life on the bus: hardware changes become reports, commands are carried out, and every command gets exactly
  * one answer: a report with `reply_to`, or an IoErrorMessage.
@@ -75,8 +81,11 @@ export class PinActor extends Actor {
     this.#ageing?.close();
   }
 
-  /** Carries a command out; throws a DcsError when it is refused. A counter is an input that can be set to a number. */
-  protected async carryOut(message: IoMessage, _envelope: Envelope, arrival: MonotonicMs): Promise<void> {
+  /**
+   * Carries a command out; throws a DcsError when it is refused. The answer waits for what it resolves with. A counter is an
+   * input that can be set to a number.
+   */
+  protected async carryOut(message: IoMessage, _envelope: Envelope, arrival: MonotonicMs): Promise<Answer> {
     const { spec } = this;
     if (spec.kind !== 'counter') throw new DcsError('READ_ONLY', `${spec.name} is an input`);
     const command = parseCommand(message);
@@ -85,6 +94,7 @@ export class PinActor extends Actor {
     stepAfter(spec, command, raw);
     this.checkAge(command.ttl, arrival);
     await this.drive(raw, () => this.handle.preset(raw));
+    return {};
   }
 
   /** What is wanted of an output; undefined on inputs. */
@@ -154,8 +164,11 @@ export class PinActor extends Actor {
       return;
     }
     try {
-      await this.carryOut(message, envelope, arrival);
-      this.report(envelope.msg_id);
+      const { after } = await this.carryOut(message, envelope, arrival);
+      const answer = () => this.report(envelope.msg_id);
+      // Nobody else waits for it: the pin goes on with its work.
+      if (after) void after.then(() => this.after(0, answer));
+      else answer();
     } catch (error) {
       this.refuse(error, envelope.msg_id);
     }

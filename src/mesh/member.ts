@@ -1,6 +1,6 @@
 import type { Bus } from '../bus/bus.ts';
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
-import type { PinInfo } from '../message/payloads.ts';
+import type { NodeAbout } from '../message/payloads.ts';
 import { isLoopback } from './addresses.ts';
 import { BrokerLinks } from './broker-links.ts';
 import { BrokerRole } from './broker-role.ts';
@@ -60,7 +60,7 @@ export class Member {
     kit: Kit,
     options: MeshOptions,
     own: KeyPair | undefined,
-    pins: () => readonly PinInfo[],
+    about: () => NodeAbout,
     events: MemberEvents,
   ) {
     this.#clock = bus.clock;
@@ -183,7 +183,7 @@ export class Member {
       },
     });
     this.presence = new Presence(this.#clock, {
-      describe: (event) => this.#self.describe(event, pins()),
+      describe: (event) => this.#self.describe(event, about()),
       send: (payload) => this.#flow.send(this.#self.envelope(payload)),
       tellHere: (payload, from) => this.#flow.tellHere({ ...this.#self.envelope(payload), sender: [from] }),
     });

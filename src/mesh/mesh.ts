@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { Bus } from '../bus/bus.ts';
 import type { DurationMs } from '../clock/clock.ts';
 import { DcsError, messageOf, systemCode } from '../errors/errors.ts';
-import type { PinInfo } from '../message/payloads.ts';
+import type { NodeAbout, PinInfo } from '../message/payloads.ts';
 import { isLoopback } from './addresses.ts';
 import { loadKeys } from './keys.ts';
 import { Member } from './member.ts';
@@ -56,7 +56,7 @@ export class Mesh extends EventEmitter<MeshEvents> {
   readonly #bus: Bus;
   readonly #options: MeshOptions;
   #member: Member | undefined;
-  #pins: () => readonly PinInfo[] = () => [];
+  #about: () => NodeAbout = () => ({ pins: [] });
   #started: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
 
@@ -78,14 +78,14 @@ export class Mesh extends EventEmitter<MeshEvents> {
     return this.#member?.role.isBroker ?? false;
   }
 
-  /** Says what this node tells the others about its pins. */
-  describe(pins: () => readonly PinInfo[]): void {
-    this.#pins = pins;
+  /** Says what this node tells the others about itself. */
+  describe(about: () => NodeAbout): void {
+    this.#about = about;
   }
 
   /** The pins the others are told about. */
   get pins(): readonly PinInfo[] {
-    return this.#pins();
+    return this.#about().pins;
   }
 
   /**
@@ -154,7 +154,7 @@ export class Mesh extends EventEmitter<MeshEvents> {
     if (this.#stopped) throw new DcsError('STOPPED', 'the mesh was stopped before it had started');
     if (!isLoopback(listen) && (insecure || !security))
       log.warn({ listen }, 'the bus is open: whoever reaches it can command the outputs');
-    const member = new Member(this.#bus, kit, this.#options, own, () => this.#pins(), {
+    const member = new Member(this.#bus, kit, this.#options, own, () => this.#about(), {
       peerUp: (peer) => this.#tell('peer-up', peer),
       peerDown: (peer, reason) => this.#tell('peer-down', peer, reason),
       gap: (peer, missed) => this.#tell('gap', peer, missed),

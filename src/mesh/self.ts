@@ -1,7 +1,7 @@
 import type { Clock, DurationMs, MonotonicMs } from '../clock/clock.ts';
 import type { Envelope, Payload } from '../message/envelope.ts';
 import { newId } from '../message/id.ts';
-import { ioMessageOf, type NodeMessage, type PinInfo } from '../message/payloads.ts';
+import { ioMessageOf, type NodeAbout, type NodeMessage } from '../message/payloads.ts';
 import type { Contact } from './contacts.ts';
 import { type NodeInfo, placesOf } from './node-info.ts';
 import { type MeshOptions, openListen } from './options.ts';
@@ -62,8 +62,8 @@ export class Self {
   }
 
   /** What the bus is told of us. */
-  describe(event: NodeMessage['event'], pins: readonly PinInfo[]): NodeMessage {
-    return { event, node: this.id, name: this.#options.name ?? this.id, boot: this.boot, pins };
+  describe(event: NodeMessage['event'], about: NodeAbout): NodeMessage {
+    return { event, node: this.id, name: this.#options.name ?? this.id, boot: this.boot, ...about };
   }
 
   /** The one answer to a command that is not carried out. */

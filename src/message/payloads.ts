@@ -65,8 +65,14 @@ export interface OutputReport {
     /** Unix seconds of its arrival. */
     readonly at: number;
   };
-  /** An override that is in force; `until` is unix seconds. */
-  readonly override?: { readonly val: PinValue; readonly until: number; readonly node: string; readonly actor: string };
+  /** An override that is in force; `until` is unix seconds. `kept: false`: not on the disk, it ends with the process. */
+  readonly override?: {
+    readonly val: PinValue;
+    readonly until: number;
+    readonly node: string;
+    readonly actor: string;
+    readonly kept?: false;
+  };
 }
 
 /** An IoMessage that states a pin's value. It always has `last_change`: that tells it from a command. */
@@ -151,7 +157,12 @@ export interface NodeMessage {
   /** New at every start of the process. */
   readonly boot: string;
   readonly pins: readonly PinInfo[];
+  /** Longest time (s) everything in the process was held up by one piece of work, within the last one to two minutes. */
+  readonly loop_delay?: number;
 }
+
+/** What a node tells of itself beside who it is. */
+export type NodeAbout = Pick<NodeMessage, 'pins' | 'loop_delay'>;
 
 /** An IoMessage that carries `last_change` is a report, anything else a command. */
 export function isReport(message: IoMessage): boolean {

@@ -30,7 +30,7 @@ export class Output {
   #done: Decision | undefined;
   lastCommand: LastCommand | undefined;
   /** Who gave the override, and when it ends for people. */
-  overriddenBy: (Commander & { readonly until: UnixSeconds }) | undefined;
+  overriddenBy: (Commander & { readonly until: UnixSeconds; readonly kept?: false }) | undefined;
 
   constructor(spec: PinSpec, initial: RawValue | undefined, clock: Clock, neighbours: Neighbours) {
     this.spec = spec;

@@ -174,8 +174,11 @@ describe('vitality', () => {
     await clock.advance(10_000);
     await delay(600);
     expect(log.lines.at(-1)?.detail).toEqual({ delayMs: 600, untold: 2 });
+    // Far worse than what was told a moment ago.
+    await delay(1300);
+    expect(log.lines.at(-1)?.detail).toEqual({ delayMs: 1300 });
     await clock.advance(130_000);
-    expect(watch.stats).toEqual({ delay_max_ms: 0, delays: 5 });
+    expect(watch.stats).toEqual({ delay_max_ms: 0, delays: 6 });
     watch.stop();
   });
 
@@ -194,6 +197,10 @@ export default class extends Actor {
     const { child } = agent;
     await until('the warning', () => agent?.log.includes('everything was held up for'));
     expect(log).not.toContain('"level":50');
+    const told = await agent.cli('status', '--json');
+    expect(JSON.parse(told.stdout)).toMatchObject({ pins: 1, loop_delay: expect.any(Number) });
+    expect(JSON.parse(told.stdout).loop_delay).toBeGreaterThan(0.5);
+    expect((await agent.cli('status')).stdout).toMatch(/ HELD +DELAY\n.* \d\.\d+ s/);
     child.kill('SIGTERM');
     await until('the stats', () => agent?.log.includes('"msg":"stopped"'));
     const stats = JSON.parse(agent.log.split('\n').find((line) => line.includes('"msg":"stopped"')) ?? '');

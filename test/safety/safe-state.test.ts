@@ -1,7 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { dirname, join } from 'node:path';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { SILENT_AFTER_MS } from '../../src/safety/nodes.ts';
 import { pinBench, pinSpec } from '../support/pin-bench.ts';
 
@@ -158,6 +158,17 @@ describe('an override', () => {
     return bench.take().filter(({ reply_to }) => reply_to === msg_id);
   };
 
+  /** The answer, which may wait for the disk. */
+  const answered = async (bench: Awaited<ReturnType<typeof pinBench>>, message: object) => {
+    const found = await override(bench, message);
+    await vi.waitFor(async () => {
+      await bench.clock.advance(0);
+      found.push(...bench.take().filter(({ reply_to }) => reply_to !== undefined));
+      expect(found).toHaveLength(1);
+    }, 20_000);
+    return found[0];
+  };
+
   it('wins over the bus, over a lost controller and over a lost port, until its time has passed', async () => {
     const bench = await pinBench([led]);
     const { clock, hardware, life, command } = bench;
@@ -207,13 +218,39 @@ describe('an override', () => {
     expect(bench.hardware.get('lamp')).toBe(false);
   });
 
+  it('that cannot be kept says so in its answer', async () => {
+    const folder = dirname(stateFileIn());
+    writeFileSync(join(folder, 'full'), '');
+    const bench = await pinBench([lamp], {}, join(folder, 'full', 'outputs.json'));
+    const answer = await answered(bench, { val: true, override: 60 });
+    expect(answer).toMatchObject({ val: true, output: { by: 'override', override: { val: true, kept: false } } });
+  });
+
+  it('whose disk hangs is answered after a second, and obeys its rules meanwhile', async () => {
+    const bench = await pinBench([pinSpec({ name: 'guard' }), { ...lamp, rules: { requires: ['guard'] } }]);
+    bench.hardware.set('guard', true);
+    await bench.clock.advance(0);
+    bench.life.kept.override = () => new Promise(() => undefined);
+    expect(await override(bench, { val: true, override: 60 })).toEqual([]);
+    await bench.clock.advance(900);
+    expect(bench.hardware.get('lamp')).toBe(true);
+    bench.hardware.set('guard', false);
+    await bench.clock.advance(0);
+    expect(bench.hardware.get('lamp')).toBe(false);
+    await bench.clock.advance(100);
+    expect(bench.take().filter(({ reply_to }) => reply_to !== undefined)).toMatchObject([
+      { val: false, output: { by: 'rule', override: { val: true, kept: false } } },
+    ]);
+  });
+
   it('survives a restart, for what is left of its time', async () => {
     const file = stateFileIn();
     const first = await pinBench([lamp], {}, file);
-    expect(await override(first, { val: true, override: 60 })).toMatchObject([
-      { val: true, output: { by: 'override' } },
-    ]);
-    await first.life.kept.close();
+    const answer = await answered(first, { val: true, override: 60 });
+    // When the answer comes it is on the disk.
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ overrides: { lamp: { value: true } } });
+    expect(answer).toMatchObject({ val: true, output: { by: 'override', override: { val: true } } });
+    expect(JSON.stringify(answer)).not.toContain('kept');
     const second = await pinBench([lamp], {}, file);
     expect(second.hardware.writes).toMatchObject([{ key: 'lamp', value: true }]);
     expect((await second.command('lamp', false)).answers).toMatchObject([{ code: 'OVERRIDDEN' }]);

@@ -3,6 +3,9 @@ import { colour, printJson, printLine, table } from '../output.ts';
 import { outOfHand, type PinList, pinColumns, qualityOf } from '../pin-list.ts';
 import { gatherPins, type PinsOptions } from './pins.ts';
 
+/** Held up for so long (s), something is wrong with an actor or the machine. */
+const LATE_S = 0.5;
+
 /** How many pins of a node are what. */
 interface Tally {
   readonly node: string;
@@ -13,6 +16,8 @@ interface Tally {
   silent: number;
   /** Outputs that are overridden, or kept by a safe state or a rule. */
   held: number;
+  /** Longest time (s) its process was held up, within the last one to two minutes; where it says so. */
+  readonly loop_delay?: number;
 }
 
 /** Says how the nodes are, and shows the pins that need a person. Fails when one is bad or silent. */
@@ -26,7 +31,7 @@ export async function status(options: PinsOptions): Promise<void> {
 
 function tally(list: PinList): Tally[] {
   const found = new Map<string, Tally>();
-  for (const node of list.nodes) found.set(node, emptyTally(node));
+  for (const [node, delay] of list.nodes) found.set(node, emptyTally(node, delay));
   for (const [, { node, report }] of list.sorted()) {
     const one = found.get(node) ?? emptyTally(node);
     found.set(node, one);
@@ -38,13 +43,14 @@ function tally(list: PinList): Tally[] {
   return [...found.values()];
 }
 
-function emptyTally(node: string): Tally {
-  return { node, pins: 0, good: 0, uncertain: 0, bad: 0, silent: 0, held: 0 };
+function emptyTally(node: string, delay?: number): Tally {
+  const loop = delay === undefined ? {} : { loop_delay: delay };
+  return { node, pins: 0, good: 0, uncertain: 0, bad: 0, silent: 0, held: 0, ...loop };
 }
 
 function show(list: PinList, tallies: readonly Tally[]): void {
   const number = (count: number, paint: (text: string) => string) => (count > 0 ? paint(String(count)) : '0');
-  const rows = tallies.map(({ node, pins, good, uncertain, bad, silent, held }) => [
+  const rows = tallies.map(({ node, pins, good, uncertain, bad, silent, held, loop_delay: delay }) => [
     node,
     String(pins),
     String(good),
@@ -52,8 +58,9 @@ function show(list: PinList, tallies: readonly Tally[]): void {
     number(bad, colour.red),
     number(silent, colour.red),
     number(held, colour.yellow),
+    delay === undefined ? '' : delay < LATE_S ? `${Math.round(1000 * delay)} ms` : colour.yellow(`${delay} s`),
   ]);
-  printLine(table(['NODE', 'PINS', 'GOOD', 'UNCERTAIN', 'BAD', 'SILENT', 'HELD'], rows));
+  printLine(table(['NODE', 'PINS', 'GOOD', 'UNCERTAIN', 'BAD', 'SILENT', 'HELD', 'DELAY'], rows));
   const troubled = list
     .sorted()
     .filter(
