@@ -40,6 +40,9 @@ if [ "$arch" = armhf ]; then
   if dcs-io run --mock > /tmp/agent.log 2>&1; then fail 'the agent runs without a bus it was told to have'; fi
   grep -q 'ZeroMQ has no binary for this system (linux arm).*64-bit Raspberry Pi OS' /tmp/agent.log || fail 'a clear message'
   lap 'the agent says what is missing'
+  dcs-io init --yes -c first.yaml > /dev/null 2>&1 || fail 'dcs-io init'
+  grep -q '^bus: { enabled: false }' first.yaml || fail 'dcs-io init asks for a bus that cannot be'
+  lap 'dcs-io init knows it'
   sed -i 's/^bus:.*/bus: { enabled: false }/' dcs-io.yaml
 fi
 

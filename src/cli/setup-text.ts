@@ -1,6 +1,8 @@
 /** What was found on a computer, for a first configuration. */
 export interface Findings {
   readonly node: string;
+  /** The bus can be joined: ZeroMQ loads here. */
+  readonly bus: boolean;
   /** The board it is, with names of lines that are free for anything; absent: it is none that is known. */
   readonly board?: { readonly name: string; readonly title: string; readonly lines: readonly string[] } | undefined;
   readonly serial: readonly { readonly path: string; readonly about: string }[];
@@ -44,9 +46,16 @@ export function setupText(found: Findings, { node, web, serial }: Choices): stri
       ? `board: auto   # this is a ${board.title}; dcs-io boards show draws its header`
       : 'board: none   # no board that dcs-io knows; dcs-io boards lists those it does',
     '',
-    '# The bus is open to this machine alone. For other machines: listen, and keys (dcs-io keys new).',
-    'bus:',
-    '  listen: 127.0.0.1',
+    ...(found.bus
+      ? [
+          '# The bus is open to this machine alone. For other machines: listen, and keys (dcs-io keys new).',
+          'bus:',
+          '  listen: 127.0.0.1',
+        ]
+      : [
+          '# ZeroMQ has no binary for this machine: without it there is no bus; the rest works.',
+          'bus: { enabled: false }',
+        ]),
     '',
     ...(web ? ['# The web page, on this machine: http://127.0.0.1:8080'] : []),
     `${web ? '' : '#'}web: { listen: "127.0.0.1:8080" }`,

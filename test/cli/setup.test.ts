@@ -14,6 +14,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('the text of a first configuration', () => {
   const pi: Findings = {
+    bus: true,
     node: 'hall 1: "north"',
     board: { name: 'raspberry-pi-4b', title: 'Raspberry Pi 4 Model B', lines: ['GPIO4', 'GPIO5'] },
     serial: [
@@ -30,7 +31,7 @@ describe('the text of a first configuration', () => {
       },
     ],
   };
-  const nothing: Findings = { node: 'pc', serial: [], i2c: [] };
+  const nothing: Findings = { node: 'pc', bus: false, serial: [], i2c: [] };
   const usual = { node: 'pc', web: true, serial: new Map() };
   const check = async (text: string) => {
     const context = { drivers: await allDrivers(), machine: machine({ model: 'Raspberry Pi 4 Model B Rev 1.4' }) };
@@ -41,7 +42,11 @@ describe('the text of a first configuration', () => {
 
   it('is right for a board with everything, and for a machine with nothing', async () => {
     expect(await check(setupText(pi, { ...usual, node: pi.node }))).toMatchObject({ node: pi.node });
-    expect(await check(setupText(nothing, { ...usual, web: false }))).toMatchObject({ node: 'pc', board: undefined });
+    expect(await check(setupText(nothing, { ...usual, web: false }))).toMatchObject({
+      node: 'pc',
+      board: undefined,
+      bus: { enabled: false },
+    });
   });
 
   it('is right after any suggestion has been taken, and with what was chosen', async () => {

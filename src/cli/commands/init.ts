@@ -9,6 +9,7 @@ import { loadConfigText } from '../../config/load.ts';
 import { findProfiles } from '../../config/profile.ts';
 import { lastingPaths, listPorts } from '../../driver/usb-port.ts';
 import { messageOf } from '../../errors/errors.ts';
+import { loadZmq } from '../../mesh/zmq.ts';
 import { describeProblem } from '../config-file.ts';
 import { allDrivers } from '../drivers.ts';
 import { CliError, exitCodes } from '../exit.ts';
@@ -52,8 +53,16 @@ async function lookAround(): Promise<Findings> {
   for (const { path, about } of serial) printNote(`serial: ${path}  ${about}`.trimEnd());
   const i2c: Findings['i2c'][number][] = [];
   for (const path of i2cBuses()) i2c.push({ path, chips: await chipsOn(path) });
+  const bus = await loadZmq().then(
+    () => true,
+    (error: unknown) => {
+      printNote(`bus: ${messageOf(error)}`);
+      return false;
+    },
+  );
   return {
     node: hostname(),
+    bus,
     board: board && { name: board.name, title: board.title, lines: freeLines(board) },
     serial,
     i2c,
