@@ -1,11 +1,16 @@
 import { type Logger, pino } from 'pino';
+import { journalPrefix, journalReads } from '../guardian/journal.ts';
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** Logs go to stderr: JSON lines in a pipe, readable on a terminal. */
+/** Logs go to stderr: JSON lines in a pipe, with priorities for systemd's journal, readable on a terminal. */
 export async function createLog(level: LogLevel): Promise<Logger> {
-  if (!process.stderr.isTTY) return pino({ level, base: null }, pino.destination({ dest: 2, sync: true }));
+  if (!process.stderr.isTTY) {
+    const lines = pino.destination({ dest: 2, sync: true });
+    const journal = { write: (line: string) => lines.write(journalPrefix(line) + line) };
+    return pino({ level, base: null }, journalReads(2) ? journal : lines);
+  }
   const { default: pretty } = await import('pino-pretty');
   return pino(
     { level, base: null },

@@ -1,5 +1,6 @@
 import { write } from 'node:fs';
 import type { Log } from '../driver/driver.ts';
+import { journalPrefix, journalReads } from './journal.ts';
 
 /** Most lines that wait for whoever reads the log; more are counted and left out. */
 const WAITING_LIMIT = 100;
@@ -11,6 +12,7 @@ const LEVELS = { debug: 20, info: 30, warn: 40, error: 50 } as const;
  */
 export function sideLog(now: () => number = Date.now, fd = 2): Log {
   const waiting: string[] = [];
+  const journal = journalReads(fd);
   let left = 0;
   let writing = false;
   const next = () => {
@@ -32,9 +34,8 @@ export function sideLog(now: () => number = Date.now, fd = 2): Log {
     }
     const untold = left > 0 ? { untold: left } : {};
     left = 0;
-    waiting.push(
-      `${JSON.stringify({ level: LEVELS[level], time: now(), from: 'guardian', ...detail, ...untold, msg })}\n`,
-    );
+    const line = JSON.stringify({ level: LEVELS[level], time: now(), from: 'guardian', ...detail, ...untold, msg });
+    waiting.push(`${journal ? journalPrefix(line) : ''}${line}\n`);
     next();
   };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };

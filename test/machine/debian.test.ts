@@ -151,6 +151,9 @@ pins: { pump: { port: plc, coil: 1, direction: out, initial: false, safe: false 
         LONG,
       );
       expect(await machine.service('ActiveState')).toBe('activating');
+      const warnings = await machine.sh('journalctl -u dcs-io --no-pager -o cat -p warning');
+      expect(warnings).toContain('outputs of port plc are in their safe state');
+      expect(warnings).not.toContain('is running with');
       expect(await coil()).toContain('off');
       await machine.sh(
         'rm -r /run/systemd/system/dcs-io.service.d && systemctl daemon-reload && systemctl start dcs-io',
