@@ -39,20 +39,24 @@ const typed: [line: string, said: string, step: string][] = [
 ];
 
 describe('what is typed wrong is answered with what is wrong and the next step, and ends with 2', () => {
-  it.each(typed)('dcs-io %s', async (line, said, step) => {
-    const { code, stdout, stderr } = await cli(line.split(' '), { cwd: folder });
-    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr).toMatch(/^dcs-io: |mistake/);
-    expect(stderr).toContain(said);
-    expect(stderr).toContain(step);
-    expect(stderr).not.toMatch(/^\s+at /m);
-  });
+  it.each(typed)(
+    'dcs-io %s',
+    async (line, said, step) => {
+      const { code, stdout, stderr } = await cli(line.split(' '), { cwd: folder });
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+      expect(stderr).toMatch(/^dcs-io: |mistake/);
+      expect(stderr).toContain(said);
+      expect(stderr).toContain(step);
+      expect(stderr).not.toMatch(/^\s+at /m);
+    },
+    60_000,
+  );
 
   it('counts as people do', async () => {
     expect((await cli(['check', '-c', 'right.yaml'], { cwd: folder })).stdout).toBe(
       'right.yaml: right: 1 pin on 1 port\n',
     );
-  });
+  }, 60_000);
 });
 
 const drivers = await allDrivers();

@@ -10,7 +10,7 @@ describe('dcs-io profiles', () => {
       .map((line) => String(JSON.parse(line).name));
     expect(names).toContain('eastron/sdm120');
     expect(names.filter((name) => !/^[^/]+\/[^/]+$/.test(name))).toEqual([]);
-  });
+  }, 60_000);
 });
 
 describe('dcs-io profiles show', () => {
@@ -22,5 +22,5 @@ describe('dcs-io profiles show', () => {
     expect(receiver.code, receiver.stderr).toBe(0);
     expect(receiver.stdout).toMatch(/altitude +analog/);
     expect(receiver.stdout).toContain('its port needs { line: 4800-8N1, checksum: { type: xor8,');
-  });
+  }, 60_000);
 });
