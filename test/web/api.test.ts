@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../support/wait.ts';
@@ -122,14 +124,54 @@ describe('the HTTP API of an agent', () => {
     const { status, text, headers } = await web.http('GET', '/metrics');
     expect(status).toBe(200);
     expect(headers.get('content-type')).toContain('version=0.0.4');
-    for (const line of text.trimEnd().split('\n')) {
-      expect(line).toMatch(/^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{([a-z_]+="([^"\\]|\\.)*",?)*\})? -?[0-9.e+-]+)$/);
+    // Judged by the parser of Prometheus's own Python client.
+    const {
+      status: code,
+      stdout,
+      stderr,
+    } = spawnSync(
+      '/usr/bin/python3',
+      [
+        '-c',
+        'import json, sys; from prometheus_client.parser import text_string_to_metric_families as parse; print(json.dumps({family.name: [family.type, family.documentation, len(family.samples), len({(one.name, tuple(sorted(one.labels.items()))) for one in family.samples})] for family in parse(sys.stdin.read())}))',
+      ],
+      { input: text, encoding: 'utf8' },
+    );
+    expect(code, stderr).toBe(0);
+    const families = Object.entries(parsed(stdout));
+    expect(families.map(([name]) => name)).toEqual(
+      expect.arrayContaining([
+        'dcs_io_pins',
+        'dcs_io_port_up',
+        'dcs_io_bus_messages',
+        'dcs_io_event_loop_delay_seconds',
+      ]),
+    );
+    for (const [name, found] of families) {
+      const [type, help, samples, distinct] = Array.isArray(found) ? found : [];
+      expect(['gauge', 'counter'], name).toContain(type);
+      expect(help, name).not.toBe('');
+      expect(distinct, `${name} has each series once`).toBe(samples);
     }
     expect(text).toContain('dcs_io_pins{quality="good"} 6');
     expect(text).toContain('dcs_io_port_up{port="sim",driver="mock"} 1');
     expect(text).toMatch(/dcs_io_bus_messages_total\{what="inboxDrops"\} 0/);
     expect(text).toMatch(/dcs_io_event_loop_delay_seconds\{quantile="0.99"\} [0-9.e-]+/);
     expect(text).toContain('dcs_io_pin_value{pin="odd/näme:1",unit=""}');
+  });
+
+  it('the OpenAPI document is valid for an independent judge, and names every role and error', async () => {
+    const { json } = await web.http('GET', '/api/openapi.json');
+    const validator = new Validator();
+    const { valid, errors } = await validator.validate(json);
+    expect(errors ?? []).toEqual([]);
+    expect([valid, validator.version]).toEqual([true, '3.1']);
+    // The judge sees what is wrong.
+    expect(await validator.validate({ ...json, paths: { 'no-slash': {} } })).toMatchObject({ valid: false });
+    expect(at(json, ['paths', '/api/pins/{name}', 'put', 'x-role'])).toBe('operate');
+    expect(Object.keys(Object(at(json, ['paths', '/api/pins/{name}', 'put', 'responses'])))).toEqual(
+      expect.arrayContaining(['200', '400', '401', '403', '404', '409', '413', '422', '502', '503', '504']),
+    );
   });
 
   it('the OpenAPI document describes every answer as it is', async () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cliFile, freePort, root } from '../support/agent-process.ts';
 import { until } from '../support/wait.ts';
-import { launchBrowser } from './browser.ts';
+import { launchBrowser, shot } from './browser.ts';
 import { parsed, WebAgent } from './support.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'dcs-io-web-modbus-'));
@@ -15,10 +15,13 @@ let web: WebAgent;
 beforeAll(async () => {
   const port = await freePort();
   const file = join(folder, 'devices.yaml');
+  const tty = join(folder, 'tty');
   // Every second question to unit 2 is refused, so that something is counted.
   writeFileSync(
     file,
     `tcp: 127.0.0.1:${port}
+pty: ${tty}
+line: 9600-8N1
 units:
   1: [{ holding: 10, type: float32, value: 12.5 }]
   2: [{ holding: 0, value: 7 }]
@@ -33,8 +36,11 @@ faults: [{ kind: exception, code: 6, unit: 2, every: 2 }]
   await until('the simulator', () => said.includes('\n'));
   web = await WebAgent.start(
     undefined,
-    `ports: { plc: { driver: modbus, tcp: "127.0.0.1:${port}", poll: 50ms } }
+    `ports:
+  plc: { driver: modbus, tcp: "127.0.0.1:${port}", poll: 50ms }
+  rs485: { driver: modbus, serial: ${tty}, line: 9600-8N1, poll: 100ms }
 pins:
+  meter.power: { port: rs485, unit: 1, holding: 10, type: float32, uom: kW }
   plc.power: { port: plc, unit: 1, holding: 10, type: float32, uom: kW }
   plc.level: { port: plc, unit: 2, holding: 0 }`,
   );
@@ -63,14 +69,20 @@ describe('a Modbus bus', () => {
     expect(parsed(dashboard)['title']).toBe('dcs-io');
   });
 
-  it('shows its utilisation in the page', async () => {
+  it('shows how busy each bus is in the page: the serial one as much as its line takes, and what went wrong on it', async () => {
     const browser = await launchBrowser();
     const page = await browser.newPage();
     await page.goto(`${web.url}#system`);
-    await page.getByRole('meter', { name: 'bus in use' }).waitFor();
-    await page.getByText('round trip below').waitFor();
-    const shots = process.env['DCS_IO_SHOTS'];
-    if (shots !== undefined) await page.screenshot({ path: join(shots, 'modbus.png') });
+    const port = (name: string) => page.locator('.port', { has: page.getByText(name, { exact: true }) });
+    const share = async (name: string) =>
+      Number(await port(name).getByRole('meter', { name: 'bus in use' }).getAttribute('value', { timeout: 20_000 }));
+    // 17 bytes at 9600 baud and the silence between frames are more than 20 of every 100 ms.
+    await until('the load of the line', async () => (await share('rs485')) > 0.15, 20_000);
+    expect(await share('rs485')).toBeLessThanOrEqual(1);
+    await port('plc').getByText('round trip below').waitFor();
+    await port('plc').getByText('exception 6').waitFor();
+    await port('rs485').getByText('open', { exact: true }).waitFor();
+    await shot(page, 'modbus');
     await browser.close();
-  }, 30_000);
+  }, 60_000);
 });

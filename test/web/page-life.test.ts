@@ -117,6 +117,38 @@ describe('several at once', () => {
     await until('the valve', async () => (await switchOf(other, 'valve').getAttribute('aria-checked')) === 'false');
   }, 60_000);
 
+  it('with a thousand pins of which hundreds change each second the page goes on answering', async () => {
+    const pins = Array.from(
+      { length: 1000 },
+      (_, at) => `  tank${at % 50}.level${at}: { virtual: number, direction: out, initial: ${at} }`,
+    );
+    const web = await start(undefined, `pins:\n${pins.join('\n')}`);
+    const page = await bench.open(web.url);
+    await page.locator('.pin').nth(999).waitFor({ state: 'attached', timeout: 60_000 });
+    const client = web.client();
+    await client.ready();
+    let sent = 0;
+    const timer = setInterval(() => {
+      for (let burst = 0; burst < 10; burst++, sent++) {
+        client.send({ IoMessage: { pin_name: `tank${sent % 50}.level${sent % 1000}`, val: sent } });
+      }
+    }, 20);
+    try {
+      // Each turn waits for whatever the page is at: it was at it for ever.
+      const turns = await page.evaluate<number>(
+        `new Promise((resolve) => { let turns = 0; const turn = () => ++turns < 100 ? setTimeout(turn, 10) : resolve(turns); turn(); })`,
+      );
+      expect(turns).toBe(100);
+    } finally {
+      clearInterval(timer);
+      client.close();
+    }
+    // It is up to date, and not only busy.
+    await web.http('PUT', '/api/pins/tank7.level7', { json: { val: 4321 } });
+    const row = page.locator('.pin', { has: page.getByRole('button', { name: 'level7', exact: true }) });
+    await until('the last value', async () => (await row.locator('.number').textContent()) === '4321', LIMIT_MS);
+  }, 120_000);
+
   it('under 1000 messages a second the log is bounded and says what it leaves out, a filter finds the rare one, and the page answers', async () => {
     const web = await start();
     const page = await bench.open(`${web.url}#messages`);

@@ -91,14 +91,72 @@ describe('the page of the demo on mock hardware', () => {
     expect(await web.agent.report('pump')).toMatchObject({ val: false });
   });
 
-  it('everything can be done by keyboard: to a pin, its dialog and back', async () => {
+  it('everything can be done by keyboard: from the address to a switch, its dialog, an override and back', async () => {
     const page = await open(web.url);
-    await page.locator('.pin').getByRole('button', { name: 'pump' }).focus();
+    await switchOf(page, 'valve').waitFor();
+    const before = await isOn(page, 'valve');
+    const focused = () =>
+      page.evaluate<string>(
+        '(document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent).trim()',
+      );
+    const tabTo = async (name: string) => {
+      for (let steps = 0; steps < 60; steps++) {
+        await page.keyboard.press('Tab');
+        if ((await focused()) === name) return;
+      }
+      throw new Error(`Tab does not come to ${name}`);
+    };
+    await page.keyboard.press('Tab');
+    expect(await focused()).toBe('Skip to the content');
     await page.keyboard.press('Enter');
-    await page.getByRole('dialog').waitFor();
+    await tabTo('valve');
+    const tag = await page.evaluate<string>('document.activeElement.getAttribute("role") ?? "name"');
+    if (tag === 'name') await tabTo('valve');
+    await page.keyboard.press('Space');
+    await until('the switch', async () => (await isOn(page, 'valve')) !== before);
+    await page.keyboard.press('Shift+Tab');
+    await page.keyboard.press('Enter');
+    const dialog = page.getByRole('dialog', { name: 'valve' });
+    await dialog.waitFor();
+    await tabTo('Off');
+    await page.keyboard.press('Enter');
+    await dialog.getByText('overridden').waitFor();
+    await tabTo('End the override');
+    await page.keyboard.press('Enter');
+    await dialog.getByText('overridden').waitFor({ state: 'detached' });
     await page.keyboard.press('Escape');
-    await page.getByRole('dialog').waitFor({ state: 'hidden' });
-    expect(await page.evaluate('document.activeElement.textContent')).toBe('pump');
+    await dialog.waitFor({ state: 'hidden' });
+    expect(await focused()).toBe('valve');
+  });
+
+  it('a screen reader is told of each control what it is and how it stands', async () => {
+    const page = await open(web.url);
+    await web.http('PUT', '/api/pins/tank-fill', { json: { val: 40 } });
+    await until(
+      'the slider',
+      async () => (await page.getByRole('slider', { name: 'tank-fill' }).inputValue()) === '40',
+    );
+    const told = await page.locator('main').ariaSnapshot();
+    expect(told).toMatch(/heading "sim 4" \[level=3\]/);
+    expect(told).toMatch(/switch "valve"/);
+    expect(told).toMatch(/slider "tank-fill": "40"/);
+    expect(told).toMatch(/button "tank-level"[\s\S]*status: 40 %/);
+    expect(await page.getByRole('navigation', { name: 'Views' }).getByRole('link').allInnerTexts()).toEqual([
+      'Pins',
+      'Trends',
+      'Messages',
+      'System',
+      'Board',
+    ]);
+  });
+
+  it('who wants no motion sees none', async () => {
+    const still = await open(web.url, { still: true });
+    await switchOf(still, 'valve').waitFor();
+    const moving = await still.evaluate<number>(
+      `[...document.querySelectorAll('*')].filter((one) => { const { transitionDuration, animationName } = getComputedStyle(one); return animationName !== 'none' || transitionDuration.split(',').some((time) => parseFloat(time) > 0); }).length`,
+    );
+    expect(moving).toBe(0);
   });
 
   it('messages pass by, can be found and stopped', async () => {

@@ -53,6 +53,7 @@ export function pinRoutes(hub: Hub, host: WebHost, streams: EventStreams): Route
       answers: {
         200: { description: 'done: what the pin then reported', schema: pinStateSchema },
         404: noSuchPin,
+        413: { description: 'the body is too long', schema: errorSchema },
         409: {
           description: 'an input, a command that is too old, an override, a safe state or a rule',
           schema: errorSchema,

@@ -40,6 +40,7 @@ export function sessionRoutes(keeper: Gatekeeper, options: WebOptions, host: Web
         400: { description: 'the request is wrong', schema: errorSchema },
         401: { description: 'the name, password or token is wrong', schema: errorSchema },
         403: { description: 'there are no users, or the page it comes from may not', schema: errorSchema },
+        413: { description: 'the body is too long', schema: errorSchema },
         429: { description: 'too many wrong tries; retry-after says how long to wait', schema: errorSchema },
         503: { description: 'others are logging in just now', schema: errorSchema },
       },

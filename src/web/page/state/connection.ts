@@ -10,6 +10,9 @@ import { commandSignal, pinNames, pinSignal, series } from './pin-store.ts';
 const TREND_PINS = 50;
 const CONFIRMED_SHOWN_MS = 2500;
 const MAX_WAITING = 5000;
+/** Bounds of the pause between two drawings. */
+const FASTEST_MS = 30;
+const SLOWEST_MS = 1000;
 
 /** Whether what is shown is live. */
 export const live = signal(false);
@@ -20,7 +23,8 @@ export const missed = signal(0);
 
 let client: WebClient | undefined;
 let waiting: [subject: string, data: Data][] = [];
-let frame = 0;
+let frame: ReturnType<typeof setTimeout> | undefined;
+let pauseMs = FASTEST_MS;
 
 type Data = Readonly<Record<string, unknown>>;
 
@@ -40,8 +44,8 @@ export function connect(lost: () => void): void {
     // What is told on connecting is how things stand, not what passes.
     if (live.value) noteMessage(subject, data, envelope);
     waiting.push([subject, data]);
-    // What comes faster than the screen is shown is put together.
-    if (frame === 0) frame = setTimeout(apply, 30, 0);
+    // What comes faster than the screen is drawn is put together.
+    frame ??= setTimeout(apply, pauseMs);
     // A page in the background is not called for up to a minute.
     if (waiting.length > MAX_WAITING) applyNow();
     if (subject !== 'WebSession') return;
@@ -98,9 +102,14 @@ function applyNow(): void {
 }
 
 function apply(): void {
-  frame = 0;
+  frame = undefined;
   const messages = waiting;
   waiting = [];
+  const begun = performance.now();
+  // Behind the drawing: a device for which it takes long draws less often, and stays with whoever uses it.
+  setTimeout(() => {
+    pauseMs = Math.min(SLOWEST_MS, Math.max(FASTEST_MS, 3 * (performance.now() - begun)));
+  });
   batch(() => {
     for (const [subject, data] of messages) {
       if (subject === 'IoMessage' && data['last_change'] !== undefined) takeReport(data);

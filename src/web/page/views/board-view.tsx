@@ -42,7 +42,9 @@ export function BoardView() {
           ))}
         </p>
       </div>
-      {found?.length === 0 && <p class="nothing">The configuration names no board whose connectors are known.</p>}
+      {found?.length === 0 && (
+        <p class="nothing">There is nothing to draw: no board is named, or it has no pin header.</p>
+      )}
       {found?.map(({ title, connector, rows }) => (
         <section key={connector} class="header-drawing" aria-label={`${connector}, ${title}`}>
           <h3>

@@ -1,0 +1,75 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { drawHeaders } from '../../src/board/header.ts';
+import { listBoards, loadBoard } from '../../src/board/load-board.ts';
+import { until } from '../support/wait.ts';
+import { shot } from './browser.ts';
+import { barriers, demo, PageBench, scrollsSideways } from './page-bench.ts';
+import { WebAgent } from './support.ts';
+
+let bench: PageBench;
+let web: WebAgent;
+beforeAll(async () => {
+  bench = await PageBench.launch();
+  web = await WebAgent.start(undefined, demo);
+}, 60_000);
+afterEach(async () => {
+  expect(await bench.closePages()).toEqual([]);
+});
+afterAll(async () => {
+  await bench.close();
+  await web.stop();
+});
+
+describe('the board view', () => {
+  it('draws every board there is, pad by pad, on a desktop and a phone', async () => {
+    const looks = [
+      ['desktop', await bench.open(web.url)],
+      ['phone', await bench.open(web.url, { width: 360, height: 740 })],
+    ] as const;
+    const boards = listBoards();
+    expect(boards).toEqual(
+      expect.arrayContaining([
+        'raspberry-pi-4b',
+        'raspberry-pi-5',
+        'beaglebone-black',
+        'revolution-pi-connect',
+        'orange-pi-zero-3',
+      ]),
+    );
+    const drawn = new Map<string, string>();
+    for (const name of boards) {
+      const board = loadBoard(name);
+      if (!board) throw new Error(`no board ${name}`);
+      const [first] = drawHeaders(board).flatMap(({ rows }) => rows.flat().filter(({ kind }) => kind === 'line'));
+      const found = first && board.resolve(first.name);
+      const lines = new Map(found ? [[`${found.chip}:${found.line}`, 'green-led']] : []);
+      const headers = drawHeaders(board, { lines, buses: ['i2c1'] });
+      const pads = headers.flatMap(({ rows }) => rows.flat()).length;
+      // Many boards have the same header.
+      const json = JSON.stringify(headers);
+      const known = drawn.get(json);
+      drawn.set(json, name);
+      if (known !== undefined) continue;
+      for (const [look, page] of looks) {
+        await page.route('**/api/headers', (route) => route.fulfill({ contentType: 'application/json', body: json }));
+        await page.goto(`${web.url}#pins`);
+        await page.goto(`${web.url}#board`);
+        // The one before stands there until the agent has answered.
+        await until(`${pads} pads of ${name}`, async () => (await page.locator('.pad').count()) === pads, 20_000);
+        const titles = headers.map(({ title, connector }) => `${title} ${connector}`);
+        await until(
+          `the titles of ${name}`,
+          async () => (await page.locator('.header-drawing h3').allInnerTexts()).join() === titles.join(),
+          20_000,
+        );
+        if (pads === 0) await page.getByText('There is nothing to draw').waitFor();
+        if (found) await page.getByRole('button', { name: /green-led/ }).waitFor();
+        expect(await scrollsSideways(page), `${name} ${look} scrolls sideways`).toBe(false);
+        expect(await barriers(page), `${name} ${look}`).toEqual([]);
+        await shot(page, `board-${name}-${look}`);
+        await page.unroute('**/api/headers');
+      }
+    }
+    expect(drawn.size).toBeGreaterThanOrEqual(5);
+  }, 120_000);
+});

@@ -1,0 +1,102 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type SocketLike, WebClient } from '../../src/web/client/web-client.ts';
+
+type Listener = (event: { data?: unknown; reason?: string }) => void;
+
+/** A WebSocket whose other end is the test. */
+class FakeSocket implements SocketLike {
+  static readonly made: FakeSocket[] = [];
+  readonly sent: string[] = [];
+  readonly protocols: readonly string[];
+  closed = false;
+  readonly #listeners = new Map<string, Listener>();
+
+  constructor(_url: string, protocols: string[]) {
+    this.protocols = protocols;
+    FakeSocket.made.push(this);
+  }
+
+  send(text: string): void {
+    this.sent.push(text);
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+
+  addEventListener(type: string, listener: Listener): void {
+    this.#listeners.set(type, listener);
+  }
+
+  say(payload: object): void {
+    this.#listeners.get('message')?.({ data: JSON.stringify({ sender: ['a'], timestamp: 1, msg_id: 'a.1', payload }) });
+  }
+
+  break(reason = ''): void {
+    this.#listeners.get('close')?.({ reason });
+  }
+}
+
+const session = { WebSession: { id: 'me', user: 'ali', role: 'admin', node: 'tested', missed: 0 } };
+const last = () => FakeSocket.made.at(-1);
+
+describe('the client', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+    FakeSocket.made.length = 0;
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it('takes a connection on which nothing is heard for dead, although no close comes, and makes another', async () => {
+    const client = new WebClient('http://pi:8080', { WebSocket: FakeSocket });
+    const heard: string[] = [];
+    client.on((subject) => heard.push(subject));
+    const [first] = FakeSocket.made;
+    first?.say(session);
+    for (let beat = 0; beat < 6; beat++) {
+      await vi.advanceTimersByTimeAsync(5000);
+      first?.say({ WebBeat: {} });
+    }
+    expect(client.session).toBeDefined();
+    const asked = client.set('lamp', true, {}, 60_000);
+    const refused = expect(asked).rejects.toMatchObject({ code: 'OFFLINE' });
+    await vi.advanceTimersByTimeAsync(18_000);
+    await refused;
+    expect(first?.closed).toBe(true);
+    expect(client.session).toBeUndefined();
+    expect(heard.at(-1)).toBe('WebClosed');
+    // What the dead one still brings is nobody's business.
+    first?.say(session);
+    first?.break();
+    expect(client.session).toBeUndefined();
+    expect(FakeSocket.made).toHaveLength(2);
+    last()?.say(session);
+    expect(await client.ready()).toMatchObject({ user: 'ali' });
+    client.close();
+  });
+
+  it('comes again more and more seldom, at most every 8 s, and never after it was closed', async () => {
+    const client = new WebClient('http://pi:8080', { WebSocket: FakeSocket, token: 'secret' });
+    expect(last()?.protocols).toEqual(['dcs-io', 'dcs-io.token.secret']);
+    const waits: number[] = [];
+    for (let time = 0; time < 7; time++) {
+      const before = FakeSocket.made.length;
+      last()?.break();
+      let waited = 0;
+      while (FakeSocket.made.length === before && waited < 20_000) {
+        await vi.advanceTimersByTimeAsync(500);
+        waited += 500;
+      }
+      waits.push(waited);
+    }
+    expect(waits).toEqual([500, 1000, 2000, 4000, 8000, 8000, 8000]);
+    client.close();
+    last()?.break();
+    const made = FakeSocket.made.length;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(FakeSocket.made).toHaveLength(made);
+    expect(() => client.send({ A: {} })).toThrow('no connection');
+  });
+});
