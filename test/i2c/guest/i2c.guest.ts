@@ -1,8 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { deserialize, serialize } from 'node:v8';
 import { afterEach, describe, expect, it } from 'vitest';
 import { i2c } from '../../../drivers/i2c/driver.ts';
-import { type Held, openPort, type PinText } from '../../support/ports.ts';
+import { prepare } from '../../../drivers/i2c/last-will.ts';
+import { systemClock } from '../../../src/clock/clock.ts';
+import { type Held, memoryLog, openPort, type PinText } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
 
 /** The kernel's i2c-stub: an adapter that only knows SMBus, with chips at 0x20 and 0x48 that remember. */
@@ -46,6 +49,25 @@ describe.each(['kernel', 'i2c-bus'] as const)('I2C on a real kernel by %s', (bac
     await until('the input', () => seen.at(-1) === true);
     set('0x20', '0x13', '0xfb');
     await until('the input', () => seen.at(-1) === false);
+  });
+
+  it('is left safe by what the guardian is told of it, once the agent has gone; an absent chip keeps no other waiting', async () => {
+    set('0x20', '0x00', '0xff');
+    set('0x20', '0x14', '0x81');
+    const made = await open(
+      { keys: { address: 0x21, register: 0x14, bit: 1 }, direction: 'out' },
+      { keys: { address: 0x20, register: 0x12, write_register: 0x14, bit: 3, init }, direction: 'out', start: true },
+    );
+    expect(get('0x20', '0x14')).toBe('0x89');
+    const will = made.port.lastWill?.(made.channels.map((channel) => ({ channel, value: false })));
+    expect(will?.executor).toMatch(/drivers\/i2c\/last-will/);
+    await made.port.close();
+    // As it goes to the other process.
+    const plan = deserialize(serialize(will?.plan));
+    const executor = await prepare(plan, { clock: systemClock, log: memoryLog() }, []);
+    await expect(executor.attempt()).rejects.toMatchObject({ code: 'PORT_DOWN' });
+    expect(get('0x20', '0x14')).toBe('0x81');
+    await executor.release();
   });
 
   it('a temperature of two bytes has them in the right order', async () => {
