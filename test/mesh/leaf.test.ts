@@ -68,7 +68,9 @@ describe('a leaf', () => {
   it('in Python, without an introduction, has two-way traffic with everybody of the machine', async () => {
     const { bus, rx, tx } = await agent();
     const actor = new Actor('listener');
-    actor.on('FromLeaf', () => actor.send({ ToLeaf: {} }));
+    actor.on('FromLeaf', () => {
+      actor.send({ ToLeaf: {} });
+    });
     bus.join(actor);
     const other = await Peer.node({ rx, tx }).ready();
     const leaf = await new Peer('/usr/bin/python3', ['test/mesh/minimal-leaf.py', `${rx}`, `${tx}`]).ready();
