@@ -167,23 +167,17 @@ export class LineRequest implements EventSink {
   }
 
   #line(member: Member): Line {
+    const own = <T>(work: () => T): T => {
+      if (!member.held) throw new DcsError('PORT_DOWN', `${member.what} has been given back`);
+      try {
+        return work();
+      } catch (error) {
+        throw kernelError(error, member.what, this.#path);
+      }
+    };
     return {
-      read: () => {
-        if (!member.held) throw new DcsError('PORT_DOWN', `${member.what} has been given back`);
-        try {
-          return this.#get(member.bit) !== 0n;
-        } catch (error) {
-          throw kernelError(error, member.what, this.#path);
-        }
-      },
-      float: () => {
-        if (!member.held) throw new DcsError('PORT_DOWN', `${member.what} has been given back`);
-        try {
-          this.#configure(this.#driven, this.#floating | member.bit);
-        } catch (error) {
-          throw kernelError(error, member.what, this.#path);
-        }
-      },
+      read: () => own(() => this.#get(member.bit) !== 0n),
+      float: () => own(() => this.#configure(this.#driven, this.#floating | member.bit)),
       release: () => {
         if (!member.held) return;
         member.held = false;
