@@ -6,7 +6,7 @@ import { table } from './table.ts';
 const { values } = parseArgs({
   options: {
     faults: { type: 'string', default: '200' },
-    rig: { type: 'string', default: '0' },
+    rig: { type: 'string', default: '12' },
     worlds: { type: 'string', default: '4' },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 32)) },
     kind: { type: 'string' },

@@ -86,7 +86,7 @@ describe('npm install -g and dcs-io service install, on a machine with systemd',
   it(
     'the Debian package refuses to come beside it',
     async () => {
-      const { code, stderr } = await machine.run('sh', '/checkout/packaging/debian/preinst', 'install');
+      const { code, stderr } = await machine.run('sh', '/checkout/scripts/debian/preinst', 'install');
       expect(code).toBe(1);
       expect(stderr).toContain('dcs-io service uninstall');
     },
