@@ -8,6 +8,7 @@ import type { Attacker, Frame } from './attacks.ts';
 import { now, pause } from './process.ts';
 
 const SILENCE_MS = 2000;
+const LINGER_MS = 5000;
 
 /** The guest's key pair, and the public key of the agent. */
 export interface Keys {
@@ -29,7 +30,7 @@ export class Insider implements Attacker {
   #greeted = Number.NEGATIVE_INFINITY;
   #serial = 0;
   #messages = 0;
-  #sending = Promise.resolve();
+  #sending: Promise<unknown> = Promise.resolve();
 
   constructor(host: string, port: number, keys: Keys) {
     this.#address = `tcp://${host}:${port}`;
@@ -57,29 +58,32 @@ export class Insider implements Attacker {
     while (!this.#in) await pause(20);
   }
 
-  async attack(make: (by: Attacker) => Frame): Promise<void> {
+  /** Resolves with whether it is on its way. */
+  async attack(make: (by: Attacker) => Frame): Promise<boolean> {
     const frame = make(this);
-    if ('raw' in frame) await this.#send(frame.raw);
-    else await this.#say(frame.messages);
+    return 'raw' in frame ? this.#send(frame.raw) : this.#say(frame.messages);
   }
 
-  async #say(messages: readonly unknown[]): Promise<void> {
+  async #say(messages: readonly unknown[]): Promise<boolean> {
     const first = this.#messages;
     this.#messages += messages.length;
     const token = this.token === undefined ? {} : { k: this.token };
-    await this.#send(JSON.stringify({ ...token, s: first, t: now(), m: messages }));
+    return this.#send(JSON.stringify({ ...token, s: first, t: now(), m: messages }));
   }
 
   /** One after the other: ZeroMQ takes no two at once. */
-  #send(text: string): Promise<void> {
-    this.#sending = this.#sending.then(async () => {
+  #send(text: string): Promise<boolean> {
+    const sent = this.#sending.then(async () => {
       try {
         await this.#dealer?.send(text);
+        return true;
       } catch {
         // The agent is gone or hangs: it is called anew when it says nothing any more.
+        return false;
       }
     });
-    return this.#sending;
+    this.#sending = sent;
+    return sent;
   }
 
   /** Says that it lives, as sessions do, and calls again whenever the agent has gone. */
@@ -101,7 +105,8 @@ export class Insider implements Attacker {
     this.#greeted = now();
     const { own, serverKey } = this.#keys;
     const dealer = new Dealer({
-      linger: 0,
+      // What was sent counts as sent, even when the agent is called anew meanwhile.
+      linger: LINGER_MS,
       sendTimeout: 200,
       immediate: true,
       maxMessageSize: -1,

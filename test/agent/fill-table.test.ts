@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest';
+import { fillTable } from '../../src/agent/fill-table.ts';
+import { Bus } from '../../src/bus/bus.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { pinSpec } from '../support/pin-bench.ts';
+import { pinLife } from '../support/pin-life.ts';
+import { memoryLog } from '../support/ports.ts';
+
+const spec = pinSpec({ name: 'pump', direction: 'out', initial: false, safe: false });
+
+/** What the pump does after a start `later` seconds after it was overridden with on for 60 s. */
+async function startAfter(later: number) {
+  const clock = new ManualClock();
+  const { log, table, kept } = pinLife(new Bus({ clock }), memoryLog());
+  await kept.override('pump', { value: true, node: 'hall', actor: 'person', until: clock.unix() + 60 });
+  await clock.advance(later * 1000);
+  fillTable(table, [{ spec, port: 'relays', key: '1', address: {} }], kept, clock, log);
+  return { clock, kept, output: table.get('pump')?.output };
+}
+
+describe('an override of before a restart', () => {
+  it('is in force again for the time that is left', async () => {
+    const { output, kept } = await startAfter(20);
+    expect(output?.decision).toMatchObject({ by: 'override', value: true });
+    expect(output?.override?.until).toBe(60_000);
+    expect(kept.overrideOf('pump')).toBeDefined();
+  });
+
+  it('that has ended meanwhile is not, and is kept no longer', async () => {
+    const { output, kept } = await startAfter(61);
+    expect(output?.override).toBeUndefined();
+    expect(output?.decision).toMatchObject({ by: 'start', value: false });
+    expect(kept.overrideOf('pump')).toBeUndefined();
+  });
+});
