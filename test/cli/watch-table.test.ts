@@ -70,6 +70,7 @@ pins:
     expect(stdout).not.toContain('lamp-3');
     const json = await agent.cli('status', '--json');
     expect(JSON.parse(json.stdout)).toEqual({
+      loop_delay: expect.any(Number),
       node: 'tested',
       pins: 31,
       good: 30,
