@@ -38,6 +38,10 @@ export class Listeners {
     for (const listener of this.#listeners) listener(reading);
   }
 
+  get any(): boolean {
+    return this.#listeners.size > 0;
+  }
+
   clear(): void {
     this.#listeners.clear();
   }

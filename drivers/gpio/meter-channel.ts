@@ -20,6 +20,9 @@ export class MeterChannel implements Endpoint {
   #timer: Timer | undefined;
   /** What was told last; undefined after trouble. */
   #told: string | undefined;
+  /** Its lines are held; before they are for the first time there is nothing it could have missed, unless it goes on. */
+  #held = false;
+  #missed: boolean;
   /** Counters: the count at the beginning of the time the next rate is about. */
   #since: { at: MonotonicMs; value: number };
   #rate = 0;
@@ -29,6 +32,7 @@ export class MeterChannel implements Endpoint {
     this.#slots = slots;
     this.#clock = context.clock;
     this.#reportMs = channel.address.report ?? USUAL_REPORT_MS;
+    this.#missed = channel.start !== undefined;
     const meter = makeMeter(channel, slots, context);
     this.#meter = meter;
     this.#since = this.#now();
@@ -63,7 +67,11 @@ export class MeterChannel implements Endpoint {
   }
 
   subscribe(listener: ReadingListener): () => void {
-    return this.#listeners.add(listener, () => this.look());
+    return this.#listeners.add(listener, () => {
+      const reading = this.look();
+      if (this.#told === undefined) this.#noteTold(reading);
+      return reading;
+    });
   }
 
   end(): void {
@@ -84,12 +92,15 @@ export class MeterChannel implements Endpoint {
   /** Trouble is told at once, and so is its end. */
   #changed(reading: Reading): void {
     if (!reading.ok) {
+      this.#held = false;
       this.#told = undefined;
       this.#listeners.tell(reading);
-    } else if (this.#told === undefined) {
+    } else if (!this.#held) {
       const levels = this.#slots.map((slot) => slot.look()).flatMap((one) => (one.ok ? [one.value === true] : []));
       if (levels.length < this.#slots.length) return;
-      this.#meter.levels?.(levels);
+      this.#meter.held(levels, this.#missed);
+      this.#held = true;
+      this.#missed = true;
       this.#tell();
     }
   }
@@ -119,15 +130,21 @@ export class MeterChannel implements Endpoint {
 
   #tell(): void {
     const reading = this.look();
-    if (reading.ok) {
-      const { value, uncertain, rate } = reading;
-      const tells = JSON.stringify([value, uncertain, rate]);
-      if (tells === this.#told) return;
-      this.#told = tells;
-      this.#meter.told?.();
-      // What ends by itself is told once more: a rate, a doubt, a frequency.
-      if ((this.#meter.fades && value !== 0) || rate || (uncertain !== undefined && this.#meter.told)) this.#tellSoon();
-    }
+    if (reading.ok && tellsOf(reading) === this.#told) return;
+    if (this.#listeners.any) this.#noteTold(reading);
     this.#listeners.tell(reading);
   }
+
+  #noteTold(reading: Reading): void {
+    if (!reading.ok) return;
+    this.#told = tellsOf(reading);
+    this.#meter.told?.();
+    // What ends by itself is told once more: a rate, a doubt, a frequency.
+    const { value, uncertain, rate } = reading;
+    if ((this.#meter.fades && value !== 0) || rate || (uncertain !== undefined && this.#meter.told)) this.#tellSoon();
+  }
+}
+
+function tellsOf({ value, uncertain, rate }: Reading & { ok: true }): string {
+  return JSON.stringify([value, uncertain, rate]);
 }

@@ -88,9 +88,13 @@ export class WidthMeter {
     this.#high = high;
   }
 
+  /** Something was lost in between: what began is not what ends next. */
+  interrupted(): void {
+    this.#began = undefined;
+  }
+
   edge({ rising, lost, at }: Edge): void {
-    // Something was lost in between: what began is not what ends now.
-    if (lost > 0) this.#began = undefined;
+    if (lost > 0) this.interrupted();
     if (rising === this.#high) this.#began = at;
     else if (this.#began !== undefined) {
       this.seconds = (at - this.#began) / 1000;

@@ -105,6 +105,11 @@ const wave = (backend: FakeBackend, key: string, edges: number, from = 0) => {
   for (let n = 0; n < edges; n++) backend.edge(key, { rising: n % 2 === 0, lost: 0, at: from + n });
 };
 
+/** Somebody takes the line away, and gives it back before it is tried again. */
+function losing(backend: FakeBackend, key: string): void {
+  backend.wishes.get(key)?.events.lost(new DcsError('BUSY', 'taken away'));
+}
+
 describe('gpio port', () => {
   it('tries a busy line again and again, at growing intervals, and leaves the others alone', async () => {
     const backend = new FakeBackend();
@@ -255,16 +260,56 @@ describe('gpio counters and measurements', () => {
     expect(values(0)).toEqual([10, 11]);
   });
 
-  it('say why they have no value while their line is busy, and count from where they were', async () => {
+  it('say why they have no value while their line is busy, and go on from where they were, one report long doubtful', async () => {
     const backend = new FakeBackend();
-    const { clock, values } = await open(backend, { keys: { gpio: 4, count: 'both' } });
+    const { clock, seen, values } = await open(backend, { keys: { gpio: 4, count: 'both' } });
     wave(backend, 'line 4', 4);
-    backend.busy.add('line 4');
-    backend.wishes.get('line 4')?.events.lost(new DcsError('BUSY', 'taken away'));
+    losing(backend, 'line 4');
     expect(values(0).at(-1)).toBe('BUSY');
-    backend.busy.clear();
+    await clock.advance(600);
+    expect(seen[0]?.at(-1)).toMatchObject({ value: 4, uncertain: expect.stringMatching(/^resumed/) });
     await clock.advance(5000);
-    expect(values(0).at(-1)).toBe(4);
+    expect(seen[0]?.at(-1)).toEqual({ ok: true, value: 4, rate: 0 });
+  });
+
+  it('that go on from what was kept say so: a counter once, an encoder until its position is set', async () => {
+    const resumed = { uncertain: expect.stringMatching(/^resumed/) };
+    const backend = new FakeBackend();
+    const { port, channel, clock, seen } = await open(
+      backend,
+      { keys: { gpio: 4, count: 'rising' }, start: 7 },
+      { keys: { gpio: 5, encoder: 6 }, start: -3 },
+      { keys: { gpio: 7, count: 'rising' } },
+      { keys: { gpio: 8, encoder: 9 } },
+    );
+    await clock.advance(60_000);
+    expect(seen).toMatchObject([
+      [{ value: 7, ...resumed }, { value: 7 }],
+      [{ value: -3, ...resumed }],
+      [{ value: 0 }],
+      [{ value: 0 }],
+    ]);
+    for (const sure of [seen[0]?.at(-1), seen[2]?.at(-1), seen[3]?.at(-1)])
+      expect(sure).not.toHaveProperty('uncertain');
+    await port.preset(channel(1), 0);
+    expect(seen[1]?.at(-1)).toEqual({ ok: true, value: 0, rate: 0 });
+  });
+
+  it('measure no pulse and no period from before a line was lost to after', async () => {
+    const backend = new FakeBackend();
+    const { clock, values } = await open(
+      backend,
+      { keys: { gpio: 4, measure: 'high-time' } },
+      { keys: { gpio: 4, measure: 'frequency' } },
+    );
+    backend.edge('line 4', { rising: true, lost: 0, at: 0 });
+    losing(backend, 'line 4');
+    await clock.advance(600);
+    backend.edge('line 4', { rising: false, lost: 0, at: 5000 });
+    backend.edge('line 4', { rising: true, lost: 0, at: 5001 });
+    await clock.advance(1000);
+    expect(values(0).at(-1)).toBe(0);
+    expect(values(1).at(-1)).toBe(0);
   });
 
   it('refuse a second pin that wants the same line otherwise, and only that one', async () => {
