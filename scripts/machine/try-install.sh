@@ -49,7 +49,7 @@ fi
 dcs-io run --mock > /tmp/agent.log 2>&1 &
 agent=$!
 for second in $(seq 120); do
-  grep -q 'is running with 1 pins' /tmp/agent.log && break
+  grep -q 'is running with 1 pin' /tmp/agent.log && break
   kill -0 $agent || fail 'the agent has ended'
   sleep 1
 done

@@ -154,9 +154,10 @@ export class Agent {
     await this.#openWeb();
     this.#running = true;
     this.#health.ready();
+    const pins = this.#config.pins.length;
     this.#log.info(
-      { node: this.#config.node, pins: this.#config.pins.length, ports: this.ports.size },
-      `${this.#config.node} is running with ${this.#config.pins.length} pins`,
+      { node: this.#config.node, pins, ports: this.ports.size },
+      `${this.#config.node} is running with ${pins === 1 ? '1 pin' : `${pins} pins`}`,
     );
   }
 

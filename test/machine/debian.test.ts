@@ -94,7 +94,7 @@ describe('the Debian package, on a machine with systemd', () => {
     async () => {
       expect(await machine.sh('dcs-io set ready off && dcs-io get ready')).toContain('off');
       expect(await machine.sh('dcs-io service status')).toContain('active (running)');
-      expect(await journal()).toContain('is running with 1 pins');
+      expect(await journal()).toContain('is running with 1 pin');
       expect(await machine.sh('dcs-io tail')).toContain('ready');
       await machine.sh('zcat /usr/share/man/man1/dcs-io.1.gz | grep -q "service install"');
       await machine.sh(

@@ -1,5 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -16,6 +16,7 @@ import { gpiod, SimChip } from './sim-chip.ts';
 const CONFIG = `
 node: no-flip
 board: none
+state: state
 guardian: 10s
 ports:
   relays: { driver: gpio, chip: wired-relays }
@@ -25,10 +26,11 @@ pins:
   alarm: { port: relays, gpio: 4, direction: out, initial: true, safe: true }
   valve: { port: relays, gpio: 6, direction: out, initial: false, safe: false }
   left: { port: relays, gpio: 8, direction: out, safe: hold }
+  last: { port: relays, gpio: 10, direction: out, initial: last, safe: hold }
 `;
-const RELAYS = { kept: 0, lamp: 2, alarm: 4, valve: 6, left: 8 } as const;
+const RELAYS = { kept: 0, lamp: 2, alarm: 4, valve: 6, left: 8, last: 10 } as const;
 /** Nothing leads to it but the test's hand. */
-const MARKER = 11;
+const MARKER = 13;
 const LAMP = String(RELAYS.lamp + 1);
 /** An emulated agent: nothing here is about speed. */
 const PATIENCE_MS = 60_000;
@@ -51,7 +53,7 @@ let log = '';
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'dcs-io-no-flip-'));
   writeFileSync(join(folder, 'dcs-io.yaml'), CONFIG);
-  chip = new SimChip('wired-relays', 12);
+  chip = new SimChip('wired-relays', 14);
   // A wire carries changes: its other end begins with the level of the line.
   for (const line of [RELAYS.valve, RELAYS.left]) for (const end of [line, line + 1]) chip.pull(end, true);
   const watched = [...Object.values(RELAYS).map((line) => line + 1), MARKER].map(String);
@@ -60,7 +62,7 @@ beforeAll(async () => {
   monitor.stdout?.on('data', (chunk: Buffer) => {
     said += chunk.toString();
   });
-  await until('gpiomon to watch', () => gpiod('gpioinfo', chip.device).split('"gpiomon"').length === 7);
+  await until('gpiomon to watch', () => gpiod('gpioinfo', chip.device).split('"gpiomon"').length === 8);
 });
 afterAll(async () => {
   monitor.kill();
@@ -91,10 +93,11 @@ async function seen(): Promise<string[]> {
   return (await edges()).map(({ line, high }) => `${line}=${high ? 1 : 0}`);
 }
 
+const cli = () => join(process.env['DCS_IO_GUEST_BUILD'] ?? '', 'src/cli/main.js');
+
 async function start(): Promise<void> {
-  const script = join(process.env['DCS_IO_GUEST_BUILD'] ?? '', 'src/cli/main.js');
   log = '';
-  const own = spawn(process.execPath, [script, 'run', '-c', join(folder, 'dcs-io.yaml')], {
+  const own = spawn(process.execPath, [cli(), 'run', '-c', join(folder, 'dcs-io.yaml')], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   own.stderr.on('data', (chunk: Buffer) => {
@@ -113,8 +116,8 @@ const guardianOf = () => Number([...log.matchAll(/"guardian":(\d+)/g)].at(-1)?.[
 const ended = () => until('its end', () => agent.exitCode !== null || agent.signalCode !== null, PATIENCE_MS);
 const levels = () => Object.values(RELAYS).map((line) => chip.level(line));
 
-const ON = [true, true, true, false, true];
-const SAFE = [true, false, true, false, true];
+const ON = [true, true, true, false, true, true];
+const SAFE = [true, false, true, false, true, true];
 
 describe('relays, watched by gpiomon over wires', { timeout: 180_000 }, () => {
   it('the watcher sees a line that is nobody’s for less than a millisecond', async () => {
@@ -127,10 +130,18 @@ describe('relays, watched by gpiomon over wires', { timeout: 180_000 }, () => {
 
   it('switch once at the first start, to what is configured', async () => {
     await start();
-    expect(levels()).toEqual(ON);
+    expect(levels()).toEqual([true, true, true, false, true, false]);
     // From now on it would go the other way.
     chip.pull(RELAYS.left, false);
     expect((await seen()).sort()).toEqual(['1=1', '3=1', '5=1', '7=0']);
+  });
+
+  it('switch at a command, and what is to be kept is in the state file', async () => {
+    execFileSync(process.execPath, [cli(), 'set', 'last', 'on', '--timeout', '30']);
+    expect(levels()).toEqual(ON);
+    expect(await seen()).toEqual(['11=1']);
+    const file = join(folder, 'state', 'no-flip.outputs.json');
+    await until('the state file', () => existsSync(file) && readFileSync(file, 'utf8').includes('"last":true'));
   });
 
   it('do not move at a clean stop, but to a safe value, while nobody runs, and at the next start', async () => {
@@ -182,6 +193,6 @@ describe('relays, watched by gpiomon over wires', { timeout: 180_000 }, () => {
     await ended();
     process.kill(guardianOf(), 'SIGTERM');
     await until('the lines to be free', () => !gpiod('gpioinfo', chip.device).includes('"dcs-io"'), PATIENCE_MS);
-    expect(levels()).toEqual([false, false, false, true, false]);
+    expect(levels()).toEqual([false, false, false, true, false, false]);
   });
 });
