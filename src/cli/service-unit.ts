@@ -21,12 +21,16 @@ Description=dcs-io, hardware I/O agent
 Documentation=man:dcs-io(1)
 # Not after the network: the hardware needs none, and links to other machines come up by themselves.
 After=systemd-udevd.service
+# Never given up: what keeps it from starting now may be gone in a minute, and nobody is there at night.
+StartLimitIntervalSec=0
 
 [Service]
 Type=${notifies ? 'notify' : 'exec'}
 ExecStart=${command}
 Restart=always
 RestartSec=1
+# But a configuration that is wrong (2) is for a person to mend.
+RestartPreventExitStatus=2
 ${notifies ? 'WatchdogSec=10\n' : ''}# It stops within 2 s, or it hangs.
 TimeoutStopSec=10
 # The guardian outlives a crash and a stop, holds the outputs and hands them to the next life: no relay moves at a restart.

@@ -1,19 +1,23 @@
 import { EventEmitter } from 'node:events';
+import { isIPv4 } from 'node:net';
 import type { Bus } from '../bus/bus.ts';
-import type { DurationMs } from '../clock/clock.ts';
+import type { DurationMs, Timer } from '../clock/clock.ts';
 import { DcsError, messageOf, systemCode } from '../errors/errors.ts';
 import type { NodeAbout, PinInfo } from '../message/payloads.ts';
-import { isLoopback } from './addresses.ts';
-import { loadKeys } from './keys.ts';
+import { isLoopback, ownAddresses } from './addresses.ts';
+import { type KeyPair, loadKeys } from './keys.ts';
 import { Member } from './member.ts';
 import type { NodeInfo } from './node-info.ts';
 import { checkOptions, type MeshOptions } from './options.ts';
 import type { EndReason } from './session.ts';
 import { type MeshStats, newStats } from './stats.ts';
-import { LINGER_MS, openKit } from './zmq.ts';
+import { type Kit, LINGER_MS, openKit } from './zmq.ts';
 
 export type { MeshOptions } from './options.ts';
 export type { MeshStats } from './stats.ts';
+
+/** How often a machine that has not got its address yet is asked for it (ms). */
+const ADDRESS_MS: DurationMs = 1000;
 
 /** Another dcs-io node, as its events name it. */
 export type MeshPeer = Pick<NodeInfo, 'id' | 'name' | 'boot' | 'addresses'>;
@@ -59,6 +63,9 @@ export class Mesh extends EventEmitter<MeshEvents> {
   #about: () => NodeAbout = () => ({ pins: [] });
   #started: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
+  /** The way from loopback to the network, while the machine has not got its address. */
+  #move: Promise<void> = Promise.resolve();
+  #waiting: Timer | undefined;
 
   /** Throws BAD_CONFIG when the options would open the bus to a network without saying so. */
   constructor(bus: Bus, options: MeshOptions) {
@@ -90,8 +97,9 @@ export class Mesh extends EventEmitter<MeshEvents> {
 
   /**
    * Binds the sockets and joins the mesh. Once it has resolved, what is sent reaches the processes of this machine that
-   * were there before. Rejects with BAD_CONFIG (an address that is not this machine's), NO_PERMISSION (a port below
-   * 1024), NOT_SUPPORTED (no ZeroMQ for this machine) or STOPPED.
+   * were there before. An address that this machine has not got, as before its network is up, is waited for; until then
+   * the mesh is on loopback alone. Rejects with BAD_CONFIG (no address), NO_PERMISSION (a port below 1024),
+   * NOT_SUPPORTED (no ZeroMQ for this machine) or STOPPED.
    */
   start(): Promise<void> {
     this.#started ??= this.#start();
@@ -154,7 +162,15 @@ export class Mesh extends EventEmitter<MeshEvents> {
     if (this.#stopped) throw new DcsError('STOPPED', 'the mesh was stopped before it had started');
     if (!isLoopback(listen) && (insecure || !security))
       log.warn({ listen }, 'the bus is open: whoever reaches it can command the outputs');
-    const member = new Member(this.#bus, kit, this.#options, own, () => this.#about(), {
+    if (await this.#join(kit, own, this.#options)) return;
+    log.warn({ listen }, `${listen} is not an address of this machine yet: until it is, the bus is on loopback alone`);
+    await this.#join(kit, own, onLoopback(this.#options));
+    this.#awaitAddress(kit, own);
+  }
+
+  /** False: this machine has not got the address to listen on. */
+  async #join(kit: Kit, own: KeyPair | undefined, options: MeshOptions): Promise<boolean> {
+    const member = new Member(this.#bus, kit, options, own, () => this.#about(), {
       peerUp: (peer) => this.#tell('peer-up', peer),
       peerDown: (peer, reason) => this.#tell('peer-down', peer, reason),
       gap: (peer, missed) => this.#tell('gap', peer, missed),
@@ -163,20 +179,54 @@ export class Mesh extends EventEmitter<MeshEvents> {
     this.#member = member;
     try {
       await member.start();
+      return true;
     } catch (error) {
       await member.stop(0);
-      throw bindError(error, listen);
+      if (isIPv4(options.listen) && systemCode(error) === 'EADDRNOTAVAIL' && !this.#stopped) return false;
+      throw bindError(error, options.listen);
     }
   }
 
+  #awaitAddress(kit: Kit, own: KeyPair | undefined): void {
+    if (this.#stopped) return;
+    this.#waiting = this.#bus.clock.after(ADDRESS_MS, () => {
+      if (ownAddresses().includes(this.#options.listen)) this.#move = this.#moveOut(kit, own);
+      else this.#awaitAddress(kit, own);
+    });
+  }
+
+  /** From loopback to the network. Never rejects. */
+  async #moveOut(kit: Kit, own: KeyPair | undefined): Promise<void> {
+    const { log, listen } = this.#options;
+    try {
+      await this.#member?.stop(LINGER_MS);
+      if (this.#stopped) return;
+      if (await this.#join(kit, own, this.#options)) {
+        log.info({ listen }, `the bus listens on ${listen} now`);
+        return;
+      }
+      await this.#join(kit, own, onLoopback(this.#options));
+    } catch (error) {
+      log.error({ err: error }, messageOf(error));
+    }
+    this.#awaitAddress(kit, own);
+  }
+
   async #stop(): Promise<void> {
+    this.#waiting?.cancel();
+    await this.#move;
     await this.#member?.stop(LINGER_MS);
     try {
       await this.#started;
     } catch {
       // Whoever called start was told.
     }
+    this.#waiting?.cancel();
   }
+}
+
+function onLoopback(options: MeshOptions): MeshOptions {
+  return { ...options, listen: '127.0.0.1' };
 }
 
 function bindError(error: unknown, listen: string): DcsError {

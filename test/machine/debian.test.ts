@@ -168,6 +168,25 @@ pins: { pump: { port: plc, coil: 1, direction: out, initial: false, safe: false 
   );
 
   it(
+    'it is started again however often it crashes, but not with a configuration that is wrong',
+    async () => {
+      await configure('node: hall\npins: { ready: { virtual: bool } }');
+      for (let crash = 1; crash <= 7; crash++) {
+        const pid = await machine.service('MainPID');
+        await machine.sh(`kill -KILL ${pid}`);
+        await nextLife(pid);
+      }
+      await expect(configure('node: hall\npins: { ready: { vritual: bool } }')).rejects.toThrow(
+        /control process exited/,
+      );
+      expect(await machine.service('ActiveState')).toBe('failed');
+      expect(await machine.service('ExecMainStatus')).toBe('2');
+      expect(await machine.sh('journalctl -u dcs-io --no-pager -o cat -n 20')).toContain("did you mean 'virtual'?");
+    },
+    LONG,
+  );
+
+  it(
     'keys that root makes are those of the service',
     async () => {
       await machine.sh('dcs-io keys new --keys /etc/dcs-io/keys');
