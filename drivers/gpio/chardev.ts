@@ -5,13 +5,13 @@ import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
 import type { GpioBackend, GpioChannel, Line, Taken, Wish } from './backend.ts';
 import type { ChardevChip } from './chardev-chip.ts';
 import { type EventTime, monotonic, realtime } from './event-time.ts';
-import { fitting, type PassedLines, passedLines } from './held-lines.ts';
+import { type Continuation, continuation, type PassedLines, passedLines } from './held-lines.ts';
 import { kernelError } from './kernel-errors.ts';
 import type { GpioPlan, PlannedLine } from './last-will.ts';
 import type { Libc } from './libc.ts';
-import { type Located, lineFlags, onePlan, planRequests, type RequestPlan } from './line-plan.ts';
+import { type Located, lineFlags, NOBODY, onePlan, planRequests, type RequestPlan } from './line-plan.ts';
 import { LineRequest } from './line-request.ts';
-import { shownLevels, startLevels } from './start-levels.ts';
+import { levelsToGoOn, shownLevels, startLevels } from './start-levels.ts';
 import * as uapi from './uapi.ts';
 
 /** What gpioinfo shows as the consumer of our lines. */
@@ -126,14 +126,18 @@ export class ChardevBackend implements GpioBackend {
    * go, to be taken anew. Returns the places of the wishes that are served.
    */
   #adopt(passed: readonly PassedLines[], located: readonly Located[], results: Taken[]): Set<number> {
-    const plans = planRequests(located);
     const served = new Set<number>();
     for (const one of passed) {
-      const lines = fitting(one, plans);
+      const going = continuation(one, located);
       try {
-        if (!lines) throw new DcsError('BAD_CONFIG', 'they are wanted in another way now');
-        this.#settle(this.#goOn(onePlan(lines), one), lines, results);
-        for (const { at } of lines) served.add(at);
+        if (!going) throw new DcsError('BAD_CONFIG', 'they are wanted in another way now');
+        const { lines } = this.#goOn(one, going);
+        going.plan.lines.forEach(({ at }, index) => {
+          const line = lines[index];
+          if (at === NOBODY) line?.release();
+          else if (line) results[at] = { ok: true, line };
+          served.add(at);
+        });
       } catch (error) {
         closeSync(one.fd);
         const { message } = this.#explain(error, `lines ${one.offsets.join(', ')}`);
@@ -185,11 +189,16 @@ export class ChardevBackend implements GpioBackend {
   }
 
   /** With lines that have been held all along. Throws, and leaves the descriptor to the caller. */
-  #goOn(plan: RequestPlan, { fd, flags, floating }: PassedLines): LineRequest {
-    const levels = plan.keep ? shownLevels(this.#libc, this.#chip, fd, plan) : startLevels(plan);
-    if (!plan.keep || flags !== plan.flags || floating.length > 0) this.#configure(fd, plan, levels);
+  #goOn({ fd, flags, floating }: PassedLines, { plan, idle }: Continuation): LineRequest {
+    const levels = levelsToGoOn(this.#libc, this.#chip, fd, plan);
+    const asTheyAre = plan.lines.every(({ wish }) => wish.channel.start === undefined);
+    if (!asTheyAre || idle || flags !== plan.flags || floating.length > 0) this.#configure(fd, plan, levels, idle);
     const request = this.#hold(fd, realtime, plan);
-    request.drives(levels);
+    request.drives(levels, idle);
+    if (idle) {
+      const lines = plan.lines.flatMap(({ at, offset }) => (at === NOBODY ? offset : []));
+      this.#context.log.info({ lines }, `lines ${lines.join(', ')} are driven no more; dcs-io release gives them back`);
+    }
     return request;
   }
 
@@ -200,9 +209,10 @@ export class ChardevBackend implements GpioBackend {
     return request;
   }
 
-  /** Settings and levels in one step. */
-  #configure(fd: number, { lines, flags }: RequestPlan, values: bigint): void {
-    this.#libc.ioctl(fd, uapi.SET_CONFIG, uapi.lineConfig(lines.length, { flags, values }));
+  /** Settings and levels in one step. `idle`: those that are not driven. */
+  #configure(fd: number, { lines, flags }: RequestPlan, values: bigint, idle = 0n): void {
+    const except = { flags: uapi.inputFlags(flags), mask: idle };
+    this.#libc.ioctl(fd, uapi.SET_CONFIG, uapi.lineConfig(lines.length, { flags, values, ...(idle && { except }) }));
   }
 
   /** One GET_LINE: lines, direction, levels and everything else in one step, so that nothing glitches. */

@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import type { Estate } from '../../src/driver/last-will.ts';
 import { isRecord } from '../../src/message/envelope.ts';
-import type { Located, RequestPlan } from './line-plan.ts';
+import { type Located, lineFlags, onePlan, type RequestPlan, unwanted } from './line-plan.ts';
 
 /** Outputs that one descriptor of the kernel holds, in the order of their request. */
 export interface HeldLines {
@@ -41,14 +41,27 @@ export function passedLines(estates: readonly Estate[], chip: { label: string; n
   });
 }
 
-/** The lines of a plan that one descriptor holds, all of it, in the descriptor's order; undefined when it does not fit. */
-export function fitting({ offsets }: HeldLines, plans: readonly RequestPlan[]): Located[] | undefined {
-  for (const { direction, lines } of plans) {
-    if (direction !== 'out') continue;
-    const found = offsets.flatMap((offset) => lines.find((line) => line.offset === offset) ?? []);
-    if (found.length === offsets.length) return found;
-  }
-  return undefined;
+/** How the lines of a descriptor go on. */
+export interface Continuation {
+  /** In the descriptor's order; a place of NOBODY where a line is not wanted any more. */
+  readonly plan: RequestPlan;
+  /** Bits of the lines nobody wants: they cannot be given back alone, so they are driven no more. */
+  readonly idle: bigint;
+}
+
+/**
+ * How the lines of a descriptor go on, whatever became of their pins. Undefined when it has to be let go: nobody wants any
+ * of them, one is to be an input, or their settings differ now.
+ */
+export function continuation({ offsets }: HeldLines, located: readonly Located[]): Continuation | undefined {
+  const found = offsets.map((offset) => located.find((line) => line.offset === offset));
+  const wanted = found.flatMap((line) => line ?? []);
+  const [first] = wanted;
+  const settings = new Set(wanted.map(({ wish }) => lineFlags(wish)));
+  if (!first || settings.size > 1 || wanted.some(({ wish }) => wish.channel.direction === 'in')) return undefined;
+  const plan = onePlan(offsets.map((offset, at) => found[at] ?? unwanted(offset, first)));
+  const idle = found.reduce((bits, line, at) => (line ? bits : bits | (1n << BigInt(at))), 0n);
+  return { plan, idle };
 }
 
 export function isHeldLines(found: unknown): found is HeldLines {

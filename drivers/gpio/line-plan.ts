@@ -53,6 +53,17 @@ export function onePlan(lines: readonly Located[]): RequestPlan {
   };
 }
 
+/** The place of a wish that is nobody's. */
+export const NOBODY = -1;
+
+/** In the place of a line that is held together with another one, and that nobody wants. */
+export function unwanted(offset: number, { wish }: Located): Located {
+  const { bias, drive } = wish.channel.address;
+  const address = { gpio: offset, ...(bias && { bias }), ...(drive && { drive }) };
+  const channel: GpioChannel = { key: `line ${offset}`, kind: 'digital', direction: 'out', address, debounceMs: 0 };
+  return { wish: { channel, edges: 'both', timed: false, events: { level() {}, lost() {} } }, offset, at: NOBODY };
+}
+
 function keeps({ direction, start }: GpioChannel): boolean {
   return direction === 'out' && start === undefined;
 }

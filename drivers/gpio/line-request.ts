@@ -81,9 +81,10 @@ export class LineRequest implements EventSink {
     return { fd: this.#fd, held: { offsets, flags: this.#flags, floating } };
   }
 
-  /** Outputs: the levels they were taken with. */
-  drives(levels: bigint): void {
+  /** Outputs: the levels they were taken with, and those of them that are let go. */
+  drives(levels: bigint, floating = 0n): void {
     this.#driven = levels;
+    this.#floating = floating;
   }
 
   /**

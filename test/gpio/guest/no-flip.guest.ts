@@ -188,6 +188,27 @@ describe('relays, watched by gpiomon over wires', { timeout: 180_000 }, () => {
     expect(await seen()).toEqual([`${LAMP}=1`]);
   });
 
+  it('do not move when others of their chip leave the configuration and come back, or keep their level from now on', async () => {
+    const file = join(folder, 'dcs-io.yaml');
+    const [marked = ''] = CONFIG.match(/ {2}valve.*\n/) ?? [];
+    writeFileSync(file, CONFIG.replace(marked, '').replace('initial: true, safe: hold', 'safe: hold'));
+    agent.kill('SIGTERM');
+    await ended();
+    expect(await seen()).toEqual([`${LAMP}=0`]);
+    await start();
+    expect(levels()).toEqual(ON);
+    // The simulated chip keeps the level of a line that becomes an input.
+    expect(gpiod('gpioinfo', chip.device)).toMatch(/line +6: .*"dcs-io" +input/);
+    expect(await seen()).toEqual([`${LAMP}=1`]);
+    writeFileSync(file, CONFIG);
+    agent.kill('SIGTERM');
+    await ended();
+    await start();
+    expect(levels()).toEqual(ON);
+    expect(gpiod('gpioinfo', chip.device)).toMatch(/line +6: .*"dcs-io" +output/);
+    expect(await seen()).toEqual([`${LAMP}=0`, `${LAMP}=1`]);
+  });
+
   it('are let go when the guardian that holds them is told to end', async () => {
     agent.kill('SIGTERM');
     await ended();

@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+import type { GpioChannel } from '../../drivers/gpio/backend.ts';
+import { continuation } from '../../drivers/gpio/held-lines.ts';
+import { type Located, NOBODY } from '../../drivers/gpio/line-plan.ts';
+
+function wanted(offset: number, changed: Partial<GpioChannel> = {}): Located {
+  const channel: GpioChannel = {
+    ...{ key: `line ${offset}`, kind: 'digital', direction: 'out', address: { gpio: offset }, debounceMs: 0 },
+    ...changed,
+  };
+  return { wish: { channel, edges: 'both', timed: false, events: { level() {}, lost() {} } }, offset, at: offset };
+}
+
+const held = { offsets: [3, 8, 5], flags: 0, floating: [] };
+
+describe('lines that one descriptor has held since the last life', () => {
+  it('go on in its order, whatever level each is to start with', () => {
+    const found = continuation(held, [wanted(5, { start: true }), wanted(1), wanted(3), wanted(8, { start: false })]);
+    expect(found?.plan.lines.map(({ at }) => at)).toEqual([3, 8, 5]);
+    expect(found?.idle).toBe(0n);
+  });
+
+  it('go on without those nobody wants any more', () => {
+    const found = continuation(held, [wanted(8), wanted(9)]);
+    expect(found?.plan.lines.map(({ at, offset }) => [at, offset])).toEqual([
+      [NOBODY, 3],
+      [8, 8],
+      [NOBODY, 5],
+    ]);
+    expect(found?.idle).toBe(0b101n);
+  });
+
+  it('are let go when nobody wants any, one is to be an input, or their settings differ', () => {
+    expect(continuation(held, [wanted(1)])).toBeUndefined();
+    expect(continuation(held, [wanted(3), wanted(5, { direction: 'in' })])).toBeUndefined();
+    expect(continuation(held, [wanted(3), wanted(5, { address: { gpio: 5, drive: 'open-drain' } })])).toBeUndefined();
+  });
+});
