@@ -41,7 +41,11 @@ export class OutputActor extends PinActor {
     this.#output.take({ kind: 'start' });
     super.onStart();
     for (const pin of [...(rules.requires ?? []), ...(rules.interlock?.pins ?? [])]) {
-      this.#unwatch.push(table.watch(pin, () => this.#look()));
+      const tell = () => {
+        this.#output.notice();
+        this.#look();
+      };
+      this.#unwatch.push(table.watch(pin, tell));
     }
     if (rules.follow) {
       this.#unwatch.push(table.watch(rules.follow.pin, () => this.#look()));
@@ -105,7 +109,7 @@ export class OutputActor extends PinActor {
       // The port may have a queue of its own.
       const { state } = await this.#write(value, ttl === undefined ? undefined : { expiresAt: arrival + ttl * 1000 });
       // Only now: a command that was refused must not keep the pulse before it from ending.
-      this.#output.take({ kind: 'command', value, step });
+      this.#output.take({ kind: 'command', value, step, ...(state === 'failed' && ({ unconfirmed: true } as const)) });
       this.#output.carriedOut(value);
       this.#became(state);
     } catch (error) {
@@ -143,6 +147,8 @@ export class OutputActor extends PinActor {
       if (!facts.sure) return;
       this.#output.doubt();
     } else {
+      // However it came to be so; only what it goes to at the end is not what it was.
+      if (this.#output.decision.by !== 'exit') this.life.kept.note(this.spec, val);
       if (facts.sure && facts.value === val) return;
       this.#output.know(val);
     }
@@ -263,7 +269,6 @@ export class OutputActor extends PinActor {
     try {
       const { value: has, asked } = await this.drive(raw, () => handle.write(raw, options));
       this.#output.confirmed(has);
-      if (this.#output.decision.by !== 'exit') life.kept.note(spec, has);
       return { state: asked ? (agree(spec, has, value) ? 'verified' : 'failed') : 'sent' };
     } catch (error) {
       if (toDcsError(error).code === 'TIMEOUT') this.#output.unconfirmed(value);

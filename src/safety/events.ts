@@ -2,21 +2,23 @@ import type { MonotonicMs } from '../clock/clock.ts';
 import { DcsError } from '../errors/errors.ts';
 import { isOn, offValue, type PinSpec, type RawValue } from '../pin/pin.ts';
 import { ruleBroken, type Step } from './after-command.ts';
-import { danger, delay, type Facts, type Neighbours } from './rules.ts';
+import { danger, delay, type Facts, type Hindrance, type Neighbours } from './rules.ts';
 import { type Override, type Stand, safeStand, standing, type Will } from './will.ts';
 
 /** Everything that can change what is wanted of an output. Values as the user means them. */
 export type OutputEvent =
   | { readonly kind: 'start' }
   | { readonly kind: 'stop' }
-  /** The port is opened again after a loss. */
-  | { readonly kind: 'reopened' }
+  /** The port is opened again after a loss. `owed`: what it was to be meanwhile has not been carried out. */
+  | { readonly kind: 'reopened'; readonly owed: boolean }
   | {
       readonly kind: 'command';
       readonly value: RawValue;
       readonly step?: Step | undefined;
       readonly unconfirmed?: true;
     }
+  /** A rule forbade a command while that was on its way to the hardware. */
+  | { readonly kind: 'forbidden'; readonly no: Hindrance }
   /** What it follows has this value, or is not to be trusted. */
   | { readonly kind: 'follow'; readonly value: RawValue }
   | { readonly kind: 'follow-lost'; readonly why: string }
@@ -78,8 +80,11 @@ function react(will: Will, event: OutputEvent, present: Present): Will {
       return { ...will, ended: true };
     case 'command':
       // What has happened while it was on its way to the hardware comes first.
-      if (will.override || will.locked !== undefined || will.losses.length > 0) return will;
+      if (isKept(will)) return will;
       return { ...without(will, 'pending'), stand: commanded(event, now) };
+    case 'forbidden':
+      if (isKept(will)) return will;
+      return turnedOff(without(will, 'pending'), event.no, present, { stays: false, locks: true });
     case 'override': {
       const { value, until } = event;
       const override: Override = { value, until };
@@ -94,11 +99,11 @@ function react(will: Will, event: OutputEvent, present: Present): Will {
     case 'rearm':
       return without(will, 'locked');
     case 'reopened':
-      return reopened(will, present);
+      return reopened(will, event.owed, present);
     case 'follow':
       return followed(will, event.value, present);
     case 'follow-lost':
-      return will.stand.by === 'follow' && spec.onLoss === 'safe'
+      return will.stand.by === 'follow' && spec.onLoss !== 'hold'
         ? enterSafe(without(will, 'pending'), spec, event.why)
         : without(will, 'pending');
     case 'lost': {
@@ -112,6 +117,11 @@ function react(will: Will, event: OutputEvent, present: Present): Will {
     case 'look':
       return will;
   }
+}
+
+/** Something is stronger than any command. */
+function isKept({ override, locked, losses }: Will): boolean {
+  return override !== undefined || locked !== undefined || losses.length > 0;
 }
 
 /** What time and rules make of it by themselves. */
@@ -139,17 +149,27 @@ function settle(will: Will, present: Present): Will {
 }
 
 /** An output that a rule turns off stays off until somebody says otherwise; what follows a pin goes on following it. */
-function cut(will: Will, { spec, facts, now, neighbours }: Present): Will {
+function cut(will: Will, present: Present): Will {
+  const { spec, facts, now, neighbours } = present;
   const { value = facts.value, by } = standing(spec, will);
   if (value === undefined) return will;
   const no = danger(spec, value, facts, now, neighbours);
   if (!no) return will;
-  const running = isOn(facts.value);
-  const stands = (by === 'follow' || by === 'override') && no.rule !== 'max_on';
+  const stays = (by === 'follow' || by === 'override') && no.rule !== 'max_on';
+  return turnedOff(will, no, present, { stays, locks: by !== 'override' });
+}
+
+/** `stays`: what stands comes back by itself. `locks`: with `rearm: manual` somebody has to rearm it. */
+function turnedOff(
+  will: Will,
+  no: Hindrance,
+  { spec, facts }: Present,
+  { stays, locks }: { readonly stays: boolean; readonly locks: boolean },
+): Will {
   const off: Stand = { value: offValue(spec.kind), by: 'rule', why: `${no.rule}: ${no.why}` };
-  const kept = stands ? will : { ...without(will, 'override'), stand: off };
-  const locks = running && by !== 'override' && spec.rearm === 'manual' && will.locked === undefined;
-  return locks ? { ...kept, locked: off.why } : kept;
+  const kept = stays ? will : { ...without(will, 'override'), stand: off };
+  const locked = locks && isOn(facts.value) && spec.rearm === 'manual' && will.locked === undefined;
+  return locked ? { ...kept, locked: off.why } : kept;
 }
 
 function commanded({ value, step, unconfirmed }: OutputEvent & { kind: 'command' }, now: MonotonicMs): Stand {
@@ -177,7 +197,7 @@ function followed(will: Will, value: RawValue, { spec, now }: Present): Will {
 }
 
 /** What was asked for before the port was lost is old. */
-function reopened(will: Will, { spec }: Present): Will {
+function reopened(will: Will, owed: boolean, { spec }: Present): Will {
   const why = 'the port was lost';
   // What nobody confirmed is not carried out again, and was perhaps refused.
   if (spec.onLoss === 'rewrite' && !will.stand.unconfirmed) return will;
@@ -185,7 +205,8 @@ function reopened(will: Will, { spec }: Present): Will {
     if (will.stand.by !== 'follow') return enterSafe(will, spec, why);
     return spec.rearm === 'manual' ? { ...will, locked: why } : will;
   }
-  if (will.stand.by === 'follow') return will;
+  // What an override ends with, what keeps it safe and what has ended meanwhile still counts.
+  if (will.stand.by === 'follow' || will.override || will.losses.length > 0 || owed) return will;
   // Left alone; but a pulse still ends.
   return { ...will, stand: { ...will.stand, value: undefined, by: 'safe', why } };
 }

@@ -4,7 +4,7 @@ import { isOn, type PinSpec, type RawValue } from '../pin/pin.ts';
 import { admitCommand, admitRearm, admitValue, next, type OutputEvent, type Present } from './events.ts';
 import type { KeptOverride } from './kept-outputs.ts';
 import type { Commander } from './nodes.ts';
-import type { Facts, Neighbours } from './rules.ts';
+import { danger, type Facts, type Hindrance, type Neighbours } from './rules.ts';
 import { type Decision, decide, type Override, type Will } from './will.ts';
 
 export interface LastCommand extends Commander {
@@ -27,7 +27,11 @@ export class Output {
   #underway: RawValue | undefined;
   /** The value when that was begun. */
   #before: RawValue | undefined;
+  /** What has forbidden it since, be it for a moment only. */
+  #forbidden: Hindrance | undefined;
   #done: Decision | undefined;
+  /** When the port was last to be opened something had not been carried out. */
+  #owed = false;
   lastCommand: LastCommand | undefined;
   /** Who gave the override, and when it ends for people. */
   overriddenBy: (Commander & { readonly until: UnixSeconds; readonly kept?: false }) | undefined;
@@ -73,7 +77,17 @@ export class Output {
 
   /** Takes an event in that has been admitted where it needs to be. */
   take(event: OutputEvent): void {
-    this.#will = next(this.#will, event, this.#present);
+    const no = event.kind === 'command' ? this.#forbidden : undefined;
+    this.#will = next(this.#will, no ? { kind: 'forbidden', no } : event, this.#present);
+  }
+
+  /** A pin its rules ask for has changed: what they forbid now counts, however soon it is over. */
+  notice(): void {
+    this.take({ kind: 'look' });
+    const value = this.#underway;
+    if (value === undefined) return;
+    const now = this.#clock.now();
+    this.#forbidden ??= danger(this.spec, value, { ...this.#facts, value, switchedAt: now }, now, this.#neighbours);
   }
 
   /** An override of before the restart is still in force. */
@@ -84,7 +98,9 @@ export class Output {
 
   /** The value to open the port with; counts as carried out. Undefined: what the hardware has stays. */
   opening(first: boolean): RawValue | undefined {
-    this.take({ kind: first ? 'look' : 'reopened' });
+    // An attempt to open may fail: owed until the hardware is known to be something.
+    this.#owed ||= this.due !== undefined;
+    this.take(first ? { kind: 'look' } : { kind: 'reopened', owed: this.#owed });
     this.#done = this.decision;
     return this.#done.value;
   }
@@ -111,6 +127,7 @@ export class Output {
   begin(value: RawValue): void {
     this.#underway = value;
     this.#before = this.#facts.value;
+    this.#forbidden = undefined;
   }
 
   /** The hardware has it. */
@@ -138,6 +155,7 @@ export class Output {
 
   /** The hardware was seen to have this value. */
   know(value: RawValue): void {
+    this.#owed = false;
     const before = this.#facts;
     const switched = before.value === undefined || isOn(value) !== isOn(before.value);
     const switchedAt = switched ? this.#clock.now() : before.switchedAt;

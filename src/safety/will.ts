@@ -79,7 +79,8 @@ export function decide(spec: PinSpec, will: Will, facts: Facts, now: MonotonicMs
     return { value: facts.value, by: 'rule', why: `${wait.rule}: ${wait.why}`, ...earliest(own.wakeAt, wait.until) };
   }
   const { maxOnMs } = spec.rules;
-  const limit = maxOnMs !== undefined && isOn(wanted) && isOn(facts.value) ? facts.switchedAt + maxOnMs : undefined;
+  // Whoever has switched it on.
+  const limit = maxOnMs !== undefined && isOn(facts.value) ? facts.switchedAt + maxOnMs : undefined;
   return { value, by, why, ...earliest(own.wakeAt, limit) };
 }
 

@@ -1,0 +1,132 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { pinBench, pinSpec } from '../support/pin-bench.ts';
+
+const lamp = pinSpec({ name: 'lamp', direction: 'out', initial: false, safe: false });
+const from = (event: string) => ({ event, node: 'h1', name: 'hall' });
+
+const folders: string[] = [];
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+function stateFileIn(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'dcs-io-outage-'));
+  folders.push(folder);
+  return join(folder, 'outputs.json');
+}
+
+describe('what an output was to do while its port was away is done when it returns, although it is left alone: on_loss: hold', () => {
+  const { safe: _safe, ...plain } = lamp;
+  it.each([
+    ['the end of a pulse', { ...lamp, onLoss: 'hold' as const }, { pulse: 2 }],
+    ['the end of a pulse without a safe value', { ...plain, onExit: 'hold' as const }, { pulse: 2 }],
+    ['the end of a lease', { ...lamp, onLoss: 'hold' as const }, { hold: 2 }],
+  ])('%s', async (_what, spec, extra) => {
+    const { command, hardware, clock } = await pinBench([spec]);
+    await command('lamp', true, extra);
+    hardware.unplug();
+    await clock.advance(5000);
+    hardware.plug();
+    await clock.advance(5000);
+    expect(hardware.get('lamp')).toBe(false);
+  });
+
+  it('the loss of its controller', async () => {
+    const { command, hardware, clock, life } = await pinBench([{ ...lamp, controller: 'hall', onLoss: 'hold' }]);
+    life.nodes.heard(from('birth'));
+    await command('lamp', true);
+    hardware.unplug();
+    life.nodes.heard(from('leave'));
+    await clock.advance(5000);
+    hardware.plug();
+    await clock.advance(5000);
+    expect(hardware.get('lamp')).toBe(false);
+  });
+
+  it('what a rule cut off meanwhile, although the rule would allow it again', async () => {
+    const guard = pinSpec({ name: 'guard' });
+    const bench = await pinBench([guard, { ...lamp, onLoss: 'hold', rules: { requires: ['guard'] } }]);
+    const { command, hardware, clock, life } = bench;
+    hardware.set('guard', true);
+    await clock.advance(0);
+    await command('lamp', true);
+    hardware.unplug();
+    await clock.advance(1000);
+    // As one on another port would be.
+    life.table.note('guard', { val: true, quality: 'good' });
+    hardware.plug();
+    await clock.advance(5000);
+    expect(hardware.get('lamp')).toBe(false);
+  });
+
+  it('and what had been done before is not done again: somebody may have switched it by hand meanwhile', async () => {
+    const { command, hardware, clock } = await pinBench([{ ...lamp, onLoss: 'hold' }]);
+    await command('lamp', true, { pulse: 1 }, 2000);
+    const before = hardware.writes.length;
+    hardware.unplug();
+    hardware.set('lamp', true);
+    hardware.plug();
+    await clock.advance(5000);
+    expect(hardware.writes.slice(before)).toEqual([]);
+  });
+});
+
+describe('an override over an outage of the port', () => {
+  it('ends at the safe value also with on_loss: hold', async () => {
+    const { user, hardware, clock } = await pinBench([{ ...lamp, onLoss: 'hold' }]);
+    user.send({ IoMessage: { pin_name: 'lamp', val: true, override: 60 } });
+    await clock.advance(10_000);
+    hardware.unplug();
+    hardware.plug();
+    await clock.advance(10_000);
+    expect(hardware.get('lamp')).toBe(true);
+    await clock.advance(40_000);
+    expect(hardware.get('lamp')).toBe(false);
+  });
+});
+
+describe('on_loss: rewrite', () => {
+  it('does not give an output again what the hardware has shown not to have taken', async () => {
+    const { command, hardware, clock, runner } = await pinBench([{ ...lamp, onLoss: 'rewrite' }]);
+    runner.port.write = async () => ({ readBack: false });
+    expect((await command('lamp', true)).answers).toMatchObject([
+      { val: false, output: { command: { state: 'failed' } } },
+    ]);
+    hardware.unplug();
+    hardware.plug();
+    await clock.advance(5000);
+    expect(hardware.get('lamp')).toBe(false);
+  });
+
+  it('does not keep what follows a pin as it is when that pin is bad: it goes to its safe value', async () => {
+    const door = pinSpec({ name: 'door' });
+    const follow = { pin: 'door', invert: false, delayMs: 0 };
+    const { hardware, clock } = await pinBench([door, { ...lamp, onLoss: 'rewrite', rules: { follow } }]);
+    hardware.set('door', true);
+    await clock.advance(0);
+    expect(hardware.get('lamp')).toBe(true);
+    hardware.fault('door', { kind: 'error', message: 'broken' });
+    await clock.advance(0);
+    expect(hardware.get('lamp')).toBe(false);
+  });
+});
+
+describe('initial: last', () => {
+  it('is the safe value an output went to as its port came back, not the command of before the outage', async () => {
+    const file = stateFileIn();
+    const spec = pinSpec({ ...lamp, initial: { last: true }, onExit: 'safe' });
+    const first = await pinBench([spec], {}, file);
+    await first.command('lamp', true);
+    first.hardware.unplug();
+    first.hardware.plug();
+    await first.clock.advance(5000);
+    expect(first.hardware.get('lamp')).toBe(false);
+    await first.supervisor.stop();
+    await first.life.kept.close();
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ last: { lamp: false } });
+    const second = await pinBench([spec], {}, file);
+    expect(second.hardware.writes).toMatchObject([{ value: false }]);
+  });
+});
