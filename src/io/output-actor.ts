@@ -40,29 +40,25 @@ export class OutputActor extends PinActor {
     const { controller, rules } = this.spec;
     this.#output.take({ kind: 'start' });
     super.onStart();
-    for (const pin of [...(rules.requires ?? []), ...(rules.interlock?.pins ?? [])]) {
-      const tell = () => {
-        this.#output.notice();
-        this.#look();
-      };
-      this.#unwatch.push(table.watch(pin, tell));
-    }
-    if (rules.follow) {
-      this.#unwatch.push(table.watch(rules.follow.pin, () => this.#look()));
+    const notice = () => {
+      this.#output.notice();
       this.#look();
+    };
+    for (const pin of [...(rules.requires ?? []), ...(rules.interlock?.pins ?? [])]) {
+      this.#unwatch.push(table.watch(pin, notice));
     }
+    if (rules.follow) this.#unwatch.push(table.watch(rules.follow.pin, () => this.#look()));
     if (controller !== undefined) {
       const what = controller === '*' ? 'no other node is there' : `${controller} is not there`;
-      let before = true;
       this.#unwatch.push(
         nodes.watch(controller, (present) => {
-          if (present === before) return;
-          before = present;
           this.#output.take({ kind: present ? 'found' : 'lost', what });
           this.#look();
         }),
       );
     }
+    // An override may be in force already, and ends although the hardware may tell nothing.
+    this.#look();
   }
 
   /**
@@ -72,13 +68,25 @@ export class OutputActor extends PinActor {
   override async onStop(): Promise<void> {
     await super.onStop();
     for (const end of this.#unwatch.splice(0)) end();
+    const { overdue } = this.#output;
     this.#output.take({ kind: 'stop' });
+    const { value = overdue } = this.#output.decision;
+    this.#output.carriedOut(value);
+    try {
+      await this.#end(value);
+    } finally {
+      // From now on nobody looks what it is.
+      this.#output.doubt();
+      this.life.table.changed(this.spec.name);
+    }
+  }
+
+  async #end(value: RawValue | undefined): Promise<void> {
     if (this.spec.onExit === 'input') {
       await this.handle.float();
       this.giveUp('driven by nobody: the pin stopped, and its on_exit is input');
       return;
     }
-    const { value } = this.#output.decision;
     if (value === undefined) return;
     await this.#write(value);
     this.report();

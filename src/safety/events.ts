@@ -74,7 +74,8 @@ function react(will: Will, event: OutputEvent, present: Present): Will {
   switch (event.kind) {
     case 'start':
       if (!will.ended) return will;
-      // What was asked for before it was stopped is old.
+      // What was asked for before it was stopped is old; an override is still in force, and what it ends with.
+      if (will.override) return { ...will, ended: false };
       return { ...without(will, 'pending'), ended: false, stand: { value: undefined, by: 'start', why: 'restarted' } };
     case 'stop':
       return { ...will, ended: true };

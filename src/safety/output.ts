@@ -102,7 +102,13 @@ export class Output {
     this.#owed ||= this.due !== undefined;
     this.take(first ? { kind: 'look' } : { kind: 'reopened', owed: this.#owed });
     this.#done = this.decision;
-    return this.#done.value;
+    const { value } = this.#done;
+    // Not every hardware tells what it has become: from now on it may be on.
+    if (value !== undefined && isOn(value)) {
+      this.#seen(value);
+      this.doubt();
+    }
+    return value;
   }
 
   /**
@@ -156,6 +162,10 @@ export class Output {
   /** The hardware was seen to have this value. */
   know(value: RawValue): void {
     this.#owed = false;
+    this.#seen(value);
+  }
+
+  #seen(value: RawValue): void {
     const before = this.#facts;
     const switched = before.value === undefined || isOn(value) !== isOn(before.value);
     const switchedAt = switched ? this.#clock.now() : before.switchedAt;
@@ -172,6 +182,15 @@ export class Output {
     const { value, sure, switchedAt } = this.#facts;
     if (isOn(this.#underway) || isOn(value)) return 'on';
     return sure ? switchedAt : 'unknown';
+  }
+
+  /**
+   * What has been due so far and could not be done: the end of what was commanded, a safe value, what a rule wants. The
+   * agent stops: an output that keeps its value gets that first.
+   */
+  get overdue(): RawValue | undefined {
+    const { value, by } = this.due ?? {};
+    return by === 'safe' || by === 'rule' || by === 'command' ? value : undefined;
   }
 
   get #present(): Present {

@@ -79,9 +79,9 @@ export function decide(spec: PinSpec, will: Will, facts: Facts, now: MonotonicMs
     return { value: facts.value, by: 'rule', why: `${wait.rule}: ${wait.why}`, ...earliest(own.wakeAt, wait.until) };
   }
   const { maxOnMs } = spec.rules;
-  // Whoever has switched it on.
-  const limit = maxOnMs !== undefined && isOn(facts.value) ? facts.switchedAt + maxOnMs : undefined;
-  return { value, by, why, ...earliest(own.wakeAt, limit) };
+  // Whoever has switched it on, and when nobody has seen yet whether it is.
+  const limit = maxOnMs !== undefined && isOn(facts.value ?? wanted) ? facts.switchedAt + maxOnMs : now;
+  return { value, by, why, ...earliest(own.wakeAt, limit > now ? limit : undefined) };
 }
 
 /** An output that holds its value at exit still ends a pulse: nobody else will. */
