@@ -29,11 +29,22 @@ export const systemClock: Clock = {
   now: () => performance.now(),
   unix: () => Date.now() / 1000,
   after(delay, action) {
+    if (delay > LONGEST_MS) return afterLong(delay, action);
     const handle = setTimeout(action, delay);
     handle.unref();
     return { cancel: () => clearTimeout(handle) };
   },
 };
+
+/** Node fires a timer for more than this (24.8 days) at once. */
+const LONGEST_MS: DurationMs = 2 ** 31 - 1;
+
+function afterLong(delay: DurationMs, action: () => void): Timer {
+  let timer = systemClock.after(LONGEST_MS, () => {
+    timer = systemClock.after(delay - LONGEST_MS, action);
+  });
+  return { cancel: () => timer.cancel() };
+}
 
 /** Resolves after `delay` of the given clock. */
 export function sleep(clock: Clock, delay: DurationMs): Promise<void> {
