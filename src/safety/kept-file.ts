@@ -32,7 +32,8 @@ export class KeptFile<Content> {
   readonly #clock: Clock;
   readonly #log: Log;
   #timer: Timer | undefined;
-  #writing: Promise<void> = Promise.resolve();
+  /** With whether it is on the disk. */
+  #writing: Promise<boolean> = Promise.resolve(false);
   #changed = false;
   #trouble: string | undefined;
 
@@ -73,8 +74,7 @@ export class KeptFile<Content> {
   /** Writes now. Resolves with whether it is on the disk; never rejects. */
   async save(): Promise<boolean> {
     this.#changed = true;
-    await this.#write();
-    return this.#keeping.file !== undefined && !this.#changed;
+    return this.#write();
   }
 
   /** Writes what has not been written. Bounded, never rejects. */
@@ -90,19 +90,22 @@ export class KeptFile<Content> {
   }
 
   /** One write after the other; the last one has the last content. Never rejects. */
-  #write(): Promise<void> {
+  #write(): Promise<boolean> {
     const { file, what, content } = this.#keeping;
-    this.#writing = this.#writing.then(async () => {
-      if (file === undefined || !this.#changed) return;
+    this.#writing = this.#writing.then(async (before) => {
+      // A write that began after the change has written it.
+      if (file === undefined || !this.#changed) return file !== undefined && before;
       this.#changed = false;
       try {
         await replaceFile(file, `${JSON.stringify(content())}\n`);
         this.#trouble = undefined;
+        return true;
       } catch (error) {
         const trouble = messageOf(error);
         if (trouble !== this.#trouble) this.#log.error({ err: error }, `${what} are not kept: ${trouble}`);
         this.#trouble = trouble;
         this.changed();
+        return false;
       }
     });
     return this.#writing;

@@ -53,3 +53,24 @@ it('a kept file is on the disk before it takes the place of the old one, and so 
   ]);
   await rm(folder, { recursive: true });
 });
+
+it('what was saved is said to be on the disk although something else changed while it was written', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'kept-'));
+  const file = join(folder, 'outputs.json');
+  let water = 1;
+  const schema = z.object({ water: z.number() });
+  const content = () => {
+    queueMicrotask(() => {
+      if (water === 2) return;
+      water = 2;
+      kept.changed();
+    });
+    return { water };
+  };
+  const keeping = { file, schema, what: 'outputs', without: 'anew', everyMs: 5000, content };
+  const kept = new KeptFile(keeping, { clock: systemClock, log: memoryLog() });
+  expect(await kept.save()).toBe(true);
+  await kept.close();
+  expect(JSON.parse(await readFile(file, 'utf8'))).toEqual({ water: 2 });
+  await rm(folder, { recursive: true });
+});
