@@ -104,16 +104,16 @@ export class GuardianLink {
   }
 
   #start(): void {
-    const { withinMs, socket, log } = this.#options;
-    const file = fileURLToPath(new URL(`../guardian/main${extname(import.meta.url)}`, import.meta.url));
-    const end = this.#passage.open();
-    // A session of its own, so that Ctrl-C in the terminal does not reach it.
-    const child = spawn(
-      process.execPath,
-      ['--max-semi-space-size=1', file, String(process.pid), String(withinMs), socket],
-      { detached: true, stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe', ...(end === undefined ? [] : [end])] },
-    );
-    if (end !== undefined) closeSync(end);
+    const { withinMs, log } = this.#options;
+    let child: ChildProcess;
+    try {
+      child = this.#spawn();
+    } catch (error) {
+      // Node throws for want of memory, and only tells (`error`) for want of descriptors.
+      this.#passage.close();
+      this.#again(messageOf(error));
+      return;
+    }
     this.#child = child;
     child.unref();
     child.once('error', (error) => this.#lost(child, messageOf(error)));
@@ -132,6 +132,21 @@ export class GuardianLink {
     for (const [port, will] of this.#wills) this.#tell(port, will());
     log.info({ guardian: child.pid }, `the guardian makes outputs safe within ${withinMs} ms of a crash or hang`);
     this.#beatLater(child);
+  }
+
+  #spawn(): ChildProcess {
+    const { withinMs, socket } = this.#options;
+    const file = fileURLToPath(new URL(`../guardian/main${extname(import.meta.url)}`, import.meta.url));
+    const end = this.#passage.open();
+    try {
+      // A session of its own, so that Ctrl-C in the terminal does not reach it.
+      return spawn(process.execPath, ['--max-semi-space-size=1', file, String(process.pid), String(withinMs), socket], {
+        detached: true,
+        stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe', ...(end === undefined ? [] : [end])],
+      });
+    } finally {
+      if (end !== undefined) closeSync(end);
+    }
   }
 
   #beatLater(child: ChildProcess): void {
@@ -223,7 +238,8 @@ export class GuardianLink {
   }
 }
 
+/** Undefined: it could not be started, and has none. */
 function pipeOf(child: ChildProcess, fd: number): Socket | undefined {
-  const pipe = child.stdio[fd];
+  const pipe = child.stdio?.[fd];
   return pipe instanceof Socket ? pipe : undefined;
 }
