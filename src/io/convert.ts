@@ -54,6 +54,13 @@ export function toWanted(spec: PinSpec, asked: unknown): RawValue {
   return typeof raw === 'number' ? Number(asked) : raw;
 }
 
+/** Whether hardware has what it was given; it may round numbers, as the pin itself does. */
+export function agree({ precision }: PinSpec, has: RawValue, given: RawValue): boolean {
+  if (typeof has !== 'number' || typeof given !== 'number') return has === given;
+  const rounding = precision === undefined ? 0 : 10 ** -precision;
+  return Math.abs(has - given) <= Math.max(rounding, 0.001 * Math.max(Math.abs(has), Math.abs(given)));
+}
+
 function asDigital(asked: unknown): boolean | undefined {
   if (typeof asked === 'boolean') return asked;
   if (asked === 1 || asked === 0) return asked === 1;

@@ -9,7 +9,7 @@ import type { KeptOverride } from '../safety/kept-outputs.ts';
 import type { LastCommand, Output } from '../safety/output.ts';
 import type { ChannelHandle } from './channels.ts';
 import { parseCommand, parseControl } from './command.ts';
-import { toRaw, toWanted } from './convert.ts';
+import { agree, toRaw, toWanted } from './convert.ts';
 import { type Answer, PinActor, type PinLife } from './pin-actor.ts';
 import type { Found } from './pin-state.ts';
 
@@ -61,19 +61,12 @@ export class OutputActor extends PinActor {
     this.#look();
   }
 
-  /**
-   * Drives the output to its exit value. The last word: the inbox is closed, nothing overrules it. It is the same when
-   * the supervisor restarts a pin that keeps failing: nobody was in control.
-   */
+  /** Drives it to its exit value: the last word, for the inbox is closed. So it is when a failing pin is restarted. */
   override async onStop(): Promise<void> {
     await super.onStop();
     for (const end of this.#unwatch.splice(0)) end();
-    const { overdue } = this.#output;
-    this.#output.take({ kind: 'stop' });
-    const { value = overdue } = this.#output.decision;
-    this.#output.carriedOut(value);
     try {
-      await this.#end(value);
+      await this.#end(this.#output.stop());
     } finally {
       // From now on nobody looks what it is.
       this.#output.doubt();
@@ -298,11 +291,4 @@ export class OutputActor extends PinActor {
     const { lastCommand } = this.#output;
     if (lastCommand) this.#output.lastCommand = { ...lastCommand, state };
   }
-}
-
-/** Whether hardware has what it was given; it may round numbers, as the pin itself does. */
-function agree({ precision }: PinSpec, has: RawValue, given: RawValue): boolean {
-  if (typeof has !== 'number' || typeof given !== 'number') return has === given;
-  const rounding = precision === undefined ? 0 : 10 ** -precision;
-  return Math.abs(has - given) <= Math.max(rounding, 0.001 * Math.max(Math.abs(has), Math.abs(given)));
 }

@@ -96,6 +96,18 @@ export class Output {
     this.overriddenBy = { node, actor, until };
   }
 
+  /**
+   * The agent stops. Returns the value to end with; undefined: it stays as it is. One that keeps its value first gets what
+   * was due and could not be done: the end of what was commanded, its safe value, what a rule wants.
+   */
+  stop(): RawValue | undefined {
+    const { value: due, by } = this.due ?? {};
+    this.take({ kind: 'stop' });
+    const { value = by === 'safe' || by === 'rule' || by === 'command' ? due : undefined } = this.decision;
+    this.carriedOut(value);
+    return value;
+  }
+
   /** The value to open the port with; counts as carried out. Undefined: what the hardware has stays. */
   opening(first: boolean): RawValue | undefined {
     // An attempt to open may fail: owed until the hardware is known to be something.
@@ -182,15 +194,6 @@ export class Output {
     const { value, sure, switchedAt } = this.#facts;
     if (isOn(this.#underway) || isOn(value)) return 'on';
     return sure ? switchedAt : 'unknown';
-  }
-
-  /**
-   * What has been due so far and could not be done: the end of what was commanded, a safe value, what a rule wants. The
-   * agent stops: an output that keeps its value gets that first.
-   */
-  get overdue(): RawValue | undefined {
-    const { value, by } = this.due ?? {};
-    return by === 'safe' || by === 'rule' || by === 'command' ? value : undefined;
   }
 
   get #present(): Present {
