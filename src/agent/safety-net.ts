@@ -38,7 +38,7 @@ export class SafetyNet {
 
   /** Ports whose outputs are in a state nobody knows, after a crash. */
   isLost(port: string): boolean {
-    return this.#before?.unsafe.has(port) === true;
+    return this.#before?.isUnsafe(port) === true;
   }
 
   async reclaim(port: string): Promise<readonly Estate[]> {

@@ -38,6 +38,8 @@ function welcome(socket: Socket, guard: Guard, agent: number): void {
     } else if (asked?.kind === 'back') {
       const left = await guard.handOver();
       taking = left !== undefined;
+      // It did not wait for the end of a write.
+      if (taking && socket.destroyed) guard.handedOver(false);
       answer(left ? { kind: 'yours', ...left } : { kind: 'busy', agent });
     } else if (taking && asked?.kind === 'release') {
       answer(await letGo(guard, asked));

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock/clock.ts';
 import type { Log } from '../driver/driver.ts';
 import type { Estate } from '../driver/last-will.ts';
-import { messageOf } from '../errors/errors.ts';
+import { messageOf, toDcsError } from '../errors/errors.ts';
 import { Connection } from './connection.ts';
 import { loadPassing, type Passing } from './passing.ts';
 import { boxPath, socketsOf } from './rendezvous.ts';
@@ -15,8 +15,8 @@ interface Box {
 
 /** The guardians of this agent's earlier lives that still hold its outputs. */
 export class Predecessors {
-  /** Ports whose outputs they could not make safe. */
-  readonly unsafe: ReadonlySet<string>;
+  /** Ports whose outputs they could not make safe; undefined: one has not said yet. */
+  readonly #unsafe: ReadonlySet<string> | undefined;
   readonly #connections: readonly Connection[];
   readonly #log: Log;
   /** Absent: descriptors cannot be passed on here. */
@@ -24,14 +24,19 @@ export class Predecessors {
 
   private constructor(
     connections: readonly Connection[],
-    unsafe: ReadonlySet<string>,
+    unsafe: ReadonlySet<string> | undefined,
     log: Log,
     openBox: (() => Box) | undefined,
   ) {
     this.#connections = connections;
-    this.unsafe = unsafe;
+    this.#unsafe = unsafe;
     this.#log = log;
     this.#openBox = openBox;
+  }
+
+  /** The outputs of a port could not be made safe, as far as is known. */
+  isUnsafe(port: string): boolean {
+    return this.#unsafe === undefined || this.#unsafe.has(port);
   }
 
   /** How many there are. */
@@ -43,6 +48,7 @@ export class Predecessors {
   static async find(folder: string, identity: string | undefined, clock: Clock, log: Log): Promise<Predecessors> {
     const connections: Connection[] = [];
     const unsafe = new Set<string>();
+    let late = false;
     for (const path of socketsOf(folder, identity)) {
       const connection = await Connection.open(path, clock);
       if (!connection) continue;
@@ -62,11 +68,15 @@ export class Predecessors {
         } else log.info({}, 'the guardian that has held outputs since the stop hands them over');
       } catch (error) {
         log.error({ path, err: error }, `the guardian of an earlier life does not answer: ${messageOf(error)}`);
-        connection.close();
+        // It is at a write; after that it drives nothing for as long as we are there.
+        if (toDcsError(error).code === 'TIMEOUT') {
+          connections.push(connection);
+          late = true;
+        } else connection.close();
       }
     }
     const openBox = connections.length > 0 ? await boxMaker(folder, identity ?? 'all', log) : undefined;
-    return new Predecessors(connections, unsafe, log, openBox);
+    return new Predecessors(connections, late ? undefined : unsafe, log, openBox);
   }
 
   /** Has them let go of a port's hardware; what they could pass on is the caller's. Bounded, never rejects. */
