@@ -31,6 +31,8 @@ export class PortRunner {
   readonly #last = new Map<string, Reading>();
   readonly #streamListeners = new Set<(stream: ByteStream) => void>();
   #port: Port | undefined;
+  /** The port before this one is being closed. */
+  #closing: Promise<void> | undefined;
   #writes: WriteSet | undefined;
   /** The channels as they were given to the present port. */
   #currentChannels = new Map<string, Channel>();
@@ -68,7 +70,7 @@ export class PortRunner {
     this.#timer?.cancel();
     const port = this.#port;
     this.#port = undefined;
-    if (!port) return;
+    if (!port) return this.#closing;
     await this.#lastCounts(port);
     await this.#close(port);
   }
@@ -103,8 +105,10 @@ export class PortRunner {
       listen: (listener) => {
         const listeners = this.#listen(channel.key, listener);
         // A pin that is restarted by its supervisor must not wait for the next change.
-        const last = this.#last.get(channel.key);
-        if (last) queueMicrotask(() => listeners.has(listener) && listener(last));
+        queueMicrotask(() => {
+          const last = this.#last.get(channel.key);
+          if (last && listeners.has(listener)) listener(last);
+        });
         return () => {
           listeners.delete(listener);
         };
@@ -138,6 +142,9 @@ export class PortRunner {
 
   async #open(): Promise<void> {
     this.state = 'opening';
+    // It holds the hardware until then.
+    if (this.#closing) await this.#closing;
+    if (this.#isStopped()) return;
     const first = !this.#opened;
     const channels = this.#plans.map(({ channel, startAt, returnAt = startAt }): Channel => {
       const start = first ? startAt() : returnAt();
@@ -214,7 +221,7 @@ export class PortRunner {
     const port = this.#port;
     this.#port = undefined;
     this.#life.lostPort?.();
-    if (port) void this.#close(port);
+    if (port) this.#closing = this.#close(port);
     this.#retry(error);
   }
 

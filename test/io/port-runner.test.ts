@@ -147,6 +147,52 @@ describe('port runner', () => {
     expect(late).toMatchObject([{ ok: false, error: { code: 'PORT_SKIPPED' } }]);
   });
 
+  it('is not opened anew before it has been closed, nor is it left behind half closed at the stop', async () => {
+    const clock = new ManualClock();
+    const events: string[] = [];
+    const contexts: PortContext[] = [];
+    const close = () =>
+      new Promise<void>((resolve) => {
+        clock.after(300, () => {
+          events.push('closed');
+          resolve();
+        });
+      });
+    const { runner } = fakeRunner(clock, async (context) => {
+      events.push('open');
+      contexts.push(context);
+      return { kind: 'port', port: { ...deadPort(() => {}), close } };
+    });
+    await runner.start();
+    contexts[0]?.down(new DcsError('PORT_DOWN', 'went away'));
+    await clock.advance(1000);
+    expect(events).toEqual(['open', 'closed', 'open']);
+    contexts[1]?.down(new DcsError('PORT_DOWN', 'went away'));
+    const stopped = runner.stop().then(() => events.push('stopped'));
+    await clock.advance(1000);
+    await stopped;
+    expect(events).toEqual(['open', 'closed', 'open', 'closed', 'stopped']);
+  });
+
+  it('whoever listens later is not told what is old by then', async () => {
+    let tell: ReadingListener = () => undefined;
+    const port: Port = {
+      ...deadPort(() => {}),
+      subscribe: (_channel, listener) => {
+        tell = listener;
+        return () => {};
+      },
+    };
+    const { runner } = fakeRunner(new ManualClock(), async () => ({ kind: 'port', port }));
+    await runner.start();
+    tell({ ok: true, value: true });
+    const late: unknown[] = [];
+    runner.handle(channel).listen((reading) => late.push(reading));
+    tell({ ok: true, value: false });
+    await Promise.resolve();
+    expect(late.at(-1)).toEqual({ ok: true, value: false });
+  });
+
   it('stops in bounded time although the port does not close', async () => {
     const clock = new ManualClock();
     const port: Port = { ...deadPort(() => {}), close: () => new Promise(() => {}) };
