@@ -14,12 +14,13 @@ export interface LineUser {
 
 /** One line's place in the port: the line when it is held, the reason when it is not, and who uses it. */
 export class LineSlot implements Wish {
-  readonly channel: GpioChannel;
+  channel: GpioChannel;
   readonly edges: EdgeKind;
   readonly timed: boolean;
   readonly events: LineEvents;
   readonly #users: LineUser[] = [];
   #line: Line | undefined;
+  #wasLost = false;
   #error: DcsError;
 
   constructor(channel: GpioChannel, needs: { edges: EdgeKind; timed: boolean }, lost: (error: DcsError) => void) {
@@ -34,6 +35,7 @@ export class LineSlot implements Wish {
       },
       lost: (error) => {
         this.#line = undefined;
+        this.#wasLost = true;
         this.#error = error;
         this.#tell({ ok: false, error });
         lost(error);
@@ -54,6 +56,15 @@ export class LineSlot implements Wish {
 
   use(user: LineUser): void {
     this.#users.push(user);
+  }
+
+  /** The line is about to be taken. An output that was lost does not begin anew: it gets what comes after a loss. */
+  prepare(): void {
+    const { start: _before, ...rest } = this.channel;
+    if (!this.#wasLost || !rest.again) return;
+    const value = rest.again();
+    const start = typeof value === 'number' ? value === 1 : value;
+    this.channel = start === undefined ? rest : { ...rest, start };
   }
 
   /** What came of taking the line; users are told either way. */

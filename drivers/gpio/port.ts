@@ -136,6 +136,7 @@ export class GpioPort implements Port {
   async #take(): Promise<void> {
     const missing = this.#slots.filter((slot) => slot.wanted);
     if (missing.length > 0) {
+      for (const slot of missing) slot.prepare();
       const taken = await this.#backend.take(missing);
       if (this.#ended) {
         for (const one of taken) if (one.ok) one.line.release();

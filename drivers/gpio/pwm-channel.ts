@@ -21,22 +21,26 @@ export class PwmChannel implements Endpoint {
   readonly #log: PortContext['log'];
   readonly #drive: Drive;
   readonly #periodMs: number;
-  readonly #start: number | undefined;
+  readonly #start: RawValue | undefined;
+  readonly #again: GpioChannel['again'];
   readonly #listeners = new Listeners();
+  /** The line has been had before. */
+  #wasHeld = false;
   /** Undefined: nothing asked for yet, or the line was lost. */
   #share: number | undefined;
   #timer: Timer | undefined;
   #error: DcsError | undefined;
   #lateMs = 0;
 
-  constructor({ key, address, start }: GpioChannel, slot: LineSlot, context: PortContext, drive: Drive) {
+  constructor({ key, address, start, again }: GpioChannel, slot: LineSlot, context: PortContext, drive: Drive) {
     this.#key = key;
     this.#slot = slot;
     this.#clock = context.clock;
     this.#log = context.log;
     this.#drive = drive;
     this.#periodMs = 1000 / (address.pwm ?? 1);
-    this.#start = typeof start === 'number' ? start : undefined;
+    this.#start = start;
+    this.#again = again;
     context.log.info(
       { channel: key },
       `${key}: switched by software, ${address.pwm} Hz, each edge up to some 2 ms late`,
@@ -114,16 +118,18 @@ export class PwmChannel implements Endpoint {
       this.#lost(reading.error);
     } else if (this.#share === undefined) {
       this.#error = undefined;
+      const start = this.#wasHeld ? this.#again?.() : this.#start;
+      this.#wasHeld = true;
       // From the event loop: the port is still taking its lines.
-      if (this.#start !== undefined) setImmediate(() => this.#begin());
+      if (typeof start === 'number') setImmediate(() => this.#begin(start));
       else this.#listeners.tell(this.look());
     }
   }
 
-  #begin(): void {
-    if (this.#share !== undefined || this.#start === undefined) return;
+  #begin(start: number): void {
+    if (this.#share !== undefined) return;
     try {
-      this.modulate(this.#start);
+      this.modulate(start);
     } catch (thrown) {
       this.#lost(toDcsError(thrown));
     }

@@ -64,6 +64,7 @@ interface PinText {
   readonly keys: object;
   readonly direction?: Direction;
   readonly start?: RawValue;
+  readonly again?: RawValue;
   readonly debounceMs?: number;
 }
 
@@ -74,10 +75,11 @@ afterEach(async () => {
 
 async function open(backend: FakeBackend, ...pins: PinText[]) {
   const options = gpio.options.parse({ chip: 'test' });
-  const channels = pins.map(({ keys, direction = 'in', start, debounceMs = 0 }): GpioChannel => {
+  const channels = pins.map(({ keys, direction = 'in', start, again, debounceMs = 0 }): GpioChannel => {
     const address = gpio.pin.parse(keys);
     const { key = '', kind } = gpio.describe(address, options);
-    return { key, kind, direction, address, debounceMs, ...(start !== undefined && { start }) };
+    const returning = direction === 'out' && { again: () => again };
+    return { key, kind, direction, address, debounceMs, ...(start !== undefined && { start }), ...returning };
   });
   const clock = new LateClock();
   const downs: DcsError[] = [];
@@ -123,6 +125,33 @@ describe('gpio port', () => {
     await clock.advance(30_000);
     expect(values(1).at(-1)).toBe(false);
     expect(values(0)).toEqual([false]);
+  });
+
+  it.each([
+    [false, [false]],
+    [undefined, []],
+  ])(
+    'an output whose line was lost begins not with its start value but with what comes after a loss: %j',
+    async (again, driven) => {
+      const backend = new FakeBackend();
+      const pin = { keys: { gpio: 0 }, direction: 'out', start: true, ...(again !== undefined && { again }) } as const;
+      const { clock } = await open(backend, pin);
+      expect(backend.levels.get('line 0')).toBe(true);
+      losing(backend, 'line 0');
+      backend.levels.delete('line 0');
+      await clock.advance(1000);
+      expect([...backend.levels.values()]).toEqual(driven);
+    },
+  );
+
+  it('so does one that is switched on and off for its share', async () => {
+    const backend = new FakeBackend();
+    const keys = { gpio: 0, pwm: 1 };
+    const { clock, values } = await open(backend, { keys, direction: 'out', start: 1, again: 0.25 });
+    await clock.advance(0);
+    losing(backend, 'line 0');
+    await clock.advance(1000);
+    expect(values(0).slice(-2)).toEqual(['BUSY', 0.25]);
   });
 
   it('says down once when the chip is gone, within a second, and rejects from then on', async () => {
