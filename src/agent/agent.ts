@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import type { Actor } from '../bus/actor.ts';
 import { Bus } from '../bus/bus.ts';
 import { defaultPolicy, type Supervised, Supervisor, type SupervisorEvents } from '../bus/supervisor.ts';
-import { type Clock, systemClock } from '../clock/clock.ts';
+import { type Clock, sleep, systemClock } from '../clock/clock.ts';
 import type { ResolvedConfig, ResolvedPort } from '../config/resolved.ts';
 import type { Channel, Driver, Log } from '../driver/driver.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
@@ -67,6 +67,8 @@ export class Agent {
   #mesh: Mesh | undefined;
   #web: Web | undefined;
   #running = false;
+  /** The first attempt to open every port. */
+  #opening: Promise<unknown> | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(config: ResolvedConfig, options: AgentOptions) {
@@ -109,16 +111,8 @@ export class Agent {
     const guardian = this.#net.stats;
     const bus = { ...this.bus.stats };
     const loop = this.#health.loop.stats;
-    return {
-      bus,
-      loop,
-      ...mesh,
-      ports,
-      servers,
-      actors: this.#failing,
-      ...this.#audit.stats,
-      ...(guardian && { guardian }),
-    };
+    const actors = this.#failing;
+    return { bus, loop, ...mesh, ports, servers, actors, ...this.#audit.stats, ...(guardian && { guardian }) };
   }
 
   /** Actors that have failed. */
@@ -144,11 +138,15 @@ export class Agent {
     fillTable(this.table, this.#config.pins, this.#outputs, this.#clock, this.#log);
     await this.#audit.start(this.#config, this.#streams, this.#nodes);
     await this.#net.takeOver();
+    if (this.#stopping) return;
     for (const port of this.#config.ports) this.ports.set(port.name, this.#runner(port));
     await this.#addPins();
+    if (this.#stopping) return;
     // Ports are independent: a PLC that is off must not keep the relays waiting.
-    await Promise.all([...this.ports.values()].map((runner) => runner.start()));
+    this.#opening = Promise.all([...this.ports.values()].map((runner) => runner.start()));
+    await this.#opening;
     await this.#net.tookOver();
+    if (this.#stopping) return;
     await this.#addServers();
     await this.#addUsers();
     await this.#openWeb();
@@ -171,6 +169,8 @@ export class Agent {
     this.#running = false;
     this.#health.stopping();
     this.#web?.stop();
+    // An output that is just getting its start value has to get its exit value after that.
+    await Promise.race([this.#opening, sleep(this.#clock, PIN_HOOK_MS)]);
     await Promise.all([this.#users.stop(), this.#servers.stop()]);
     await Promise.all([this.#pins.stop(), this.#streams.stop()]);
     await Promise.all([...this.ports.values()].map((runner) => runner.stop()));

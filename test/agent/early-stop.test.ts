@@ -1,0 +1,47 @@
+import { expect, it } from 'vitest';
+import { createMock, mockOptions } from '../../drivers/mock/driver.ts';
+import { MockHardware } from '../../drivers/mock/hardware.ts';
+import { Agent } from '../../src/agent/agent.ts';
+import { sleep } from '../../src/clock/clock.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { configOf } from '../config/fakes.ts';
+import { memoryLog } from '../support/ports.ts';
+
+const CONFIG = `
+bus: { enabled: false }
+guardian: off
+ports: { sim: { driver: mock } }
+pins:
+  lamp: { port: sim, channel: lamp, direction: out, initial: on, safe: off }
+`;
+
+/** An agent on hardware that takes 50 ms to open. */
+function agentOn(hardware: MockHardware, clock: ManualClock): Agent {
+  const driver = createMock(hardware);
+  const { open } = driver;
+  driver.open = async (...given) => {
+    await sleep(clock, 50);
+    return open(...given);
+  };
+  const config = configOf(CONFIG);
+  const ports = config.ports.map((port) => ({ ...port, driver, options: mockOptions() }));
+  return new Agent({ ...config, ports }, { log: memoryLog(), mock: { driver, options: mockOptions }, clock });
+}
+
+it('an agent that is stopped while it starts leaves no output on, whenever that is', async () => {
+  const seen: unknown[] = [];
+  for (let turns = 0; turns < 60; turns++) {
+    const clock = new ManualClock();
+    const hardware = new MockHardware();
+    const agent = agentOn(hardware, clock);
+    const started = agent.start();
+    for (let turn = 0; turn < turns; turn++) await (turn % 3 === 2 ? clock.advance(1) : Promise.resolve());
+    const stopped = agent.stop();
+    await clock.advance(5000);
+    await Promise.all([started, stopped]);
+    seen.push(hardware.writes.map(({ value }) => value).join());
+    expect(hardware.get('lamp')).toBe(false);
+  }
+  // Before the port was opened, and after.
+  expect(new Set(seen)).toEqual(new Set(['', 'true,false']));
+});
