@@ -262,9 +262,12 @@ export class Flow {
 }
 
 function limitOf({ payload }: Envelope): DurationMs {
-  const data = payload['IoMessage'] ?? payload['SerialPortMessage'];
-  const ttl = isRecord(data) ? data['ttl'] : undefined;
-  return typeof ttl === 'number' && ttl >= 0 ? Math.min(STALE_MS, ttl * 1000) : STALE_MS;
+  let limit = STALE_MS;
+  for (const data of [payload['IoMessage'], payload['SerialPortMessage']]) {
+    const ttl = isRecord(data) ? data['ttl'] : undefined;
+    if (typeof ttl === 'number' && ttl >= 0) limit = Math.min(limit, ttl * 1000);
+  }
+  return limit;
 }
 
 /** The msg_id a message answers. */

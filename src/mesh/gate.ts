@@ -7,7 +7,7 @@ import { messageOf } from '../errors/errors.ts';
 import { type Envelope, isRecord } from '../message/envelope.ts';
 import { ioMessageOf, isReport } from '../message/payloads.ts';
 import { fits, type Grant, type KeyPair, listAllowed } from './keys.ts';
-import { isCommand } from './session.ts';
+import { commandsPin, commandsPort } from './session.ts';
 import { encodeZ85 } from './z85.ts';
 import type { Kit } from './zmq.ts';
 
@@ -83,9 +83,10 @@ export class Gate {
     if (!grant) return 'its link has no key that is allowed';
     if (envelope.sender.length > 2 && !grant.relay) return `${grant.name} may not pass on messages of others`;
     if (!this.#owns(envelope.sender[0] ?? '', grant)) return 'its creator is an actor of another node';
-    if (!isCommand(envelope)) return undefined;
-    const target = targetOf(envelope);
-    return target !== undefined && fits(target, grant.write) ? undefined : `${grant.name} may not write ${target}`;
+    for (const target of targetsOf(envelope)) {
+      if (target === undefined || !fits(target, grant.write)) return `${grant.name} may not write ${target}`;
+    }
+    return undefined;
   }
 
   /** Whether the owner of a key may be told. */
@@ -161,11 +162,14 @@ export class Gate {
   }
 }
 
-/** What a command would change. */
-function targetOf({ payload }: Envelope): string | undefined {
-  const io = ioMessageOf(payload);
-  if (io) return io.pin_name;
-  const serial = payload['SerialPortMessage'];
-  const port = isRecord(serial) ? serial['port'] : undefined;
-  return typeof port === 'string' ? port : undefined;
+/** What the commands of a message would change: there may be one of each kind in it. */
+function targetsOf({ payload }: Envelope): (string | undefined)[] {
+  const targets: (string | undefined)[] = [];
+  if (commandsPin(payload)) targets.push(ioMessageOf(payload)?.pin_name);
+  if (commandsPort(payload)) {
+    const serial = payload['SerialPortMessage'];
+    const port = isRecord(serial) ? serial['port'] : undefined;
+    targets.push(typeof port === 'string' ? port : undefined);
+  }
+  return targets;
 }

@@ -1,5 +1,5 @@
 import type { Clock, DurationMs, MonotonicMs } from '../clock/clock.ts';
-import { type Envelope, isRecord } from '../message/envelope.ts';
+import { type Envelope, isRecord, type Payload } from '../message/envelope.ts';
 import { type NodeInfo, readNodes } from './node-info.ts';
 import { Outbox } from './outbox.ts';
 import { Patience } from './patience.ts';
@@ -240,10 +240,16 @@ function readIds(found: unknown): ReadonlySet<string> | undefined {
   return new Set(found.filter((id) => typeof id === 'string' && id.length <= 64));
 }
 
-/** What a message is, for whoever must decide how long it may wait. */
+/** Whether a message commands anything, for whoever must decide how long it may wait. */
 export function isCommand({ payload }: Envelope): boolean {
-  const io = payload['IoMessage'];
-  if (isRecord(io)) return io['last_change'] === undefined;
-  const serial = payload['SerialPortMessage'];
+  return commandsPin(payload) || commandsPort(payload);
+}
+
+/** A message may have several subjects; a report beside a command does not make it harmless. */
+export function commandsPin({ IoMessage: io }: Payload): boolean {
+  return isRecord(io) && io['last_change'] === undefined;
+}
+
+export function commandsPort({ SerialPortMessage: serial }: Payload): boolean {
   return isRecord(serial) && serial['source_time'] === undefined;
 }
