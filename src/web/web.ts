@@ -15,7 +15,7 @@ import { Hub } from './live/hub.ts';
 import { LoopDelay } from './live/loop-delay.ts';
 import { nodeStatus } from './live/node-status.ts';
 import { PinBook } from './live/pin-book.ts';
-import { Sockets } from './live/sockets.ts';
+import { refuseUpgrade, Sockets } from './live/sockets.ts';
 import type { WebHost, WebOptions } from './options.ts';
 
 /** Path of the WebSocket. */
@@ -86,7 +86,7 @@ export class Web {
   #upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void {
     stream.on('error', (error) => this.#host.log.debug({ err: error }, 'web: a connection broke'));
     if (request.url?.split('?', 1)[0] === SOCKET_PATH) this.#sockets.take(request, stream, head);
-    else stream.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n');
+    else refuseUpgrade(stream, 'HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n');
   }
 
   #status(): Status {

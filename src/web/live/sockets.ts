@@ -14,6 +14,14 @@ const MAX_SOCKETS = 100;
 /** Who does not answer a ping until the next one is gone. */
 const PING_MS: DurationMs = 5000;
 
+/**
+ * Answers an upgrade that is refused, and closes. Nobody else watches such a connection any more: left to the other end, it
+ * would take up its place among all of them for ever.
+ */
+export function refuseUpgrade(stream: Duplex, answer: string): void {
+  stream.end(answer, () => stream.destroy());
+}
+
 /** The WebSockets of browsers and programs; each speaks the bus's envelopes. */
 export class Sockets {
   readonly counters = { opened: 0, refused: 0, dropped: 0, malformed: 0 };
@@ -58,7 +66,8 @@ export class Sockets {
       const { status, message } = error instanceof Refusal ? error : { status: 500, message: 'something went wrong' };
       if (!(error instanceof Refusal)) this.#host.log.error({ err: error }, 'web: a WebSocket could not be opened');
       const body = `${message}\n`;
-      stream.end(
+      refuseUpgrade(
+        stream,
         `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
       );
     }
