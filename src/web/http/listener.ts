@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { Timer } from '../../clock/clock.ts';
 import { messageOf, systemCode } from '../../errors/errors.ts';
@@ -86,6 +86,10 @@ export class Listener {
       });
     });
     server.on('error', (error) => this.#host.log.error({ err: error }, `web: ${messageOf(error)}`));
+    // Not before it listens: each failed attempt would leave a watch behind, which takes the renewal for a dead server.
+    if (server instanceof TlsServer && !this.#stopped) {
+      this.#files?.watch((fresh) => server.setSecureContext({ ...fresh, minVersion: 'TLSv1.2' }));
+    }
     return server;
   }
 
@@ -93,9 +97,7 @@ export class Listener {
     const looks = { connectionsCheckingInterval: CHECK_MS };
     if (!this.#files) return createServer(looks);
     const pair = await this.#files.load();
-    const server = createTlsServer({ ...looks, ...pair, minVersion: 'TLSv1.2', handshakeTimeout: REQUEST_MS });
-    this.#files.watch((fresh) => server.setSecureContext({ ...fresh, minVersion: 'TLSv1.2' }));
-    return server;
+    return createTlsServer({ ...looks, ...pair, minVersion: 'TLSv1.2', handshakeTimeout: REQUEST_MS });
   }
 
   #url(server: Server): string {
