@@ -77,6 +77,38 @@ describe('the client', () => {
     client.close();
   });
 
+  it('shows what the agent no longer knows when it is back as bad, not as it was', async () => {
+    const client = new WebClient('http://pi:8080', { WebSocket: FakeSocket });
+    const heard: unknown[] = [];
+    client.on((subject, { pin_name, val, quality }) => subject === 'IoMessage' && heard.push([pin_name, val, quality]));
+    const report = (pin_name: string, val: unknown) => ({
+      IoMessage: { pin_name, val, last_change: 1, quality: 'good', reply_to: 'me.1' },
+    });
+    last()?.say(report('lamp', true));
+    last()?.say(report('pressure', 4.2));
+    last()?.say(session);
+    expect(client.pins.get('pressure')).toMatchObject({ val: 4.2, quality: 'good' });
+    heard.length = 0;
+    for (let life = 0; life < 2; life++) {
+      last()?.break();
+      await vi.advanceTimersByTimeAsync(500);
+      last()?.say(report('lamp', false));
+      last()?.say(session);
+    }
+    // Its node died while the agent was away: nobody is left who could say so.
+    expect(client.pins.get('pressure')).toMatchObject({ val: 4.2, quality: 'bad' });
+    expect(client.pins.get('pressure')).not.toHaveProperty('reply_to');
+    expect(client.pins.get('lamp')).toMatchObject({ val: false, quality: 'good' });
+    expect(heard).toEqual([
+      ['lamp', false, 'good'],
+      ['pressure', 4.2, 'bad'],
+      ['lamp', false, 'good'],
+    ]);
+    last()?.say(report('pressure', 4.3));
+    expect(client.pins.get('pressure')).toMatchObject({ val: 4.3, quality: 'good' });
+    client.close();
+  });
+
   it('comes again more and more seldom, at most every 8 s, and never after it was closed', async () => {
     const client = new WebClient('http://pi:8080', { WebSocket: FakeSocket, token: 'secret' });
     expect(last()?.protocols).toEqual(['dcs-io', 'dcs-io.token.secret']);

@@ -45,6 +45,7 @@ interface Waiting {
 /** The agent says something every 5 s; a connection that is silent for so long is dead, whatever the browser thinks. */
 const SILENCE_MS = 15_000;
 const LOOK_MS = 2000;
+const UNTOLD = 'the agent has not heard of it since the connection was lost';
 
 /**
  * A browser's or program's place on the bus of an agent: `const client = new WebClient('http://pi:8080')`, then
@@ -52,7 +53,7 @@ const LOOK_MS = 2000;
  * the state anew; a command is sent at once or not at all, never later.
  */
 export class WebClient {
-  /** The last report of every pin. */
+  /** The last report of every pin; bad once the agent is back and has none of it. */
   readonly pins = new Map<string, Data>();
   /** Undefined: not connected. */
   session: WebSession | undefined;
@@ -64,6 +65,8 @@ export class WebClient {
   #serial = 0;
   #backoffMs = 500;
   #closed = false;
+  /** Pins that this connection has told of, until it has told all of them. */
+  #told: Set<unknown> | undefined;
   #heard = 0;
   #watch: ReturnType<typeof setInterval> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -133,6 +136,7 @@ export class WebClient {
     const { token } = this.#options;
     const socket = new found(this.#url, token === undefined ? ['dcs-io'] : ['dcs-io', `dcs-io.token.${token}`]);
     this.#socket = socket;
+    this.#told = new Set();
     socket.addEventListener('message', ({ data }) => {
       if (socket === this.#socket) this.#take(JSON.parse(String(data)));
     });
@@ -167,8 +171,12 @@ export class WebClient {
     for (const [subject, data] of Object.entries(envelope.payload)) {
       if (!isData(data)) continue;
       const { pin_name: pin, reply_to: replyTo, code, message } = data;
-      if (subject === 'IoMessage' && data['last_change'] !== undefined) this.pins.set(String(pin), data);
+      if (subject === 'IoMessage' && data['last_change'] !== undefined) {
+        this.pins.set(String(pin), data);
+        this.#told?.add(String(pin));
+      }
       if (subject === 'WebSession' && isSession(data)) {
+        this.#doubtUntold(envelope);
         this.session = data;
         this.#backoffMs = 500;
       }
@@ -176,6 +184,19 @@ export class WebClient {
       const waiting = typeof replyTo === 'string' ? this.#answered(replyTo) : undefined;
       if (subject === 'IoErrorMessage') waiting?.reject(new CommandError(String(code), String(message)));
       else waiting?.resolve(data);
+    }
+  }
+
+  /** What was known of a pin before, and is not told again, is no longer what it is. */
+  #doubtUntold(envelope: Envelope): void {
+    const told = this.#told;
+    this.#told = undefined;
+    if (!told) return;
+    for (const [pin, { reply_to: _answers, ...last }] of this.pins) {
+      if (told.has(pin) || last['reason'] === UNTOLD) continue;
+      const report = { ...last, quality: 'bad', reason: UNTOLD, quality_since: Number(envelope.timestamp) };
+      this.pins.set(pin, report);
+      this.#tell('IoMessage', report, envelope);
     }
   }
 

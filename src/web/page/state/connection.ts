@@ -4,7 +4,7 @@ import { CommandError, WebClient } from '../../client/web-client.ts';
 import { agentTime, now, setAgentTime } from './clock.ts';
 import { call } from './http.ts';
 import { noteMessage } from './message-log.ts';
-import { commandSignal, pinNames, pinSignal, series } from './pin-store.ts';
+import { allPins, commandSignal, pinNames, pinSignal, series } from './pin-store.ts';
 
 /** How many names one question for history takes. */
 const TREND_PINS = 50;
@@ -33,6 +33,8 @@ export function connect(lost: () => void): void {
   if (client) return;
   const made = new WebClient(location.href);
   client = made;
+  // What is shown from before a login is bad, too, where it is not told again.
+  for (const { name, report } of allPins()) if (report) made.pins.set(name, report);
   made.on((subject, data, envelope) => {
     if (client !== made) return;
     if (subject === 'WebClosed') {
