@@ -3,12 +3,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { Bus } from '../../src/bus/bus.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { Listener } from '../../src/web/http/listener.ts';
-import type { WebHost } from '../../src/web/options.ts';
-import { memoryLog } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
+import { bareHost } from './in-process.ts';
 import { getTls, makeCertificate } from './support.ts';
 
 const folders: string[] = [];
@@ -25,19 +23,8 @@ function certificate() {
 describe('a server that had to wait for its port', () => {
   it('watches its certificate once, and uses the renewed one', async () => {
     const clock = new ManualClock(Date.now() / 1000);
-    const log = memoryLog();
-    const host: WebHost = {
-      bus: new Bus({ clock }),
-      clock,
-      log,
-      version: '1',
-      self: () => ({ event: 'birth', node: 'me', name: 'here', boot: 'b', pins: [] }),
-      running: () => true,
-      ports: () => [],
-      mesh: () => undefined,
-      actors: () => [],
-      headers: () => [],
-    };
+    const host = bareHost(clock);
+    const { log } = host;
     const other = createServer();
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
     const address = other.address();

@@ -1,50 +1,23 @@
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { Bus } from '../../src/bus/bus.ts';
-import { systemClock } from '../../src/clock/clock.ts';
-import type { WebHost } from '../../src/web/options.ts';
-import { Web } from '../../src/web/web.ts';
-import { memoryLog } from '../support/ports.ts';
+import { startWeb } from './in-process.ts';
 
-const open: { web: Web; sockets: Socket[] }[] = [];
+const over: (() => void)[] = [];
 afterEach(() => {
-  for (const { web, sockets } of open.splice(0)) {
-    for (const socket of sockets) socket.destroy();
-    web.stop();
-  }
+  for (const end of over.splice(0)) end();
 });
-
-/** A web layer with one user, who is not known here. */
-async function started() {
-  const log = memoryLog();
-  const host: WebHost = {
-    bus: new Bus(),
-    clock: systemClock,
-    log,
-    version: '1',
-    self: () => ({ event: 'birth', node: 'me', name: 'here', boot: 'b', pins: [] }),
-    running: () => true,
-    ports: () => [],
-    mesh: () => undefined,
-    actors: () => [],
-    headers: () => [],
-  };
-  const users = [{ name: 'ali', role: 'view' as const, token: `sha256:${'0'.repeat(64)}` }];
-  const web = new Web({ host: '127.0.0.1', port: 0, users, origins: [], historyMs: 1000 }, host);
-  await web.start();
-  const sockets: Socket[] = [];
-  open.push({ web, sockets });
-  const { port } = new URL(/http:\S+/.exec(log.lines.map(({ message }) => message).join())?.[0] ?? '');
-  return { port: Number(port), sockets };
-}
 
 describe('an upgrade that is refused', () => {
   it.each(['/api/socket', '/elsewhere'])(
     'at %s ends its connection, whatever the other end does',
     async (path) => {
-      const { port, sockets } = await started();
+      const users = [{ name: 'ali', role: 'view', token: `sha256:${'0'.repeat(64)}` }] as const;
+      const { web, port } = await startWeb(users);
       const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
-      sockets.push(socket);
+      over.push(
+        () => socket.destroy(),
+        () => web.stop(),
+      );
       let answer = '';
       socket.on('data', (data) => {
         answer += data;

@@ -30,6 +30,7 @@ export class BrowserSocket {
   #forget = () => {};
   #missed = 0;
   #answered = true;
+  #closed = false;
 
   constructor(
     socket: WebSocket,
@@ -86,6 +87,7 @@ export class BrowserSocket {
   }
 
   close(code: number, reason: string): void {
+    this.#closed = true;
     this.#forget();
     this.#socket.close(code, reason);
   }
@@ -118,6 +120,11 @@ export class BrowserSocket {
   }
 
   #take(text: string | undefined): void {
+    // The other end may go on sending until it answers the close; its login may be what has ended.
+    if (this.#closed) {
+      this.#counters.refused++;
+      return;
+    }
     const parsed = text === undefined ? undefined : parseEnvelope(text);
     if (!parsed?.ok) {
       this.#counters.malformed++;
