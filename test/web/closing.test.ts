@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { Actor } from '../../src/bus/actor.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { newToken } from '../../src/web/auth/secrets.ts';
+import { until } from '../support/wait.ts';
 import { startWeb } from './in-process.ts';
 import { parsed } from './support.ts';
 
@@ -59,4 +61,38 @@ describe('a WebSocket that the agent has closed', () => {
     expect(await closed).toBe(4401);
     expect(heard).toEqual(['logged in']);
   });
+});
+
+describe('a WebSocket that sends faster than it may', () => {
+  it('is read more slowly, and not taken for dead meanwhile: nothing it sent is lost', async () => {
+    const clock = new ManualClock();
+    const { web, host, url } = await startWeb([], clock);
+    over.push(() => web.stop());
+    const heard: unknown[] = [];
+    const pump = new Actor('pump');
+    pump.onPin('pump', ({ val }) => {
+      heard.push(val);
+    });
+    host.bus.join(pump);
+    const { socket, id } = await socketOf(url);
+    let closed = false;
+    socket.once('close', () => {
+      closed = true;
+    });
+    const question = { sender: [id], timestamp: 1, payload: { UpdateIoMessage: {} } };
+    for (let at = 0; at < 1000; at++) socket.send(JSON.stringify({ ...question, msg_id: `${id}.${at}` }));
+    // More than one read takes in, so that it waits until they have been paid for.
+    socket.send(command(id, 1000, 'x'.repeat(60_000)));
+    socket.send(command(id, 1001, 'last'));
+    await until(
+      'the last command',
+      async () => {
+        await clock.advance(500);
+        return closed || heard.includes('last');
+      },
+      20_000,
+    );
+    expect(closed).toBe(false);
+    expect(clock.now()).toBeGreaterThan(100_000);
+  }, 30_000);
 });

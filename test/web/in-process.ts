@@ -21,8 +21,8 @@ export function bareHost(clock: Clock = systemClock): WebHost & { readonly log: 
 }
 
 /** A web layer in this process, on any free port of loopback. */
-export async function startWeb(users: readonly WebUser[] = []) {
-  const host = bareHost();
+export async function startWeb(users: readonly WebUser[] = [], clock?: Clock) {
+  const host = bareHost(clock);
   const web = new Web({ host: '127.0.0.1', port: 0, users, origins: [], historyMs: 1000 }, host);
   await web.start();
   const url = /http:\S+/.exec(host.log.lines.map(({ message }) => message).join())?.[0] ?? '';

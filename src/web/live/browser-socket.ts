@@ -43,7 +43,11 @@ export class BrowserSocket {
     this.#used = used;
     this.#pace = new Pace(host.clock, {
       pause: () => socket.pause(),
-      resume: () => socket.resume(),
+      resume: () => {
+        // Its answer to the last ping may lie behind what waits to be read.
+        this.#answered = true;
+        socket.resume();
+      },
     });
     this.#socket = socket;
     this.visitor = visitor;
@@ -75,7 +79,7 @@ export class BrowserSocket {
 
   /** Called every few seconds. */
   beat(): void {
-    if (!this.#answered) {
+    if (!this.#answered && !this.#pace.holds) {
       this.#socket.terminate();
       return;
     }

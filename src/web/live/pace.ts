@@ -41,6 +41,11 @@ export class Pace {
     this.#wait();
   }
 
+  /** The sender is not read just now. */
+  get holds(): boolean {
+    return this.#timer !== undefined;
+  }
+
   end(): void {
     this.#timer?.cancel();
   }
