@@ -22,6 +22,7 @@ export class EventStream {
   readonly #clock: Clock;
   readonly #wants: (pin: string) => boolean;
   readonly #ended: (slow: boolean) => void;
+  readonly #gone = () => this.end();
   #forget = () => {};
   #timer: Timer | undefined;
   #over = false;
@@ -45,7 +46,8 @@ export class EventStream {
 
   begin(): void {
     const response = this.#response;
-    response.once('close', () => this.end());
+    // Of the connection, not the response: one that waits behind another on the same connection is never told.
+    response.req.socket.once('close', this.#gone);
     response.writeHead(200, {
       ...securityHeaders,
       'content-type': 'text/event-stream',
@@ -65,6 +67,7 @@ export class EventStream {
     this.#over = true;
     this.#timer?.cancel();
     this.#forget();
+    this.#response.req.socket.off('close', this.#gone);
     if (slow) this.#response.destroy();
     else this.#response.end();
     this.#ended(slow);
