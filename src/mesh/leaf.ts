@@ -39,9 +39,12 @@ export class Leaf {
     if (this.#stopped) throw new DcsError('STOPPED', 'stopped before it had started');
     let serial = 0;
     let timer: Timer | undefined;
+    let answered = false;
     const ready = new Promise<void>((resolve) => {
       const ask = (pair: SocketPair) => {
         timer?.cancel();
+        // A link that comes again is asked nothing: nobody waits for it, and who does not hear itself asks for ever.
+        if (answered) return;
         pair.publish(this.#echo(serial++));
         timer = this.#bus.clock.after(ECHO_MS, () => ask(pair));
       };
@@ -58,7 +61,10 @@ export class Leaf {
         outlets: () => [pair],
         relays: () => [],
         control: () => undefined,
-        echo: () => resolve(),
+        echo: () => {
+          answered = true;
+          resolve();
+        },
         sessions: () => [],
         heard: () => undefined,
         refusal: () => undefined,

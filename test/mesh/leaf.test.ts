@@ -1,9 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { Leaf } from '../../src/mesh/leaf.ts';
 import { Mesh } from '../../src/mesh/mesh.ts';
 import { loadZmq } from '../../src/mesh/zmq.ts';
+import { until } from '../support/wait.ts';
 import { freePort } from './support/free-port.ts';
 import { quietLog } from './support/log.ts';
 import { endPeers, Peer } from './support/peer.ts';
@@ -54,6 +56,43 @@ describe('a leaf', () => {
       });
       await leaf.stop();
     }
+  });
+
+  it('is heard again after its agent was restarted, and asks for nothing meanwhile', async () => {
+    const { mesh, rx, tx } = await agent();
+    const clock = new ManualClock();
+    const local = new Bus({ clock });
+    const leaf = new Leaf(local, { host: '127.0.0.1', rx, tx }, quietLog);
+    open.push(leaf);
+    let ready = false;
+    const started = leaf.start(2000).then(() => {
+      ready = true;
+    });
+    await until('the leaf', async () => {
+      if (!ready) await clock.advance(20);
+      return ready;
+    });
+    await started;
+    expect(clock.pending).toBe(0);
+    await mesh.stop();
+    const bus = new Bus();
+    const options = { listen: '127.0.0.1', rx, tx, brokers: [], proxyBrokers: [], insecure: false, log: quietLog };
+    const again = new Mesh(bus, options);
+    open.push(again);
+    await again.start();
+    const heard: unknown[] = [];
+    const listener = new Actor('listener');
+    listener.on('FromLeaf', (data) => {
+      heard.push(data);
+    });
+    bus.join(listener);
+    const actor = new Actor('cli');
+    local.join(actor);
+    await until('the leaf again', () => {
+      actor.send({ FromLeaf: {} });
+      return heard.length > 0;
+    });
+    expect(clock.pending).toBe(0);
   });
 
   it('says where no agent answers', async () => {
