@@ -181,7 +181,6 @@ export class Bus {
   }
 
   #publish(actor: Actor, payload: Payload): Envelope {
-    if (!this.#inboxes.has(actor)) throw new DcsError('STOPPED', `${actor.name} is not on the bus any more`);
     const envelope = this.#wrap(actor, payload);
     this.stats.published++;
     this.#deliver(envelope, undefined);
@@ -189,6 +188,7 @@ export class Bus {
   }
 
   #wrap(actor: Actor, payload: Payload): Envelope {
+    if (!this.#inboxes.has(actor)) throw new DcsError('STOPPED', `${actor.name} is not on the bus any more`);
     if ('IoMessage' in payload && !isIoMessage(payload['IoMessage'])) {
       throw new DcsError('BAD_COMMAND', `${actor.name} sent an IoMessage without a pin_name`, {
         found: payload['IoMessage'],
@@ -258,7 +258,7 @@ export class Bus {
     this.#interestChanged();
   }
 
-  #request(actor: Actor, payload: Payload, { timeoutMs }: RequestOptions): Promise<Envelope> {
+  async #request(actor: Actor, payload: Payload, { timeoutMs }: RequestOptions): Promise<Envelope> {
     const envelope = this.#wrap(actor, payload);
     return this.#requests.wait(envelope.msg_id, timeoutMs, () => {
       this.stats.published++;

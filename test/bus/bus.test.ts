@@ -154,6 +154,23 @@ describe('local bus', () => {
     expect(clock.pending).toBe(0);
   });
 
+  it('an actor that has been taken off the bus commands nothing more, by a message or by a request', async () => {
+    const bus = new Bus();
+    const [old, pin] = [new Actor('old'), new Actor('pin')];
+    const heard: unknown[] = [];
+    pin.onPin('lamp', ({ val }) => {
+      heard.push(val);
+    });
+    bus.join(pin);
+    // As one whose handler hung while it was restarted, and goes on now.
+    bus.join(old).detach();
+    expect(() => old.send({ IoMessage: { pin_name: 'lamp', val: 1 } })).toThrow(/not on the bus any more/);
+    await expect(old.request({ IoMessage: { pin_name: 'lamp', val: 2 } }, { timeoutMs: 10 })).rejects.toMatchObject({
+      code: 'STOPPED',
+    });
+    expect(heard).toEqual([]);
+  });
+
   it('drops and counts a malformed message from outside, and refuses one from a local actor', () => {
     const bus = new Bus();
     const actor = new Actor('a');
