@@ -110,6 +110,51 @@ describe('what is known of the bus', () => {
     expect(hub.book.pin('gate')).toMatchObject({ val: false, quality: 'good' });
   });
 
+  it('of two nodes of one name the pins of the one that goes are bad, and stay so while the other goes on', async () => {
+    const { hub, report, user } = bench();
+    const say = (event: string, id: string, ...names: string[]) =>
+      user.send({ NodeMessage: { event, node: id, name: 'pi', boot: id, pins: names.map((name) => ({ name })) } });
+    const asked: unknown[] = [];
+    user.on('UpdateIoMessage', (question) => {
+      asked.push(question);
+    });
+    say('birth', 'one', 'pressure', 'shared');
+    say('birth', 'two', 'level', 'shared');
+    say('heartbeat', 'one', 'pressure', 'shared');
+    for (const pin of ['pressure', 'level', 'shared']) report(pin, 1);
+    const heard: unknown[] = [];
+    hub.listen(({ payload }) => heard.push(payload['IoMessage']));
+    say('leave', 'one');
+    const bad = { val: 1, quality: 'bad', reason: 'pi is gone' };
+    expect(heard).toMatchObject([undefined, { pin_name: 'pressure', ...bad }, { pin_name: 'shared', ...bad }]);
+    say('heartbeat', 'two', 'level', 'shared');
+    expect(hub.book.pin('pressure')).toMatchObject(bad);
+    expect(hub.book.pin('level')).toMatchObject({ val: 1, quality: 'good' });
+    await expect.poll(() => asked).toEqual([{ pin_name: 'shared' }]);
+    // What has come back, and has what it had, is one node again.
+    say('birth', 'three', 'pressure');
+    expect(hub.book.nodes().map(({ id }) => id)).toEqual(['me', 'two', 'three']);
+  });
+
+  it('however many nodes come and go under a name with other pins, no more trends are kept than there may be pins', () => {
+    const book = new PinBook(new ManualClock(), 60_000);
+    const names: string[] = [];
+    const pass = (id: string, payload: object) =>
+      book.note({ sender: [id], timestamp: 1, msg_id: `${id}.0`, payload: { ...payload } });
+    for (let life = 0; life < 4; life++) {
+      const node = `life-${life}`;
+      const own = Array.from({ length: 8000 }, (_, at) => `pin-${life}-${at}`);
+      pass(node, {
+        NodeMessage: { event: 'birth', node, name: 'pi', boot: node, pins: own.map((name) => ({ name })) },
+      });
+      for (const name of own) pass(node, { IoMessage: { pin_name: name, val: 1, last_change: 1 } });
+      pass(node, { NodeMessage: { event: 'leave', node, name: 'pi', boot: node, pins: [] } });
+      names.push(...own);
+    }
+    expect(names.filter((name) => book.trend(name, 0).t.length > 0).length).toBeLessThanOrEqual(20_000);
+    expect(book.trend(names.at(-1) ?? '', 0).v).toEqual([1]);
+  });
+
   it('a node that is only heard through others is gone when it is silent, and forgotten after a day', async () => {
     const { hub, report, node, clock } = bench();
     node('birth', 'far', [{ name: 'gate' }]);

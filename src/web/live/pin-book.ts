@@ -127,10 +127,16 @@ export class PinBook {
     const bad = report?.['quality'] === 'bad';
     let trend = this.#trends.get(name);
     if (!trend) {
+      if (this.#trends.size >= MAX_PINS) this.#forgetTrends();
       trend = new History(this.#historyMs);
       this.#trends.set(name, trend);
     }
     trend.note(this.#clock.unix(), bad ? undefined : val);
+  }
+
+  /** Pins come and go under new names: the trends of those that are gone make room. */
+  #forgetTrends(): void {
+    for (const name of this.#trends.keys()) if (!this.#reports.has(name)) this.#trends.delete(name);
   }
 
   #noteNode(envelope: Envelope): Consequences {
@@ -141,13 +147,15 @@ export class PinBook {
     const { node, name, event, pins } = message;
     if (event === 'leave') return { lost: this.#leave(node, envelope), ask: [] };
     if (!this.#nodes.has(node) && this.#nodes.size >= MAX_NODES) return nothing;
-    const before = [...this.#nodes].filter(([, known]) => known.gone && known.message.name === name);
+    const known = this.#nodes.get(node);
+    // Another node that was here all the time does not stand for the one that is gone, whatever both are called.
+    const back = !known || known.gone !== undefined;
+    const before = [...this.#nodes].filter(([, other]) => back && other.gone && other.message.name === name);
     this.#nodes.set(node, { envelope, message, heard: this.#clock.now() });
     for (const facts of pins) {
       if (!this.#facts.has(facts.name) && this.#facts.size >= MAX_PINS) break;
       this.#facts.set(facts.name, { node, facts });
     }
-    if (before.length === 0) return nothing;
     // It is back, perhaps under a new id and with other pins.
     for (const [id] of before) if (id !== node) this.#drop(id);
     return { lost: [], ask: pins.flatMap((pin) => (this.#isLost(pin.name, name) ? [pin.name] : [])) };
@@ -163,14 +171,15 @@ export class PinBook {
     const node = this.#nodes.get(id);
     if (!node || node.gone) return [];
     const { name } = node.message;
-    const back = [...this.#nodes].some(([other, { message, gone }]) => other !== id && !gone && message.name === name);
-    if (back || node.message.pins.length === 0) {
+    const own = [...this.#facts].filter(([, known]) => known.node === id);
+    // Nothing is lost of one that had no pins, or is back already: its new life has taken them over.
+    if (own.length === 0) {
       this.#drop(id);
       return [];
     }
     node.gone = { envelope, at: this.#clock.now() };
-    return [...this.#facts].flatMap(([pin, known]) => {
-      const report = known.node === id && ioMessageOf(this.#reports.get(pin)?.payload ?? {});
+    return own.flatMap(([pin]) => {
+      const report = ioMessageOf(this.#reports.get(pin)?.payload ?? {});
       if (!report) return [];
       const { reply_to: _answers, ...last } = report;
       return { ...last, pin_name: pin, quality: 'bad', reason: goneReason(name), quality_since: this.#clock.unix() };
