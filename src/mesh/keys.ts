@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { DcsError, systemCode } from '../errors/errors.ts';
+import { namePattern } from '../message/name-pattern.ts';
 import { loadZmq } from './zmq.ts';
 
 /** A CURVE key pair as ZeroMQ writes it: 40 characters of Z85 each. */
@@ -132,10 +133,7 @@ export function listAllowed(folder: string): { readonly grants: readonly Grant[]
 
 /** Whether a pin's name fits one of the patterns. */
 export function fits(pin: string, patterns: readonly string[]): boolean {
-  return patterns.some((pattern) => {
-    const parts = pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
-    return new RegExp(`^${parts.join('.*')}$`, 's').test(pin);
-  });
+  return patterns.some((pattern) => namePattern(pattern)(pin));
 }
 
 function namesIn(folder: string): string[] {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { Gate } from '../../src/mesh/gate.ts';
-import { allow, loadKeys, newKeys } from '../../src/mesh/keys.ts';
+import { allow, fits, loadKeys, newKeys } from '../../src/mesh/keys.ts';
 import { newStats } from '../../src/mesh/stats.ts';
 import { openKit } from '../../src/mesh/zmq.ts';
 import type { Envelope, Payload } from '../../src/message/envelope.ts';
@@ -51,5 +51,12 @@ describe('a key that may write some pins', () => {
       'hall may not write valve',
     );
     expect(kept.refusal(message({ ...report, ...said }), hall)).toBeUndefined();
+  });
+
+  it('costs no time by names that are made for its patterns', () => {
+    const begun = performance.now();
+    expect(fits('-'.repeat(3000), ['*-*-*-speed', '*-pump-*-speed'])).toBe(false);
+    expect(fits('a-pump-b-speed', ['*-*-*-speed'])).toBe(true);
+    expect(performance.now() - begun).toBeLessThan(1000);
   });
 });

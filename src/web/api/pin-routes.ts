@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { DcsError } from '../../errors/errors.ts';
+import { namePattern } from '../../message/name-pattern.ts';
 import { ioMessageOf } from '../../message/payloads.ts';
 import { type Route, route } from '../http/route.ts';
 import type { EventStreams } from '../live/event-streams.ts';
 import type { Hub } from '../live/hub.ts';
-import { namePattern } from '../live/name-pattern.ts';
 import type { WebHost } from '../options.ts';
 import { commandSchema, errorSchema, type PinState, pinListSchema, pinStateSchema, trendSchema } from './schemas.ts';
 
