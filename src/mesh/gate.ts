@@ -14,6 +14,7 @@ import type { Kit } from './zmq.ts';
 /** How often the list of allowed keys is read anew (ms), should the file system not tell of a change. */
 const LOOK_MS = 500;
 const ZAP = 'inproc://zeromq.zap.01';
+/** Most actors remembered of one key; the one longest silent is forgotten first. */
 const MAX_CREATORS = 8192;
 
 /**
@@ -27,7 +28,9 @@ export class Gate {
   readonly #kit: Kit;
   readonly #log: Log;
   readonly #revoked: (key: string) => void;
-  readonly #creators = new Map<string, string>();
+  /** Whose key an actor's id belongs to, and the ids of each key, the one heard last at the end. */
+  readonly #owners = new Map<string, string>();
+  readonly #creators = new Map<string, Set<string>>();
   #grants = new Map<string, Grant>();
   #router: Router | undefined;
   #watcher: FSWatcher | undefined;
@@ -97,14 +100,23 @@ export class Gate {
     return !io || !isReport(io) || fits(io.pin_name, grant.read);
   }
 
-  /** An actor's id belongs to the node that used it first: nobody else can use up its message ids. */
+  /**
+   * An actor's id belongs to the node that used it first: nobody else can use up its message ids. Each key has room of its
+   * own, so that one that invents actors without end takes none from the others.
+   */
   #owns(creator: string, { key, relay }: Grant): boolean {
     if (relay) return true;
-    const owner = this.#creators.get(creator);
-    if (owner !== undefined) return owner === key;
-    const [oldest] = this.#creators.keys();
-    if (this.#creators.size >= MAX_CREATORS && oldest !== undefined) this.#creators.delete(oldest);
-    this.#creators.set(creator, key);
+    if ((this.#owners.get(creator) ?? key) !== key) return false;
+    const own = this.#creators.get(key) ?? new Set();
+    this.#creators.set(key, own);
+    own.delete(creator);
+    own.add(creator);
+    this.#owners.set(creator, key);
+    const [oldest] = own;
+    if (own.size > MAX_CREATORS && oldest !== undefined) {
+      own.delete(oldest);
+      this.#owners.delete(oldest);
+    }
     return true;
   }
 

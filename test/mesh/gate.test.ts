@@ -60,3 +60,13 @@ describe('a key that may write some pins', () => {
     expect(performance.now() - begun).toBeLessThan(1000);
   });
 });
+
+describe('a key that invents actors without end', () => {
+  it('does not take the actors of others', async () => {
+    const { gate: kept, hall, other } = await gate();
+    expect(kept.refusal(message({ Said: 1 }, 'Victim'), other)).toBeUndefined();
+    for (let at = 0; at < 20_000; at++) kept.refusal(message({ Said: 1 }, `Made${at}`), hall);
+    expect(kept.refusal(message({ Said: 1 }, 'Victim'), hall)).toBe('its creator is an actor of another node');
+    expect(kept.refusal(message({ Said: 1 }, 'Victim'), other)).toBeUndefined();
+  });
+});
