@@ -32,6 +32,7 @@ export class Gate {
   readonly #owners = new Map<string, string>();
   readonly #creators = new Map<string, Set<string>>();
   #grants = new Map<string, Grant>();
+  #broken: readonly string[] = [];
   #router: Router | undefined;
   #watcher: FSWatcher | undefined;
   #timer: Timer | undefined;
@@ -164,8 +165,11 @@ export class Gate {
     try {
       const { grants, broken } = listAllowed(this.#folder);
       this.#grants = new Map(grants.map((grant) => [grant.key, grant]));
-      for (const name of broken)
-        this.#log.debug({ name }, 'an entry of the allowed keys makes no sense and allows nobody');
+      for (const name of broken) {
+        if (!this.#broken.includes(name))
+          this.#log.warn({ name }, `the allowed key '${name}' makes no sense or cannot be read, and allows nobody`);
+      }
+      this.#broken = broken;
     } catch (error) {
       this.#grants = new Map();
       this.#log.error({ err: error }, `the list of allowed keys cannot be read: ${messageOf(error)}`);

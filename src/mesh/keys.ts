@@ -115,12 +115,12 @@ export function revoke(folder: string, name: string): void {
   rmSync(file);
 }
 
-/** Who may talk with this node. A file that makes no sense allows nobody and is returned in `broken`. */
+/** Who may talk with this node. What makes no sense or cannot be read allows nobody and is returned in `broken`. */
 export function listAllowed(folder: string): { readonly grants: readonly Grant[]; readonly broken: readonly string[] } {
   const grants: Grant[] = [];
   const broken: string[] = [];
   for (const name of namesIn(join(folder, ALLOWED))) {
-    const fields = readFields(readText(join(folder, ALLOWED, name)) ?? '');
+    const fields = readFields(readEntry(join(folder, ALLOWED, name)));
     const key = fields['key'] ?? '';
     if (!KEY.test(key)) broken.push(name);
     else {
@@ -144,6 +144,15 @@ function namesIn(folder: string): string[] {
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return [];
     throw error;
+  }
+}
+
+/** One entry that cannot be read, or is a folder, takes nothing from the others. */
+function readEntry(file: string): string {
+  try {
+    return readText(file) ?? '';
+  } catch {
+    return '';
   }
 }
 

@@ -1,9 +1,10 @@
-import { chmodSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Bus } from '../../src/bus/bus.ts';
 import { systemClock } from '../../src/clock/clock.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { Gate } from '../../src/mesh/gate.ts';
 import { allow, fits, listAllowed, loadKeys, newKeys, revoke, showKey } from '../../src/mesh/keys.ts';
 import { Mesh } from '../../src/mesh/mesh.ts';
@@ -53,6 +54,24 @@ describe('keys', () => {
     revoke(keys, 'pump-house');
     expect(listAllowed(keys).grants).toEqual([]);
     expect(() => revoke(keys, 'pump-house')).toThrow(/nobody/);
+  });
+
+  it('are not taken away by an entry beside them that is none', async () => {
+    const keys = folder();
+    const { publicKey } = await newKeys(keys);
+    allow(keys, 'pump-house', publicKey);
+    mkdirSync(join(keys, 'allowed', 'old'));
+    writeFileSync(join(keys, 'allowed', 'notes'), 'who is who');
+    const { grants, broken } = listAllowed(keys);
+    expect(grants).toMatchObject([{ name: 'pump-house' }]);
+    expect(broken).toEqual(['notes', 'old']);
+    const warnings: string[] = [];
+    const log = { ...quietLog, warn: (_detail: object, message: string) => warnings.push(message) };
+    const clock = new ManualClock();
+    const kit = await openKit(newStats(), log);
+    const gate = new Gate(keys, loadKeys(keys), clock, kit, () => undefined);
+    expect(gate.keys()).toEqual([publicKey]);
+    expect(warnings).toHaveLength(2);
   });
 
   it('prove who holds them, for one conversation', async () => {
