@@ -53,6 +53,7 @@ export class Member {
   #settling: Timer | undefined;
   #electedAt = Number.NEGATIVE_INFINITY;
   #drowsyUntil: MonotonicMs = 0;
+  #stopped = false;
 
   /** `own`: this node's keys, when its sessions are encrypted. */
   constructor(
@@ -200,10 +201,13 @@ export class Member {
     await this.#gate?.open();
     const ports = await this.#open.bind();
     this.#self.bound(ports, await this.peers.bind(listen));
+    // What is begun after the stop would be ended by nobody.
+    if (this.#stopped) return;
     this.#open.connect();
     if (this.#gate) for (const { host, rx } of brokers) this.peers.calls.broker(host, rx);
     this.peers.start();
     await this.role.start();
+    if (this.#stopped) return;
     if (this.role.isBroker) this.#becameBroker();
     this.presence.start();
     this.#sweep();
@@ -211,6 +215,7 @@ export class Member {
 
   /** Says goodbye and closes every socket; what was sent goes on leaving for up to `linger` ms. */
   async stop(linger: DurationMs): Promise<void> {
+    this.#stopped = true;
     this.presence.stop();
     this.#sweeper?.cancel();
     this.#settling?.cancel();

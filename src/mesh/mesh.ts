@@ -8,7 +8,7 @@ import { isLoopback, ownAddresses } from './addresses.ts';
 import { type KeyPair, loadKeys } from './keys.ts';
 import { Member } from './member.ts';
 import type { NodeInfo } from './node-info.ts';
-import { checkOptions, type MeshOptions } from './options.ts';
+import { checkOptions, type MeshOptions, onLoopback } from './options.ts';
 import type { EndReason } from './session.ts';
 import { type MeshStats, newStats } from './stats.ts';
 import { type Kit, LINGER_MS, openKit } from './zmq.ts';
@@ -159,7 +159,7 @@ export class Mesh extends EventEmitter<MeshEvents> {
     const { listen, log, security, insecure } = this.#options;
     const own = security && loadKeys(security.keys);
     const kit = await openKit(this.stats, log, own);
-    if (this.#stopped) throw new DcsError('STOPPED', 'the mesh was stopped before it had started');
+    if (this.#stopped) throw stoppedError();
     if (!isLoopback(listen) && (insecure || !security))
       log.warn({ listen }, 'the bus is open: whoever reaches it can command the outputs');
     if (await this.#join(kit, own, this.#options)) return;
@@ -179,12 +179,14 @@ export class Mesh extends EventEmitter<MeshEvents> {
     this.#member = member;
     try {
       await member.start();
-      return true;
     } catch (error) {
       await member.stop(0);
-      if (isIPv4(options.listen) && systemCode(error) === 'EADDRNOTAVAIL' && !this.#stopped) return false;
+      if (this.#stopped) throw stoppedError();
+      if (isIPv4(options.listen) && systemCode(error) === 'EADDRNOTAVAIL') return false;
       throw bindError(error, options.listen);
     }
+    if (this.#stopped) throw stoppedError();
+    return true;
   }
 
   #awaitAddress(kit: Kit, own: KeyPair | undefined): void {
@@ -207,7 +209,7 @@ export class Mesh extends EventEmitter<MeshEvents> {
       }
       await this.#join(kit, own, onLoopback(this.#options));
     } catch (error) {
-      log.error({ err: error }, messageOf(error));
+      if (!this.#stopped) log.error({ err: error }, messageOf(error));
     }
     this.#awaitAddress(kit, own);
   }
@@ -225,8 +227,8 @@ export class Mesh extends EventEmitter<MeshEvents> {
   }
 }
 
-function onLoopback(options: MeshOptions): MeshOptions {
-  return { ...options, listen: '127.0.0.1' };
+function stoppedError(): DcsError {
+  return new DcsError('STOPPED', 'the mesh was stopped before it had started');
 }
 
 function bindError(error: unknown, listen: string): DcsError {

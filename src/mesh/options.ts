@@ -32,6 +32,11 @@ export function checkOptions({ listen, insecure, security }: MeshOptions): void 
   });
 }
 
+/** The same, kept to this machine. */
+export function onLoopback(options: MeshOptions): MeshOptions {
+  return { ...options, listen: '127.0.0.1' };
+}
+
 /** Where v1 is served, which knows no encryption. */
 export function openListen({ listen, insecure }: MeshOptions): string {
   return isLoopback(listen) || insecure ? listen : '127.0.0.1';

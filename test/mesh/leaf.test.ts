@@ -1,3 +1,4 @@
+import { createServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
@@ -175,6 +176,38 @@ describe('a mesh', () => {
     await other.stop();
     await started;
     expect(performance.now() - begun).toBeLessThan(2000);
+  });
+
+  it('that is stopped in the middle of its start does nothing more', async () => {
+    // Both broker ports are held by what never answers, so that the start waits.
+    const holders = [createServer(), createServer()];
+    const ports: number[] = [];
+    for (const holder of holders) {
+      await new Promise<void>((resolve) => holder.listen(0, '127.0.0.1', resolve));
+      const address = holder.address();
+      ports.push(typeof address === 'object' && address ? address.port : 0);
+    }
+    const [rx = 0, tx = 0] = ports;
+    // As it begins, as it binds, and as it waits for the broker.
+    for (const timers of [0, 1, 2]) {
+      const clock = new ManualClock();
+      const options = { listen: '127.0.0.1', rx, tx, brokers: [], proxyBrokers: [], insecure: false, log: quietLog };
+      const mesh = new Mesh(new Bus({ clock }), options);
+      const started = mesh.start().catch((error: unknown) => error);
+      await until('its timers', () => clock.pending >= timers);
+      let stopped = false;
+      void mesh.stop().then(() => {
+        stopped = true;
+      });
+      await until('the stop', async () => {
+        if (!stopped) await clock.advance(50);
+        return stopped;
+      });
+      expect(await started).toMatchObject({ code: 'STOPPED' });
+      await clock.advance(5000);
+      expect(clock.pending).toBe(0);
+    }
+    for (const holder of holders) holder.close();
   });
 
   it('drops and counts what is not a message, and goes on', async () => {
