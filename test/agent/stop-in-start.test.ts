@@ -1,0 +1,64 @@
+import { describe, expect, it } from 'vitest';
+import { createMock, mockOptions } from '../../drivers/mock/driver.ts';
+import { MockHardware } from '../../drivers/mock/hardware.ts';
+import { Agent } from '../../src/agent/agent.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { loadConfigText } from '../../src/config/load.ts';
+import type { Driver } from '../../src/driver/driver.ts';
+import { memoryLog } from '../support/ports.ts';
+import { until } from '../support/wait.ts';
+
+const CONFIG = `
+node: tested
+guardian: off
+bus: { enabled: false }
+ports: { sim: { driver: mock } }
+pins: { lamp: { port: sim, channel: lamp, direction: out, initial: true, safe: false } }
+`;
+
+function agentOn(hardware: MockHardware, opening: () => Promise<void> = () => Promise.resolve()) {
+  const mock = createMock(hardware);
+  const open: typeof mock.open = async (...how) => {
+    await opening();
+    return mock.open(...how);
+  };
+  const driver: Driver = { ...mock, open };
+  const loaded = loadConfigText(CONFIG, 'dcs-io.yaml', { drivers: [driver], mock: false });
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded));
+  const options = { driver: mock, options: mockOptions };
+  return new Agent(loaded.config, { log: memoryLog(), mock: options, clock: new ManualClock() });
+}
+
+describe('an agent that is stopped in the middle of its start', () => {
+  it('leaves no output at its initial value, wherever it was', async () => {
+    const left: number[] = [];
+    for (let turns = 0; turns < 60; turns++) {
+      const hardware = new MockHardware();
+      const agent = agentOn(hardware);
+      const started = agent.start().catch(() => undefined);
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+      await agent.stop();
+      await started;
+      if (hardware.get('lamp') !== false) left.push(turns);
+    }
+    expect(left).toEqual([]);
+  });
+
+  it('leaves none at it that was on its way when a port opened', async () => {
+    const hardware = new MockHardware();
+    let open: (() => void) | undefined;
+    const opening = () =>
+      new Promise<void>((resolve) => {
+        open = resolve;
+      });
+    const agent = agentOn(hardware, opening);
+    const started = agent.start().catch(() => undefined);
+    await until('the opening', () => open !== undefined);
+    const stopped = agent.stop();
+    for (let turn = 0; turn < 500; turn++) await Promise.resolve();
+    open?.();
+    await stopped;
+    await started;
+    expect(hardware.get('lamp')).toBe(false);
+  });
+});
