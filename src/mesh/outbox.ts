@@ -79,9 +79,12 @@ export class Outbox {
     this.#enqueue(text, 0);
   }
 
-  /** Says that we live, and how far the numbering is: a loss at the end is noticed too. */
+  /**
+   * Says that we live, and how far the numbering is: a loss at the end is noticed too. Behind what already waits it would
+   * say nothing more, and to a peer that takes nothing they would pile up without end.
+   */
   beat(): void {
-    this.#enqueue(`{"s":${this.#next},"t":${this.#now()}}`, 0);
+    if (this.#frames.length === 0) this.#enqueue(`{"s":${this.#next},"t":${this.#now()}}`, 0);
   }
 
   /** Sends the batch; `now`: although the session has just opened. */

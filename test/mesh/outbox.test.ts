@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { Outbox } from '../../src/mesh/outbox.ts';
+import type { Wire } from '../../src/mesh/wire.ts';
+
+/** A connection that takes nothing until it is told to. */
+class Stuck implements Wire {
+  readonly dialled = true;
+  readonly key = undefined;
+  readonly sent: string[] = [];
+  takes = false;
+
+  send(text: string): Promise<void> {
+    if (!this.takes) return Promise.reject(Object.assign(new Error('full'), { code: 'EAGAIN' }));
+    this.sent.push(text);
+    return Promise.resolve();
+  }
+
+  close(): void {}
+}
+
+describe('what waits for a peer that takes nothing', () => {
+  it('does not grow by beats; once it takes again it gets what waited, and then a beat', async () => {
+    const clock = new ManualClock();
+    const wire = new Stuck();
+    const outbox = new Outbox(clock, wire, 0, { dropped: () => undefined, unreachable: () => undefined });
+    await clock.advance(1);
+    outbox.post('{"a":1}', true);
+    for (let tick = 0; tick < 1000; tick++) {
+      outbox.beat();
+      await clock.advance(3);
+    }
+    wire.takes = true;
+    await clock.advance(10);
+    expect(wire.sent).toHaveLength(1);
+    expect(wire.sent[0]).toContain('"m":[{"a":1}]');
+    outbox.beat();
+    await clock.advance(10);
+    expect(wire.sent.at(-1)).toMatch(/^\{"s":1,"t":/);
+    outbox.close();
+  });
+});
