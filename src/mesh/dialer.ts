@@ -1,5 +1,5 @@
 import type { Clock, MonotonicMs } from '../clock/clock.ts';
-import { type Contact, contactKey, isOnThisMachine } from './contacts.ts';
+import { type Contact, contactKey, isOnThisMachine, sameContact } from './contacts.ts';
 import { type Endpoint, endpointText } from './endpoint.ts';
 import type { NodeInfo } from './node-info.ts';
 import type { SocketPair } from './socket-pair.ts';
@@ -7,6 +7,8 @@ import type { Kit } from './zmq.ts';
 
 /** How long a contact may stay out of reach before it is forgotten (ms). Its process introduces itself when it returns. */
 export const CONTACT_EXPIRY_MS = 30_000;
+/** Most processes that are called at a time: a list may name however many, and each costs sockets. */
+const MAX_DIALLED = 1024;
 
 interface Dialled {
   readonly contact: Contact;
@@ -35,6 +37,17 @@ export class Dialer {
   dial(contact: Contact, own: readonly string[]): void {
     const key = contactKey(contact);
     if (this.#dialled.has(key)) return;
+    // A process is told of under all its addresses by itself, under the one that answers by others: it is one all the same,
+    // or the way to it that works would be given up together with the one that does not.
+    for (const [other, entry] of this.#dialled) {
+      if (!sameContact(entry.contact, contact)) continue;
+      if (entry.live || contact.addresses.every((address) => entry.contact.addresses.includes(address))) return;
+      this.#forget(other, entry);
+    }
+    if (this.#dialled.size >= MAX_DIALLED) {
+      this.#kit.stats.badContacts++;
+      return;
+    }
     const entry: Dialled = {
       contact,
       live: undefined,

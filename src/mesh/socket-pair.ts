@@ -85,10 +85,10 @@ export class SocketPair {
   connect(endpoint: Endpoint): void {
     const { host, rx, tx } = endpoint;
     if (this.#links.has(tcp(host, tx))) return;
-    this.#watch();
     // Not where others connect to what we publish: a listener of v1 that lost such a connection in an outage would never
-    // know. Left alone, the connection goes on when the outage is over.
-    Object.assign(this.#pub, keepalive);
+    // know. Left alone, the connection goes on when the outage is over. Once: ZeroMQ warns of it on a socket that is in use.
+    if (!this.#watching) Object.assign(this.#pub, keepalive);
+    this.#watch();
     const link = { endpoint, ways: new Set<string>() };
     this.#links.set(tcp(host, tx), link);
     this.#links.set(tcp(host, rx), link);

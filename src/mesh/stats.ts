@@ -18,7 +18,7 @@ export interface MeshStats {
   malformed: number;
   /** Frames longer than any may be. */
   oversized: number;
-  /** Introductions and contact lists that make no sense or came from where none may come. */
+  /** Introductions and contact lists that make no sense or came from where none may come; contacts beyond those kept. */
   badContacts: number;
   /** Connections without an allowed key. */
   refused: number;
