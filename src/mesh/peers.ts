@@ -135,6 +135,11 @@ export class Peers {
     if (this.#stopped || info.id === this.#id || this.directory.isGone(info.id)) return;
     const entry = this.directory.enter(info);
     if (!entry) return;
+    // Whom we have talked with is not who somebody else says it is now.
+    if (entry.answered && entry.info.key !== info.key) {
+      this.#kit.stats.forged++;
+      return;
+    }
     entry.info = info;
     if (!entry.session && !entry.caller) this.calls.approach(entry);
   }
@@ -176,8 +181,8 @@ export class Peers {
     }
     const entry = this.directory.enter(peer);
     if (!entry || this.#stopped) return;
-    if (entry.session && entry.session.wire.key !== wire.key) {
-      // Another key claims to be a node we talk with.
+    if (entry.answered && entry.info.key !== wire.key) {
+      // Another key claims to be a node we talk with, or did until its link broke: an id belongs to one life of one node.
       this.#kit.stats.forged++;
       return;
     }

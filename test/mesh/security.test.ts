@@ -163,6 +163,45 @@ describe('a caller with a listed key', () => {
   }, 60_000);
 });
 
+describe('a node whose link has broken', () => {
+  it('is not replaced by the owner of another key, and is let in again itself', async () => {
+    const [own, first, second] = [folder(), folder(), folder()];
+    const [key = '', ...callers] = await Promise.all(
+      [own, first, second].map(async (keys) => (await newKeys(keys)).publicKey),
+    );
+    for (const [at, listed] of callers.entries()) allow(own, `caller-${at}`, listed);
+    const options = { listen: '127.0.0.1', rx: await freePort(), tx: await freePort(), brokers: [], proxyBrokers: [] };
+    const mesh = new Mesh(new Bus(), { ...options, insecure: false, security: { keys: own }, log: quietLog });
+    await mesh.start();
+    const call = async (keys: string) => {
+      const pair = loadKeys(keys);
+      const kit = await openKit(newStats(), quietLog, pair);
+      const dealer = kit.dealer(key);
+      dealer.events.on('handshake', () => undefined);
+      dealer.receiveTimeout = 2000;
+      dealer.sendTimeout = 20_000;
+      dealer.connect(`tcp://127.0.0.1:${mesh.address.port}`);
+      const info = { id: 'NodeX', name: 'x', boot: 'b', machine: 'far', addresses: [], port: 1, key: pair.publicKey };
+      const want = { all: true, subjects: [], pins: [] };
+      await dealer.send(JSON.stringify({ hello: { ...info, server: { rx: 1, tx: 2 } }, t: 0, want, near: [] }));
+      const { challenge } = JSON.parse(String((await dealer.receive())[0]));
+      await dealer.send(JSON.stringify({ proof: proof(pair, key, `${challenge} NodeX`) }));
+      const answer = await dealer.receive().then(
+        ([frame]) => JSON.parse(String(frame)),
+        () => undefined,
+      );
+      dealer.close();
+      return answer;
+    };
+    expect(await call(first)).toMatchObject({ welcome: { id: mesh.id } });
+    await expect.poll(() => mesh.links.map(({ open }) => open), { timeout: 20_000 }).toEqual([false]);
+    expect(await call(second)).toBeUndefined();
+    expect(mesh.stats.forged).toBe(1);
+    expect(await call(first)).toMatchObject({ welcome: { id: mesh.id } });
+    await mesh.stop();
+  }, 60_000);
+});
+
 describe('two machines with keys', () => {
   const secure = { rx: 5012, tx: 5013, listen: '0.0.0.0' };
   const broker = { brokers: ['10.1.1.1:5012:5013'] };
