@@ -77,6 +77,21 @@ describe('the client', () => {
     client.close();
   });
 
+  it('takes a silent connection for dead in time also when the clock has been set back meanwhile', async () => {
+    const client = new WebClient('http://pi:8080', { WebSocket: FakeSocket });
+    const [first] = FakeSocket.made;
+    first?.say(session);
+    await vi.advanceTimersByTimeAsync(4000);
+    first?.say({ WebBeat: {} });
+    vi.setSystemTime(Date.now() - 3_600_000);
+    await vi.advanceTimersByTimeAsync(14_000);
+    expect(client.session).toBeDefined();
+    await vi.advanceTimersByTimeAsync(4000);
+    expect(client.session).toBeUndefined();
+    expect(first?.closed).toBe(true);
+    client.close();
+  });
+
   it('shows what the agent no longer knows when it is back as bad, not as it was', async () => {
     const client = new WebClient('http://pi:8080', { WebSocket: FakeSocket });
     const heard: unknown[] = [];

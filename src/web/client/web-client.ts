@@ -68,6 +68,8 @@ export class WebClient {
   /** Pins that this connection has told of, until it has told all of them. */
   #told: Set<unknown> | undefined;
   #heard = 0;
+  /** How often was looked since. */
+  #looks = 0;
   #watch: ReturnType<typeof setInterval> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -144,12 +146,15 @@ export class WebClient {
     socket.addEventListener('error', () => {});
     socket.addEventListener('close', ({ reason = '' }) => socket === this.#socket && this.#lost(reason));
     this.#heard = Date.now();
+    this.#looks = 0;
     this.#watch = setInterval(() => this.#look(socket), LOOK_MS);
   }
 
   /** After a sleep of the device, or out of reach of the network, no close comes. */
   #look(socket: SocketLike): void {
-    if (Date.now() - this.#heard <= SILENCE_MS) return;
+    // The clock tells of a sleep at once; but it may be set back, and then the looks tell of the silence.
+    this.#looks++;
+    if (Date.now() - this.#heard <= SILENCE_MS && this.#looks * LOOK_MS <= SILENCE_MS) return;
     this.#lost('nothing was heard of the agent');
     socket.close();
   }
@@ -168,6 +173,7 @@ export class WebClient {
 
   #take(envelope: Envelope): void {
     this.#heard = Date.now();
+    this.#looks = 0;
     for (const [subject, data] of Object.entries(envelope.payload)) {
       if (!isData(data)) continue;
       const { pin_name: pin, reply_to: replyTo, code, message } = data;
