@@ -295,6 +295,6 @@ describe('the parts', () => {
     ['null', 'pi', 'foreign'],
     ['https://panel.example', 'pi', 'listed'],
   ] as const)('origin %s at host %s is %s', (origin, host, kind) => {
-    expect(originKind(origin, host, ['https://panel.example'])).toBe(kind);
+    expect(originKind(origin, host, ['https://panel.example'], false)).toBe(kind);
   });
 });

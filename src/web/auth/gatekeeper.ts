@@ -65,7 +65,7 @@ export class Gatekeeper {
 
   /** Refuses (403) scripts of pages that are neither ours nor listed, and names that are not ours. */
   checkOrigin({ headers }: IncomingMessage): void {
-    const kind = originKind(headers.origin, headers.host, this.#options.origins);
+    const kind = originKind(headers.origin, headers.host, this.#options.origins, this.#options.tls !== undefined);
     if (kind === 'foreign') {
       throw new Refusal(
         403,

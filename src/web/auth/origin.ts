@@ -3,17 +3,22 @@ import { isIPv4 } from 'node:net';
 /** Where a request's script comes from: none (no browser), this page, one the configuration lists, or anywhere else. */
 export type OriginKind = 'none' | 'own' | 'listed' | 'foreign';
 
-/** `origin` and `host` are the headers of the request. */
+/**
+ * `origin` and `host` are the headers of the request. `secure`: our page comes over TLS; what comes under our name without
+ * it, anybody on the way may have made.
+ */
 export function originKind(
   origin: string | undefined,
   host: string | undefined,
   listed: readonly string[],
+  secure: boolean,
 ): OriginKind {
   if (origin === undefined) return 'none';
   if (listed.includes(origin)) return 'listed';
   // `null` is what a sandboxed page or a file sends.
   if (!URL.canParse(origin) || host === undefined) return 'foreign';
-  return new URL(origin).host === host.toLowerCase() ? 'own' : 'foreign';
+  const { protocol, host: from } = new URL(origin);
+  return from === host.toLowerCase() && (!secure || protocol === 'https:') ? 'own' : 'foreign';
 }
 
 /**

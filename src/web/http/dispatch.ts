@@ -74,7 +74,8 @@ export class Dispatch {
 
   /** Scripts of pages the configuration lists may read what comes back. */
   #letIn({ headers }: IncomingMessage, response: ServerResponse): void {
-    if (originKind(headers.origin, headers.host, this.#options.origins) !== 'listed') return;
+    const { origins, tls } = this.#options;
+    if (originKind(headers.origin, headers.host, origins, tls !== undefined) !== 'listed') return;
     response.setHeader('access-control-allow-origin', headers.origin ?? '');
     response.setHeader('vary', 'origin');
     response.setHeader('access-control-allow-methods', 'GET, PUT, POST, DELETE');
