@@ -150,7 +150,9 @@ export class OutputActor extends PinActor {
     } else {
       // However it came to be so; only what it goes to at the end is not what it was.
       if (this.#output.decision.by !== 'exit') this.life.kept.note(this.spec, val);
-      if (facts.sure && facts.value === val) return;
+      const { given } = this.#output;
+      if (given !== undefined && !agree(this.spec, val, given)) this.#output.untaken(val);
+      else if (facts.sure && facts.value === val) return;
       this.#output.know(val);
     }
     this.#look();

@@ -30,6 +30,8 @@ export class Output {
   /** What has forbidden it since, be it for a moment only. */
   #forbidden: Hindrance | undefined;
   #done: Decision | undefined;
+  /** The safe value the port was to be opened with, until it is known whether the hardware has taken it. */
+  given: RawValue | undefined;
   /** When the port was last to be opened something had not been carried out. */
   #owed = false;
   lastCommand: LastCommand | undefined;
@@ -114,7 +116,8 @@ export class Output {
     this.#owed ||= this.due !== undefined;
     this.take(first ? { kind: 'look' } : { kind: 'reopened', owed: this.#owed });
     this.#done = this.decision;
-    const { value } = this.#done;
+    const { value, by } = this.#done;
+    this.given = by === 'safe' ? value : undefined;
     // Not every hardware tells what it has become: from now on it may be on.
     if (value !== undefined && isOn(value)) {
       this.#seen(value);
@@ -139,6 +142,11 @@ export class Output {
   /** The hardware was given this value; done, if that is still what it is to be. */
   carriedOut(value: RawValue | undefined): void {
     this.#done = { ...this.decision, value };
+  }
+
+  /** The hardware did not take what the port was to be opened with: that is still to be done. */
+  untaken(value: RawValue): void {
+    if (this.#done) this.#done = { ...this.#done, value };
   }
 
   /** A value is being sent: from now on it may be so. */
@@ -174,6 +182,7 @@ export class Output {
   /** The hardware was seen to have this value. */
   know(value: RawValue): void {
     this.#owed = false;
+    this.given = undefined;
     this.#seen(value);
   }
 

@@ -73,6 +73,35 @@ describe('what an output was to do while its port was away is done when it retur
   });
 });
 
+describe('the safe value after an outage', () => {
+  it('is given again to hardware that did not take it as the port was opened', async () => {
+    const { command, hardware, clock } = await pinBench([lamp]);
+    await command('lamp', true);
+    hardware.unplug();
+    // A device that is just starting refuses: what it shows is what it had.
+    const write = hardware.write.bind(hardware);
+    hardware.write = () => {
+      hardware.write = write;
+    };
+    hardware.plug();
+    await clock.advance(500);
+    expect(hardware.get('lamp')).toBe(false);
+  });
+
+  it('is given once: what is switched on by hand later is left so', async () => {
+    const { command, hardware, clock } = await pinBench([lamp]);
+    await command('lamp', true);
+    hardware.unplug();
+    hardware.plug();
+    await clock.advance(1000);
+    hardware.set('lamp', true);
+    hardware.fault('lamp', { kind: 'error', message: 'a bad reading' });
+    hardware.fault('lamp', undefined);
+    await clock.advance(1000);
+    expect(hardware.get('lamp')).toBe(true);
+  });
+});
+
 describe('an override over an outage of the port', () => {
   it('ends at the safe value also with on_loss: hold', async () => {
     const { user, hardware, clock } = await pinBench([{ ...lamp, onLoss: 'hold' }]);
