@@ -99,7 +99,8 @@ export class Nodes {
     known?.timer.cancel();
     if (!known && this.#nodes.size >= MAX_NODES) return;
     const timer = this.#clock.after(SILENT_AFTER_MS, () => this.#forget(id));
-    this.#changing([name, '*'], () => {
+    const names = known && known.name !== name ? [name, known.name, '*'] : [name, '*'];
+    this.#changing(names, () => {
       // Only the names somebody asks for: they are few, and others may be invented.
       for (const one of [name, '*']) if (this.#watchers.has(one)) this.#seen.add(one);
       this.#nodes.set(id, { name, timer });

@@ -47,6 +47,15 @@ describe('an output whose controller goes', () => {
     expect(hardware.get('lamp')).toBe(false);
   });
 
+  it('does so when that node goes on under another name', async () => {
+    const { command, clock, hardware, life } = await pinBench([led]);
+    life.nodes.heard(from('birth'));
+    await command('lamp', true);
+    life.nodes.heard(from('heartbeat', 'h1', 'yard'));
+    await clock.advance(0);
+    expect(hardware.get('lamp')).toBe(false);
+  });
+
   it('waits at the start for one that has not been seen yet, and not for ever', async () => {
     const { command, clock, hardware } = await pinBench([{ ...led, initial: true }]);
     await clock.advance(SILENT_AFTER_MS - 1);
