@@ -145,7 +145,7 @@ export class Session {
     const now = this.#host.clock.now();
     this.#heard = now;
     const { s, t, m } = frame;
-    if (typeof s === 'number' && typeof t === 'number') {
+    if (isCount(s) && typeof t === 'number') {
       const waited = this.#transit.waited(t, now);
       this.#patience.heldUp(waited, now);
       this.#messages(s, Array.isArray(m) ? m : [], waited);
@@ -220,7 +220,7 @@ export class Session {
     else if (frame['bye'] === 'leave') this.end('leave');
     else if (frame['bye'] !== undefined) this.end('disconnected');
     else if (frame['birth'] !== undefined) this.#host.birth(this, frame['birth']);
-    else if (typeof frame['former'] === 'number') this.#host.former(this, frame['former']);
+    else if (isCount(frame['former'])) this.#host.former(this, frame['former']);
     else if (frame['ping'] !== undefined) {
       if (this.#reach && !this.#reach.met(frame['ping'])) this.#host.stats.malformed++;
     } else if (frame['hello'] !== undefined)
@@ -232,6 +232,11 @@ export class Session {
 /** Where a peer stands, as its greeting says. */
 export function readPosition(peer: NodeInfo, frame: Record<string, unknown>): Position {
   return { peer, want: Want.read(frame['want']) ?? Want.everything, near: readIds(frame['near']) ?? new Set() };
+}
+
+/** A number of messages. Anything else that JSON calls a number would end the counting of those that follow. */
+function isCount(found: unknown): found is number {
+  return typeof found === 'number' && Number.isSafeInteger(found) && found >= 0;
 }
 
 /** Reads a list of process ids. */
