@@ -195,16 +195,13 @@ export class Member {
     return this.#self.info();
   }
 
-  /** Resolves once the broker of this machine, if it is another process, hears us and we it. */
+  /** Resolves once the broker of this machine, if it is another process, hears us and we it; or stops at a stop. */
   async start(): Promise<void> {
-    const { listen, brokers } = this.#options;
     await this.#gate?.open();
-    const ports = await this.#open.bind();
-    this.#self.bound(ports, await this.peers.bind(listen));
-    // What is begun after the stop would be ended by nobody.
+    this.#self.bound(await this.#open.bind(), await this.peers.bind(this.#options.listen));
     if (this.#stopped) return;
     this.#open.connect();
-    if (this.#gate) for (const { host, rx } of brokers) this.peers.calls.broker(host, rx);
+    if (this.#gate) for (const { host, rx } of this.#options.brokers) this.peers.calls.broker(host, rx);
     this.peers.start();
     await this.role.start();
     if (this.#stopped) return;
@@ -217,8 +214,7 @@ export class Member {
   async stop(linger: DurationMs): Promise<void> {
     this.#stopped = true;
     this.presence.stop();
-    this.#sweeper?.cancel();
-    this.#settling?.cancel();
+    for (const timer of [this.#sweeper, this.#settling]) timer?.cancel();
     this.#links.stop();
     this.#flow.close();
     await this.peers.stop(linger);
