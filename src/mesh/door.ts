@@ -109,12 +109,22 @@ export class Door {
     try {
       for await (const [id, frame, ...more] of this.#router) {
         if (id === undefined || frame === undefined || more.length > 0) this.#kit.stats.malformed++;
-        else if (isReadable(frame, this.#kit.stats)) this.#receive(id, frame);
+        else if (isReadable(frame, this.#kit.stats)) this.#take(id, frame);
       }
     } catch (error) {
       if (this.#closed) return;
       this.#kit.stats.socketErrors++;
       this.#kit.log.error({ err: error }, `the door is broken: ${messageOf(error)}`);
+    }
+  }
+
+  /** A frame that trips us up harms its sender alone. */
+  #take(id: Buffer, frame: Buffer): void {
+    try {
+      this.#receive(id, frame);
+    } catch (error) {
+      this.#kit.stats.malformed++;
+      this.#kit.log.error({ err: error }, `a frame of another node was not understood: ${messageOf(error)}`);
     }
   }
 
