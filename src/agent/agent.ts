@@ -67,8 +67,6 @@ export class Agent {
   #mesh: Mesh | undefined;
   #web: Web | undefined;
   #running = false;
-  /** The first attempt to open every port. */
-  #opening: Promise<unknown> | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(config: ResolvedConfig, options: AgentOptions) {
@@ -143,8 +141,7 @@ export class Agent {
     await this.#addPins();
     if (this.#stopping) return;
     // Ports are independent: a PLC that is off must not keep the relays waiting.
-    this.#opening = Promise.all([...this.ports.values()].map((runner) => runner.start()));
-    await this.#opening;
+    await Promise.all([...this.ports.values()].map((runner) => runner.start()));
     await this.#net.tookOver();
     if (this.#stopping) return;
     await this.#addServers();
@@ -169,9 +166,10 @@ export class Agent {
     this.#running = false;
     this.#health.stopping();
     this.#web?.stop();
-    // An output that is just getting its start value has to get its exit value after that.
-    await Promise.race([this.#opening, sleep(this.#clock, PIN_HOOK_MS)]);
-    await Promise.all([this.#users.stop(), this.#servers.stop()]);
+    // An output that is just getting a value from its port being opened has to get its exit value after that.
+    const opened = Promise.all([...this.ports.values()].map((runner) => runner.settled));
+    const settled = Promise.race([opened, sleep(this.#clock, PIN_HOOK_MS)]);
+    await Promise.all([this.#users.stop(), this.#servers.stop(), settled]);
     await Promise.all([this.#pins.stop(), this.#streams.stop()]);
     await Promise.all([...this.ports.values()].map((runner) => runner.stop()));
     // From here on nothing drives an output, and nothing must.

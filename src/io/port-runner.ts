@@ -39,6 +39,8 @@ export class PortRunner {
   #opened: boolean;
   readonly #reopening: Reopening;
   #timer: Timer | undefined;
+  /** Resolves when no attempt to open it is under way: what is being opened drives its outputs. Never rejects. */
+  settled: Promise<void> = Promise.resolve();
 
   constructor(name: string, driver: Driver, options: unknown, plans: readonly ChannelPlan[], life: RunnerLife) {
     this.name = name;
@@ -60,7 +62,8 @@ export class PortRunner {
 
   /** Resolves after the first attempt to open, whether or not it succeeded. Never rejects. */
   async start(): Promise<void> {
-    if (!this.#isStopped()) await this.#open();
+    if (!this.#isStopped()) this.settled = this.#open();
+    await this.settled;
   }
 
   /** Closes the port for good. Idempotent and bounded; never rejects. */
@@ -241,7 +244,7 @@ export class PortRunner {
     if (news) this.#log.warn({ port: this.name, code: error.code, err: error }, `port ${this.name}: ${error.message}`);
     for (const { channel } of this.#plans) this.#tell(channel.key, { ok: false, error });
     this.#timer = this.#clock.after(wait, () => {
-      void this.#open();
+      this.settled = this.#open();
     });
   }
 
@@ -281,12 +284,8 @@ export class PortRunner {
 
   async #close(port: Port): Promise<void> {
     try {
-      await withDeadline(
-        this.#clock,
-        CLOSE_LIMIT_MS,
-        port.close(),
-        () => new DcsError('TIMEOUT', `port ${this.name} did not close within ${CLOSE_LIMIT_MS} ms`),
-      );
+      const late = () => new DcsError('TIMEOUT', `port ${this.name} did not close within ${CLOSE_LIMIT_MS} ms`);
+      await withDeadline(this.#clock, CLOSE_LIMIT_MS, port.close(), late);
     } catch (error) {
       this.#log.error({ port: this.name, err: error }, `port ${this.name} did not close cleanly`);
     }

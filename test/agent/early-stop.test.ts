@@ -6,13 +6,14 @@ import { sleep } from '../../src/clock/clock.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { configOf } from '../config/fakes.ts';
 import { memoryLog } from '../support/ports.ts';
+import { until } from '../support/wait.ts';
 
 const CONFIG = `
 bus: { enabled: false }
 guardian: off
 ports: { sim: { driver: mock } }
 pins:
-  lamp: { port: sim, channel: lamp, direction: out, initial: on, safe: off }
+  lamp: { port: sim, channel: lamp, direction: out, initial: on, safe: off, on_loss: rewrite }
 `;
 
 /** An agent on hardware that takes 50 ms to open. */
@@ -44,4 +45,25 @@ it('an agent that is stopped while it starts leaves no output on, whenever that 
   }
   // Before the port was opened, and after.
   expect(new Set(seen)).toEqual(new Set(['', 'true,false']));
+});
+
+it('nor one whose port is coming back just then', async () => {
+  const clock = new ManualClock();
+  const hardware = new MockHardware();
+  const agent = agentOn(hardware, clock);
+  const started = agent.start();
+  await clock.advance(1000);
+  await started;
+  hardware.unplug();
+  await clock.advance(10);
+  hardware.plug();
+  expect(hardware.get('lamp')).toBe(true);
+  await until('the opening', async () => {
+    await clock.advance(10);
+    return agent.ports.get('sim')?.state === 'opening';
+  });
+  const stopped = agent.stop();
+  await clock.advance(5000);
+  await stopped;
+  expect(hardware.get('lamp')).toBe(false);
 });
