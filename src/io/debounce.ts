@@ -24,6 +24,8 @@ export class Debouncer {
   take(reading: Reading): void {
     if (this.#closed) return;
     this.#timer?.cancel();
+    // Also of a read that is under way: what it finds is older than this.
+    this.#timer = undefined;
     if (!reading.ok || !this.#settled) {
       this.#settled = reading.ok;
       this.#pass(reading);

@@ -1,0 +1,23 @@
+import { expect, it } from 'vitest';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import type { Reading } from '../../src/driver/driver.ts';
+import { DcsError } from '../../src/errors/errors.ts';
+import { Debouncer } from '../../src/io/debounce.ts';
+
+it('keeps a failure that comes while the settled level is read: what that read finds is older', async () => {
+  const clock = new ManualClock();
+  const answers: ((reading: Reading) => void)[] = [];
+  const passed: Reading[] = [];
+  const read = () => new Promise<Reading>((resolve) => answers.push(resolve));
+  const debouncer = new Debouncer(clock, 10, read, (reading) => passed.push(reading));
+  debouncer.take({ ok: true, value: false });
+  debouncer.take({ ok: true, value: true });
+  await clock.advance(10);
+  expect(answers).toHaveLength(1);
+
+  const lost: Reading = { ok: false, error: new DcsError('PORT_DOWN', 'the line is lost') };
+  debouncer.take(lost);
+  answers[0]?.({ ok: true, value: true });
+  await clock.advance(100);
+  expect(passed).toEqual([{ ok: true, value: false }, lost]);
+});
