@@ -63,6 +63,11 @@ describe('BME280', () => {
     expect(humidity).toBeLessThan(100);
   });
 
+  it('gives no humidity when it has skipped measuring it, as after a reset between the two settings', () => {
+    const values = compensate({ temperature: 519888, pressure: 415148, humidity: 0x8000 }, EXAMPLE);
+    expect([...values.keys()]).toEqual(['temperature', 'pressure']);
+  });
+
   it('is not taken for another chip', async () => {
     await expect(bme280.make(bench(new RegisterChip()).access).setUp()).rejects.toThrow('is no BME280');
   });

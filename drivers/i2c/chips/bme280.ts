@@ -90,8 +90,9 @@ async function readCalibration(access: ChipAccess, hasHumidity: boolean): Promis
   return { t, p, h };
 }
 
-/** What the chip says when it has not measured. */
+/** What the chip says when it has not measured: temperature and pressure, and humidity. */
 const SKIPPED = 0x80000;
+const HUMIDITY_SKIPPED = 0x8000;
 
 /** Compensation in floating point, datasheet appendix 8.1: °C, hPa, % relative humidity. */
 export function compensate(
@@ -105,7 +106,8 @@ export function compensate(
   const values = new Map([['temperature', fine / 5120]]);
   const pressure = pressureOf(raw.pressure, fine, p);
   if (pressure !== undefined) values.set('pressure', pressure / 100);
-  if (raw.humidity !== undefined) values.set('humidity', humidityOf(raw.humidity, fine, h));
+  if (raw.humidity !== undefined && raw.humidity !== HUMIDITY_SKIPPED)
+    values.set('humidity', humidityOf(raw.humidity, fine, h));
   return values;
 }
 
