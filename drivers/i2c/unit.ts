@@ -42,6 +42,8 @@ export class Unit {
   readonly #timers: Timer[] = [];
   readonly #turns = new Turns();
   #ready = false;
+  /** It has been set up before: what comes now comes after a loss. */
+  #wasReady = false;
   #ended = false;
   #backoff: DurationMs = 0;
   #retryAt = 0;
@@ -141,7 +143,13 @@ export class Unit {
   /** Registers get their values before they become outputs; a chip with code must be awake first. */
   async #setUp(): Promise<void> {
     await this.#chip?.setUp();
-    for (const [channel, value] of this.#commanded) await this.#drive(channel, value);
+    for (const { channel } of this.channels) {
+      // After a loss safety comes first: what it had may be what must not come back.
+      const again = this.#wasReady ? channel.again?.() : undefined;
+      if (again !== undefined) this.#commanded.set(channel, again);
+      const value = this.#commanded.get(channel);
+      if (value !== undefined) await this.#drive(channel, value);
+    }
     await setRegisters(
       this.#access,
       this.channels.flatMap(({ channel: { address, direction } }) =>
@@ -149,6 +157,7 @@ export class Unit {
       ),
     );
     this.#ready = true;
+    this.#wasReady = true;
   }
 
   async #readNow(members: readonly UnitChannel[]): Promise<ReadonlyMap<UnitChannel, Reading>> {

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import type { I2cAddress } from '../../drivers/i2c/address.ts';
 import { createI2c } from '../../drivers/i2c/driver.ts';
+import { BusOwner } from '../../drivers/i2c/owner.ts';
+import { Unit } from '../../drivers/i2c/unit.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import type { Channel } from '../../src/driver/driver.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { conformance } from '../conformance/suite.ts';
 import { bench, mcpPin, outcome } from './bench.ts';
@@ -97,6 +102,42 @@ describe('register chips', () => {
     expect(chip.driven(3)).toBe(true);
     expect(seen[1]).toEqual([false, 'NO_DEVICE', false]);
     await port.close();
+  });
+
+  it('an output that must be safe after a loss is never given what it had, not even for a moment', async () => {
+    const bus = new SimBus();
+    const chip = new Mcp23017();
+    bus.chips.set(0x20, chip);
+    const clock = new ManualClock();
+    const output: Channel<I2cAddress> = {
+      key: 'a3',
+      kind: 'digital',
+      direction: 'out',
+      debounceMs: 0,
+      address: {
+        key: 'a3',
+        kind: 'digital',
+        directions: ['in', 'out'],
+        address: 0x20,
+        mux: undefined,
+        chip: undefined,
+        poll: 50,
+        place: { register: 0x12, writeRegister: 0x14, type: 'u8', shift: 0, bit: 3 },
+        init: [{ register: 0x00, mask: 0x08, value: 0x00, direction: 'out' }],
+      },
+      again: () => false,
+    };
+    const unit = new Unit(new BusOwner(bus, []), [output], { clock, count: () => {}, gone: () => {} });
+    await unit.begin();
+    await unit.write(output, true);
+    bus.chips.delete(0x20);
+    await unit.read(unit.channels);
+    chip.power();
+    bus.chips.set(0x20, chip);
+    bus.transfers.length = 0;
+    await unit.read(unit.channels);
+    expect(bus.transfers).not.toContain('20: 1408 > 0');
+    expect(chip.driven(3)).toBe(false);
   });
 
   it('a chip that is absent harms only itself, is named, and is asked ever more seldom', async () => {
