@@ -114,18 +114,25 @@ export class Unit {
     { expiresAt }: WriteOptions = {},
   ): Promise<RawValue | undefined> {
     return this.#turns.take(async () => {
+      if (!this.#ready) await this.#trying(() => this.#setUp());
+      // To set a chip up takes its time, too.
       if (expiresAt !== undefined && this.#life.clock.now() > expiresAt) {
         throw new DcsError('EXPIRED', `${channel.key}: the command waited too long for its turn`);
       }
-      try {
-        if (!this.#ready) await this.#setUp();
+      return this.#trying(async () => {
         const readBack = await this.#drive(channel, value);
         this.#commanded.set(channel, value);
         return readBack;
-      } catch (thrown) {
-        throw this.#failed(thrown);
-      }
+      });
     });
+  }
+
+  async #trying<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (thrown) {
+      throw this.#failed(thrown);
+    }
   }
 
   async #drive(channel: Channel<I2cAddress>, value: RawValue): Promise<RawValue | undefined> {

@@ -46,6 +46,25 @@ conformance('i2c, an MCP23017', {
   },
 });
 
+/** Leg 3 of port A of an MCP23017 at 0x20, as an output. */
+const outputA3: Channel<I2cAddress> = {
+  key: 'a3',
+  kind: 'digital',
+  direction: 'out',
+  debounceMs: 0,
+  address: {
+    key: 'a3',
+    kind: 'digital',
+    directions: ['in', 'out'],
+    address: 0x20,
+    mux: undefined,
+    chip: undefined,
+    poll: 50,
+    place: { register: 0x12, writeRegister: 0x14, type: 'u8', shift: 0, bit: 3 },
+    init: [{ register: 0x00, mask: 0x08, value: 0x00, direction: 'out' }],
+  },
+};
+
 describe('register chips', () => {
   it('an output has its start value before it becomes an output', async () => {
     const { bus, open } = await bench(mcpPin('a3', 'out', true));
@@ -104,29 +123,34 @@ describe('register chips', () => {
     await port.close();
   });
 
+  it('a command whose time is up once its chip has been set up is not carried out', async () => {
+    const bus = new SimBus();
+    const chip = new Mcp23017();
+    bus.chips.set(0x20, chip);
+    let late = 0;
+    const clock = new (class extends ManualClock {
+      override now() {
+        return super.now() + late;
+      }
+    })();
+    // The register of the directions, which is set up first.
+    chip.computed.set(0x00, () => {
+      late = 100;
+      return 0xff;
+    });
+    const unit = new Unit(new BusOwner(bus, []), [outputA3], { clock, count: () => {}, gone: () => {} });
+    const written = unit.write(outputA3, true, { expiresAt: clock.now() + 50 });
+    await expect(written).rejects.toMatchObject({ code: 'EXPIRED' });
+    expect(bus.transfers).not.toContain('20: 1408 > 0');
+    unit.end();
+  });
+
   it('an output that must be safe after a loss is never given what it had, not even for a moment', async () => {
     const bus = new SimBus();
     const chip = new Mcp23017();
     bus.chips.set(0x20, chip);
     const clock = new ManualClock();
-    const output: Channel<I2cAddress> = {
-      key: 'a3',
-      kind: 'digital',
-      direction: 'out',
-      debounceMs: 0,
-      address: {
-        key: 'a3',
-        kind: 'digital',
-        directions: ['in', 'out'],
-        address: 0x20,
-        mux: undefined,
-        chip: undefined,
-        poll: 50,
-        place: { register: 0x12, writeRegister: 0x14, type: 'u8', shift: 0, bit: 3 },
-        init: [{ register: 0x00, mask: 0x08, value: 0x00, direction: 'out' }],
-      },
-      again: () => false,
-    };
+    const output = { ...outputA3, again: () => false };
     const unit = new Unit(new BusOwner(bus, []), [output], { clock, count: () => {}, gone: () => {} });
     await unit.begin();
     await unit.write(output, true);
