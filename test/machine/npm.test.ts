@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -33,6 +33,9 @@ beforeAll(async () => {
     '--prefer-offline',
     file,
   );
+  // What npm chooses depends on the version of Node.js; and it is this one that is tested.
+  mkdirSync(join(shared, 'bin'));
+  copyFileSync(process.execPath, join(shared, 'bin/node'));
   const whichNpm = execFileSync('sh', ['-c', 'command -v npm'], { encoding: 'utf8' }).trim();
   machine = await Machine.start({
     [shared]: '/shared',
@@ -40,6 +43,7 @@ beforeAll(async () => {
     [join(realpathSync(whichNpm), '../..')]: '/usr/lib/node_modules/npm',
   });
   await machine.sh(`ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/bin/npm
+cp -f /shared/bin/node /usr/bin/node
 printf 'cache=/shared/cache\\noffline=true\\nregistry=${npm('config', 'get', 'registry').trim()}\\nupdate-notifier=false\\n' > /root/.npmrc
 groupadd --system gpio`);
 }, 600_000);
@@ -53,6 +57,7 @@ describe('npm install -g and dcs-io service install, on a machine with systemd',
   it(
     'make a service that runs as its own user, in the groups of the hardware, and answers',
     async () => {
+      expect(await machine.sh('node --version')).toBe(process.version);
       await machine.sh('npm install -g --ignore-scripts --no-fund --no-audit /shared/dcs-io-*.tgz');
       expect(await machine.sh('dcs-io service install')).toContain('wrote /etc/systemd/system/dcs-io.service');
       expect(await machine.service('ActiveState')).toBe('active');
