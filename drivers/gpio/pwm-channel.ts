@@ -75,10 +75,11 @@ export class PwmChannel implements Endpoint {
       });
     }
     this.#timer?.cancel();
-    this.#drive(this.#slot, value > 0);
+    const begun = this.#clock.now();
+    this.#switch(value > 0, begun);
     this.#error = undefined;
     this.#share = value;
-    if (value > 0 && value < 1) this.#edgeAt(this.#clock.now() + value * this.#periodMs, false, value);
+    if (value > 0 && value < 1) this.#edgeAt(begun + value * this.#periodMs, false, value);
     this.#listeners.tell(this.look());
   }
 
@@ -97,11 +98,16 @@ export class PwmChannel implements Endpoint {
     }
   }
 
+  /** The edge comes somewhere before the call returns, so it is taken to be as late as that. */
+  #switch(high: boolean, due: MonotonicMs): void {
+    this.#drive(this.#slot, high);
+    this.#lateMs = Math.max(this.#lateMs, this.#clock.now() - due);
+  }
+
   #edgeAt(due: MonotonicMs, high: boolean, share: number): void {
     this.#timer = this.#clock.after(Math.max(0, due - this.#clock.now()), () => {
-      this.#lateMs = Math.max(this.#lateMs, this.#clock.now() - due);
       try {
-        this.#drive(this.#slot, high);
+        this.#switch(high, due);
       } catch (thrown) {
         this.#lost(toDcsError(thrown));
         return;

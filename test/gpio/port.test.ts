@@ -20,6 +20,7 @@ class FakeBackend implements GpioBackend {
   readonly attempts: string[] = [];
   readonly writes: string[][] = [];
   gone: DcsError | undefined;
+  writing: (() => void) | undefined;
 
   async take(wishes: readonly Wish[]): Promise<Taken[]> {
     return wishes.map((wish): Taken => {
@@ -33,6 +34,7 @@ class FakeBackend implements GpioBackend {
   }
 
   write(levels: ReadonlyMap<Line, boolean>): Map<Line, boolean> {
+    this.writing?.();
     this.writes.push([...levels.values()].map(String));
     return new Map(levels);
   }
@@ -400,6 +402,21 @@ describe('gpio outputs switched by this process', () => {
     expect(port.metrics()).toEqual({ pwm_late_max_ms: 7 });
     const other = await open(new FakeBackend(), { keys: { gpio: 4 } });
     expect(other.port.metrics()).toEqual({});
+  });
+
+  it('count the time from before the first edge, which may be late itself', async () => {
+    const backend = new FakeBackend();
+    const { port, channel, clock } = await open(backend, { keys: { gpio: 4, pwm: 10 }, direction: 'out' });
+    backend.writing = () => {
+      clock.spentMs += 12;
+    };
+    await port.write(channel(0), 0.5);
+    backend.writing = undefined;
+    expect(port.metrics()).toEqual({ pwm_late_max_ms: 12 });
+    await clock.advance(37);
+    expect(levels(backend)).toEqual(['true']);
+    await clock.advance(1);
+    expect(levels(backend)).toEqual(['true', 'false']);
   });
 
   it('cannot be asked to be faster than this process', () => {
