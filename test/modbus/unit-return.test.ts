@@ -79,3 +79,21 @@ describe('a unit that was away while its bus went on', () => {
     await bus.port.close();
   });
 });
+
+describe('many units that are away', () => {
+  it('are each asked in turn: the last of them is found again, whatever the first do', async () => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const channels = [1, 2, 3, 4, 5, 6].map((unit) => channelOf({ holding: 0, unit }));
+    const alive = new Set([1]);
+    const bus = await new SimBus({ store, channels, clock, echo: 'off', poll: '1s', timeoutMs: 500 }).open();
+    bus.slave.script = ({ unit }) => (alive.has(unit) ? undefined : { kind: 'silent' });
+    for (const channel of channels) bus.port.subscribe(channel, () => undefined);
+    await clock.advance(60_000);
+    expect(bus.port.metrics()['units_off_line']).toBe(5);
+    alive.add(6);
+    await clock.advance(60_000);
+    expect(bus.counters.get('units_recovered')).toBe(1);
+    await bus.port.close();
+  });
+});

@@ -140,7 +140,9 @@ export class Scheduler {
 
   #nextProbe(now: MonotonicMs): PollBlock | undefined {
     if (this.#probesFrom > now && this.#anyOnline()) return undefined;
-    for (const [unit, health] of this.#health) {
+    // Who has waited longest goes first: the share of the bus may be too small for all, and must not be one unit's alone.
+    const waiting = [...this.#health].sort(([, a], [, b]) => (a.probeAt ?? 0) - (b.probeAt ?? 0));
+    for (const [unit, health] of waiting) {
       if (health.probeAt === undefined || health.probeAt > now) continue;
       if (!this.#free(unit, now) || this.#polling.has(unit)) continue;
       const block = this.#poller.probe(unit);
