@@ -31,6 +31,8 @@ export class Outputs {
   readonly #watches: ReadonlyMap<string, Watch>;
   /** Start values that have not reached the device yet; `busy`: one is on its way. */
   readonly #unstarted = new Map<Watch, { readonly value: RawValue; busy: boolean }>();
+  /** What is owed to an output all the same if the command that is under way comes to nothing. */
+  readonly #otherwise = new Map<Watch, () => RawValue | undefined>();
 
   constructor(bus: OutputsOf, watches: ReadonlyMap<string, Watch>) {
     this.#bus = bus;
@@ -40,12 +42,19 @@ export class Outputs {
   /** See Port.write. */
   async command(watch: Watch, value: RawValue, options: WriteOptions): Promise<Written> {
     const request = encodeWrite(watch, value);
+    const owed = this.#unstarted.get(watch);
+    if (owed) this.#otherwise.set(watch, () => owed.value);
     this.#unstarted.delete(watch);
     watch.commands++;
+    let failed: DcsError | undefined;
     try {
       return await this.#send(watch, value, request, options.expiresAt);
+    } catch (thrown) {
+      failed = toDcsError(thrown);
+      throw thrown;
     } finally {
       watch.commands--;
+      this.#ended(watch, failed);
     }
   }
 
@@ -78,9 +87,10 @@ export class Outputs {
   /** The unit has been away: its power may have been, and its outputs may be anything. What is being commanded stands. */
   unitReturned(unit: number): void {
     for (const watch of this.#watches.values()) {
-      if (watch.span.unit !== unit || watch.commands > 0 || this.#unstarted.has(watch)) continue;
-      const value = watch.channel.again?.();
-      if (value !== undefined) this.#unstarted.set(watch, { value, busy: false });
+      if (watch.span.unit !== unit || this.#unstarted.has(watch)) continue;
+      const again = () => watch.channel.again?.();
+      if (watch.commands > 0) this.#otherwise.set(watch, again);
+      else this.#owe(watch, again());
     }
   }
 
@@ -91,6 +101,21 @@ export class Outputs {
       // It rejects only when the port goes down, of which its owner knows.
       this.start(watch, value).catch(() => undefined);
     }
+  }
+
+  /** A command is over. One that may have taken effect stands; after one that did nothing the output has what it had. */
+  #ended(watch: Watch, failed: DcsError | undefined): void {
+    if (!failed || failed.code === 'TIMEOUT') this.#otherwise.delete(watch);
+    const otherwise = this.#otherwise.get(watch);
+    if (!otherwise || !failed || watch.commands > 0 || this.#bus.ended()) return;
+    this.#otherwise.delete(watch);
+    this.#owe(watch, otherwise());
+    // These were never sent, so that they say nothing about the unit; with anything else it has just answered.
+    if (failed.code !== 'EXPIRED' && failed.code !== 'PORT_DOWN') this.unitAnswers(watch.span.unit);
+  }
+
+  #owe(watch: Watch, value: RawValue | undefined): void {
+    if (value !== undefined) this.#unstarted.set(watch, { value, busy: false });
   }
 
   async #send(watch: Watch, value: RawValue, request: Request, expiresAt: MonotonicMs | undefined): Promise<Written> {

@@ -80,6 +80,43 @@ describe('a unit that was away while its bus went on', () => {
   });
 });
 
+describe('a command that did nothing', () => {
+  it('to a unit that it finds back leaves the output its value: the refusal is no reason not to give it', async () => {
+    const { bus, store, power, four } = await busWith({ 4: 7, 5: 8 });
+    await power(false);
+    const script = bus.slave.script;
+    let command: Promise<unknown> | undefined;
+    bus.slave.script = (request, index) => {
+      // The probe is under way.
+      if (request.unit === 1) command ??= bus.port.write(four, 99).catch((error: unknown) => error);
+      const refused = request.pdu[0] === 6 && request.pdu.readUInt16BE(3) === 99;
+      return refused ? { kind: 'exception', code: 4 } : script(request, index);
+    };
+    await power(true);
+    expect(await command).toMatchObject({ code: 'DEVICE_REFUSED' });
+    expect(store.get(1, 'holding', 4, 2)).toEqual([7, 8]);
+    await bus.port.close();
+  });
+
+  it('does not take the place of a start value that the device has not been given yet', async () => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const four = channelOf({ holding: 4 }, { direction: 'out', start: 7 });
+    const bus = new SimBus({ store, channels: [four], clock, echo: 'off', poll: '200ms' });
+    bus.slave.script = (_request, index) => (index === 0 ? { kind: 'silent' } : undefined);
+    await bus.open();
+    expect(bus.counters.get('starts_failed')).toBe(1);
+    store.put(1, 'holding', 4, 0);
+    // It may not be asked yet, for its reply may still come.
+    const command = bus.port.write(four, 99, { expiresAt: clock.now() + 50 });
+    await expect(bus.settle(command)).rejects.toMatchObject({ code: 'EXPIRED' });
+    bus.port.subscribe(four, () => undefined);
+    await clock.advance(2000);
+    expect(store.get(1, 'holding', 4)).toEqual([7]);
+    await bus.port.close();
+  });
+});
+
 describe('many units that are away', () => {
   it('are each asked in turn: the last of them is found again, whatever the first do', async () => {
     const clock = new ManualClock();
