@@ -97,6 +97,16 @@ describe('values in registers', () => {
     expect(() => make({ type: 'int16', invalid: [-32768] }).encode(-32768)).toThrow(/no value/);
   });
 
+  it("'no value' is known in a byte and in a field of bits, too, and is not written", () => {
+    const byte = make({ type: 'uint8', bits: [8, 15], invalid: [255] });
+    expect(byte.decode(Buffer.from([0xff, 0x00]), 0)).toMatchObject({ ok: false, error: { code: 'BAD_REPLY' } });
+    expect(byte.decode(Buffer.from([0xfe, 0xff]), 0)).toEqual({ ok: true, value: 254 });
+    expect(() => byte.encode(255)).toThrow('no value');
+    const field = make({ type: 'int16', bits: [0, 3], invalid: ['-8'] });
+    expect(field.decode(Buffer.from([0x00, 0x18]), 0)).toMatchObject({ ok: false });
+    expect(field.decode(Buffer.from([0x00, 0x17]), 0)).toEqual({ ok: true, value: 7 });
+  });
+
   it('bits, bytes and fields of a register leave the others alone', () => {
     const data = Buffer.from('a5c3', 'hex');
     const field = (spec: Partial<FormatSpec>) => make({ type: 'uint16', ...spec });

@@ -67,10 +67,10 @@ function plainFormat(spec: FormatSpec): Format {
       return bitFormat(low, spec.order);
     case 'int8':
     case 'uint8':
-      return bitsFormat(low, high, spec.type === 'int8', spec.order);
+      return bitsFormat(low, high, spec.type === 'int8', spec.order, spec.invalid);
     case 'int16':
     case 'uint16':
-      if (spec.bits) return bitsFormat(low, high, spec.type === 'int16', spec.order);
+      if (spec.bits) return bitsFormat(low, high, spec.type === 'int16', spec.order, spec.invalid);
       return numberFormat(spec.type, spec.order, spec.invalid ?? []);
     case 'string':
       return stringFormat(spec.length ?? 2, spec.order);

@@ -4,7 +4,14 @@ import { type ByteOrder, reorder } from './order.ts';
 import { badValue, noValue, outOfRange } from './refusal.ts';
 
 /** Bits `low` to `high` of one register, 0 being the lowest, as a whole number; one bit is true or false. */
-export function bitsFormat(low: number, high: number, signed: boolean, order: ByteOrder): Format {
+export function bitsFormat(
+  low: number,
+  high: number,
+  signed: boolean,
+  order: ByteOrder,
+  invalid: readonly (number | string)[] = [],
+): Format {
+  const sentinels = new Set(invalid.map(Number));
   const width = high - low + 1;
   const size = 2 ** width;
   const mask = (size - 1) << low;
@@ -21,12 +28,15 @@ export function bitsFormat(low: number, high: number, signed: boolean, order: By
     mask: reorder(register(size - 1), 0, 1, 'ABCD').readUInt16BE(0),
     decode(data, at) {
       const part = (reorder(data, at, 1, order).readUInt16BE(0) & mask) >>> low;
-      return { ok: true, value: signed && part > max ? part - size : part };
+      const value = signed && part > max ? part - size : part;
+      if (sentinels.has(value)) return noValue(`the device says it has no value (${value})`, String(value));
+      return { ok: true, value };
     },
     encode(value) {
       if (typeof value !== 'number' || !Number.isFinite(value)) throw badValue(value, 'a finite number');
       const whole = Math.round(value);
       if (whole < min || whole > max) throw outOfRange(value, `${width} bits hold ${min} to ${max}`);
+      if (sentinels.has(whole)) throw outOfRange(value, `the device takes ${whole} for 'no value'`);
       return register(whole & (size - 1));
     },
   };
