@@ -1,10 +1,10 @@
-import type { Clock, DurationMs, MonotonicMs } from '../../src/clock/clock.ts';
+import type { Clock, MonotonicMs } from '../../src/clock/clock.ts';
 import type { Log, WriteOptions, Written } from '../../src/driver/driver.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { isAccepted, isBusy } from './protocol/exception.ts';
 import type { Request } from './protocol/request.ts';
-import type { Task } from './schedule/task.ts';
+import type { Ask, Task } from './schedule/task.ts';
 import type { Delays } from './verify.ts';
 import { verifyWrite } from './verify.ts';
 import type { Watch } from './watch.ts';
@@ -124,7 +124,7 @@ export class Outputs {
     const turn = ++watch.turn;
     for (let wait = BUSY_MS; ; wait *= 2) {
       try {
-        const written = await this.#once(watch, request, until - clock.now());
+        const written = await this.#once(watch, request, until);
         const { verify } = watch.channel.address;
         if (verify) await verifyWrite(watch, verify, value, delays, (task) => this.#bus.run(task));
         return written;
@@ -139,14 +139,16 @@ export class Outputs {
     }
   }
 
-  #once(watch: Watch, request: Request, ttlMs: DurationMs): Promise<Written> {
+  #once(watch: Watch, request: Request, until: MonotonicMs): Promise<Written> {
     return this.#bus.run({
       lane: 'write',
       unit: watch.span.unit,
       key: watch.channel.key,
-      ttlMs,
+      ttlMs: until - this.#bus.clock.now(),
       work: async (ask) => {
-        await sendWrite(ask, request).catch((error: unknown) => {
+        // What has to come before it (its line, a question, other words for it) may take until it is stale.
+        const inTime: Ask = (one) => ask(one, until);
+        await sendWrite(inTime, request).catch((error: unknown) => {
           throw writeFailure(error);
         });
         return readBack(ask, watch, (name) => this.#bus.count(name));

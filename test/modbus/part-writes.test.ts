@@ -64,4 +64,16 @@ describe('writing a part of a register', () => {
     });
     expect(store.get(1, 'holding', 4)).toEqual([0]);
   });
+
+  it('whose time is up when the register has been read at last is not carried out', async () => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const bit = channelOf({ holding: 4, bit: 0 }, { direction: 'out' });
+    const bus = await new SimBus({ store, channels: [bit], clock, echo: 'off', slaveMs: 60 }).open();
+    bus.slave.script = ({ pdu }) => (pdu[0] === 22 ? { kind: 'exception', code: 1 } : undefined);
+    const command = bus.port.write(bit, true, { expiresAt: clock.now() + 100 });
+    await expect(bus.settle(command)).rejects.toMatchObject({ code: 'EXPIRED' });
+    expect(store.get(1, 'holding', 4)).toEqual([0]);
+    expect(await bus.settle(bus.port.write(bit, true, { expiresAt: clock.now() + 300 }))).toEqual({ readBack: true });
+  });
 });

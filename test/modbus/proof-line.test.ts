@@ -380,6 +380,20 @@ describe('a serial bus', () => {
     expect(heard).toEqual([3]);
   });
 
+  it('a write whose time is up when it is known at last whether there is an echo is not sent', async () => {
+    const clock = new ManualClock();
+    const word = channelOf({ holding: 7 }, { direction: 'out' });
+    const bus = await new SimBus({ store: memory(clock), channels: [word], clock, echo: 'auto', slaveMs: 60 }).open();
+    const heard: (number | undefined)[] = [];
+    bus.slave.script = ({ pdu }) => {
+      heard.push(pdu[0]);
+      return undefined;
+    };
+    const command = bus.port.write(word, 1, { expiresAt: clock.now() + 40 });
+    await expect(bus.settle(command)).rejects.toMatchObject({ code: 'EXPIRED' });
+    expect(heard).toEqual([3]);
+  });
+
   it('leaves a silent unit alone until its late reply is out of the way, and serves the others meanwhile', async () => {
     const clock = new ManualClock();
     const [one, two] = [channelOf({ holding: 1, unit: 1 }), channelOf({ holding: 1, unit: 2 })];

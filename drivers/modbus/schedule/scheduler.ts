@@ -166,7 +166,7 @@ export class Scheduler {
   async #runTask(task: Queued): Promise<void> {
     this.#running++;
     this.#held.add(task.unit);
-    await task.run((request) => this.#ask(request));
+    await task.run((request, expiresAt) => this.#ask(request, expiresAt));
     this.#held.delete(task.unit);
     this.#running--;
     this.pump();
@@ -220,20 +220,22 @@ export class Scheduler {
   }
 
   /** Every request of this bus goes through here: it is what tells whether a unit is alive. */
-  async #ask(request: Request): Promise<Buffer> {
+  async #ask(request: Request, expiresAt?: MonotonicMs): Promise<Buffer> {
     const ended = this.#meter.begin();
     const began = this.#clock.now();
     try {
-      const data = await this.#transport.transact(request);
+      const data = await this.#transport.transact(request, expiresAt);
       ended(true);
       this.#measured(request, this.#clock.now() - began);
       this.#alive(request.unit);
       return data;
     } catch (thrown) {
       const error = toDcsError(thrown);
-      ended(error.code !== 'TIMEOUT' && error.code !== 'PORT_DOWN');
+      // It was not sent: nobody has answered.
+      const unsent = error.code === 'PORT_DOWN' || error.code === 'EXPIRED';
+      ended(error.code !== 'TIMEOUT' && !unsent);
       if (error.code === 'TIMEOUT') this.#missed(request.unit);
-      else if (error.code !== 'PORT_DOWN') this.#alive(request.unit);
+      else if (!unsent) this.#alive(request.unit);
       throw error;
     }
   }

@@ -6,8 +6,8 @@ import type { Request } from '../protocol/request.ts';
 export const lanes = ['write', 'verify', 'demand'] as const;
 export type Lane = (typeof lanes)[number];
 
-/** Sends one request over the bus the task holds. Rejects as Transport.transact does. */
-export type Ask = (request: Request) => Promise<Buffer>;
+/** Sends one request over the bus the task holds, as Transport.transact does. */
+export type Ask = (request: Request, expiresAt?: MonotonicMs) => Promise<Buffer>;
 
 /** A piece of work on one unit that somebody waits for. It may ask more than once and keeps its place meanwhile. */
 export interface Task<Result> {

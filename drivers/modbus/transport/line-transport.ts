@@ -10,7 +10,7 @@ import { Exchange } from './exchange.ts';
 import { afterExactly } from './fine-timer.ts';
 import type { LineTiming } from './line-timing.ts';
 import type { Link, LinkEvents } from './link.ts';
-import { lostUnderWay, NothingWritten } from './lost.ts';
+import { lostUnderWay, NothingWritten, tooLate } from './lost.ts';
 import type { Transport, TransportEvents } from './transport.ts';
 import { Unanswered } from './unanswered.ts';
 
@@ -66,10 +66,10 @@ export class LineTransport implements Transport {
     return this.#link?.ready?.(unit) ?? true;
   }
 
-  async transact(request: Request): Promise<Buffer> {
-    if (request.unit === 0) return this.#broadcast(request);
+  async transact(request: Request, expiresAt?: MonotonicMs): Promise<Buffer> {
+    if (request.unit === 0) return this.#broadcast(request, expiresAt);
     if (this.#echo.present === undefined && isWrite(request)) await this.#listenForEcho(request);
-    return this.#ask(request);
+    return this.#ask(request, expiresAt);
   }
 
   async close(): Promise<void> {
@@ -77,9 +77,9 @@ export class LineTransport implements Transport {
     await this.#link?.close();
   }
 
-  async #ask(request: Request): Promise<Buffer> {
+  async #ask(request: Request, expiresAt?: MonotonicMs): Promise<Buffer> {
     const frame = this.#settings.framing.encode(request.unit, encodePdu(request));
-    await this.#quiet(request);
+    await this.#quiet(request, expiresAt);
     const { timing, timeoutMs } = this.#settings.unit(request.unit);
     const { clock, framing } = this.#settings;
     return new Promise((resolve, reject) => {
@@ -131,11 +131,11 @@ export class LineTransport implements Transport {
   }
 
   /** To every unit at once; none answers. */
-  async #broadcast(request: Request): Promise<Buffer> {
+  async #broadcast(request: Request, expiresAt?: MonotonicMs): Promise<Buffer> {
     if (!isWrite(request))
       throw new DcsError('NOT_SUPPORTED', `${describeRequest(request)}: unit 0 is all units of the bus, none answers`);
     const frame = this.#settings.framing.encode(0, encodePdu(request));
-    await this.#quiet(request);
+    await this.#quiet(request, expiresAt);
     const { timing } = this.#settings.unit(0);
     this.#flush();
     this.#link?.send(frame);
@@ -149,7 +149,8 @@ export class LineTransport implements Transport {
   }
 
   /** Waits until the line has the settings of the unit and has been silent for as long as it wants. */
-  async #quiet({ unit }: Request): Promise<void> {
+  async #quiet(request: Request, expiresAt = Number.POSITIVE_INFINITY): Promise<void> {
+    const { unit } = request;
     if (this.#closed()) throw new DcsError('PORT_DOWN', 'the port is closed');
     const { timing, pauseMs } = this.#settings.unit(unit);
     await this.#link?.prepare?.(unit);
@@ -157,7 +158,9 @@ export class LineTransport implements Transport {
       // What has come before the request must not be taken for its reply.
       await this.#link?.catchUp?.();
       if (this.#closed()) throw new DcsError('PORT_DOWN', 'the port is closed');
-      const left = this.#quietSince + timing.gapMs + pauseMs - this.#settings.clock.now();
+      const now = this.#settings.clock.now();
+      if (now >= expiresAt) throw tooLate(request);
+      const left = this.#quietSince + timing.gapMs + pauseMs - now;
       if (left <= 0) return;
       await this.#pause(left);
     }

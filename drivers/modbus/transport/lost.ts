@@ -8,6 +8,11 @@ export class NothingWritten extends DcsError {
   }
 }
 
+/** The line became ready for a request too late. */
+export function tooLate(request: Request): DcsError {
+  return new DcsError('EXPIRED', `${describeRequest(request)}: its time was up before it could be sent`);
+}
+
 /**
  * What a request under way ends with when the link breaks. PORT_DOWN would say that nothing has been done; of a write that
  * is on its way nobody knows, and the code for that is TIMEOUT.

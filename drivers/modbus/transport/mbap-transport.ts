@@ -6,7 +6,7 @@ import { encodePdu } from '../protocol/pdu.ts';
 import { matchReply } from '../protocol/reply.ts';
 import { describeRequest, type Request } from '../protocol/request.ts';
 import type { Link, LinkEvents } from './link.ts';
-import { lostUnderWay } from './lost.ts';
+import { lostUnderWay, tooLate } from './lost.ts';
 import type { Transport, TransportEvents } from './transport.ts';
 
 /** How long a late reply is reckoned with at least: its transaction id is not used again before. */
@@ -58,10 +58,14 @@ export class MbapTransport implements Transport {
     return 0;
   }
 
-  transact(request: Request): Promise<Buffer> {
+  transact(request: Request, expiresAt = Number.POSITIVE_INFINITY): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       if (this.#ended || !this.#link) {
         reject(new DcsError('PORT_DOWN', `${describeRequest(request)}: the port is closed`));
+        return;
+      }
+      if (this.#settings.clock.now() >= expiresAt) {
+        reject(tooLate(request));
         return;
       }
       const id = this.#nextId();

@@ -12,9 +12,10 @@ export interface Transport {
   /**
    * Resolves with the reply's data (see matchReply). Rejects with TIMEOUT, BAD_REPLY, PORT_DOWN or a ModbusException.
    * A write that ends with PORT_DOWN was not sent; one that the link left under way ends with TIMEOUT.
+   * With `expiresAt` it is not sent after that, however long the line took to be ready for it: EXPIRED.
    * The caller keeps to `concurrency` and `freeAt`.
    */
-  transact(request: Request): Promise<Buffer>;
+  transact(request: Request, expiresAt?: MonotonicMs): Promise<Buffer>;
   /** When `unit` may be asked next. Later than now while a late reply of it could be taken for the answer to another. */
   freeAt(unit: number): MonotonicMs;
   /** Whether the line is set up for this unit. Absent: it always is. */
