@@ -1,7 +1,7 @@
 import type { Written } from '../../src/driver/driver.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
-import { ModbusException } from './protocol/exception.ts';
+import { isLasting, ModbusException } from './protocol/exception.ts';
 import type { Request } from './protocol/request.ts';
 import type { Ask } from './schedule/task.ts';
 import { NothingWritten } from './transport/lost.ts';
@@ -82,7 +82,8 @@ function plural(request: Request): Request | undefined {
   return { kind: 'write-registers', unit, first: request.at, data };
 }
 
-/** Reads back what was just written and tells the channel's listeners. A device that refuses is not asked again. */
+/** Reads back what was just written and tells the channel's listeners. A register that the device does not let
+ * be read is not asked for again. */
 export async function readBack(ask: Ask, watch: Watch, count: (name: string) => void): Promise<Written> {
   if (watch.writeOnly) return {};
   try {
@@ -93,7 +94,7 @@ export async function readBack(ask: Ask, watch: Watch, count: (name: string) => 
   } catch (error) {
     // The write itself was acknowledged: that it could not be verified does not make it fail.
     count('writes_unverified');
-    if (error instanceof ModbusException && error.code !== 'BUSY' && error.code !== 'TIMEOUT') watch.writeOnly = true;
+    if (isLasting(error)) watch.writeOnly = true;
     return {};
   }
 }

@@ -89,6 +89,17 @@ describe('writing over Modbus', () => {
     expect(slave.seen.filter(({ fn }) => fn === 3).length).toBe(reads);
   });
 
+  it('a register that could not be read this time (exception 4) is read back after the next write', async () => {
+    const word = out({ holding: 4 });
+    owner = new Owner({ tcp, poll: '1h' }, [word]);
+    const port = await owner.open();
+    await until(() => owner.value(word) !== undefined, 500);
+    slave.script = ({ fn }) => (fn === 3 ? { do: 'exception', code: 4 } : { do: 'answer' });
+    expect(await port.write(word, 5)).toEqual({});
+    slave.script = () => ({ do: 'answer' });
+    expect(await port.write(word, 6)).toEqual({ readBack: 6 });
+  });
+
   it('drives start values before anything else is asked of the device', async () => {
     const channels = [out({ holding: 4 }, 42), out({ coil: 1 }, true), channelOf({ input: 0 })];
     owner = new Owner({ tcp }, channels);

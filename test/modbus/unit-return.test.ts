@@ -117,6 +117,36 @@ describe('a command that did nothing', () => {
   });
 });
 
+describe('a unit whose gateway says that it is not there (exception 10)', () => {
+  it('is away: it is asked rarely, and its outputs get their values when it is back', async () => {
+    const { bus, store, power } = await busWith({ 4: 7 });
+    const script = bus.slave.script;
+    let away = true;
+    bus.slave.script = (request, index) =>
+      away && request.unit === 1 ? { kind: 'exception', code: 10 } : script(request, index);
+    await power(true);
+    expect(bus.port.metrics()['units_off_line']).toBe(1);
+    expect(bus.counters.get('exception_10')).toBeLessThan(8);
+    away = false;
+    await power(true);
+    expect(store.get(1, 'holding', 4)).toEqual([7]);
+    await bus.port.close();
+  });
+
+  it('at the start gets its start value as soon as it is there', async () => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const four = channelOf({ holding: 4 }, { direction: 'out', start: 7 });
+    const bus = new SimBus({ store, channels: [four], clock, echo: 'off', poll: '200ms' });
+    bus.slave.script = (_request, index) => (index === 0 ? { kind: 'exception', code: 10 } : undefined);
+    await bus.open();
+    bus.port.subscribe(four, () => undefined);
+    await clock.advance(2000);
+    expect(store.get(1, 'holding', 4)).toEqual([7]);
+    await bus.port.close();
+  });
+});
+
 describe('many units that are away', () => {
   it('are each asked in turn: the last of them is found again, whatever the first do', async () => {
     const clock = new ManualClock();

@@ -11,7 +11,7 @@ const EXCEPTIONS: Readonly<Record<number, { readonly code: ErrorCode; readonly t
   6: { code: 'BUSY', text: 'the device is busy' },
   7: { code: 'DEVICE_REFUSED', text: 'the device cannot do this now (negative acknowledge)' },
   8: { code: 'DEVICE_REFUSED', text: 'the device found its memory corrupt' },
-  10: { code: 'DEVICE_REFUSED', text: 'the gateway has no path to the unit' },
+  10: { code: 'NO_DEVICE', text: 'the gateway has no path to the unit' },
   // The gateway has sent the request and heard nothing: whether a write took effect is unknown, as with any timeout.
   11: { code: 'TIMEOUT', text: 'the unit behind the gateway does not answer' },
 };
@@ -27,6 +27,16 @@ export function isAccepted(error: unknown): boolean {
 /** The device is busy with something else and has done nothing. */
 export function isBusy(error: unknown): boolean {
   return error instanceof ModbusException && error.exception === DEVICE_BUSY;
+}
+
+/** The device has no such function or address, or takes no such length: that will not change by itself. */
+export function isLasting(error: unknown): boolean {
+  return error instanceof ModbusException && error.exception >= 1 && error.exception <= 3;
+}
+
+/** Nobody was there: no answer at all, or a gateway's word that the unit gives none. */
+export function isSilence({ code }: DcsError): boolean {
+  return code === 'TIMEOUT' || code === 'NO_DEVICE';
 }
 
 /** The device's refusal. `exception` is the code on the wire. */

@@ -1,5 +1,6 @@
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../../../src/clock/clock.ts';
 import { DcsError, toDcsError } from '../../../src/errors/errors.ts';
+import { isSilence } from '../protocol/exception.ts';
 import type { Request } from '../protocol/request.ts';
 import type { Transport } from '../transport/transport.ts';
 import { BusMeter } from './bus-meter.ts';
@@ -212,7 +213,7 @@ export class Scheduler {
     if (error.code === 'PORT_DOWN') return;
     if (error.code === 'NO_SUCH_CHANNEL' && this.#poller.split(block, now)) return;
     for (const item of block.items) item.fail(error);
-    if (error.code !== 'TIMEOUT') return;
+    if (!isSilence(error)) return;
     const { unit } = block.span;
     // What the unit owed meanwhile has waited behind this request: it is as doubtful as what was asked.
     this.#poller.fail(unit, error, this.#offline(unit) ? Number.POSITIVE_INFINITY : now);
@@ -234,7 +235,7 @@ export class Scheduler {
       // It was not sent: nobody has answered.
       const unsent = error.code === 'PORT_DOWN' || error.code === 'EXPIRED';
       ended(error.code !== 'TIMEOUT' && !unsent);
-      if (error.code === 'TIMEOUT') this.#missed(request.unit);
+      if (isSilence(error)) this.#missed(request.unit);
       else if (!unsent) this.#alive(request.unit);
       throw error;
     }
