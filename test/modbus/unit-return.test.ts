@@ -164,3 +164,28 @@ describe('many units that are away', () => {
     await bus.port.close();
   });
 });
+
+describe('a unit that a command finds away', () => {
+  it('has no good value from then on, however long it takes until it is asked again', async () => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const output = channelOf({ holding: 0, unit: 1, poll: '1h' }, { direction: 'out' });
+    const channels = [output, ...[2, 3, 4, 5, 6].map((unit) => channelOf({ holding: 0, unit }))];
+    const alive = new Set([1, 2]);
+    const bus = await new SimBus({ store, channels, clock, echo: 'off', poll: '1s', timeoutMs: 500 }).open();
+    bus.slave.script = ({ unit }) => (alive.has(unit) ? undefined : { kind: 'silent' });
+    let good: boolean | undefined;
+    bus.port.subscribe(output, ({ ok }) => {
+      good = ok;
+    });
+    for (const channel of channels.slice(1)) bus.port.subscribe(channel, () => undefined);
+    await clock.advance(60_000);
+    expect(good).toBe(true);
+    alive.delete(1);
+    for (let time = 0; time < 2; time++) {
+      await expect(bus.settle(bus.port.write(output, 1))).rejects.toMatchObject({ code: 'TIMEOUT' });
+    }
+    expect(good).toBe(false);
+    await bus.port.close();
+  });
+});

@@ -235,7 +235,7 @@ export class Scheduler {
       // It was not sent: nobody has answered.
       const unsent = error.code === 'PORT_DOWN' || error.code === 'EXPIRED';
       ended(error.code !== 'TIMEOUT' && !unsent);
-      if (isSilence(error)) this.#missed(request.unit);
+      if (isSilence(error)) this.#missed(request.unit, error);
       else if (!unsent) this.#alive(request.unit);
       throw error;
     }
@@ -249,10 +249,13 @@ export class Scheduler {
     this.#poller.hasten(unit, this.#clock.now());
   }
 
-  #missed(unit: number): void {
+  #missed(unit: number, error: DcsError): void {
     const health = this.#health.get(unit) ?? new UnitHealth();
     this.#health.set(unit, health);
-    if (health.missed(this.#clock.now(), this.#anyOnline())) this.#count('units_lost');
+    if (!health.missed(this.#clock.now(), this.#anyOnline())) return;
+    this.#count('units_lost');
+    // Also when it was a command that found it away: from now on it is only asked when the bus has time for it.
+    this.#poller.fail(unit, error);
   }
 
   /** Wakes up when time alone makes something possible. */
