@@ -15,6 +15,7 @@ export function openTcp(target: TcpTarget, clock: Clock, limit: DurationMs, even
     const socket = connect({ host: target.host, port: target.port, noDelay: true, keepAlive: true });
     let state: 'connecting' | 'open' | 'ended' = 'connecting';
     let why: unknown;
+    let unanswered = false;
     const timer = clock.after(limit, () => {
       why = new Error(`no connection within ${limit} ms`);
       end();
@@ -34,17 +35,19 @@ export function openTcp(target: TcpTarget, clock: Clock, limit: DurationMs, even
       timer.cancel();
       resolve({
         send: (bytes) => {
+          unanswered = true;
           socket.write(bytes);
         },
         // Two turns of the event loop: in between it has asked the kernel for what there is.
         catchUp: () => new Promise((done) => setImmediate(() => setImmediate(done))),
         close: () => {
           state = 'ended';
-          return destroyed(socket);
+          return destroyed(socket, unanswered);
         },
       });
     });
     socket.on('data', (bytes: Buffer) => {
+      unanswered = false;
       if (state === 'open') events.data(bytes);
     });
     socket.on('error', (error) => {
@@ -61,11 +64,16 @@ export function openTcp(target: TcpTarget, clock: Clock, limit: DurationMs, even
   });
 }
 
-function destroyed(socket: Socket): Promise<void> {
+/**
+ * With `unanswered` the connection is reset: a plain close leaves it to the kernel to deliver what has been sent, and after an
+ * outage of minutes a write would reach the device behind newer ones.
+ */
+function destroyed(socket: Socket, unanswered: boolean): Promise<void> {
   if (socket.closed) return Promise.resolve();
   return new Promise((resolve) => {
     socket.once('close', () => resolve());
-    socket.destroy();
+    if (unanswered && !socket.destroyed) socket.resetAndDestroy();
+    else socket.destroy();
   });
 }
 
