@@ -1,4 +1,4 @@
-import type { Clock, DurationMs, Timer } from '../../src/clock/clock.ts';
+import type { Clock, DurationMs, MonotonicMs, Timer } from '../../src/clock/clock.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { Look } from './inlet.ts';
 
@@ -14,6 +14,8 @@ export interface Job {
   readonly lane: 'write' | 'ask';
   /** How often it is sent again when no answer comes in time. */
   readonly retries: number;
+  /** It is not sent, nor sent again, after this. */
+  readonly expiresAt?: MonotonicMs | undefined;
   /**
    * Makes the judge of frames that come in, a new one for each sending. With `late`, of those that come when nobody waits
    * any more: it must do nothing but say whose they are. Absent: the job is done once the kernel has the bytes.
@@ -131,18 +133,27 @@ export class Exchange {
     for (let again = 0; ; again++) {
       await this.#late?.over;
       if (this.#ended) throw this.#ended;
+      if (this.#expired(job)) {
+        if (again === 0) throw new DcsError('EXPIRED', `${shown(job.bytes)} waited too long for its turn`);
+        throw this.#unanswered(job, again);
+      }
       const outcome = await this.#attempt(job);
       if (outcome === undefined) return;
       if (outcome !== 'silence') throw outcome;
       this.#line.count('timeouts');
-      if (again >= job.retries) {
-        const { timeout } = this.#line;
-        throw new DcsError('TIMEOUT', `no answer to ${shown(job.bytes)} within ${timeout} ms`, {
-          expected: again > 0 ? `an answer to one of ${again + 1} requests` : 'an answer',
-        });
-      }
+      if (again >= job.retries || this.#expired(job)) throw this.#unanswered(job, again + 1);
       this.#line.count('retries');
     }
+  }
+
+  #unanswered({ bytes }: Job, requests: number): DcsError {
+    return new DcsError('TIMEOUT', `no answer to ${shown(bytes)} within ${this.#line.timeout} ms`, {
+      expected: requests > 1 ? `an answer to one of ${requests} requests` : 'an answer',
+    });
+  }
+
+  #expired({ expiresAt }: Job): boolean {
+    return expiresAt !== undefined && this.#line.clock.now() > expiresAt;
   }
 
   /** Sends once; gives what it came to. */

@@ -6,6 +6,7 @@ import type {
   PortContext,
   Reading,
   ReadingListener,
+  WriteOptions,
   Written,
 } from '../../src/driver/driver.ts';
 import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
@@ -120,7 +121,7 @@ export class SerialPort implements Port {
     });
   }
 
-  async write(channel: Channel, value: RawValue): Promise<Written> {
+  async write(channel: Channel, value: RawValue, { expiresAt }: WriteOptions = {}): Promise<Written> {
     if (this.#ended) throw this.#ended;
     const { command, control } = this.#points.get(channel.key)?.channel.address ?? {};
     if (control && typeof value === 'boolean') return this.#modem.write(control, value);
@@ -135,7 +136,7 @@ export class SerialPort implements Port {
     }
     const { reply, refused, retries } = command;
     const bytes = bytesOf(command, value, this.#options);
-    const job = { bytes, lane: 'write', retries } as const;
+    const job = { bytes, lane: 'write', retries, expiresAt } as const;
     await this.#exchange.submit(reply ? { ...job, judge: () => confirmation(reply, refused) } : job);
     return {};
   }

@@ -253,3 +253,26 @@ describe('what frames mean', () => {
     expect(counters.get('frames_checksum')).toBe(3);
   });
 });
+
+describe('a command with a deadline', () => {
+  const O = { write: 'O{value:1|0}\\n', type: 'bool', reply: '^ok$', retries: 2 };
+
+  it('is not sent once it has waited too long behind a question nobody answers', async () => {
+    const { clock, sent, port, channel } = await line({ timeout: '500ms' }, [T, O]);
+    expect(sent).toEqual(['T?\n']);
+    const written = settled(port.write(channel(1), true, { expiresAt: clock.now() + 300 }));
+    await clock.advance(5000);
+    expect(written.now).toBe('EXPIRED');
+    expect(sent).not.toContain('O1\n');
+    await port.close();
+  });
+
+  it('is not sent again after it', async () => {
+    const { clock, sent, port, channel } = await line({ timeout: '500ms' }, [O]);
+    const written = settled(port.write(channel(0), true, { expiresAt: clock.now() + 700 }));
+    await clock.advance(5000);
+    expect(sent).toEqual(['O1\n']);
+    expect(written.now).toBe('TIMEOUT');
+    await port.close();
+  });
+});
