@@ -70,8 +70,8 @@ export class ChannelFiles {
     }
     const period = await this.#get('period');
     if (period !== this.#periodNs) {
-      // The old duty must fit into the new period until the new one is written.
-      if ((await this.#get('duty_cycle')) > this.#periodNs) await this.#put('duty_cycle', 0);
+      // A duty must fit into the period at each step; the old one in a shorter period would also be a larger share.
+      if (period > this.#periodNs) await this.#put('duty_cycle', dutyNs);
       await this.#put('period', this.#periodNs);
     }
     await this.#put('duty_cycle', dutyNs);
