@@ -39,6 +39,9 @@ async function readThermometer(root: string, id: string): Promise<Found> {
   if (!/crc=[0-9a-f]{2} YES\s/.test(found)) {
     throw new DcsError('BAD_REPLY', `wrong checksum from the thermometer ${id}`, { found: found.trim() });
   }
+  // A wire that is held low gives zeros only, whose checksum is right; no thermometer has a register of only zeros.
+  if (/^(00 ){9}/.test(found))
+    throw new DcsError('BAD_REPLY', `nothing but zeros from the thermometer ${id}`, { found });
   const value = number(/t=(-?\d+)/.exec(found)?.[1], id) / 1000;
   if (value !== POWER_ON) return { value };
   return { value, uncertain: '85 °C is also what a thermometer says whose power has failed' };

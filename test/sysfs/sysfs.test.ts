@@ -69,6 +69,14 @@ describe('sysfs', () => {
     expect(await read({ w1: '28-0316a4e5c8ff' })).toMatchObject({ ok: true, value: 85, uncertain: expect.any(String) });
   });
 
+  it('a 1-wire bus that is held low is no 0 °C, though the checksum of zeros is right', async () => {
+    const zeros = '00 00 00 00 00 00 00 00 00';
+    put('bus/w1/devices/28-0316a4e5c8ff/w1_slave', `${zeros} : crc=00 YES\n${zeros} t=0\n`);
+    expect(outcome(await read({ w1: '28-0316a4e5c8ff' }))).toBe('BAD_REPLY');
+    w1('YES', '0');
+    expect(outcome(await read({ w1: '28-0316a4e5c8ff' }))).toBe(0);
+  });
+
   it('an IIO channel is scaled by the factor of its own or of its kind, and found by the name of its device', async () => {
     expect(outcome(await read({ iio: 'mcp3008', channel: 'in_voltage3' }))).toBeCloseTo(1650, 3);
     expect(outcome(await read({ iio: 'iio:device0', channel: 'in_voltage3' }))).toBeCloseTo(1650, 3);
