@@ -74,9 +74,10 @@ export class PwmChannel implements Endpoint {
         expected: '0 to 1',
       });
     }
-    this.#timer?.cancel();
     const begun = this.#clock.now();
+    // What cannot be driven leaves all as it was, with the edges that are to come.
     this.#switch(value > 0, begun);
+    this.#timer?.cancel();
     this.#error = undefined;
     this.#share = value;
     if (value > 0 && value < 1) this.#edgeAt(begun + value * this.#periodMs, false, value);
@@ -110,11 +111,30 @@ export class PwmChannel implements Endpoint {
         this.#switch(high, due);
       } catch (thrown) {
         this.#lost(toDcsError(thrown));
+        this.#recoverSoon();
         return;
       }
       const next = due + (high ? share : 1 - share) * this.#periodMs;
       // After a standstill of the process the missed periods are not made up for.
       this.#edgeAt(next < this.#clock.now() - this.#periodMs ? this.#clock.now() : next, !high, share);
+    });
+  }
+
+  /** An edge failed and the line may be on, but is still held: it is driven as after a loss, else off, once that works. */
+  #recoverSoon(): void {
+    this.#timer = this.#clock.after(this.#periodMs, () => {
+      try {
+        const value = this.#again?.();
+        if (typeof value === 'number') this.modulate(value);
+        else {
+          this.#drive(this.#slot, false);
+          this.#error = undefined;
+          this.#listeners.tell(this.look());
+        }
+      } catch {
+        // Its reading has said so since the edge failed.
+        this.#recoverSoon();
+      }
     });
   }
 

@@ -426,6 +426,34 @@ describe('gpio outputs switched by this process', () => {
     expect(() => facts(51)).toThrow(/50 times a second at most/);
   });
 
+  it('go on as they were when a command cannot be driven', async () => {
+    const backend = new FakeBackend();
+    const { port, channel, clock } = await open(backend, { keys: { gpio: 4, pwm: 10 }, direction: 'out' });
+    await port.write(channel(0), 0.5);
+    backend.writing = () => {
+      throw new DcsError('DEVICE_REFUSED', 'not now');
+    };
+    await expect(port.write(channel(0), 0.2)).rejects.toMatchObject({ code: 'DEVICE_REFUSED' });
+    backend.writing = undefined;
+    expect(await port.read([channel(0)])).toEqual([{ ok: true, value: 0.5 }]);
+    await clock.advance(50);
+    expect(levels(backend)).toEqual(['true', 'false']);
+  });
+
+  it('are not left on by an edge that failed once', async () => {
+    const backend = new FakeBackend();
+    const { port, channel, clock, values } = await open(backend, { keys: { gpio: 4, pwm: 10 }, direction: 'out' });
+    await port.write(channel(0), 0.5);
+    backend.writing = () => {
+      throw new DcsError('DEVICE_REFUSED', 'not now');
+    };
+    await clock.advance(200);
+    expect(values(0).at(-1)).toBe('DEVICE_REFUSED');
+    backend.writing = undefined;
+    await clock.advance(1000);
+    expect(levels(backend)).toEqual(['true', 'false']);
+  });
+
   it('are left off when the port closes while they are on for a share', async () => {
     const backend = new FakeBackend();
     const { port, channel, clock } = await open(backend, { keys: { gpio: 4, pwm: 10 }, direction: 'out' });
