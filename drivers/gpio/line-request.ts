@@ -229,11 +229,12 @@ export class LineRequest implements EventSink {
       this.#configure(driven, this.#floating & ~mask);
       return;
     }
-    this.#driven = driven;
     const values = this.#values;
     values.writeBigUInt64LE(bits, 0);
     values.writeBigUInt64LE(mask, 8);
     this.#libc.ioctl(this.#fd, uapi.SET_VALUES, values);
+    // Not before: what was refused must not be driven with the next change of all lines.
+    this.#driven = driven;
   }
 
   /** All lines anew in one step; those that are driven already keep their level throughout. */

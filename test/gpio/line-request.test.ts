@@ -1,0 +1,40 @@
+import { expect, it } from 'vitest';
+import type { GpioChannel } from '../../drivers/gpio/backend.ts';
+import { realtime } from '../../drivers/gpio/event-time.ts';
+import type { Libc } from '../../drivers/gpio/libc.ts';
+import type { Located } from '../../drivers/gpio/line-plan.ts';
+import { LineRequest } from '../../drivers/gpio/line-request.ts';
+import * as uapi from '../../drivers/gpio/uapi.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { memoryLog } from '../support/ports.ts';
+
+function output(offset: number): Located {
+  const address = { gpio: offset };
+  const channel: GpioChannel = { key: `line ${offset}`, kind: 'digital', direction: 'out', address, debounceMs: 0 };
+  return { wish: { channel, edges: 'both', timed: false, events: { level() {}, lost() {} } }, offset, at: offset };
+}
+
+it('a level the kernel refused is not driven later, when another line is let go', () => {
+  const configured: Buffer[] = [];
+  const libc: Libc = {
+    ioctl(_fd, request, argument) {
+      if (request === uapi.SET_VALUES) throw new Error('EIO');
+      if (request === uapi.SET_CONFIG) configured.push(Buffer.from(argument));
+    },
+    pipe: () => ({ reader: -1, writer: -1 }),
+    replace() {},
+    setNonBlocking() {},
+  };
+  const clock = new ManualClock();
+  const context = { clock, log: memoryLog(), down() {}, count() {} };
+  const settings = { flags: uapi.flags.output, debounceUs: 0, keep: false, bothEdges: true, timed: false };
+  const plan = { lines: [output(0), output(1)], direction: 'out', ...settings } as const;
+  const request = new LineRequest({ libc, fd: -1, path: 'test', time: realtime }, plan, context, () => {});
+  request.drives(0n);
+  const [relay, other] = request.lines;
+  if (!relay || !other) throw new Error('no lines');
+  expect(() => request.write(new Map([[relay, true]]))).toThrow(/EIO/);
+  other.float();
+  const except = { flags: uapi.inputFlags(settings.flags), mask: 0b10n };
+  expect(configured).toEqual([uapi.lineConfig(2, { flags: settings.flags, values: 0n, except })]);
+});
