@@ -1,7 +1,15 @@
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { DurationMs, Timer } from '../../src/clock/clock.ts';
-import type { Channel, Port, PortContext, Reading, ReadingListener, Written } from '../../src/driver/driver.ts';
+import type {
+  Channel,
+  Port,
+  PortContext,
+  Reading,
+  ReadingListener,
+  WriteOptions,
+  Written,
+} from '../../src/driver/driver.ts';
 import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
 import { Turns } from '../../src/driver/turns.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
@@ -64,12 +72,15 @@ export class PwmPort implements Port {
     return readings;
   }
 
-  async write({ key }: Channel, value: RawValue): Promise<Written> {
+  async write({ key }: Channel, value: RawValue, { expiresAt }: WriteOptions = {}): Promise<Written> {
     if (this.#ended) throw this.#ended;
     const output = this.#output(key);
     const share = shareOf(key, value);
     const readBack = await output.turns.take(async () => {
       if (this.#ended) throw this.#ended;
+      if (expiresAt !== undefined && this.#context.clock.now() > expiresAt) {
+        throw new DcsError('EXPIRED', `${key}: the command waited too long for its turn`);
+      }
       try {
         if (output.error) await output.files.take(this.#context.clock);
         await output.files.set(share);

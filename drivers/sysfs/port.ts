@@ -1,5 +1,13 @@
 import type { Timer } from '../../src/clock/clock.ts';
-import type { Channel, Port, PortContext, Reading, ReadingListener, Written } from '../../src/driver/driver.ts';
+import type {
+  Channel,
+  Port,
+  PortContext,
+  Reading,
+  ReadingListener,
+  WriteOptions,
+  Written,
+} from '../../src/driver/driver.ts';
 import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
 import { Turns } from '../../src/driver/turns.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
@@ -59,7 +67,7 @@ export class SysfsPort implements Port {
     return readings;
   }
 
-  async write(channel: Channel, value: RawValue): Promise<Written> {
+  async write(channel: Channel, value: RawValue, { expiresAt }: WriteOptions = {}): Promise<Written> {
     if (this.#ended) throw this.#ended;
     const point = this.#points.get(channel.key);
     const address = point?.channel.address;
@@ -72,6 +80,9 @@ export class SysfsPort implements Port {
     }
     return point.writing.take(async () => {
       if (this.#ended) throw this.#ended;
+      if (expiresAt !== undefined && this.#context.clock.now() > expiresAt) {
+        throw new DcsError('EXPIRED', `${channel.key}: the command waited too long for its turn`);
+      }
       await writeAddress(this.#root, address, value);
       return { readBack: (await readAddress(this.#root, address)).value };
     });

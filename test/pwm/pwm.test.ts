@@ -121,6 +121,16 @@ describe('pwm by the kernel', () => {
     await port.close();
   });
 
+  it('does not begin a command whose time is up', async () => {
+    const sys = fake();
+    const { port, channels } = await openPort(pwm, { chip: 'pwmchip0', root: sys.root }, [output(0, 0.5)]);
+    const [channel] = channels;
+    if (!channel) throw new Error('no channel');
+    await expect(port.write(channel, 0.1, { expiresAt: -1 })).rejects.toMatchObject({ code: 'EXPIRED' });
+    expect(sys.get(0, 'duty_cycle')).toBe(500_000);
+    await port.close();
+  });
+
   it('lets a channel the chip does not have fail alone', async () => {
     const sys = fake();
     const pins = [output(7, 0.5), output(0, 0.5)];

@@ -91,6 +91,16 @@ describe('sysfs', () => {
     expect(readFileSync(join(root, 'bus/iio/devices/iio:device2/out_voltage0_raw'), 'utf8')).toBe('2048');
   });
 
+  it('a command whose time is up is not begun', async () => {
+    held = await openPort(sysfs, { root }, [{ keys: { iio: 'mcp4725', channel: 'out_voltage0' }, direction: 'out' }]);
+    const [channel] = held.channels;
+    if (!channel) throw new Error('no channel');
+    const file = join(root, 'bus/iio/devices/iio:device2/out_voltage0_raw');
+    const before = readFileSync(file, 'utf8');
+    await expect(held.port.write(channel, 999, { expiresAt: -1 })).rejects.toMatchObject({ code: 'EXPIRED' });
+    expect(readFileSync(file, 'utf8')).toBe(before);
+  });
+
   it('what is not there makes its own pin bad and heals', async () => {
     held = await openPort(sysfs, { root }, [
       { keys: { w1: '28-gone', poll: '10ms' }, direction: 'in' },
