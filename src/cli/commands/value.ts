@@ -68,10 +68,14 @@ function print(report: IoMessage, { json }: ValueOptions): void {
   else printLine(`${report.pin_name}  ${showValue(report.val)}`);
 }
 
-/** What a person typed, as the type the pin has now: a text pin takes it as it is. */
+/**
+ * What a person typed, as the type the pin has now: a text pin takes it as it is. Digits too long for a number stay text:
+ * they are exact.
+ */
 export function parseValue(text: string, present: IoMessage): boolean | number | string {
   if (typeof present.val === 'string') return text;
   if (/^(on|true)$/i.test(text)) return true;
   if (/^(off|false)$/i.test(text)) return false;
+  if (/^[-+]?\d+$/.test(text) && !Number.isSafeInteger(Number(text))) return text;
   return text.trim() !== '' && Number.isFinite(Number(text)) ? Number(text) : text;
 }
