@@ -71,8 +71,15 @@ export class ModbusTcpServer {
         const request = Buffer.from(pdu);
         if (++waiting >= MAX_WAITING) socket.pause();
         last = last.then(async () => {
+          // Who has gone has given up: done now, it would come after what others have commanded since.
+          if (!socket.writable) {
+            count('requests_abandoned');
+            return;
+          }
           const reply = await this.#settings.respond(unit, request);
-          if (reply && !socket.destroyed) socket.write(encodeMbap(id, unit, reply));
+          // A client that does not take its answers is not read either; a write to one that has gone ends at once.
+          if (reply && socket.writable)
+            await new Promise<void>((resolve) => socket.write(encodeMbap(id, unit, reply), () => resolve()));
           if (--waiting < MAX_WAITING) socket.resume();
         });
       });
