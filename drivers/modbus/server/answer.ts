@@ -78,12 +78,18 @@ async function maskWrite(store: Store, unit: number, pdu: Buffer): Promise<Buffe
   return pdu;
 }
 
-/** The write is carried out before the read. */
+/** The write is carried out before the read; where there is nothing to read, it is not carried out. */
 async function readWrite(store: Store, unit: number, pdu: Buffer): Promise<Buffer> {
   const { first, count } = range(pdu, 10 + 2 * word(pdu, 7), MAX_READ_REGISTERS);
   const [writeFirst, writeCount] = [word(pdu, 5), word(pdu, 7)];
   if (writeCount < 1 || writeCount > MAX_READ_WRITE_REGISTERS || pdu[9] !== 2 * writeCount)
     throw new SlaveException(ILLEGAL_VALUE);
+  try {
+    await store.readRegisters(unit, 'holding', first, count);
+  } catch (error) {
+    // What is only not to be trusted yet may be so once it is written.
+    if (error instanceof SlaveException && error.exception === ILLEGAL_ADDRESS) throw error;
+  }
   await store.writeRegisters(unit, writeFirst, pdu.subarray(10));
   return counted(23, await store.readRegisters(unit, 'holding', first, count));
 }
