@@ -11,6 +11,8 @@ import type { BusOwner } from './owner.ts';
 import { Latch, Look, writePlace } from './registers.ts';
 import { setRegisters } from './set-registers.ts';
 
+/** One bad transfer is noise on the wires; a chip that fails this often in a row was away. */
+const LOST_AFTER = 2;
 /** A chip that fails is tried again ever more seldom, up to this (ms): each try costs the others bus time. */
 const MAX_BACKOFF_MS = 5000;
 
@@ -42,8 +44,10 @@ export class Unit {
   readonly #timers: Timer[] = [];
   readonly #turns = new Turns();
   #ready = false;
-  /** It has been set up before: what comes now comes after a loss. */
+  /** It has been set up before. */
   #wasReady = false;
+  /** What has failed in a row since it was last ready. */
+  #failures = 0;
   #ended = false;
   #backoff: DurationMs = 0;
   #retryAt = 0;
@@ -150,9 +154,10 @@ export class Unit {
   /** Registers get their values before they become outputs; a chip with code must be awake first. */
   async #setUp(): Promise<void> {
     await this.#chip?.setUp();
+    const lost = this.#wasReady && this.#failures >= LOST_AFTER;
     for (const { channel } of this.channels) {
       // After a loss safety comes first: what it had may be what must not come back.
-      const again = this.#wasReady ? channel.again?.() : undefined;
+      const again = lost ? channel.again?.() : undefined;
       if (again !== undefined) this.#commanded.set(channel, again);
       const value = this.#commanded.get(channel);
       if (value !== undefined) await this.#drive(channel, value);
@@ -165,6 +170,7 @@ export class Unit {
     );
     this.#ready = true;
     this.#wasReady = true;
+    this.#failures = 0;
   }
 
   async #readNow(members: readonly UnitChannel[]): Promise<ReadonlyMap<UnitChannel, Reading>> {
@@ -193,6 +199,7 @@ export class Unit {
     if (error.code === 'BAD_VALUE' || error.code === 'OUT_OF_RANGE' || error.code === 'READ_ONLY') return error;
     this.#life.count('chip_failures');
     this.#ready = false;
+    this.#failures++;
     this.#latch.forget();
     if (error.code === 'PORT_DOWN') this.#life.gone(error);
     return error;

@@ -155,13 +155,32 @@ describe('register chips', () => {
     await unit.begin();
     await unit.write(output, true);
     bus.chips.delete(0x20);
-    await unit.read(unit.channels);
+    for (const _ of [1, 2]) await unit.read(unit.channels);
     chip.power();
     bus.chips.set(0x20, chip);
     bus.transfers.length = 0;
     await unit.read(unit.channels);
     expect(bus.transfers).not.toContain('20: 1408 > 0');
     expect(chip.driven(3)).toBe(false);
+  });
+
+  it('an output stays what it is over one bad transfer: noise on the wires is no loss', async () => {
+    const bus = new SimBus();
+    const chip = new Mcp23017();
+    bus.chips.set(0x20, chip);
+    const output = { ...outputA3, again: () => false };
+    const unit = new Unit(new BusOwner(bus, []), [output], {
+      ...{ clock: new ManualClock(), count: () => {}, gone: () => {} },
+    });
+    await unit.begin();
+    await unit.write(output, true);
+    for (const _ of [1, 2]) {
+      bus.fault = 'EREMOTEIO';
+      expect(await unit.read(unit.channels)).toMatchObject([{ ok: false }]);
+      bus.fault = undefined;
+      expect(await unit.read(unit.channels)).toMatchObject([{ ok: true, value: true }]);
+      expect(chip.driven(3)).toBe(true);
+    }
   });
 
   it('a chip that is absent harms only itself, is named, and is asked ever more seldom', async () => {
