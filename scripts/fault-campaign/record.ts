@@ -1,5 +1,5 @@
-import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { now } from './process.ts';
+import { Tail } from './tail.ts';
 
 /**
  * A command is not carried out later than its ttl (500 ms) after it has reached the agent; a second it may be on its way. What
@@ -45,21 +45,19 @@ export interface Expected {
 export class Record {
   readonly writes: Write[] = [];
   readonly wrong: string[] = [];
-  readonly #file: string;
   readonly #commands = new Map<string, Command>();
   readonly #levels = new Map<number, Command>();
   readonly #last = new Map<string, Heard>();
   /** When each agent was started, by process id. */
   readonly #born = new Map<number, number>();
-  #rest = '';
-  #offset = 0;
   #highest = 0;
   #judged = 0;
 
   readonly #expected: Expected;
+  readonly #tail: Tail;
 
   constructor(file: string, expected: Expected) {
-    this.#file = file;
+    this.#tail = new Tail(file);
     this.#expected = expected;
   }
 
@@ -134,18 +132,7 @@ export class Record {
 
   /** Takes what has been written into the hardware's file since. */
   read(): void {
-    if (!existsSync(this.#file)) return;
-    const fd = openSync(this.#file, 'r');
-    const bytes = Buffer.alloc(65_536);
-    for (let got = 1; got > 0; ) {
-      got = readSync(fd, bytes, 0, bytes.length, this.#offset);
-      this.#offset += got;
-      this.#rest += bytes.toString('latin1', 0, got);
-    }
-    closeSync(fd);
-    const lines = this.#rest.split('\n');
-    this.#rest = lines.pop() ?? '';
-    for (const line of lines) {
+    for (const line of this.#tail.read()) {
       const { key, value, at, by } = JSON.parse(line);
       if (key === 'level') this.writes.push({ value, at, by });
       else if (value !== false) this.wrong.push(`promise 7: ${key} was driven, which only the intruder asks for`);

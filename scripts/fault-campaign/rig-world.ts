@@ -1,22 +1,12 @@
-import {
-  appendFileSync,
-  closeSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { createServer } from 'node:net';
+import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../../test/support/free-port.ts';
 import { Meter } from './meter.ts';
 import { type Line, now, Program, within } from './process.ts';
 import { Record } from './record.ts';
 import type { Complain, Scene } from './scene.ts';
+import { Tail } from './tail.ts';
 
 /** An emulated machine takes its time. */
 const START_LIMIT_MS = 180_000;
@@ -55,7 +45,7 @@ export class RigWorld implements Scene {
 
   /** Resolves when the machine, the agent and its controller run and have met. */
   async open(): Promise<void> {
-    const [rx, tx, ownRx, ownTx] = await freePorts(4);
+    const [rx, tx, ownRx, ownTx] = await Promise.all([1, 2, 3, 4].map(freePort));
     const put = (name: string, text: string) => writeFileSync(join(this.#folder, name), text);
     put(
       'share/dcs-io.yaml',
@@ -167,44 +157,4 @@ actors: [${this.#project}/scripts/fault-campaign/rig-controller.js]
   #read(): void {
     for (const text of this.#log.read()) this.news.push({ at: now(), text });
   }
-}
-
-/** A file that grows. */
-class Tail {
-  readonly #file: string;
-  #offset = 0;
-  #rest = '';
-
-  constructor(file: string) {
-    this.#file = file;
-  }
-
-  /** The lines that have come since. */
-  read(): string[] {
-    if (!existsSync(this.#file)) return [];
-    const fd = openSync(this.#file, 'r');
-    const bytes = Buffer.alloc(65_536);
-    for (let got = 1; got > 0; ) {
-      got = readSync(fd, bytes, 0, bytes.length, this.#offset);
-      this.#offset += got;
-      this.#rest += bytes.toString('latin1', 0, got);
-    }
-    closeSync(fd);
-    const lines = this.#rest.split('\n');
-    this.#rest = lines.pop() ?? '';
-    return lines;
-  }
-}
-
-function freePorts(count: number): Promise<number[]> {
-  const one = () =>
-    new Promise<number>((resolve, reject) => {
-      const server = createServer();
-      server.once('error', reject);
-      server.listen(0, '127.0.0.1', () => {
-        const address = server.address();
-        server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-      });
-    });
-  return Promise.all(Array.from({ length: count }, one));
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AgentProcess, cli, cliFile, freePort, LineReader } from '../support/agent-process.ts';
+import { AgentProcess, cli, cliFile, LineReader } from '../support/agent-process.ts';
+import { freePort } from '../support/free-port.ts';
 import { until } from '../support/wait.ts';
 
 describe('client commands against a running agent', () => {

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { accessTo, accessToPwm, freedomOf } from '../../src/cli/device-doctor.ts';
-import { AgentProcess, cli, freePort } from '../support/agent-process.ts';
+import { AgentProcess, cli } from '../support/agent-process.ts';
+import { freePort } from '../support/free-port.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'dcs-io-doctor-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -7,7 +7,8 @@ import { ModbusClient } from '../../drivers/modbus/client.ts';
 import { modbus } from '../../drivers/modbus/driver.ts';
 import { systemClock } from '../../src/clock/clock.ts';
 import { Device } from '../serial/device.ts';
-import { AgentProcess, cliFile, freePort } from '../support/agent-process.ts';
+import { AgentProcess, cliFile } from '../support/agent-process.ts';
+import { freePort } from '../support/free-port.ts';
 import { memoryLog } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 

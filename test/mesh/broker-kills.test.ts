@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { freePort } from './support/free-port.ts';
+import { freePort } from '../support/free-port.ts';
 import { Lab } from './support/lab.ts';
 import { endPeers, Peer, type Settings, talkBoth } from './support/peer.ts';
 

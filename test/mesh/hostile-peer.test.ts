@@ -9,7 +9,7 @@ import type { Mesh } from '../../src/mesh/mesh.ts';
 import { SocketPair } from '../../src/mesh/socket-pair.ts';
 import { newStats } from '../../src/mesh/stats.ts';
 import { openKit } from '../../src/mesh/zmq.ts';
-import { freePort } from './support/free-port.ts';
+import { freePort } from '../support/free-port.ts';
 import { quietLog } from './support/log.ts';
 import { loneMesh } from './support/lone-mesh.ts';
 import { endPeers, Peer, talkBoth } from './support/peer.ts';

@@ -6,8 +6,8 @@ import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { Leaf } from '../../src/mesh/leaf.ts';
 import { Mesh } from '../../src/mesh/mesh.ts';
 import { loadZmq } from '../../src/mesh/zmq.ts';
+import { freePort } from '../support/free-port.ts';
 import { until } from '../support/wait.ts';
-import { freePort } from './support/free-port.ts';
 import { quietLog } from './support/log.ts';
 import { endPeers, Peer } from './support/peer.ts';
 

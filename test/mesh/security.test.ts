@@ -12,7 +12,7 @@ import { proof, sameProof } from '../../src/mesh/proof.ts';
 import { newStats } from '../../src/mesh/stats.ts';
 import { decodeZ85, encodeZ85 } from '../../src/mesh/z85.ts';
 import { openKit } from '../../src/mesh/zmq.ts';
-import { freePort } from './support/free-port.ts';
+import { freePort } from '../support/free-port.ts';
 import { inside, Lab } from './support/lab.ts';
 import { quietLog } from './support/log.ts';
 import { endPeers, Peer, talkBoth } from './support/peer.ts';

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { memoryOf, scriptOf, simulationSchema } from '../../drivers/modbus/simulator/plan.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { cli, cliFile, freePort } from '../support/agent-process.ts';
+import { cli, cliFile } from '../support/agent-process.ts';
+import { freePort } from '../support/free-port.ts';
 import { until } from '../support/wait.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'dcs-io-simulate-'));

@@ -8,6 +8,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { serial } from '../../drivers/serial/driver.ts';
 import { conformance } from '../conformance/suite.ts';
 import { LineReader } from '../support/agent-process.ts';
+import { freePort } from '../support/free-port.ts';
 import { type Held, openPort } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 import { Device } from './device.ts';
@@ -37,14 +38,6 @@ async function listen(server: Server): Promise<number> {
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
   return address.port;
-}
-
-/** A TCP port nobody uses now. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await listen(server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** A device behind ser2net, the way most device servers are set up. */

@@ -1,7 +1,7 @@
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { hashPassword, newToken } from '../../src/web/auth/secrets.ts';
-import { freePort } from '../support/agent-process.ts';
+import { freePort } from '../support/free-port.ts';
 import { until } from '../support/wait.ts';
 import { shot } from './browser.ts';
 import { barriers, demo, PageBench } from './page-bench.ts';

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { freePort } from '../support/free-port.ts';
 import { Observer } from '../support/observer.ts';
 import { until } from '../support/wait.ts';
 import { WebAgent } from './support.ts';
@@ -121,8 +122,4 @@ describe('the WebSocket speaks the envelopes of the bus', () => {
 function envelope(sender: string, id: string): string {
   const payload = { IoMessage: { pin_name: 'pump', val: 'forged' } };
   return JSON.stringify({ sender: [sender], timestamp: 1, msg_id: id, payload });
-}
-
-async function freePort(): Promise<number> {
-  return (await import('../support/agent-process.ts')).freePort();
 }

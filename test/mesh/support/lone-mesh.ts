@@ -1,7 +1,7 @@
 import type { Bus } from '../../../src/bus/bus.ts';
 import type { Log } from '../../../src/driver/driver.ts';
 import { Mesh } from '../../../src/mesh/mesh.ts';
-import { freePort } from './free-port.ts';
+import { freePort } from '../../support/free-port.ts';
 import { quietLog } from './log.ts';
 
 /** A node of the mesh on loopback, at free ports, that knows of nobody and is not started yet. */
