@@ -11,7 +11,7 @@ import type { NodeInfo } from './node-info.ts';
 import { checkOptions, type MeshOptions, onLoopback } from './options.ts';
 import type { EndReason } from './session.ts';
 import { type MeshStats, newStats } from './stats.ts';
-import { type Kit, LINGER_MS, openKit } from './zmq.ts';
+import { LINGER_MS, openKit } from './zmq.ts';
 
 export type { MeshOptions } from './options.ts';
 export type { MeshStats } from './stats.ts';
@@ -158,18 +158,20 @@ export class Mesh extends EventEmitter<MeshEvents> {
   async #start(): Promise<void> {
     const { listen, log, security, insecure } = this.#options;
     const own = security && loadKeys(security.keys);
-    const kit = await openKit(this.stats, log, own);
-    if (this.#stopped) throw stoppedError();
     if (!isLoopback(listen) && (insecure || !security))
       log.warn({ listen }, 'the bus is open: whoever reaches it can command the outputs');
-    if (await this.#join(kit, own, this.#options)) return;
+    if (await this.#join(own, this.#options)) return;
     log.warn({ listen }, `${listen} is not an address of this machine yet: until it is, the bus is on loopback alone`);
-    await this.#join(kit, own, onLoopback(this.#options));
-    this.#awaitAddress(kit, own);
+    await this.#join(own, onLoopback(this.#options));
+    this.#awaitAddress(own);
   }
 
   /** False: this machine has not got the address to listen on. */
-  async #join(kit: Kit, own: KeyPair | undefined, options: MeshOptions): Promise<boolean> {
+  async #join(own: KeyPair | undefined, options: MeshOptions): Promise<boolean> {
+    // Of its own: within one, the socket that decides who may come in cannot be opened again before ZeroMQ has done away
+    // with the last member's, and nobody says when it has.
+    const kit = await openKit(this.stats, options.log, own);
+    if (this.#stopped) throw stoppedError();
     const member = new Member(this.#bus, kit, options, own, () => this.#about(), {
       peerUp: (peer) => this.#tell('peer-up', peer),
       peerDown: (peer, reason) => this.#tell('peer-down', peer, reason),
@@ -189,29 +191,29 @@ export class Mesh extends EventEmitter<MeshEvents> {
     return true;
   }
 
-  #awaitAddress(kit: Kit, own: KeyPair | undefined): void {
+  #awaitAddress(own: KeyPair | undefined): void {
     if (this.#stopped) return;
     this.#waiting = this.#bus.clock.after(ADDRESS_MS, () => {
-      if (ownAddresses().includes(this.#options.listen)) this.#move = this.#moveOut(kit, own);
-      else this.#awaitAddress(kit, own);
+      if (ownAddresses().includes(this.#options.listen)) this.#move = this.#moveOut(own);
+      else this.#awaitAddress(own);
     });
   }
 
   /** From loopback to the network. Never rejects. */
-  async #moveOut(kit: Kit, own: KeyPair | undefined): Promise<void> {
+  async #moveOut(own: KeyPair | undefined): Promise<void> {
     const { log, listen } = this.#options;
     try {
       await this.#member?.stop(LINGER_MS);
       if (this.#stopped) return;
-      if (await this.#join(kit, own, this.#options)) {
+      if (await this.#join(own, this.#options)) {
         log.info({ listen }, `the bus listens on ${listen} now`);
         return;
       }
-      await this.#join(kit, own, onLoopback(this.#options));
+      await this.#join(own, onLoopback(this.#options));
     } catch (error) {
       if (!this.#stopped) log.error({ err: error }, messageOf(error));
     }
-    this.#awaitAddress(kit, own);
+    this.#awaitAddress(own);
   }
 
   async #stop(): Promise<void> {
@@ -223,7 +225,6 @@ export class Mesh extends EventEmitter<MeshEvents> {
     } catch {
       // Whoever called start was told.
     }
-    this.#waiting?.cancel();
   }
 }
 
