@@ -1,5 +1,6 @@
 import type { Clock, DurationMs, Timer } from '../clock/clock.ts';
 import { CONTROL_PREFIX } from './introductions.ts';
+import type { Session } from './session.ts';
 import type { SocketPair } from './socket-pair.ts';
 
 /** How long we wait for our introduction to come back before we repeat it (ms), doubled each time; and at most. */
@@ -8,8 +9,8 @@ const LONGEST_GREETING_MS: DurationMs = 3200;
 
 export interface BrokerLinksHost {
   introduce(): void;
-  /** We have a session with this node. */
-  hasSession(id: string): boolean;
+  /** Our session with this node. */
+  session(id: string): Session | undefined;
   /** A broker hears us and we it. */
   greeted(pair: SocketPair): void;
 }
@@ -45,8 +46,7 @@ export class BrokerLinks {
 
   /** Whether the broker at the other end is a node we have a session with. */
   isSpokenFor(pair: SocketPair): boolean {
-    const broker = this.#links.get(pair)?.broker;
-    return broker !== undefined && this.#host.hasSession(broker);
+    return this.#session(pair) !== undefined;
   }
 
   /**
@@ -87,11 +87,17 @@ export class BrokerLinks {
 
   /** Sessions have come or gone. */
   refresh(): void {
-    for (const pair of this.#links.keys()) pair.listenTo(this.isSpokenFor(pair) ? CONTROL_PREFIX : '');
+    for (const pair of this.#links.keys()) pair.listenTo(this.#session(pair)?.settled ? CONTROL_PREFIX : '');
   }
 
   stop(): void {
     for (const { greeting } of this.#links.values()) greeting?.cancel();
+  }
+
+  /** The session with the broker at the other end. */
+  #session(pair: SocketPair): Session | undefined {
+    const broker = this.#links.get(pair)?.broker;
+    return broker === undefined ? undefined : this.#host.session(broker);
   }
 
   #state(pair: SocketPair): State {

@@ -118,7 +118,7 @@ export class Caller implements Wire {
     dealer.events.on('handshake:error:auth', next);
     dealer.events.on('disconnect', () => {
       if (dealer !== this.#dealer) return;
-      if (this.session) this.session.end('disconnected');
+      if (this.session) this.session.cut();
       else next();
     });
     void this.#listen(dealer);

@@ -65,9 +65,8 @@ export class Member {
     events: MemberEvents,
   ) {
     this.#clock = bus.clock;
-    if (own && options.security) {
+    if (own && options.security)
       this.#gate = new Gate(options.security.keys, own, this.#clock, kit, (key) => this.peers.revoke(key));
-    }
     this.#options = options;
     const changed = () => this.peers.refresh(true);
     const hooks: PairHooks = {
@@ -102,7 +101,7 @@ export class Member {
     );
     this.#links = new BrokerLinks(this.#clock, {
       introduce: () => this.#introductions.introduce(),
-      hasSession: (id) => this.peers.session(id) !== undefined,
+      session: (id) => this.peers.session(id),
       greeted: (pair) => {
         if (pair === this.role.client) this.role.greeted();
       },
@@ -170,12 +169,14 @@ export class Member {
         this.#drowsyUntil = this.#clock.now() + DROWSY_MS;
       },
       opened: (session, fresh) => {
-        this.#links.refresh();
-        this.#open.dialer.release(session.peer);
         this.#flow.snapshot(session);
         if (!fresh) return;
         events.peerUp(session.peer);
         this.presence.greet(session);
+      },
+      settled: ({ peer }) => {
+        this.#links.refresh();
+        this.#open.dialer.release(peer);
       },
       closed: (session, reason) => {
         this.#links.refresh();
@@ -255,8 +256,7 @@ export class Member {
   #announce(data: Record<string, unknown>): string {
     const { payload, ...rest } = this.#self.envelope({ [CONTROL]: data });
     const text = JSON.stringify({ payload, ...rest });
-    this.role.serving.announce(text);
-    for (const pair of this.#links.all()) pair.announce(text);
+    for (const pair of [this.role.serving, ...this.#links.all()]) pair.announce(text);
     return rest.msg_id;
   }
 

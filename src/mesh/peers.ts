@@ -101,6 +101,10 @@ export class Peers {
       },
       stalled: (session) => this.calls.again(session),
       former: (session, sent) => this.#retired.counted(session, sent),
+      settled: (session) => {
+        host.settled(session);
+        this.refresh(false);
+      },
       ended: (session, reason) => this.#ended(session, reason),
     };
   }
@@ -175,8 +179,7 @@ export class Peers {
     const peer = readNode(hello['hello']);
     if (!peer || peer.id === this.#id) {
       this.#kit.stats.malformed++;
-      // It may think it has a session that we have given up.
-      if (frame['bye'] === undefined) answer({ bye: 'unknown' });
+      if (frame['bye'] === undefined) answer({ bye: 'unknown' }); // it may think it has a session that we gave up
       return;
     }
     const entry = this.directory.enter(peer);

@@ -59,7 +59,7 @@ export class Positions {
   }
 
   #near(): readonly string[] {
-    const peers = [...this.#host.sessions()].map(({ peer }) => peer.id);
+    const peers = [...this.#host.sessions()].filter(({ settled }) => settled).map(({ peer }) => peer.id);
     return [...new Set([...peers, ...this.#host.heard()])].sort();
   }
 }

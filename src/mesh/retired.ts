@@ -27,6 +27,7 @@ export class Retired {
 
   add(old: Session, successor: Session): void {
     old.retire();
+    successor.settled = old.settled;
     this.#sessions.add(old);
     this.#replaced.set(successor, old);
     successor.tell({ former: old.sent });

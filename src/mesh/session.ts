@@ -22,6 +22,15 @@ const SUSPICIOUS_MS = 400;
  */
 const HOLD_MS = 30;
 
+/**
+ * How long what the peer said on other ways, before it said its first word here, may take to arrive (ms). The end that is
+ * called has the session before the caller knows of it: whoever gave up the other ways when the session opens would lose
+ * what is said on them until then.
+ */
+const SETTLE_MS = 100;
+
+/** How long what came before the connection broke may take to be read (ms). */
+const LAST_WORDS_MS = 50;
 /** How long a peer that takes nothing may hold up our leave (ms). */
 const LEAVE_MS = 200;
 
@@ -45,6 +54,8 @@ export interface SessionHost {
   stalled(session: Session): void;
   /** On the connection this one has replaced the peer sent so many messages. */
   former(session: Session, sent: number): void;
+  /** All that the peer says comes on this session now. */
+  settled(session: Session): void;
   ended(session: Session, reason: EndReason): void;
 }
 
@@ -72,6 +83,8 @@ export class Session {
   near: ReadonlySet<string>;
   /** What we told the peer last that we want and hear. */
   told = '';
+  /** All that the peer says comes here now; it may be given up on other ways. */
+  settled = false;
   readonly #host: SessionHost;
   readonly #outbox: Outbox;
   readonly #transit = new Transit();
@@ -80,6 +93,8 @@ export class Session {
   readonly #beat: DurationMs;
   #expected = 0;
   #heard: MonotonicMs;
+  #met = false;
+  #cut = false;
   #retired = false;
   #ended = false;
 
@@ -95,7 +110,7 @@ export class Session {
     this.#heard = host.clock.now();
     this.#outbox = new Outbox(host.clock, wire, HOLD_MS, {
       dropped: (messages) => host.dropped(this, messages),
-      unreachable: () => this.end('disconnected'),
+      unreachable: () => this.cut(),
     });
     if (reach) this.tell({ ping: reach.offer });
   }
@@ -144,6 +159,8 @@ export class Session {
     }
     const now = this.#host.clock.now();
     this.#heard = now;
+    if (frame['hello'] !== undefined) return; // repeated before our welcome had arrived
+    if (!this.#met) this.#meet();
     const { s, t, m } = frame;
     if (isCount(s) && typeof t === 'number') {
       const waited = this.#transit.waited(t, now);
@@ -174,6 +191,13 @@ export class Session {
     this.#retired = true;
   }
 
+  /** The connection has broken. That news may overtake what came on it before: a goodbye, at the end. */
+  cut(): void {
+    if (this.#cut) return;
+    this.#cut = true;
+    this.#hearOut();
+  }
+
   /** Ends the session; what waits to be sent is forgotten, never sent later. Idempotent. */
   end(reason: EndReason): void {
     if (this.#ended) return;
@@ -191,6 +215,23 @@ export class Session {
     this.tell({ bye: 'leave' });
     await this.#outbox.drained(LEAVE_MS);
     this.end('stopped');
+  }
+
+  #hearOut(): void {
+    const heard = this.#heard;
+    this.#host.clock.after(LAST_WORDS_MS, () => {
+      if (this.#heard > heard) this.#hearOut();
+      else this.end('disconnected');
+    });
+  }
+
+  #meet(): void {
+    this.#met = true;
+    this.#host.clock.after(SETTLE_MS, () => {
+      if (this.settled || this.#retired || this.#ended) return;
+      this.settled = true;
+      this.#host.settled(this);
+    });
   }
 
   #messages(first: number, messages: readonly unknown[], waited: DurationMs): void {
@@ -223,9 +264,7 @@ export class Session {
     else if (isCount(frame['former'])) this.#host.former(this, frame['former']);
     else if (frame['ping'] !== undefined) {
       if (this.#reach && !this.#reach.met(frame['ping'])) this.#host.stats.malformed++;
-    } else if (frame['hello'] !== undefined)
-      return; // repeated before our welcome had arrived
-    else this.#host.stats.malformed++;
+    } else this.#host.stats.malformed++;
   }
 }
 

@@ -57,8 +57,8 @@ export class SocketPair {
   }
 
   /**
-   * Binds both ports on every host, or none of them. Port 0: any free one (the same on every host). False: a port is
-   * taken. Rejects with the transport's error when a host is not an address of this machine.
+   * Binds both ports on every host, or none of them. Port 0: any free one (the same on every host). Undefined: a port
+   * is taken. Rejects with the transport's error when a host is not an address of this machine.
    */
   async bind(hosts: readonly string[], rx: number, tx: number): Promise<Ports | undefined> {
     this.#listen();

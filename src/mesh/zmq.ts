@@ -57,6 +57,9 @@ export async function openKit(stats: MeshStats, log: Log, own?: KeyPair): Promis
         context,
         ...common(),
         ...session(),
+        // With it libzmq throws away what came last, when the connection breaks before it was read: a goodbye, or the report
+        // of a safe state. A call is for one connection, and is over when that breaks; whoever it would reach then drops it.
+        immediate: false,
         ...(own &&
           serverKey !== undefined && {
             curveServerKey: serverKey,

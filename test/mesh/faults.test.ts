@@ -173,6 +173,15 @@ describe('the end', () => {
       expect(reason).toBe(how === 'under partition' ? 'silent' : 'leave');
     },
   );
+
+  it('is a goodbye also to a peer that is busy, and hears of it together with the end of the connection', async () => {
+    const { one, two } = await pair();
+    one.tell({ hang: 1500 });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    two.kill('SIGTERM');
+    const { reason } = await one.line((line) => line['down'] === two.id);
+    expect(reason).toBe('leave');
+  });
 });
 
 describe('a bad network', () => {

@@ -11,10 +11,16 @@ class HandmadePeer {
   readonly #dealer = new Dealer({ linger: 0 });
   #serial = 0;
 
-  static async of(mesh: Mesh): Promise<HandmadePeer> {
-    const peer = new HandmadePeer();
+  readonly id: string;
+
+  constructor(id: string) {
+    this.id = id;
+  }
+
+  static async of(mesh: Mesh, id = 'HandX'): Promise<HandmadePeer> {
+    const peer = new HandmadePeer(id);
     peer.#dealer.connect(`tcp://127.0.0.1:${mesh.address.port}`);
-    const info = { id: 'HandX', name: 'handmade', boot: 'b', machine: 'elsewhere', addresses: [], port: 1 };
+    const info = { id, name: 'handmade', boot: 'b', machine: 'elsewhere', addresses: [], port: 1 };
     const want = { all: true, subjects: [], pins: [] };
     await peer.say({ hello: { ...info, server: { rx: 1, tx: 2 } }, t: 0, want, near: [] });
     void (async () => {
@@ -29,7 +35,7 @@ class HandmadePeer {
   }
 
   message(payload: object): { msg_id: string } {
-    return { ...{ sender: ['Actor', 'HandX'], timestamp: 1, payload }, msg_id: `Actor.${this.#serial++}` };
+    return { ...{ sender: ['Actor', this.id], timestamp: 1, payload }, msg_id: `Actor.${this.#serial++}` };
   }
 
   command(val: number, more: object = {}): { msg_id: string } {
@@ -113,6 +119,25 @@ describe('a report', () => {
     });
     await peer.say({ s: 1, t: 90_000, m: [peer.message({ IoMessage: { pin_name: 'pump', val: 2, last_change: 2 } })] });
     await expect.poll(() => executed).toEqual([1, 2]);
+  });
+});
+
+describe('whom a node says it hears without help', () => {
+  const near = () => peer.frames.findLast(({ near: ids }) => ids !== undefined)?.['near'];
+
+  it('is nobody that has called it and has not said a word yet: others would pass on nothing more of it', async () => {
+    await peer.say({ s: 0, t: 1 });
+    await expect.poll(near).toEqual(['HandX']);
+    const other = await HandmadePeer.of(mesh, 'HandY');
+    // A greeting that is repeated, because our answer has not arrived, is no word.
+    await other.say({ hello: {} });
+    const third = await HandmadePeer.of(mesh, 'HandZ');
+    await third.say({ s: 0, t: 1 });
+    await expect.poll(near).toEqual(['HandX', 'HandZ']);
+    await other.say({ s: 0, t: 1 });
+    await expect.poll(near).toEqual(['HandX', 'HandY', 'HandZ']);
+    other.close();
+    third.close();
   });
 });
 

@@ -15,7 +15,7 @@ function bench() {
     gap: (_session, missed) => void gaps.push(missed),
     former: (_session, sent) => void formers.push(sent),
     ...{ changed: nothing, nodes: nothing, birth: nothing, sync: nothing, dropped: nothing },
-    ...{ stalled: nothing, ended: nothing },
+    ...{ stalled: nothing, settled: nothing, ended: nothing },
   };
   const wire = { dialled: true, key: undefined, send: () => Promise.resolve(), close: nothing };
   const server = { rx: 1, tx: 2 };
