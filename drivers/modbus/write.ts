@@ -82,8 +82,10 @@ function plural(request: Request): Request | undefined {
   return { kind: 'write-registers', unit, first: request.at, data };
 }
 
-/** Reads back what was just written and tells the channel's listeners. A register that the device does not let
- * be read is not asked for again. */
+/**
+ * Reads back what was just written and tells the channel's listeners. A register that the device does not let be read is
+ * not asked for again.
+ */
 export async function readBack(ask: Ask, watch: Watch, count: (name: string) => void): Promise<Written> {
   if (watch.writeOnly) return {};
   try {

@@ -15,9 +15,9 @@ excused=
 [ "$arch" != armhf ] || excused=zeromq
 
 try() {
-  npm install -g --prefix "/opt/$1" $2 /work/dcs-io.tgz > /tmp/npm.log 2>&1 || { cat /tmp/npm.log; fail "npm install $2"; }
+  npm install -g --prefix "/opt/$1" $2 /given/dcs-io.tgz > /tmp/npm.log 2>&1 || { cat /tmp/npm.log; fail "npm install $2"; }
   lap "npm install -g $2"
-  cp /work/load-all.mjs "/opt/$1/lib/node_modules/dcs-io/"
+  cp /given/load-all.mjs "/opt/$1/lib/node_modules/dcs-io/"
   # shellcheck disable=SC2086
   node "/opt/$1/lib/node_modules/dcs-io/load-all.mjs" $excused || fail 'a dependency does not load'
   lap 'every dependency loads'

@@ -65,13 +65,10 @@ function welcome(socket: Socket, guard: Guard, agent: number): void {
 
 async function letGo(guard: Guard, { port, to }: Asked): Promise<FromPredecessor> {
   let told: FromPredecessor = { kind: 'released', passed: 0 };
-  // Whoever can be posted to has a C library to be asked, and so has this machine.
-  const passing = to === undefined ? undefined : await loadPassing().catch(() => undefined);
-  const pass = ({ plan, descriptors }: Estate) => {
-    if (!passing || to === undefined) return;
-    passing.post(to, descriptors);
+  const pass = async (path: string, { plan, descriptors }: Estate) => {
+    (await loadPassing()).post(path, descriptors);
     told = { kind: 'released', passed: descriptors.length, plan };
   };
-  await guard.release(port, pass);
+  await guard.release(port, to === undefined ? undefined : (estate) => pass(to, estate));
   return told;
 }

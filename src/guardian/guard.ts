@@ -132,7 +132,7 @@ export class Guard {
   }
 
   /** Lets go of a port's hardware: the new agent is about to take it. `pass` may first hand on what is held. */
-  async release(port: string, pass?: (estate: Estate) => void): Promise<void> {
+  async release(port: string, pass?: (estate: Estate) => Promise<void>): Promise<void> {
     if (this.#state === 'handing-over') await this.#testaments.get(port)?.release(pass);
   }
 

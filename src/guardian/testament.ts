@@ -68,13 +68,14 @@ export class Testament {
   }
 
   /** Lets go of all hardware; `pass` may first hand on what is held. */
-  async release(pass?: (estate: Estate) => void): Promise<void> {
+  async release(pass?: (estate: Estate) => Promise<void>): Promise<void> {
     await this.stop();
+    // None: it could not be made, and what was given with it has been closed.
     const executor = await this.#executor.catch(() => undefined);
     const estate = pass && executor?.estate?.();
     if (pass && estate && estate.descriptors.length > 0) {
       try {
-        pass(estate);
+        await pass(estate);
       } catch (error) {
         this.#say(`what is held for port ${this.port} is let go, for it cannot be passed on: ${messageOf(error)}`);
       }

@@ -141,11 +141,15 @@ export class Scheduler {
 
   #nextProbe(now: MonotonicMs): PollBlock | undefined {
     if (this.#probesFrom > now && this.#anyOnline()) return undefined;
+    const due: { readonly unit: number; readonly since: MonotonicMs }[] = [];
+    for (const [unit, health] of this.#health) {
+      const { probeAt: since } = health;
+      if (since === undefined || since > now || !this.#free(unit, now) || this.#polling.has(unit)) continue;
+      due.push({ unit, since });
+    }
     // Who has waited longest goes first: the share of the bus may be too small for all, and must not be one unit's alone.
-    const waiting = [...this.#health].sort(([, a], [, b]) => (a.probeAt ?? 0) - (b.probeAt ?? 0));
-    for (const [unit, health] of waiting) {
-      if (health.probeAt === undefined || health.probeAt > now) continue;
-      if (!this.#free(unit, now) || this.#polling.has(unit)) continue;
+    due.sort((a, b) => a.since - b.since);
+    for (const { unit } of due) {
       const block = this.#poller.probe(unit);
       if (block) return block;
     }
