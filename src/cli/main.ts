@@ -3,7 +3,7 @@ import module from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { CommanderError } from 'commander';
-import { messageOf } from '../errors/errors.ts';
+import { messageOf, systemCode } from '../errors/errors.ts';
 import { exitCodeOf, exitCodes, nextStep } from './exit.ts';
 import { colour, printNote } from './output.ts';
 import { program } from './program.ts';
@@ -14,7 +14,17 @@ function keepCompiledCode(): void {
   module.enableCompileCache(join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'dcs-io'));
 }
 
+/** Whoever reads our output may have enough of it, as `head` has: that is no fault of ours, and nobody is left to be told. */
+function outliveReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error) => {
+      if (systemCode(error) !== 'EPIPE') throw error;
+    });
+  }
+}
+
 async function main(): Promise<void> {
+  outliveReaders();
   keepCompiledCode();
   try {
     await program().parseAsync();

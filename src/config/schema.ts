@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { z } from 'zod';
 import { durationSchema } from '../driver/parse.ts';
 
@@ -24,7 +25,14 @@ const endpointSchema = z
 export const busSchema = z
   .strictObject({
     enabled: z.boolean().default(true).describe('take part in the bus between processes; false: this process only'),
-    listen: z.string().min(1).default('127.0.0.1').describe('address to bind; any but loopback lets other machines in'),
+    listen: z
+      .string()
+      .min(1)
+      .refine((address) => !/^[\d.]+$/.test(address) || isIPv4(address), {
+        error: 'an address is four numbers of 0 to 255, like 192.168.1.20',
+      })
+      .default('127.0.0.1')
+      .describe('address to bind; any but loopback lets other machines in'),
     rx: tcpPort.default(DEFAULT_RX).describe('port on which the address broker receives'),
     tx: tcpPort.default(DEFAULT_TX).describe('port on which the address broker sends'),
     brokers: z.array(endpointSchema).default([]).describe('address brokers of other machines'),

@@ -5,7 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { describeProblem } from '../../src/cli/config-file.ts';
 import { allDrivers } from '../../src/cli/drivers.ts';
 import { loadConfigText } from '../../src/config/load.ts';
-import { cli } from '../support/agent-process.ts';
+import { cli, cliFile, runToEnd } from '../support/agent-process.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'dcs-io-mistakes-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -91,5 +91,15 @@ describe('what is written wrong in a configuration is answered with what would b
     const found = complaints(text);
     expect(found).toContain(said);
     expect(found.split(said)).toHaveLength(2);
+  });
+});
+
+describe('a reader that has enough', () => {
+  it('is no fault: a command ends as it would have, and says nothing', async () => {
+    for (const line of ['--help', 'boards show raspberry-pi-5', 'profiles list --json', 'nonsense 2>&1']) {
+      const command = `sleep 0.3; "$0" "$1" ${line}; echo "ended with $?" >&3`;
+      const said = await runToEnd('/bin/bash', ['-c', `{ ${command}; } 3>&2 | true`, process.execPath, cliFile]);
+      expect(said.stderr, line).toBe(`ended with ${line.startsWith('nonsense') ? 2 : 0}\n`);
+    }
   });
 });

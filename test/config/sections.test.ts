@@ -86,6 +86,12 @@ describe('bus', () => {
     }
   });
 
+  test('an address that can be none is said to be wrong here, not at the start', () => {
+    for (const address of ['192.168.1.300', '192.168.1', '10.0.0.0.1']) {
+      expect(errorsOf(`bus: { listen: ${address}, insecure: true }\n`)).toMatchObject([{ key: 'bus.listen' }]);
+    }
+  });
+
   test('the two ports differ', () => {
     expect(placesOf('bus: { rx: 6000, tx: 6000 }\n')).toEqual(['1:22 bus.tx: rx and tx must be two different ports']);
   });
