@@ -9,6 +9,8 @@ import type { Kit } from './zmq.ts';
 const RETRY_MS = 1000;
 /** How long `start` waits for the broker that has the ports to answer (ms). */
 const GREETING_MS = 500;
+/** How often it tries to have them meanwhile (ms): they may be of one that has just gone, as we have to get another address. */
+const EAGER_MS = 50;
 
 export interface BrokerRoleOptions {
   readonly listen: string;
@@ -43,6 +45,7 @@ export class BrokerRole {
   #timer: Timer | undefined;
   #attempt: Promise<void> = Promise.resolve();
   #stopped = false;
+  #eager = true;
   #greeted: () => void = () => undefined;
 
   constructor(kit: Kit, clock: Clock, options: BrokerRoleOptions, hooks: BrokerRoleHooks) {
@@ -61,9 +64,10 @@ export class BrokerRole {
       this.#greeted = resolve;
     });
     this.#join();
+    this.#retry(EAGER_MS);
     const impatience = this.#clock.after(GREETING_MS, () => {
       this.#kit.log.warn({ ...this.#local }, 'the process that has the broker ports does not answer yet');
-      this.#greeted();
+      this.greeted();
     });
     await greeted;
     impatience.cancel();
@@ -72,6 +76,7 @@ export class BrokerRole {
 
   /** The broker of this machine hears us and we it. */
   greeted(): void {
+    this.#eager = false;
     this.#greeted();
   }
 
@@ -129,12 +134,13 @@ export class BrokerRole {
         this.client = undefined;
         this.#kit.log.info({ ...this.#local }, 'this process is the address broker of its machine now');
         this.#hooks.elected();
+        this.greeted();
         return;
       }
     } catch (error) {
       this.#kit.stats.socketErrors++;
       this.#kit.log.warn({ err: error }, `cannot take the broker ports: ${messageOf(error)}`);
     }
-    this.#retry(RETRY_MS * (0.9 + Math.random() * 0.2));
+    this.#retry(this.#eager ? EAGER_MS : RETRY_MS * (0.9 + Math.random() * 0.2));
   }
 }
