@@ -8,6 +8,7 @@ JSON on stdin, what happens goes as lines of JSON to stdout:
   {"quit": true}
 
   {"ready": id, "broker": true|false}, {"got": envelope}, {"broker": true}
+  {"overtaken": envelope}   v1 drops what comes after something its creator said later; this never came before
 """
 import json
 import os
@@ -44,6 +45,7 @@ class Peer:
         self.proxy, self.actor = new_id(), new_id()
         self.proxy_serial = self.actor_serial = 0
         self.last = {}
+        self.seen = set()
         self.introduction = None
         self.rx, self.tx = rx, tx
         self.connected = set()
@@ -116,7 +118,11 @@ class Peer:
         if self.proxy in envelope["sender"]:
             return
         creator, serial = envelope["msg_id"].split(".")
+        if envelope["msg_id"] in self.seen:
+            return
+        self.seen.add(envelope["msg_id"])
         if int(serial) <= self.last.get(creator, -1):
+            say(overtaken=envelope)
             return
         self.last[creator] = int(serial)
         if "ProxyActorMessage" in envelope["payload"]:

@@ -24,7 +24,7 @@ export interface Got {
 }
 
 /** A line a peer printed. */
-export type Line = Readonly<Record<string, unknown>> & { readonly got?: Got };
+export type Line = Readonly<Record<string, unknown>> & { readonly got?: Got; readonly overtaken?: Got };
 
 const alive = new Set<Peer>();
 
