@@ -113,6 +113,17 @@ export class Peer {
     return this.lines.flatMap(({ got }) => (got && subject in got.payload ? [got] : []));
   }
 
+  /**
+   * The numbers of the messages of one subject that came in, lowest first. On a new, shorter way a message may overtake
+   * those on the old one: they reach a process of v1 too, and it drops them by its own rule.
+   */
+  arrived(subject: string): number[] {
+    return this.lines
+      .flatMap(({ got, overtaken }) => (got ?? overtaken)?.payload[subject]?.['n'] ?? [])
+      .map(Number)
+      .sort((a, b) => a - b);
+  }
+
   async hears(subject: string, timeoutMs?: number): Promise<Got> {
     const { got } = await this.line((line) => line.got !== undefined && subject in line.got.payload, timeoutMs);
     if (!got) throw new Error('no message');
