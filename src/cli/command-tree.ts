@@ -31,7 +31,7 @@ export function groups(command: Command): Command[] {
  * A word behind a group (`dcs-io boards`) that is none of its commands comes to its default one, which takes none. Throws then,
  * in the words of the person who typed it.
  */
-export function refuseWords(command: Command): void {
+export function rejectUnknownCommand(command: Command): void {
   const [word] = command.args;
   const group = command.parent;
   if (word === undefined || !group) return;

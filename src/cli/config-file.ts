@@ -11,7 +11,7 @@ const DEFAULT_FILES = ['./dcs-io.yaml', '/etc/dcs-io/dcs-io.yaml'];
 
 /** The configuration file: `-c`, else ./dcs-io.yaml, else /etc/dcs-io/dcs-io.yaml. */
 export function configFile(option: string | undefined): string {
-  if (option !== undefined) return readable(option);
+  if (option !== undefined) return requireReadable(option);
   const found = DEFAULT_FILES.find((file) => existsSync(file));
   if (found !== undefined) return found;
   throw new CliError(
@@ -22,7 +22,7 @@ export function configFile(option: string | undefined): string {
 }
 
 /** A file that is named and cannot be read is no mistake in a configuration. */
-function readable(file: string): string {
+function requireReadable(file: string): string {
   try {
     accessSync(file, constants.R_OK);
     if (!statSync(file).isDirectory()) return file;

@@ -5,7 +5,7 @@ import { findChip } from '../../drivers/pwm/channel-files.ts';
 import { systemCode } from '../errors/errors.ts';
 
 /** What one check found. */
-export interface Finding {
+export interface CheckResult {
   readonly about: string;
   readonly state: 'good' | 'doubtful' | 'bad';
   readonly message: string;
@@ -20,17 +20,17 @@ export interface Holder {
 }
 
 type Access = (path: string) => void;
-const forReadAndWrite: Access = (path) => accessSync(path, constants.R_OK | constants.W_OK);
+const readAndWrite: Access = (path) => accessSync(path, constants.R_OK | constants.W_OK);
 
 /** Whether a device can be opened for reading and writing, and what to do if not. */
-export function accessTo(path: string, access: Access = forReadAndWrite): Finding {
+export function checkAccess(path: string, access: Access = readAndWrite): CheckResult {
   try {
     access(path);
     return { about: path, state: 'good', message: 'may be read and written' };
   } catch (error) {
     const code = systemCode(error);
     if (code === 'ENOENT') {
-      return { about: path, state: 'bad', message: 'is not there', advice: absentAdvice(path) };
+      return { about: path, state: 'bad', message: 'is not there', advice: missingDeviceAdvice(path) };
     }
     const { mode, gid } = statSync(path);
     const group = groupName(gid);
@@ -48,14 +48,14 @@ export function accessTo(path: string, access: Access = forReadAndWrite): Findin
 }
 
 /** Whether the channels of a PWM chip can be had. */
-export async function accessToPwm(chip: string, root = '/sys'): Promise<Finding> {
+export async function checkPwmAccess(chip: string, root = '/sys'): Promise<CheckResult> {
   const folder = await findChip(root, chip);
-  if (folder !== undefined) return accessTo(join(folder, 'export'), (path) => accessSync(path, constants.W_OK));
+  if (folder !== undefined) return checkAccess(join(folder, 'export'), (path) => accessSync(path, constants.W_OK));
   const advice = 'it comes with its overlay: dtoverlay=pwm in config.txt on a Raspberry Pi';
   return { about: `PWM chip ${chip}`, state: 'bad', message: 'is not there', advice };
 }
 
-function absentAdvice(path: string): string {
+function missingDeviceAdvice(path: string): string {
   if (path.startsWith('/dev/i2c-'))
     return 'on a Raspberry Pi: raspi-config, Interface Options, I2C; else modprobe i2c-dev';
   if (/^\/dev\/(serial0|ttyAMA|ttyS)/.test(path))
@@ -71,14 +71,14 @@ function groupName(gid: number): string {
 }
 
 /** Who else has a device open. Processes of other users are seen by root alone: `complete` tells whether all were. */
-export function holdersOf(path: string): { readonly holders: readonly Holder[]; readonly complete: boolean } {
+export function findHolders(path: string): { readonly holders: readonly Holder[]; readonly complete: boolean } {
   const target = realpathSync(path);
   const holders: Holder[] = [];
   let complete = true;
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       const files = readdirSync(`/proc/${pid}/fd`);
-      if (files.some((fd) => opened(`/proc/${pid}/fd/${fd}`) === target)) {
+      if (files.some((fd) => linkTarget(`/proc/${pid}/fd/${fd}`) === target)) {
         holders.push({ pid: Number(pid), name: readFileSync(`/proc/${pid}/comm`, 'utf8').trim() });
       }
     } catch (error) {
@@ -89,7 +89,7 @@ export function holdersOf(path: string): { readonly holders: readonly Holder[]; 
   return { holders, complete };
 }
 
-function opened(link: string): string | undefined {
+function linkTarget(link: string): string | undefined {
   try {
     return readlinkSync(link);
   } catch (error) {
@@ -100,7 +100,7 @@ function opened(link: string): string | undefined {
 }
 
 /** Whether a serial port is free for us: nobody has it open, and the kernel does not write its messages there. */
-export function freedomOf(path: string, cmdline: string = readFileSync('/proc/cmdline', 'utf8')): Finding {
+export function checkInUse(path: string, cmdline: string = readFileSync('/proc/cmdline', 'utf8')): CheckResult {
   const name = realpathSync(path).replace('/dev/', '');
   const consoles = [...cmdline.matchAll(/\bconsole=(\w+)/g)].map(([, console]) => console);
   if (consoles.includes(name) || consoles.some((one) => `/dev/${one}` === path)) {
@@ -108,7 +108,7 @@ export function freedomOf(path: string, cmdline: string = readFileSync('/proc/cm
       'on a Raspberry Pi: raspi-config, Interface Options, Serial Port: no login shell; else take it off the command line';
     return { about: path, state: 'bad', message: 'is the console of the kernel', advice };
   }
-  const { holders, complete } = holdersOf(path);
+  const { holders, complete } = findHolders(path);
   const [first] = holders;
   if (first) {
     const list = holders.map(({ pid, name: program }) => `${program} (${pid})`).join(', ');

@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { DcsError } from '../errors/errors.ts';
 
 /** What the process ends with; scripts depend on it. */
@@ -34,7 +35,7 @@ export function exitCodeOf(error: unknown): ExitCode {
 }
 
 /** What to try after a failure, where that can be told from it. */
-export function nextStep(error: unknown): string | undefined {
+export function hintFor(error: unknown): string | undefined {
   if (error instanceof CliError) return error.hint;
   if (!(error instanceof DcsError)) return undefined;
   if (error.code === 'TIMEOUT' && error.message.startsWith('no agent')) {
@@ -43,4 +44,14 @@ export function nextStep(error: unknown): string | undefined {
   if (error.code === 'NO_PERMISSION') return "'dcs-io doctor' says which group gives access";
   if (error.code === 'BUSY') return "'dcs-io doctor' says who holds it";
   return error.expected === undefined ? undefined : `expected ${error.expected}`;
+}
+
+/** What is wrong, with the option it is about. */
+export function formatZodError(error: z.ZodError): string {
+  return error.issues
+    .map((issue) => {
+      const name = issue.path.length > 0 ? `--${issue.path.join('.')}: ` : '';
+      return `${name}${issue.code === 'invalid_value' ? `one of ${issue.values.join(', ')}` : issue.message}`;
+    })
+    .join('; ');
 }

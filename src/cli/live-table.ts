@@ -79,12 +79,12 @@ export class LiveTable {
     const foot = more > 0 || this.#top > 0 ? `${this.#top} above, ${more} below: arrows scroll; q ends` : 'q ends';
     const text = [colour.bold(this.#title), head, ...shown, '', colour.dim(foot)];
     const width = this.#screen.columns || 80;
-    this.#screen.write(`${ESC}H${text.map((line) => cut(line, width)).join(`${ESC}K\n`)}${ESC}K${ESC}J`);
+    this.#screen.write(`${ESC}H${text.map((line) => truncateLine(line, width)).join(`${ESC}K\n`)}${ESC}K${ESC}J`);
   }
 }
 
 /** The first `width` characters that are seen. Colours count nothing and are ended. */
-export function cut(line: string, width: number): string {
+export function truncateLine(line: string, width: number): string {
   const parts = line.split(new RegExp(`(${ESC.replace('[', '\\[')}\\d+m)`));
   let room = width;
   const kept = parts.map((part) => {

@@ -4,18 +4,18 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { CommanderError } from 'commander';
 import { messageOf, systemCode } from '../errors/errors.ts';
-import { exitCodeOf, exitCodes, nextStep } from './exit.ts';
+import { exitCodeOf, exitCodes, hintFor } from './exit.ts';
 import { colour, printNote } from './output.ts';
 import { program } from './program.ts';
 
 /** Node 22 and later can keep compiled code from one start to the next: in this user's own folder, for it will be run. */
-function keepCompiledCode(): void {
+function enableCompileCache(): void {
   if (!('enableCompileCache' in module) || typeof module.enableCompileCache !== 'function') return;
   module.enableCompileCache(join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'dcs-io'));
 }
 
 /** Whoever reads our output may have enough of it, as `head` has: that is no fault of ours, and nobody is left to be told. */
-function outliveReaders(): void {
+function ignoreClosedPipes(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error) => {
       if (systemCode(error) !== 'EPIPE') throw error;
@@ -24,8 +24,8 @@ function outliveReaders(): void {
 }
 
 async function main(): Promise<void> {
-  outliveReaders();
-  keepCompiledCode();
+  ignoreClosedPipes();
+  enableCompileCache();
   try {
     await program().parseAsync();
   } catch (error) {
@@ -36,7 +36,7 @@ async function main(): Promise<void> {
     }
     process.exitCode = exitCodeOf(error);
     printNote(`${colour.red('dcs-io:')} ${messageOf(error)}`);
-    const hint = nextStep(error);
+    const hint = hintFor(error);
     if (hint !== undefined) printNote(`        ${hint}`);
   }
 }

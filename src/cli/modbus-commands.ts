@@ -1,5 +1,5 @@
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
-import { refuseWords } from './command-tree.ts';
+import { rejectUnknownCommand } from './command-tree.ts';
 
 /** Adds `modbus`, `simulate`, `scan modbus` and `profiles` to the command line. */
 export function addModbusCommands(cli: Command, scan: Command): void {
@@ -74,7 +74,7 @@ export function addModbusCommands(cli: Command, scan: Command): void {
   profiles
     .command('list', { isDefault: true })
     .allowExcessArguments()
-    .hook('preAction', refuseWords)
+    .hook('preAction', rejectUnknownCommand)
     .description('list the profiles of this version, and your own')
     .addOption(folder)
     .addOption(json)

@@ -5,7 +5,7 @@ import { DcsError } from '../errors/errors.ts';
 import { driversIn } from './drivers.ts';
 
 /** What stands for the hardware when a profile is only looked at: keys of the port, and of the device. */
-const STANDINS: Readonly<Record<string, readonly [port: string, device: string]>> = {
+const PLACEHOLDERS: Readonly<Record<string, readonly [port: string, device: string]>> = {
   modbus: ['tcp: localhost', ''],
   i2c: ['bus: 1', 'address: 0x20'],
   serial: ['path: /dev/ttyUSB0', ''],
@@ -13,7 +13,7 @@ const STANDINS: Readonly<Record<string, readonly [port: string, device: string]>
 
 /** The pins a device of this profile has, by their own names. Rejects with BAD_CONFIG when the profile is wrong. */
 export async function profilePins({ driver, name, file }: Profile, folder?: string): Promise<ResolvedPin[]> {
-  const [port = '', device = ''] = STANDINS[driver] ?? [];
+  const [port = '', device = ''] = PLACEHOLDERS[driver] ?? [];
   const text = [
     ...(folder === undefined ? [] : [`profiles: ${JSON.stringify(folder)}`]),
     `ports: { bus: { driver: ${driver}, ${port} } }`,

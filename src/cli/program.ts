@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { commandPath, refuseWords } from './command-tree.ts';
+import { commandPath, rejectUnknownCommand } from './command-tree.ts';
 import { addExamples } from './examples.ts';
 import { CliError, exitCodes } from './exit.ts';
 import { addI2cScan } from './i2c-commands.ts';
@@ -41,7 +41,7 @@ export function program(): Command {
     .description('Hardware I/O edge agent: GPIO, serial, Modbus and I2C on the aktos-dcs bus')
     .version(version())
     .showHelpAfterError('        dcs-io --help lists the commands')
-    .configureOutput({ outputError: (text, write) => write(inOurWords(text)) })
+    .configureOutput({ outputError: (text, write) => write(formatUsageError(text)) })
     .enablePositionalOptions()
     .exitOverride();
   const config = new Option(
@@ -52,7 +52,7 @@ export function program(): Command {
   const json = new Option('--json', 'one JSON object a line');
   const mock = new Option('--mock', 'replace every port by simulated hardware');
   const timeout = new Option('--timeout <seconds>', 'how long to wait').default(5000, '5').argParser(milliseconds);
-  cli.addOption(bus).addOption(json).hook('preAction', passDown);
+  cli.addOption(bus).addOption(json).hook('preAction', applyGlobalOptions);
 
   cli
     .command('run')
@@ -121,7 +121,7 @@ export function program(): Command {
   boards
     .command('list', { isDefault: true })
     .allowExcessArguments()
-    .hook('preAction', refuseWords)
+    .hook('preAction', rejectUnknownCommand)
     .description('list the boards')
     .addOption(json)
     .action(async (options) => (await import('./commands/boards.ts')).list(options));
@@ -155,14 +155,14 @@ export function program(): Command {
 }
 
 /** What commander says of a wrong use, as every other error is said. */
-function inOurWords(text: string): string {
+function formatUsageError(text: string): string {
   return text
     .replace(/^error: /, `${colour.red('dcs-io:')} `)
     .replace(/\n\(Did you mean (.*)\?\)/s, '; did you mean $1?');
 }
 
 /** Options that stand before the command are the command's; one that it does not have is said, not ignored. */
-function passDown(cli: Command, command: Command): void {
+function applyGlobalOptions(cli: Command, command: Command): void {
   for (const [name, value] of Object.entries(cli.opts())) {
     if (!command.options.some((option) => option.attributeName() === name)) {
       throw new CliError(exitCodes.wrongUse, `${commandPath(command)} has no option --${name}`);

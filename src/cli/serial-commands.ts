@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { refuseWords } from './command-tree.ts';
+import { rejectUnknownCommand } from './command-tree.ts';
 
 const lineEnds = { crlf: '\r\n', lf: '\n', cr: '\r', none: '' } as const;
 
@@ -10,7 +10,7 @@ export function addSerialCommands(cli: Command): void {
   serial
     .command('list', { isDefault: true })
     .allowExcessArguments()
-    .hook('preAction', refuseWords)
+    .hook('preAction', rejectUnknownCommand)
     .description('list the serial ports of this machine with what USB says of them')
     .addOption(json)
     .action(async (options) => (await import('./commands/serial-list.ts')).list(options));
@@ -27,7 +27,7 @@ export function addSerialCommands(cli: Command): void {
     .addOption(new Option('--bus <host:rx:tx>', 'where the agent is (default: $DCS_IO_BUS, then 127.0.0.1:5012:5013)'))
     .addOption(new Option('--timeout <seconds>', 'how long to wait for the agent').default(5000, '5').argParser(ms))
     .action(async (port, { end, ...options }) =>
-      (await import('./commands/serial-monitor.ts')).monitor(port, { ...options, end: endOf(end) }),
+      (await import('./serial-monitor.ts')).monitor(port, { ...options, end: endOf(end) }),
     );
 }
 

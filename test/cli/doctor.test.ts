@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { accessTo, accessToPwm, freedomOf } from '../../src/cli/device-doctor.ts';
+import { checkAccess, checkInUse, checkPwmAccess } from '../../src/cli/device-doctor.ts';
 import { AgentProcess, cli } from '../support/agent-process.ts';
 import { freePort } from '../support/free-port.ts';
 
@@ -90,8 +90,8 @@ describe('a PWM chip', () => {
     symlinkSync(join(root, 'devices/fe20c000.pwm'), join(root, 'class/pwm/pwmchip2/device'));
     writeFileSync(join(root, 'class/pwm/pwmchip2/export'), '');
     const about = join(root, 'class/pwm/pwmchip2/export');
-    expect(await accessToPwm('fe20c000.pwm', root)).toMatchObject({ about, state: 'good' });
-    expect(await accessToPwm('fe20c800.pwm', root)).toMatchObject({ state: 'bad', message: 'is not there' });
+    expect(await checkPwmAccess('fe20c000.pwm', root)).toMatchObject({ about, state: 'good' });
+    expect(await checkPwmAccess('fe20c800.pwm', root)).toMatchObject({ state: 'bad', message: 'is not there' });
     rmSync(root, { recursive: true });
   });
 });
@@ -105,24 +105,24 @@ describe('a device', () => {
 
   it('that is closed to this user says which group opens it', () => {
     chmodSync(device, 0o600);
-    expect(accessTo(device, denied)).toMatchObject({ state: 'bad', advice: expect.stringContaining('udev rule') });
-    expect(accessTo('/dev/null')).toMatchObject({ state: 'good' });
-    expect(accessTo('/dev/i2c-99').advice).toContain('raspi-config');
+    expect(checkAccess(device, denied)).toMatchObject({ state: 'bad', advice: expect.stringContaining('udev rule') });
+    expect(checkAccess('/dev/null')).toMatchObject({ state: 'good' });
+    expect(checkAccess('/dev/i2c-99').advice).toContain('raspi-config');
   });
 
   it('that somebody has open says who', () => {
-    expect(freedomOf(device, '')).toMatchObject({ state: 'good' });
+    expect(checkInUse(device, '')).toMatchObject({ state: 'good' });
     const handle = openSync(device, 'r');
-    expect(freedomOf(device, '')).toMatchObject({
+    expect(checkInUse(device, '')).toMatchObject({
       state: 'doubtful',
       message: expect.stringContaining(`(${process.pid})`),
     });
     closeSync(handle);
-    expect(freedomOf(device, '')).toMatchObject({ state: 'good' });
+    expect(checkInUse(device, '')).toMatchObject({ state: 'good' });
   });
 
   it("that is the kernel's console is bad", () => {
-    expect(freedomOf('/dev/null', 'quiet console=null,115200 console=tty1')).toMatchObject({
+    expect(checkInUse('/dev/null', 'quiet console=null,115200 console=tty1')).toMatchObject({
       state: 'bad',
       message: 'is the console of the kernel',
     });

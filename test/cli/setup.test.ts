@@ -3,8 +3,8 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { configTemplate, type Detection } from '../../src/cli/config-template.ts';
 import { allDrivers } from '../../src/cli/drivers.ts';
-import { type Findings, setupText } from '../../src/cli/setup-text.ts';
 import { loadConfigText } from '../../src/config/load.ts';
 import { machine } from '../config/fakes.ts';
 import { cli, cliFile, LineReader } from '../support/agent-process.ts';
@@ -13,7 +13,7 @@ const folder = mkdtempSync(join(tmpdir(), 'dcs-io-setup-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('the text of a first configuration', () => {
-  const pi: Findings = {
+  const pi: Detection = {
     bus: true,
     node: 'hall 1: "north"',
     board: { name: 'raspberry-pi-4b', title: 'Raspberry Pi 4 Model B', lines: ['GPIO4', 'GPIO5'] },
@@ -31,7 +31,7 @@ describe('the text of a first configuration', () => {
       },
     ],
   };
-  const nothing: Findings = { node: 'pc', bus: false, serial: [], i2c: [] };
+  const nothing: Detection = { node: 'pc', bus: false, serial: [], i2c: [] };
   const usual = { node: 'pc', web: true, serial: new Map() };
   const check = async (text: string) => {
     const context = { drivers: await allDrivers(), machine: machine({ model: 'Raspberry Pi 4 Model B Rev 1.4' }) };
@@ -41,8 +41,8 @@ describe('the text of a first configuration', () => {
   };
 
   it('is right for a board with everything, and for a machine with nothing', async () => {
-    expect(await check(setupText(pi, { ...usual, node: pi.node }))).toMatchObject({ node: pi.node });
-    expect(await check(setupText(nothing, { ...usual, web: false }))).toMatchObject({
+    expect(await check(configTemplate(pi, { ...usual, node: pi.node }))).toMatchObject({ node: pi.node });
+    expect(await check(configTemplate(nothing, { ...usual, web: false }))).toMatchObject({
       node: 'pc',
       board: undefined,
       bus: { enabled: false },
@@ -50,7 +50,7 @@ describe('the text of a first configuration', () => {
   });
 
   it('is right after any suggestion has been taken, and with what was chosen', async () => {
-    const text = setupText(pi, { ...usual, serial: new Map([['/dev/ttyAMA0', 'serial']]) });
+    const text = configTemplate(pi, { ...usual, serial: new Map([['/dev/ttyAMA0', 'serial']]) });
     const taken = text.replaceAll(/^( *)#(?=\S)/gm, '$1');
     expect(taken).not.toBe(text);
     const config = await check(taken);

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { cut } from '../../src/cli/live-table.ts';
+import { truncateLine } from '../../src/cli/live-table.ts';
 import { AgentProcess, cliFile } from '../support/agent-process.ts';
 import { until } from '../support/wait.ts';
 
@@ -84,8 +84,8 @@ pins:
 
 describe('a line cut to the width of the terminal', () => {
   it('counts what is seen, and keeps the codes that end a colour', () => {
-    expect(cut('\u001b[31mabcdef\u001b[39m', 3)).toBe('\u001b[31mabc\u001b[39m');
-    expect(cut('äöü°C', 4)).toBe('äöü°');
-    expect(cut('short', 60)).toBe('short');
+    expect(truncateLine('\u001b[31mabcdef\u001b[39m', 3)).toBe('\u001b[31mabc\u001b[39m');
+    expect(truncateLine('äöü°C', 4)).toBe('äöü°');
+    expect(truncateLine('short', 60)).toBe('short');
   });
 });

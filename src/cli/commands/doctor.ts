@@ -13,7 +13,7 @@ import { lookAt } from '../../guardian/visit.ts';
 import { listAllowed, loadKeys } from '../../mesh/keys.ts';
 import { BusClient, busEndpoint } from '../bus-client.ts';
 import { readConfig } from '../config-file.ts';
-import { accessTo, accessToPwm, type Finding, freedomOf } from '../device-doctor.ts';
+import { type CheckResult, checkAccess, checkInUse, checkPwmAccess } from '../device-doctor.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { colour, printJson, printLine } from '../output.ts';
 
@@ -29,7 +29,7 @@ const AGENT_MS = 5000;
 /** Looks for what keeps the agent from working, and says what to do. Fails when something is bad. */
 export async function doctor(options: DoctorOptions): Promise<void> {
   let bad = 0;
-  const tell = (found: readonly Finding[]) => {
+  const tell = (found: readonly CheckResult[]) => {
     for (const one of found) {
       if (one.state === 'bad') bad++;
       if (options.json) printJson(one);
@@ -40,10 +40,13 @@ export async function doctor(options: DoctorOptions): Promise<void> {
   tell(findings);
   tell([boardFinding()]);
   // Without a configuration nobody has said that a device is needed.
-  const calm = ({ state, ...rest }: Finding): Finding => ({ ...rest, state: state === 'bad' ? 'doubtful' : state });
+  const calm = ({ state, ...rest }: CheckResult): CheckResult => ({
+    ...rest,
+    state: state === 'bad' ? 'doubtful' : state,
+  });
   const devices = [
     ...devicesOf(config).flatMap(deviceFindings),
-    ...(await Promise.all(pwmChips(config).map((chip) => accessToPwm(chip)))),
+    ...(await Promise.all(pwmChips(config).map((chip) => checkPwmAccess(chip)))),
   ];
   tell(config ? devices : devices.map(calm));
   tell([await clockFinding()]);
@@ -54,17 +57,17 @@ export async function doctor(options: DoctorOptions): Promise<void> {
   process.exitCode = exitCodes.failed;
 }
 
-function print({ about, state, message, advice }: Finding): void {
+function print({ about, state, message, advice }: CheckResult): void {
   const sign = { good: colour.green('ok '), doubtful: colour.yellow('?  '), bad: colour.red('BAD') }[state];
   printLine(`${sign}  ${colour.bold(about)}: ${message}`);
   if (advice !== undefined) printLine(`     ${advice}`);
 }
 
-async function configOf(file: string | undefined): Promise<{ config?: ResolvedConfig; findings: Finding[] }> {
+async function configOf(file: string | undefined): Promise<{ config?: ResolvedConfig; findings: CheckResult[] }> {
   try {
     const config = await readConfig(file, false);
     const about = config.file;
-    const right: Finding = { about, state: 'good', message: `right, ${config.pins.length} pins` };
+    const right: CheckResult = { about, state: 'good', message: `right, ${config.pins.length} pins` };
     return { config, findings: [right, ...config.warnings.map(doubtAbout)] };
   } catch (error) {
     if (!(error instanceof CliError)) throw error;
@@ -77,7 +80,7 @@ async function configOf(file: string | undefined): Promise<{ config?: ResolvedCo
 }
 
 /** What `check` warns of keeps the agent from working well: an overlay that is missing, a bus that is off. */
-function doubtAbout({ key, line, message, expected }: Problem): Finding {
+function doubtAbout({ key, line, message, expected }: Problem): CheckResult {
   return {
     about: `${key}, line ${line}`,
     state: 'doubtful',
@@ -86,7 +89,7 @@ function doubtAbout({ key, line, message, expected }: Problem): Finding {
   };
 }
 
-function boardFinding(): Finding {
+function boardFinding(): CheckResult {
   const board = detectBoard();
   if (!board)
     return { about: 'board', state: 'good', message: 'none that dcs-io knows; GPIO lines go by chip and offset' };
@@ -122,14 +125,14 @@ function pwmChips(config: ResolvedConfig | undefined): string[] {
   });
 }
 
-function deviceFindings(path: string): Finding[] {
-  const access = accessTo(path);
+function deviceFindings(path: string): CheckResult[] {
+  const access = checkAccess(path);
   const serial = existsSync(path) && (/^\/dev\/(tty|serial)/.test(path) || lastingPaths().has(path));
-  return serial ? [access, freedomOf(path)] : [access];
+  return serial ? [access, checkInUse(path)] : [access];
 }
 
 /** Reports carry the time of day: machines that are to agree on it need a clock that is set. */
-async function clockFinding(): Promise<Finding> {
+async function clockFinding(): Promise<CheckResult> {
   const about = 'clock';
   const advice = 'sudo timedatectl set-ntp true, and a time server that can be reached';
   try {
@@ -143,7 +146,7 @@ async function clockFinding(): Promise<Finding> {
   }
 }
 
-function keyFindings({ bus }: ResolvedConfig): Finding[] {
+function keyFindings({ bus }: ResolvedConfig): CheckResult[] {
   const about = 'keys';
   if (!bus.enabled) return [];
   if (!bus.security) {
@@ -162,21 +165,21 @@ function keyFindings({ bus }: ResolvedConfig): Finding[] {
     grants.length > 0
       ? { about, state: 'good', message: `there, and ${grants.length} others are let in` }
       : { about, state: 'doubtful', message: 'nobody else is let in', advice: "dcs-io keys allow NAME 'KEY'" },
-    ...broken.map((name): Finding => {
+    ...broken.map((name): CheckResult => {
       const advice = `dcs-io keys allow ${name} 'KEY' makes it anew, dcs-io keys revoke ${name} takes it away`;
       return { about, state: 'bad', message: `${keys}/allowed/${name} makes no sense`, advice };
     }),
   ];
 }
 
-async function busFindings(config: ResolvedConfig | undefined, asked: string | undefined): Promise<Finding[]> {
+async function busFindings(config: ResolvedConfig | undefined, asked: string | undefined): Promise<CheckResult[]> {
   const own = config ? `127.0.0.1:${config.bus.rx}:${config.bus.tx}` : undefined;
   const endpoint = busEndpoint(asked ?? process.env['DCS_IO_BUS'] ?? own);
   const about = `bus at ${endpoint.host}:${endpoint.rx}:${endpoint.tx}`;
   const client = new BusClient(endpoint);
   const here = await client.connect(AGENT_MS).then(
-    (): Finding => ({ about, state: 'good', message: 'an agent answers' }),
-    (error: unknown): Finding => ({
+    (): CheckResult => ({ about, state: 'good', message: 'an agent answers' }),
+    (error: unknown): CheckResult => ({
       about,
       // Who names a bus expects somebody there; on this machine the agent may just not have been started yet.
       state: asked === undefined ? 'doubtful' : 'bad',
@@ -190,10 +193,10 @@ async function busFindings(config: ResolvedConfig | undefined, asked: string | u
 }
 
 /** Who holds the outputs, the agent apart. */
-async function guardianFindings({ file, node }: ResolvedConfig): Promise<Finding[]> {
+async function guardianFindings({ file, node }: ResolvedConfig): Promise<CheckResult[]> {
   const about = 'guardian';
   const seen = await lookAt(rendezvousFolder(), identityOf(file, node), systemClock);
-  return seen.map(({ guardian, agent, found, held }): Finding => {
+  return seen.map(({ guardian, agent, found, held }): CheckResult => {
     const who = `process ${guardian}`;
     if (found === 'running')
       return { about, state: 'good', message: `${who} watches over the agent, process ${agent}` };
@@ -205,12 +208,12 @@ async function guardianFindings({ file, node }: ResolvedConfig): Promise<Finding
 }
 
 /** Whether a TCP port of another machine takes connections. */
-function reach(host: string, port: number): Promise<Finding> {
+function reach(host: string, port: number): Promise<CheckResult> {
   const about = `broker ${host}:${port}`;
   const advice = 'is that machine on, is its agent running, does a firewall stand between? ping, then nc -vz';
   return new Promise((resolve) => {
     const socket = connect({ host, port, timeout: REACH_MS });
-    const end = (finding: Finding) => {
+    const end = (finding: CheckResult) => {
       socket.destroy();
       resolve(finding);
     };

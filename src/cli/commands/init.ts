@@ -11,10 +11,10 @@ import { lastingPaths, listPorts } from '../../driver/usb-port.ts';
 import { messageOf } from '../../errors/errors.ts';
 import { loadZmq } from '../../mesh/zmq.ts';
 import { describeProblem } from '../config-file.ts';
+import { type Answers, configTemplate, type DetectedChip, type Detection } from '../config-template.ts';
 import { allDrivers } from '../drivers.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { printLine, printNote } from '../output.ts';
-import { type Choices, type Findings, type FoundChip, setupText } from '../setup-text.ts';
 import { scan } from './scan-i2c.ts';
 
 export interface InitOptions {
@@ -28,9 +28,9 @@ export async function init({ config: file, yes, force }: InitOptions): Promise<v
   if (existsSync(file) && !force) {
     throw new CliError(exitCodes.wrongUse, `${file} exists`, 'choose another with -c FILE, or replace it with --force');
   }
-  const found = await lookAround();
+  const found = await detectHardware();
   const choices = yes ? { node: found.node, web: true, serial: new Map() } : await ask(found);
-  const text = setupText(found, choices);
+  const text = configTemplate(found, choices);
   const loaded = loadConfigText(text, file, { drivers: await allDrivers() });
   if (!loaded.ok) {
     const complaints = loaded.problems.map(describeProblem).join('\n');
@@ -42,7 +42,7 @@ export async function init({ config: file, yes, force }: InitOptions): Promise<v
   printNote(`next: put your pins into it, then dcs-io check -c ${file} and dcs-io run -c ${file}`);
 }
 
-async function lookAround(): Promise<Findings> {
+async function detectHardware(): Promise<Detection> {
   const board = detectBoard();
   printNote(board ? `board: ${board.title}` : 'board: none that dcs-io knows');
   const lasting = lastingPaths();
@@ -51,8 +51,8 @@ async function lookAround(): Promise<Findings> {
     about: `${maker} ${product}`.trim(),
   }));
   for (const { path, about } of serial) printNote(`serial: ${path}  ${about}`.trimEnd());
-  const i2c: Findings['i2c'][number][] = [];
-  for (const path of i2cBuses()) i2c.push({ path, chips: await chipsOn(path) });
+  const i2c: Detection['i2c'][number][] = [];
+  for (const path of i2cBuses()) i2c.push({ path, chips: await detectChips(path) });
   const bus = await loadZmq().then(
     () => true,
     (error: unknown) => {
@@ -76,7 +76,7 @@ function i2cBuses(): string[] {
     .map((name) => `/dev/${name}`);
 }
 
-async function chipsOn(path: string): Promise<FoundChip[]> {
+async function detectChips(path: string): Promise<DetectedChip[]> {
   try {
     const chips = await scan(path);
     for (const { address, guesses } of chips) printNote(`${path}: ${hex(address)}  ${guesses.join(', or ')}`);
@@ -84,7 +84,7 @@ async function chipsOn(path: string): Promise<FoundChip[]> {
     return chips.map(({ address, guesses }) => ({
       address: hex(address),
       guesses,
-      profiles: known.filter((name) => guesses.some((guess) => names(guess, name))),
+      profiles: known.filter((name) => guesses.some((guess) => guessMatchesProfile(guess, name))),
     }));
   } catch (error) {
     printNote(`${path}: not scanned: ${messageOf(error)}`);
@@ -93,7 +93,7 @@ async function chipsOn(path: string): Promise<FoundChip[]> {
 }
 
 /** Whether a guess, `MCP23017, MCP23008 or PCF8574`, names the chip of a profile, `microchip/mcp23017`. */
-function names(guess: string, profile: string): boolean {
+function guessMatchesProfile(guess: string, profile: string): boolean {
   const model = profile.slice(profile.lastIndexOf('/') + 1);
   return guess
     .toLowerCase()
@@ -111,7 +111,7 @@ function freeLines(board: Board): string[] {
 }
 
 /** Asks on stderr, reads stdin: on a terminal or from a pipe. No answer means what stands in brackets. */
-async function ask(found: Findings): Promise<Choices> {
+async function ask(found: Detection): Promise<Answers> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   const typed = lines[Symbol.asyncIterator]();
   const question = async (text: string, usual: string) => {

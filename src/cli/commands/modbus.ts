@@ -6,12 +6,11 @@ import { systemClock } from '../../clock/clock.ts';
 import type { Channel } from '../../driver/driver.ts';
 import { DcsError } from '../../errors/errors.ts';
 import type { RawValue } from '../../pin/pin.ts';
-import { complaint } from '../complaint.ts';
-import { CliError, exitCodes } from '../exit.ts';
-import { type WayOptions, wayOf } from '../modbus-way.ts';
+import { CliError, exitCodes, formatZodError } from '../exit.ts';
+import { parseTarget, type TargetOptions } from '../modbus-target.ts';
 import { colour, printJson, printLine, showValue } from '../output.ts';
 
-export interface ModbusReadOptions extends WayOptions {
+export interface ModbusReadOptions extends TargetOptions {
   readonly unit: number;
   readonly type?: string;
   readonly order?: string;
@@ -25,7 +24,7 @@ const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** Reads values that lie one after the other. Fails when one of them is none. */
 export async function read(table: string, address: number, count: number, options: ModbusReadOptions): Promise<void> {
-  const way = wayOf(options, options.unit);
+  const way = parseTarget(options, options.unit);
   const channel = channelOf(table, address, options, way);
   const values = await withClient(way, (client) => client.read(channel, count, options.unit));
   for (const { at, value, reason } of values) {
@@ -38,7 +37,7 @@ export async function read(table: string, address: number, count: number, option
 
 /** Writes one value, and says what the device then has. Fails when that is something else. */
 export async function write(table: string, address: number, text: string, options: ModbusReadOptions): Promise<void> {
-  const way = wayOf(options, options.unit);
+  const way = parseTarget(options, options.unit);
   const channel = channelOf(table, address, options, way);
   const wanted = parsedValue(text, channel);
   if (channel.kind !== 'text' && typeof wanted === 'string' && !/^[-+]?\d+$/.test(wanted)) {
@@ -63,12 +62,16 @@ export async function write(table: string, address: number, text: string, option
 }
 
 /** Sends one request of any function, and prints what follows the function code in the reply. */
-export async function raw(fn: number, digits: string, options: WayOptions & { readonly unit: number }): Promise<void> {
+export async function raw(
+  fn: number,
+  digits: string,
+  options: TargetOptions & { readonly unit: number },
+): Promise<void> {
   const text = digits.replaceAll(/[\s:]/g, '');
   if (!/^([0-9a-f]{2}){0,252}$/i.test(text))
     throw new CliError(exitCodes.wrongUse, `${digits} is not data`, 'pairs of hexadecimal digits, at most 252');
   const request = { kind: 'raw', unit: options.unit, fn, data: Buffer.from(text, 'hex') } as const;
-  const reply = await withClient(wayOf(options, options.unit), (client) => client.ask(request));
+  const reply = await withClient(parseTarget(options, options.unit), (client) => client.ask(request));
   printLine(reply.toString('hex'));
 }
 
@@ -81,7 +84,7 @@ function channelOf(
   const keys = { type, order, length, bit, base, unit };
   const given = Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== undefined));
   const parsed = modbus.pin.safeParse({ ...given, [table]: address });
-  if (!parsed.success) throw new CliError(exitCodes.wrongUse, complaint(parsed.error));
+  if (!parsed.success) throw new CliError(exitCodes.wrongUse, formatZodError(parsed.error));
   const { key = '', kind } = modbus.describe(parsed.data, way);
   return { key, kind, direction: 'out', address: parsed.data, debounceMs: 0 };
 }

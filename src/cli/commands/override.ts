@@ -1,6 +1,6 @@
 import { CliError, exitCodes } from '../exit.ts';
 import { printJson, printLine, showValue } from '../output.ts';
-import { pinNote } from '../pin-note.ts';
+import { pinNote } from '../pin-list.ts';
 import { parseValue, type ValueOptions, withClient } from './value.ts';
 
 export interface OverrideOptions extends ValueOptions {

@@ -14,11 +14,11 @@ export interface ReleaseOptions {
 /** Has guardians let go of the outputs they hold since their agents were stopped or crashed. Fails where one cannot be told. */
 export async function release(options: ReleaseOptions): Promise<void> {
   const config = options.all ? undefined : await readConfig(options.config, false);
-  await letGo(config && identityOf(config.file, config.node));
+  await releaseGuardians(config && identityOf(config.file, config.node));
 }
 
 /** Without an identity: of all agents of this user that do not run. */
-export async function letGo(identity: string | undefined): Promise<void> {
+export async function releaseGuardians(identity: string | undefined): Promise<void> {
   const troubles: string[] = [];
   const tell = (_detail: object, message: string) => void troubles.push(message);
   const quiet = () => undefined;

@@ -4,7 +4,7 @@ import { printProblems, readConfig } from '../config-file.ts';
 import { mockTwin } from '../drivers.ts';
 import { exitCodeOf, exitCodes } from '../exit.ts';
 import { createLog, type LogLevel } from '../log.ts';
-import { StrayErrors } from '../stray-errors.ts';
+import { UncaughtErrors } from '../uncaught-errors.ts';
 import { version } from '../version.ts';
 
 export interface RunOptions {
@@ -25,7 +25,7 @@ export async function run(options: RunOptions): Promise<void> {
   const end = new Promise<string>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
   });
-  const strays = new StrayErrors(log).watch();
+  const strays = new UncaughtErrors(log).watch();
   const alive = setInterval(() => {}, 1 << 30);
   // An agent that cannot start still stops what it has opened.
   const failed = agent.start().then(

@@ -2,11 +2,11 @@ import { type FoundUnit, scanUnits, usualLines } from '../../../drivers/modbus/s
 import { systemClock } from '../../clock/clock.ts';
 import type { LineSettings } from '../../driver/parse.ts';
 import { CliError, exitCodes } from '../exit.ts';
-import { type WayOptions, wayOf } from '../modbus-way.ts';
+import { parseTarget, type TargetOptions } from '../modbus-target.ts';
 import { printJson, printLine, printNote } from '../output.ts';
 import { duration, ProgressBar } from '../progress-bar.ts';
 
-export interface ScanOptions extends WayOptions {
+export interface ScanOptions extends TargetOptions {
   readonly baud?: readonly number[];
   readonly units: readonly number[];
   readonly all?: boolean;
@@ -15,11 +15,11 @@ export interface ScanOptions extends WayOptions {
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 /** Devices answer within some tens of milliseconds; a scan that waited as a port does would take for ever. */
-const PATIENCE = '200ms';
+const REPLY_TIMEOUT = '200ms';
 
 /** Finds the units of a Modbus bus and, on a serial line, the settings they speak. Ctrl-C ends it after the question under way. */
 export async function scanModbus(options: ScanOptions): Promise<void> {
-  const way = wayOf({ timeout: PATIENCE, ...options }, 1);
+  const way = parseTarget({ timeout: REPLY_TIMEOUT, ...options }, 1);
   const serial = way.way.by === 'serial';
   if (!serial && (options.baud || options.line))
     throw new CliError(exitCodes.wrongUse, '--baud and --line are for serial lines');

@@ -17,7 +17,7 @@ import { CliError, exitCodes } from '../exit.ts';
 import { printLine, printNote } from '../output.ts';
 import { hardwareGroups, serviceUser, unitText, usersText } from '../service-unit.ts';
 import { init } from './init.ts';
-import { letGo } from './release.ts';
+import { releaseGuardians } from './release.ts';
 
 export interface ServiceOptions {
   /** Folder that stands for /: nothing is started then. */
@@ -36,10 +36,10 @@ export async function install({ root }: ServiceOptions): Promise<void> {
       'sudo systemctl enable --now dcs-io; for another dcs-io, remove the package first: sudo apt remove dcs-io';
     throw new CliError(exitCodes.failed, `the Debian package of dcs-io has made the service: ${packaged}`, advice);
   }
-  const program = programOf(root);
+  const program = resolveProgram(root);
   const notifies = await canNotify();
   mkdirSync(join(root, 'etc'), { recursive: true });
-  const present = hardwareGroups.filter((name) => namesIn(join(root, 'etc/group')).has(name));
+  const present = hardwareGroups.filter((name) => readIds(join(root, 'etc/group')).has(name));
   run('systemd-sysusers', root === '/' ? ['-'] : [`--root=${root}`, '-'], usersText(present));
   const origin = 'Written by dcs-io service install, which writes it anew';
   write(join(root, UNIT), unitText({ program, origin, notifies }));
@@ -47,7 +47,7 @@ export async function install({ root }: ServiceOptions): Promise<void> {
   const config = join(root, CONFIG);
   if (existsSync(config)) printLine(`kept ${config}`);
   else await init({ config, yes: true });
-  giveToService(root, config);
+  setOwnership(root, config);
   if (root !== '/') {
     run('systemctl', [`--root=${root}`, 'enable', 'dcs-io.service']);
     return;
@@ -59,11 +59,11 @@ export async function install({ root }: ServiceOptions): Promise<void> {
 }
 
 /** Hashes of passwords stand in the configuration: root and the service read it. Keys have to be the service's own. */
-function giveToService(root: string, config: string): void {
+function setOwnership(root: string, config: string): void {
   const keys = join(dirname(config), 'keys');
   mkdirSync(keys, { recursive: true });
-  const user = namesIn(join(root, 'etc/passwd')).get(serviceUser);
-  const group = namesIn(join(root, 'etc/group')).get(serviceUser);
+  const user = readIds(join(root, 'etc/passwd')).get(serviceUser);
+  const group = readIds(join(root, 'etc/group')).get(serviceUser);
   const give = (path: string, owner: number | undefined, mode: number) => {
     if (owner !== undefined && group !== undefined && process.getuid?.() === 0) lchownSync(path, owner, group);
     chmodSync(path, mode);
@@ -103,7 +103,7 @@ export async function uninstall({ root }: ServiceOptions): Promise<void> {
   if (root === '/') {
     run('systemctl', ['daemon-reload']);
     // Stopped for good: nobody will take over what its guardian holds.
-    await letGo(undefined);
+    await releaseGuardians(undefined);
   }
   printLine(`removed ${unit}; /etc/dcs-io and /var/lib/dcs-io are kept`);
 }
@@ -118,7 +118,7 @@ export function status(): void {
 }
 
 /** Node and this program, as the service will find them. */
-function programOf(root: string): string[] {
+function resolveProgram(root: string): string[] {
   const script = realpathSync(process.argv[1] ?? '');
   const program = [process.execPath, script];
   const hidden = program.find((path) => /^\/(root|home|tmp|run\/user)\//.test(path));
@@ -138,7 +138,7 @@ function write(path: string, text: string): void {
 }
 
 /** Names and numbers of an /etc/passwd or /etc/group. */
-function namesIn(file: string): ReadonlyMap<string, number> {
+function readIds(file: string): ReadonlyMap<string, number> {
   const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : [];
   return new Map(lines.map((line) => [line.split(':')[0] ?? '', Number(line.split(':')[2])]));
 }

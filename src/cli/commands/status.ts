@@ -1,13 +1,13 @@
 import { exitCodes } from '../exit.ts';
 import { colour, printJson, printLine, table } from '../output.ts';
-import { outOfHand, type PinList, pinColumns, qualityOf } from '../pin-list.ts';
+import { isOverruled, type PinList, pinColumns, qualityOf } from '../pin-list.ts';
 import { gatherPins, type PinsOptions } from './pins.ts';
 
 /** Held up for so long (s), something is wrong with an actor or the machine. */
 const LATE_S = 0.5;
 
 /** How many pins of a node are what. */
-interface Tally {
+interface NodeSummary {
   readonly node: string;
   pins: number;
   good: number;
@@ -23,32 +23,32 @@ interface Tally {
 /** Says how the nodes are, and shows the pins that need a person. Fails when one is bad or silent. */
 export async function status(options: PinsOptions): Promise<void> {
   const list = await gatherPins(options);
-  const tallies = tally(list);
+  const tallies = summarize(list);
   if (options.json) for (const one of tallies) printJson(one);
   else show(list, tallies);
   if (tallies.some(({ bad, silent }) => bad + silent > 0)) process.exitCode = exitCodes.failed;
 }
 
-function tally(list: PinList): Tally[] {
-  const found = new Map<string, Tally>();
-  for (const [node, delay] of list.nodes) found.set(node, emptyTally(node, delay));
+function summarize(list: PinList): NodeSummary[] {
+  const found = new Map<string, NodeSummary>();
+  for (const [node, delay] of list.nodes) found.set(node, emptySummary(node, delay));
   for (const [, { node, report }] of list.sorted()) {
-    const one = found.get(node) ?? emptyTally(node);
+    const one = found.get(node) ?? emptySummary(node);
     found.set(node, one);
     one.pins++;
     // Processes of v1 do not tell a quality.
     one[report === undefined ? 'silent' : (qualityOf(report) ?? 'good')]++;
-    if (outOfHand(report)) one.held++;
+    if (isOverruled(report)) one.held++;
   }
   return [...found.values()];
 }
 
-function emptyTally(node: string, delay?: number): Tally {
+function emptySummary(node: string, delay?: number): NodeSummary {
   const loop = delay === undefined ? {} : { loop_delay: delay };
   return { node, pins: 0, good: 0, uncertain: 0, bad: 0, silent: 0, held: 0, ...loop };
 }
 
-function show(list: PinList, tallies: readonly Tally[]): void {
+function show(list: PinList, tallies: readonly NodeSummary[]): void {
   const number = (count: number, paint: (text: string) => string) => (count > 0 ? paint(String(count)) : '0');
   const rows = tallies.map(({ node, pins, good, uncertain, bad, silent, held, loop_delay: delay }) => [
     node,
@@ -65,7 +65,7 @@ function show(list: PinList, tallies: readonly Tally[]): void {
     .sorted()
     .filter(
       ([, { report }]) =>
-        !report || qualityOf(report) === 'bad' || qualityOf(report) === 'uncertain' || outOfHand(report),
+        !report || qualityOf(report) === 'bad' || qualityOf(report) === 'uncertain' || isOverruled(report),
     );
   if (troubled.length === 0) return;
   printLine(

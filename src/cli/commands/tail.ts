@@ -4,7 +4,7 @@ import { isRecord } from '../../message/envelope.ts';
 import { configFile, readConfig } from '../config-file.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { colour, printJson, printLine, showTime, showValue } from '../output.ts';
-import { matcher } from './watch.ts';
+import { globMatcher } from './watch.ts';
 
 export interface TailOptions {
   readonly config?: string;
@@ -14,7 +14,7 @@ export interface TailOptions {
 }
 
 /** The agent writes twice a second. */
-const LOOK_MS = 250;
+const POLL_MS = 250;
 /** Kinds in which somebody did not get what was wanted. */
 const ALARMING = ['refused', 'safe', 'security', 'gap'];
 
@@ -32,11 +32,11 @@ export async function tail(patterns: readonly string[], options: TailOptions): P
   if (!existsSync(path) && !options.follow) {
     throw new CliError(exitCodes.failed, `there is no ${path}`, 'the agent makes it when it starts: has it run?');
   }
-  const wanted = patterns.length === 0 ? () => true : matcher(patterns);
+  const wanted = patterns.length === 0 ? () => true : globMatcher(patterns);
   const print = (text: string) => printEntry(text, wanted, options.json === true);
   const before = existsSync(`${path}.1`) ? entries(readFileSync(`${path}.1`)) : [];
   const begun = existsSync(path) ? readFileSync(path) : Buffer.alloc(0);
-  const all = [...before, ...entries(begun)].filter((text) => concerns(text, wanted));
+  const all = [...before, ...entries(begun)].filter((text) => matches(text, wanted));
   for (const text of options.lines === 0 ? [] : all.slice(-options.lines)) print(text);
   if (options.follow) await follow(path, wholeLines(begun), print);
 }
@@ -62,7 +62,7 @@ async function follow(path: string, from: number, print: (text: string) => void)
       for (const text of entries(added)) print(text);
       at += wholeLines(added);
     }
-    await pause(LOOK_MS, undefined, { signal: end.signal }).catch(() => {
+    await pause(POLL_MS, undefined, { signal: end.signal }).catch(() => {
       // Told to end.
     });
   }
@@ -83,7 +83,7 @@ function entries(bytes: Buffer): string[] {
 }
 
 /** Entries that are about no pin concern everybody; a damaged line is not hidden. */
-function concerns(text: string, wanted: (pin: string) => boolean): boolean {
+function matches(text: string, wanted: (pin: string) => boolean): boolean {
   const entry = parsed(text);
   return typeof entry?.['pin'] !== 'string' || wanted(entry['pin']);
 }
@@ -99,7 +99,7 @@ function parsed(text: string): Record<string, unknown> | undefined {
 }
 
 function printEntry(text: string, wanted: (pin: string) => boolean, json: boolean): void {
-  if (!concerns(text, wanted)) return;
+  if (!matches(text, wanted)) return;
   const entry = parsed(text);
   if (!entry) {
     if (json) printJson({ kind: 'damaged', text });

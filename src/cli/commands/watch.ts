@@ -17,7 +17,7 @@ export interface WatchOptions {
 /** Shows what passes on the bus until the process is told to end: a table on a terminal, lines elsewhere. */
 export async function watch(patterns: readonly string[], options: WatchOptions): Promise<void> {
   const client = new BusClient(busEndpoint(options.bus));
-  const wanted = patterns.length === 0 ? () => true : matcher(patterns);
+  const wanted = patterns.length === 0 ? () => true : globMatcher(patterns);
   const inLines = options.json || options.log || options.all || !process.stdout.isTTY;
   try {
     if (inLines) await watchLines(client, wanted, options);
@@ -34,12 +34,12 @@ async function watchLines(client: BusClient, wanted: (pin: string) => boolean, o
       const concerns = typeof name === 'string' ? wanted(name) : options.all === true;
       if (!concerns) continue;
       if (options.json) printJson({ subject, ...(isRecord(data) ? data : { data }) });
-      else printLine(line(subject, data, typeof timestamp === 'number' ? timestamp : Date.now() / 1000));
+      else printLine(formatLine(subject, data, typeof timestamp === 'number' ? timestamp : Date.now() / 1000));
     }
   });
   await client.connect(options.timeout);
   client.actor.send({ UpdateIoMessage: {} });
-  await told();
+  await untilStopped();
 }
 
 async function watchTable(client: BusClient, wanted: (pin: string) => boolean, options: WatchOptions): Promise<void> {
@@ -60,7 +60,7 @@ async function watchTable(client: BusClient, wanted: (pin: string) => boolean, o
   }
   live.open();
   try {
-    await told(end.signal);
+    await untilStopped(end.signal);
   } finally {
     end.abort();
     live.close();
@@ -71,7 +71,7 @@ async function watchTable(client: BusClient, wanted: (pin: string) => boolean, o
 }
 
 /** Resolves when the process is to end. */
-function told(asked?: AbortSignal): Promise<void> {
+function untilStopped(asked?: AbortSignal): Promise<void> {
   return new Promise<void>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
     asked?.addEventListener('abort', () => resolve());
@@ -80,38 +80,38 @@ function told(asked?: AbortSignal): Promise<void> {
   });
 }
 
-function line(subject: string, data: unknown, unix: number): string {
+function formatLine(subject: string, data: unknown, unix: number): string {
   const time = colour.dim(showTime(unix));
   if (!isRecord(data)) return `${time}  ${subject} ${JSON.stringify(data)}`;
   const name = String(data['pin_name'] ?? data['port'] ?? '').padEnd(20);
-  if (subject === 'IoMessage') return `${time}  ${name}  ${ioText(data)}`;
+  if (subject === 'IoMessage') return `${time}  ${name}  ${formatIoMessage(data)}`;
   if (subject === 'IoErrorMessage') return `${time}  ${name}  ${colour.red(`${data['code']}`)} ${data['message']}`;
   return `${time}  ${subject} ${JSON.stringify(data)}`;
 }
 
-function ioText(data: Record<string, unknown>): string {
-  if (data['last_change'] === undefined) return colour.cyan(`← ${asked(data)}`);
+function formatIoMessage(data: Record<string, unknown>): string {
+  if (data['last_change'] === undefined) return colour.cyan(`← ${describeCommand(data)}`);
   const quality = qualityOf({ pin_name: '', ...data });
   const doubt = quality === 'good' || quality === undefined ? '' : `  ${showQuality(quality)} ${data['reason'] ?? ''}`;
-  return showValue(data['val']) + doubt + control(data['output']);
+  return showValue(data['val']) + doubt + describeControl(data['output']);
 }
 
 /** Who decides an output, when it is not whoever commanded it. */
-function control(output: unknown): string {
+function describeControl(output: unknown): string {
   if (!isRecord(output)) return '';
   const { by, why } = output;
   return by === 'override' || by === 'safe' || by === 'rule' ? `  ${colour.yellow(`${by}: ${why}`)}` : '';
 }
 
 /** What a command wants. */
-function asked({ val, override, rearm }: Record<string, unknown>): string {
+function describeCommand({ val, override, rearm }: Record<string, unknown>): string {
   if (rearm === true) return 'rearm';
   if (override === 0) return 'end of the override';
   return `${showValue(val)}${typeof override === 'number' ? ` for ${override} s` : ''}`;
 }
 
 /** Pin names as people shorten them: `*` for anything, `?` for one character. */
-export function matcher(patterns: readonly string[]): (name: IoMessage['pin_name']) => boolean {
+export function globMatcher(patterns: readonly string[]): (name: IoMessage['pin_name']) => boolean {
   const rules = patterns.map((pattern) => {
     const escaped = pattern
       .replaceAll(/[.+^${}()|[\]\\]/g, '\\$&')

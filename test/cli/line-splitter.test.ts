@@ -1,13 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { hexRows, readable } from '../../src/cli/commands/serial-monitor.ts';
-import { LineCutter } from '../../src/cli/line-cutter.ts';
+import { escapeControls, hexRows, LineSplitter } from '../../src/cli/serial-monitor.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 
 function bench() {
   const clock = new ManualClock();
   const lines: string[] = [];
-  const cutter = new LineCutter((bytes) => lines.push(bytes.toString('latin1')), clock);
+  const cutter = new LineSplitter((bytes) => lines.push(bytes.toString('latin1')), clock);
   return { clock, lines, say: (text: string) => cutter.push(Buffer.from(text, 'latin1'), clock.unix()) };
 }
 
@@ -45,8 +44,8 @@ describe('lines as the monitor shows them', () => {
   });
 
   it('cannot upset a terminal', () => {
-    expect(readable(Buffer.from('a\x1b[2Jb\tc\x07 ü °'))).toBe('a\\x1b[2Jb\tc\\x07 ü °');
-    expect(readable(Buffer.from([0x41, 0xff, 0x9b, 0x00]))).toBe('A\\xff\\x9b\\x00');
+    expect(escapeControls(Buffer.from('a\x1b[2Jb\tc\x07 ü °'))).toBe('a\\x1b[2Jb\tc\\x07 ü °');
+    expect(escapeControls(Buffer.from([0x41, 0xff, 0x9b, 0x00]))).toBe('A\\xff\\x9b\\x00');
   });
 
   it('in hexadecimal they are rows of sixteen with their characters', () => {

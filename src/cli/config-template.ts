@@ -1,15 +1,15 @@
 /** What was found on a computer, for a first configuration. */
-export interface Findings {
+export interface Detection {
   readonly node: string;
   /** The bus can be joined: ZeroMQ loads here. */
   readonly bus: boolean;
   /** The board it is, with names of lines that are free for anything; absent: it is none that is known. */
   readonly board?: { readonly name: string; readonly title: string; readonly lines: readonly string[] } | undefined;
   readonly serial: readonly { readonly path: string; readonly about: string }[];
-  readonly i2c: readonly { readonly path: string; readonly chips: readonly FoundChip[] }[];
+  readonly i2c: readonly { readonly path: string; readonly chips: readonly DetectedChip[] }[];
 }
 
-export interface FoundChip {
+export interface DetectedChip {
   /** `0x20` */
   readonly address: string;
   readonly guesses: readonly string[];
@@ -17,7 +17,7 @@ export interface FoundChip {
   readonly profiles: readonly string[];
 }
 
-export interface Choices {
+export interface Answers {
   readonly node: string;
   /** Serve the web page on this machine. */
   readonly web: boolean;
@@ -29,7 +29,7 @@ export interface Choices {
  * The text of a first configuration. What nobody can know (what a line switches, what a chip is) stands there as a comment
  * that becomes right by taking its `#` away.
  */
-export function setupText(found: Findings, { node, web, serial }: Choices): string {
+export function configTemplate(found: Detection, { node, web, serial }: Answers): string {
   const { board, i2c } = found;
   const [first = '', second = ''] = board?.lines ?? [];
   const chips = i2c.flatMap(({ path, chips: list }) => list.map((chip) => ({ ...chip, port: busName(path) })));
@@ -104,7 +104,7 @@ function serialLines(name: string, path: string, about: string, use: 'modbus' | 
   ];
 }
 
-function chipLines({ address, guesses, profiles, port }: FoundChip & { readonly port: string }): string[] {
+function chipLines({ address, guesses, profiles, port }: DetectedChip & { readonly port: string }): string[] {
   const name = `chip-${port}-${address.slice(2)}`;
   const [first, ...others] = profiles;
   const what = guesses.length === 0 ? 'nothing known is usually there' : guesses.join(', or ');

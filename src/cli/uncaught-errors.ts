@@ -9,7 +9,7 @@ const WINDOW_MS = 60_000;
  * Errors that nobody caught: a timer of a user's actor that throws, a promise of a library that nobody waits for. One of
  * them must not take the relays down, so it is logged and the agent goes on; too many of them end it in good order.
  */
-export class StrayErrors {
+export class UncaughtErrors {
   readonly #clock: Clock;
   readonly #log: { error(detail: object, message: string): void };
   #recent: number[] = [];
