@@ -44,7 +44,7 @@ const owners: Record<string, readonly string[]> = {
   zeromq: ['src/mesh/'],
   serialport: ['drivers/'],
   onoff: ['drivers/gpio/'],
-  koffi: ['drivers/', 'src/agent/notify-socket.ts', 'src/guardian/passing.ts'],
+  koffi: ['drivers/', 'src/agent/service-manager.ts', 'src/guardian/fd-passing.ts'],
   yaml: ['src/'],
 };
 

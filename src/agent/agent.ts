@@ -18,12 +18,11 @@ import { Nodes } from '../safety/nodes.ts';
 import { PinTable } from '../safety/pin-table.ts';
 import type { Web } from '../web/web.ts';
 import { Audit } from './audit.ts';
-import { fillTable } from './fill-table.ts';
-import { Health } from './health.ts';
-import { loadActor } from './load-actor.ts';
+import { CrashProtection } from './crash-protection.ts';
+import { HealthMonitor } from './health.ts';
+import { loadActor } from './load-module.ts';
 import { NodeActor } from './node-actor.ts';
-import { isCounter, pinActorName, pinInfo } from './pin-info.ts';
-import { SafetyNet } from './safety-net.ts';
+import { addPinsToTable, isCounter, pinActorName, pinInfo } from './pins.ts';
 import { ServerActor } from './server-actor.ts';
 
 export interface AgentOptions {
@@ -53,16 +52,16 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #log: Log;
   readonly #clock: Clock;
-  readonly #pins: Supervisor;
-  readonly #streams: Supervisor;
-  readonly #users: Supervisor;
+  readonly #pinActors: Supervisor;
+  readonly #streamActors: Supervisor;
+  readonly #userActors: Supervisor;
   readonly #servers: Supervisor;
   readonly #serverCounters = new Map<string, Map<string, number>>();
   readonly #counts: KeptCounts;
   readonly #outputs: KeptOutputs;
   readonly #nodes: Nodes;
-  readonly #net: SafetyNet;
-  readonly #health: Health;
+  readonly #crashProtection: CrashProtection;
+  readonly #health: HealthMonitor;
   readonly #audit: Audit;
   #mesh: Mesh | undefined;
   #web: Web | undefined;
@@ -81,18 +80,18 @@ export class Agent {
     const present = (actor: Actor, there: boolean) => this.#nodes.actor(actor.name, there);
     const supervisor = (hookMs: number, events: SupervisorEvents = {}) =>
       new Supervisor(this.bus, this.#log, { ...defaultPolicy, hookMs }, events);
-    this.#pins = supervisor(PIN_HOOK_MS, { failed: (child) => this.#replace(child) });
-    this.#streams = supervisor(PIN_HOOK_MS);
+    this.#pinActors = supervisor(PIN_HOOK_MS, { failed: (child) => this.#replaceFailedPin(child) });
+    this.#streamActors = supervisor(PIN_HOOK_MS);
     this.#servers = supervisor(SERVER_HOOK_MS);
-    this.#users = supervisor(USER_ACTOR_HOOK_MS, { presence: present });
+    this.#userActors = supervisor(USER_ACTOR_HOOK_MS, { presence: present });
     // What a simulation does must not be taken for real.
     const folder = config.ports.some(({ mock }) => mock) ? undefined : config.state;
     const life = { clock: this.#clock, log: this.#log };
     this.#counts = new KeptCounts(stateFile(folder, config.node, 'counts'), life);
     this.#outputs = new KeptOutputs(stateFile(folder, config.node, 'outputs'), life);
-    this.#net = new SafetyNet(config, this.#clock, this.#log);
-    const supervisors = [this.#pins, this.#streams, this.#servers, this.#users];
-    this.#health = new Health({ supervisors, ports: this.ports, pins: config.pins.length, ...life });
+    this.#crashProtection = new CrashProtection(config, this.#clock, this.#log);
+    const supervisors = [this.#pinActors, this.#streamActors, this.#servers, this.#userActors];
+    this.#health = new HealthMonitor({ supervisors, ports: this.ports, pins: config.pins.length, ...life });
   }
 
   /** Counters of everything in this process. */
@@ -106,16 +105,16 @@ export class Agent {
     }));
     const mesh = this.#mesh && { mesh: { ...this.#mesh.stats } };
     const servers = [...this.#serverCounters].map(([name, counters]) => ({ name, ...Object.fromEntries(counters) }));
-    const guardian = this.#net.stats;
+    const guardian = this.#crashProtection.stats;
     const bus = { ...this.bus.stats };
     const loop = this.#health.loop.stats;
-    const actors = this.#failing;
+    const actors = this.#failedActors;
     return { bus, loop, ...mesh, ports, servers, actors, ...this.#audit.stats, ...(guardian && { guardian }) };
   }
 
   /** Actors that have failed. */
-  get #failing(): { name: string; errors: number; restarts: number }[] {
-    return [this.#pins, this.#streams, this.#users].flatMap(({ children }) =>
+  get #failedActors(): { name: string; errors: number; restarts: number }[] {
+    return [this.#pinActors, this.#streamActors, this.#userActors].flatMap(({ children }) =>
       children.filter(({ errors }) => errors > 0).map(({ name, errors, restarts }) => ({ name, errors, restarts })),
     );
   }
@@ -133,19 +132,19 @@ export class Agent {
     }
     if (this.#config.pins.some(({ spec }) => isCounter(spec))) await this.#counts.load();
     await this.#outputs.load(this.#config.pins.some(({ spec }) => typeof spec.initial === 'object'));
-    fillTable(this.table, this.#config.pins, this.#outputs, this.#clock, this.#log);
-    await this.#audit.start(this.#config, this.#streams, this.#nodes);
-    await this.#net.takeOver();
+    addPinsToTable(this.table, this.#config.pins, this.#outputs, this.#clock, this.#log);
+    await this.#audit.start(this.#config, this.#streamActors, this.#nodes);
+    await this.#crashProtection.takeOver();
     if (this.#stopping) return;
     for (const port of this.#config.ports) this.ports.set(port.name, this.#runner(port));
     await this.#addPins();
     if (this.#stopping) return;
     // Ports are independent: a PLC that is off must not keep the relays waiting.
     await Promise.all([...this.ports.values()].map((runner) => runner.start()));
-    await this.#net.tookOver();
+    await this.#crashProtection.finishTakeOver();
     if (this.#stopping) return;
     await this.#addServers();
-    await this.#addUsers();
+    await this.#addUserActors();
     await this.#openWeb();
     this.#running = true;
     this.#health.ready();
@@ -169,11 +168,11 @@ export class Agent {
     // An output that is just getting a value from its port being opened has to get its exit value after that.
     const opened = Promise.all([...this.ports.values()].map((runner) => runner.settled));
     const settled = Promise.race([opened, sleep(this.#clock, PIN_HOOK_MS)]);
-    await Promise.all([this.#users.stop(), this.#servers.stop(), settled]);
-    await Promise.all([this.#pins.stop(), this.#streams.stop()]);
+    await Promise.all([this.#userActors.stop(), this.#servers.stop(), settled]);
+    await Promise.all([this.#pinActors.stop(), this.#streamActors.stop()]);
     await Promise.all([...this.ports.values()].map((runner) => runner.stop()));
     // From here on nothing drives an output, and nothing must.
-    await this.#net.stop();
+    await this.#crashProtection.stop();
     this.#nodes.close();
     await Promise.all([this.#counts.close(), this.#outputs.close(), this.#audit.stop()]);
     await this.#mesh?.stop();
@@ -187,10 +186,10 @@ export class Agent {
     const life: RunnerLife = {
       clock: this.#clock,
       log: this.#log,
-      reclaim: () => this.#net.reclaim(name),
-      opened: (port) => this.#net.opened(name, port, (pin) => this.#plan(pin).channel),
-      lostPort: () => this.#net.lost(name),
-      lost: this.#net.isLost(name),
+      reclaim: () => this.#crashProtection.reclaim(name),
+      opened: (port) => this.#crashProtection.portOpened(name, port, (pin) => this.#plan(pin).channel),
+      lostPort: () => this.#crashProtection.portLost(name),
+      lost: this.#crashProtection.outputsUnknown(name),
     };
     if (mock && driver.name !== 'mock') {
       return new PortRunner(name, this.#options.mock.driver, this.#options.mock.options(), plans, life);
@@ -220,25 +219,25 @@ export class Agent {
   async #addPins(): Promise<void> {
     const { node } = this.#config;
     const life = { log: this.#log, table: this.table, nodes: this.#nodes, kept: this.#outputs };
-    await this.#pins.add(`node ${node}`, () => new NodeActor(node, this.#nodes, () => this.#mesh?.announce()));
+    await this.#pinActors.add(`node ${node}`, () => new NodeActor(node, this.#nodes, () => this.#mesh?.announce()));
     for (const pin of this.#config.pins) {
       const runner = this.ports.get(pin.port);
       const entry = this.table.get(pin.spec.name);
       if (!runner || !entry) continue;
       const handle = runner.handle(this.#plan(pin).channel);
-      await this.#pins.add(pinActorName(pin.spec), () => makePin(entry, handle, life));
+      await this.#pinActors.add(pinActorName(pin.spec), () => makePin(entry, handle, life));
     }
     for (const runner of this.ports.values()) {
-      await this.#streams.add(`port ${runner.name}`, () => new StreamActor(runner, this.#log));
+      await this.#streamActors.add(`port ${runner.name}`, () => new StreamActor(runner, this.#log));
     }
   }
 
   /** A pin that cannot be kept alive says so and refuses every command; the rest runs on. */
-  #replace({ name, lastError }: Supervised): void {
+  #replaceFailedPin({ name, lastError }: Supervised): void {
     const pin = this.#config.pins.find(({ spec }) => pinActorName(spec) === name);
     if (!pin) return;
     const why = `it keeps failing and was given up: ${lastError}`;
-    void this.#streams.add(name, () => new FailedPin(pin.spec, why, this.table));
+    void this.#streamActors.add(name, () => new FailedPin(pin.spec, why, this.table));
   }
 
   async #addServers(): Promise<void> {
@@ -272,18 +271,18 @@ export class Agent {
         ports: this.ports,
         mesh: this.#mesh,
         pins: () => this.#config.pins.map(pinInfo),
-        actors: () => this.#failing,
+        actors: () => this.#failedActors,
         running: () => this.#running,
       }),
     );
     await this.#web.start();
   }
 
-  async #addUsers(): Promise<void> {
+  async #addUserActors(): Promise<void> {
     for (const file of this.#config.actors) {
       try {
         const make = await loadActor(file);
-        await this.#users.add(basename(file), make);
+        await this.#userActors.add(basename(file), make);
       } catch (error) {
         const { message } = toDcsError(error);
         this.#log.error({ actor: file, err: error }, `the actor ${file} is left out: ${message}`);

@@ -7,7 +7,7 @@ import { DcsError, messageOf } from '../errors/errors.ts';
 /** A file of this size is kept as `.1`, in place of the one before, and a new one begun. */
 export const FILE_BYTES = 8 * 1024 * 1024;
 /** Most lines that wait for the disk; what comes on top is lost, and counted. */
-export const WAITING_LIMIT = 2000;
+export const QUEUE_LIMIT = 2000;
 /** Lines of so long are written together: a flash card lives with that. */
 const WRITE_EVERY_MS: DurationMs = 500;
 const RETRY_MS: DurationMs = 1000;
@@ -36,10 +36,10 @@ export class AuditFile {
   #written = 0;
   #lost = 0;
   /** Of those lost, how many the file does not tell of yet. */
-  #untold = 0;
+  #unreported = 0;
   /** The file ends within a line: a process was killed while it wrote. */
-  #torn = false;
-  #trouble = '';
+  #endsMidLine = false;
+  #lastError = '';
   #timer: Timer | undefined;
   #writing: Promise<void> = Promise.resolve();
   #busy = false;
@@ -58,9 +58,9 @@ export class AuditFile {
 
   /** Takes a line at once; it is on the disk soon afterwards. Never throws. */
   add(kind: string, detail: object): void {
-    if (this.#closed || this.#waiting.length >= WAITING_LIMIT) {
+    if (this.#closed || this.#waiting.length >= QUEUE_LIMIT) {
       this.#lost++;
-      this.#untold++;
+      this.#unreported++;
       return;
     }
     this.#waiting.push(line(this.#clock.unix(), kind, detail));
@@ -98,8 +98,8 @@ export class AuditFile {
       () => this.#done(WRITE_EVERY_MS),
       (error: unknown) => {
         const trouble = messageOf(error);
-        if (trouble !== this.#trouble) this.#log.error({ err: error }, `the audit log cannot be written: ${trouble}`);
-        this.#trouble = trouble;
+        if (trouble !== this.#lastError) this.#log.error({ err: error }, `the audit log cannot be written: ${trouble}`);
+        this.#lastError = trouble;
         this.#done(RETRY_MS);
       },
     );
@@ -115,9 +115,9 @@ export class AuditFile {
     if (this.#waiting.length === 0) return;
     const handle = this.#handle ?? (await this.#open());
     const lines = this.#waiting.slice();
-    const gap = this.#untold;
-    const head = gap > 0 ? line(this.#clock.unix(), 'gap', { lost: gap, why: this.#trouble }) : '';
-    const text = Buffer.from(`${this.#torn ? '\n' : ''}${head}${lines.join('')}`);
+    const gap = this.#unreported;
+    const head = gap > 0 ? line(this.#clock.unix(), 'gap', { lost: gap, why: this.#lastError }) : '';
+    const text = Buffer.from(`${this.#endsMidLine ? '\n' : ''}${head}${lines.join('')}`);
     try {
       // Not writeFile: on a full disk a part may be written, which a second attempt would follow.
       const { bytesWritten } = await handle.write(text);
@@ -131,13 +131,13 @@ export class AuditFile {
       await handle.close();
       throw error;
     }
-    this.#torn = false;
+    this.#endsMidLine = false;
     this.#size += text.length;
     this.#waiting.splice(0, lines.length);
     this.#written += lines.length;
-    this.#untold -= gap;
-    if (this.#trouble !== '') this.#log.warn({ lost: this.#lost }, 'the audit log is written again');
-    this.#trouble = '';
+    this.#unreported -= gap;
+    if (this.#lastError !== '') this.#log.warn({ lost: this.#lost }, 'the audit log is written again');
+    this.#lastError = '';
     if (this.#size >= this.#fileBytes) await this.#rotate(handle);
   }
 
@@ -147,7 +147,7 @@ export class AuditFile {
     const { size } = await handle.stat();
     const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, Math.max(0, size - 1));
     this.#size = size;
-    this.#torn = size > 0 && buffer[0] !== NEWLINE;
+    this.#endsMidLine = size > 0 && buffer[0] !== NEWLINE;
     this.#handle = handle;
     return handle;
   }

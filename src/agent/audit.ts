@@ -1,11 +1,135 @@
 import { join } from 'node:path';
+import { Actor } from '../bus/actor.ts';
 import type { Supervisor } from '../bus/supervisor.ts';
 import type { Clock } from '../clock/clock.ts';
 import type { ResolvedConfig } from '../config/resolved.ts';
 import type { Log } from '../driver/driver.ts';
-import type { Nodes } from '../safety/nodes.ts';
-import { AuditActor, auditing } from './audit-actor.ts';
+import { type Envelope, isRecord } from '../message/envelope.ts';
+import { type IoMessage, isReport } from '../message/payloads.ts';
+import type { Commander, Nodes } from '../safety/nodes.ts';
 import { AuditFile, type AuditStats } from './audit-file.ts';
+
+/** Most security events a minute: whoever knocks without end must not push everything else out of the file. */
+const SECURITY_LIMIT = 30;
+const UNANSWERED_LIMIT = 1000;
+/** What of a command is written down. Others may add keys of their own, and must not write the log with them. */
+const COMMAND_KEYS = ['val', 'ttl', 'hold', 'pulse', 'blink', 'override', 'rearm'] as const;
+/** A text is cut to this length: the file is bounded, and one sender must not push out what others did. */
+const TEXT_LIMIT = 200;
+const MINUTE_MS = 60_000;
+
+/** Writes down what was asked of the outputs, by whom, what became of it, and when they went to their safe state. */
+export class AuditActor extends Actor {
+  readonly #file: AuditFile;
+  readonly #outputs: ReadonlySet<string>;
+  readonly #senderOf: (envelope: Envelope) => Commander;
+  /** Commands that have not been answered yet; reports answer questions, too. */
+  readonly #unanswered = new Set<string>();
+  /** Who decides about each output, as last reported. */
+  readonly #decidedBy = new Map<string, string>();
+
+  /** `senderOf`: what people call whoever sent a message. */
+  constructor(outputs: readonly string[], file: AuditFile, senderOf: (envelope: Envelope) => Commander) {
+    super('audit');
+    this.#outputs = new Set(outputs);
+    this.#file = file;
+    this.#senderOf = senderOf;
+    for (const pin of this.#outputs) {
+      this.onPin(pin, (message, envelope) =>
+        isReport(message) ? this.#report(message) : this.#command(message, envelope),
+      );
+    }
+    this.on('IoErrorMessage', (data) => this.#refusal(data));
+  }
+
+  #command(message: IoMessage, envelope: Envelope): void {
+    const { pin_name: pin } = message;
+    const { sender, msg_id: id, timestamp } = envelope;
+    const kind = message['override'] !== undefined ? 'override' : message['rearm'] !== undefined ? 'rearm' : 'command';
+    const asked = COMMAND_KEYS.flatMap((key) => (message[key] === undefined ? [] : [[key, truncated(message[key])]]));
+    this.#unanswered.add(id);
+    const [oldest] = this.#unanswered;
+    if (this.#unanswered.size > UNANSWERED_LIMIT && oldest !== undefined) this.#unanswered.delete(oldest);
+    const by = this.#senderOf(envelope);
+    this.#file.add(kind, { pin, ...Object.fromEntries(asked), ...by, sender, id, sent: truncated(timestamp) });
+  }
+
+  #report({ pin_name: pin, val, reply_to: id, quality, output }: IoMessage): void {
+    if (!isRecord(output)) return;
+    const { by, why, command } = output;
+    const state = isRecord(command) ? command['state'] : undefined;
+    if (typeof id === 'string' && this.#unanswered.delete(id))
+      this.#file.add('done', { pin, val: truncated(val), id, state, quality });
+    const before = this.#decidedBy.get(pin);
+    if (typeof by !== 'string' || by === before) return;
+    this.#decidedBy.set(pin, by);
+    if (by === 'safe' || by === 'rule' || by === 'override' || before === 'override') {
+      this.#file.add(by === 'safe' ? 'safe' : 'decision', {
+        pin,
+        val,
+        by,
+        why,
+        ...(before !== undefined && { before }),
+      });
+    }
+  }
+
+  #refusal(data: unknown): void {
+    if (!isRecord(data) || typeof data['pin_name'] !== 'string' || !this.#outputs.has(data['pin_name'])) return;
+    const { pin_name: pin, code, message, rule, reply_to: id } = data;
+    if (typeof id === 'string') this.#unanswered.delete(id);
+    this.#file.add('refused', {
+      pin,
+      code: truncated(code),
+      message: truncated(message),
+      ...(rule !== undefined && { rule: truncated(rule) }),
+      id: truncated(id),
+    });
+  }
+}
+
+/** A value as it is written down; nothing else is known of what comes from outside. */
+function truncated(found: unknown): unknown {
+  if (typeof found === 'number' || typeof found === 'boolean') return found;
+  const text = typeof found === 'string' ? found : (JSON.stringify(found) ?? '');
+  if (text.length > TEXT_LIMIT) return `${text.slice(0, TEXT_LIMIT)}…`;
+  return found;
+}
+
+/** A log whose lines with `security` in their detail are written into the audit log too. */
+export function withAudit(log: Log, file: AuditFile, now: () => number): Log {
+  let minute = 0;
+  let events = 0;
+  let left = 0;
+  const note = (detail: object, message: string) => {
+    if (!('security' in detail)) return;
+    const present = Math.floor(now() / MINUTE_MS);
+    if (present !== minute) events = 0;
+    minute = present;
+    events++;
+    if (events > SECURITY_LIMIT) {
+      left++;
+      return;
+    }
+    file.add('security', { ...detail, message, ...(left > 0 && { left_out: left }) });
+    left = 0;
+  };
+  return {
+    debug: (detail, message) => log.debug(detail, message),
+    info(detail, message) {
+      note(detail, message);
+      log.info(detail, message);
+    },
+    warn(detail, message) {
+      note(detail, message);
+      log.warn(detail, message);
+    },
+    error(detail, message) {
+      note(detail, message);
+      log.error(detail, message);
+    },
+  };
+}
 
 /** The audit log of an agent: `<node>.audit.jsonl` in its state folder; none without one, nor where hardware is simulated by `--mock`. */
 export class Audit {
@@ -17,7 +141,7 @@ export class Audit {
     const simulated = ports.some(({ mock }) => mock);
     const path = state === undefined || simulated ? undefined : join(state, `${encodeURIComponent(node)}.audit.jsonl`);
     this.#file = path === undefined ? undefined : new AuditFile(path, { clock, log });
-    this.log = this.#file ? auditing(log, this.#file, () => clock.now()) : log;
+    this.log = this.#file ? withAudit(log, this.#file, () => clock.now()) : log;
   }
 
   get stats(): { audit?: AuditStats } {

@@ -1,9 +1,91 @@
 import type { Supervised, Supervisor } from '../bus/supervisor.ts';
-import type { Clock, DurationMs, MonotonicMs } from '../clock/clock.ts';
+import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
 import type { Log } from '../driver/driver.ts';
 import type { PortRunner } from '../io/port-runner.ts';
-import { LoopWatch } from './loop-watch.ts';
-import { ServiceManager, type Vitals } from './service-manager.ts';
+import { type HealthReport, ServiceManager } from './service-manager.ts';
+
+const TICK_MS: DurationMs = 100;
+/** Late by so much, edges are still kept by the kernel, but answers and pulses are felt to be late. */
+const COUNTED_DELAY_MS: DurationMs = 100;
+/** Late by so much, something is wrong with an actor or the machine. */
+const LOGGED_DELAY_MS: DurationMs = 500;
+/** The worst delay is told of this time. */
+const WINDOW_MS: DurationMs = 60_000;
+/** A machine that is always late does not fill the log. */
+const LOG_AGAIN_MS: DurationMs = 10_000;
+
+export interface EventLoopStats {
+  /** Longest delay of the last one to two minutes (ms). */
+  readonly delay_max_ms: number;
+  /** Delays of 100 ms and more since the start. */
+  readonly delays: number;
+}
+
+/** Watches how late timers come: how long the event loop was kept by one piece of work, or the process by the machine. */
+export class EventLoopMonitor {
+  readonly #clock: Clock;
+  readonly #log: Log;
+  #timer: Timer | undefined;
+  #delays = 0;
+  #maxDelay: DurationMs = 0;
+  #maxDelayBefore: DurationMs = 0;
+  #windowEnd: MonotonicMs = 0;
+  #quietUntil: MonotonicMs = 0;
+  #suppressed = 0;
+  #lastLogged: DurationMs = 0;
+
+  constructor(clock: Clock, log: Log) {
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  start(): void {
+    this.#windowEnd = this.#clock.now() + WINDOW_MS;
+    this.#tick();
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+  }
+
+  get stats(): EventLoopStats {
+    return { delay_max_ms: Math.round(Math.max(this.#maxDelay, this.#maxDelayBefore)), delays: this.#delays };
+  }
+
+  #tick(): void {
+    const due = this.#clock.now() + TICK_MS;
+    this.#timer = this.#clock.after(TICK_MS, () => {
+      const now = this.#clock.now();
+      this.#record(now - due, now);
+      this.#tick();
+    });
+  }
+
+  #record(late: DurationMs, now: MonotonicMs): void {
+    if (now >= this.#windowEnd) {
+      this.#maxDelayBefore = this.#maxDelay;
+      this.#maxDelay = 0;
+      this.#windowEnd = now + WINDOW_MS;
+    }
+    this.#maxDelay = Math.max(this.#maxDelay, late);
+    if (late < COUNTED_DELAY_MS) return;
+    this.#delays++;
+    if (late < LOGGED_DELAY_MS) return;
+    // One that is far worse than the last one told is told at once.
+    if (now < this.#quietUntil && late < 2 * this.#lastLogged) {
+      this.#suppressed++;
+      return;
+    }
+    const detail = { delayMs: Math.round(late), ...(this.#suppressed > 0 && { untold: this.#suppressed }) };
+    this.#log.warn(
+      detail,
+      `everything was held up for ${Math.round(late)} ms: an actor that computes, or a busy machine`,
+    );
+    this.#quietUntil = now + LOG_AGAIN_MS;
+    this.#lastLogged = late;
+    this.#suppressed = 0;
+  }
+}
 
 /**
  * An actor that has been at one message for so long, while others wait for it, hangs. Its supervisor cannot see that: nothing
@@ -12,7 +94,7 @@ import { ServiceManager, type Vitals } from './service-manager.ts';
 const HANG_MS: DurationMs = 60_000;
 
 /** What is looked at. */
-export interface Organs {
+export interface HealthSources {
   readonly supervisors: readonly Supervisor[];
   readonly ports: ReadonlyMap<string, PortRunner>;
   readonly pins: number;
@@ -21,21 +103,21 @@ export interface Organs {
 }
 
 /** How the agent as a whole fares: its event loop, its actors, and who is told. */
-export class Health implements Vitals {
-  readonly loop: LoopWatch;
-  readonly #organs: Organs;
+export class HealthMonitor implements HealthReport {
+  readonly loop: EventLoopMonitor;
+  readonly #sources: HealthSources;
   /** Since when an actor has been at the same piece of work. */
-  readonly #busy = new Map<Supervised, { readonly turns: number; readonly since: MonotonicMs }>();
+  readonly #working = new Map<Supervised, { readonly turns: number; readonly since: MonotonicMs }>();
   #manager: ServiceManager | undefined;
 
-  constructor(organs: Organs) {
-    this.#organs = organs;
-    this.loop = new LoopWatch(organs.clock, organs.log);
+  constructor(organs: HealthSources) {
+    this.#sources = organs;
+    this.loop = new EventLoopMonitor(organs.clock, organs.log);
   }
 
   async start(): Promise<void> {
     this.loop.start();
-    this.#manager = await ServiceManager.find(this, this.#organs.clock, this.#organs.log);
+    this.#manager = await ServiceManager.find(this, this.#sources.clock, this.#sources.log);
   }
 
   ready(): void {
@@ -53,7 +135,7 @@ export class Health implements Vitals {
   }
 
   status(): string {
-    const { ports, pins, supervisors } = this.#organs;
+    const { ports, pins, supervisors } = this.#sources;
     const down = [...ports.values()].filter(({ state }) => state !== 'open' && state !== 'skipped');
     const failed = supervisors.flatMap(({ children }) => children.filter(({ state }) => state === 'failed'));
     return [
@@ -64,14 +146,14 @@ export class Health implements Vitals {
   }
 
   /** One that its supervisor restarts or has given up is in hand, and shown; one that hangs is not. */
-  ailment(): string | undefined {
-    const now = this.#organs.clock.now();
-    for (const { children } of this.#organs.supervisors) {
+  fault(): string | undefined {
+    const now = this.#sources.clock.now();
+    for (const { children } of this.#sources.supervisors) {
       for (const child of children) {
         const { turns, waiting } = child.progress;
-        const before = this.#busy.get(child);
-        if (!waiting) this.#busy.delete(child);
-        else if (before?.turns !== turns) this.#busy.set(child, { turns, since: now });
+        const before = this.#working.get(child);
+        if (!waiting) this.#working.delete(child);
+        else if (before?.turns !== turns) this.#working.set(child, { turns, since: now });
         else if (now - before.since > HANG_MS) {
           return `${child.name} has been at one message for ${Math.round((now - before.since) / 1000)} s`;
         }

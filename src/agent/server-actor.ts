@@ -18,11 +18,11 @@ export class ServerActor extends Actor implements ServedPins {
   readonly #log: Log;
   readonly #portOf: (name: string) => Port;
   readonly #counters: Map<string, number>;
-  readonly #latest = new Map<string, IoMessage>();
+  readonly #latestReports = new Map<string, IoMessage>();
   #open: OpenServer | undefined;
   #timer: Timer | undefined;
   #backoff = FIRST_BACKOFF_MS;
-  #why = '';
+  #lastError = '';
   #ended = false;
 
   /** `counters`: what it counts goes there, and outlives it. */
@@ -41,14 +41,14 @@ export class ServerActor extends Actor implements ServedPins {
     this.#log = log;
     for (const pin of new Set(server.pins)) {
       this.onReport(pin, (report) => {
-        this.#latest.set(pin, report);
+        this.#latestReports.set(pin, report);
       });
     }
   }
 
   override async onStart(): Promise<void> {
     for (const pin of new Set(this.#server.pins)) this.send({ UpdateIoMessage: { pin_name: pin } });
-    await this.#begin();
+    await this.#openServer();
   }
 
   override async onStop(): Promise<void> {
@@ -60,7 +60,7 @@ export class ServerActor extends Actor implements ServedPins {
   }
 
   read(pin: string): RawValue {
-    const report = this.#latest.get(pin);
+    const report = this.#latestReports.get(pin);
     if (report === undefined) throw new DcsError('PORT_DOWN', `${pin} has not reported yet`);
     const { val, quality, reason } = report;
     const trusted = quality === undefined || quality === 'good';
@@ -81,17 +81,17 @@ export class ServerActor extends Actor implements ServedPins {
     return this.#portOf(name);
   }
 
-  async #begin(): Promise<void> {
+  async #openServer(): Promise<void> {
     const { name, kind, options } = this.#server;
     const life = { lost: false };
     const again = (thrown: unknown) => {
       const error = toDcsError(thrown);
       life.lost = true;
       if (this.#ended) return;
-      if (error.message !== this.#why)
+      if (error.message !== this.#lastError)
         this.#log.warn({ server: name, code: error.code }, `server ${name}: ${error.message}`);
-      this.#why = error.message;
-      this.#timer = this.clock.after(this.#backoff, () => void this.#begin());
+      this.#lastError = error.message;
+      this.#timer = this.clock.after(this.#backoff, () => void this.#openServer());
       this.#backoff = Math.min(2 * this.#backoff, MAX_BACKOFF_MS);
     };
     try {
@@ -114,7 +114,7 @@ export class ServerActor extends Actor implements ServedPins {
       }
       this.#open = open;
       this.#backoff = FIRST_BACKOFF_MS;
-      this.#why = '';
+      this.#lastError = '';
       this.#log.info({ server: name }, `server ${name} is open`);
     } catch (error) {
       if (!life.lost) again(error);

@@ -1,5 +1,5 @@
 import { type Logger, pino } from 'pino';
-import { journalPrefix, journalReads } from '../guardian/journal.ts';
+import { isJournalStream, journalPrefix } from '../guardian/nonblocking-log.ts';
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -9,7 +9,7 @@ export async function createLog(level: LogLevel): Promise<Logger> {
   if (!process.stderr.isTTY) {
     const lines = pino.destination({ dest: 2, sync: true });
     const journal = { write: (line: string) => lines.write(journalPrefix(line) + line) };
-    return pino({ level, base: null }, journalReads(2) ? journal : lines);
+    return pino({ level, base: null }, isJournalStream(2) ? journal : lines);
   }
   const { default: pretty } = await import('pino-pretty');
   return pino(

@@ -4,18 +4,18 @@ import process from 'node:process';
 import { systemClock } from '../clock/clock.ts';
 import type { Log } from '../driver/driver.ts';
 import { messageOf, systemCode } from '../errors/errors.ts';
-import { openDoor } from './door.ts';
+import { loadFdPassing } from './fd-passing.ts';
 import { Guard } from './guard.ts';
-import { ANSWER_FD, decoder, encode, type FromGuardian, HEAR_FD, isToGuardian, PASS_FD } from './messages.ts';
-import { loadPassing } from './passing.ts';
-import { sideLog } from './side-log.ts';
-import { importExecutor } from './testament.ts';
+import { ANSWER_FD, COMMAND_FD, decoder, encode, type FromGuardian, isToGuardian, PASS_FD } from './messages.ts';
+import { nonblockingLog } from './nonblocking-log.ts';
+import { importExecutor } from './port-plan.ts';
+import { listenForNextAgent } from './takeover-socket.ts';
 
 /** The guardian as a process: `node main.js AGENT WITHIN_MS SOCKET`, with pipes from and to that agent. */
 async function main(): Promise<void> {
   const [agent, withinMs] = [Number(process.argv[2]), Number(process.argv[3])];
   const path = process.argv[4] ?? '';
-  const log = sideLog();
+  const log = nonblockingLog();
   let door: { close(): void } | undefined;
   const end = () => {
     door?.close();
@@ -29,9 +29,9 @@ async function main(): Promise<void> {
     withinMs,
     load: importExecutor,
     ended: end,
-    keeping(ports) {
-      tell({ kind: 'keeping', ports });
-      leavePipe();
+    holding(ports) {
+      tell({ kind: 'holding', ports });
+      detachStderr();
     },
     kill() {
       // A child of somebody else now: the agent is gone, and its number may be another process's.
@@ -43,7 +43,7 @@ async function main(): Promise<void> {
   process.on('unhandledRejection', (error) => log.error({}, `an error that nobody caught: ${messageOf(error)}`));
   // Ctrl-C and a closed terminal are for the agent, which then says good-bye.
   for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
-  process.on('SIGTERM', () => guard.leave());
+  process.on('SIGTERM', () => guard.terminate());
   const answers = new Socket({ fd: ANSWER_FD });
   // Nobody is there to be answered: `hear` says so.
   answers.on('error', () => undefined);
@@ -56,27 +56,27 @@ async function main(): Promise<void> {
     if (!isToGuardian(found)) return;
     guard.beat();
     if (found.kind === 'beat') tell(found);
-    else if (found.kind === 'bye') turn = turn.then(() => guard.bye());
+    else if (found.kind === 'stop') turn = turn.then(() => guard.agentStopped());
     else {
-      const { port, will, passed } = found;
+      const { port, crashPlan, passed } = found;
       turn = turn.then(async () => {
-        const descriptors = passed === 0 ? [] : await receive(passed, port, log);
+        const descriptors = passed === 0 ? [] : await receiveDescriptors(passed, port, log);
         const refuse = (error: unknown) => tell({ kind: 'refused', port, reason: messageOf(error) });
-        guard.will(port, will && { ...will, descriptors }).catch(refuse);
+        guard.setPlan(port, crashPlan && { ...crashPlan, descriptors }).catch(refuse);
       });
     }
   });
-  const hear = new Socket({ fd: HEAR_FD });
+  const hear = new Socket({ fd: COMMAND_FD });
   hear.on('data', take);
   hear.on('error', (error) => log.error({}, `the pipe from the agent: ${messageOf(error)}`));
   hear.on('close', () => {
-    turn = turn.then(() => guard.gone());
+    turn = turn.then(() => guard.agentGone());
   });
   // A timer keeps the process: the pipe does not once it is closed.
   setInterval(() => undefined, 1 << 30);
-  spareMe(log);
+  lowerOomScore(log);
   try {
-    door = await openDoor(path, guard, agent);
+    door = await listenForNextAgent(path, guard, agent);
   } catch (error) {
     log.error({ path }, `after a crash the next agent will not find this guardian: ${messageOf(error)}`);
   }
@@ -84,9 +84,9 @@ async function main(): Promise<void> {
 }
 
 /** What cannot be had is not held: its hardware is taken when it is to be driven. */
-async function receive(count: number, port: string, log: Log): Promise<number[]> {
+async function receiveDescriptors(count: number, port: string, log: Log): Promise<number[]> {
   try {
-    return (await loadPassing()).receive(PASS_FD, count);
+    return (await loadFdPassing()).receive(PASS_FD, count);
   } catch (error) {
     log.error({ port }, `hardware of port ${port} is held by the agent alone: ${messageOf(error)}`);
     return [];
@@ -94,7 +94,7 @@ async function receive(count: number, port: string, log: Log): Promise<number[]>
 }
 
 /** Whoever reads the agent's output through a pipe is to see its end, although this process stays. */
-function leavePipe(): void {
+function detachStderr(): void {
   if (!fstatSync(2).isFIFO()) return;
   closeSync(2);
   // The lowest number that is free: this one.
@@ -102,7 +102,7 @@ function leavePipe(): void {
 }
 
 /** When memory runs out the kernel should take another process; the agent is the more likely culprit. */
-function spareMe(log: Log): void {
+function lowerOomScore(log: Log): void {
   try {
     writeFileSync('/proc/self/oom_score_adj', '-900');
   } catch (error) {

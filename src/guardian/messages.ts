@@ -7,7 +7,7 @@ import { isRecord } from '../message/envelope.ts';
  * be read to the end, which neither an answer that cannot be sent any more nor (as with Node's own channel to a child) a
  * reader that is not ready yet may prevent.
  */
-export const HEAR_FD = 3;
+export const COMMAND_FD = 3;
 export const ANSWER_FD = 4;
 /** Here the guardian is passed descriptors, each lot before the message that says how many. Absent where they cannot be. */
 export const PASS_FD = 5;
@@ -20,20 +20,20 @@ export type ToGuardian =
    * How a port's outputs get safe; `will` undefined: they need nothing (any more). Replaces what was said before. Its
    * descriptors, `passed` of them, came another way.
    */
-  | { readonly kind: 'will'; readonly port: string; readonly will: LastWill | undefined; readonly passed: number }
+  | { readonly kind: 'plan'; readonly port: string; readonly crashPlan: LastWill | undefined; readonly passed: number }
   /** The agent ends in good order: nothing is to be driven. What was passed is held for the next life. */
-  | { readonly kind: 'bye' };
+  | { readonly kind: 'stop' };
 
 export type FromGuardian =
   | { readonly kind: 'ready' }
   | { readonly kind: 'beat'; readonly serial: number }
   /** After the good-bye: it stays and holds hardware of these ports. */
-  | { readonly kind: 'keeping'; readonly ports: readonly string[] }
+  | { readonly kind: 'holding'; readonly ports: readonly string[] }
   /** A last will that cannot be carried out on this machine. */
   | { readonly kind: 'refused'; readonly port: string; readonly reason: string };
 
 /** From an agent that has come back to the guardian of the life before, one JSON line each; every one is answered. */
-export type ToPredecessor =
+export type ToPreviousGuardian =
   /** A new agent takes over: drive nothing any more. */
   | { readonly kind: 'back' }
   /** Let go of a port's hardware now: it is about to be taken. `to`: what is held can be posted there. */
@@ -44,7 +44,7 @@ export type ToPredecessor =
   | { readonly kind: 'done' };
 
 /** What a guardian says of itself. */
-export interface Sight {
+export interface GuardianStatus {
   /** Process ids. */
   readonly guardian: number;
   readonly agent: number;
@@ -55,12 +55,12 @@ export interface Sight {
   readonly safe: readonly string[];
 }
 
-export type FromPredecessor =
+export type FromPreviousGuardian =
   /** `unsafe`: ports whose outputs could not all be driven to their safe state. `crashed`: the agent had not said good-bye. */
   | { readonly kind: 'yours'; readonly unsafe: readonly string[]; readonly crashed: boolean }
   /** `passed`: so many descriptors have been posted, and `plan` says what they are. */
   | { readonly kind: 'released'; readonly passed: number; readonly plan?: unknown }
-  | ({ readonly kind: 'seen' } & Sight)
+  | ({ readonly kind: 'seen' } & GuardianStatus)
   /** Its agent is alive. */
   | { readonly kind: 'busy'; readonly agent: number };
 
@@ -82,15 +82,15 @@ export function decoder(take: (found: unknown) => void): (chunk: Buffer) => void
 // Both ends are of one version and one machine; what is checked is that nobody else talks.
 
 export function isToGuardian(found: unknown): found is ToGuardian {
-  return isRecord(found) && (found['kind'] === 'beat' || found['kind'] === 'will' || found['kind'] === 'bye');
+  return isRecord(found) && (found['kind'] === 'beat' || found['kind'] === 'plan' || found['kind'] === 'stop');
 }
 
 export function isFromGuardian(found: unknown): found is FromGuardian {
   const kind = isRecord(found) && found['kind'];
-  return kind === 'ready' || kind === 'beat' || kind === 'refused' || kind === 'keeping';
+  return kind === 'ready' || kind === 'beat' || kind === 'refused' || kind === 'holding';
 }
 
-export function parseToPredecessor(line: string): ToPredecessor | undefined {
+export function parseToPreviousGuardian(line: string): ToPreviousGuardian | undefined {
   const found = parseLine(line);
   switch (found?.['kind']) {
     case 'back':
@@ -109,7 +109,7 @@ export function parseToPredecessor(line: string): ToPredecessor | undefined {
   }
 }
 
-export function parseFromPredecessor(line: string): FromPredecessor | undefined {
+export function parseFromPreviousGuardian(line: string): FromPreviousGuardian | undefined {
   const found = parseLine(line);
   switch (found?.['kind']) {
     case 'released': {
@@ -124,22 +124,22 @@ export function parseFromPredecessor(line: string): FromPredecessor | undefined 
         guardian: Number(guardian),
         agent: Number(agent),
         found: fate,
-        held: texts(held),
-        safe: texts(safe),
+        held: stringList(held),
+        safe: stringList(safe),
       };
     }
     case 'busy':
       return { kind: 'busy', agent: Number(found['agent']) };
     case 'yours': {
       const { unsafe, crashed } = found;
-      return { kind: 'yours', unsafe: texts(unsafe), crashed: crashed !== false };
+      return { kind: 'yours', unsafe: stringList(unsafe), crashed: crashed !== false };
     }
     default:
       return undefined;
   }
 }
 
-function texts(found: unknown): string[] {
+function stringList(found: unknown): string[] {
   return Array.isArray(found) ? found.map(String) : [];
 }
 

@@ -12,8 +12,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { auditing } from '../../src/agent/audit-actor.ts';
-import { AuditFile, WAITING_LIMIT } from '../../src/agent/audit-file.ts';
+import { withAudit } from '../../src/agent/audit.ts';
+import { AuditFile, QUEUE_LIMIT } from '../../src/agent/audit-file.ts';
 import { systemClock } from '../../src/clock/clock.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { newToken } from '../../src/web/auth/secrets.ts';
@@ -199,8 +199,8 @@ export default class extends Actor {
     const path = join(folder, 'none');
     writeFileSync(path, 'a file where the folder should be');
     const file = new AuditFile(join(path, 'audit.jsonl'), { clock: systemClock, log });
-    for (let count = 0; count < WAITING_LIMIT + 7; count++) file.add('command', { count });
-    expect(file.stats).toEqual({ written: 0, lost: 7, waiting: WAITING_LIMIT });
+    for (let count = 0; count < QUEUE_LIMIT + 7; count++) file.add('command', { count });
+    expect(file.stats).toEqual({ written: 0, lost: 7, waiting: QUEUE_LIMIT });
     await file.close();
     expect(log.lines.filter(({ message }) => message.startsWith('the audit log cannot be written'))).toHaveLength(1);
   });
@@ -221,7 +221,7 @@ export default class extends Actor {
     const path = join(folder, 'security.jsonl');
     const file = new AuditFile(path, { clock: systemClock, log });
     let now = 0;
-    const audited = auditing(log, file, () => now);
+    const audited = withAudit(log, file, () => now);
     audited.warn({ peer: 'x' }, 'nothing special');
     for (let count = 0; count < 100; count++) audited.warn({ security: 'connection', key: 'k' }, 'refused');
     now = 60_001;

@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Health } from '../../src/agent/health.ts';
-import { LoopWatch } from '../../src/agent/loop-watch.ts';
+import { EventLoopMonitor, HealthMonitor } from '../../src/agent/health.ts';
 import { managerEnv, ServiceManager } from '../../src/agent/service-manager.ts';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
@@ -123,7 +122,7 @@ describe('vitality', () => {
       actor.on('Work', () => new Promise<void>((resolve) => (free = resolve)));
       return actor;
     });
-    const health = new Health({ supervisors: [supervisor], ports: new Map(), pins: 2, clock, log });
+    const health = new HealthMonitor({ supervisors: [supervisor], ports: new Map(), pins: 2, clock, log });
     const sent: string[] = [];
     const socket = { send: (text: string) => void sent.push(text), close() {} };
     const manager = new ServiceManager(socket, health, { clock, log, watchdogMs: 3000 });
@@ -154,7 +153,7 @@ describe('vitality', () => {
   it('delays of the event loop are counted, the worst is told, a bad one is logged, and not over and over', async () => {
     const clock = new ManualClock();
     const log = memoryLog();
-    const watch = new LoopWatch(clock, log);
+    const watch = new EventLoopMonitor(clock, log);
     let late = 0;
     const { now } = clock;
     clock.now = () => now.call(clock) + late;

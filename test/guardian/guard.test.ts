@@ -16,11 +16,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock/clock.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Estate, Executor, LastWill } from '../../src/driver/last-will.ts';
-import { openDoor } from '../../src/guardian/door.ts';
 import { Guard } from '../../src/guardian/guard.ts';
-import { Predecessors } from '../../src/guardian/predecessor.ts';
-import { socketPath } from '../../src/guardian/rendezvous.ts';
-import { PATIENCE_MS } from '../../src/guardian/testament.ts';
+import { GIVE_UP_MS } from '../../src/guardian/port-plan.ts';
+import { PreviousGuardians } from '../../src/guardian/previous-guardians.ts';
+import { listenForNextAgent, socketPath } from '../../src/guardian/takeover-socket.ts';
 import { memoryLog } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 
@@ -70,7 +69,7 @@ function bench(withinMs = 5000) {
     agent: 42,
     withinMs,
     kill: () => void events.push(`kill at ${clock.now()}`),
-    keeping: (ports) => void events.push(`keeping ${ports}`),
+    holding: (ports) => void events.push(`keeping ${ports}`),
     ended: () => void events.push('ended'),
     load: async (url) => async (_plan, _context, descriptors) => {
       const fake = fakes.get(url);
@@ -86,7 +85,7 @@ function bench(withinMs = 5000) {
     guard,
     async port(name: string, fake = new Fake(), descriptors: number[] = []): Promise<Fake> {
       fakes.set(name, fake);
-      await guard.will(name, { ...will(name), descriptors });
+      await guard.setPlan(name, { ...will(name), descriptors });
       return fake;
     },
   };
@@ -105,7 +104,7 @@ describe('a guardian', () => {
     await clock.advance(200);
     expect(events).toHaveLength(1);
     expect(fake.safe).toBe(false);
-    guard.gone();
+    guard.agentGone();
     await clock.advance(0);
     expect(fake.safe).toBe(true);
     expect(events.at(-1)).toBe('ended');
@@ -133,8 +132,8 @@ describe('a guardian', () => {
   it('does nothing after a good-bye', async () => {
     const { clock, events, guard, port } = bench();
     const fake = await port('plc');
-    guard.bye();
-    guard.gone();
+    guard.agentStopped();
+    guard.agentGone();
     await clock.advance(10_000);
     expect(fake.tries).toBe(0);
     expect(events).toEqual(['ended']);
@@ -147,12 +146,12 @@ describe('a guardian', () => {
     const dead = await port('dead');
     slow.fails = 3;
     dead.fails = Number.POSITIVE_INFINITY;
-    guard.gone();
+    guard.agentGone();
     await clock.advance(0);
     expect([good.safe, slow.safe]).toEqual([true, false]);
     await clock.advance(500);
     expect(slow.safe).toBe(true);
-    await clock.advance(PATIENCE_MS + 2000);
+    await clock.advance(GIVE_UP_MS + 2000);
     expect(events).toEqual(['ended']);
     expect(log.lines.filter(({ level }) => level === 'error').map(({ message }) => message)).toContain(
       'gave up making the outputs of port dead safe: no answer',
@@ -162,9 +161,9 @@ describe('a guardian', () => {
 
   it('refuses a last will this machine cannot carry out, and carries out the others', async () => {
     const { clock, guard, port } = bench();
-    await expect(guard.will('none', will('none'))).rejects.toThrow('not on this machine');
+    await expect(guard.setPlan('none', will('none'))).rejects.toThrow('not on this machine');
     const fake = await port('plc');
-    guard.gone();
+    guard.agentGone();
     await clock.advance(0);
     expect(fake.safe).toBe(true);
   });
@@ -172,7 +171,7 @@ describe('a guardian', () => {
   it('carries out what the agent said last before it was killed', async () => {
     const { clock, guard, port } = bench();
     await port('lines', new Fake(true));
-    guard.gone();
+    guard.agentGone();
     await clock.advance(0);
     const late = await port('late', new Fake(true));
     await clock.advance(0);
@@ -184,12 +183,12 @@ describe('a guardian', () => {
     const fd = openSync('/dev/null', 'r');
     const lines = await port('lines', new Fake(), [fd]);
     await port('plc');
-    guard.bye();
-    guard.gone();
+    guard.agentStopped();
+    guard.agentGone();
     await clock.advance(10_000);
     expect(events).toEqual(['keeping lines']);
     expect(isOpen(fd)).toBe(true);
-    guard.leave();
+    guard.terminate();
     await clock.advance(0);
     expect(events.at(-1)).toBe('ended');
     expect(isOpen(fd)).toBe(false);
@@ -200,8 +199,8 @@ describe('a guardian', () => {
     const { clock, events, guard, port } = bench();
     const fd = openSync('/dev/null', 'r');
     await port('lines', new Fake(), [fd]);
-    guard.leave();
-    guard.bye();
+    guard.terminate();
+    guard.agentStopped();
     await clock.advance(0);
     expect(events).toEqual(['ended']);
     expect(isOpen(fd)).toBe(false);
@@ -213,19 +212,19 @@ describe('a guardian', () => {
     await port('lines', new Fake(), [first]);
     await port('lines', new Fake(), [second]);
     expect([first, second].map(isOpen)).toEqual([false, true]);
-    await guard.will('lines', undefined);
+    await guard.setPlan('lines', undefined);
     expect(isOpen(second)).toBe(false);
-    await expect(guard.will('none', { ...will('none'), descriptors: [third] })).rejects.toThrow();
+    await expect(guard.setPlan('none', { ...will('none'), descriptors: [third] })).rejects.toThrow();
     expect(isOpen(third)).toBe(false);
   });
 
   it('holds lines until the system stops it; then it goes', async () => {
     const { clock, events, guard, port } = bench();
     const lines = await port('lines', new Fake(true));
-    guard.leave();
+    guard.terminate();
     await clock.advance(100);
     expect(events).toEqual([]);
-    guard.gone();
+    guard.agentGone();
     await clock.advance(0);
     expect(lines).toMatchObject({ safe: true, held: false });
     expect(events).toEqual(['ended']);
@@ -244,14 +243,14 @@ describe('the hand-over to the next life', () => {
     const lines = await made.port('lines', new Fake(true));
     const plc = await made.port('plc');
     plc.fails = Number.POSITIVE_INFINITY;
-    const door = await openDoor(socketPath(folder, 'me', 42), made.guard, 42);
+    const door = await listenForNextAgent(socketPath(folder, 'me', 42), made.guard, 42);
     return { ...made, lines, plc, door };
   }
-  const find = (log = memoryLog()) => Predecessors.find(folder, 'me', systemClock, log);
+  const find = (log = memoryLog()) => PreviousGuardians.find(folder, 'me', systemClock, log);
 
   it('keeps lines until each is asked for, names the ports that are not safe, drives nothing any more, and ends', async () => {
     const { clock, events, guard, lines, plc, door } = await crashed();
-    guard.gone();
+    guard.agentGone();
     await clock.advance(100);
     const finding = find();
     // The attempt under way ends by the clock in our hand.
@@ -264,13 +263,13 @@ describe('the hand-over to the next life', () => {
     expect(lines.held).toBe(true);
     await before.release('lines');
     expect(lines.held).toBe(false);
-    await before.done();
+    await before.finish();
     await until('its end', () => events.includes('ended'));
     door.close();
   });
 
   it('passes on what it holds, so that it never is nobody’s: after a crash, and after a stop', async () => {
-    for (const end of ['gone', 'bye'] as const) {
+    for (const end of ['agentGone', 'agentStopped'] as const) {
       const { clock, events, guard, lines, door } = await crashed();
       const path = join(folder, 'held');
       writeFileSync(path, end);
@@ -282,7 +281,7 @@ describe('the hand-over to the next life', () => {
       const finding = find(log);
       while ((await Promise.race([finding, clock.advance(100)])) === undefined);
       const before = await finding;
-      expect(['lines', 'plc'].filter((port) => before.isUnsafe(port))).toEqual(end === 'gone' ? ['plc'] : []);
+      expect(['lines', 'plc'].filter((port) => before.isUnsafe(port))).toEqual(end === 'agentGone' ? ['plc'] : []);
       expect(await before.release('plc')).toEqual([]);
       const [estate, ...more] = await before.release('lines');
       expect(more).toEqual([]);
@@ -292,7 +291,7 @@ describe('the hand-over to the next life', () => {
       expect(readFileSync(first, 'utf8')).toBe(end);
       for (const fd of [first, second]) closeSync(fd);
       expect(await before.release('lines')).toEqual([]);
-      await before.done();
+      await before.finish();
       await until('its end', () => events.includes('ended'));
       expect(readdirSync(folder).filter((name) => !name.endsWith('.guard'))).toEqual([]);
       door.close();
@@ -301,7 +300,7 @@ describe('the hand-over to the next life', () => {
 
   it('drives the outputs again when the agent that takes over is gone before it has', async () => {
     const { clock, guard, lines, door } = await crashed();
-    guard.gone();
+    guard.agentGone();
     await clock.advance(0);
     const finding = find();
     while ((await Promise.race([finding, clock.advance(100)])) === undefined);
@@ -309,7 +308,7 @@ describe('the hand-over to the next life', () => {
     await before.release('lines');
     before.abandon();
     await until('the lines to be held again', () => lines.held);
-    guard.leave();
+    guard.terminate();
     door.close();
   });
 
@@ -320,7 +319,7 @@ describe('the hand-over to the next life', () => {
       new Promise((resolve) => {
         end = resolve;
       });
-    guard.gone();
+    guard.agentGone();
     await clock.advance(0);
     const socket = connect(socketPath(folder, 'me', 42));
     socket.write('{"kind":"back"}\n');
@@ -328,9 +327,9 @@ describe('the hand-over to the next life', () => {
     socket.destroy();
     await once(socket, 'close');
     end();
-    await until('it to act again', () => guard.state === 'acting');
+    await until('it to act again', () => guard.state === 'driving-safe');
     expect(lines.safe).toBe(true);
-    guard.leave();
+    guard.terminate();
     door.close();
   });
 
@@ -341,16 +340,16 @@ describe('the hand-over to the next life', () => {
       new Promise((_resolve, reject) => {
         end = () => reject(new Error('no answer'));
       });
-    guard.gone();
+    guard.agentGone();
     await clock.advance(0);
     const waiting = new ManualClock();
-    const finding = Predecessors.find(folder, 'me', waiting, memoryLog());
+    const finding = PreviousGuardians.find(folder, 'me', waiting, memoryLog());
     await until('the question to be heard', () => guard.state === 'handing-over');
     await waiting.advance(2000);
     const before = await finding;
     expect(before.isUnsafe('lines')).toBe(true);
     end();
-    const done = before.done();
+    const done = before.finish();
     await until('its end', async () => {
       await clock.advance(100);
       return events.includes('ended');
@@ -365,7 +364,7 @@ describe('the hand-over to the next life', () => {
     const log = memoryLog();
     const before = await find(log);
     await before.release('lines');
-    await before.done();
+    await before.finish();
     expect(log.lines.map(({ message }) => message)).toEqual([
       'an agent with this configuration runs already: process 42',
     ]);

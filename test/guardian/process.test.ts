@@ -17,10 +17,10 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock/clock.ts';
+import { loadFdPassing } from '../../src/guardian/fd-passing.ts';
 import { decoder, encode, isFromGuardian } from '../../src/guardian/messages.ts';
-import { loadPassing } from '../../src/guardian/passing.ts';
-import { Predecessors } from '../../src/guardian/predecessor.ts';
-import { identityOf, socketPath } from '../../src/guardian/rendezvous.ts';
+import { PreviousGuardians } from '../../src/guardian/previous-guardians.ts';
+import { agentIdentity, socketPath } from '../../src/guardian/takeover-socket.ts';
 import { cli, root } from '../support/agent-process.ts';
 import { memoryLog } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
@@ -50,7 +50,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const identity = () => identityOf(join(folder, 'dcs-io.yaml'), 'hall');
+const identity = () => agentIdentity(join(folder, 'dcs-io.yaml'), 'hall');
 const env = () => ({ ...process.env, RUNTIME_DIRECTORY: folder });
 const hear = () => {
   const pipe = guardian.stdio[3];
@@ -69,7 +69,7 @@ const driven = () => readFileSync(hardware, 'utf8');
 
 /** A guardian of this process, as an agent starts one, that has been passed an open file. */
 async function spawnGuardian(): Promise<void> {
-  const passing = await loadPassing();
+  const passing = await loadFdPassing();
   const { own, other } = passing.pair();
   const main = join(root, 'dist/src/guardian/main.js');
   const args = [main, String(process.pid), '60000', socketPath(folder, identity(), process.pid)];
@@ -88,16 +88,16 @@ async function spawnGuardian(): Promise<void> {
   closeSync(fd);
   closeSync(own);
   const executor = pathToFileURL(join(folder, 'executor.mjs')).href;
-  hear().write(encode({ kind: 'will', port: 'relays', will: { executor, plan: { safe: 'safe' } }, passed: 1 }));
+  hear().write(encode({ kind: 'plan', port: 'relays', crashPlan: { executor, plan: { safe: 'safe' } }, passed: 1 }));
   await until('the guardian to be ready', () => told.includes('ready') && holds());
 }
 
 describe('the guardian as a process, passed an open descriptor', () => {
   it('holds it after a good-bye and drives nothing, says so to doctor, and lets go on release', async () => {
     expect(holds()).toBe(true);
-    hear().write(encode({ kind: 'bye' }));
+    hear().write(encode({ kind: 'stop' }));
     hear().end();
-    await until('it to stay', () => told.includes('keeping'));
+    await until('it to stay', () => told.includes('holding'));
     const asked = await cli(['doctor', '--bus', '127.0.0.1:1:2', '--json'], { cwd: folder, env: env() });
     expect(asked.stdout).toContain(`process ${guardian.pid} holds outputs of relays since the agent was stopped`);
     expect([holds(), driven()]).toEqual([true, '']);
@@ -114,11 +114,11 @@ describe('the guardian as a process, passed an open descriptor', () => {
     hear().destroy();
     await until('the safe state', () => driven() === 'safe');
     expect(holds()).toBe(true);
-    const next = await Predecessors.find(folder, identity(), systemClock, memoryLog());
+    const next = await PreviousGuardians.find(folder, identity(), systemClock, memoryLog());
     const [estate] = await next.release('relays');
     expect(estate?.plan).toEqual({ safe: 'safe' });
     expect(holds()).toBe(false);
-    await next.done();
+    await next.finish();
     await until('its end', () => guardian.exitCode === 0);
     for (const fd of estate?.descriptors ?? []) {
       expect(readlinkSync(`/proc/self/fd/${fd}`)).toBe(hardware);
@@ -135,8 +135,8 @@ describe('the guardian as a process, passed an open descriptor', () => {
   });
 
   it('goes, and lets go, when the system stops it after a good-bye', async () => {
-    hear().write(encode({ kind: 'bye' }));
-    await until('it to stay', () => told.includes('keeping'));
+    hear().write(encode({ kind: 'stop' }));
+    await until('it to stay', () => told.includes('holding'));
     guardian.kill('SIGTERM');
     await until('its end', () => guardian.exitCode === 0);
     expect(driven()).toBe('');

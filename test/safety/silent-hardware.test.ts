@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fillTable } from '../../src/agent/fill-table.ts';
+import { addPinsToTable } from '../../src/agent/pins.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { Supervisor } from '../../src/bus/supervisor.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
@@ -23,7 +23,7 @@ async function silent(spec: PinSpec, overrideS?: number) {
     const until = clock.unix() + overrideS;
     await life.kept.override(spec.name, { value: true, node: 'here', actor: 'person', until });
   }
-  fillTable(life.table, [{ spec, port: 'line', key: 'lamp', address: {} }], life.kept, clock, log);
+  addPinsToTable(life.table, [{ spec, port: 'line', key: 'lamp', address: {} }], life.kept, clock, log);
   const entry = life.table.get(spec.name);
   if (!entry) throw new Error('no pin');
   const sent: (RawValue | undefined)[] = [];

@@ -1,6 +1,6 @@
 import { createMock } from '../../drivers/mock/driver.ts';
 import { MockHardware } from '../../drivers/mock/hardware.ts';
-import { fillTable } from '../../src/agent/fill-table.ts';
+import { addPinsToTable } from '../../src/agent/pins.ts';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { defaultPolicy, Supervisor } from '../../src/bus/supervisor.ts';
@@ -54,7 +54,7 @@ export async function pinBench(
     address: {},
   });
   const places = specs.map((spec) => ({ spec, port: 'sim', key: spec.name, address: {} }));
-  fillTable(life.table, places, life.kept, clock, log);
+  addPinsToTable(life.table, places, life.kept, clock, log);
   const entryOf = ({ name }: PinSpec): PinEntry => {
     const entry = life.table.get(name);
     if (entry) return entry;

@@ -8,8 +8,8 @@ import { chipOf } from '../../config/port-section.ts';
 import type { Problem, ResolvedConfig } from '../../config/resolved.ts';
 import { lastingPaths, listPorts } from '../../driver/usb-port.ts';
 import { messageOf } from '../../errors/errors.ts';
-import { identityOf, rendezvousFolder } from '../../guardian/rendezvous.ts';
-import { lookAt } from '../../guardian/visit.ts';
+import { queryGuardians } from '../../guardian/previous-guardians.ts';
+import { agentIdentity, socketFolder } from '../../guardian/takeover-socket.ts';
 import { listAllowed, loadKeys } from '../../mesh/keys.ts';
 import { BusClient, busEndpoint } from '../bus-client.ts';
 import { readConfig } from '../config-file.ts';
@@ -195,7 +195,7 @@ async function busFindings(config: ResolvedConfig | undefined, asked: string | u
 /** Who holds the outputs, the agent apart. */
 async function guardianFindings({ file, node }: ResolvedConfig): Promise<CheckResult[]> {
   const about = 'guardian';
-  const seen = await lookAt(rendezvousFolder(), identityOf(file, node), systemClock);
+  const seen = await queryGuardians(socketFolder(), agentIdentity(file, node), systemClock);
   return seen.map(({ guardian, agent, found, held }): CheckResult => {
     const who = `process ${guardian}`;
     if (found === 'running')

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { openNotifySocket } from '../../agent/notify-socket.ts';
+import { openNotifySocket } from '../../agent/service-manager.ts';
 import { messageOf } from '../../errors/errors.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { printLine, printNote } from '../output.ts';

@@ -5,7 +5,7 @@ import { prepare } from '../../../drivers/gpio/last-will.ts';
 import { systemClock } from '../../../src/clock/clock.ts';
 import type { Port, Reading } from '../../../src/driver/driver.ts';
 import type { Executor, SafeWrite } from '../../../src/driver/last-will.ts';
-import { loadPassing } from '../../../src/guardian/passing.ts';
+import { loadFdPassing } from '../../../src/guardian/fd-passing.ts';
 import { type Held, memoryLog, openPort } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
 import { bounce, channelAt, gpioPromises, input, listen, outcome, output, undisturbed } from './contract.ts';
@@ -19,7 +19,7 @@ const info = (offset: number) =>
 /** What a guardian would carry out: it has descriptors of its own. */
 async function executorOf(port: Port, writes: readonly SafeWrite[]): Promise<Executor> {
   const { plan, descriptors = [] } = port.lastWill?.(writes) ?? {};
-  const passing = await loadPassing();
+  const passing = await loadFdPassing();
   const { own, other } = passing.pair();
   passing.send(own, descriptors);
   const passed = passing.receive(other, descriptors.length);

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { afterEach, expect, it, vi } from 'vitest';
-import { GuardianLink } from '../../src/agent/guardian-link.ts';
+import { GuardianProcess } from '../../src/agent/guardian-process.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { memoryLog } from '../support/ports.ts';
 
@@ -13,8 +13,8 @@ afterEach(() => {
 function link() {
   const clock = new ManualClock();
   const log = memoryLog();
-  const made = new GuardianLink({ withinMs: 5000, socket: '/nowhere', clock, log });
-  const entrust = () => made.entrust('relays', () => ({ executor: 'file:///none', plan: undefined }));
+  const made = new GuardianProcess({ withinMs: 5000, socket: '/nowhere', clock, log });
+  const entrust = () => made.setPlan('relays', () => ({ executor: 'file:///none', plan: undefined }));
   return { clock, log, made, entrust };
 }
 

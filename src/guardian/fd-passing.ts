@@ -6,7 +6,7 @@ import { DcsError } from '../errors/errors.ts';
  * Hands open descriptors to another process (SCM_RIGHTS, unix(7)): what they hold stays held until the last process has
  * closed its own. Nothing here waits. Everything throws a DcsError.
  */
-export interface Passing {
+export interface FdPassing {
   /** Two connected ends, for a process and its child. */
   pair(): { readonly own: number; readonly other: number };
   /** Sends duplicates through one end of a pair. */
@@ -14,8 +14,8 @@ export interface Passing {
   /** The `count` descriptors that were sent or posted together: they have to be there already. The caller owns them. */
   receive(end: number, count: number): number[];
   /** A place that others can post to, by its path. `receive` takes from it. */
-  open(path: string): { readonly end: number; close(): void };
-  post(path: string, descriptors: readonly number[]): void;
+  openReceiver(path: string): { readonly end: number; close(): void };
+  sendTo(path: string, descriptors: readonly number[]): void;
 }
 
 // The same on x86, ARM and RISC-V; others have no koffi.
@@ -31,7 +31,7 @@ const MSG_CMSG_CLOEXEC = 0x4000_0000;
 /** sun_path of sockaddr_un. */
 const PATH_BYTES = 108;
 /** SCM_MAX_FD: most descriptors of one message. */
-export const MOST_DESCRIPTORS = 253;
+export const MAX_DESCRIPTORS = 253;
 
 /** struct msghdr as a JavaScript object; koffi lays it out for this machine's word size. */
 interface Message {
@@ -45,7 +45,7 @@ interface Message {
 }
 
 /** Binds the C library: Node passes no descriptors on. Rejects with NOT_SUPPORTED where koffi has no build (ARMv6). */
-export async function loadPassing(): Promise<Passing> {
+export async function loadFdPassing(): Promise<FdPassing> {
   const { default: koffi } = await import('koffi').catch((cause: unknown) => {
     throw new DcsError('NOT_SUPPORTED', 'descriptors cannot be passed on: the npm package koffi does not load here', {
       cause,
@@ -95,7 +95,7 @@ export async function loadPassing(): Promise<Passing> {
     flags: 0,
   });
   const send = (end: number, descriptors: readonly number[], name?: Uint8Array) => {
-    const sent = sendmsg(end, made(rights(descriptors, word), name), MSG_DONTWAIT | MSG_NOSIGNAL);
+    const sent = sendmsg(end, made(encodeRights(descriptors, word), name), MSG_DONTWAIT | MSG_NOSIGNAL);
     checked('sendmsg', sent);
   };
   return {
@@ -108,7 +108,7 @@ export async function loadPassing(): Promise<Passing> {
     receive(end, count) {
       const control = Buffer.alloc(controlBytes(count, word));
       checked('recvmsg', recvmsg(end, made(control), MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
-      const got = descriptorsIn(control, word);
+      const got = decodeRights(control, word);
       if (got.length === count) return got;
       for (const fd of got) closeSync(fd);
       throw new DcsError('BAD_REPLY', 'other descriptors came than were told', {
@@ -116,14 +116,14 @@ export async function loadPassing(): Promise<Passing> {
         expected: String(count),
       });
     },
-    open(path) {
+    openReceiver(path) {
       const end = checked('socket', socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
       const close = () => {
         closeSync(end);
         rmSync(path, { force: true });
       };
       try {
-        const address = addressOf(path);
+        const address = unixAddress(path);
         rmSync(path, { force: true });
         checked('bind', bind(end, address, address.length));
       } catch (error) {
@@ -132,8 +132,8 @@ export async function loadPassing(): Promise<Passing> {
       }
       return { end, close };
     },
-    post(path, descriptors) {
-      const address = addressOf(path);
+    sendTo(path, descriptors) {
+      const address = unixAddress(path);
       const end = checked('socket', socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
       try {
         send(end, descriptors, address);
@@ -145,11 +145,11 @@ export async function loadPassing(): Promise<Passing> {
 }
 
 /** One cmsghdr: its length (a word), level and type (32 bit each), then the descriptors; padded to whole words. */
-export function rights(descriptors: readonly number[], word: number): Buffer {
-  if (descriptors.length > MOST_DESCRIPTORS) {
+export function encodeRights(descriptors: readonly number[], word: number): Buffer {
+  if (descriptors.length > MAX_DESCRIPTORS) {
     throw new DcsError('NOT_SUPPORTED', 'too many descriptors for one message', {
       found: descriptors.length,
-      expected: `at most ${MOST_DESCRIPTORS}`,
+      expected: `at most ${MAX_DESCRIPTORS}`,
     });
   }
   const buffer = Buffer.alloc(controlBytes(descriptors.length, word));
@@ -168,7 +168,7 @@ function controlBytes(descriptors: number, word: number): number {
 }
 
 /** The descriptors of what `rights` makes; none when something else, or nothing, came. */
-export function descriptorsIn(control: Buffer, word: number): number[] {
+export function decodeRights(control: Buffer, word: number): number[] {
   const end = control.readUInt32LE(0);
   if (control.readInt32LE(word) !== SOL_SOCKET || control.readInt32LE(word + 4) !== SCM_RIGHTS) return [];
   const found: number[] = [];
@@ -176,7 +176,7 @@ export function descriptorsIn(control: Buffer, word: number): number[] {
   return found;
 }
 
-function addressOf(path: string): Buffer {
+function unixAddress(path: string): Buffer {
   const name = Buffer.from(path);
   if (name.length >= PATH_BYTES) throw new DcsError('NOT_SUPPORTED', `${path} is too long for a socket`);
   // sun_family, sun_path, NUL.

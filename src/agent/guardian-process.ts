@@ -7,8 +7,61 @@ import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
 import type { Log } from '../driver/driver.ts';
 import type { LastWill } from '../driver/last-will.ts';
 import { messageOf } from '../errors/errors.ts';
-import { ANSWER_FD, decoder, encode, HEAR_FD, isFromGuardian, type ToGuardian } from '../guardian/messages.ts';
-import { Passage } from './passage.ts';
+import { type FdPassing, loadFdPassing } from '../guardian/fd-passing.ts';
+import { ANSWER_FD, COMMAND_FD, decoder, encode, isFromGuardian, type ToGuardian } from '../guardian/messages.ts';
+
+/**
+ * What descriptors go through to the guardian. Where they cannot, which is logged, the guardian takes the hardware itself
+ * once this process is gone.
+ */
+export class DescriptorChannel {
+  readonly #log: Log;
+  #fdPassing: FdPassing | undefined;
+  /** This process's end. */
+  #end: number | undefined;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** Before all else. Never rejects. */
+  async load(): Promise<void> {
+    try {
+      this.#fdPassing = await loadFdPassing();
+    } catch (error) {
+      this.#log.info({}, messageOf(error));
+    }
+  }
+
+  /** A new passage. Returns the guardian's end; the caller closes it. */
+  open(): number | undefined {
+    try {
+      const ends = this.#fdPassing?.pair();
+      this.#end = ends?.own;
+      return ends?.other;
+    } catch (error) {
+      this.#log.warn({ err: error }, `the guardian cannot be passed hardware: ${messageOf(error)}`);
+      return undefined;
+    }
+  }
+
+  /** Returns how many were sent: all or none. */
+  send(port: string, descriptors: readonly number[]): number {
+    if (!this.#fdPassing || this.#end === undefined || descriptors.length === 0) return 0;
+    try {
+      this.#fdPassing.send(this.#end, descriptors);
+      return descriptors.length;
+    } catch (error) {
+      this.#log.warn({ port, err: error }, `port ${port} cannot be passed to the guardian: ${messageOf(error)}`);
+      return 0;
+    }
+  }
+
+  close(): void {
+    if (this.#end !== undefined) closeSync(this.#end);
+    this.#end = undefined;
+  }
+}
 
 const FIRST_RESTART_MS: DurationMs = 50;
 const LONGEST_RESTART_MS: DurationMs = 3000;
@@ -16,7 +69,7 @@ const LONGEST_RESTART_MS: DurationMs = 3000;
 const BEAT_MS: DurationMs = 250;
 /** A guardian that is not ready after this is started anew. */
 const START_LIMIT_MS: DurationMs = 30_000;
-const BYE_LIMIT_MS: DurationMs = 300;
+const STOP_LIMIT_MS: DurationMs = 300;
 
 export interface GuardianOptions {
   /** Outputs are safe this long after the agent's last sign of life, plus what the hardware takes. */
@@ -31,27 +84,27 @@ export interface GuardianOptions {
  * The agent's side of its guardian: starts it with the first last will, beats, and starts it anew when it dies or says
  * nothing any more. The guardian takes a silence for a hang and the closing of their pipe for a crash.
  */
-export class GuardianLink {
+export class GuardianProcess {
   restarts = 0;
   readonly #options: GuardianOptions;
   /** By port. Asked each time a guardian is told, for descriptors change. */
-  readonly #wills = new Map<string, () => LastWill | undefined>();
-  readonly #told = new Map<string, LastWill>();
-  readonly #passage: Passage;
+  readonly #plans = new Map<string, () => LastWill | undefined>();
+  readonly #sentPlans = new Map<string, LastWill>();
+  readonly #channel: DescriptorChannel;
   #child: ChildProcess | undefined;
   #ready = false;
   #stopped = false;
   #serial = 0;
   #started: MonotonicMs = 0;
-  #heard: MonotonicMs = 0;
+  #lastAnswer: MonotonicMs = 0;
   #backoff = FIRST_RESTART_MS;
   #timer: Timer | undefined;
   /** The guardian has said that it stays. */
-  #kept: (() => void) | undefined;
+  #onHolding: (() => void) | undefined;
 
   constructor(options: GuardianOptions) {
     this.#options = options;
-    this.#passage = new Passage(options.log);
+    this.#channel = new DescriptorChannel(options.log);
   }
 
   /** Process id of the guardian that is ready; undefined while there is none. */
@@ -61,24 +114,24 @@ export class GuardianLink {
 
   /** Before the first last will. Never rejects. */
   async prepare(): Promise<void> {
-    await this.#passage.load();
+    await this.#channel.load();
   }
 
   /**
    * What is to be done about a port's outputs when the agent cannot; asked again for each guardian. It returns undefined:
    * nothing (any more).
    */
-  entrust(port: string, will: () => LastWill | undefined): void {
+  setPlan(port: string, crashPlan: () => LastWill | undefined): void {
     if (this.#stopped) return;
-    this.#wills.set(port, will);
-    if (this.#child) this.#tell(port, will());
-    else if (!this.#timer && will()) this.#start();
+    this.#plans.set(port, crashPlan);
+    if (this.#child) this.#sendPlan(port, crashPlan());
+    else if (!this.#timer && crashPlan()) this.#start();
   }
 
   /** What is held of a port is to be given back: the guardian goes on with what it knows, and without descriptors. */
-  letGo(port: string): void {
-    const told = this.#told.get(port);
-    if (told) this.entrust(port, () => told);
+  releaseDescriptors(port: string): void {
+    const told = this.#sentPlans.get(port);
+    if (told) this.setPlan(port, () => told);
   }
 
   /**
@@ -93,14 +146,14 @@ export class GuardianLink {
     if (!child) return;
     const over = new Promise<void>((resolve) => {
       child.once('exit', () => resolve());
-      this.#kept = resolve;
+      this.#onHolding = resolve;
       child.ref();
-      this.#options.clock.after(BYE_LIMIT_MS, resolve);
+      this.#options.clock.after(STOP_LIMIT_MS, resolve);
     });
-    this.#post(child, { kind: 'bye' });
+    this.#post(child, { kind: 'stop' });
     await over;
     child.unref();
-    this.#leave(child);
+    this.#closePipes(child);
   }
 
   #start(): void {
@@ -110,15 +163,15 @@ export class GuardianLink {
       child = this.#spawn();
     } catch (error) {
       // Node throws for want of memory, and only tells (`error`) for want of descriptors.
-      this.#passage.close();
-      this.#again(messageOf(error));
+      this.#channel.close();
+      this.#restartLater(messageOf(error));
       return;
     }
     this.#child = child;
     child.unref();
-    child.once('error', (error) => this.#lost(child, messageOf(error)));
-    child.once('exit', (code, signal) => this.#lost(child, `it ended (${signal ?? code})`));
-    for (const fd of [HEAR_FD, ANSWER_FD]) {
+    child.once('error', (error) => this.#onLost(child, messageOf(error)));
+    child.once('exit', (code, signal) => this.#onLost(child, `it ended (${signal ?? code})`));
+    for (const fd of [COMMAND_FD, ANSWER_FD]) {
       const pipe = pipeOf(child, fd);
       pipe?.unref();
       // Its end is told by its exit.
@@ -126,10 +179,10 @@ export class GuardianLink {
     }
     pipeOf(child, ANSWER_FD)?.on(
       'data',
-      decoder((found) => this.#heardOf(child, found)),
+      decoder((found) => this.#onMessage(child, found)),
     );
-    this.#heard = this.#started = this.#options.clock.now();
-    for (const [port, will] of this.#wills) this.#tell(port, will());
+    this.#lastAnswer = this.#started = this.#options.clock.now();
+    for (const [port, crashPlan] of this.#plans) this.#sendPlan(port, crashPlan());
     log.info({ guardian: child.pid }, `the guardian makes outputs safe within ${withinMs} ms of a crash or hang`);
     this.#beatLater(child);
   }
@@ -137,7 +190,7 @@ export class GuardianLink {
   #spawn(): ChildProcess {
     const { withinMs, socket } = this.#options;
     const file = fileURLToPath(new URL(`../guardian/main${extname(import.meta.url)}`, import.meta.url));
-    const end = this.#passage.open();
+    const end = this.#channel.open();
     try {
       // A session of its own, so that Ctrl-C in the terminal does not reach it.
       return spawn(process.execPath, ['--max-semi-space-size=1', file, String(process.pid), String(withinMs), socket], {
@@ -155,9 +208,9 @@ export class GuardianLink {
       if (child !== this.#child) return;
       // One that is starting is not silent: on a small or busy machine that alone takes seconds.
       const limit = this.#ready ? withinMs : Math.max(withinMs, START_LIMIT_MS);
-      if (clock.now() - this.#heard > limit) {
+      if (clock.now() - this.#lastAnswer > limit) {
         child.kill('SIGKILL');
-        this.#lost(child, `it has said nothing for ${limit} ms`);
+        this.#onLost(child, `it has said nothing for ${limit} ms`);
         return;
       }
       this.#send({ kind: 'beat', serial: this.#serial++ });
@@ -165,22 +218,22 @@ export class GuardianLink {
     });
   }
 
-  #heardOf(child: ChildProcess, found: unknown): void {
+  #onMessage(child: ChildProcess, found: unknown): void {
     if (!isFromGuardian(found)) return;
-    if (found.kind === 'keeping') {
+    if (found.kind === 'holding') {
       const { ports } = found;
       this.#options.log.info(
         { guardian: child.pid, ports },
         `process ${child.pid} holds outputs as they are, for the next start; dcs-io release ends that`,
       );
-      this.#kept?.();
+      this.#onHolding?.();
       return;
     }
     if (child !== this.#child) return;
-    this.#heard = this.#options.clock.now();
+    this.#lastAnswer = this.#options.clock.now();
     if (found.kind === 'ready') {
       this.#ready = true;
-      const ms = Math.round(this.#heard - this.#started);
+      const ms = Math.round(this.#lastAnswer - this.#started);
       this.#options.log.info({ guardian: child.pid }, `the guardian is ready, ${ms} ms after its start`);
       this.#backoff = FIRST_RESTART_MS;
     } else if (found.kind === 'refused') {
@@ -189,20 +242,20 @@ export class GuardianLink {
     }
   }
 
-  #lost(child: ChildProcess, why: string): void {
+  #onLost(child: ChildProcess, why: string): void {
     if (child !== this.#child) return;
     this.#child = undefined;
     this.#ready = false;
-    this.#leave(child);
-    this.#again(why);
+    this.#closePipes(child);
+    this.#restartLater(why);
   }
 
-  #leave(child: ChildProcess): void {
-    for (const fd of [HEAR_FD, ANSWER_FD]) pipeOf(child, fd)?.destroy();
-    this.#passage.close();
+  #closePipes(child: ChildProcess): void {
+    for (const fd of [COMMAND_FD, ANSWER_FD]) pipeOf(child, fd)?.destroy();
+    this.#channel.close();
   }
 
-  #again(why: string): void {
+  #restartLater(why: string): void {
     this.#timer?.cancel();
     if (this.#stopped) return;
     const { clock, log } = this.#options;
@@ -216,16 +269,16 @@ export class GuardianLink {
   }
 
   /** Descriptors first: they are there when the guardian reads how many. */
-  #tell(port: string, will: LastWill | undefined): void {
-    if (!will) {
-      this.#told.delete(port);
-      this.#send({ kind: 'will', port, will, passed: 0 });
+  #sendPlan(port: string, crashPlan: LastWill | undefined): void {
+    if (!crashPlan) {
+      this.#sentPlans.delete(port);
+      this.#send({ kind: 'plan', port, crashPlan, passed: 0 });
       return;
     }
-    const { executor, plan, descriptors = [] } = will;
-    this.#told.set(port, { executor, plan });
-    const passed = this.#passage.send(port, descriptors);
-    this.#send({ kind: 'will', port, will: { executor, plan }, passed });
+    const { executor, plan, descriptors = [] } = crashPlan;
+    this.#sentPlans.set(port, { executor, plan });
+    const passed = this.#channel.send(port, descriptors);
+    this.#send({ kind: 'plan', port, crashPlan: { executor, plan }, passed });
   }
 
   #send(message: ToGuardian): void {
@@ -233,7 +286,7 @@ export class GuardianLink {
   }
 
   #post(child: ChildProcess, message: ToGuardian): void {
-    const pipe = pipeOf(child, HEAR_FD);
+    const pipe = pipeOf(child, COMMAND_FD);
     if (pipe?.writable) pipe.write(encode(message));
   }
 }

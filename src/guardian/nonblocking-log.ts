@@ -1,18 +1,31 @@
-import { write } from 'node:fs';
+import { fstatSync, write } from 'node:fs';
 import type { Log } from '../driver/driver.ts';
-import { journalPrefix, journalReads } from './journal.ts';
+
+/** Whether systemd's journal reads a descriptor: JOURNAL_STREAM names it by device and inode. */
+export function isJournalStream(fd: number, env: NodeJS.ProcessEnv = process.env): boolean {
+  const stream = env['JOURNAL_STREAM'];
+  if (!stream) return false;
+  const { dev, ino } = fstatSync(fd);
+  return stream === `${dev}:${ino}`;
+}
+
+/** What the journal takes for a line's priority (sd-daemon(3)), from the level in it, a JSON line of the log. */
+export function journalPrefix(line: string): string {
+  const level = Number(/^\{"level":(\d+)/.exec(line)?.[1] ?? 30);
+  return level >= 60 ? '<2>' : level >= 50 ? '<3>' : level >= 40 ? '<4>' : level >= 30 ? '<6>' : '<7>';
+}
 
 /** Most lines that wait for whoever reads the log; more are counted and left out. */
-const WAITING_LIMIT = 100;
+const QUEUE_LIMIT = 100;
 const LEVELS = { debug: 20, info: 30, warn: 40, error: 50 } as const;
 
 /**
  * JSON lines on stderr, as the agent's own, that never keep this process waiting: with the agent its reader may be gone too,
  * and a full pipe would stop whoever writes to it.
  */
-export function sideLog(now: () => number = Date.now, fd = 2): Log {
+export function nonblockingLog(now: () => number = Date.now, fd = 2): Log {
   const waiting: string[] = [];
-  const journal = journalReads(fd);
+  const journal = isJournalStream(fd);
   let left = 0;
   let writing = false;
   const next = () => {
@@ -28,7 +41,7 @@ export function sideLog(now: () => number = Date.now, fd = 2): Log {
   };
   const at = (level: keyof typeof LEVELS) => (detail: object, msg: string) => {
     if (level === 'debug') return;
-    if (waiting.length >= WAITING_LIMIT) {
+    if (waiting.length >= QUEUE_LIMIT) {
       left++;
       return;
     }

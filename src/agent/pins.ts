@@ -1,14 +1,40 @@
 import type { Clock } from '../clock/clock.ts';
-import type { ResolvedPin } from '../config/resolved.ts';
+import type { ResolvedConfig, ResolvedPin } from '../config/resolved.ts';
 import type { Log } from '../driver/driver.ts';
 import { messageOf } from '../errors/errors.ts';
 import { toRaw } from '../io/convert.ts';
+import type { PinInfo } from '../message/payloads.ts';
 import type { PinSpec, RawValue } from '../pin/pin.ts';
 import type { KeptOutputs } from '../safety/kept-outputs.ts';
 import type { PinTable } from '../safety/pin-table.ts';
 
+/** What other nodes are told about a pin. */
+export function pinInfo({ spec, port }: ResolvedConfig['pins'][number]): PinInfo {
+  const { name, kind, direction, label, uom, range, safe, class: kindOfDevice } = spec;
+  return {
+    name,
+    kind,
+    direction,
+    port,
+    ...(label !== undefined && { label }),
+    ...(uom !== undefined && { uom }),
+    ...(kindOfDevice !== undefined && { class: kindOfDevice }),
+    ...(range !== undefined && { range }),
+    ...(safe !== undefined && { safe }),
+  };
+}
+
+export function pinActorName({ name }: PinSpec): string {
+  return `pin ${name}`;
+}
+
+/** Counts for itself, so it goes on from where it was. */
+export function isCounter({ kind, direction }: PinSpec): boolean {
+  return kind === 'counter' && direction === 'in';
+}
+
 /** Puts every pin into the table: outputs with what they start with, and with the override that is still in force. */
-export function fillTable(
+export function addPinsToTable(
   table: PinTable,
   pins: readonly ResolvedPin[],
   kept: KeptOutputs,
@@ -16,11 +42,11 @@ export function fillTable(
   log: Log,
 ): void {
   for (const { spec, port, key } of pins) {
-    const initial = fitting(spec, kept.initialOf(spec), 'what it was before the restart', log) ?? spec.safe;
+    const initial = validKeptValue(spec, kept.initialOf(spec), 'what it was before the restart', log) ?? spec.safe;
     const start = typeof spec.initial === 'object' ? initial : spec.initial;
     const { output } = table.add(spec, { port, key }, start);
     const override = output && kept.overrideOf(spec.name);
-    const value = override && fitting(spec, override.value, 'the value it was overridden with', log);
+    const value = override && validKeptValue(spec, override.value, 'the value it was overridden with', log);
     if (!output || !override || value === undefined) continue;
     const left = override.until - clock.unix();
     if (left <= 0) void kept.override(spec.name, undefined);
@@ -29,7 +55,7 @@ export function fillTable(
 }
 
 /** The configuration may have changed since a value was kept. */
-function fitting(spec: PinSpec, value: RawValue | undefined, what: string, log: Log): RawValue | undefined {
+function validKeptValue(spec: PinSpec, value: RawValue | undefined, what: string, log: Log): RawValue | undefined {
   if (value === undefined) return undefined;
   try {
     toRaw(spec, value);

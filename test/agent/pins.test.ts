@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fillTable } from '../../src/agent/fill-table.ts';
+import { addPinsToTable } from '../../src/agent/pins.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { pinSpec } from '../support/pin-bench.ts';
@@ -14,7 +14,7 @@ async function startAfter(later: number) {
   const { log, table, kept } = pinLife(new Bus({ clock }), memoryLog());
   await kept.override('pump', { value: true, node: 'hall', actor: 'person', until: clock.unix() + 60 });
   await clock.advance(later * 1000);
-  fillTable(table, [{ spec, port: 'relays', key: '1', address: {} }], kept, clock, log);
+  addPinsToTable(table, [{ spec, port: 'relays', key: '1', address: {} }], kept, clock, log);
   return { clock, kept, output: table.get('pump')?.output };
 }
 

@@ -8,13 +8,13 @@ import { DcsError, messageOf } from '../errors/errors.ts';
 const FIRST_RETRY_MS: DurationMs = 20;
 const LONGEST_RETRY_MS: DurationMs = 1000;
 /** A device that could not be reached for so long is left alone: what it does later is for whoever is there then. */
-export const PATIENCE_MS: DurationMs = 60_000;
+export const GIVE_UP_MS: DurationMs = 60_000;
 
 /** Loads an executor's module. A test passes its own. */
 export type LoadExecutor = (url: string) => Promise<Prepare>;
 
 /** One port's last will, from being told to being carried out. */
-export class Testament {
+export class PortPlan {
   readonly port: string;
   /** All outputs of the port are in their safe state. */
   safe = false;
@@ -23,17 +23,17 @@ export class Testament {
   readonly #executor: Promise<Executor>;
   #stopped = false;
   #running: Promise<void> | undefined;
-  #made: Executor | undefined;
+  #prepared: Executor | undefined;
 
-  constructor(port: string, will: LastWill, load: LoadExecutor, context: ExecutorContext) {
+  constructor(port: string, crashPlan: LastWill, load: LoadExecutor, context: ExecutorContext) {
     this.port = port;
     this.#clock = context.clock;
     this.#log = context.log;
-    const descriptors = will.descriptors ?? [];
-    this.#executor = load(will.executor).then((prepare) => prepare(will.plan, context, descriptors));
+    const descriptors = crashPlan.descriptors ?? [];
+    this.#executor = load(crashPlan.executor).then((prepare) => prepare(crashPlan.plan, context, descriptors));
     this.#executor.then(
       (executor) => {
-        this.#made = executor;
+        this.#prepared = executor;
       },
       // Told by `ready`; whoever carries it out meets it again.
       () => {
@@ -44,7 +44,7 @@ export class Testament {
 
   /** It holds hardware that is to be held. */
   get holds(): boolean {
-    return this.#made?.holds === true;
+    return this.#prepared?.holds === true;
   }
 
   /** Rejects when it cannot be carried out on this machine. */
@@ -53,9 +53,9 @@ export class Testament {
   }
 
   /** Drives the outputs until all are safe, patience ends or it is stopped. Never rejects. May be called again. */
-  carryOut(): Promise<void> {
+  makeSafe(): Promise<void> {
     this.#stopped = false;
-    this.#running ??= this.#carryOut().finally(() => {
+    this.#running ??= this.#makeSafe().finally(() => {
       this.#running = undefined;
     });
     return this.#running;
@@ -77,13 +77,13 @@ export class Testament {
       try {
         await pass(estate);
       } catch (error) {
-        this.#say(`what is held for port ${this.port} is let go, for it cannot be passed on: ${messageOf(error)}`);
+        this.#logError(`what is held for port ${this.port} is let go, for it cannot be passed on: ${messageOf(error)}`);
       }
     }
     await executor?.release();
   }
 
-  async #carryOut(): Promise<void> {
+  async #makeSafe(): Promise<void> {
     const begun = this.#clock.now();
     let wait = FIRST_RETRY_MS;
     let told = '';
@@ -97,11 +97,11 @@ export class Testament {
         return;
       } catch (error) {
         const message = messageOf(error);
-        if (message !== told) this.#say(`outputs of port ${this.port} are not safe: ${message}`);
+        if (message !== told) this.#logError(`outputs of port ${this.port} are not safe: ${message}`);
         told = message;
       }
-      if (this.#clock.now() - begun > PATIENCE_MS) {
-        this.#say(`gave up making the outputs of port ${this.port} safe: ${told}`);
+      if (this.#clock.now() - begun > GIVE_UP_MS) {
+        this.#logError(`gave up making the outputs of port ${this.port} safe: ${told}`);
         return;
       }
       await sleep(this.#clock, wait);
@@ -109,7 +109,7 @@ export class Testament {
     }
   }
 
-  #say(message: string): void {
+  #logError(message: string): void {
     this.#log.error({ port: this.port }, message);
   }
 }

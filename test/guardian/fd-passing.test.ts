@@ -2,7 +2,7 @@ import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, readSync, rmSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { descriptorsIn, loadPassing, MOST_DESCRIPTORS, rights } from '../../src/guardian/passing.ts';
+import { decodeRights, encodeRights, loadFdPassing, MAX_DESCRIPTORS } from '../../src/guardian/fd-passing.ts';
 
 let folder = '';
 const open: number[] = [];
@@ -36,7 +36,7 @@ const closeAll = (descriptors: number[]) => descriptors.map((fd) => closeSync(fd
 
 describe('passing descriptors on', () => {
   it('what is passed through a pair stays open when its sender has closed it and the way, and arrives in order, lot by lot', async () => {
-    const passing = await loadPassing();
+    const passing = await loadFdPassing();
     const { own: end, other } = passing.pair();
     own([other]);
     const [first, second] = [held('a', 'b', 'c'), held('d')];
@@ -48,7 +48,7 @@ describe('passing descriptors on', () => {
   });
 
   it('is refused at once when nothing has come, or something else than was told; what came is closed', async () => {
-    const passing = await loadPassing();
+    const passing = await loadFdPassing();
     const { own: end, other } = passing.pair();
     own([end, other]);
     expect(() => passing.receive(other, 1)).toThrow('recvmsg: EAGAIN');
@@ -62,7 +62,7 @@ describe('passing descriptors on', () => {
   });
 
   it('does not wait for a reader who has stopped reading: it fails', async () => {
-    const passing = await loadPassing();
+    const passing = await loadFdPassing();
     const { own: end, other } = passing.pair();
     own([end, other]);
     const [fd = 0] = own(held('a'));
@@ -72,29 +72,33 @@ describe('passing descriptors on', () => {
   });
 
   it('what is posted to a path can be taken there; a path of a process that is gone is made anew, and goes when it is closed', async () => {
-    const passing = await loadPassing();
+    const passing = await loadFdPassing();
     const path = join(folder, 'box');
-    expect(() => passing.post(path, own(held('x')))).toThrow('sendmsg: ENOENT');
+    expect(() => passing.sendTo(path, own(held('x')))).toThrow('sendmsg: ENOENT');
     writeFileSync(path, '');
-    const box = passing.open(path);
+    const box = passing.openReceiver(path);
     const sent = held('a', 'b');
-    passing.post(path, sent);
+    passing.sendTo(path, sent);
     closeAll(sent);
     expect(own(passing.receive(box.end, 2)).map(textOf)).toEqual(['a', 'b']);
     box.close();
     expect(existsSync(path)).toBe(false);
     expect(() => fstatSync(box.end)).toThrow('EBADF');
-    expect(() => passing.open(join(folder, 'x'.repeat(100)))).toThrow('too long for a socket');
+    expect(() => passing.openReceiver(join(folder, 'x'.repeat(100)))).toThrow('too long for a socket');
   });
 
   it('lays a control message out as the kernel has it, for words of 64 and of 32 bit', () => {
     // cmsg_len, SOL_SOCKET, SCM_RIGHTS, descriptors, padding to a whole word.
-    expect(rights([5], 8).toString('hex')).toBe('1400000000000000' + '01000000' + '01000000' + '05000000' + '00000000');
-    expect(rights([5, 258], 4).toString('hex')).toBe('14000000' + '01000000' + '01000000' + '05000000' + '02010000');
+    expect(encodeRights([5], 8).toString('hex')).toBe(
+      '1400000000000000' + '01000000' + '01000000' + '05000000' + '00000000',
+    );
+    expect(encodeRights([5, 258], 4).toString('hex')).toBe(
+      '14000000' + '01000000' + '01000000' + '05000000' + '02010000',
+    );
     for (const word of [4, 8]) {
-      expect(descriptorsIn(rights([7, 8, 9], word), word)).toEqual([7, 8, 9]);
-      expect(descriptorsIn(Buffer.alloc(64), word)).toEqual([]);
+      expect(decodeRights(encodeRights([7, 8, 9], word), word)).toEqual([7, 8, 9]);
+      expect(decodeRights(Buffer.alloc(64), word)).toEqual([]);
     }
-    expect(() => rights(new Array(MOST_DESCRIPTORS + 1).fill(1), 8)).toThrow('too many descriptors');
+    expect(() => encodeRights(new Array(MAX_DESCRIPTORS + 1).fill(1), 8)).toThrow('too many descriptors');
   });
 });

@@ -2,14 +2,14 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { sideLog } from '../../src/guardian/side-log.ts';
+import { nonblockingLog } from '../../src/guardian/nonblocking-log.ts';
 import { until } from '../support/wait.ts';
 
 it('the guardian’s log has every line, in order, also those that came while one was being written', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'dcs-io-side-log-'));
   const path = join(folder, 'log');
   const fd = openSync(path, 'a');
-  const log = sideLog(() => 1, fd);
+  const log = nonblockingLog(() => 1, fd);
   const texts = Array.from({ length: 20 }, (_, n) => `line ${n}`);
   for (const text of texts) log.warn({ port: 'plc' }, text);
   const lines = () => readFileSync(path, 'utf8').trim().split('\n');
