@@ -1,7 +1,7 @@
 import pc from 'picocolors';
 import type { Board } from '../../src/board/board.ts';
 import { type Hat, listHats, loadHat } from '../../src/board/hat.ts';
-import { drawHeaders } from '../../src/board/header.ts';
+import { layOutHeaders } from '../../src/board/header-layout.ts';
 import { listBoards, loadBoard } from '../../src/board/load-board.ts';
 import { headerView } from '../../src/cli/header-view.ts';
 import { code, codeBlock, prose, table } from './markdown.ts';
@@ -38,7 +38,7 @@ function boardRow({ name, title, chips, serial, headers: own }: Board): string[]
 function headers(boards: readonly Board[]): string[] {
   const drawings = new Map<string, string[]>();
   for (const board of boards) {
-    for (const drawing of drawHeaders(board)) {
+    for (const drawing of layOutHeaders(board)) {
       const text = headerView(drawing, plain);
       drawings.set(text, [...(drawings.get(text) ?? []), board.name]);
     }

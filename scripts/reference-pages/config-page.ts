@@ -1,9 +1,8 @@
 import { z } from 'zod';
-import { allDrivers } from '../../src/cli/drivers.ts';
-import { jsonSchema } from '../../src/config/json-schema.ts';
+import { inputSchema, isSchema, type JsonSchema, jsonSchema } from '../../src/config/json-schema.ts';
 import { deviceKeys, pinSchema } from '../../src/config/schema.ts';
-import { inputSchema, isSchema, type JsonSchema } from '../../src/config/schema-keys.ts';
 import type { Driver } from '../../src/driver/driver.ts';
+import { allDrivers } from '../../src/driver-registry.ts';
 import { code, prose, sentence, table } from './markdown.ts';
 import { keyHead, keyRows } from './schema-rows.ts';
 

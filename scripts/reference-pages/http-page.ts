@@ -1,7 +1,7 @@
 import { Bus } from '../../src/bus/bus.ts';
 import { version } from '../../src/cli/version.ts';
 import { systemClock } from '../../src/clock/clock.ts';
-import { inputSchema } from '../../src/config/schema-keys.ts';
+import { inputSchema } from '../../src/config/json-schema.ts';
 import type { Route } from '../../src/web/http/route.ts';
 import type { WebHost } from '../../src/web/options.ts';
 import { Web } from '../../src/web/web.ts';

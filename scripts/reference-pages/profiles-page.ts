@@ -1,6 +1,6 @@
-import { driverNames } from '../../src/cli/drivers.ts';
 import { profilePins } from '../../src/cli/profile-pins.ts';
 import { findProfiles, type Profile } from '../../src/config/profile.ts';
+import { driverNames } from '../../src/driver-registry.ts';
 import { code, sentence, table } from './markdown.ts';
 
 /** Where a device's own address stands, for drivers whose address key depends on the chip's wiring. */

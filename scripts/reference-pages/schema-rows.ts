@@ -1,4 +1,4 @@
-import { isSchema, type JsonSchema } from '../../src/config/schema-keys.ts';
+import { isSchema, type JsonSchema } from '../../src/config/json-schema.ts';
 import { code, prose } from './markdown.ts';
 
 export const keyHead = ['key', 'takes', 'default', 'what it is'] as const;

@@ -1,9 +1,9 @@
-import { drawHeaders } from '../board/header.ts';
+import { layOutHeaders } from '../board/header-layout.ts';
 import { loadBoard } from '../board/load-board.ts';
 import type { Bus } from '../bus/bus.ts';
 import type { Clock } from '../clock/clock.ts';
-import { linesInUse } from '../config/lines-in-use.ts';
 import type { ResolvedConfig } from '../config/resolved.ts';
+import { linesInUse } from '../config/resolved.ts';
 import type { Log } from '../driver/driver.ts';
 import type { PortRunner } from '../io/port-runner.ts';
 import type { Mesh } from '../mesh/mesh.ts';
@@ -66,5 +66,5 @@ export function webHost(config: ResolvedConfig, parts: AgentParts): WebHost {
 function headersOf(config: ResolvedConfig): HeaderDrawing[] {
   const board = config.board === undefined ? undefined : loadBoard(config.board);
   if (!board) return [];
-  return drawHeaders(board, { lines: linesInUse(config), buses: config.enabledBuses ?? [] });
+  return layOutHeaders(board, { lines: linesInUse(config), buses: config.enabledBuses ?? [] });
 }

@@ -12,14 +12,14 @@ export interface BoardLine {
 }
 
 /** A channel of the processor's PWM that a line can be connected to. */
-export interface PwmLine {
+export interface PwmOutput {
   /** The PWM chip, by the name of its device. */
   readonly chip: string;
   readonly channel: number;
   /** What tells that the line is connected: this function in the device tree, or a file that says `pwm`. */
-  readonly shown: { readonly offset: number; readonly function: number } | { readonly state: string };
+  readonly connectedWhen: { readonly offset: number; readonly function: number } | { readonly state: string };
   /** What connects it, for people. */
-  readonly enable: string;
+  readonly howToConnect: string;
 }
 
 export interface BoardBus {
@@ -103,7 +103,7 @@ export class Board {
   }
 
   /** The channel of the processor's PWM that a line can be connected to, if there is one. */
-  pwmOf({ chip, line }: BoardLine): PwmLine | undefined {
+  pwmOutput({ chip, line }: BoardLine): PwmOutput | undefined {
     const { lines = {}, hint } = this.#pwm ?? {};
     for (const [name, one] of Object.entries(lines)) {
       const alias = this.#aliases.get(name.toUpperCase());
@@ -113,8 +113,8 @@ export class Board {
       return {
         chip: one.chip ?? this.#data.pwm?.chip ?? '',
         channel,
-        shown: state === undefined ? { offset: alias?.line ?? 0, function: number } : { state },
-        enable: hint === undefined ? one.enable : `${one.enable} (${hint})`,
+        connectedWhen: state === undefined ? { offset: alias?.line ?? 0, function: number } : { state },
+        howToConnect: hint === undefined ? one.enable : `${one.enable} (${hint})`,
       };
     }
     return undefined;

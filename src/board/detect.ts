@@ -2,8 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemCode } from '../errors/errors.ts';
 import type { Board } from './board.ts';
-import { dataFolder } from './data-folder.ts';
-import { listBoards, loadBoard, readBoardData } from './load-board.ts';
+import { dataFolder, listBoards, loadBoard, readBoardData } from './load-board.ts';
 
 /** What the firmware says this computer is. */
 export interface DeviceTree {

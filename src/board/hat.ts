@@ -2,8 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { alias } from './board-schema.ts';
-import { dataFolder } from './data-folder.ts';
-import { readData } from './load-board.ts';
+import { dataFolder, readData } from './load-board.ts';
 
 /** A board that is put on a computer's header. */
 const hatSchema = z.strictObject({

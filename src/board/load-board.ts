@@ -1,11 +1,27 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import type { z } from 'zod';
 import { DcsError, messageOf } from '../errors/errors.ts';
 import { Board } from './board.ts';
 import { type BoardData, boardSchema, headerSchema, pwmSchema } from './board-schema.ts';
-import { dataFolder } from './data-folder.ts';
+
+/** The folder of boards, headers, HATs and device profiles that is shipped with the program. */
+export function dataFolder(): string {
+  const start = dirname(fileURLToPath(import.meta.url));
+  // The sources and the compiled files lie at different depths below the package's root.
+  for (let folder = start; ; folder = dirname(folder)) {
+    const found = join(folder, 'boards');
+    if (existsSync(join(found, 'headers'))) return found;
+    if (dirname(folder) === folder) {
+      throw new DcsError('BAD_CONFIG', 'the board files are missing from this installation', {
+        found: start,
+        expected: 'a folder named boards beside the program',
+      });
+    }
+  }
+}
 
 /** Names of all boards, sorted. `folder` is where the data files are; tests give their own. */
 export function listBoards(folder: string = dataFolder()): string[] {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { PwmLine } from './board.ts';
+import type { PwmOutput } from './board.ts';
 
 /** What a computer shows of itself. */
 export interface SystemFiles {
@@ -16,15 +16,15 @@ const DEVICE_TREE = '/proc/device-tree';
  * overlays in it, or the state file of BeagleBone's universal cape. Who has since taken such a line as GPIO (gpioset) has
  * cut it off, which no file shows.
  */
-export function comesOut({ shown }: PwmLine, files: SystemFiles): boolean {
-  if ('state' in shown) return textOf(files.read(shown.state)) === 'pwm';
+export function isPwmConnected({ connectedWhen: shown }: PwmOutput, files: SystemFiles): boolean {
+  if ('state' in shown) return textIn(files.read(shown.state)) === 'pwm';
   const node = (label: string): string | undefined => {
-    const path = textOf(files.read(join(DEVICE_TREE, '__symbols__', label)));
+    const path = textIn(files.read(join(DEVICE_TREE, '__symbols__', label)));
     return path === undefined ? undefined : join(DEVICE_TREE, path);
   };
   const [pwm, gpio] = [node('pwm'), node('gpio')];
   if (pwm === undefined || gpio === undefined) return false;
-  const status = textOf(files.read(join(pwm, 'status'))) ?? 'okay';
+  const status = textIn(files.read(join(pwm, 'status'))) ?? 'okay';
   if (status !== 'okay' && status !== 'ok') return false;
   const wanted = cells(files.read(join(pwm, 'pinctrl-0')));
   return files.list(gpio).some((name) => {
@@ -39,7 +39,7 @@ export function comesOut({ shown }: PwmLine, files: SystemFiles): boolean {
 }
 
 /** Text of sysfs ends with a line break, that of a device tree with a NUL. */
-function textOf(found: Buffer | undefined): string | undefined {
+function textIn(found: Buffer | undefined): string | undefined {
   return found?.toString('utf8').replace(/[\0\n]+$/, '');
 }
 

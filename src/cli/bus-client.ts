@@ -1,7 +1,7 @@
 import { Actor } from '../bus/actor.ts';
 import { Bus } from '../bus/bus.ts';
 import { systemClock } from '../clock/clock.ts';
-import { closest } from '../config/suggest.ts';
+import { closestMatch } from '../config/closest-match.ts';
 import { DcsError } from '../errors/errors.ts';
 import { type Endpoint, parseEndpoint } from '../mesh/endpoint.ts';
 import { Leaf } from '../mesh/leaf.ts';
@@ -80,7 +80,7 @@ export class BusClient {
       if (round >= 2 && known.size > 0 && !known.has(pin)) break;
     }
     if (found) return found;
-    const near = closest(pin, known);
+    const near = closestMatch(pin, known);
     const list =
       known.size > 0 ? 'dcs-io pins lists what there is' : 'is an agent running? dcs-io pins asks all of them';
     throw new CliError(

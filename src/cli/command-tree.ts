@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { closest } from '../config/suggest.ts';
+import { closestMatch } from '../config/closest-match.ts';
 import { CliError, exitCodes } from './exit.ts';
 
 /** `scan i2c`: the words that call a command; '' for the program itself. */
@@ -36,7 +36,7 @@ export function rejectUnknownCommand(command: Command): void {
   const group = command.parent;
   if (word === undefined || !group) return;
   const known = subcommands(group).map((one) => one.name());
-  const near = closest(word, known);
+  const near = closestMatch(word, known);
   const hint = near === undefined ? `there are ${known.join(', ')}` : `did you mean ${near}?`;
   throw new CliError(exitCodes.wrongUse, `${commandPath(group)} has no command ${word}`, hint);
 }

@@ -2,8 +2,8 @@ import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:
 import { relative } from 'node:path';
 import { type LoadedConfig, loadConfig } from '../config/load.ts';
 import type { Problem, ResolvedConfig } from '../config/resolved.ts';
+import { allDrivers, driversIn } from '../driver-registry.ts';
 import { systemCode } from '../errors/errors.ts';
-import { allDrivers, driversIn } from './drivers.ts';
 import { CliError, exitCodes } from './exit.ts';
 import { colour, count } from './output.ts';
 

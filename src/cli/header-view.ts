@@ -1,5 +1,5 @@
 import type { Colors } from 'picocolors/types.js';
-import type { HeaderCell, HeaderDrawing } from '../board/header.ts';
+import type { HeaderCell, HeaderLayout } from '../board/header-layout.ts';
 
 /** The parts of a cell, from the outside in, with their colours apart from their width. */
 interface Part {
@@ -14,7 +14,7 @@ type Column = (typeof COLUMNS)[number];
  * A connector as it lies on the board: positions in the middle, names beside them, what is in use at the outside. The
  * columns are aligned with and without colour.
  */
-export function headerView(drawing: HeaderDrawing, colour: Colors): string {
+export function headerView(drawing: HeaderLayout, colour: Colors): string {
   const sides = [0, 1].map((side) => drawing.rows.map((row) => row[side]).map((cell) => partsOf(cell, colour)));
   const [left = [], right = []] = sides;
   const widths = [left, right].map((side) => widthsOf(side));

@@ -1,8 +1,8 @@
 import { loadConfigText } from '../config/load.ts';
 import type { Profile } from '../config/profile.ts';
 import type { ResolvedPin } from '../config/resolved.ts';
+import { driversIn } from '../driver-registry.ts';
 import { DcsError } from '../errors/errors.ts';
-import { driversIn } from './drivers.ts';
 
 /** What stands for the hardware when a profile is only looked at: keys of the port, and of the device. */
 const PLACEHOLDERS: Readonly<Record<string, readonly [port: string, device: string]>> = {

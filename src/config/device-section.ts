@@ -1,17 +1,16 @@
 import { z } from 'zod';
-import { dataFolder } from '../board/data-folder.ts';
+import { dataFolder } from '../board/load-board.ts';
 import type { ConfigContext } from './context.ts';
+import { keysAt } from './json-schema.ts';
 import { entriesOf, type Located, textOf, withEntries } from './located.ts';
-import type { PinDraft } from './pin-draft.ts';
-import type { Ports } from './port-section.ts';
+import type { PinDraft } from './pin-section.ts';
+import type { Ports } from './port-sections.ts';
 import type { Problems } from './problems.ts';
 import { profileFiles, readEntries } from './profile.ts';
 import { deviceKeys, pinKeys } from './schema.ts';
-import { check, reportUnknownKey, reportUnknownName } from './schema-issues.ts';
-import { keysAt } from './schema-keys.ts';
-import { checkName, lastKey, sectionEntries } from './section.ts';
+import { checkName, lastKey, reportUnknownKey, reportUnknownName, sectionEntries, validate } from './validation.ts';
 
-const STRUCTURE = [...Object.keys(deviceKeys), 'pins'];
+const DEVICE_KEYS = [...Object.keys(deviceKeys), 'pins'];
 const structureSchema = z.strictObject(deviceKeys);
 
 /** Reads `devices:` into the pins they have, named `<device>.<pin>`. */
@@ -34,19 +33,19 @@ function readDevice(
   problems: Problems,
 ): PinDraft[] {
   if (device.node.kind !== 'section') {
-    problems.wrong(device, `device ${name} must be a section of keys`, { expected: '{ port: …, profile: … }' });
+    problems.invalid(device, `device ${name} must be a section of keys`, { expected: '{ port: …, profile: … }' });
     return [];
   }
   const { entries } = device.node;
   const structure = new Map([...entries].filter(([key]) => Object.hasOwn(deviceKeys, key)));
-  check(structureSchema, withEntries(device, structure), problems);
+  validate(structureSchema, withEntries(device, structure), problems);
   checkName(name, device, problems);
   const named = entries.get('port');
   const known = [...ports.keys()];
   if (named && !known.some((port) => port === textOf(named))) reportUnknownName(named, 'port', known, problems);
   const port = ports.get(textOf(named) ?? '');
-  const defaults = new Map([...entries].filter(([key]) => !STRUCTURE.includes(key)));
-  if (port) reportStrangers(device, defaults, keysAt(port.driver.pin), problems);
+  const defaults = new Map([...entries].filter(([key]) => !DEVICE_KEYS.includes(key)));
+  if (port) reportUnknownKeys(device, defaults, keysAt(port.driver.pin), problems);
   // Without its port nothing can be said about its pins.
   if (named === undefined || port === undefined) return [];
   const profile = readProfile(entries.get('profile'), port.driver.name, context, problems);
@@ -96,13 +95,13 @@ function readProfile(
 }
 
 /** Keys of a device that none of its pins could have. */
-function reportStrangers(
+function reportUnknownKeys(
   device: Located,
   defaults: ReadonlyMap<string, Located>,
   driverKeys: readonly string[],
   problems: Problems,
 ): void {
-  const known = [...STRUCTURE, ...Object.keys(pinKeys), ...driverKeys];
+  const known = [...DEVICE_KEYS, ...Object.keys(pinKeys), ...driverKeys];
   for (const entry of defaults.values()) {
     const key = lastKey(entry);
     if (!known.includes(key)) reportUnknownKey(device, key, problems, known);

@@ -1,14 +1,26 @@
-import type { Document, Node, Pair, YAMLMap } from 'yaml';
-import { type Alias, isAlias, isMap, isNode, isPair, isScalar, isSeq, parseDocument } from 'yaml';
+import {
+  type Alias,
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isPair,
+  isScalar,
+  isSeq,
+  type Node,
+  type Pair,
+  parseDocument,
+  type YAMLMap,
+} from 'yaml';
 import type { Located } from './located.ts';
 import type { Problems } from './problems.ts';
 import type { Place } from './resolved.ts';
 
 /** More values than any plant needs; fewer than nested aliases can make of ten lines. */
-const MOST_VALUES = 100_000;
+const MAX_VALUES = 100_000;
 
 /** What people mean who get these errors. */
-const REMEDIES: Readonly<Record<string, string>> = {
+const HINTS: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: 'spaces',
   MULTILINE_IMPLICIT_KEY: 'a space after the colon of every key, like node: hall',
 };
@@ -22,7 +34,7 @@ export function parseLocated(text: string, file: string, problems: Problems): Lo
   const placeAt = placesIn(text, file);
   for (const error of document.errors) {
     problems.error(placeAt(error.pos[0]), '', `this is not valid YAML: ${lowerFirst(error.message)}`, {
-      expected: REMEDIES[error.code],
+      expected: HINTS[error.code],
     });
   }
   for (const warning of document.warnings) problems.warning(placeAt(warning.pos[0]), '', lowerFirst(warning.message));
@@ -35,7 +47,7 @@ class Reader {
   readonly #document: Document;
   readonly #placeAt: (offset: number) => Place;
   readonly #problems: Problems;
-  readonly #open = new Set<Node>();
+  readonly #ancestors = new Set<Node>();
   #values = 0;
 
   constructor(document: Document, placeAt: (offset: number) => Place, problems: Problems) {
@@ -49,13 +61,13 @@ class Reader {
     const empty: Located = { at, keyAt, path, node: { kind: 'scalar', value: null, text: '' } };
     if (node === null) return empty;
     if (isAlias(node)) return this.#readAlias(node, at, keyAt, path) ?? empty;
-    if (++this.#values > MOST_VALUES) {
-      if (this.#values === MOST_VALUES + 1) this.#problems.error(at, path, `more than ${MOST_VALUES} values`);
+    if (++this.#values > MAX_VALUES) {
+      if (this.#values === MAX_VALUES + 1) this.#problems.error(at, path, `more than ${MAX_VALUES} values`);
       return empty;
     }
-    this.#open.add(node);
+    this.#ancestors.add(node);
     const located = this.#readPlain(node, at, keyAt, path) ?? empty;
-    this.#open.delete(node);
+    this.#ancestors.delete(node);
     return located;
   }
 
@@ -115,7 +127,7 @@ class Reader {
 
   #readAlias(alias: Alias, at: Place, keyAt: Place, path: string): Located | undefined {
     const target = alias.resolve(this.#document);
-    if (target === undefined || this.#open.has(target)) {
+    if (target === undefined || this.#ancestors.has(target)) {
       const reason = target === undefined ? 'is not defined above' : 'contains itself';
       this.#problems.error(at, path, `the anchor &${alias.source} ${reason}`);
       return undefined;

@@ -1,28 +1,28 @@
 import { readFileSync } from 'node:fs';
 import { dirname, extname, resolve } from 'node:path';
 import { messageOf } from '../errors/errors.ts';
-import { chooseBoard } from './board-section.ts';
-import { readBus } from './bus-section.ts';
+import { readGuardian, readProfileFolder, readState } from './agent-sections.ts';
+import { chooseBoard, readHats, withWiring } from './board-sections.ts';
 import { type ConfigContext, thisMachine } from './context.ts';
 import { readDevices } from './device-section.ts';
 import { parseLocated } from './document.ts';
-import { putOnHats, withWiring } from './hat-section.ts';
-import { entriesOf, type Located, shown } from './located.ts';
-import type { PinDraft } from './pin-draft.ts';
-import { checkChannels, checkFollows, checkLines, checkNames, checkReadOn } from './pin-relations.ts';
-import { checkPin } from './pin-section.ts';
-import { checkClaims, reviewPorts } from './port-review.ts';
-import { readPorts } from './port-section.ts';
+import { displayText, entriesOf, type Located } from './located.ts';
+import { readBus, readWeb } from './network-sections.ts';
+import { checkPin, type PinDraft } from './pin-section.ts';
+import { readPorts, readServers } from './port-sections.ts';
 import { Problems } from './problems.ts';
-import { readProfileFolder } from './profiles-section.ts';
+import {
+  checkChannels,
+  checkClaims,
+  checkFollows,
+  checkLines,
+  checkNames,
+  checkReadOn,
+  reviewPorts,
+} from './relations.ts';
 import type { Problem, ResolvedConfig, ResolvedPort } from './resolved.ts';
-import { mutual } from './rule-keys.ts';
-import { checkContradictions, checkRulePins } from './rule-relations.ts';
-import { reportUnknownKey } from './schema-issues.ts';
-import { isEmpty, sectionEntries } from './section.ts';
-import { readServers } from './server-section.ts';
-import { readGuardian, readState } from './state-section.ts';
-import { readWeb } from './web-section.ts';
+import { checkContradictions, checkRulePins, symmetricInterlocks } from './rules.ts';
+import { isEmpty, reportUnknownKey, sectionEntries } from './validation.ts';
 
 export type LoadedConfig =
   | { readonly ok: true; readonly config: ResolvedConfig }
@@ -82,7 +82,7 @@ function resolveConfig(
   problems: Problems,
 ): Omit<ResolvedConfig, 'warnings'> {
   if (root && root.node.kind !== 'section' && !isEmpty(root)) {
-    problems.wrong(root, 'a configuration is a section of keys', { expected: `some of ${sections.join(', ')}` });
+    problems.invalid(root, 'a configuration is a section of keys', { expected: `some of ${sections.join(', ')}` });
   }
   const entries = entriesOf(root);
   if (root) {
@@ -91,7 +91,7 @@ function resolveConfig(
     }
   }
   const bare = chooseBoard(entries.get('board'), context, problems);
-  const board = putOnHats(entries.get('hats'), bare, context, problems);
+  const board = readHats(entries.get('hats'), bare, context, problems);
   const bus = readBus(entries.get('bus'), file, problems);
   const ports = readPorts(entries.get('ports'), context, problems);
   const own = readProfileFolder(entries.get('profiles'), file, context, problems);
@@ -117,7 +117,7 @@ function resolveConfig(
     problems,
   );
   checkContradictions(pins, problems);
-  const specs = mutual(pins.map(({ spec }) => spec));
+  const specs = symmetricInterlocks(pins.map(({ spec }) => spec));
   checkClaims(ports, problems);
   reviewPorts(ports, pins, problems);
   return {
@@ -145,14 +145,14 @@ function readNode(located: Located | undefined, context: ConfigContext, problems
   const fallback = (context.machine ?? thisMachine).hostname();
   if (located === undefined || isEmpty(located)) return fallback;
   if (located.node.kind === 'scalar' && String(located.node.value).trim() !== '') return String(located.node.value);
-  problems.wrong(located, 'node is the name of this agent on the bus', { expected: 'text' });
+  problems.invalid(located, 'node is the name of this agent on the bus', { expected: 'text' });
   return fallback;
 }
 
 function readActors(located: Located | undefined, file: string, context: ConfigContext, problems: Problems): string[] {
   if (located === undefined || isEmpty(located)) return [];
   if (located.node.kind !== 'list') {
-    problems.wrong(located, 'actors is a list of files', { expected: '[./my-plant.ts]' });
+    problems.invalid(located, 'actors is a list of files', { expected: '[./my-plant.ts]' });
     return [];
   }
   const machine = context.machine ?? thisMachine;
@@ -160,11 +160,13 @@ function readActors(located: Located | undefined, file: string, context: ConfigC
     const named = item.node.kind === 'scalar' ? String(item.node.value ?? '') : '';
     const path = resolve(dirname(file), named);
     if (named === '' || !ACTOR_FILES.includes(extname(path))) {
-      problems.wrong(item, 'an actor is a TypeScript or JavaScript file', {
+      problems.invalid(item, 'an actor is a TypeScript or JavaScript file', {
         expected: 'a path that ends in .ts, .js or .mjs',
       });
     } else if (!machine.exists(path)) {
-      problems.wrong(item, `there is no file ${shown(item)}`, { expected: `an existing file; looked for ${path}` });
+      problems.invalid(item, `there is no file ${displayText(item)}`, {
+        expected: `an existing file; looked for ${path}`,
+      });
     } else return [path];
     return [];
   });

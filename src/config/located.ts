@@ -27,10 +27,10 @@ export interface Section {
 }
 
 /** Turns the located value into a plain one, for a schema to check. */
-export function plain({ node }: Located): unknown {
+export function toPlain({ node }: Located): unknown {
   if (node.kind === 'scalar') return node.value;
-  if (node.kind === 'list') return node.items.map(plain);
-  return Object.fromEntries([...node.entries].map(([key, value]) => [key, plain(value)]));
+  if (node.kind === 'list') return node.items.map(toPlain);
+  return Object.fromEntries([...node.entries].map(([key, value]) => [key, toPlain(value)]));
 }
 
 /** The entries of a section; none when it is something else. */
@@ -50,10 +50,10 @@ export function withEntries(located: Located, entries: ReadonlyMap<string, Locat
 }
 
 /** The value as a person would recognise it in an error. */
-export function shown(located: Located): string {
+export function displayText(located: Located): string {
   const { node } = located;
   if (node.kind === 'scalar') return node.text === '' ? 'nothing' : node.text;
-  const text = JSON.stringify(plain(located)) ?? '';
+  const text = JSON.stringify(toPlain(located)) ?? '';
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 

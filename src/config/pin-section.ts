@@ -1,19 +1,24 @@
 import type { ChannelFacts } from '../driver/driver.ts';
 import { DcsError, messageOf } from '../errors/errors.ts';
-import type { PinSpec } from '../pin/pin.ts';
+import type { Direction, PinKind, PinSpec, RawValue } from '../pin/pin.ts';
+import { keysAt } from './json-schema.ts';
 import { type Located, withEntries } from './located.ts';
-import type { PinDraft } from './pin-draft.ts';
-import { placeOf, type Surroundings } from './pin-place.ts';
-import { checkUse } from './pin-use.ts';
-import { initialValue, safeValue } from './pin-values.ts';
-import type { PortEntry } from './port-section.ts';
+import { type PinScope, placeOf } from './pin-place.ts';
+import type { PortEntry } from './port-sections.ts';
 import type { Problems } from './problems.ts';
 import type { ResolvedPin } from './resolved.ts';
-import { rulesOf } from './rule-keys.ts';
+import { rulesOf } from './rules.ts';
 import { type PinKeys, pinKeys, pinSchema } from './schema.ts';
-import { check, reportUnknownKey } from './schema-issues.ts';
-import { keysAt } from './schema-keys.ts';
-import { checkName } from './section.ts';
+import { checkName, reportUnknownKey, validate } from './validation.ts';
+
+/** A pin as the file (and its device's profile) states it, before anything about it has been checked. */
+export interface PinDraft {
+  readonly name: string;
+  /** Its own section. */
+  readonly located: Located;
+  /** What its device hands down to it. */
+  readonly inherited: ReadonlyMap<string, Located>;
+}
 
 /** A pin that is right by itself. */
 export interface CheckedPin extends ResolvedPin {
@@ -23,12 +28,14 @@ export interface CheckedPin extends ResolvedPin {
 }
 
 /** Checks one pin. Undefined: something is wrong with it, which has been reported. */
-export function checkPin(draft: PinDraft, around: Surroundings): CheckedPin | undefined {
+export function checkPin(draft: PinDraft, around: PinScope): CheckedPin | undefined {
   const { name, located } = draft;
   const { problems } = around;
   checkName(name, located, problems);
   if (located.node.kind !== 'section') {
-    problems.wrong(located, `pin ${name} must be a section of keys`, { expected: '{ gpio: GPIO17, direction: out }' });
+    problems.invalid(located, `pin ${name} must be a section of keys`, {
+      expected: '{ gpio: GPIO17, direction: out }',
+    });
     return undefined;
   }
   const own = located.node.entries;
@@ -36,20 +43,20 @@ export function checkPin(draft: PinDraft, around: Surroundings): CheckedPin | un
   const isCommon = (key: string) => Object.hasOwn(pinKeys, key);
   const shared = new Map([...entries].filter(([key]) => isCommon(key)));
   const keys = new Map([...entries].filter(([key]) => !isCommon(key)));
-  const common = check(pinSchema, withEntries(located, shared), problems);
+  const common = validate(pinSchema, withEntries(located, shared), problems);
   const place = placeOf(located, entries.get('port'), keys, around);
   if (place === undefined) {
-    reportStrangers(withEntries(located, keys), around);
+    reportUnknownKeys(withEntries(located, keys), around);
     return undefined;
   }
   const { driver, options } = place.port;
-  const address = check(driver.pin, withEntries(located, place.keys), problems, Object.keys(pinKeys));
+  const address = validate(driver.pin, withEntries(located, place.keys), problems, Object.keys(pinKeys));
   if (common === undefined || address === undefined || options === undefined) return undefined;
   const facts = describe(place.port, address.value, options.value, located, problems);
   if (facts === undefined) return undefined;
   const simulated = place.port.mock || driver.name === 'mock' ? true : undefined;
   const spec = specOf(name, common.value, facts, entries, located, simulated, problems);
-  checkUse(spec, facts, { own, entries, located }, problems);
+  checkKeyUse(spec, facts, { own, entries, located }, problems);
   // A channel without an address of its own is the pin's alone.
   const key = facts.key ?? name;
   const lines = place.lines.map(({ chip, line }) => `${chip}:${line}`);
@@ -123,7 +130,7 @@ function describe(
 }
 
 /** Keys that no driver and no pin has, of a pin whose driver is not known. */
-function reportStrangers(section: Located, { context, problems }: Surroundings): void {
+function reportUnknownKeys(section: Located, { context, problems }: PinScope): void {
   const known = [
     'gpio',
     'virtual',
@@ -133,5 +140,196 @@ function reportStrangers(section: Located, { context, problems }: Surroundings):
   if (section.node.kind !== 'section') return;
   for (const key of section.node.entries.keys()) {
     if (!known.includes(key)) reportUnknownKey(section, key, problems, [...new Set(known)]);
+  }
+}
+
+const LEVELS: ReadonlyMap<unknown, boolean> = new Map<unknown, boolean>([
+  [true, true],
+  ['on', true],
+  ['true', true],
+  [1, true],
+  [false, false],
+  ['off', false],
+  ['false', false],
+  [0, false],
+]);
+
+type Range = readonly [number, number] | undefined;
+
+/** The value of `safe`: a value, `off`, or undefined for `hold`. */
+export function safeValue(
+  located: Located | undefined,
+  kind: PinKind,
+  range: Range,
+  problems: Problems,
+): RawValue | undefined {
+  const word = wordOf(located);
+  if (located === undefined || word === 'hold') return undefined;
+  if (word !== 'off' || kind === 'digital' || kind === 'text') return pinValue(located, kind, range, problems);
+  if (!range || (range[0] <= 0 && range[1] >= 0)) return 0;
+  problems.invalid(located, "off is 0, which is outside the pin's range", { expected: `${range[0]} to ${range[1]}` });
+  return undefined;
+}
+
+/** The value of `initial`: a value, `safe`, or `last`. */
+export function initialValue(
+  located: Located | undefined,
+  safe: RawValue | undefined,
+  kind: PinKind,
+  range: Range,
+  problems: Problems,
+): PinSpec['initial'] {
+  const word = wordOf(located);
+  if (located === undefined) return undefined;
+  if (word === 'last') return { last: true };
+  if (word !== 'safe') return pinValue(located, kind, range, problems);
+  if (safe === undefined) {
+    problems.invalid(located, 'initial: safe needs to know the safe value', { expected: 'safe: VALUE beside it' });
+  }
+  return safe;
+}
+
+function wordOf(located: Located | undefined): string | undefined {
+  const value = located?.node.kind === 'scalar' ? located.node.value : undefined;
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** The value of `initial` or `safe`, as the user means it. Undefined: it does not fit the pin, which has been reported. */
+function pinValue(located: Located, kind: PinKind, range: Range, problems: Problems): RawValue | undefined {
+  const value = located.node.kind === 'scalar' ? located.node.value : undefined;
+  if (kind === 'digital') {
+    const level = LEVELS.get(typeof value === 'string' ? value.toLowerCase() : value);
+    if (level === undefined)
+      problems.invalid(located, 'this is no value of a digital pin', { expected: 'true or false' });
+    return level;
+  }
+  if (kind === 'text') {
+    if (typeof value === 'string') return value;
+    problems.invalid(located, 'this is no value of a text pin', { expected: 'text in quotes' });
+    return undefined;
+  }
+  if (typeof value !== 'number' || !Number.isFinite(value)) {
+    problems.invalid(located, `this is no value of ${kind === 'analog' ? 'an analog' : 'a counter'} pin`, {
+      expected: 'a number',
+    });
+    return undefined;
+  }
+  if (range && (value < range[0] || value > range[1])) {
+    problems.invalid(located, "this value is outside the pin's range", { expected: `${range[0]} to ${range[1]}` });
+    return undefined;
+  }
+  return value;
+}
+
+interface Applicability {
+  readonly direction?: Direction;
+  readonly kinds?: readonly PinKind[];
+}
+
+const NUMBERS: readonly PinKind[] = ['analog', 'counter'];
+
+/** On which pins a key means anything. A key that would do nothing is a mistake the user should hear of. */
+const APPLICABILITY: Readonly<Record<string, Applicability>> = {
+  initial: { direction: 'out' },
+  safe: { direction: 'out' },
+  on_exit: { direction: 'out' },
+  on_loss: { direction: 'out' },
+  rearm: { direction: 'out' },
+  controller: { direction: 'out' },
+  follow: { direction: 'out' },
+  interlock: { direction: 'out' },
+  requires: { direction: 'out' },
+  max_on: { direction: 'out' },
+  min_on: { direction: 'out' },
+  min_off: { direction: 'out' },
+  rate: { direction: 'out' },
+  range: { direction: 'out', kinds: NUMBERS },
+  invert: { kinds: ['digital'] },
+  scale: { kinds: NUMBERS },
+  offset: { kinds: NUMBERS },
+  deadband: { kinds: NUMBERS },
+  precision: { kinds: NUMBERS },
+  debounce: { direction: 'in', kinds: ['digital'] },
+  read_on: { direction: 'in' },
+};
+
+/** The keys of a pin. */
+export interface StatedKeys {
+  /** Those the pin states itself; what it inherits may be idle. */
+  readonly own: ReadonlyMap<string, Located>;
+  /** All of them. */
+  readonly entries: ReadonlyMap<string, Located>;
+  readonly located: Located;
+}
+
+/** Checks that the keys of a pin go together. */
+export function checkKeyUse(spec: PinSpec, facts: ChannelFacts, stated: StatedKeys, problems: Problems): void {
+  const { own, entries } = stated;
+  for (const [key, value] of own) {
+    const fit = APPLICABILITY[key];
+    if (fit?.direction && fit.direction !== spec.direction) {
+      const hint = fit.direction === 'out' && facts.directions.includes('out') ? 'direction: out, or' : 'this pin';
+      problems.error(value.keyAt, value.path, `${key} has no meaning on an ${spec.direction}put`, {
+        found: `${key} on direction: ${spec.direction}`,
+        expected: `${hint} without ${key}`,
+      });
+    } else if (fit?.kinds && !fit.kinds.includes(spec.kind)) {
+      problems.error(value.keyAt, value.path, `${key} has no meaning on a pin that is ${spec.kind}`, {
+        found: `${key} on a ${spec.kind} pin`,
+        expected: `${key} on ${fit.kinds.join(' or ')} pins only`,
+      });
+    }
+  }
+  checkNumbers(spec, entries, problems);
+  if (spec.direction === 'out') checkSafety(spec, facts, stated, problems);
+}
+
+function checkNumbers({ range, scale }: PinSpec, entries: ReadonlyMap<string, Located>, problems: Problems): void {
+  const written = entries.get('range');
+  if (range && written && range[0] >= range[1]) {
+    problems.invalid(written, 'the range is empty', { expected: 'the lower limit first' });
+  }
+  const factor = entries.get('scale');
+  if (factor && scale === 0) problems.invalid(factor, 'scale 0 makes every value 0', { expected: 'any other number' });
+}
+
+function checkSafety(
+  { name, onExit, onLoss, safe, controller }: PinSpec,
+  facts: ChannelFacts,
+  { entries, located }: StatedKeys,
+  problems: Problems,
+): void {
+  const exit = entries.get('on_exit');
+  const stated = entries.get('safe');
+  const hasSafe = stated !== undefined;
+  // A safe value that is wrong has been reported.
+  const holds = !hasSafe || (safe === undefined && stated.node.kind === 'scalar' && stated.node.value === 'hold');
+  for (const [key, policy] of [
+    ['on_exit', onExit],
+    ['on_loss', onLoss],
+  ] as const) {
+    const written = entries.get(key);
+    if (!written || policy !== 'safe' || !holds) continue;
+    problems.invalid(written, `${key}: safe needs to know the safe value`, { expected: 'safe: VALUE beside it' });
+  }
+  const control = entries.get('controller');
+  if (control && controller !== undefined && holds) {
+    problems.invalid(control, 'without its controller this output has no safe value to go to', {
+      expected: 'safe: VALUE beside it',
+    });
+  }
+  if (exit && onExit === 'input' && !facts.floats) {
+    problems.invalid(exit, 'this output is always driven and cannot become an input', { expected: 'safe or hold' });
+  }
+  // A pin without an address has no hardware behind it that could do harm.
+  if (!hasSafe && facts.key !== undefined) {
+    problems.warning(
+      located.keyAt,
+      located.path,
+      `output ${name} has no safe value: it stays as it is when things fail`,
+      {
+        expected: 'safe: the value that harms nobody',
+      },
+    );
   }
 }

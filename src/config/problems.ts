@@ -1,4 +1,4 @@
-import { type Located, shown } from './located.ts';
+import { displayText, type Located } from './located.ts';
 import type { Place, Problem } from './resolved.ts';
 
 /** What a problem says beside its place. */
@@ -21,8 +21,8 @@ export class Problems {
   }
 
   /** An error about a value, which is shown. */
-  wrong(located: Located, message: string, detail: ProblemDetail = {}): void {
-    this.error(located.at, located.path, message, { found: shown(located), ...detail });
+  invalid(located: Located, message: string, detail: ProblemDetail = {}): void {
+    this.error(located.at, located.path, message, { found: displayText(located), ...detail });
   }
 
   /** All of one severity, in the order of the files. */

@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { dataFolder } from '../board/data-folder.ts';
+import { dataFolder } from '../board/load-board.ts';
 import { parseLocated } from './document.ts';
-import { entriesOf, type Located, plain, textOf } from './located.ts';
+import { entriesOf, type Located, textOf, toPlain } from './located.ts';
 import { Problems } from './problems.ts';
 
 /** The register map of a kind of device. */
@@ -31,7 +31,7 @@ export function findProfiles(driver: string, own: string | undefined, data: stri
       title: textOf(entries.get('title')) ?? '',
       source: textOf(entries.get('source')) ?? '',
       file,
-      port: port && stringify(plain(port), { collectionStyle: 'flow', lineWidth: 0 }).trim(),
+      port: port && stringify(toPlain(port), { collectionStyle: 'flow', lineWidth: 0 }).trim(),
     };
   });
 }

@@ -138,7 +138,7 @@ export const webSchema = z
   .describe('the web page and the HTTP API; absent: none');
 
 /** Outputs are to be safe this long after the agent's last sign of life. */
-export const GUARDIAN_WITHIN_MS = 5000;
+export const GUARDIAN_TIMEOUT_MS = 5000;
 export const guardianSchema = z
   .union([
     z.literal('off'),

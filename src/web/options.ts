@@ -69,7 +69,7 @@ export interface MeshStatus {
   readonly counters: Readonly<Record<string, number>>;
 }
 
-/** One place of a connector; see src/board/header.ts. */
+/** One place of a connector; see src/board/header-layout.ts. */
 export interface HeaderCell {
   readonly position: number;
   readonly kind: 'power' | 'ground' | 'line' | 'other';

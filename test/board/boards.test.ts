@@ -4,10 +4,9 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Board } from '../../src/board/board.ts';
 import { boardSchema, headerSchema } from '../../src/board/board-schema.ts';
-import { dataFolder } from '../../src/board/data-folder.ts';
 import { detectBoard, readDeviceTree } from '../../src/board/detect.ts';
-import { drawHeaders } from '../../src/board/header.ts';
-import { listBoards, loadBoard, readData } from '../../src/board/load-board.ts';
+import { layOutHeaders } from '../../src/board/header-layout.ts';
+import { dataFolder, listBoards, loadBoard, readData } from '../../src/board/load-board.ts';
 
 function board(name: string): Board {
   const found = loadBoard(name);
@@ -215,7 +214,7 @@ describe('wrong board data is refused', () => {
 describe('the header as rows', () => {
   test('odd positions are left, even ones right, with names, aliases, buses and uses', () => {
     const lines = new Map([['pinctrl-bcm2711:17', 'green-led']]);
-    const [header] = drawHeaders(board('raspberry-pi-4b'), { lines, buses: ['i2c1'] });
+    const [header] = layOutHeaders(board('raspberry-pi-4b'), { lines, buses: ['i2c1'] });
     expect(header?.connector).toBe('J8');
     expect(header?.rows).toHaveLength(20);
     expect(header?.rows[0]?.map((cell) => cell.name)).toEqual(['3V3', '5V']);

@@ -1,6 +1,6 @@
 import pc from 'picocolors';
 import { describe, expect, test } from 'vitest';
-import { drawHeaders } from '../../src/board/header.ts';
+import { layOutHeaders } from '../../src/board/header-layout.ts';
 import { listBoards, loadBoard } from '../../src/board/load-board.ts';
 import { headerView } from '../../src/cli/header-view.ts';
 
@@ -11,7 +11,7 @@ const use = { lines: new Map([['pinctrl-bcm2711:17', 'green-led']]), buses: ['i2
 
 function views(name: string, colour = plain): string[] {
   const board = loadBoard(name);
-  return board ? drawHeaders(board, use).map((drawing) => headerView(drawing, colour)) : [];
+  return board ? layOutHeaders(board, use).map((drawing) => headerView(drawing, colour)) : [];
 }
 
 describe('the drawing of a header', () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { describeProblem, loadFile } from '../../src/cli/config-file.ts';
-import { allDrivers, driverNames, driversIn } from '../../src/cli/drivers.ts';
+import { allDrivers, driverNames, driversIn } from '../../src/driver-registry.ts';
 
 let folder: string;
 beforeEach(() => {

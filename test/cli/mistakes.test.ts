@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { describeProblem } from '../../src/cli/config-file.ts';
-import { allDrivers } from '../../src/cli/drivers.ts';
 import { loadConfigText } from '../../src/config/load.ts';
+import { allDrivers } from '../../src/driver-registry.ts';
 import { cli, cliFile, runToEnd } from '../support/agent-process.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'dcs-io-mistakes-'));

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { configTemplate, type Detection } from '../../src/cli/config-template.ts';
-import { allDrivers } from '../../src/cli/drivers.ts';
 import { loadConfigText } from '../../src/config/load.ts';
+import { allDrivers } from '../../src/driver-registry.ts';
 import { machine } from '../config/fakes.ts';
 import { cli, cliFile, LineReader } from '../support/agent-process.ts';
 

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
 import { parseLocated } from '../../src/config/document.ts';
-import { descend, plain } from '../../src/config/located.ts';
+import { descend, toPlain } from '../../src/config/located.ts';
 import { Problems } from '../../src/config/problems.ts';
 
 function parse(text: string) {
   const problems = new Problems();
   const root = parseLocated(text, 'f.yaml', problems);
   const errors = problems.of('error').map(({ line, column, message }) => `${line}:${column} ${message}`);
-  return { root, errors, value: root && plain(root) };
+  return { root, errors, value: root && toPlain(root) };
 }
 
 test('every value and every key knows its line and column', () => {

@@ -1,11 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { dataFolder } from '../../src/board/data-folder.ts';
 import { listHats, loadHat } from '../../src/board/hat.ts';
-import { listBoards, loadBoard } from '../../src/board/load-board.ts';
-import { allDrivers } from '../../src/cli/drivers.ts';
+import { dataFolder, listBoards, loadBoard } from '../../src/board/load-board.ts';
 import { loadConfigText } from '../../src/config/load.ts';
+import { allDrivers } from '../../src/driver-registry.ts';
 import { configOf, errorsOf, load, machine, placesOf } from './fakes.ts';
 
 const drivers = await allDrivers();

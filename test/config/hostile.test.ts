@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { allDrivers } from '../../src/cli/drivers.ts';
 import { type LoadedConfig, loadConfigText } from '../../src/config/load.ts';
+import { allDrivers } from '../../src/driver-registry.ts';
 import { load, machine } from './fakes.ts';
 
 const drivers = await allDrivers();

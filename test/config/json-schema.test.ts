@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { Ajv } from 'ajv';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { allDrivers } from '../../src/cli/drivers.ts';
 import { jsonSchema } from '../../src/config/json-schema.ts';
 import { loadConfig, loadConfigText } from '../../src/config/load.ts';
+import { allDrivers } from '../../src/driver-registry.ts';
 import { machine } from './fakes.ts';
 
 const drivers = await allDrivers();

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { listBoards, loadBoard } from '../../src/board/load-board.ts';
-import { allDrivers } from '../../src/cli/drivers.ts';
 import type { ConfigContext } from '../../src/config/context.ts';
-import { linesInUse } from '../../src/config/lines-in-use.ts';
 import { loadConfigText } from '../../src/config/load.ts';
+import { linesInUse } from '../../src/config/resolved.ts';
+import { allDrivers } from '../../src/driver-registry.ts';
 import { machine } from './fakes.ts';
 
 const drivers = await allDrivers();
@@ -175,9 +175,9 @@ describe('the lines with PWM of every board', () => {
     (_, board) => {
       for (const name of board.pwmLines()) {
         const line = board.resolve(name);
-        expect(line && board.pwmOf(line), name).toMatchObject({
+        expect(line && board.pwmOutput(line), name).toMatchObject({
           chip: expect.stringMatching(/^[0-9a-f]+\.pwm$/),
-          enable: expect.stringMatching(/dtoverlay=pwm,|config-pin/),
+          howToConnect: expect.stringMatching(/dtoverlay=pwm,|config-pin/),
         });
       }
     },
@@ -186,7 +186,7 @@ describe('the lines with PWM of every board', () => {
   test('every Raspberry Pi has some, by the address of its processor’s PWM', () => {
     const pis = boards.filter(({ name }) => name.startsWith('raspberry-pi'));
     const chips = (name: string) =>
-      boards.find((board) => board.name === name)?.pwmOf({ chip: 'pinctrl-bcm2835', line: 18, mock: false })?.chip;
+      boards.find((board) => board.name === name)?.pwmOutput({ chip: 'pinctrl-bcm2835', line: 18, mock: false })?.chip;
     expect(pis.filter((board) => board.pwmLines().length !== 4).map(({ name }) => name)).toEqual([]);
     expect([chips('raspberry-pi-zero'), chips('raspberry-pi-zero-2-w')]).toEqual(['2020c000.pwm', '3f20c000.pwm']);
   });

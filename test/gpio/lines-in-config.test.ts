@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { allDrivers } from '../../src/cli/drivers.ts';
-import { linesInUse } from '../../src/config/lines-in-use.ts';
 import { loadConfigText } from '../../src/config/load.ts';
+import { linesInUse } from '../../src/config/resolved.ts';
+import { allDrivers } from '../../src/driver-registry.ts';
 import { machine } from '../config/fakes.ts';
 
 const drivers = await allDrivers();

@@ -2,8 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { describeProblem } from '../../src/cli/config-file.ts';
-import { allDrivers } from '../../src/cli/drivers.ts';
 import { loadConfigText } from '../../src/config/load.ts';
+import { allDrivers } from '../../src/driver-registry.ts';
 import { root } from '../support/agent-process.ts';
 
 /**

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { referencePages } from '../../scripts/reference-pages/pages.ts';
-import { allDrivers } from '../../src/cli/drivers.ts';
+import { allDrivers } from '../../src/driver-registry.ts';
 import { root } from '../support/agent-process.ts';
 
 const folder = join(root, 'docs/reference');

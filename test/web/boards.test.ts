@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { drawHeaders } from '../../src/board/header.ts';
+import { layOutHeaders } from '../../src/board/header-layout.ts';
 import { listBoards, loadBoard } from '../../src/board/load-board.ts';
 import { until } from '../support/wait.ts';
 import { shot } from './browser.ts';
@@ -40,10 +40,10 @@ describe('the board view', () => {
     for (const name of boards) {
       const board = loadBoard(name);
       if (!board) throw new Error(`no board ${name}`);
-      const [first] = drawHeaders(board).flatMap(({ rows }) => rows.flat().filter(({ kind }) => kind === 'line'));
+      const [first] = layOutHeaders(board).flatMap(({ rows }) => rows.flat().filter(({ kind }) => kind === 'line'));
       const found = first && board.resolve(first.name);
       const lines = new Map(found ? [[`${found.chip}:${found.line}`, 'green-led']] : []);
-      const headers = drawHeaders(board, { lines, buses: ['i2c1'] });
+      const headers = layOutHeaders(board, { lines, buses: ['i2c1'] });
       const pads = headers.flatMap(({ rows }) => rows.flat()).length;
       // Many boards have the same header.
       const json = JSON.stringify(headers);

@@ -2,11 +2,11 @@ import { existsSync } from 'node:fs';
 import type { Board } from '../../board/board.ts';
 import { detectBoard } from '../../board/detect.ts';
 import { listHats, loadHat } from '../../board/hat.ts';
-import { drawHeaders } from '../../board/header.ts';
+import { layOutHeaders } from '../../board/header-layout.ts';
 import { listBoards, loadBoard } from '../../board/load-board.ts';
-import { linesInUse } from '../../config/lines-in-use.ts';
+import { closestMatch } from '../../config/closest-match.ts';
 import type { ResolvedConfig } from '../../config/resolved.ts';
-import { closest } from '../../config/suggest.ts';
+import { linesInUse } from '../../config/resolved.ts';
 import { loadFile } from '../config-file.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { headerView } from '../header-view.ts';
@@ -63,7 +63,7 @@ export async function show(name: string | undefined, options: ShowOptions): Prom
   const here = detectBoard()?.name === board.name ? board.enabledBuses(existsSync) : [];
   const buses = config?.board === board.name ? (config.enabledBuses ?? here) : here;
   const lines = config === undefined ? new Map<string, string>() : linesInUse(config);
-  const headers = drawHeaders(board, { lines, buses });
+  const headers = layOutHeaders(board, { lines, buses });
   if (options.json) {
     const { title, chips, serial } = board;
     printJson({ name: board.name, title, chips, serial, pwm: board.pwmLines(), buses, headers });
@@ -88,7 +88,7 @@ function boardOf(name: string | undefined): Board {
       'name one: dcs-io boards lists them',
     );
   }
-  const near = closest(name, listBoards());
+  const near = closestMatch(name, listBoards());
   const hint = near === undefined ? 'dcs-io boards lists them' : `did you mean ${near}?`;
   throw new CliError(exitCodes.wrongUse, `there is no board ${name}`, hint);
 }

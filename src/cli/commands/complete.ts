@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import { listBoards } from '../../board/load-board.ts';
 import { findProfiles } from '../../config/profile.ts';
+import { driverNames } from '../../driver-registry.ts';
 import { messageOf } from '../../errors/errors.ts';
 import { BusClient, busEndpoint, pinsOf } from '../bus-client.ts';
 import { type Candidate, completions, type Source } from '../completions.ts';
 import { readConfig } from '../config-file.ts';
-import { driverNames } from '../drivers.ts';
 import { printLine, printNote } from '../output.ts';
 
 /** A person waits at the Tab key. */

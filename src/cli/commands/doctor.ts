@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { promisify } from 'node:util';
 import { detectBoard } from '../../board/detect.ts';
 import { systemClock } from '../../clock/clock.ts';
-import { chipOf } from '../../config/port-section.ts';
+import { chipOf } from '../../config/port-sections.ts';
 import type { Problem, ResolvedConfig } from '../../config/resolved.ts';
 import { lastingPaths, listPorts } from '../../driver/usb-port.ts';
 import { messageOf } from '../../errors/errors.ts';

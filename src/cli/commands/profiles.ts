@@ -1,6 +1,6 @@
+import { closestMatch } from '../../config/closest-match.ts';
 import { findProfiles, type Profile } from '../../config/profile.ts';
-import { closest } from '../../config/suggest.ts';
-import { driverNames } from '../drivers.ts';
+import { driverNames } from '../../driver-registry.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { colour, printJson, printLine, table } from '../output.ts';
 import { profilePins } from '../profile-pins.ts';
@@ -33,7 +33,7 @@ export async function show(name: string, options: ProfilesOptions): Promise<void
   const found = profiles(options.folder);
   const profile = found.find((one) => one.name === name);
   if (profile === undefined) {
-    const near = closest(
+    const near = closestMatch(
       name,
       found.map((one) => one.name),
     );

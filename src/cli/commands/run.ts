@@ -1,7 +1,7 @@
 import { Agent } from '../../agent/agent.ts';
+import { mockTwin } from '../../driver-registry.ts';
 import { DcsError, messageOf } from '../../errors/errors.ts';
 import { printProblems, readConfig } from '../config-file.ts';
-import { mockTwin } from '../drivers.ts';
 import { exitCodeOf, exitCodes } from '../exit.ts';
 import { createLog, type LogLevel } from '../log.ts';
 import { UncaughtErrors } from '../uncaught-errors.ts';

@@ -1,5 +1,5 @@
 import { jsonSchema } from '../../config/json-schema.ts';
-import { allDrivers } from '../drivers.ts';
+import { allDrivers } from '../../driver-registry.ts';
 import { printLine } from '../output.ts';
 
 /** Prints the JSON Schema of the configuration, for editors. */

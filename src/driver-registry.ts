@@ -1,17 +1,17 @@
-import { createMock, mockOptions } from '../../drivers/mock/driver.ts';
-import type { Driver } from '../driver/driver.ts';
+import { createMock, mockOptions } from '../drivers/mock/driver.ts';
+import type { Driver } from './driver/driver.ts';
 
 const mock = createMock();
 
 /** Every driver of this agent, loaded when it is wanted. The CLI is where they meet the rest; nothing else in src imports drivers/. */
 const known: Readonly<Record<string, () => Promise<Driver>>> = {
-  gpio: async () => (await import('../../drivers/gpio/driver.ts')).gpio,
-  i2c: async () => (await import('../../drivers/i2c/driver.ts')).i2c,
-  modbus: async () => (await import('../../drivers/modbus/driver.ts')).modbus,
-  pwm: async () => (await import('../../drivers/pwm/driver.ts')).pwm,
-  serial: async () => (await import('../../drivers/serial/driver.ts')).serial,
-  sysfs: async () => (await import('../../drivers/sysfs/driver.ts')).sysfs,
-  virtual: async () => (await import('../../drivers/virtual/driver.ts')).virtual,
+  gpio: async () => (await import('../drivers/gpio/driver.ts')).gpio,
+  i2c: async () => (await import('../drivers/i2c/driver.ts')).i2c,
+  modbus: async () => (await import('../drivers/modbus/driver.ts')).modbus,
+  pwm: async () => (await import('../drivers/pwm/driver.ts')).pwm,
+  serial: async () => (await import('../drivers/serial/driver.ts')).serial,
+  sysfs: async () => (await import('../drivers/sysfs/driver.ts')).sysfs,
+  virtual: async () => (await import('../drivers/virtual/driver.ts')).virtual,
   mock: async () => mock,
 };
 

@@ -1,10 +1,11 @@
 import type { Driver } from '../driver/driver.ts';
+import type { PinFacts } from '../driver/server.ts';
 import type { ConfigContext } from './context.ts';
+import { keysAt } from './json-schema.ts';
 import { entriesOf, type Located, textOf, withEntries } from './located.ts';
 import type { Problems } from './problems.ts';
-import { check, reportUnknownKey, reportUnknownName } from './schema-issues.ts';
-import { keysAt } from './schema-keys.ts';
-import { checkName, lastKey, sectionEntries } from './section.ts';
+import type { ResolvedPin, ResolvedServer } from './resolved.ts';
+import { checkName, lastKey, reportUnknownKey, reportUnknownName, sectionEntries, validate } from './validation.ts';
 
 /** An entry of `ports:`, or a port that stands for pins that name none. */
 export interface PortEntry {
@@ -35,7 +36,7 @@ export function readPorts(located: Located | undefined, context: ConfigContext, 
 
 function readPort(name: string, located: Located, context: ConfigContext, problems: Problems): PortEntry | undefined {
   if (located.node.kind !== 'section') {
-    problems.wrong(located, `port ${name} must be a section of keys`, { expected: '{ driver: …, … }' });
+    problems.invalid(located, `port ${name} must be a section of keys`, { expected: '{ driver: …, … }' });
     return undefined;
   }
   const entries = entriesOf(located);
@@ -51,7 +52,7 @@ function readPort(name: string, located: Located, context: ConfigContext, proble
     return undefined;
   }
   const rest = new Map([...entries].filter(([key]) => key !== 'driver'));
-  const options = check(driver.options, withEntries(located, rest), problems, ['driver']);
+  const options = validate(driver.options, withEntries(located, rest), problems, ['driver']);
   return { name, driver, options, mock: isMocked(driver, context, false), located };
 }
 
@@ -105,4 +106,55 @@ export function impliedPort(
 
 function isMocked(driver: Driver, context: ConfigContext, chipIsMock: boolean): boolean {
   return (context.mock === true || chipIsMock) && !SIMULATED.includes(driver.name);
+}
+
+/** Reads `servers:`: what shows pins to other systems. */
+export function readServers(
+  located: Located | undefined,
+  ports: Ports,
+  pins: readonly Pick<ResolvedPin, 'spec'>[],
+  context: ConfigContext,
+  problems: Problems,
+): ResolvedServer[] {
+  const facts = new Map(pins.map(({ spec: { name, kind, direction } }) => [name, { kind, direction }]));
+  return [...sectionEntries(located, problems)].flatMap(([name, entry]) => {
+    checkName(name, entry, problems);
+    return readServer(name, entry, ports, facts, context, problems) ?? [];
+  });
+}
+
+function readServer(
+  name: string,
+  located: Located,
+  ports: Ports,
+  facts: ReadonlyMap<string, PinFacts>,
+  context: ConfigContext,
+  problems: Problems,
+): ResolvedServer | undefined {
+  const serving = context.drivers.flatMap(({ name: driver, server }) => (server ? [{ driver, server }] : []));
+  const names = serving.map(({ driver }) => driver);
+  const entries = entriesOf(located);
+  const named = entries.get('driver');
+  if (named === undefined) {
+    problems.error(located.keyAt, located.path, `server ${name} does not say its driver`, {
+      expected: `driver: one of ${names.join(', ')}`,
+    });
+    return undefined;
+  }
+  const kind = serving.find(({ driver }) => driver === textOf(named))?.server;
+  if (kind === undefined) {
+    reportUnknownName(named, 'driver of servers', names, problems);
+    return undefined;
+  }
+  const rest = new Map([...entries].filter(([key]) => key !== 'driver'));
+  const options = validate(kind.options, withEntries(located, rest), problems, ['driver']);
+  if (options === undefined) return undefined;
+  const needs = kind.needs(options.value);
+  const strangers = [
+    ...needs.pins.filter((pin) => !facts.has(pin)).map((pin) => `there is no pin ${pin}`),
+    ...needs.ports.filter((port) => !ports.has(port)).map((port) => `there is no port ${port}`),
+  ];
+  const mistakes = strangers.length > 0 ? strangers : kind.review(options.value, facts);
+  for (const mistake of mistakes) problems.error(located.keyAt, located.path, mistake);
+  return mistakes.length > 0 ? undefined : { name, kind, options: options.value, pins: needs.pins };
 }

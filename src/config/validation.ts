@@ -1,8 +1,9 @@
 import type { z } from 'zod';
-import { descend, entriesOf, type Located, plain, shown } from './located.ts';
+import { closestMatch } from './closest-match.ts';
+import { keysAt } from './json-schema.ts';
+import { descend, displayText, entriesOf, type Located, toPlain } from './located.ts';
 import type { Problems } from './problems.ts';
-import { keysAt } from './schema-keys.ts';
-import { closest } from './suggest.ts';
+import { nameSchema } from './schema.ts';
 
 type Issue = z.core.$ZodIssue;
 
@@ -10,13 +11,13 @@ type Issue = z.core.$ZodIssue;
  * Checks a located value with a schema. What is wrong goes to `problems`, each with the place of the key or value it is
  * about. `known` are keys of the same section that others read, and that a misspelt one may have meant.
  */
-export function check<T>(
+export function validate<T>(
   schema: z.ZodType<T>,
   located: Located,
   problems: Problems,
   known: readonly string[] = [],
 ): { readonly value: T } | undefined {
-  const result = schema.safeParse(plain(located));
+  const result = schema.safeParse(toPlain(located));
   if (result.success) return { value: result.data };
   const keys = (path: readonly PropertyKey[]) => [...keysAt(schema, path), ...(path.length === 0 ? known : [])];
   for (const issue of result.error.issues) report(issue, located, problems, keys);
@@ -35,7 +36,7 @@ function report(
     return;
   }
   if (issue.code === 'invalid_union' && issue.errors.length > 0 && isDefaultText(issue.message)) {
-    const branch = likeliest(issue.errors);
+    const branch = closestBranch(issue.errors);
     if (branch) {
       for (const inner of branch) report({ ...inner, path: [...issue.path, ...inner.path] }, base, problems, keys);
       return;
@@ -53,16 +54,17 @@ function report(
     return;
   }
   if (!isDefaultText(issue.message)) {
-    problems.wrong(located, issue.message);
+    problems.invalid(located, issue.message);
     return;
   }
   const expected = expectation(issue);
   const words = issue.code === 'invalid_value' ? issue.values.map(String) : [];
   const text = located.node.kind === 'scalar' && typeof located.node.value === 'string' ? located.node.value : '';
-  const message = words.length > 1 ? `there is no ${name} ${shown(located)}` : `${name || 'this'} must be ${expected}`;
-  problems.wrong(located, message, {
+  const message =
+    words.length > 1 ? `there is no ${name} ${displayText(located)}` : `${name || 'this'} must be ${expected}`;
+  problems.invalid(located, message, {
     expected,
-    didYouMean: closest(text, words),
+    didYouMean: closestMatch(text, words),
   });
 }
 
@@ -73,19 +75,19 @@ export function reportUnknownKey(section: Located, key: string, problems: Proble
   const free = [...new Set(known)].filter((word) => !present.has(word)).sort();
   problems.error(entry.keyAt, entry.path, `there is no key ${key} here`, {
     found: key,
-    expected: free.length > 0 ? `one of ${listed(free)}` : undefined,
-    didYouMean: spaced(key, known) ?? closest(key, free),
+    expected: free.length > 0 ? `one of ${wordList(free)}` : undefined,
+    didYouMean: missingSpace(key, known) ?? closestMatch(key, free),
   });
 }
 
 /** `{gpio:GPIO17}` is one long key to YAML. */
-function spaced(key: string, known: readonly string[]): string | undefined {
+function missingSpace(key: string, known: readonly string[]): string | undefined {
   const [, word = '', value = ''] = /^(\w+):(\S+)$/.exec(key) ?? [];
   return known.includes(word) ? `${word}: ${value}` : undefined;
 }
 
 /** Of the alternatives of a union, the one the user seems to have meant; undefined when they only differ in type. */
-function likeliest(branches: readonly (readonly Issue[])[]): readonly Issue[] | undefined {
+function closestBranch(branches: readonly (readonly Issue[])[]): readonly Issue[] | undefined {
   const deep = branches.filter((branch) => branch.every((issue) => issue.path.length > 0 || 'keys' in issue));
   const weight = (branch: readonly Issue[]) =>
     branch.reduce((sum, issue) => sum + ('keys' in issue ? 2 * issue.keys.length : 1), 0);
@@ -95,7 +97,7 @@ function likeliest(branches: readonly (readonly Issue[])[]): readonly Issue[] | 
 function expectation(issue: Issue): string {
   switch (issue.code) {
     case 'invalid_type':
-      return TYPES[issue.expected] ?? `of type ${issue.expected}`;
+      return TYPE_NAMES[issue.expected] ?? `of type ${issue.expected}`;
     case 'invalid_value':
       return issue.values.length === 1 ? String(issue.values[0]) : `one of ${issue.values.map(String).join(', ')}`;
     case 'too_small':
@@ -113,7 +115,7 @@ function expectation(issue: Issue): string {
   }
 }
 
-const TYPES: Readonly<Record<string, string>> = {
+const TYPE_NAMES: Readonly<Record<string, string>> = {
   string: 'text',
   number: 'a number',
   int: 'a whole number',
@@ -140,13 +142,38 @@ function lowerFirst(text: string): string {
 /** Says that something is not one of the things known by name. */
 export function reportUnknownName(located: Located, what: string, known: readonly string[], problems: Problems): void {
   const word = located.node.kind === 'scalar' ? String(located.node.value) : '';
-  problems.wrong(located, `there is no ${what} ${shown(located)}`, {
-    expected: known.length === 0 ? `a ${what}; none is defined` : `one of ${listed(known)}`,
-    didYouMean: closest(word, known),
+  problems.invalid(located, `there is no ${what} ${displayText(located)}`, {
+    expected: known.length === 0 ? `a ${what}; none is defined` : `one of ${wordList(known)}`,
+    didYouMean: closestMatch(word, known),
   });
 }
 
-function listed(words: readonly string[]): string {
+function wordList(words: readonly string[]): string {
   const most = 24;
   return words.length <= most ? words.join(', ') : `${words.slice(0, most).join(', ')} and ${words.length - most} more`;
+}
+
+/** The entries of a part of the file that must be a section of keys. Absent or empty: none. */
+export function sectionEntries(located: Located | undefined, problems: Problems): ReadonlyMap<string, Located> {
+  if (located === undefined || isEmpty(located)) return new Map();
+  if (located.node.kind === 'section') return entriesOf(located);
+  problems.invalid(located, `${lastKey(located)} must be a section of keys`, { expected: 'name: { … } on each line' });
+  return new Map();
+}
+
+/** `key:` with nothing behind it. */
+export function isEmpty({ node }: Located): boolean {
+  return node.kind === 'scalar' && node.value === null;
+}
+
+/** The key itself, without the path to it. */
+export function lastKey({ path }: Located): string {
+  return path.slice(path.lastIndexOf('.') + 1);
+}
+
+/** Checks the name a user gives to a port, a device or a pin. */
+export function checkName(name: string, { keyAt, path }: Located, problems: Problems): void {
+  const checked = nameSchema.safeParse(name);
+  if (checked.success) return;
+  problems.error(keyAt, path, checked.error.issues.map((issue) => issue.message).join(', '), { found: name });
 }

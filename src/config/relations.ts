@@ -1,10 +1,11 @@
+import type { Channel } from '../driver/driver.ts';
 import type { PinKind } from '../pin/pin.ts';
 import { entriesOf, type Located } from './located.ts';
-import type { PinDraft } from './pin-draft.ts';
-import type { CheckedPin } from './pin-section.ts';
+import type { CheckedPin, PinDraft } from './pin-section.ts';
+import type { PortEntry, Ports } from './port-sections.ts';
 import type { Problems } from './problems.ts';
 import type { Place } from './resolved.ts';
-import { reportUnknownName } from './schema-issues.ts';
+import { reportUnknownName } from './validation.ts';
 
 /** Reports names given to two pins: `meter.power` in pins, and power of the device meter. */
 export function checkNames(drafts: readonly PinDraft[], problems: Problems): void {
@@ -13,7 +14,7 @@ export function checkNames(drafts: readonly PinDraft[], problems: Problems): voi
     const first = seen.get(name);
     if (first === undefined) seen.set(name, located);
     else {
-      const message = `a pin ${name} already stands ${where(first.keyAt, located.keyAt)}`;
+      const message = `a pin ${name} already stands ${placeSeenFrom(first.keyAt, located.keyAt)}`;
       problems.error(located.keyAt, located.path, message, { expected: 'each pin name once' });
     }
   }
@@ -28,7 +29,7 @@ export function checkChannels(pins: readonly CheckedPin[], problems: Problems): 
     if (first === undefined) seen.set(channel, pin);
     else {
       const { keyAt, path } = pin.located;
-      const there = where(first.located.keyAt, keyAt);
+      const there = placeSeenFrom(first.located.keyAt, keyAt);
       problems.error(keyAt, path, `${pin.key} of port ${pin.port} already is pin ${first.spec.name} ${there}`, {
         found: `${first.spec.name} and ${pin.spec.name} on one channel`,
         expected: 'one pin a channel',
@@ -46,7 +47,7 @@ export function checkLines(pins: readonly CheckedPin[], problems: Problems): voi
       if (first === undefined) seen.set(line, pin);
       else if (first.port !== pin.port) {
         const { keyAt, path } = pin.located;
-        const message = `the line ${line} already is pin ${first.spec.name} ${where(first.located.keyAt, keyAt)}`;
+        const message = `the line ${line} already is pin ${first.spec.name} ${placeSeenFrom(first.located.keyAt, keyAt)}`;
         problems.error(keyAt, path, message, { expected: 'a line as GPIO or for PWM, not both' });
       }
     }
@@ -64,7 +65,7 @@ export function checkFollows(pins: readonly CheckedPin[], drafts: readonly PinDr
     const { pin: follow, invert } = rules.follow;
     const written = entriesOf(key).get('pin') ?? key;
     if (invert && kind !== 'digital') {
-      problems.wrong(
+      problems.invalid(
         entriesOf(key).get('invert') ?? key,
         `${pin.spec.name} is ${kind}: only a digital pin is inverted`,
       );
@@ -74,14 +75,18 @@ export function checkFollows(pins: readonly CheckedPin[], drafts: readonly PinDr
       continue;
     }
     const other = byName.get(follow);
-    if (other && sort(other.spec.kind) !== sort(kind)) {
-      problems.wrong(written, `${pin.spec.name} is ${kind} and cannot follow ${follow}, which is ${other.spec.kind}`, {
-        expected: `a pin that is ${kind}`,
-      });
+    if (other && valueType(other.spec.kind) !== valueType(kind)) {
+      problems.invalid(
+        written,
+        `${pin.spec.name} is ${kind} and cannot follow ${follow}, which is ${other.spec.kind}`,
+        {
+          expected: `a pin that is ${kind}`,
+        },
+      );
     }
-    const circle = circleFrom(pin, byName);
+    const circle = findCycle(pin, byName);
     if (circle) {
-      problems.wrong(written, `${circle.join(' follows ')}: this never comes to rest`, { expected: 'no circle' });
+      problems.invalid(written, `${circle.join(' follows ')}: this never comes to rest`, { expected: 'no circle' });
     }
   }
 }
@@ -94,13 +99,13 @@ export function checkReadOn(pins: readonly CheckedPin[], drafts: readonly PinDra
     if (spec.readOn === undefined || written === undefined) continue;
     if (!names.includes(spec.readOn)) reportUnknownName(written, 'pin', names, problems);
     else if (spec.readOn === spec.name) {
-      problems.wrong(written, `${spec.name} waits for itself`, { expected: 'the interrupt line of its chip' });
+      problems.invalid(written, `${spec.name} waits for itself`, { expected: 'the interrupt line of its chip' });
     }
   }
 }
 
 /** The names of a circle that `follow` goes round, starting and ending at a pin; undefined when it is in none. */
-function circleFrom(start: CheckedPin, byName: ReadonlyMap<string, CheckedPin>): string[] | undefined {
+function findCycle(start: CheckedPin, byName: ReadonlyMap<string, CheckedPin>): string[] | undefined {
   const way = [start.spec.name];
   for (let at = start.spec.rules.follow?.pin; at !== undefined; at = byName.get(at)?.spec.rules.follow?.pin) {
     way.push(at);
@@ -110,10 +115,49 @@ function circleFrom(start: CheckedPin, byName: ReadonlyMap<string, CheckedPin>):
   return undefined;
 }
 
-function sort(kind: PinKind): string {
+function valueType(kind: PinKind): string {
   return kind === 'counter' ? 'analog' : kind;
 }
 
-function where(place: Place, seenFrom: Place): string {
+function placeSeenFrom(place: Place, seenFrom: Place): string {
   return place.file === seenFrom.file ? `in line ${place.line}` : `in ${place.file}:${place.line}`;
+}
+
+/** Reports hardware that two ports want for themselves. */
+export function checkClaims(ports: Ports, problems: Problems): void {
+  const seen = new Map<string, PortEntry>();
+  for (const port of ports.values()) {
+    const claim = port?.options && port.driver.claims?.(port.options.value);
+    if (port === undefined || claim === undefined) continue;
+    const first = seen.get(claim);
+    if (first === undefined) seen.set(claim, port);
+    else if (port.located) {
+      const { keyAt, path } = port.located;
+      const there = first.located ? `port ${first.name} in line ${first.located.keyAt.line}` : `port ${first.name}`;
+      problems.error(keyAt, path, `${claim} already is ${there}`, {
+        found: `${claim} opened twice`,
+        expected: 'one port a piece of hardware; many pins and devices may use it',
+      });
+    }
+  }
+}
+
+/** Asks the drivers what is doubtful or impossible about their ports, and reports it. */
+export function reviewPorts(ports: Ports, pins: readonly CheckedPin[], problems: Problems): void {
+  for (const port of ports.values()) {
+    if (port?.options === undefined) continue;
+    const own = pins.filter((pin) => pin.port === port.name);
+    const remarks = port.driver.review?.(port.options.value, own.map(channelOf)) ?? [];
+    for (const { channel, other, message, expected, fatal } of remarks) {
+      const about: Located | undefined =
+        own.find((pin) => pin.key === channel)?.located ?? port.located ?? own[0]?.located;
+      const rival = own.find((pin) => pin.key === other);
+      const text = rival ? `${message}: pin ${rival.spec.name} in line ${rival.located.keyAt.line}` : message;
+      if (about) problems[fatal ? 'error' : 'warning'](about.keyAt, about.path, text, { expected });
+    }
+  }
+}
+
+function channelOf({ key, spec, address }: CheckedPin): Channel {
+  return { key, kind: spec.kind, direction: spec.direction, address, debounceMs: spec.debounceMs };
 }

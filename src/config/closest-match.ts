@@ -2,7 +2,7 @@
  * The known word closest to a misspelt one, or undefined when none is close: at most one edit for every three letters
  * (one is always allowed). An edit is a letter added, dropped, changed, or swapped with its neighbour.
  */
-export function closest(word: string, known: Iterable<string>): string | undefined {
+export function closestMatch(word: string, known: Iterable<string>): string | undefined {
   const limit = Math.max(1, Math.floor(word.length / 3));
   let best: string | undefined;
   let bestDistance = limit + 1;

@@ -14,7 +14,7 @@ export interface HeaderCell {
   readonly use?: string;
 }
 
-export interface HeaderDrawing {
+export interface HeaderLayout {
   readonly title: string;
   readonly connector: string;
   /** Rows as they lie on the board: one or two cells. */
@@ -28,7 +28,7 @@ export interface HeaderUse {
 }
 
 /** The connectors of a board as rows of cells; how they look is up to whoever prints them. */
-export function drawHeaders(board: Board, use: HeaderUse = { lines: new Map(), buses: [] }): HeaderDrawing[] {
+export function layOutHeaders(board: Board, use: HeaderUse = { lines: new Map(), buses: [] }): HeaderLayout[] {
   return board.headers.map((header) => {
     const [connector = ''] = header.connectors;
     const cells = Object.keys(header.positions)

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { closest, editDistance } from '../../src/config/suggest.ts';
+import { closestMatch, editDistance } from '../../src/config/closest-match.ts';
 
 const word = fc.string({ minLength: 0, maxLength: 12 });
 
@@ -26,8 +26,8 @@ test('the distance is the same in both directions, 0 only for equal words, and a
 });
 
 test('the nearest word is suggested, and none when all are far', () => {
-  expect(closest('debounse', ['direction', 'debounce', 'deadband'])).toBe('debounce');
-  expect(closest('gpio17', ['GPIO17', 'GPIO27'])).toBe('GPIO17');
-  expect(closest('banana', ['direction', 'debounce'])).toBeUndefined();
-  expect(closest('x', [])).toBeUndefined();
+  expect(closestMatch('debounse', ['direction', 'debounce', 'deadband'])).toBe('debounce');
+  expect(closestMatch('gpio17', ['GPIO17', 'GPIO27'])).toBe('GPIO17');
+  expect(closestMatch('banana', ['direction', 'debounce'])).toBeUndefined();
+  expect(closestMatch('x', [])).toBeUndefined();
 });
