@@ -1,5 +1,5 @@
 import { errorCodes } from '../../src/errors/errors.ts';
-import { statusOf } from '../../src/web/http/respond.ts';
+import { statusOf } from '../../src/web/http/response.ts';
 import { code, prose, table } from './markdown.ts';
 
 /** Every error code, as it travels on the bus and over HTTP. */

@@ -4,7 +4,7 @@ import { systemClock } from '../../src/clock/clock.ts';
 import { inputSchema } from '../../src/config/json-schema.ts';
 import type { Route } from '../../src/web/http/route.ts';
 import type { WebHost } from '../../src/web/options.ts';
-import { Web } from '../../src/web/web.ts';
+import { WebServer } from '../../src/web/web-server.ts';
 import { code, prose, sentence, table } from './markdown.ts';
 import { keyHead, keyRows } from './schema-rows.ts';
 
@@ -27,7 +27,7 @@ const host: WebHost = {
 /** Every path of the HTTP API, from the routes that answer. */
 export function httpPage(): string[] {
   const options = { host: '127.0.0.1', port: 0, users: [], origins: [], historyMs: 0 };
-  const { routes } = new Web(options, host);
+  const { routes } = new WebServer(options, host);
   return [
     'The same as an OpenAPI document: `GET /api/openapi.json` of a running agent. How to log in and what a refusal looks like: [web page and HTTP API](../web.md); its codes: [errors](errors.md).',
     table(
@@ -42,10 +42,10 @@ export function httpPage(): string[] {
   ];
 }
 
-function routeSection({ method, path, summary, query, body, answers }: Route): string[] {
+function routeSection({ method, path, summary, query, body, responses }: Route): string[] {
   const asked = query ? keyRows(inputSchema(query)) : [];
   const sent = body ? keyRows(inputSchema(body)) : [];
-  const json = Object.entries(answers).filter(([status, { schema }]) => schema && Number(status) < 300);
+  const json = Object.entries(responses).filter(([status, { schema }]) => schema && Number(status) < 300);
   return [
     `## ${method} ${path}`,
     sentence(summary),
@@ -53,7 +53,7 @@ function routeSection({ method, path, summary, query, body, answers }: Route): s
     ...(sent.length > 0 ? ['Body:', table(keyHead, sent)] : []),
     table(
       ['answer', 'means'],
-      Object.entries(answers).map(([status, { description }]) => [status, prose(description)]),
+      Object.entries(responses).map(([status, { description }]) => [status, prose(description)]),
     ),
     ...json.flatMap(([, { schema }]) => (schema ? answer(keyRows(inputSchema(schema))) : [])),
   ];

@@ -16,7 +16,7 @@ import { Mesh } from '../mesh/mesh.ts';
 import { KeptOutputs, stateFile } from '../safety/kept-outputs.ts';
 import { Nodes } from '../safety/nodes.ts';
 import { PinTable } from '../safety/pin-table.ts';
-import type { Web } from '../web/web.ts';
+import type { WebServer } from '../web/web-server.ts';
 import { Audit } from './audit.ts';
 import { CrashProtection } from './crash-protection.ts';
 import { HealthMonitor } from './health.ts';
@@ -64,7 +64,7 @@ export class Agent {
   readonly #health: HealthMonitor;
   readonly #audit: Audit;
   #mesh: Mesh | undefined;
-  #web: Web | undefined;
+  #web: WebServer | undefined;
   #running = false;
   #stopping: Promise<void> | undefined;
 
@@ -259,9 +259,9 @@ export class Agent {
   async #openWeb(): Promise<void> {
     const { web } = this.#config;
     if (!web) return;
-    const [{ Web }, { webHost }] = await Promise.all([import('../web/web.ts'), import('./web-host.ts')]);
+    const [{ WebServer }, { webHost }] = await Promise.all([import('../web/web-server.ts'), import('./web-host.ts')]);
     if (this.#stopping) return;
-    this.#web = new Web(
+    this.#web = new WebServer(
       web,
       webHost(this.#config, {
         bus: this.bus,

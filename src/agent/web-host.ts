@@ -52,8 +52,8 @@ export function webHost(config: ResolvedConfig, parts: AgentParts): WebHost {
     mesh: () =>
       mesh && {
         broker: mesh.isBroker,
-        links: mesh.links,
-        strangers: mesh.strangers,
+        peers: mesh.links,
+        v1Processes: mesh.strangers,
         counters: { ...mesh.stats },
       },
     headers: () => {

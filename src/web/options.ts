@@ -8,7 +8,7 @@ export const roles = ['view', 'operate', 'admin'] as const;
 export type Role = (typeof roles)[number];
 
 /** Whether `has` is enough where `needs` is asked for. */
-export function allows(has: Role, needs: Role): boolean {
+export function roleIncludes(has: Role, needs: Role): boolean {
   return roles.indexOf(has) >= roles.indexOf(needs);
 }
 
@@ -45,7 +45,7 @@ export interface PortStatus {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
-export interface NodeLink {
+export interface PeerStatus {
   readonly id: string;
   readonly name: string;
   readonly addresses: readonly string[];
@@ -63,9 +63,9 @@ export interface MeshStatus {
   /** Whether this process is the address broker of its machine. */
   readonly broker: boolean;
   /** Direct links with other nodes, those that are lost included. */
-  readonly links: readonly NodeLink[];
+  readonly peers: readonly PeerStatus[];
   /** Processes of aktos-dcs v1 with a direct link. They say neither their name nor that they live. */
-  readonly strangers: readonly { readonly id: string; readonly silentMs: DurationMs }[];
+  readonly v1Processes: readonly { readonly id: string; readonly silentMs: DurationMs }[];
   readonly counters: Readonly<Record<string, number>>;
 }
 

@@ -16,12 +16,12 @@ import { withAudit } from '../../src/agent/audit.ts';
 import { AuditFile, QUEUE_LIMIT } from '../../src/agent/audit-file.ts';
 import { systemClock } from '../../src/clock/clock.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { newToken } from '../../src/web/auth/secrets.ts';
+import { newToken } from '../../src/web/auth/credentials.ts';
 import { AgentProcess } from '../support/agent-process.ts';
 import { Observer } from '../support/observer.ts';
 import { memoryLog } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
-import { WebAgent } from '../web/support.ts';
+import { WebAgent } from '../web/web-agent.ts';
 
 const [ali, eve] = [newToken(), newToken()];
 

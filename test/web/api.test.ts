@@ -3,7 +3,7 @@ import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../support/wait.ts';
-import { parsed, WebAgent } from './support.ts';
+import { parsed, WebAgent } from './web-agent.ts';
 
 let web: WebAgent;
 beforeAll(async () => {

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { hashPassword, newToken } from '../../src/web/auth/secrets.ts';
-import { ConnectionLimit } from '../../src/web/http/connection-limit.ts';
+import { hashPassword, newToken } from '../../src/web/auth/credentials.ts';
+import { ConnectionLimit } from '../../src/web/http/listener.ts';
 import { until } from '../support/wait.ts';
-import { getTls, makeCertificate, WebAgent } from './support.ts';
+import { getTls, makeCertificate, WebAgent } from './web-agent.ts';
 
 const PASSWORD = 'correct horse';
 const viewer = newToken();
@@ -85,7 +85,7 @@ describe('an attacker', () => {
     '//etc/passwd',
     '/index.html%00.js',
     '/assets',
-    '/./src/web/web.ts',
+    '/./src/web/web-server.ts',
     'http://evil.example/etc/passwd',
   ])('gets no file of the machine at %s', async (path) => {
     const answer = await raw(open, `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
@@ -217,7 +217,7 @@ describe('an attacker', () => {
   it('from one address cannot hold all connections; from this machine, where a proxy may be, he can', () => {
     const limit = new ConnectionLimit(100);
     const server = new Server();
-    limit.guard(server);
+    limit.attach(server);
     const from = (remoteAddress: string) => {
       const socket = Object.defineProperty(new RawSocket(), 'remoteAddress', { value: remoteAddress });
       server.emit('connection', socket);

@@ -4,12 +4,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { LoginLimit } from '../../src/web/auth/login-limit.ts';
-import { originKind } from '../../src/web/auth/origin.ts';
-import { hashPassword, newToken, passwordFits } from '../../src/web/auth/secrets.ts';
-import { Sessions } from '../../src/web/auth/sessions.ts';
+import { originKind } from '../../src/web/auth/authenticator.ts';
+import { hashPassword, newToken, verifyPassword } from '../../src/web/auth/credentials.ts';
+import { LoginRateLimit, Sessions } from '../../src/web/auth/sessions.ts';
 import { until } from '../support/wait.ts';
-import { getTls, makeCertificate, WebAgent } from './support.ts';
+import { getTls, makeCertificate, WebAgent } from './web-agent.ts';
 
 const PASSWORD = 'correct horse';
 const [viewer, operator, admin] = [newToken(), newToken(), newToken()];
@@ -244,36 +243,36 @@ describe('TLS', () => {
 describe('the parts', () => {
   it('a password fits its hash and no other; nonsense fits nothing', async () => {
     const hash = await hashPassword(PASSWORD);
-    expect(await passwordFits(PASSWORD, hash)).toBe(true);
-    expect(await passwordFits('correct horsf', hash)).toBe(false);
-    expect(await passwordFits(PASSWORD, 'scrypt:30:8:5:aaaaaaaaaaaaaaaaaaaaaa:bbb')).toBe(false);
+    expect(await verifyPassword(PASSWORD, hash)).toBe(true);
+    expect(await verifyPassword('correct horsf', hash)).toBe(false);
+    expect(await verifyPassword(PASSWORD, 'scrypt:30:8:5:aaaaaaaaaaaaaaaaaaaaaa:bbb')).toBe(false);
     expect(await hashPassword(PASSWORD)).not.toBe(hash);
   });
 
   it('waits double from the sixth wrong try on, an IPv6 /64 counts as one, and a right one clears it', async () => {
     const clock = new ManualClock();
-    const limit = new LoginLimit(clock);
-    for (let wrong = 0; wrong < 4; wrong++) limit.failed('2001:db8::1', 'ali');
-    expect(limit.wait('2001:db8::2')).toBe(0);
-    limit.failed('2001:db8::3', 'ali');
-    expect(limit.wait('2001:db8::4')).toBe(10);
-    expect(limit.wait('2001:db8:0:1::4')).toBe(0);
+    const limit = new LoginRateLimit(clock);
+    for (let wrong = 0; wrong < 4; wrong++) limit.recordFailure('2001:db8::1', 'ali');
+    expect(limit.waitSeconds('2001:db8::2')).toBe(0);
+    limit.recordFailure('2001:db8::3', 'ali');
+    expect(limit.waitSeconds('2001:db8::4')).toBe(10);
+    expect(limit.waitSeconds('2001:db8:0:1::4')).toBe(0);
     await clock.advance(10_000);
-    expect(limit.wait('2001:db8::4')).toBe(0);
-    limit.failed('2001:db8::1', 'ali');
-    expect(limit.wait('2001:db8::1')).toBe(20);
-    limit.succeeded('2001:db8::1', 'ali');
-    expect(limit.wait('2001:db8::1')).toBe(0);
-    for (let wrong = 0; wrong < 4; wrong++) limit.failed('192.0.2.1', 'boss');
-    limit.succeeded('192.0.2.1', 'eve');
-    limit.failed('192.0.2.1', 'boss');
-    expect(limit.wait('192.0.2.1')).toBe(10);
+    expect(limit.waitSeconds('2001:db8::4')).toBe(0);
+    limit.recordFailure('2001:db8::1', 'ali');
+    expect(limit.waitSeconds('2001:db8::1')).toBe(20);
+    limit.recordSuccess('2001:db8::1', 'ali');
+    expect(limit.waitSeconds('2001:db8::1')).toBe(0);
+    for (let wrong = 0; wrong < 4; wrong++) limit.recordFailure('192.0.2.1', 'boss');
+    limit.recordSuccess('192.0.2.1', 'eve');
+    limit.recordFailure('192.0.2.1', 'boss');
+    expect(limit.waitSeconds('192.0.2.1')).toBe(10);
   });
 
   it('a session ends after 12 h without a request, and after a week in any case', async () => {
     const clock = new ManualClock();
     const sessions = new Sessions(clock);
-    const { secret, session } = sessions.begin({ name: 'ali', role: 'view' });
+    const { secret, session } = sessions.create({ name: 'ali', role: 'view' });
     for (let day = 0; day < 13; day++) {
       await clock.advance(11 * 3_600_000);
       expect(sessions.find(secret)).toBe(session);
@@ -282,7 +281,7 @@ describe('the parts', () => {
     await clock.advance(11 * 3_600_000);
     await clock.advance(11 * 3_600_000);
     expect(sessions.find(secret)).toBeUndefined();
-    const other = sessions.begin({ name: 'ali', role: 'view' });
+    const other = sessions.create({ name: 'ali', role: 'view' });
     await clock.advance(12 * 3_600_000);
     expect(sessions.isAlive(other.session)).toBe(false);
   });

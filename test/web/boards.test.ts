@@ -4,7 +4,7 @@ import { listBoards, loadBoard } from '../../src/board/load-board.ts';
 import { until } from '../support/wait.ts';
 import { shot } from './browser.ts';
 import { barriers, demo, PageBench, scrollsSideways } from './page-bench.ts';
-import { WebAgent } from './support.ts';
+import { WebAgent } from './web-agent.ts';
 
 let bench: PageBench;
 let web: WebAgent;

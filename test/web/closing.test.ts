@@ -2,10 +2,10 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { Actor } from '../../src/bus/actor.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { newToken } from '../../src/web/auth/secrets.ts';
+import { newToken } from '../../src/web/auth/credentials.ts';
 import { until } from '../support/wait.ts';
-import { startWeb } from './in-process.ts';
-import { parsed } from './support.ts';
+import { parsed } from './web-agent.ts';
+import { startWeb } from './web-server.ts';
 
 const over: (() => void)[] = [];
 afterEach(() => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cli, root } from '../support/agent-process.ts';
-import { WebAgent } from './support.ts';
+import { WebAgent } from './web-agent.ts';
 
 const text = readFileSync(join(root, 'docs/web.md'), 'utf8');
 const blocks = (language: string) =>

@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { extname, join } from 'node:path';
 import { afterAll, beforeAll, describe, it } from 'vitest';
-import { newToken } from '../../src/web/auth/secrets.ts';
+import { newToken } from '../../src/web/auth/credentials.ts';
 import { root } from '../support/agent-process.ts';
 import { freePort } from '../support/free-port.ts';
 import { until } from '../support/wait.ts';
 import { launchBrowser } from './browser.ts';
-import { WebAgent } from './support.ts';
+import { WebAgent } from './web-agent.ts';
 
 const operator = newToken();
 let web: WebAgent;

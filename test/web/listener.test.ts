@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { Listener } from '../../src/web/http/listener.ts';
+import { HttpListener } from '../../src/web/http/listener.ts';
 import { until } from '../support/wait.ts';
-import { bareHost } from './in-process.ts';
-import { getTls, makeCertificate } from './support.ts';
+import { getTls, makeCertificate } from './web-agent.ts';
+import { bareHost } from './web-server.ts';
 
 const folders: string[] = [];
 afterEach(() => {
@@ -31,7 +31,7 @@ describe('a server that had to wait for its port', () => {
     const port = typeof address === 'object' && address ? address.port : 0;
     const tls = certificate();
     const options = { host: '127.0.0.1', port, users: [], origins: [], tls, historyMs: 1000 };
-    const listener = new Listener(options, host, {
+    const listener = new HttpListener(options, host, {
       request: (_request, response) => void response.end('here'),
       upgrade: () => undefined,
     });

@@ -9,15 +9,13 @@ import { type Clock, systemClock } from '../../src/clock/clock.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { namePattern } from '../../src/message/name-pattern.ts';
 import { Nodes } from '../../src/safety/nodes.ts';
-import { Gatekeeper } from '../../src/web/auth/gatekeeper.ts';
-import { History, MAX_POINTS } from '../../src/web/live/history.ts';
-import { Hub } from '../../src/web/live/hub.ts';
-import { nodeStatus } from '../../src/web/live/node-status.ts';
-import { costOf, Pace } from '../../src/web/live/pace.ts';
-import { PinBook } from '../../src/web/live/pin-book.ts';
-import { whyNot } from '../../src/web/live/rights.ts';
+import { nodeStatuses } from '../../src/web/api/status-routes.ts';
+import { Authenticator } from '../../src/web/auth/authenticator.ts';
+import { BusBridge } from '../../src/web/live/bus-bridge.ts';
+import { BusState, MAX_POINTS, ValueHistory } from '../../src/web/live/bus-state.ts';
+import { costOf, denialReason, ReadRateLimit } from '../../src/web/live/websockets.ts';
 import type { WebHost } from '../../src/web/options.ts';
-import { Web } from '../../src/web/web.ts';
+import { WebServer } from '../../src/web/web-server.ts';
 import { memoryLog } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 
@@ -43,7 +41,7 @@ function benchWith(clock: Clock) {
     actors: () => [],
     headers: () => [],
   };
-  const hub = new Hub(host, new PinBook(clock, 60_000));
+  const hub = new BusBridge(host, new BusState(clock, 60_000));
   hub.start();
   const report = (pin_name: string, val: unknown, more: object = {}) =>
     user.send({ IoMessage: { pin_name, val, last_change: 1, quality: 'good', ...more } });
@@ -58,7 +56,7 @@ describe('what is known of the bus', () => {
     node('birth', 'hall', [{ name: 'door', kind: 'digital', direction: 'in' }]);
     report('door', true);
     const last = report('door', false, { note: 'kept' });
-    const [me, hall, ...reports] = [...hub.book.state()];
+    const [me, hall, ...reports] = [...hub.state.snapshot()];
     expect(me?.payload['NodeMessage']).toMatchObject({ name: 'here' });
     expect(hall?.payload['NodeMessage']).toMatchObject({ name: 'hall' });
     expect(reports).toEqual([last]);
@@ -70,13 +68,13 @@ describe('what is known of the bus', () => {
     node('birth', 'hall', [{ name: 'door', kind: 'digital', direction: 'in' }]);
     report('door', true);
     report('other', true);
-    expect(hub.book.pin('door')).toMatchObject({ node: 'hall', val: true, quality: 'good' });
-    hub.listen(({ payload }) => heard.push(payload['IoMessage'] ?? payload['NodeMessage']));
+    expect(hub.state.pin('door')).toMatchObject({ node: 'hall', val: true, quality: 'good' });
+    hub.subscribe(({ payload }) => heard.push(payload['IoMessage'] ?? payload['NodeMessage']));
     node('leave', 'hall');
     const bad = { quality: 'bad', reason: 'hall is gone' };
-    expect(hub.book.pin('door')).toMatchObject({ node: 'hall', val: true, ...bad });
+    expect(hub.state.pin('door')).toMatchObject({ node: 'hall', val: true, ...bad });
     expect(heard).toMatchObject([{ event: 'leave' }, { pin_name: 'door', ...bad }]);
-    const told = [...hub.book.state()].map(({ payload }) => payload['NodeMessage'] ?? payload['IoMessage']);
+    const told = [...hub.state.snapshot()].map(({ payload }) => payload['NodeMessage'] ?? payload['IoMessage']);
     expect(told).toMatchObject([
       { name: 'here' },
       { name: 'hall', event: 'birth' },
@@ -84,11 +82,11 @@ describe('what is known of the bus', () => {
       { pin_name: 'door', ...bad },
       { pin_name: 'other', quality: 'good' },
     ]);
-    expect(hub.book.nodes()).toMatchObject([{ name: 'here' }, { name: 'hall', goneS: 0 }]);
+    expect(hub.state.nodes()).toMatchObject([{ name: 'here' }, { name: 'hall', leftS: 0 }]);
     // Under a new id, without the pin it had.
     user.send({ NodeMessage: { event: 'birth', node: 'id-2', name: 'hall', boot: 'c', pins: [{ name: 'gate' }] } });
-    expect(hub.book.nodes().map(({ id }) => id)).toEqual(['me', 'id-2']);
-    expect(hub.book.pins().map(({ name }) => name)).toEqual(['gate', 'other']);
+    expect(hub.state.nodes().map(({ id }) => id)).toEqual(['me', 'id-2']);
+    expect(hub.state.pins().map(({ name }) => name)).toEqual(['gate', 'other']);
   });
 
   it('a node whose link broke for a moment is asked for what it has not reported since', async () => {
@@ -105,9 +103,9 @@ describe('what is known of the bus', () => {
       report('door', true);
     });
     node('heartbeat', 'hall', pins);
-    await until('the question', () => hub.book.pin('door')?.quality === 'good');
+    await until('the question', () => hub.state.pin('door')?.quality === 'good');
     expect(asked).toEqual([{ pin_name: 'door' }]);
-    expect(hub.book.pin('gate')).toMatchObject({ val: false, quality: 'good' });
+    expect(hub.state.pin('gate')).toMatchObject({ val: false, quality: 'good' });
   });
 
   it('of two nodes of one name the pins of the one that goes are bad, and stay so while the other goes on', async () => {
@@ -123,24 +121,24 @@ describe('what is known of the bus', () => {
     say('heartbeat', 'one', 'pressure', 'shared');
     for (const pin of ['pressure', 'level', 'shared']) report(pin, 1);
     const heard: unknown[] = [];
-    hub.listen(({ payload }) => heard.push(payload['IoMessage']));
+    hub.subscribe(({ payload }) => heard.push(payload['IoMessage']));
     say('leave', 'one');
     const bad = { val: 1, quality: 'bad', reason: 'pi is gone' };
     expect(heard).toMatchObject([undefined, { pin_name: 'pressure', ...bad }, { pin_name: 'shared', ...bad }]);
     say('heartbeat', 'two', 'level', 'shared');
-    expect(hub.book.pin('pressure')).toMatchObject(bad);
-    expect(hub.book.pin('level')).toMatchObject({ val: 1, quality: 'good' });
+    expect(hub.state.pin('pressure')).toMatchObject(bad);
+    expect(hub.state.pin('level')).toMatchObject({ val: 1, quality: 'good' });
     await expect.poll(() => asked).toEqual([{ pin_name: 'shared' }]);
     // What has come back, and has what it had, is one node again.
     say('birth', 'three', 'pressure');
-    expect(hub.book.nodes().map(({ id }) => id)).toEqual(['me', 'two', 'three']);
+    expect(hub.state.nodes().map(({ id }) => id)).toEqual(['me', 'two', 'three']);
   });
 
   it('however many nodes come and go under a name with other pins, no more trends are kept than there may be pins', () => {
-    const book = new PinBook(new ManualClock(), 60_000);
+    const book = new BusState(new ManualClock(), 60_000);
     const names: string[] = [];
     const pass = (id: string, payload: object) =>
-      book.note({ sender: [id], timestamp: 1, msg_id: `${id}.0`, payload: { ...payload } });
+      book.record({ sender: [id], timestamp: 1, msg_id: `${id}.0`, payload: { ...payload } });
     for (let life = 0; life < 4; life++) {
       const node = `life-${life}`;
       const own = Array.from({ length: 8000 }, (_, at) => `pin-${life}-${at}`);
@@ -164,21 +162,21 @@ describe('what is known of the bus', () => {
       node('heartbeat', 'far', [{ name: 'gate' }]);
     }
     await clock.advance(14_000);
-    expect(hub.book.pin('gate')).toMatchObject({ quality: 'good' });
+    expect(hub.state.pin('gate')).toMatchObject({ quality: 'good' });
     await clock.advance(4000);
-    expect(hub.book.pin('gate')).toMatchObject({ quality: 'bad', reason: 'far is gone' });
-    expect(hub.book.nodes()).toMatchObject([{ name: 'here' }, { name: 'far' }]);
+    expect(hub.state.pin('gate')).toMatchObject({ quality: 'bad', reason: 'far is gone' });
+    expect(hub.state.nodes()).toMatchObject([{ name: 'here' }, { name: 'far' }]);
     await clock.advance(25 * 3_600_000);
-    expect(hub.book.nodes()).toMatchObject([{ name: 'here' }]);
-    expect(hub.book.pins()).toEqual([]);
+    expect(hub.state.nodes()).toMatchObject([{ name: 'here' }]);
+    expect(hub.state.pins()).toEqual([]);
   });
 
   it('a report of an older program, or one that makes no sense, is shown as what it is', () => {
     const { hub, user } = bench();
     user.send({ IoMessage: { pin_name: 'old', val: 3, last_change: 1 } });
     user.send({ IoMessage: { pin_name: 'odd', val: [1], last_change: 1 } });
-    expect(hub.book.pin('old')).toEqual({ name: 'old', val: 3, last_change: 1 });
-    expect(hub.book.pin('odd')).toMatchObject({ val: null, quality: 'bad', reason: 'its report makes no sense' });
+    expect(hub.state.pin('old')).toEqual({ name: 'old', val: 3, last_change: 1 });
+    expect(hub.state.pin('odd')).toMatchObject({ val: null, quality: 'bad', reason: 'its report makes no sense' });
   });
 
   it('a bad value is a gap in the trend', async () => {
@@ -193,11 +191,11 @@ describe('what is known of the bus', () => {
       report('level', val, { quality });
       await clock.advance(1000);
     }
-    expect(hub.book.trend('level', begun - 10)).toEqual({
+    expect(hub.state.trend('level', begun - 10)).toEqual({
       t: [begun, begun + 1, begun + 2, begun + 3],
       v: [1, 2, null, 3],
     });
-    expect(hub.book.trend('level', begun + 1.5)).toEqual({
+    expect(hub.state.trend('level', begun + 1.5)).toEqual({
       t: [begun + 1.5, begun + 2, begun + 3],
       v: [2, null, 3],
     });
@@ -211,10 +209,10 @@ describe('the processes on the bus', () => {
       ...{ id, name: id, addresses: ['10.0.0.1'], open: true, forMs: 5000, encrypted: true, missed: 2, dropped: 7 },
       ...more,
     });
-    const found = nodeStatus('me', [node('me'), node('near'), node('far'), node('dead', { goneS: 9 })], {
+    const found = nodeStatuses('me', [node('me'), node('near'), node('far'), node('dead', { leftS: 9 })], {
       broker: true,
-      links: [link('near', { roundTripMs: 1.5 }), link('dead', { open: false })],
-      strangers: [
+      peers: [link('near', { roundTripMs: 1.5 }), link('dead', { open: false })],
+      v1Processes: [
         { id: 'old', silentMs: 4000 },
         { id: 'near', silentMs: 1 },
       ],
@@ -235,12 +233,12 @@ describe('a history', () => {
     const step = fc.record({ wait: fc.integer({ min: 1, max: 20 }), val: fc.integer({ min: 0, max: 3 }) });
     fc.assert(
       fc.property(fc.array(step, { minLength: 1, maxLength: 300 }), (steps) => {
-        const history = new History(100_000);
+        const history = new ValueHistory(100_000);
         const all: [number, number][] = [];
         let at = 1000;
         for (const { wait, val } of steps) {
           at += wait;
-          history.note(at, val);
+          history.record(at, val);
           if (all.at(-1)?.[1] !== val) all.push([at, val]);
         }
         const { t, v } = history.since(0);
@@ -253,8 +251,8 @@ describe('a history', () => {
   });
 
   it('keeps no more than its limit, the newest', () => {
-    const history = new History(1e9);
-    for (let change = 0; change < MAX_POINTS + 500; change++) history.note(change, change);
+    const history = new ValueHistory(1e9);
+    for (let change = 0; change < MAX_POINTS + 500; change++) history.record(change, change);
     const { t, v } = history.since(0);
     expect(t).toHaveLength(MAX_POINTS);
     expect([v.at(0), v.at(-1)]).toEqual([500, MAX_POINTS + 499]);
@@ -273,7 +271,7 @@ describe('rights', () => {
     ['admin', { Anything: {} }, true],
     ['admin', { WebSession: {} }, false],
   ] as const)('%s sending %j: %s', (role, payload, may) => {
-    expect(whyNot(role, payload) === undefined).toBe(may);
+    expect(denialReason(role, payload) === undefined).toBe(may);
   });
 });
 
@@ -297,7 +295,7 @@ describe('the pace of a sender', () => {
   it('is bounded by reading it more slowly; a question to all pins counts as what it costs', async () => {
     const clock = new ManualClock();
     let reading = true;
-    const pace = new Pace(clock, { pause: () => (reading = false), resume: () => (reading = true) });
+    const pace = new ReadRateLimit(clock, { pause: () => (reading = false), resume: () => (reading = true) });
     let sent = 0;
     const flood = async (cost: number, ms: number) => {
       sent = 0;
@@ -333,7 +331,7 @@ describe('who commands', () => {
 describe('a stream of events', () => {
   it('tells the state of however many pins, and never an event that nobody sent', async () => {
     const { host, report, log } = benchWith(systemClock);
-    const web = new Web({ host: '127.0.0.1', port: 0, users: [], origins: [], historyMs: 1000 }, host);
+    const web = new WebServer({ host: '127.0.0.1', port: 0, users: [], origins: [], historyMs: 1000 }, host);
     await web.start();
     const url = /http:\S+/.exec(log.lines.map(({ message }) => message).join())?.[0] ?? '';
     const note = 'x'.repeat(200);
@@ -362,7 +360,7 @@ describe('a stream of events', () => {
 
   it('that nobody reads is let go and counted', async () => {
     const { host, user, log } = benchWith(systemClock);
-    const web = new Web({ host: '127.0.0.1', port: 0, users: [], origins: [], historyMs: 1000 }, host);
+    const web = new WebServer({ host: '127.0.0.1', port: 0, users: [], origins: [], historyMs: 1000 }, host);
     await web.start();
     const url = new URL(/http:\S+/.exec(log.lines.map(({ message }) => message).join())?.[0] ?? '');
     const socket = connect(Number(url.port), '127.0.0.1');
@@ -394,7 +392,7 @@ describe('a stream of events', () => {
 describe('too many at once', () => {
   it('a browser that does not read misses messages, which are counted, and is told the state anew; others miss nothing', async () => {
     const { user, report, host, log } = benchWith(systemClock);
-    const web = new Web({ host: '127.0.0.1', port: 0, users: [], origins: [], historyMs: 1000 }, host);
+    const web = new WebServer({ host: '127.0.0.1', port: 0, users: [], origins: [], historyMs: 1000 }, host);
     await web.start();
     const url = /http:\S+/.exec(log.lines.map(({ message }) => message).join())?.[0] ?? '';
     const dial = () => {
@@ -451,7 +449,7 @@ describe('too many at once', () => {
   it('password checks are bounded: the third at a time is asked to come back', async () => {
     const { host } = bench();
     const users = [{ name: 'ali', role: 'view' as const, token: 'sha256:00' }];
-    const keeper = new Gatekeeper({ host: '127.0.0.1', port: 1, users, origins: [], historyMs: 1 }, host);
+    const keeper = new Authenticator({ host: '127.0.0.1', port: 1, users, origins: [], historyMs: 1 }, host);
     const request = new IncomingMessage(new Socket());
     const tries = await Promise.allSettled([1, 2, 3].map(() => keeper.login('ali', 'x', request)));
     const codes = tries.map((one) => (one.status === 'rejected' ? Reflect.get(one.reason, 'status') : 200));

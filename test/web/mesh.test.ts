@@ -8,7 +8,7 @@ import { endPeers, Peer } from '../mesh/support/peer.ts';
 import { AgentProcess, cliFile } from '../support/agent-process.ts';
 import { until } from '../support/wait.ts';
 import { launchBrowser, shot } from './browser.ts';
-import { parsed, WebAgent } from './support.ts';
+import { parsed, WebAgent } from './web-agent.ts';
 
 const LIMIT_MS = 20_000;
 const agents: { stop(signal?: NodeJS.Signals): Promise<unknown> }[] = [];

@@ -7,7 +7,7 @@ import { cliFile, root } from '../support/agent-process.ts';
 import { freePort } from '../support/free-port.ts';
 import { until } from '../support/wait.ts';
 import { launchBrowser, shot } from './browser.ts';
-import { parsed, WebAgent } from './support.ts';
+import { parsed, WebAgent } from './web-agent.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'dcs-io-web-modbus-'));
 let plc: ChildProcess;

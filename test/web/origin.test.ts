@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { originKind } from '../../src/web/auth/origin.ts';
+import { originKind } from '../../src/web/auth/authenticator.ts';
 
 describe('a page', () => {
   it('is ours under our name alone, and over TLS where ours is', () => {

@@ -1,11 +1,11 @@
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { hashPassword, newToken } from '../../src/web/auth/secrets.ts';
+import { hashPassword, newToken } from '../../src/web/auth/credentials.ts';
 import { freePort } from '../support/free-port.ts';
 import { until } from '../support/wait.ts';
 import { shot } from './browser.ts';
 import { barriers, demo, PageBench } from './page-bench.ts';
-import { WebAgent } from './support.ts';
+import { WebAgent } from './web-agent.ts';
 
 const PASSWORD = 'correct horse';
 const LIMIT_MS = 20_000;

@@ -1,10 +1,10 @@
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { hashPassword } from '../../src/web/auth/secrets.ts';
+import { hashPassword } from '../../src/web/auth/credentials.ts';
 import { until } from '../support/wait.ts';
 import { shot } from './browser.ts';
 import { barriers, demo, type Look, PageBench, scrollsSideways, views } from './page-bench.ts';
-import { WebAgent } from './support.ts';
+import { WebAgent } from './web-agent.ts';
 
 const PASSWORD = 'correct horse';
 

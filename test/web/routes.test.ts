@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { newToken } from '../../src/web/auth/secrets.ts';
+import { newToken } from '../../src/web/auth/credentials.ts';
 import type { WebClient } from '../../src/web/client/web-client.ts';
 import { until } from '../support/wait.ts';
-import { parsed, WebAgent } from './support.ts';
+import { parsed, WebAgent } from './web-agent.ts';
 
 const roles = ['view', 'operate', 'admin'] as const;
 const tokens = { view: newToken(), operate: newToken(), admin: newToken() };

@@ -3,7 +3,7 @@ import { WebSocket } from 'ws';
 import { freePort } from '../support/free-port.ts';
 import { Observer } from '../support/observer.ts';
 import { until } from '../support/wait.ts';
-import { WebAgent } from './support.ts';
+import { WebAgent } from './web-agent.ts';
 
 let web: WebAgent;
 beforeAll(async () => {

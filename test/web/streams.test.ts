@@ -1,8 +1,8 @@
 import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { until } from '../support/wait.ts';
-import { startWeb } from './in-process.ts';
-import { parsed } from './support.ts';
+import { parsed } from './web-agent.ts';
+import { startWeb } from './web-server.ts';
 
 const over: (() => void)[] = [];
 afterEach(() => {

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { startWeb } from './in-process.ts';
+import { startWeb } from './web-server.ts';
 
 const over: (() => void)[] = [];
 afterEach(() => {

@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
-import { hashPassword, newToken } from '../../web/auth/secrets.ts';
+import { hashPassword, newToken } from '../../web/auth/credentials.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { printLine, printNote } from '../output.ts';
 

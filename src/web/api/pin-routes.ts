@@ -3,17 +3,17 @@ import { DcsError } from '../../errors/errors.ts';
 import { namePattern } from '../../message/name-pattern.ts';
 import { ioMessageOf } from '../../message/payloads.ts';
 import { type Route, route } from '../http/route.ts';
+import type { BusBridge } from '../live/bus-bridge.ts';
 import type { EventStreams } from '../live/event-streams.ts';
-import type { Hub } from '../live/hub.ts';
 import type { WebHost } from '../options.ts';
 import { commandSchema, errorSchema, type PinState, pinListSchema, pinStateSchema, trendSchema } from './schemas.ts';
 
 /** A pin of a program that says little of itself is asked, and has this long (ms) to answer. */
-const ASK_MS = 1000;
+const QUERY_TIMEOUT_MS = 1000;
 const MAX_TREND_PINS = 50;
 const MAX_PATTERNS = 50;
 
-const refusals = {
+const errorResponses = {
   400: { description: 'the request is wrong', schema: errorSchema },
   401: { description: 'log in first', schema: errorSchema },
   403: { description: 'the role does not suffice, or the page it comes from may not', schema: errorSchema },
@@ -26,23 +26,23 @@ const patterns = z
   .describe("names of pins, or patterns like 'tank-*'; may be given more than once");
 
 /** Pins: what they are, what they were, and commands to them. */
-export function pinRoutes(hub: Hub, host: WebHost, streams: EventStreams): Route[] {
+export function pinRoutes(bridge: BusBridge, host: WebHost, streams: EventStreams): Route[] {
   return [
     route({
       method: 'GET',
       path: '/api/pins',
       summary: 'every pin on the bus with its last report',
       needs: 'view',
-      answers: { 200: { description: 'by name', schema: pinListSchema }, ...refusals },
-      handle: () => ({ status: 200, json: hub.book.pins() }),
+      responses: { 200: { description: 'by name', schema: pinListSchema }, ...errorResponses },
+      handle: () => ({ status: 200, json: bridge.state.pins() }),
     }),
     route({
       method: 'GET',
       path: '/api/pins/{name}',
       summary: 'one pin with its last report',
       needs: 'view',
-      answers: { 200: { description: 'the pin', schema: pinStateSchema }, 404: noSuchPin, ...refusals },
-      handle: async ({ name }) => ({ status: 200, json: await knownPin(hub, name) }),
+      responses: { 200: { description: 'the pin', schema: pinStateSchema }, 404: noSuchPin, ...errorResponses },
+      handle: async ({ name }) => ({ status: 200, json: await knownPin(bridge, name) }),
     }),
     route({
       method: 'PUT',
@@ -50,7 +50,7 @@ export function pinRoutes(hub: Hub, host: WebHost, streams: EventStreams): Route
       summary: 'ask a pin for a value and wait for its answer',
       needs: 'operate',
       body: commandSchema,
-      answers: {
+      responses: {
         200: { description: 'done: what the pin then reported', schema: pinStateSchema },
         404: noSuchPin,
         413: { description: 'the body is too long', schema: errorSchema },
@@ -62,17 +62,17 @@ export function pinRoutes(hub: Hub, host: WebHost, streams: EventStreams): Route
         502: { description: 'the device refused', schema: errorSchema },
         503: { description: 'the port is not open', schema: errorSchema },
         504: { description: 'no answer in time: whether it took effect is unknown', schema: errorSchema },
-        ...refusals,
+        ...errorResponses,
       },
-      handle: async ({ name, body: { timeout, ...command }, visitor }) => {
-        await knownPin(hub, name);
+      handle: async ({ name, body: { timeout, ...command }, identity }) => {
+        await knownPin(bridge, name);
         // Nobody waits longer: what is not done by then must not be done later.
         const message = { pin_name: name, ...(command.val !== undefined && { ttl: timeout }), ...command };
-        const answer = await hub.request(visitor?.name ?? '', { IoMessage: message }, timeout * 1000);
+        const answer = await bridge.request(identity?.name ?? '', { IoMessage: message }, timeout * 1000);
         if (ioMessageOf(answer.payload)?.pin_name !== name) {
           throw new DcsError('BAD_REPLY', `${name} answered with something else`);
         }
-        return { status: 200, json: hub.book.pin(name, answer) };
+        return { status: 200, json: bridge.state.pin(name, answer) };
       },
     }),
     route({
@@ -81,11 +81,14 @@ export function pinRoutes(hub: Hub, host: WebHost, streams: EventStreams): Route
       summary: 'server-sent events: reports, commands and refusals as they pass, the last report of each pin first',
       needs: 'view',
       query: z.object({ pin: patterns }),
-      answers: { 200: { description: 'events report, command, refusal', type: 'text/event-stream' }, ...refusals },
-      handle: ({ query, visitor }) => {
+      responses: {
+        200: { description: 'events report, command, refusal', type: 'text/event-stream' },
+        ...errorResponses,
+      },
+      handle: ({ query, identity }) => {
         const fits = query.pin.map(namePattern);
         const wants = (pin: string) => fits.some((one) => one(pin));
-        return { stream: (response) => streams.open(hub, host.clock, response, wants, visitor) };
+        return { stream: (response) => streams.open(bridge, host.clock, response, wants, identity) };
       },
     }),
     route({
@@ -97,18 +100,21 @@ export function pinRoutes(hub: Hub, host: WebHost, streams: EventStreams): Route
         pin: z.array(z.string().max(256)).min(1).max(MAX_TREND_PINS).describe('names of pins'),
         seconds: z.array(z.coerce.number().positive()).max(1).default([600]).describe('how far back'),
       }),
-      answers: { 200: { description: 'the trends', schema: trendSchema }, ...refusals },
+      responses: { 200: { description: 'the trends', schema: trendSchema }, ...errorResponses },
       handle: ({ query }) => {
         const from = host.clock.unix() - (query.seconds[0] ?? 600);
-        return { status: 200, json: Object.fromEntries(query.pin.map((name) => [name, hub.book.trend(name, from)])) };
+        return {
+          status: 200,
+          json: Object.fromEntries(query.pin.map((name) => [name, bridge.state.trend(name, from)])),
+        };
       },
     }),
   ];
 }
 
-async function knownPin(hub: Hub, name: string): Promise<PinState> {
-  if (!hub.book.pin(name)) await hub.ask(name, ASK_MS);
-  const pin = hub.book.pin(name);
+async function knownPin(bridge: BusBridge, name: string): Promise<PinState> {
+  if (!bridge.state.pin(name)) await bridge.queryPin(name, QUERY_TIMEOUT_MS);
+  const pin = bridge.state.pin(name);
   if (pin) return pin;
   throw new DcsError('NO_SUCH_PIN', `no pin named '${name}' answers on the bus`, { expected: 'a name from /api/pins' });
 }

@@ -1,24 +1,29 @@
 import type { IncomingMessage } from 'node:http';
-import { type Gatekeeper, Refusal } from '../auth/gatekeeper.ts';
+import { type Authenticator, HttpError } from '../auth/authenticator.ts';
 import type { Session } from '../auth/sessions.ts';
 import { type Route, route } from '../http/route.ts';
 import type { WebHost, WebOptions } from '../options.ts';
 import { errorSchema, loginSchema, type SessionInfo, sessionSchema } from './schemas.ts';
 
 /** Logging in and out, and who one is. `ended`: a session is over. */
-export function sessionRoutes(keeper: Gatekeeper, options: WebOptions, host: WebHost, ended: () => void): Route[] {
+export function sessionRoutes(
+  auth: Authenticator,
+  options: WebOptions,
+  host: WebHost,
+  onSessionEnd: () => void,
+): Route[] {
   const cookie = (secret: string) =>
-    `${keeper.cookieName}=${secret}; Path=/; HttpOnly; SameSite=Strict${options.tls ? '; Secure' : ''}${secret === '' ? '; Max-Age=0' : ''}`;
-  const info = (session: Session | undefined): SessionInfo => ({
+    `${auth.cookieName}=${secret}; Path=/; HttpOnly; SameSite=Strict${options.tls ? '; Secure' : ''}${secret === '' ? '; Max-Age=0' : ''}`;
+  const sessionInfo = (session: Session | undefined): SessionInfo => ({
     node: host.self().name,
-    user: keeper.open ? 'local' : (session?.user.name ?? null),
-    role: keeper.open ? 'admin' : (session?.user.role ?? null),
-    login: !keeper.open,
+    user: auth.withoutUsers ? 'local' : (session?.user.name ?? null),
+    role: auth.withoutUsers ? 'admin' : (session?.user.role ?? null),
+    login: !auth.withoutUsers,
     ...(session && { csrf: session.csrf }),
   });
-  const who = (request: IncomingMessage): SessionInfo => {
-    const visitor = keeper.visitor(request);
-    return { ...info(visitor?.session), user: visitor?.name ?? null, role: visitor?.role ?? null };
+  const currentUser = (request: IncomingMessage): SessionInfo => {
+    const identity = auth.identify(request);
+    return { ...sessionInfo(identity?.session), user: identity?.name ?? null, role: identity?.role ?? null };
   };
   return [
     route({
@@ -26,8 +31,8 @@ export function sessionRoutes(keeper: Gatekeeper, options: WebOptions, host: Web
       path: '/api/session',
       summary: 'who you are',
       needs: 'anyone',
-      answers: { 200: { description: 'user and role', schema: sessionSchema } },
-      handle: ({ request }) => ({ status: 200, json: who(request) }),
+      responses: { 200: { description: 'user and role', schema: sessionSchema } },
+      handle: ({ request }) => ({ status: 200, json: currentUser(request) }),
     }),
     route({
       method: 'POST',
@@ -35,7 +40,7 @@ export function sessionRoutes(keeper: Gatekeeper, options: WebOptions, host: Web
       summary: 'log a browser in, with name and password or with a token; the answer sets a cookie',
       needs: 'anyone',
       body: loginSchema,
-      answers: {
+      responses: {
         200: { description: 'logged in', schema: sessionSchema },
         400: { description: 'the request is wrong', schema: errorSchema },
         401: { description: 'the name, password or token is wrong', schema: errorSchema },
@@ -45,12 +50,12 @@ export function sessionRoutes(keeper: Gatekeeper, options: WebOptions, host: Web
         503: { description: 'others are logging in just now', schema: errorSchema },
       },
       handle: async ({ request, body }) => {
-        if (keeper.open) throw new Refusal(403, 'this agent has no users to log in as');
+        if (auth.withoutUsers) throw new HttpError(403, 'this agent has no users to log in as');
         const { secret, session } =
           'token' in body
-            ? keeper.loginByToken(body.token, request)
-            : await keeper.login(body.user, body.password, request);
-        return { status: 200, json: info(session), headers: { 'set-cookie': cookie(secret) } };
+            ? auth.loginWithToken(body.token, request)
+            : await auth.login(body.user, body.password, request);
+        return { status: 200, json: sessionInfo(session), headers: { 'set-cookie': cookie(secret) } };
       },
     }),
     route({
@@ -58,14 +63,14 @@ export function sessionRoutes(keeper: Gatekeeper, options: WebOptions, host: Web
       path: '/api/session',
       summary: 'log out',
       needs: 'view',
-      answers: {
+      responses: {
         204: { description: 'logged out' },
         401: { description: 'nobody is logged in', schema: errorSchema },
         403: { description: 'the header x-csrf-token is missing', schema: errorSchema },
       },
-      handle: ({ visitor }) => {
-        if (visitor?.session) keeper.sessions.end(visitor.session);
-        ended();
+      handle: ({ identity }) => {
+        if (identity?.session) auth.sessions.end(identity.session);
+        onSessionEnd();
         return { status: 204, headers: { 'set-cookie': cookie('') } };
       },
     }),

@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { isIPv6 } from 'node:net';
 import type { Clock, DurationMs, MonotonicMs } from '../../clock/clock.ts';
 import type { WebUser } from '../options.ts';
 
 const IDLE_MS: DurationMs = 12 * 3_600_000;
-const LONGEST_MS: DurationMs = 7 * 24 * 3_600_000;
+const MAX_AGE_MS: DurationMs = 7 * 24 * 3_600_000;
 const MAX_SESSIONS = 1000;
 
 /** Somebody who has logged in with a browser. */
@@ -12,9 +13,9 @@ export interface Session {
   /** Every request that changes something has to name it: another site's page cannot know it. */
   readonly csrf: string;
   /** Hash of the cookie. */
-  readonly key: string;
-  readonly began: MonotonicMs;
-  seen: MonotonicMs;
+  readonly hash: string;
+  readonly startedAt: MonotonicMs;
+  lastUsedAt: MonotonicMs;
 }
 
 /** The logins of browsers, in memory: a restart of the agent ends them. */
@@ -27,12 +28,12 @@ export class Sessions {
   }
 
   /** Begins a session; returns what the cookie holds. */
-  begin(user: WebUser): { readonly secret: string; readonly session: Session } {
+  create(user: WebUser): { readonly secret: string; readonly session: Session } {
     const secret = randomBytes(32).toString('base64url');
     const now = this.#clock.now();
-    const key = keyOf(secret);
-    const session = { user, csrf: randomBytes(18).toString('base64url'), key, began: now, seen: now };
-    this.#sessions.set(key, session);
+    const hash = hashOf(secret);
+    const session = { user, csrf: randomBytes(18).toString('base64url'), hash, startedAt: now, lastUsedAt: now };
+    this.#sessions.set(hash, session);
     const [oldest] = this.#sessions.keys();
     if (this.#sessions.size > MAX_SESSIONS && oldest !== undefined) this.#sessions.delete(oldest);
     return { secret, session };
@@ -40,9 +41,9 @@ export class Sessions {
 
   /** The session of a cookie; it is in use from now on. */
   find(secret: string): Session | undefined {
-    const session = this.#sessions.get(keyOf(secret));
+    const session = this.#sessions.get(hashOf(secret));
     if (!session || !this.isAlive(session)) return undefined;
-    session.seen = this.#clock.now();
+    session.lastUsedAt = this.#clock.now();
     return session;
   }
 
@@ -50,22 +51,104 @@ export class Sessions {
   isAlive(session: Session): boolean {
     const now = this.#clock.now();
     const alive =
-      this.#sessions.get(session.key) === session && now - session.seen < IDLE_MS && now - session.began < LONGEST_MS;
-    if (!alive) this.#sessions.delete(session.key);
+      this.#sessions.get(session.hash) === session &&
+      now - session.lastUsedAt < IDLE_MS &&
+      now - session.startedAt < MAX_AGE_MS;
+    if (!alive) this.#sessions.delete(session.hash);
     return alive;
   }
 
   /** It is in use. */
   touch(session: Session): void {
-    if (this.isAlive(session)) session.seen = this.#clock.now();
+    if (this.isAlive(session)) session.lastUsedAt = this.#clock.now();
   }
 
   end(session: Session): void {
-    this.#sessions.delete(session.key);
+    this.#sessions.delete(session.hash);
   }
 }
 
 /** Only hashes are kept: who reads the memory of the process does not have the cookies. */
-function keyOf(secret: string): string {
+function hashOf(secret: string): string {
   return createHash('sha256').update(secret).digest('base64url');
+}
+
+/** Wrong tries an address has before it must wait. */
+const FREE_ATTEMPTS = 5;
+const FIRST_WAIT_MS: DurationMs = 10_000;
+const LONGEST_WAIT_MS: DurationMs = 15 * 60_000;
+/** Wrong tries are forgotten after this. */
+const FORGET_MS: DurationMs = 60 * 60_000;
+const MAX_ADDRESSES = 10_000;
+/** Whoever asks for more names than this is guessing those, too. */
+const MAX_NAMES = 20;
+
+interface Attempts {
+  failures: number;
+  lastAt: MonotonicMs;
+  blockedUntil: MonotonicMs;
+  /** How many of the failures were for each name. */
+  readonly failuresByName: Map<string, number>;
+}
+
+/**
+ * Slows down guessing: after five wrong tries an address waits 10 s, then twice as long each time, up to 15 min. Names are
+ * not blocked, since that would let anybody lock an operator out.
+ */
+export class LoginRateLimit {
+  readonly #clock: Clock;
+  readonly #byAddress = new Map<string, Attempts>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Seconds the address has to wait before it may try; 0: now. */
+  waitSeconds(address: string): number {
+    const tries = this.#byAddress.get(networkOf(address));
+    return tries ? Math.max(0, Math.ceil((tries.blockedUntil - this.#clock.now()) / 1000)) : 0;
+  }
+
+  /** A try for this name was wrong. Returns how often that has happened from there. */
+  recordFailure(address: string, name: string): number {
+    const key = networkOf(address);
+    const now = this.#clock.now();
+    const known = this.#byAddress.get(key);
+    const tries: Attempts =
+      known && now - known.lastAt < FORGET_MS
+        ? known
+        : { failures: 0, lastAt: now, blockedUntil: 0, failuresByName: new Map() };
+    tries.failures++;
+    tries.lastAt = now;
+    if (tries.failuresByName.has(name) || tries.failuresByName.size < MAX_NAMES)
+      tries.failuresByName.set(name, (tries.failuresByName.get(name) ?? 0) + 1);
+    const over = tries.failures - FREE_ATTEMPTS;
+    if (over >= 0) tries.blockedUntil = now + Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(over, 20));
+    // Entered anew, so that the oldest comes first.
+    this.#byAddress.delete(key);
+    this.#byAddress.set(key, tries);
+    const [oldest] = this.#byAddress.keys();
+    if (this.#byAddress.size > MAX_ADDRESSES && oldest !== undefined) this.#byAddress.delete(oldest);
+    return tries.failures;
+  }
+
+  /** A right one forgives the wrong ones for the same name only: who has a login must not guess those of others with it. */
+  recordSuccess(address: string, name: string): void {
+    const tries = this.#byAddress.get(networkOf(address));
+    if (!tries) return;
+    tries.failures -= tries.failuresByName.get(name) ?? 0;
+    tries.failuresByName.delete(name);
+    if (tries.failures === 0) this.#byAddress.delete(networkOf(address));
+  }
+}
+
+/** Whom an address belongs to: an IPv6 host has a whole /64 to come from. */
+export function networkOf(address: string): string {
+  const plain = address.replace(/^::ffff:(?=\d+\.)/, '');
+  if (!isIPv6(plain)) return plain;
+  const [head = '', tail] = plain.split('::');
+  const front = head === '' ? [] : head.split(':');
+  const back = tail === undefined || tail === '' ? [] : tail.split(':');
+  const zeros = tail === undefined ? [] : Array.from({ length: 8 - front.length - back.length }, () => '0');
+  return [...front, ...zeros, ...back].slice(0, 4).join(':');
 }

@@ -36,16 +36,16 @@ export class CommandError extends Error {
 
 type Data = Readonly<Record<string, unknown>>;
 export type MessageListener = (subject: string, data: Data, envelope: Envelope) => void;
-interface Waiting {
+interface PendingRequest {
   resolve(data: Data): void;
   reject(error: CommandError): void;
   readonly timer: ReturnType<typeof setTimeout>;
 }
 
 /** The agent says something every 5 s; a connection that is silent for so long is dead, whatever the browser thinks. */
-const SILENCE_MS = 15_000;
-const LOOK_MS = 2000;
-const UNTOLD = 'the agent has not heard of it since the connection was lost';
+const SILENCE_TIMEOUT_MS = 15_000;
+const SILENCE_CHECK_MS = 2000;
+const STALE_REASON = 'the agent has not heard of it since the connection was lost';
 
 /**
  * A browser's or program's place on the bus of an agent: `const client = new WebClient('http://pi:8080')`, then
@@ -60,18 +60,18 @@ export class WebClient {
   readonly #url: string;
   readonly #options: ClientOptions;
   readonly #listeners = new Set<MessageListener>();
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #pending = new Map<string, PendingRequest>();
   #socket: SocketLike | undefined;
   #serial = 0;
   #backoffMs = 500;
   #closed = false;
   /** Pins that this connection has told of, until it has told all of them. */
-  #told: Set<unknown> | undefined;
-  #heard = 0;
+  #reportedPins: Set<unknown> | undefined;
+  #lastMessageAt = 0;
   /** How often was looked since. */
-  #looks = 0;
-  #watch: ReturnType<typeof setInterval> | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #checksSinceMessage = 0;
+  #silenceTimer: ReturnType<typeof setInterval> | undefined;
+  #reconnectTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** `url`: of the agent's page. */
   constructor(url: string, options: ClientOptions = {}) {
@@ -115,8 +115,8 @@ export class WebClient {
     return new Promise((resolve, reject) => {
       const { msg_id } = this.send(payload);
       const late = `no answer within ${timeoutMs} ms; whether it took effect is unknown`;
-      const timer = setTimeout(() => this.#answered(msg_id)?.reject(new CommandError('TIMEOUT', late)), timeoutMs);
-      this.#waiting.set(msg_id, { resolve, reject, timer });
+      const timer = setTimeout(() => this.#takePending(msg_id)?.reject(new CommandError('TIMEOUT', late)), timeoutMs);
+      this.#pending.set(msg_id, { resolve, reject, timer });
     });
   }
 
@@ -127,9 +127,9 @@ export class WebClient {
 
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    clearTimeout(this.#reconnectTimer);
     this.#socket?.close();
-    clearInterval(this.#watch);
+    clearInterval(this.#silenceTimer);
   }
 
   #connect(): void {
@@ -138,83 +138,87 @@ export class WebClient {
     const { token } = this.#options;
     const socket = new found(this.#url, token === undefined ? ['dcs-io'] : ['dcs-io', `dcs-io.token.${token}`]);
     this.#socket = socket;
-    this.#told = new Set();
+    this.#reportedPins = new Set();
     socket.addEventListener('message', ({ data }) => {
-      if (socket === this.#socket) this.#take(JSON.parse(String(data)));
+      if (socket === this.#socket) this.#onMessage(JSON.parse(String(data)));
     });
     // What went wrong is not told to scripts; `close` follows.
     socket.addEventListener('error', () => {});
-    socket.addEventListener('close', ({ reason = '' }) => socket === this.#socket && this.#lost(reason));
-    this.#heard = Date.now();
-    this.#looks = 0;
-    this.#watch = setInterval(() => this.#look(socket), LOOK_MS);
+    socket.addEventListener('close', ({ reason = '' }) => socket === this.#socket && this.#onClose(reason));
+    this.#lastMessageAt = Date.now();
+    this.#checksSinceMessage = 0;
+    this.#silenceTimer = setInterval(() => this.#checkSilence(socket), SILENCE_CHECK_MS);
   }
 
   /** After a sleep of the device, or out of reach of the network, no close comes. */
-  #look(socket: SocketLike): void {
+  #checkSilence(socket: SocketLike): void {
     // The clock tells of a sleep at once; but it may be set back, and then the looks tell of the silence.
-    this.#looks++;
-    if (Date.now() - this.#heard <= SILENCE_MS && this.#looks * LOOK_MS <= SILENCE_MS) return;
-    this.#lost('nothing was heard of the agent');
+    this.#checksSinceMessage++;
+    if (
+      Date.now() - this.#lastMessageAt <= SILENCE_TIMEOUT_MS &&
+      this.#checksSinceMessage * SILENCE_CHECK_MS <= SILENCE_TIMEOUT_MS
+    )
+      return;
+    this.#onClose('nothing was heard of the agent');
     socket.close();
   }
 
-  #lost(reason: string): void {
-    clearInterval(this.#watch);
+  #onClose(reason: string): void {
+    clearInterval(this.#silenceTimer);
     this.#socket = undefined;
     this.session = undefined;
     const lost = new CommandError('OFFLINE', 'the connection was lost; whether it took effect is unknown');
-    for (const id of [...this.#waiting.keys()]) this.#answered(id)?.reject(lost);
-    this.#tell('WebClosed', { reason }, { sender: [], timestamp: Date.now() / 1000, msg_id: '', payload: {} });
+    for (const id of [...this.#pending.keys()]) this.#takePending(id)?.reject(lost);
+    this.#emit('WebClosed', { reason }, { sender: [], timestamp: Date.now() / 1000, msg_id: '', payload: {} });
     if (this.#closed) return;
-    this.#timer = setTimeout(() => this.#connect(), this.#backoffMs);
+    this.#reconnectTimer = setTimeout(() => this.#connect(), this.#backoffMs);
     this.#backoffMs = Math.min(this.#backoffMs * 2, 8000);
   }
 
-  #take(envelope: Envelope): void {
-    this.#heard = Date.now();
-    this.#looks = 0;
+  #onMessage(envelope: Envelope): void {
+    this.#lastMessageAt = Date.now();
+    this.#checksSinceMessage = 0;
     for (const [subject, data] of Object.entries(envelope.payload)) {
       if (!isData(data)) continue;
       const { pin_name: pin, reply_to: replyTo, code, message } = data;
       if (subject === 'IoMessage' && data['last_change'] !== undefined) {
         this.pins.set(String(pin), data);
-        this.#told?.add(String(pin));
+        this.#reportedPins?.add(String(pin));
       }
       if (subject === 'WebSession' && isSession(data)) {
-        this.#doubtUntold(envelope);
+        this.#markUnreportedBad(envelope);
         this.session = data;
         this.#backoffMs = 500;
       }
-      this.#tell(subject, data, envelope);
-      const waiting = typeof replyTo === 'string' ? this.#answered(replyTo) : undefined;
+      this.#emit(subject, data, envelope);
+      const waiting = typeof replyTo === 'string' ? this.#takePending(replyTo) : undefined;
       if (subject === 'IoErrorMessage') waiting?.reject(new CommandError(String(code), String(message)));
       else waiting?.resolve(data);
     }
   }
 
   /** What was known of a pin before, and is not told again, is no longer what it is. */
-  #doubtUntold(envelope: Envelope): void {
-    const told = this.#told;
-    this.#told = undefined;
+  #markUnreportedBad(envelope: Envelope): void {
+    const told = this.#reportedPins;
+    this.#reportedPins = undefined;
     if (!told) return;
     for (const [pin, { reply_to: _answers, ...last }] of this.pins) {
-      if (told.has(pin) || last['reason'] === UNTOLD) continue;
-      const report = { ...last, quality: 'bad', reason: UNTOLD, quality_since: Number(envelope.timestamp) };
+      if (told.has(pin) || last['reason'] === STALE_REASON) continue;
+      const report = { ...last, quality: 'bad', reason: STALE_REASON, quality_since: Number(envelope.timestamp) };
       this.pins.set(pin, report);
-      this.#tell('IoMessage', report, envelope);
+      this.#emit('IoMessage', report, envelope);
     }
   }
 
   /** Whoever waits for the answer to a message waits no more. */
-  #answered(id: string): Waiting | undefined {
-    const waiting = this.#waiting.get(id);
+  #takePending(id: string): PendingRequest | undefined {
+    const waiting = this.#pending.get(id);
     clearTimeout(waiting?.timer);
-    this.#waiting.delete(id);
+    this.#pending.delete(id);
     return waiting;
   }
 
-  #tell(subject: string, data: Data, envelope: Envelope): void {
+  #emit(subject: string, data: Data, envelope: Envelope): void {
     for (const listener of this.#listeners) listener(subject, data, envelope);
   }
 }

@@ -1,20 +1,23 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
+import type { Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Timer } from '../../clock/clock.ts';
-import { messageOf, systemCode } from '../../errors/errors.ts';
+import type { Clock, DurationMs, Timer } from '../../clock/clock.ts';
+import type { Log } from '../../driver/driver.ts';
+import { DcsError, messageOf, systemCode } from '../../errors/errors.ts';
+import { networkOf } from '../auth/sessions.ts';
 import type { WebHost, WebOptions } from '../options.ts';
-import { ConnectionLimit } from './connection-limit.ts';
-import { TlsFiles } from './tls-files.ts';
 
-const AGAIN_MS = 3000;
+const RETRY_MS = 3000;
 const MAX_CONNECTIONS = 256;
 /** A request must be there within this, and so must a TLS handshake; answers may last as long as they like. */
-const REQUEST_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 10_000;
 /** How often the server looks for requests that are late. */
-const CHECK_MS = 2000;
+const TIMEOUT_CHECK_MS = 2000;
 
-export interface Handlers {
+export interface HttpHandlers {
   request(request: IncomingMessage, response: ServerResponse): void;
   upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void;
 }
@@ -23,22 +26,22 @@ export interface Handlers {
  * Keeps the server listening. An address that is taken or a certificate that cannot be read harms the page alone: it is
  * said once, and tried again every 3 s.
  */
-export class Listener {
-  readonly limit = new ConnectionLimit(MAX_CONNECTIONS);
+export class HttpListener {
+  readonly connections = new ConnectionLimit(MAX_CONNECTIONS);
   readonly #options: WebOptions;
   readonly #host: WebHost;
-  readonly #handlers: Handlers;
-  readonly #files: TlsFiles | undefined;
-  #server: Server | undefined;
+  readonly #handlers: HttpHandlers;
+  readonly #certificate: CertificateFiles | undefined;
+  #server: HttpServer | undefined;
   #timer: Timer | undefined;
-  #trouble = '';
+  #lastError = '';
   #stopped = false;
 
-  constructor(options: WebOptions, host: WebHost, handlers: Handlers) {
+  constructor(options: WebOptions, host: WebHost, handlers: HttpHandlers) {
     this.#options = options;
     this.#host = host;
     this.#handlers = handlers;
-    this.#files = options.tls && new TlsFiles(options.tls, host.clock, host.log);
+    this.#certificate = options.tls && new CertificateFiles(options.tls, host.clock, host.log);
   }
 
   /** Resolves after the first attempt. Never rejects. */
@@ -50,14 +53,14 @@ export class Listener {
         return;
       }
       this.#server = server;
-      this.#trouble = '';
+      this.#lastError = '';
       this.#host.log.info({ url: this.#url(server) }, `the web page is at ${this.#url(server)}`);
     } catch (error) {
       const { host, port } = this.#options;
       const why = systemCode(error) === 'EADDRINUSE' ? `another program has ${host}:${port}` : messageOf(error);
-      if (why !== this.#trouble) this.#host.log.error({ err: error }, `the web page is not served: ${why}`);
-      this.#trouble = why;
-      if (!this.#stopped) this.#timer = this.#host.clock.after(AGAIN_MS, () => void this.start());
+      if (why !== this.#lastError) this.#host.log.error({ err: error }, `the web page is not served: ${why}`);
+      this.#lastError = why;
+      if (!this.#stopped) this.#timer = this.#host.clock.after(RETRY_MS, () => void this.start());
     }
   }
 
@@ -65,17 +68,17 @@ export class Listener {
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
-    this.#files?.stop();
+    this.#certificate?.stop();
     this.#server?.close();
     this.#server?.closeAllConnections();
   }
 
-  async #listen(): Promise<Server> {
+  async #listen(): Promise<HttpServer> {
     const { host, port } = this.#options;
-    const server = await this.#make();
-    server.headersTimeout = REQUEST_MS;
-    server.requestTimeout = REQUEST_MS;
-    this.limit.guard(server);
+    const server = await this.#createServer();
+    server.headersTimeout = REQUEST_TIMEOUT_MS;
+    server.requestTimeout = REQUEST_TIMEOUT_MS;
+    this.connections.attach(server);
     server.on('request', (request, response) => this.#handlers.request(request, response));
     server.on('upgrade', (request, stream, head) => this.#handlers.upgrade(request, stream, head));
     await new Promise<void>((resolve, reject) => {
@@ -88,22 +91,174 @@ export class Listener {
     server.on('error', (error) => this.#host.log.error({ err: error }, `web: ${messageOf(error)}`));
     // Not before it listens: each failed attempt would leave a watch behind, which takes the renewal for a dead server.
     if (server instanceof TlsServer && !this.#stopped) {
-      this.#files?.watch((fresh) => server.setSecureContext({ ...fresh, minVersion: 'TLSv1.2' }));
+      this.#certificate?.watch((fresh) => server.setSecureContext({ ...fresh, minVersion: 'TLSv1.2' }));
     }
     return server;
   }
 
-  async #make(): Promise<Server> {
-    const looks = { connectionsCheckingInterval: CHECK_MS };
-    if (!this.#files) return createServer(looks);
-    const pair = await this.#files.load();
-    return createTlsServer({ ...looks, ...pair, minVersion: 'TLSv1.2', handshakeTimeout: REQUEST_MS });
+  async #createServer(): Promise<HttpServer> {
+    const serverOptions = { connectionsCheckingInterval: TIMEOUT_CHECK_MS };
+    if (!this.#certificate) return createServer(serverOptions);
+    const pair = await this.#certificate.load();
+    return createTlsServer({ ...serverOptions, ...pair, minVersion: 'TLSv1.2', handshakeTimeout: REQUEST_TIMEOUT_MS });
   }
 
-  #url(server: Server): string {
+  #url(server: HttpServer): string {
     const address = server.address();
     const { host, tls } = this.#options;
     const port = typeof address === 'object' && address ? address.port : this.#options.port;
     return `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}/`;
   }
+}
+
+/** Share of all connections that one address may hold. */
+const MAX_SHARE_PER_NETWORK = 0.4;
+
+/** Bounds the connections of a server, and of each address, so that one machine cannot lock out all others. */
+export class ConnectionLimit {
+  /** Connections that were closed at once. */
+  refused = 0;
+  readonly #max: number;
+  readonly #byNetwork = new Map<string, number>();
+
+  constructor(most: number) {
+    this.#max = most;
+  }
+
+  attach(server: Server): void {
+    server.maxConnections = this.#max;
+    server.on('drop', () => this.refused++);
+    server.on('connection', (socket: Socket) => this.#onConnection(socket));
+  }
+
+  #onConnection(socket: Socket): void {
+    const network = networkOf(socket.remoteAddress ?? '');
+    const open = (this.#byNetwork.get(network) ?? 0) + 1;
+    // Whoever is on this machine may be a proxy, behind which everybody is.
+    if (open > this.#max * MAX_SHARE_PER_NETWORK && !isLoopbackNetwork(network)) {
+      this.refused++;
+      socket.destroy();
+      return;
+    }
+    this.#byNetwork.set(network, open);
+    socket.once('close', () => {
+      const left = (this.#byNetwork.get(network) ?? 1) - 1;
+      if (left > 0) this.#byNetwork.set(network, left);
+      else this.#byNetwork.delete(network);
+    });
+  }
+}
+
+/** 127.0.0.0/8, and ::1 as its network. */
+function isLoopbackNetwork(network: string): boolean {
+  return network.startsWith('127.') || network === '0:0:0:0';
+}
+
+/** How often the files are looked at. A watch of the kernel's would miss a renewal that moves a link in the path. */
+const POLL_MS: DurationMs = 2000;
+
+/** What a TLS server needs. */
+export interface CertificatePair {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+}
+
+/** The certificate (PEM, with its chain) and the private key of the web server, and what is put in their place. */
+export class CertificateFiles {
+  readonly #files: { readonly cert: string; readonly key: string };
+  readonly #clock: Clock;
+  readonly #log: Log;
+  #timer: Timer | undefined;
+  /** How the files looked when they were last read, and when they were last looked at. */
+  #loadedFingerprint = '';
+  #lastFingerprint = '';
+  #stopped = false;
+
+  constructor(files: { readonly cert: string; readonly key: string }, clock: Clock, log: Log) {
+    this.#files = files;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  /** Reads both. Rejects with BAD_CONFIG, which names the file and what is wrong with it. */
+  async load(): Promise<CertificatePair> {
+    const { cert: certFile, key: keyFile } = this.#files;
+    this.#loadedFingerprint = await this.#fingerprint();
+    const [cert, key] = [await readCertificateFile(certFile), await readCertificateFile(keyFile)];
+    const certificate = parsePem(certFile, 'a certificate in PEM form', () => new X509Certificate(cert));
+    const secret = parsePem(keyFile, 'a private key in PEM form, without a passphrase', () => createPrivateKey(key));
+    checkPair(certificate, secret, certFile, keyFile);
+    const { validTo, subject } = certificate;
+    if (Date.parse(validTo) < this.#clock.unix() * 1000) {
+      this.#log.warn(
+        { file: certFile, validTo },
+        `web: ${certFile} has expired on ${validTo}: browsers will warn of it`,
+      );
+    } else this.#log.info({ subject, validTo }, `web: the certificate is valid until ${validTo}`);
+    return { cert, key };
+  }
+
+  /** Calls `use` with what has been put in their place. What cannot be used is said once, and leaves what there was. */
+  watch(onRenewal: (pair: CertificatePair) => void): void {
+    this.#timer = this.#clock.after(POLL_MS, () => void this.#poll(onRenewal));
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  async #poll(use: (pair: CertificatePair) => void): Promise<void> {
+    const before = this.#lastFingerprint;
+    this.#lastFingerprint = await this.#fingerprint();
+    // Two files are not replaced at once: they are read when they have stood still.
+    if (this.#lastFingerprint !== this.#loadedFingerprint && this.#lastFingerprint === before) {
+      try {
+        const pair = await this.load();
+        if (!this.#stopped) use(pair);
+      } catch (error) {
+        this.#log.error({ err: error }, `web: the certificate there was stays in use: ${messageOf(error)}`);
+      }
+    }
+    if (!this.#stopped) this.watch(use);
+  }
+
+  /** Tells one state of the files from another. Never rejects. */
+  async #fingerprint(): Promise<string> {
+    const looks = await Promise.all(
+      [this.#files.cert, this.#files.key].map(async (file) => {
+        try {
+          const { ino, size, mtimeMs } = await stat(file);
+          return `${ino} ${size} ${mtimeMs}`;
+        } catch (error) {
+          return String(systemCode(error));
+        }
+      }),
+    );
+    return looks.join(' / ');
+  }
+}
+
+async function readCertificateFile(file: string): Promise<Buffer> {
+  try {
+    return await readFile(file);
+  } catch (error) {
+    throw new DcsError('BAD_CONFIG', `${file} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function parsePem<T>(file: string, expected: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new DcsError('BAD_CONFIG', `${file} holds no usable key material: expected ${expected}`, {
+      expected,
+      cause: error,
+    });
+  }
+}
+
+function checkPair(certificate: X509Certificate, key: KeyObject, certFile: string, keyFile: string): void {
+  if (certificate.checkPrivateKey(key)) return;
+  throw new DcsError('BAD_CONFIG', `${keyFile} is not the key of the certificate in ${certFile}`);
 }

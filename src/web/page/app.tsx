@@ -2,9 +2,9 @@ import { plural, showTime } from './format.ts';
 import { Icon } from './icons.tsx';
 import { PinDialog } from './pins/pin-dialog.tsx';
 import { live, missed, offlineSince } from './state/connection.ts';
-import { allPins, pinNames } from './state/pin-store.ts';
-import { placeOf, type View, view, views } from './state/place.ts';
-import { logOut, session, trouble } from './state/session.ts';
+import { hashOf, type View, view, views } from './state/navigation.ts';
+import { allPins, pinNames } from './state/pins.ts';
+import { connectError, logOut, session } from './state/session.ts';
 import { Alerts } from './views/alerts.tsx';
 import { BoardView } from './views/board-view.tsx';
 import { Login } from './views/login.tsx';
@@ -23,7 +23,7 @@ const titles: Readonly<Record<View, string>> = {
 
 export function App() {
   const who = session.value;
-  if (who === undefined) return <p class="waiting">{trouble.value === '' ? 'Connecting…' : trouble.value}</p>;
+  if (who === undefined) return <p class="waiting">{connectError.value === '' ? 'Connecting…' : connectError.value}</p>;
   if (who.role === null) return <Login node={who.node} />;
   return (
     <div class={live.value ? '' : 'stale'}>
@@ -32,15 +32,15 @@ export function App() {
       </a>
       <header class="top">
         <h1>{who.node}</h1>
-        <Connection />
-        <Simulated />
+        <ConnectionState />
+        <SimulatedBadge />
         <Navigation />
-        <User />
+        <UserMenu />
       </header>
       <main id="content" tabIndex={-1}>
-        <Offline />
+        <OfflineAlert />
         <Alerts />
-        <Current />
+        <CurrentView />
       </main>
       <PinDialog />
     </div>
@@ -48,7 +48,7 @@ export function App() {
 }
 
 /** Nobody may take what is shown for what is. */
-function Offline() {
+function OfflineAlert() {
   const since = offlineSince.value;
   if (live.value || since === undefined) return null;
   return (
@@ -64,7 +64,7 @@ function Navigation() {
   return (
     <nav class="tabs" aria-label="Views">
       {views.map((one) => (
-        <a key={one} href={placeOf(one)} aria-current={view.value === one ? 'page' : undefined}>
+        <a key={one} href={hashOf(one)} aria-current={view.value === one ? 'page' : undefined}>
           <Icon name={one} />
           <span>{titles[one]}</span>
         </a>
@@ -73,7 +73,7 @@ function Navigation() {
   );
 }
 
-function Current() {
+function CurrentView() {
   switch (view.value) {
     case 'pins':
       return <PinsView />;
@@ -88,7 +88,7 @@ function Current() {
   }
 }
 
-function Connection() {
+function ConnectionState() {
   const gaps = missed.value > 0 ? `, ${plural(missed.value, 'message')} missed` : '';
   return (
     <p class={`connection ${live.value ? 'is-live' : 'is-lost'}`} role="status">
@@ -98,13 +98,13 @@ function Connection() {
 }
 
 /** Nobody may take a simulation for a plant. */
-function Simulated() {
+function SimulatedBadge() {
   const simulated = allPins().filter(({ report }) => report?.['simulated'] === true).length;
   if (simulated === 0) return null;
   return <span class="simulated">{simulated === pinNames.value.length ? 'simulated' : `${simulated} simulated`}</span>;
 }
 
-function User() {
+function UserMenu() {
   const who = session.value;
   if (!who) return null;
   if (!who.login) return null;

@@ -1,4 +1,4 @@
-import type { Pin } from './state/pin-store.ts';
+import type { Pin } from './state/pins.ts';
 
 /** A pin's value as a person reads it, without its unit. */
 export function showValue({ report }: Pick<Pin, 'report'>): string {

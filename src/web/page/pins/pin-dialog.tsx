@@ -2,33 +2,42 @@ import { useEffect, useRef } from 'preact/hooks';
 import { showTime } from '../format.ts';
 import { Icon } from '../icons.tsx';
 import { command, live } from '../state/connection.ts';
-import { canOverride, commandOf, desiredOf, holdsOf } from '../state/output.ts';
-import { type Pin, pinSignal, qualityOf } from '../state/pin-store.ts';
-import { openPin, placeOf } from '../state/place.ts';
+import { dialogPin, hashOf } from '../state/navigation.ts';
+import {
+  canOverride,
+  commandOf,
+  desiredValueOf,
+  type Pin,
+  pinSignal,
+  qualityOf,
+  restrictionsOf,
+} from '../state/pins.ts';
 import { mayOperate } from '../state/session.ts';
-import { TrendChart } from '../views/trend-chart.tsx';
-import { Control, NumberField } from './control.tsx';
-import { HoldNote } from './hold-note.tsx';
-import { Outcome } from './outcome.tsx';
-import { OverrideForm } from './override-form.tsx';
-import { QualityNote, Value } from './pin-row.tsx';
+import { TrendChart } from '../views/trends-view.tsx';
+import { Control, NumberField, OverrideForm } from './controls.tsx';
+import { CommandResult, QualityNote, RestrictionNotes, Value } from './pin-row.tsx';
 
 /** Everything about one pin. */
 export function PinDialog() {
-  const name = openPin.value;
+  const name = dialogPin.value;
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     if (name !== undefined && !dialog.current?.open) dialog.current?.showModal();
     if (name === undefined) dialog.current?.close();
   }, [name]);
   return (
-    <dialog ref={dialog} class="pin-dialog" aria-labelledby="dialog-title" onClose={() => (openPin.value = undefined)}>
-      {name !== undefined && <Content pin={pinSignal(name).value} />}
+    <dialog
+      ref={dialog}
+      class="pin-dialog"
+      aria-labelledby="dialog-title"
+      onClose={() => (dialogPin.value = undefined)}
+    >
+      {name !== undefined && <DialogContent pin={pinSignal(name).value} />}
     </dialog>
   );
 }
 
-function Content({ pin }: { pin: Pin }) {
+function DialogContent({ pin }: { pin: Pin }) {
   const { name, facts } = pin;
   const output = facts.direction === 'out' && mayOperate();
   return (
@@ -38,7 +47,7 @@ function Content({ pin }: { pin: Pin }) {
           <h2 id="dialog-title">{name}</h2>
           {facts.label !== undefined && <small>{facts.label}</small>}
         </div>
-        <button type="button" class="quiet" aria-label="Close" onClick={() => (openPin.value = undefined)}>
+        <button type="button" class="quiet" aria-label="Close" onClick={() => (dialogPin.value = undefined)}>
           <Icon name="close" />
         </button>
       </header>
@@ -48,13 +57,13 @@ function Content({ pin }: { pin: Pin }) {
         {output && facts.kind !== 'digital' && facts.kind !== 'text' && facts.range && <NumberField pin={pin} />}
       </div>
       <QualityNote pin={pin} />
-      <HoldNote pin={pin} />
-      <Outcome name={name} />
+      <RestrictionNotes pin={pin} />
+      <CommandResult name={name} />
       {facts.kind !== 'text' && <TrendChart name={name} span={600} height={150} />}
-      {output && facts.kind === 'digital' && <Pulses name={name} />}
+      {output && facts.kind === 'digital' && <PulseButtons name={name} />}
       {output && canOverride(pin) && <OverrideForm pin={pin} />}
-      <Facts pin={pin} />
-      <a class="more" href={placeOf('trends', [name])} onClick={() => (openPin.value = undefined)}>
+      <PinFactList pin={pin} />
+      <a class="more" href={hashOf('trends', [name])} onClick={() => (dialogPin.value = undefined)}>
         Trend of this pin
       </a>
     </>
@@ -62,7 +71,7 @@ function Content({ pin }: { pin: Pin }) {
 }
 
 /** On for a moment, as a push button would be. */
-function Pulses({ name }: { name: string }) {
+function PulseButtons({ name }: { name: string }) {
   return (
     <fieldset class="pulses">
       <legend>On for a moment</legend>
@@ -80,7 +89,7 @@ function Pulses({ name }: { name: string }) {
   );
 }
 
-function Facts({ pin }: { pin: Pin }) {
+function PinFactList({ pin }: { pin: Pin }) {
   const { facts, report, node } = pin;
   const time = (unix: unknown) => (typeof unix === 'number' && unix > 0 ? showTime(unix) : undefined);
   const rows: [string, unknown][] = [
@@ -94,7 +103,7 @@ function Facts({ pin }: { pin: Pin }) {
     ['Range', facts.range?.join(' to ')],
     ['Safe value', facts.safe],
     ['Last command', commandOf(pin)],
-    ['Wanted', holdsOf(pin).length > 0 ? desiredOf(pin) : undefined],
+    ['Wanted', restrictionsOf(pin).length > 0 ? desiredValueOf(pin) : undefined],
   ];
   return (
     <dl class="facts">

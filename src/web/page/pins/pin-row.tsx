@@ -1,11 +1,18 @@
 import { showAge, showTime, showValue } from '../format.ts';
+import { Icon } from '../icons.tsx';
 import { now } from '../state/clock.ts';
-import { type Pin, pinSignal, qualityOf, reasonOf } from '../state/pin-store.ts';
-import { openPin } from '../state/place.ts';
-import { Control } from './control.tsx';
-import { HoldNote } from './hold-note.tsx';
-import { Outcome } from './outcome.tsx';
-import { Sparkline } from './sparkline.tsx';
+import { dialogPin } from '../state/navigation.ts';
+import {
+  commandSignal,
+  type OutputRestriction,
+  type Pin,
+  pinSignal,
+  qualityOf,
+  reasonOf,
+  restrictionsOf,
+  series,
+} from '../state/pins.ts';
+import { Control } from './controls.tsx';
 
 /** One pin: what it is called, how it went, what it is now, and what can be asked of it. */
 export function PinRow({ name }: { name: string }) {
@@ -14,7 +21,7 @@ export function PinRow({ name }: { name: string }) {
   return (
     <li class={`pin is-${qualityOf(pin)}`}>
       <div class="pin-name">
-        <button type="button" class="plain" onClick={() => (openPin.value = name)}>
+        <button type="button" class="plain" onClick={() => (dialogPin.value = name)}>
           {shortName(pin)}
         </button>
         {facts.label !== undefined && <small>{facts.label}</small>}
@@ -26,8 +33,8 @@ export function PinRow({ name }: { name: string }) {
         <Control pin={pin} />
       </div>
       <QualityNote pin={pin} />
-      <HoldNote pin={pin} />
-      <Outcome name={name} />
+      <RestrictionNotes pin={pin} />
+      <CommandResult name={name} />
     </li>
   );
 }
@@ -69,4 +76,106 @@ export function QualityNote({ pin }: { pin: Pin }) {
       <strong>{quality}</strong> {reasonOf(pin)}
     </p>
   );
+}
+
+const restrictionLooks = {
+  override: { icon: 'hand', text: 'overridden' },
+  safe: { icon: 'shield', text: 'safe state' },
+  rule: { icon: 'lock', text: 'kept by a rule' },
+} as const;
+
+/** Says, where the output is, that something other than commands decides what it is. */
+export function RestrictionNotes({ pin }: { pin: Pin }) {
+  return (
+    <>
+      {restrictionsOf(pin).map((hold) => (
+        <RestrictionNote key={hold.kind} hold={hold} />
+      ))}
+    </>
+  );
+}
+
+function RestrictionNote({ hold }: { hold: OutputRestriction }) {
+  const { icon, text } = restrictionLooks[hold.kind];
+  return (
+    <p class={`note is-${hold.kind}`}>
+      <Icon name={icon} /> <strong>{text}</strong> {hold.why}
+      {hold.until !== undefined && <span>, {showAge(Math.max(0, hold.until - now.value))} left</span>}
+    </p>
+  );
+}
+
+/** What became of the last command: asked, confirmed by the pin, or why not. */
+export function CommandResult({ name }: { name: string }) {
+  const shown = commandSignal(name);
+  const command = shown.value;
+  return (
+    <div class="outcome" role="status">
+      {command?.state === 'asked' && (
+        <p class="note is-asked">
+          <span class="spinner" aria-hidden="true" /> asked for {String(command.val)}…
+        </p>
+      )}
+      {command?.state === 'confirmed' && (
+        <p class="note is-confirmed">
+          <Icon name="check" /> confirmed
+        </p>
+      )}
+      {command?.state === 'failed' && (
+        <p class="note is-failed">
+          <strong>not done</strong> {command.message}
+          <button type="button" class="quiet" aria-label="Dismiss" onClick={() => (shown.value = undefined)}>
+            <Icon name="close" />
+          </button>
+        </p>
+      )}
+    </div>
+  );
+}
+
+const WIDTH = 120;
+const HEIGHT = 28;
+const MARGIN = 3;
+/** How far back it goes (s). */
+const SPAN_S = 300;
+const MIN_SPAN_S = 30;
+
+/** How a pin changed in the last five minutes, without axes. */
+export function Sparkline({ pin: { name, facts } }: { pin: Pin }) {
+  if (facts.kind === 'text') return <span class="spark" />;
+  const to = now.value;
+  const known = series(name);
+  // While little is known the line fills its place all the same.
+  const span = Math.min(SPAN_S, Math.max(MIN_SPAN_S, to - (known.t[0] ?? to)));
+  const { t, v } = known.window(to - span, to);
+  return (
+    <svg class="spark" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
+      <path d={steppedPath(t, v, to, span)} vector-effect="non-scaling-stroke" />
+    </svg>
+  );
+}
+
+/** A line that stands at each value until the next, with gaps where nobody knew. */
+function steppedPath(t: readonly number[], v: readonly (number | null)[], to: number, length: number): string {
+  const known = v.filter((value) => value !== null);
+  const low = Math.min(...known);
+  const span = Math.max(...known) - low;
+  const x = (time: number) => ((WIDTH * (time - to + length)) / length).toFixed(1);
+  // A value that never changes is drawn where a level would be: off below, anything else in the middle.
+  const flat = low === 0 ? 0 : 0.5;
+  const y = (value: number) =>
+    (HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * (span === 0 ? flat : (value - low) / span)).toFixed(1);
+  let path = '';
+  let open = false;
+  for (const [at, time] of t.entries()) {
+    const value = v[at];
+    if (open) path += `H${x(time)}`;
+    if (value === null || value === undefined) {
+      open = false;
+      continue;
+    }
+    path += open ? `V${y(value)}` : `M${x(time)} ${y(value)}`;
+    open = true;
+  }
+  return path;
 }

@@ -3,14 +3,14 @@ import { signal } from '@preact/signals';
 /** Unix seconds by the agent's clock, a new value each second: ages and charts move with it. */
 export const now = signal(Date.now() / 1000);
 /** How far the agent's clock is ahead of this device's (s): a phone may be minutes off. */
-let ahead = 0;
+let clockOffset = 0;
 
 export function setAgentTime(unix: number): void {
-  ahead = unix - Date.now() / 1000;
+  clockOffset = unix - Date.now() / 1000;
 }
 
 export function agentTime(): number {
-  return Date.now() / 1000 + ahead;
+  return Date.now() / 1000 + clockOffset;
 }
 
 export function startClock(): void {

@@ -1,18 +1,18 @@
 import { batch, signal } from '@preact/signals';
 import type { PinFacts, Trends } from '../../api/schemas.ts';
 import { CommandError, WebClient } from '../../client/web-client.ts';
+import { callApi } from './api.ts';
 import { agentTime, now, setAgentTime } from './clock.ts';
-import { call } from './http.ts';
-import { noteMessage } from './message-log.ts';
-import { allPins, commandSignal, pinNames, pinSignal, series } from './pin-store.ts';
+import { logMessage } from './message-log.ts';
+import { allPins, commandSignal, pinNames, pinSignal, series } from './pins.ts';
 
 /** How many names one question for history takes. */
-const TREND_PINS = 50;
+const HISTORY_BATCH = 50;
 const CONFIRMED_SHOWN_MS = 2500;
-const MAX_WAITING = 5000;
+const MAX_QUEUED = 5000;
 /** Bounds of the pause between two drawings. */
-const FASTEST_MS = 30;
-const SLOWEST_MS = 1000;
+const MIN_RENDER_MS = 30;
+const MAX_RENDER_MS = 1000;
 
 /** Whether what is shown is live. */
 export const live = signal(false);
@@ -22,9 +22,9 @@ export const offlineSince = signal<number | undefined>(undefined);
 export const missed = signal(0);
 
 let client: WebClient | undefined;
-let waiting: [subject: string, data: Data][] = [];
-let frame: ReturnType<typeof setTimeout> | undefined;
-let pauseMs = FASTEST_MS;
+let queue: [subject: string, data: Data][] = [];
+let renderTimer: ReturnType<typeof setTimeout> | undefined;
+let renderDelayMs = MIN_RENDER_MS;
 
 type Data = Readonly<Record<string, unknown>>;
 
@@ -44,12 +44,12 @@ export function connect(lost: () => void): void {
       return;
     }
     // What is told on connecting is how things stand, not what passes.
-    if (live.value) noteMessage(subject, data, envelope);
-    waiting.push([subject, data]);
+    if (live.value) logMessage(subject, data, envelope);
+    queue.push([subject, data]);
     // What comes faster than the screen is drawn is put together.
-    frame ??= setTimeout(apply, pauseMs);
+    renderTimer ??= setTimeout(applyQueue, renderDelayMs);
     // A page in the background is not called for up to a minute.
-    if (waiting.length > MAX_WAITING) applyNow();
+    if (queue.length > MAX_QUEUED) applyNow();
     if (subject !== 'WebSession') return;
     setAgentTime(Number(envelope.timestamp));
     // The pins must be known before their history can be asked for.
@@ -71,15 +71,15 @@ export function disconnect(): void {
 
 /** Sends a command and shows what becomes of it. Never rejects. */
 export function command(pin: string, val: boolean | number | string, extra: Data = {}): Promise<void> {
-  return follow(pin, val, (to) => to.set(pin, val, extra));
+  return trackCommand(pin, val, (to) => to.set(pin, val, extra));
 }
 
 /** Sends an IoMessage that asks no value of an output, and shows what becomes of it. Never rejects. */
 export function control(pin: string, keys: Data): Promise<void> {
-  return follow(pin, Object.keys(keys).join(), (to) => to.request({ IoMessage: { pin_name: pin, ...keys } }));
+  return trackCommand(pin, Object.keys(keys).join(), (to) => to.request({ IoMessage: { pin_name: pin, ...keys } }));
 }
 
-async function follow(pin: string, val: unknown, send: (to: WebClient) => Promise<unknown>): Promise<void> {
+async function trackCommand(pin: string, val: unknown, send: (to: WebClient) => Promise<unknown>): Promise<void> {
   const shown = commandSignal(pin);
   const asked = { state: 'asked', val } as const;
   shown.value = asked;
@@ -99,28 +99,28 @@ async function follow(pin: string, val: unknown, send: (to: WebClient) => Promis
 }
 
 function applyNow(): void {
-  clearTimeout(frame);
-  apply();
+  clearTimeout(renderTimer);
+  applyQueue();
 }
 
-function apply(): void {
-  frame = undefined;
-  const messages = waiting;
-  waiting = [];
+function applyQueue(): void {
+  renderTimer = undefined;
+  const messages = queue;
+  queue = [];
   const begun = performance.now();
   // Behind the drawing: a device for which it takes long draws less often, and stays with whoever uses it.
   setTimeout(() => {
-    pauseMs = Math.min(SLOWEST_MS, Math.max(FASTEST_MS, 3 * (performance.now() - begun)));
+    renderDelayMs = Math.min(MAX_RENDER_MS, Math.max(MIN_RENDER_MS, 3 * (performance.now() - begun)));
   });
   batch(() => {
     for (const [subject, data] of messages) {
-      if (subject === 'IoMessage' && data['last_change'] !== undefined) takeReport(data);
-      if (subject === 'NodeMessage') takeNode(data);
+      if (subject === 'IoMessage' && data['last_change'] !== undefined) applyReport(data);
+      if (subject === 'NodeMessage') applyNodeMessage(data);
     }
   });
 }
 
-function takeReport(report: Data): void {
+function applyReport(report: Data): void {
   const { pin_name: name, val, quality } = report;
   if (typeof name !== 'string') return;
   const pin = pinSignal(name);
@@ -129,7 +129,7 @@ function takeReport(report: Data): void {
   series(name).push(agentTime(), quality === 'bad' ? null : number);
 }
 
-function takeNode({ event, name, pins }: Data): void {
+function applyNodeMessage({ event, name, pins }: Data): void {
   if (typeof name !== 'string') return;
   if (event === 'leave') {
     for (const known of pinNames.value) {
@@ -138,7 +138,7 @@ function takeNode({ event, name, pins }: Data): void {
     }
     return;
   }
-  for (const facts of Array.isArray(pins) ? pins.filter(isFacts) : []) {
+  for (const facts of Array.isArray(pins) ? pins.filter(isPinFacts) : []) {
     const pin = pinSignal(facts.name);
     pin.value = { ...pin.value, facts, node: name, gone: false };
   }
@@ -146,10 +146,10 @@ function takeNode({ event, name, pins }: Data): void {
 
 async function fillHistory(): Promise<void> {
   const names = pinNames.value;
-  for (let at = 0; at < names.length; at += TREND_PINS) {
-    const wanted = names.slice(at, at + TREND_PINS).map((name) => `pin=${encodeURIComponent(name)}`);
+  for (let at = 0; at < names.length; at += HISTORY_BATCH) {
+    const wanted = names.slice(at, at + HISTORY_BATCH).map((name) => `pin=${encodeURIComponent(name)}`);
     try {
-      const trends = await call<Trends>('GET', `/api/history?seconds=86400&${wanted.join('&')}`);
+      const trends = await callApi<Trends>('GET', `/api/history?seconds=86400&${wanted.join('&')}`);
       for (const [name, { t, v }] of Object.entries(trends)) series(name).fill(t, v);
     } catch {
       // Trends then begin now; the connection itself says what is wrong with it.
@@ -159,6 +159,6 @@ async function fillHistory(): Promise<void> {
   now.value = agentTime();
 }
 
-function isFacts(found: unknown): found is PinFacts {
+function isPinFacts(found: unknown): found is PinFacts {
   return typeof found === 'object' && found !== null && 'name' in found && typeof found.name === 'string';
 }

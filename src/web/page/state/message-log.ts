@@ -2,11 +2,11 @@ import { signal } from '@preact/signals';
 import type { Envelope } from '../../../message/envelope.ts';
 
 /** Most lines that are kept; the oldest go first. */
-export const KEPT = 2000;
+export const MAX_LINES = 2000;
 /** How often the list is drawn anew (ms): a busy bus would otherwise have it drawn for every message. */
-const DRAW_MS = 200;
+const RENDER_MS = 200;
 
-export interface Line {
+export interface LogLine {
   readonly key: number;
   /** Unix seconds. */
   readonly at: number;
@@ -18,80 +18,80 @@ export interface Line {
 }
 
 /** What has passed and fitted, the newest first. */
-export const lines = signal<readonly Line[]>([]);
+export const lines = signal<readonly LogLine[]>([]);
 export const paused = signal(false);
 /** What is looked for. What does not fit is not kept either: it would push out what does. */
-export const wanted = signal('');
-export const kinds = signal<readonly Line['kind'][]>(['report', 'command', 'refusal', 'other']);
+export const searchText = signal('');
+export const kinds = signal<readonly LogLine['kind'][]>(['report', 'command', 'refusal', 'other']);
 /** Messages that are not in the list: passed while paused; older than those kept; of no interest. */
-export const left = signal({ paused: 0, older: 0, unfit: 0 });
+export const notShown = signal({ paused: 0, older: 0, unfit: 0 });
 
 let serial = 0;
-let fresh: Line[] = [];
-let uncounted = { paused: 0, older: 0, unfit: 0 };
-let due = false;
+let pendingLines: LogLine[] = [];
+let pendingNotShown = { paused: 0, older: 0, unfit: 0 };
+let renderScheduled = false;
 
 type Data = Readonly<Record<string, unknown>>;
 
 /** Heartbeats of nodes and what is said about this connection alone are not for people. */
-export function noteMessage(subject: string, data: Data, { sender, timestamp }: Envelope): void {
+export function logMessage(subject: string, data: Data, { sender, timestamp }: Envelope): void {
   if (subject === 'WebSession' || subject === 'WebBeat') return;
   if (subject === 'NodeMessage' && data['event'] === 'heartbeat') return;
-  if (!due) setTimeout(draw, DRAW_MS);
-  due = true;
+  if (!renderScheduled) setTimeout(renderLog, RENDER_MS);
+  renderScheduled = true;
   if (paused.value) {
-    uncounted.paused++;
+    pendingNotShown.paused++;
     return;
   }
-  const line = { key: serial++, at: Number(timestamp), sender: sender[0] ?? '', ...told(subject, data) };
-  if (!fits(line)) {
-    uncounted.unfit++;
+  const line = { key: serial++, at: Number(timestamp), sender: sender[0] ?? '', ...describeMessage(subject, data) };
+  if (!matchesFilter(line)) {
+    pendingNotShown.unfit++;
     return;
   }
-  fresh.push(line);
+  pendingLines.push(line);
   // A page in the background is not drawn for up to a minute.
-  if (fresh.length > 2 * KEPT) {
-    uncounted.older += fresh.length - KEPT;
-    fresh = fresh.slice(-KEPT);
+  if (pendingLines.length > 2 * MAX_LINES) {
+    pendingNotShown.older += pendingLines.length - MAX_LINES;
+    pendingLines = pendingLines.slice(-MAX_LINES);
   }
 }
 
-export function fits({ kind, about, text }: Line): boolean {
-  const part = wanted.value.trim().toLowerCase();
+export function matchesFilter({ kind, about, text }: LogLine): boolean {
+  const part = searchText.value.trim().toLowerCase();
   return kinds.value.includes(kind) && (part === '' || `${about} ${text}`.toLowerCase().includes(part));
 }
 
 export function clearLog(): void {
-  fresh = [];
+  pendingLines = [];
   lines.value = [];
-  left.value = { paused: 0, older: 0, unfit: 0 };
+  notShown.value = { paused: 0, older: 0, unfit: 0 };
 }
 
 export function setPaused(to: boolean): void {
   paused.value = to;
 }
 
-function draw(): void {
-  due = false;
-  const all = [...fresh.reverse(), ...lines.value];
-  fresh = [];
-  lines.value = all.slice(0, KEPT);
-  const { paused: whilePaused, older, unfit } = left.value;
-  left.value = {
-    paused: whilePaused + uncounted.paused,
-    older: older + uncounted.older + Math.max(0, all.length - KEPT),
-    unfit: unfit + uncounted.unfit,
+function renderLog(): void {
+  renderScheduled = false;
+  const all = [...pendingLines.reverse(), ...lines.value];
+  pendingLines = [];
+  lines.value = all.slice(0, MAX_LINES);
+  const { paused: whilePaused, older, unfit } = notShown.value;
+  notShown.value = {
+    paused: whilePaused + pendingNotShown.paused,
+    older: older + pendingNotShown.older + Math.max(0, all.length - MAX_LINES),
+    unfit: unfit + pendingNotShown.unfit,
   };
-  uncounted = { paused: 0, older: 0, unfit: 0 };
+  pendingNotShown = { paused: 0, older: 0, unfit: 0 };
 }
 
-function told(subject: string, data: Data): Pick<Line, 'kind' | 'about' | 'text'> {
+function describeMessage(subject: string, data: Data): Pick<LogLine, 'kind' | 'about' | 'text'> {
   if (subject === 'IoMessage') {
     const report = data['last_change'] !== undefined;
     return {
       kind: report ? 'report' : 'command',
       about: String(data['pin_name']),
-      text: report ? reported(data) : asked(data),
+      text: report ? describeReport(data) : describeCommand(data),
     };
   }
   if (subject === 'IoErrorMessage') {
@@ -102,12 +102,12 @@ function told(subject: string, data: Data): Pick<Line, 'kind' | 'about' | 'text'
   return { kind: 'other', about: subject, text: JSON.stringify(data) };
 }
 
-function reported({ val, quality, reason }: Data): string {
+function describeReport({ val, quality, reason }: Data): string {
   const doubt = quality !== undefined && quality !== 'good' ? ` (${quality}: ${reason ?? ''})` : '';
   return `${JSON.stringify(val)}${doubt}`;
 }
 
-function asked({ val, override, rearm, pulse, hold, blink }: Data): string {
+function describeCommand({ val, override, rearm, pulse, hold, blink }: Data): string {
   if (rearm === true) return 'rearm';
   if (override === 0) return 'end of the override';
   const extra = Object.entries({ override, pulse, hold, blink }).flatMap(([key, value]) =>

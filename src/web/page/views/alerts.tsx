@@ -1,16 +1,15 @@
 import { plural } from '../format.ts';
 import { Icon } from '../icons.tsx';
-import { type Hold, isHeld } from '../state/output.ts';
-import { allPins, type Pin, qualityOf } from '../state/pin-store.ts';
-import { openPin } from '../state/place.ts';
+import { dialogPin } from '../state/navigation.ts';
+import { allPins, isRestricted, type OutputRestriction, type Pin, qualityOf } from '../state/pins.ts';
 
 /** Most names spelled out. */
-const NAMED = 4;
+const MAX_NAMES = 4;
 
 /** What nobody must overlook, on every view: overrides, safe states, bad and doubtful pins. */
 export function Alerts() {
   const pins = allPins();
-  const held = (kind: Hold['kind']) => pins.filter((pin) => isHeld(pin, kind));
+  const held = (kind: OutputRestriction['kind']) => pins.filter((pin) => isRestricted(pin, kind));
   return (
     <div class="alerts">
       <Alert icon="hand" kind="override" what={(n) => `${plural(n, 'output')} overridden`} pins={held('override')} />
@@ -45,12 +44,12 @@ function Alert({ icon, kind, what, pins }: AlertProps) {
     <section class={`alert is-${kind}`} aria-label={what(pins.length)}>
       <Icon name={icon} />
       <strong>{what(pins.length)}</strong>
-      {pins.slice(0, NAMED).map(({ name }) => (
-        <button key={name} type="button" class="link" onClick={() => (openPin.value = name)}>
+      {pins.slice(0, MAX_NAMES).map(({ name }) => (
+        <button key={name} type="button" class="link" onClick={() => (dialogPin.value = name)}>
           {name}
         </button>
       ))}
-      {pins.length > NAMED && <span>and {pins.length - NAMED} more</span>}
+      {pins.length > MAX_NAMES && <span>and {pins.length - MAX_NAMES} more</span>}
     </section>
   );
 }

@@ -2,11 +2,11 @@ import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { Headers } from '../../api/schemas.ts';
 import { showValue } from '../format.ts';
-import { call } from '../state/http.ts';
-import { pinNames, pinSignal, qualityOf } from '../state/pin-store.ts';
-import { openPin } from '../state/place.ts';
+import { callApi } from '../state/api.ts';
+import { dialogPin } from '../state/navigation.ts';
+import { pinNames, pinSignal, qualityOf } from '../state/pins.ts';
 
-type Cell = Headers[number]['rows'][number][number];
+type HeaderCell = Headers[number]['rows'][number][number];
 
 const headers = signal<Headers | undefined>(undefined);
 
@@ -21,7 +21,7 @@ const legend = [
 /** The board's connectors as they lie on it, with the pins and their values. */
 export function BoardView() {
   useEffect(() => {
-    call<Headers>('GET', '/api/headers').then(
+    callApi<Headers>('GET', '/api/headers').then(
       (found) => {
         headers.value = found;
       },
@@ -55,7 +55,7 @@ export function BoardView() {
               {rows.map((row) => (
                 <tr key={row[0]?.position}>
                   {row.map((cell, side) => (
-                    <Place key={cell.position} cell={cell} right={side === 1} />
+                    <HeaderPosition key={cell.position} cell={cell} right={side === 1} />
                   ))}
                 </tr>
               ))}
@@ -68,12 +68,12 @@ export function BoardView() {
 }
 
 /** One position: its name and use outside, its pad in the middle. */
-function Place({ cell, right }: { cell: Cell; right: boolean }) {
+function HeaderPosition({ cell, right }: { cell: HeaderCell; right: boolean }) {
   const { position, kind, name, aliases, bus, use } = cell;
   const look = use !== undefined ? 'is-used' : bus !== undefined ? 'is-bus' : `is-${kind}`;
   const text = (
     <td class={`place ${right ? 'is-right' : 'is-left'}`}>
-      {use !== undefined && <Use name={use} />}
+      {use !== undefined && <PinButton name={use} />}
       <span class="line-name">
         {name} {use === undefined && <small>{bus ?? aliases.join(' ')}</small>}
       </span>
@@ -97,11 +97,11 @@ function Place({ cell, right }: { cell: Cell; right: boolean }) {
   );
 }
 
-function Use({ name }: { name: string }) {
+function PinButton({ name }: { name: string }) {
   if (!pinNames.value.includes(name)) return <b>{name}</b>;
   const pin = pinSignal(name).value;
   return (
-    <button type="button" class={`use is-${qualityOf(pin)}`} onClick={() => (openPin.value = name)}>
+    <button type="button" class={`use is-${qualityOf(pin)}`} onClick={() => (dialogPin.value = name)}>
       <b>{name}</b>
       <span class={`level ${pin.report?.['val'] === true ? 'on' : ''}`}>{showValue(pin)}</span>
     </button>

@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks';
-import { ApiFailure } from '../state/http.ts';
+import { ApiError } from '../state/api.ts';
 import { logIn } from '../state/session.ts';
 
 /** Asks for a name and password, or a token. */
@@ -15,7 +15,7 @@ export function Login({ node }: { node: string }) {
     try {
       await logIn(byToken ? { token: text('token') } : { user: text('user'), password: text('password') });
     } catch (error) {
-      setRefused(error instanceof ApiFailure ? error.message : 'The agent does not answer.');
+      setRefused(error instanceof ApiError ? error.message : 'The agent does not answer.');
     }
     setBusy(false);
   };

@@ -2,21 +2,21 @@ import { plural, showTime } from '../format.ts';
 import { Icon } from '../icons.tsx';
 import {
   clearLog,
-  fits,
-  KEPT,
   kinds,
-  type Line,
-  left,
+  type LogLine,
   lines,
+  MAX_LINES,
+  matchesFilter,
+  notShown,
   paused,
+  searchText,
   setPaused,
-  wanted,
 } from '../state/message-log.ts';
 
 /** More lines than anybody reads, and no more than a phone can draw several times a second. */
-const SHOWN = 200;
+const MAX_ROWS = 200;
 
-const all = [
+const kindLabels = [
   ['report', 'reports'],
   ['command', 'commands'],
   ['refusal', 'refusals'],
@@ -25,9 +25,9 @@ const all = [
 
 /** What passes on the bus, the newest first. */
 export function MessagesView() {
-  const fitting = lines.value.filter(fits);
-  const shown = fitting.slice(0, SHOWN);
-  const toggle = (kind: Line['kind']) => {
+  const fitting = lines.value.filter(matchesFilter);
+  const shown = fitting.slice(0, MAX_ROWS);
+  const toggle = (kind: LogLine['kind']) => {
     kinds.value = kinds.value.includes(kind) ? kinds.value.filter((one) => one !== kind) : [...kinds.value, kind];
   };
   return (
@@ -40,8 +40,8 @@ export function MessagesView() {
           <input
             type="search"
             placeholder="Find"
-            value={wanted.value}
-            onInput={({ currentTarget }) => (wanted.value = currentTarget.value)}
+            value={searchText.value}
+            onInput={({ currentTarget }) => (searchText.value = currentTarget.value)}
           />
         </label>
         <button type="button" aria-pressed={paused.value} onClick={() => setPaused(!paused.value)}>
@@ -53,14 +53,14 @@ export function MessagesView() {
       </div>
       <fieldset class="chips">
         <legend class="unseen">Kinds of messages</legend>
-        {all.map(([kind, label]) => (
+        {kindLabels.map(([kind, label]) => (
           <label key={kind}>
             <input type="checkbox" checked={kinds.value.includes(kind)} onChange={() => toggle(kind)} />
             <span>{label}</span>
           </label>
         ))}
       </fieldset>
-      <LeftOut unshown={fitting.length - shown.length} />
+      <NotShownNote unshown={fitting.length - shown.length} />
       <section class="log" aria-label="Messages">
         <table>
           <thead>
@@ -91,14 +91,14 @@ export function MessagesView() {
 }
 
 /** What is not in the list, and why: nobody may take it for all there was. */
-function LeftOut({ unshown }: { unshown: number }) {
-  const { paused: whilePaused, older, unfit } = left.value;
+function NotShownNote({ unshown }: { unshown: number }) {
+  const { paused: whilePaused, older, unfit } = notShown.value;
   const count = (number: number, what: string) => `${plural(number, 'message')} ${what}`;
   const parts = [
     ...(whilePaused > 0 ? [count(whilePaused, 'passed while paused')] : []),
     ...(unfit > 0 ? [count(unfit, 'did not fit')] : []),
     ...(unshown > 0 ? [count(unshown, 'further down')] : []),
-    ...(older > 0 ? [count(older, `older than the last ${KEPT}`)] : []),
+    ...(older > 0 ? [count(older, `older than the last ${MAX_LINES}`)] : []),
   ];
   if (parts.length === 0 && !paused.value) return null;
   return (

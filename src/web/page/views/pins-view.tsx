@@ -1,17 +1,17 @@
 import { signal } from '@preact/signals';
 import { Icon } from '../icons.tsx';
 import { PinRow } from '../pins/pin-row.tsx';
-import { groupOf, type Pin, pinList } from '../state/pin-store.ts';
+import { groupOf, type Pin, pinList } from '../state/pins.ts';
 import { session } from '../state/session.ts';
 
-const wanted = signal('');
+const searchText = signal('');
 
 /** Every pin, by what it belongs to. */
 export function PinsView() {
   const pins = pinList.value;
   const several = new Set(pins.map(({ node }) => node)).size > 1;
   const groups = new Map<string, Pin[]>();
-  for (const pin of pins.filter(fits)) {
+  for (const pin of pins.filter(matchesSearch)) {
     const group = groupOf(pin, several);
     groups.set(group, [...(groups.get(group) ?? []), pin]);
   }
@@ -25,14 +25,14 @@ export function PinsView() {
           <input
             type="search"
             placeholder={`Find in ${pins.length} pins`}
-            value={wanted.value}
-            onInput={({ currentTarget }) => (wanted.value = currentTarget.value)}
+            value={searchText.value}
+            onInput={({ currentTarget }) => (searchText.value = currentTarget.value)}
           />
         </label>
       </div>
       {groups.size === 0 && <p class="nothing">{pins.length === 0 ? 'No pin has reported yet.' : 'No pin fits.'}</p>}
       <div class="groups">
-        {[...groups].sort(byPlace).map(([name, members]) => (
+        {[...groups].sort(compareGroups).map(([name, members]) => (
           <section key={name} class="group" aria-labelledby={`group-${name}`}>
             <h3 id={`group-${name}`}>
               {name} <small>{members.length}</small>
@@ -52,13 +52,13 @@ export function PinsView() {
 type Group = readonly [name: string, members: readonly Pin[]];
 
 /** This node's own before those of others. */
-function byPlace([a, [first]]: Group, [b, [second]]: Group): number {
+function compareGroups([a, [first]]: Group, [b, [second]]: Group): number {
   const own = session.value?.node;
   const elsewhere = (pin: Pin | undefined) => Number(pin?.node !== own);
   return elsewhere(first) - elsewhere(second) || a.localeCompare(b, undefined, { numeric: true });
 }
 
-function fits({ name, facts }: Pin): boolean {
-  const text = wanted.value.trim().toLowerCase();
+function matchesSearch({ name, facts }: Pin): boolean {
+  const text = searchText.value.trim().toLowerCase();
   return text === '' || `${name} ${facts.label ?? ''} ${facts.port ?? ''}`.toLowerCase().includes(text);
 }

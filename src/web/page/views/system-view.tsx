@@ -1,8 +1,8 @@
-import type { Status } from '../../api/schemas.ts';
+import { signal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
+import type { NodeStatus, Status } from '../../api/schemas.ts';
 import { plural, showAge } from '../format.ts';
-import { useStatus } from '../state/status.ts';
-import { MeshGraph } from './mesh-graph.tsx';
-import { NodeList } from './node-list.tsx';
+import { callApi } from '../state/api.ts';
 
 /** The hardware, the nodes of the bus, and the agent itself. */
 export function SystemView() {
@@ -12,19 +12,19 @@ export function SystemView() {
       <div class="toolbar">
         <h2>System</h2>
       </div>
-      {status === undefined ? <p class="nothing">Asking the agent…</p> : <Parts status={status} />}
+      {status === undefined ? <p class="nothing">Asking the agent…</p> : <StatusPanels status={status} />}
     </>
   );
 }
 
-function Parts({ status }: { status: Status }) {
+function StatusPanels({ status }: { status: Status }) {
   return (
     <div class="panels">
       <section class="panel wide" aria-labelledby="ports">
         <h3 id="ports">Ports</h3>
         <ul class="ports">
           {status.ports.map((port) => (
-            <Port key={port.name} port={port} />
+            <PortItem key={port.name} port={port} />
           ))}
         </ul>
       </section>
@@ -56,7 +56,7 @@ function Parts({ status }: { status: Status }) {
   );
 }
 
-function Port({ port: { name, driver, state, reason, metrics, counters } }: { port: Status['ports'][number] }) {
+function PortItem({ port: { name, driver, state, reason, metrics, counters } }: { port: Status['ports'][number] }) {
   const { utilisation, round_trip_p99_ms: slow, units_off_line: away } = metrics;
   return (
     <li class={`port is-${state}`}>
@@ -117,4 +117,109 @@ function Counters({ title, counters }: { title: string; counters: Readonly<Recor
       </ul>
     </>
   );
+}
+
+const stateLabels: Readonly<Record<NodeStatus['state'], string>> = {
+  here: 'this one',
+  linked: 'linked',
+  relayed: 'through others',
+  lost: 'lost',
+  v1: 'aktos-dcs v1',
+};
+
+/** Every process on the bus: how it is linked, since when, when it was last heard, and what got lost on the way. */
+export function NodeList({ nodes }: { nodes: readonly NodeStatus[] }) {
+  return (
+    <ul class="nodes">
+      {nodes.map((node) => (
+        <NodeItem key={node.id} node={node} />
+      ))}
+    </ul>
+  );
+}
+
+function NodeItem({ node }: { node: NodeStatus }) {
+  const { name, state, pins, addresses, silent, since, encrypted, round_trip_ms: trip, missed, dropped } = node;
+  return (
+    <li class={`is-${state}`}>
+      <div class="node-head">
+        <strong>{name}</strong>
+        <span class="state">{stateLabels[state]}</span>
+      </div>
+      <p class="node-facts">
+        {state === 'linked' && since !== undefined && <span>for {showAge(since)}</span>}
+        {state === 'lost' && since !== undefined && <span class="is-bad">since {showAge(since)}</span>}
+        {state !== 'here' && <span>heard {silent < 1 ? 'now' : `${showAge(silent)} ago`}</span>}
+        {trip !== undefined && <span>{trip.toFixed(1)} ms there and back</span>}
+        {encrypted !== undefined && <span>{encrypted ? 'encrypted' : 'not encrypted'}</span>}
+        {state !== 'v1' && <span>{plural(pins, 'pin')}</span>}
+        {missed > 0 && <span class="is-bad">{plural(missed, 'message')} of it lost</span>}
+        {dropped > 0 && <span class="is-bad">{plural(dropped, 'message')} to it dropped</span>}
+        {addresses.length > 0 && <small>{addresses.join(', ')}</small>}
+      </p>
+    </li>
+  );
+}
+
+const WIDTH = 320;
+const HEIGHT = 190;
+const RADIUS = 9;
+/** More would be a tangle; the list has them all. */
+const MAX_NODES = 10;
+
+/** This node in the middle, the others around it; a line is a direct link. The list beside it says the same in words. */
+export function MeshGraph({ nodes }: { nodes: Status['nodes'] }) {
+  const others = nodes.filter(({ state }) => state !== 'here');
+  if (others.length === 0 || others.length > MAX_NODES) return null;
+  const [x, y] = [WIDTH / 2, HEIGHT / 2];
+  const placed = others.map((node, at) => {
+    const turn = (2 * Math.PI * at) / others.length + Math.PI;
+    return { node, x: x + (WIDTH / 2 - 60) * Math.cos(turn), y: y + (HEIGHT / 2 - 32) * Math.sin(turn) };
+  });
+  return (
+    <svg class="mesh" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} aria-hidden="true">
+      {placed.map(({ node, ...to }) => (
+        <line key={node.id} x1={x} y1={y} x2={to.x} y2={to.y} class={`is-${node.state}`} />
+      ))}
+      {placed.map(({ node, ...at }) => (
+        <g key={node.id} class={`is-${node.state}`}>
+          <circle cx={at.x} cy={at.y} r={RADIUS} />
+          <text x={at.x} y={at.y + RADIUS + 14}>
+            {node.name}
+          </text>
+        </g>
+      ))}
+      <circle class="here" cx={x} cy={y} r={RADIUS + 3} />
+      <text x={x} y={y + RADIUS + 17}>
+        {nodes.find(({ state }) => state === 'here')?.name}
+      </text>
+    </svg>
+  );
+}
+
+const REFRESH_MS = 2000;
+
+/** How the agent fares; undefined: not known yet. */
+export const status = signal<Status | undefined>(undefined);
+
+/** Keeps the status fresh while a view that shows it is open. */
+export function useStatus(): Status | undefined {
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let ended = false;
+    const ask = async () => {
+      try {
+        if (!document.hidden) status.value = await callApi<Status>('GET', '/api/status');
+      } catch {
+        // The connection says what is wrong; what was known stays.
+      }
+      if (!ended) timer = setTimeout(() => void ask(), REFRESH_MS);
+    };
+    void ask();
+    return () => {
+      ended = true;
+      clearTimeout(timer);
+    };
+  }, []);
+  return status.value;
 }

@@ -1,8 +1,11 @@
 import { signal } from '@preact/signals';
-import { showValue } from '../format.ts';
-import { type Pin, pinList, pinSignal } from '../state/pin-store.ts';
-import { chosen, placeOf } from '../state/place.ts';
-import { TrendChart } from './trend-chart.tsx';
+import { useEffect, useRef } from 'preact/hooks';
+import uPlot from 'uplot';
+import { showNumber, showTime, showValue } from '../format.ts';
+import { chosenNames, hashOf } from '../state/navigation.ts';
+import { type Pin, pinList, pinSignal, series } from '../state/pins.ts';
+import 'uplot/dist/uPlot.min.css';
+import { now } from '../state/clock.ts';
 
 const span = signal(300);
 const spans = [
@@ -12,15 +15,15 @@ const spans = [
   ['1 h', 3600],
 ] as const;
 /** Shown when none is chosen. */
-const FIRST = 4;
+const DEFAULT_COUNT = 4;
 
 /** Charts of the pins that were chosen, below each other with one time axis, as a strip recorder has them. */
 export function TrendsView() {
   const pins = pinList.value.filter(({ facts }) => facts.kind !== 'text');
-  const names = chosen.value.length > 0 ? chosen.value : first(pins);
+  const names = chosenNames.value.length > 0 ? chosenNames.value : defaultPins(pins);
   const toggle = (name: string) => {
     const next = names.includes(name) ? names.filter((one) => one !== name) : [...names, name];
-    location.replace(placeOf('trends', next));
+    location.replace(hashOf('trends', next));
   };
   return (
     <>
@@ -56,7 +59,7 @@ export function TrendsView() {
           .map((pin) => (
             <section key={pin.name} class="strip" aria-label={pin.name}>
               <h3>
-                {pin.name} <ValueNow name={pin.name} />
+                {pin.name} <CurrentValue name={pin.name} />
               </h3>
               <TrendChart name={pin.name} span={span.value} height={pin.facts.kind === 'digital' ? 96 : 170} />
             </section>
@@ -66,7 +69,7 @@ export function TrendsView() {
   );
 }
 
-function ValueNow({ name }: { name: string }) {
+function CurrentValue({ name }: { name: string }) {
   const pin = pinSignal(name).value;
   return (
     <span>
@@ -76,10 +79,132 @@ function ValueNow({ name }: { name: string }) {
 }
 
 /** Measured numbers first, then numbers that are set, then levels: the first are what a trend is for. */
-function first(pins: readonly Pin[]): string[] {
+function defaultPins(pins: readonly Pin[]): string[] {
   const rank = ({ facts }: Pin) => (facts.kind === 'digital' ? 2 : 0) + (facts.direction === 'out' ? 1 : 0);
   return [...pins]
     .sort((a, b) => rank(a) - rank(b))
-    .slice(0, FIRST)
+    .slice(0, DEFAULT_COUNT)
     .map(({ name }) => name);
+}
+
+/** Cursors of all charts move together. */
+const CURSOR_GROUP = 'trends';
+
+interface ChartProps {
+  readonly name: string;
+  /** Seconds shown, up to now. */
+  readonly span: number;
+  readonly height: number;
+}
+
+/** How a pin changed: a line that stands at each value until the next, with a gap where nobody knew. */
+export function TrendChart({ name, span, height }: ChartProps) {
+  const place = useRef<HTMLDivElement>(null);
+  const readout = useRef<HTMLParagraphElement>(null);
+  const chart = useRef<uPlot | undefined>(undefined);
+  // Drawn once a second, not for every report.
+  const { kind, uom = '' } = pinSignal(name).peek().facts;
+  useEffect(() => {
+    const host = place.current;
+    if (!host) return;
+    const digital = kind === 'digital';
+    const made = new uPlot(chartOptions(digital, uom, host, height), [[], []], host);
+    const read = (plot: uPlot) => {
+      if (readout.current) readout.current.textContent = valueAt(plot, digital, uom);
+    };
+    made.hooks.setCursor = [read];
+    chart.current = made;
+    const fit = new ResizeObserver(() => made.setSize({ width: host.clientWidth, height }));
+    fit.observe(host);
+    const dark = matchMedia('(prefers-color-scheme: dark)');
+    const repaint = () => made.redraw();
+    dark.addEventListener('change', repaint);
+    return () => {
+      fit.disconnect();
+      dark.removeEventListener('change', repaint);
+      made.destroy();
+      chart.current = undefined;
+    };
+  }, [name, kind, uom, height]);
+  const to = now.value;
+  useEffect(() => {
+    const { t, v } = series(name).window(to - span, to);
+    chart.current?.setData([t, v], false);
+    chart.current?.setScale('x', { min: to - span, max: to });
+  });
+  const { v } = series(name).window(to - span, to);
+  return (
+    <div class="chart" ref={place} role="img" aria-label={describeTrend(name, v, uom)}>
+      <p class="readout" ref={readout} />
+    </div>
+  );
+}
+
+/** What stood at the cursor's time. */
+function valueAt(plot: uPlot, digital: boolean, uom: string): string {
+  const { left } = plot.cursor;
+  if (left === undefined || left < 0) return '';
+  const time = plot.posToVal(left, 'x');
+  const [times, values] = plot.data;
+  let at = -1;
+  while (at + 1 < times.length && (times[at + 1] ?? time) <= time) at++;
+  const value = values?.[at];
+  if (value === undefined || value === null) return `${showTime(time)}  not known`;
+  return `${showTime(time)}  ${digital ? showDigital(value) : `${showNumber(value)} ${uom}`}`;
+}
+
+function showDigital(value: number): string {
+  return value === 1 ? 'on' : value === 0 ? 'off' : '';
+}
+
+function chartOptions(digital: boolean, uom: string, host: HTMLElement, height: number): uPlot.Options {
+  const colour = (property: string) => () => getComputedStyle(host).getPropertyValue(property).trim();
+  const axis = { stroke: colour('--soft'), grid: { stroke: colour('--line'), width: 1 }, ticks: { show: false } };
+  const stepped = uPlot.paths.stepped?.({ align: 1 });
+  return {
+    width: host.clientWidth || 300,
+    height,
+    legend: { show: false },
+    cursor: { sync: { key: CURSOR_GROUP }, drag: { x: false, y: false }, points: { show: false } },
+    scales: { x: { time: true }, y: digital ? { range: [-0.15, 1.15] } : { range: yRange } },
+    axes: [
+      {
+        ...axis,
+        values: (_, times) => times.map((time) => showTime(time).slice(0, time % 60 === 0 ? 5 : 8)),
+        space: 70,
+        size: 28,
+      },
+      {
+        ...axis,
+        size: 56,
+        ...(digital && { splits: () => [0, 1] }),
+        values: (_, values) => values.map((value) => (digital ? showDigital(value) : showNumber(value))),
+      },
+    ],
+    series: [
+      {},
+      {
+        stroke: colour('--accent'),
+        fill: colour('--accent-faint'),
+        width: 1.5,
+        label: uom,
+        points: { show: false },
+        ...(stepped && { paths: stepped }),
+      },
+    ],
+  };
+}
+
+/** Some room above and below, also for a value that never changes. */
+function yRange(_: uPlot, low: number | null, high: number | null): [number, number] {
+  if (low === null || high === null) return [0, 1];
+  const room = (high - low) * 0.1 || Math.abs(high) * 0.1 || 1;
+  return [low - room, high + room];
+}
+
+function describeTrend(name: string, values: readonly (number | null)[], uom: string): string {
+  const known = values.filter((value) => value !== null);
+  if (known.length === 0) return `${name}: nothing known in this time`;
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  return `${name}: ${showNumber(low)} to ${showNumber(high)} ${uom}`;
 }

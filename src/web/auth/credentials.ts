@@ -5,26 +5,26 @@ const COST = { ln: 14, r: 8, p: 5 } as const;
 /** A hash in the configuration may ask for more, within reason. */
 const MAX_LN = 17;
 const KEY_BYTES = 32;
-const HASH = /^scrypt:(\d{1,2}):(\d{1,2}):(\d{1,2}):([\w-]{22,}):([\w-]{43})$/;
+const HASH_FORMAT = /^scrypt:(\d{1,2}):(\d{1,2}):(\d{1,2}):([\w-]{22,}):([\w-]{43})$/;
 
 /** The hash of a password for the configuration: `scrypt:<log2 N>:<r>:<p>:<salt>:<key>`, both in base64url. */
 export async function hashPassword(password: string): Promise<string> {
   const salt = randomBytes(16);
-  const key = await derive(password, salt, COST.ln, COST.r, COST.p);
+  const key = await deriveKey(password, salt, COST.ln, COST.r, COST.p);
   return `scrypt:${COST.ln}:${COST.r}:${COST.p}:${salt.toString('base64url')}:${key.toString('base64url')}`;
 }
 
 /** Whether a password is the one of a hash. False too when the hash makes no sense. */
-export async function passwordFits(password: string, hash: string): Promise<boolean> {
-  const [, ln = '', r = '', p = '', salt = '', key = ''] = HASH.exec(hash) ?? [];
+export async function verifyPassword(password: string, hash: string): Promise<boolean> {
+  const [, ln = '', r = '', p = '', salt = '', key = ''] = HASH_FORMAT.exec(hash) ?? [];
   if (key === '' || Number(ln) > MAX_LN || Number(r) > 16 || Number(p) > 16) return false;
   const expected = Buffer.from(key, 'base64url');
-  const found = await derive(password, Buffer.from(salt, 'base64url'), Number(ln), Number(r), Number(p));
+  const found = await deriveKey(password, Buffer.from(salt, 'base64url'), Number(ln), Number(r), Number(p));
   return expected.length === found.length && timingSafeEqual(expected, found);
 }
 
 /** The hash of no password: checked when a name is unknown, so that the answer takes as long. */
-export const NOBODY = `scrypt:${COST.ln}:${COST.r}:${COST.p}:${'A'.repeat(22)}:${'A'.repeat(43)}`;
+export const DUMMY_HASH = `scrypt:${COST.ln}:${COST.r}:${COST.p}:${'A'.repeat(22)}:${'A'.repeat(43)}`;
 
 /** A new token and its hash for the configuration. It is long enough that a fast hash keeps it secret. */
 export function newToken(): { token: string; hash: string } {
@@ -37,12 +37,12 @@ export function tokenHash(token: string): string {
 }
 
 /** Compares in a time that tells nothing. */
-export function sameText(a: string, b: string): boolean {
+export function constantTimeEqual(a: string, b: string): boolean {
   const [left, right] = [Buffer.from(a), Buffer.from(b)];
   return left.length === right.length && timingSafeEqual(left, right);
 }
 
-function derive(password: string, salt: Buffer, ln: number, r: number, p: number): Promise<Buffer> {
+function deriveKey(password: string, salt: Buffer, ln: number, r: number, p: number): Promise<Buffer> {
   const N = 2 ** ln;
   const options: ScryptOptions = { N, r, p, maxmem: 128 * N * r + 128 * r * p + (1 << 20) };
   return new Promise((resolve, reject) => {

@@ -15,14 +15,14 @@ export const view = computed<View>(() => {
 });
 
 /** What stands behind the view's name, as a list of names. */
-export const chosen = computed<readonly string[]>(() => {
+export const chosenNames = computed<readonly string[]>(() => {
   const [, rest = ''] = /^#\w+\/(.*)$/.exec(hash.value) ?? [];
   return rest === '' ? [] : rest.split(',').map(decodeURIComponent);
 });
 
-export function placeOf(to: View, names: readonly string[] = []): string {
+export function hashOf(to: View, names: readonly string[] = []): string {
   return names.length === 0 ? `#${to}` : `#${to}/${names.map(encodeURIComponent).join(',')}`;
 }
 
 /** The pin whose dialog is open. */
-export const openPin = signal<string | undefined>(undefined);
+export const dialogPin = signal<string | undefined>(undefined);

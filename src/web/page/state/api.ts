@@ -1,7 +1,7 @@
 import { session } from './session.ts';
 
 /** What the agent answered when it did not do what was asked. */
-export class ApiFailure extends Error {
+export class ApiError extends Error {
   readonly status: number;
   constructor(status: number, message: string) {
     super(message);
@@ -9,8 +9,8 @@ export class ApiFailure extends Error {
   }
 }
 
-/** A request to the agent's API; resolves with its JSON. Rejects with an ApiFailure that a person can read. */
-export async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
+/** A request to the agent's API; resolves with its JSON. Rejects with an ApiError that a person can read. */
+export async function callApi<T>(method: string, path: string, body?: unknown): Promise<T> {
   const csrf = session.value?.csrf;
   const response = await fetch(path, {
     method,
@@ -21,6 +21,6 @@ export async function call<T>(method: string, path: string, body?: unknown): Pro
     ...(body !== undefined && { body: JSON.stringify(body) }),
   });
   const found = response.status === 204 ? undefined : await response.json();
-  if (!response.ok) throw new ApiFailure(response.status, String(found?.message ?? response.statusText));
+  if (!response.ok) throw new ApiError(response.status, String(found?.message ?? response.statusText));
   return found;
 }

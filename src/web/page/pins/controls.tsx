@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import { readNumber } from '../format.ts';
-import { command, live } from '../state/connection.ts';
-import { commandSignal, type Pin } from '../state/pin-store.ts';
+import { command, control, live } from '../state/connection.ts';
+import { commandSignal, isRestricted, type Pin } from '../state/pins.ts';
 import { mayOperate } from '../state/session.ts';
 
 /** What a person sets an output with; it shows what the pin reports, never what was only asked for. */
@@ -115,4 +115,72 @@ function niceStep([low, high]: readonly [number, number]): number {
   const rough = Math.abs(high - low) / 200;
   const power = 10 ** Math.floor(Math.log10(rough || 1));
   return [1, 2, 5, 10].map((one) => one * power).find((step) => step >= rough) ?? power;
+}
+
+const durations = [
+  ['1 min', 60],
+  ['10 min', 600],
+  ['1 h', 3600],
+  ['8 h', 28_800],
+] as const;
+
+/** Sets an output against everything on the bus, for a time; and gives it back. */
+export function OverrideForm({ pin }: { pin: Pin }) {
+  const { name, facts } = pin;
+  const [seconds, setSeconds] = useState(600);
+  const [text, setText] = useState('');
+  const value = facts.kind === 'text' ? text : readNumber(text);
+  const override = (val: boolean | number | string) => void command(name, val, { override: seconds });
+  return (
+    <fieldset class="override">
+      <legend>Override</legend>
+      {isRestricted(pin, 'override') && (
+        <button type="button" class="main" disabled={!live.value} onClick={() => void control(name, { override: 0 })}>
+          End the override
+        </button>
+      )}
+      {isRestricted(pin, 'safe') && (
+        <button type="button" disabled={!live.value} onClick={() => void control(name, { rearm: true })}>
+          Rearm
+        </button>
+      )}
+      <label>
+        for{' '}
+        <select value={seconds} onChange={({ currentTarget }) => setSeconds(Number(currentTarget.value))}>
+          {durations.map(([label, length]) => (
+            <option key={label} value={length}>
+              {label}
+            </option>
+          ))}
+        </select>
+      </label>
+      {facts.kind === 'digital' ? (
+        <>
+          <button type="button" disabled={!live.value} onClick={() => override(true)}>
+            On
+          </button>
+          <button type="button" disabled={!live.value} onClick={() => override(false)}>
+            Off
+          </button>
+        </>
+      ) : (
+        <>
+          <input
+            value={text}
+            inputMode={facts.kind === 'text' ? 'text' : 'decimal'}
+            aria-label={`overriding value of ${name}`}
+            aria-invalid={text !== '' && value === undefined}
+            onInput={({ currentTarget }) => setText(currentTarget.value)}
+          />
+          <button
+            type="button"
+            disabled={!live.value || value === undefined}
+            onClick={() => value !== undefined && override(value)}
+          >
+            Override
+          </button>
+        </>
+      )}
+    </fieldset>
+  );
 }

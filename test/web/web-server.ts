@@ -1,7 +1,7 @@
 import { Bus } from '../../src/bus/bus.ts';
 import { type Clock, systemClock } from '../../src/clock/clock.ts';
 import type { WebHost, WebUser } from '../../src/web/options.ts';
-import { Web } from '../../src/web/web.ts';
+import { WebServer } from '../../src/web/web-server.ts';
 import { memoryLog } from '../support/ports.ts';
 
 /** An agent without pins, ports and mesh, as its web layer sees it. */
@@ -23,7 +23,7 @@ export function bareHost(clock: Clock = systemClock): WebHost & { readonly log: 
 /** A web layer in this process, on any free port of loopback. */
 export async function startWeb(users: readonly WebUser[] = [], clock?: Clock) {
   const host = bareHost(clock);
-  const web = new Web({ host: '127.0.0.1', port: 0, users, origins: [], historyMs: 1000 }, host);
+  const web = new WebServer({ host: '127.0.0.1', port: 0, users, origins: [], historyMs: 1000 }, host);
   await web.start();
   const url = /http:\S+/.exec(host.log.lines.map(({ message }) => message).join())?.[0] ?? '';
   return { web, host, url, port: Number(new URL(url).port) };
