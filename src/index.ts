@@ -17,10 +17,10 @@ export type {
   Written,
 } from './driver/driver.ts';
 export { DcsError, type ErrorCode, errorCodes } from './errors/errors.ts';
-export { type Endpoint, parseEndpoint } from './mesh/endpoint.ts';
-export { allow, type Grant, listAllowed, newKeys, revoke, showKey } from './mesh/keys.ts';
-export { Leaf } from './mesh/leaf.ts';
+export { LightClient as Leaf } from './mesh/light-client.ts';
 export { Mesh, type MeshEvents, type MeshOptions, type MeshPeer, type MeshStats } from './mesh/mesh.ts';
+export { allow, type Grant, listAllowed, newKeys, revoke, showKey } from './mesh/security/keys.ts';
+export { type Endpoint, parseEndpoint } from './mesh/transport/addresses.ts';
 export { type Envelope, encodeEnvelope, type Payload, parseEnvelope } from './message/envelope.ts';
 export { newId } from './message/id.ts';
 export {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
-import { allow, newKeys, showKey } from '../../src/mesh/keys.ts';
+import { allow, newKeys, showKey } from '../../src/mesh/security/keys.ts';
 import { fan, listener } from './bus-fan.ts';
 import { type Kind, openSide, type Place } from './bus-side.ts';
 

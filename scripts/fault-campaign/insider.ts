@@ -1,7 +1,7 @@
 import { Dealer } from 'zeromq';
-import type { KeyPair } from '../../src/mesh/keys.ts';
-import { readNodes } from '../../src/mesh/node-info.ts';
-import { proof } from '../../src/mesh/proof.ts';
+import { readNodes } from '../../src/mesh/peer/node-info.ts';
+import type { KeyPair } from '../../src/mesh/security/keys.ts';
+import { keyProof } from '../../src/mesh/security/keys.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import { newId } from '../../src/message/id.ts';
 import type { Attacker, Frame } from './attacks.ts';
@@ -132,7 +132,7 @@ export class Insider implements Attacker {
         for (const node of readNodes(nodes)) if (node.name === 'hall') this.hall = node.id;
         if (typeof challenge === 'string') {
           const { own, serverKey } = this.#keys;
-          await this.#send(JSON.stringify({ proof: proof(own, serverKey, `${challenge} ${this.node}`) }));
+          await this.#send(JSON.stringify({ proof: keyProof(own, serverKey, `${challenge} ${this.node}`) }));
         } else if (welcome !== undefined) {
           this.token = typeof token === 'string' ? token : undefined;
           this.#in = true;

@@ -5,7 +5,7 @@
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { curveKeyPair, Dealer, Publisher } from 'zeromq';
-import { loadKeys } from '../../src/mesh/keys.ts';
+import { loadKeys } from '../../src/mesh/security/keys.ts';
 import { attacks, type Counted } from './attacks.ts';
 import { Insider, type Keys } from './insider.ts';
 import { now, pause } from './process.ts';

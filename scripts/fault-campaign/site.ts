@@ -1,6 +1,6 @@
 import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { allow, newKeys } from '../../src/mesh/keys.ts';
+import { allow, newKeys } from '../../src/mesh/security/keys.ts';
 
 /** Outputs are to be safe this long after the agent's last sign of life. */
 export const WITHIN_MS = 3000;

@@ -3,8 +3,8 @@ import { Bus } from '../bus/bus.ts';
 import { systemClock } from '../clock/clock.ts';
 import { closestMatch } from '../config/closest-match.ts';
 import { DcsError } from '../errors/errors.ts';
-import { type Endpoint, parseEndpoint } from '../mesh/endpoint.ts';
-import { Leaf } from '../mesh/leaf.ts';
+import { LightClient } from '../mesh/light-client.ts';
+import { type Endpoint, parseEndpoint } from '../mesh/transport/addresses.ts';
 import { isRecord } from '../message/envelope.ts';
 import { type IoMessage, isReport } from '../message/payloads.ts';
 import { CliError, exitCodes } from './exit.ts';
@@ -35,11 +35,11 @@ export function pinsOf(data: unknown): { name: string; kind: string; direction: 
 export class BusClient {
   readonly actor = new Actor('cli');
   readonly #bus = new Bus();
-  readonly #leaf: Leaf;
+  readonly #leaf: LightClient;
 
   constructor(endpoint: Endpoint) {
     const quiet = { debug() {}, info() {}, warn() {}, error() {} };
-    this.#leaf = new Leaf(this.#bus, endpoint, quiet);
+    this.#leaf = new LightClient(this.#bus, endpoint, quiet);
   }
 
   /** Rejects with TIMEOUT when nobody is there. */

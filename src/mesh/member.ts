@@ -1,26 +1,21 @@
 import type { Bus } from '../bus/bus.ts';
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
 import type { NodeAbout } from '../message/payloads.ts';
-import { isLoopback } from './addresses.ts';
-import { BrokerLinks } from './broker-links.ts';
-import { BrokerRole } from './broker-role.ts';
-import { type Contact, sameContact } from './contacts.ts';
-import type { MemberEvents } from './events.ts';
-import { Flow } from './flow.ts';
-import { Gate } from './gate.ts';
-import { CONTROL, Introductions } from './introductions.ts';
-import type { KeyPair } from './keys.ts';
-import { Neighbours } from './neighbours.ts';
-import type { NodeInfo } from './node-info.ts';
-import { OpenLinks } from './open-links.ts';
-import { type MeshOptions, openListen } from './options.ts';
-import { Peers } from './peers.ts';
-import { Presence } from './presence.ts';
-import { Self } from './self.ts';
-import type { Session } from './session.ts';
-import type { PairHooks, SocketPair } from './socket-pair.ts';
-import { Want } from './want.ts';
-import type { Kit } from './zmq.ts';
+import { LocalNode, Presence } from './local-node.ts';
+import { type MemberEvents, type MeshOptions, v1Listen } from './options.ts';
+import type { NodeInfo } from './peer/node-info.ts';
+import { Peers } from './peer/peers.ts';
+import type { Session } from './peer/session.ts';
+import { Router } from './routing/router.ts';
+import { Subscription } from './routing/subscription.ts';
+import { AccessControl } from './security/access-control.ts';
+import type { KeyPair } from './security/keys.ts';
+import { isLoopback } from './transport/addresses.ts';
+import type { SocketFactory } from './transport/socket-factory.ts';
+import { BrokerLinks, BrokerRole } from './v1/broker.ts';
+import { CONTROL, type Contact, Introductions, sameContact } from './v1/introductions.ts';
+import type { PairHooks, SocketPair } from './v1/socket-pair.ts';
+import { DirectSenders, V1Links } from './v1/v1-links.ts';
 
 const SWEEP_MS = 2000;
 /** How long a new broker waits for others to arrive before it introduces itself to them (ms). */
@@ -30,35 +25,35 @@ const RETURN_MS = 2000;
 /** How long a dcs-io node gets for a session before we talk v1 with it (ms). */
 const SESSION_MS = 2000;
 /** How long after a stop or hang of this process commands on v1 links, which carry no age, are taken for old (ms). */
-const DROWSY_MS = 500;
+const RESUME_GRACE_MS = 500;
 
 /**
  * A running member of the mesh: one session with each dcs-io node (`Peers`), the links of v1 with everybody else
- * (`OpenLinks`), and the part of the address broker, or a link to it (`BrokerRole`).
+ * (`V1Links`), and the part of the address broker, or a link to it (`BrokerRole`).
  */
 export class Member {
   readonly role: BrokerRole;
   readonly peers: Peers;
   readonly #clock: Clock;
-  readonly #gate: Gate | undefined;
+  readonly #accessControl: AccessControl | undefined;
   readonly #options: MeshOptions;
-  readonly #self: Self;
-  readonly #open: OpenLinks;
+  readonly #localNode: LocalNode;
+  readonly #v1Links: V1Links;
   readonly #links: BrokerLinks;
   readonly #introductions: Introductions;
-  readonly neighbours: Neighbours;
+  readonly directSenders: DirectSenders;
   readonly presence: Presence;
-  readonly #flow: Flow;
+  readonly #router: Router;
   #sweeper: Timer | undefined;
   #settling: Timer | undefined;
   #electedAt = Number.NEGATIVE_INFINITY;
-  #drowsyUntil: MonotonicMs = 0;
+  #resumeGraceUntil: MonotonicMs = 0;
   #stopped = false;
 
   /** `own`: this node's keys, when its sessions are encrypted. */
   constructor(
     bus: Bus,
-    kit: Kit,
+    sockets: SocketFactory,
     options: MeshOptions,
     own: KeyPair | undefined,
     about: () => NodeAbout,
@@ -66,25 +61,27 @@ export class Member {
   ) {
     this.#clock = bus.clock;
     if (own && options.security)
-      this.#gate = new Gate(options.security.keys, own, this.#clock, kit, (key) => this.peers.revoke(key));
+      this.#accessControl = new AccessControl(options.security.keys, own, this.#clock, sockets, (key) =>
+        this.peers.revoke(key),
+      );
     this.#options = options;
     const changed = () => this.peers.refresh(true);
     const hooks: PairHooks = {
-      frame: (text, pair) => this.#flow.receive(text, pair),
+      frame: (text, pair) => this.#router.receive(text, pair),
       subscribed: changed,
       unsubscribed: changed,
     };
-    this.#self = new Self(this.#clock, options, own?.publicKey);
-    this.#open = new OpenLinks(kit, this.#clock, options, this.#gate !== undefined && !options.insecure, {
+    this.#localNode = new LocalNode(this.#clock, options, own?.publicKey);
+    this.#v1Links = new V1Links(sockets, this.#clock, options, this.#accessControl !== undefined && !options.insecure, {
       ...hooks,
       joined: (pair) => this.#links.greet(pair),
       parted: (pair) => this.#parted(pair),
-      lost: () => this.neighbours.forget(),
+      lost: () => this.directSenders.forget(),
     });
     this.role = new BrokerRole(
-      kit,
+      sockets,
       this.#clock,
-      { ...options, listen: openListen(options) },
+      { ...options, listen: v1Listen(options) },
       {
         ...hooks,
         joined: (pair) => this.#links.greet(pair),
@@ -95,7 +92,7 @@ export class Member {
         elected: () => this.#becameBroker(),
         subscribed: () => {
           changed();
-          this.#welcome();
+          this.#introduceToReturning();
         },
       },
     );
@@ -103,106 +100,111 @@ export class Member {
       introduce: () => this.#introductions.introduce(),
       session: (id) => this.peers.session(id),
       greeted: (pair) => {
-        if (pair === this.role.client) this.role.greeted();
+        if (pair === this.role.localBroker) this.role.greeted();
       },
     });
-    this.neighbours = new Neighbours(this.#clock, () => this.peers.refresh(false));
+    this.directSenders = new DirectSenders(this.#clock, () => this.peers.refresh(false));
     this.#introductions = new Introductions({
-      stats: kit.stats,
-      self: () => this.#self.contact(),
-      node: () => this.#self.info(),
-      known: () => this.#open.dialer.verified(),
+      stats: sockets.stats,
+      self: () => this.#localNode.contact(),
+      node: () => this.#localNode.info(),
+      known: () => this.#v1Links.dialer.verified(),
       announce: (data) => this.#announce(data),
       met: (node) => this.peers.learn(node),
       answered: (contact) => this.#dial(contact),
       // A newcomer connects to those who were there before, unless it cannot reach us. One without an address is on a
       // machine that has only loopback: ours, if nobody passed its introduction on.
       introduced: (contact, direct) => {
-        if (!this.#self.contact() && (contact.addresses.length > 0 || direct)) this.#dial(contact);
+        if (!this.#localNode.contact() && (contact.addresses.length > 0 || direct)) this.#dial(contact);
       },
     });
-    this.#flow = new Flow(bus, {
-      id: this.#self.id,
-      stats: kit.stats,
-      log: kit.log,
+    this.#router = new Router(bus, {
+      id: this.#localNode.id,
+      stats: sockets.stats,
+      log: sockets.log,
       outlets: () => this.#outlets(),
       relays: (control) => this.#relays(control),
       sessions: () => this.peers.sessions(),
       control: (envelope, from) => {
-        if (!this.#open.proxies.includes(from)) this.#introductions.handle(envelope, this.#links.isSpokenFor(from));
+        if (!this.#v1Links.proxies.includes(from)) this.#introductions.handle(envelope, this.#links.isSpokenFor(from));
       },
       echo: (envelope, from) => this.#links.echoed(from, envelope.sender.at(-1)),
-      heard: (id) => this.neighbours.hear(id),
-      refusal: (envelope, from) => this.#gate?.refusal(envelope, from.wire.key),
-      justWoke: () => this.#clock.now() < this.#drowsyUntil,
-      isGone: (id) => this.peers.directory.isGone(id),
-      mayRead: (envelope, peer) => this.#gate?.mayRead(envelope, peer.wire.key) ?? true,
+      heard: (id) => this.directSenders.hear(id),
+      refusal: (envelope, from) => this.#accessControl?.refusal(envelope, from.connection.key),
+      resumedRecently: () => this.#clock.now() < this.#resumeGraceUntil,
+      hasLeft: (id) => this.peers.directory.hasLeft(id),
+      mayRead: (envelope, peer) => this.#accessControl?.mayRead(envelope, peer.connection.key) ?? true,
       reject: (envelope, to, code, reason) => {
-        const answer = this.#self.refusal(envelope, code, reason);
-        if (to) this.#flow.sendTo(to, answer);
-        else this.#flow.send(answer);
+        const answer = this.#localNode.refusal(envelope, code, reason);
+        if (to) this.#router.sendTo(to, answer);
+        else this.#router.send(answer);
       },
       interestChanged: changed,
     });
-    this.peers = new Peers(kit, {
+    this.peers = new Peers(sockets, {
       clock: this.#clock,
-      stats: kit.stats,
+      stats: sockets.stats,
       local: isLoopback(options.listen) && options.brokers.length === 0,
-      self: () => this.#self.info(),
-      wanted: (from) => this.#wanted(from),
-      heard: () => this.neighbours.ids(),
-      message: (session, found, waited) => this.#flow.receiveDirect(found, session, waited),
-      changed: (session, before) => this.#flow.snapshot(session, before),
-      birth: (session, found) => this.presence.welcome(session, found),
+      self: () => this.#localNode.info(),
+      subscriptionFor: (from) => this.#subscriptionFor(from),
+      directSenders: () => this.directSenders.ids(),
+      message: (session, found, waited) => this.#router.receiveDirect(found, session, waited),
+      changed: (session, before) => this.#router.snapshot(session, before),
+      birth: (session, found) => this.presence.onBirth(session, found),
       gap: (session, missed) => {
-        kit.stats.missed += missed;
-        kit.log.warn({ peer: session.peer.name, missed }, 'messages of a peer were lost; asking for its last values');
+        sockets.stats.missed += missed;
+        sockets.log.warn(
+          { peer: session.peer.name, missed },
+          'messages of a peer were lost; asking for its last values',
+        );
         events.gap(session.peer, missed);
       },
-      sync: (session) => this.#flow.snapshot(session),
+      sync: (session) => this.#router.snapshot(session),
       dropped: (session, messages) => {
-        kit.stats.dropped += messages;
+        sockets.stats.dropped += messages;
         events.drop(session.peer, messages);
       },
-      gate: () => this.#gate,
-      wasAway: () => {
-        this.#drowsyUntil = this.#clock.now() + DROWSY_MS;
+      accessControl: () => this.#accessControl,
+      stalled: () => {
+        this.#resumeGraceUntil = this.#clock.now() + RESUME_GRACE_MS;
       },
       opened: (session, fresh) => {
-        this.#flow.snapshot(session);
+        this.#router.snapshot(session);
         if (!fresh) return;
         events.peerUp(session.peer);
-        this.presence.greet(session);
+        this.presence.sendBirth(session);
       },
       settled: ({ peer }) => {
         this.#links.refresh();
-        this.#open.dialer.release(peer);
+        this.#v1Links.dialer.release(peer);
       },
       closed: (session, reason) => {
         this.#links.refresh();
         events.peerDown(session.peer, reason);
-        this.presence.mourn(session.peer);
+        this.presence.announceLeave(session.peer);
       },
     });
     this.presence = new Presence(this.#clock, {
-      describe: (event) => this.#self.describe(event, about()),
-      send: (payload) => this.#flow.send(this.#self.envelope(payload)),
-      tellHere: (payload, from) => this.#flow.tellHere({ ...this.#self.envelope(payload), sender: [from] }),
+      describe: (event) => this.#localNode.describe(event, about()),
+      send: (payload) => this.#router.send(this.#localNode.envelope(payload)),
+      deliverLocally: (payload, from) =>
+        this.#router.deliverLocally({ ...this.#localNode.envelope(payload), sender: [from] }),
     });
   }
 
   /** What others know of this process. */
   get info(): NodeInfo {
-    return this.#self.info();
+    return this.#localNode.info();
   }
 
   /** Resolves once the broker of this machine, if it is another process, hears us and we it; or stops at a stop. */
   async start(): Promise<void> {
-    await this.#gate?.open();
-    this.#self.bound(await this.#open.bind(), await this.peers.bind(this.#options.listen));
+    await this.#accessControl?.start();
+    this.#localNode.setPorts(await this.#v1Links.bind(), await this.peers.bind(this.#options.listen));
     if (this.#stopped) return;
-    this.#open.connect();
-    if (this.#gate) for (const { host, rx } of this.#options.brokers) this.peers.calls.broker(host, rx);
+    this.#v1Links.connect();
+    if (this.#accessControl)
+      for (const { host, rx } of this.#options.brokers) this.peers.connector.dialBroker(host, rx);
     this.peers.start();
     await this.role.start();
     if (this.#stopped) return;
@@ -217,11 +219,11 @@ export class Member {
     this.presence.stop();
     for (const timer of [this.#sweeper, this.#settling]) timer?.cancel();
     this.#links.stop();
-    this.#flow.close();
+    this.#router.close();
     await this.peers.stop(linger);
     await this.role.stop(linger);
-    this.#gate?.close();
-    this.#open.close(linger);
+    this.#accessControl?.close();
+    this.#v1Links.close(linger);
   }
 
   /**
@@ -235,26 +237,26 @@ export class Member {
 
   *#relays(control: boolean): Iterable<SocketPair> {
     yield this.role.serving;
-    yield* this.#open.relays(control);
+    yield* this.#v1Links.relays(control);
   }
 
   /** What our actors listen to; everything if there are v1 processes; and what peers want that do not hear `from`. */
-  #wanted(from: Session | undefined): Want {
-    for (const pair of this.#relays(false)) if (pair.listeners > 0) return Want.everything;
-    let want = Want.of(this.#flow.interest());
+  #subscriptionFor(from: Session | undefined): Subscription {
+    for (const pair of this.#relays(false)) if (pair.listeners > 0) return Subscription.everything;
+    let want = Subscription.fromInterest(this.#router.interest());
     for (const session of this.peers.sessions()) {
-      if (from && session !== from && !session.hears(from.peer.id)) want = want.with(session.want);
+      if (from && session !== from && !session.reachesDirectly(from.peer.id)) want = want.union(session.subscription);
     }
     return want;
   }
 
   #parted(pair: SocketPair): void {
-    this.neighbours.forget();
+    this.directSenders.forget();
     this.#links.lost(pair);
   }
 
   #announce(data: Record<string, unknown>): string {
-    const { payload, ...rest } = this.#self.envelope({ [CONTROL]: data });
+    const { payload, ...rest } = this.#localNode.envelope({ [CONTROL]: data });
     const text = JSON.stringify({ payload, ...rest });
     for (const pair of [this.role.serving, ...this.#links.all()]) pair.announce(text);
     return rest.msg_id;
@@ -266,20 +268,20 @@ export class Member {
   }
 
   #dial(contact: Contact): void {
-    const self = this.#self.contact();
+    const self = this.#localNode.contact();
     if (self && sameContact(self, contact)) return;
     const node = this.peers.directory.atServer(contact.addresses, contact.ports.rx, contact.ports.tx);
-    if (!node) this.#open.dial(contact);
+    if (!node) this.#v1Links.connectTo(contact);
     else if (!this.peers.session(node.id)) {
       // It gets a session; v1 is for the case that it gets none.
       this.#clock.after(SESSION_MS, () => {
-        if (this.peers.directory.get(node.id) && !this.peers.session(node.id)) this.#open.dial(contact);
+        if (this.peers.directory.get(node.id) && !this.peers.session(node.id)) this.#v1Links.connectTo(contact);
       });
     }
   }
 
   /** Those who lost the old broker come to the new one within a moment, and v1 says nothing: we introduce ourselves. */
-  #welcome(): void {
+  #introduceToReturning(): void {
     if (this.#clock.now() - this.#electedAt > RETURN_MS || this.#settling) return;
     this.#settling = this.#clock.after(SETTLE_MS, () => {
       this.#settling = undefined;
@@ -289,10 +291,10 @@ export class Member {
 
   #sweep(): void {
     this.#sweeper?.cancel();
-    if (this.role.isBroker && !this.#options.insecure) this.peers.bindAlso(this.#options.rx);
+    if (this.role.isBroker && !this.#options.insecure) this.peers.bindMore(this.#options.rx);
     this.#sweeper = this.#clock.after(SWEEP_MS, () => {
-      this.#open.dialer.sweep();
-      this.neighbours.sweep();
+      this.#v1Links.dialer.sweep();
+      this.directSenders.sweep();
       this.#sweep();
     });
   }

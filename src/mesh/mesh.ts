@@ -4,14 +4,14 @@ import type { Bus } from '../bus/bus.ts';
 import type { DurationMs, Timer } from '../clock/clock.ts';
 import { DcsError, messageOf, systemCode } from '../errors/errors.ts';
 import type { NodeAbout, PinInfo } from '../message/payloads.ts';
-import { isLoopback, ownAddresses } from './addresses.ts';
-import { type KeyPair, loadKeys } from './keys.ts';
 import { Member } from './member.ts';
-import type { NodeInfo } from './node-info.ts';
 import { checkOptions, type MeshOptions, onLoopback } from './options.ts';
-import type { EndReason } from './session.ts';
+import type { NodeInfo } from './peer/node-info.ts';
+import type { EndReason } from './peer/session.ts';
+import { type KeyPair, loadKeys } from './security/keys.ts';
 import { type MeshStats, newStats } from './stats.ts';
-import { LINGER_MS, openKit } from './zmq.ts';
+import { isLoopback, ownAddresses } from './transport/addresses.ts';
+import { LINGER_MS, openSocketFactory } from './transport/socket-factory.ts';
 
 export type { MeshOptions } from './options.ts';
 export type { MeshStats } from './stats.ts';
@@ -142,7 +142,7 @@ export class Mesh extends EventEmitter<MeshEvents> {
 
   /** The processes of aktos-dcs v1 that were heard directly within the last minute, with how long ago (ms). */
   get strangers(): readonly { readonly id: string; readonly silentMs: number }[] {
-    const { neighbours, peers } = this.#member ?? {};
+    const { directSenders: neighbours, peers } = this.#member ?? {};
     return (neighbours?.known() ?? []).filter(({ id }) => !peers?.directory.get(id));
   }
 
@@ -170,9 +170,9 @@ export class Mesh extends EventEmitter<MeshEvents> {
   async #join(own: KeyPair | undefined, options: MeshOptions): Promise<boolean> {
     // Of its own: within one, the socket that decides who may come in cannot be opened again before ZeroMQ has done away
     // with the last member's, and nobody says when it has.
-    const kit = await openKit(this.stats, options.log, own);
+    const sockets = await openSocketFactory(this.stats, options.log, own);
     if (this.#stopped) throw stoppedError();
-    const member = new Member(this.#bus, kit, options, own, () => this.#about(), {
+    const member = new Member(this.#bus, sockets, options, own, () => this.#about(), {
       peerUp: (peer) => this.#tell('peer-up', peer),
       peerDown: (peer, reason) => this.#tell('peer-down', peer, reason),
       gap: (peer, missed) => this.#tell('gap', peer, missed),

@@ -1,7 +1,8 @@
 import type { Log } from '../driver/driver.ts';
 import { DcsError } from '../errors/errors.ts';
-import { isLoopback } from './addresses.ts';
-import type { Endpoint } from './endpoint.ts';
+import type { NodeInfo } from './peer/node-info.ts';
+import type { EndReason } from './peer/session.ts';
+import { type Endpoint, isLoopback } from './transport/addresses.ts';
 
 /** How a process takes part in the mesh. */
 export interface MeshOptions {
@@ -38,6 +39,14 @@ export function onLoopback(options: MeshOptions): MeshOptions {
 }
 
 /** Where v1 is served, which knows no encryption. */
-export function openListen({ listen, insecure }: MeshOptions): string {
+export function v1Listen({ listen, insecure }: MeshOptions): string {
   return isLoopback(listen) || insecure ? listen : '127.0.0.1';
+}
+
+/** What a member tells the program it lives in. None may throw. */
+export interface MemberEvents {
+  peerUp(peer: NodeInfo): void;
+  peerDown(peer: NodeInfo, reason: EndReason): void;
+  gap(peer: NodeInfo, missed: number): void;
+  drop(peer: NodeInfo, messages: number): void;
 }

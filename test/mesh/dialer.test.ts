@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { CONTACT_EXPIRY_MS, Dialer } from '../../src/mesh/dialer.ts';
-import { SocketPair } from '../../src/mesh/socket-pair.ts';
 import { newStats } from '../../src/mesh/stats.ts';
-import { openKit } from '../../src/mesh/zmq.ts';
+import { openSocketFactory } from '../../src/mesh/transport/socket-factory.ts';
+import { CONTACT_EXPIRY_MS, Dialer } from '../../src/mesh/v1/dialer.ts';
+import { SocketPair } from '../../src/mesh/v1/socket-pair.ts';
 import { until } from '../support/wait.ts';
 import { quietLog } from './support/log.ts';
 
@@ -14,7 +14,7 @@ afterEach(() => {
 
 async function bench() {
   const stats = newStats();
-  const kit = await openKit(stats, quietLog);
+  const kit = await openSocketFactory(stats, quietLog);
   const clock = new ManualClock();
   const pair = new SocketPair(kit, 'client', {
     frame: () => undefined,

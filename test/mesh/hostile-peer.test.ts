@@ -4,11 +4,11 @@ import { Dealer, Publisher } from 'zeromq';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { CONTACT_EXPIRY_MS, Dialer } from '../../src/mesh/dialer.ts';
 import type { Mesh } from '../../src/mesh/mesh.ts';
-import { SocketPair } from '../../src/mesh/socket-pair.ts';
 import { newStats } from '../../src/mesh/stats.ts';
-import { openKit } from '../../src/mesh/zmq.ts';
+import { openSocketFactory } from '../../src/mesh/transport/socket-factory.ts';
+import { CONTACT_EXPIRY_MS, Dialer } from '../../src/mesh/v1/dialer.ts';
+import { SocketPair } from '../../src/mesh/v1/socket-pair.ts';
 import { freePort } from '../support/free-port.ts';
 import { quietLog } from './support/log.ts';
 import { loneMesh } from './support/lone-mesh.ts';
@@ -135,7 +135,7 @@ describe('a peer that lies', () => {
 describe('a contact that stays dead', () => {
   it('is forgotten: nobody knocks at its door any more and nobody else is told of it', async () => {
     const stats = newStats();
-    const kit = await openKit(stats, quietLog);
+    const kit = await openSocketFactory(stats, quietLog);
     const clock = new ManualClock();
     const pair = new SocketPair(kit, 'client', { frame: () => undefined });
     const dialer = new Dialer(pair, clock, kit);

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { allow, newKeys } from '../../src/mesh/keys.ts';
+import { allow, newKeys } from '../../src/mesh/security/keys.ts';
 import { inside, Lab } from './support/lab.ts';
 import { open } from './support/pair.ts';
 import { endPeers, Peer, type Settings, talkBoth } from './support/peer.ts';

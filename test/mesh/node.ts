@@ -5,8 +5,8 @@
 import { createInterface } from 'node:readline';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
-import { parseEndpoint } from '../../src/mesh/endpoint.ts';
 import { Mesh } from '../../src/mesh/mesh.ts';
+import { parseEndpoint } from '../../src/mesh/transport/addresses.ts';
 import { isRecord, type Payload } from '../../src/message/envelope.ts';
 
 interface Settings {

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { Outbox } from '../../src/mesh/outbox.ts';
-import type { Wire } from '../../src/mesh/wire.ts';
+import type { Connection } from '../../src/mesh/peer/acceptor.ts';
+import { Outbox } from '../../src/mesh/peer/outbox.ts';
 
 /** A connection that takes nothing until it is told to. */
-class Stuck implements Wire {
-  readonly dialled = true;
+class Stuck implements Connection {
+  readonly outgoing = true;
   readonly key = undefined;
   readonly sent: string[] = [];
   takes = false;

@@ -2,8 +2,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { Pings } from '../../src/mesh/pings.ts';
-import { Reach } from '../../src/mesh/reach.ts';
+import { PingMonitor, PingSocket } from '../../src/mesh/liveness/pings.ts';
 import { newStats } from '../../src/mesh/stats.ts';
 import { until } from '../support/wait.ts';
 
@@ -11,7 +10,7 @@ const silent = { debug: nil, info: nil, warn: nil, error: nil };
 function nil(): void {
   // Nobody reads what these tests log.
 }
-const nothing = { answered: nil, asked: nil, givenUp: nil };
+const nothing = { onPong: nil, onPing: nil, onGiveUp: nil };
 
 const open: { close(): void }[] = [];
 afterEach(() => {
@@ -20,7 +19,7 @@ afterEach(() => {
 
 async function end() {
   const stats = newStats();
-  const pings = new Pings(stats, silent);
+  const pings = new PingSocket(stats, silent);
   await pings.bind('127.0.0.1', 0);
   open.push(pings);
   return { pings, stats };
@@ -31,14 +30,14 @@ async function lines() {
   const [a, b] = [await end(), await end()];
   const heard: string[] = [];
   const hooks = (name: string) => ({
-    answered: (serial: bigint) => heard.push(`${name} answered ${serial}`),
-    asked: (deaf: boolean) => deaf && heard.push(`${name} deaf`),
-    givenUp: () => heard.push(`${name} given up`),
+    onPong: (serial: bigint) => heard.push(`${name} answered ${serial}`),
+    onPing: (deaf: boolean) => deaf && heard.push(`${name} deaf`),
+    onGiveUp: () => heard.push(`${name} given up`),
   });
   const one = a.pings.open('127.0.0.1', hooks('one'));
   const two = b.pings.open(undefined, hooks('two'));
   if (!one || !two) throw new Error('no datagrams on this machine');
-  expect(one.met(two.offer) && two.met(one.offer)).toBe(true);
+  expect(one.acceptOffer(two.offer) && two.acceptOffer(one.offer)).toBe(true);
   return { a, b, one, two, heard };
 }
 
@@ -46,10 +45,10 @@ describe('datagrams beside a session', () => {
   it('are answered, and whoever could not find the other can once it was asked', async () => {
     const { one, two, heard } = await lines();
     expect(two.usable).toBe(false);
-    one.ask(false);
+    one.ping(false);
     await until('the answer', () => heard.includes('one answered 1'));
     expect(two.usable).toBe(true);
-    two.ask(true);
+    two.ping(true);
     await until('the answer', () => heard.includes('two answered 1'));
     expect(heard).toContain('one deaf');
     one.giveUp();
@@ -68,10 +67,10 @@ describe('datagrams beside a session', () => {
     const packets: Buffer[] = [];
     spy.on('message', (packet) => packets.push(packet));
     if (!one || !two) throw new Error('no datagrams on this machine');
-    two.met(one.offer);
+    two.acceptOffer(one.offer);
     // The spy stands where `two` should be, and so learns one true packet.
-    one.met({ ...two.offer, port: spy.address().port });
-    one.ask(false);
+    one.acceptOffer({ ...two.offer, port: spy.address().port });
+    one.ping(false);
     const packet = await until('the packet', () => packets.pop());
     const bad = [
       packet.map((byte, at) => (at === packet.length - 1 ? byte ^ 1 : byte)),
@@ -96,21 +95,21 @@ describe('what datagrams say of a peer', () => {
   async function reach() {
     const clock = new ManualClock();
     const { pings } = await end();
-    const found = Reach.open(pings, clock, '127.0.0.1', { deaf: nil, givenUp: nil });
+    const found = PingMonitor.open(pings, clock, '127.0.0.1', { peerNotReceiving: nil, peerGaveUp: nil });
     if (!found) throw new Error('no datagrams on this machine');
     const other = await end();
     const line = other.pings.open(undefined, nothing);
-    expect(found.met(line?.offer)).toBe(true);
+    expect(found.acceptOffer(line?.offer)).toBe(true);
     return { clock, found };
   }
 
-  it('is nothing before one was answered: then only the connection counts', async () => {
+  it('is nothing before one was onPong: then only the connection counts', async () => {
     const { clock, found } = await reach();
     for (let n = 1; n < 10; n++) {
       found.tick(clock.now(), true, false);
       await clock.advance(150);
     }
-    expect(found.proven).toBe(false);
+    expect(found.confirmed).toBe(false);
     expect(found.lossy(clock.now())).toBe(false);
   });
 
@@ -118,7 +117,7 @@ describe('what datagrams say of a peer', () => {
     const { clock, found } = await reach();
     found.tick(clock.now(), false, false);
     found.answered(1n);
-    expect([found.proven, found.alive(clock.now()), found.lossy(clock.now())]).toEqual([true, true, false]);
+    expect([found.confirmed, found.alive(clock.now()), found.lossy(clock.now())]).toEqual([true, true, false]);
     await clock.advance(400);
     found.tick(clock.now(), true, false);
     await clock.advance(400);
@@ -133,7 +132,7 @@ describe('what datagrams say of a peer', () => {
   it('is not believed of an answer nobody asked for', async () => {
     const { clock, found } = await reach();
     found.answered(7n);
-    expect(found.proven).toBe(false);
+    expect(found.confirmed).toBe(false);
     expect(found.alive(clock.now())).toBe(false);
   });
 });

@@ -5,13 +5,23 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Bus } from '../../src/bus/bus.ts';
 import { systemClock } from '../../src/clock/clock.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { Gate } from '../../src/mesh/gate.ts';
-import { allow, fits, listAllowed, loadKeys, newKeys, revoke, showKey } from '../../src/mesh/keys.ts';
 import { Mesh } from '../../src/mesh/mesh.ts';
-import { proof, sameProof } from '../../src/mesh/proof.ts';
+import { AccessControl } from '../../src/mesh/security/access-control.ts';
+import {
+  allow,
+  decodeZ85,
+  encodeZ85,
+  equalProofs,
+  fits,
+  keyProof,
+  listAllowed,
+  loadKeys,
+  newKeys,
+  revoke,
+  showKey,
+} from '../../src/mesh/security/keys.ts';
 import { newStats } from '../../src/mesh/stats.ts';
-import { decodeZ85, encodeZ85 } from '../../src/mesh/z85.ts';
-import { openKit } from '../../src/mesh/zmq.ts';
+import { openSocketFactory } from '../../src/mesh/transport/socket-factory.ts';
 import { freePort } from '../support/free-port.ts';
 import { inside, Lab } from './support/lab.ts';
 import { quietLog } from './support/log.ts';
@@ -68,8 +78,8 @@ describe('keys', () => {
     const warnings: string[] = [];
     const log = { ...quietLog, warn: (_detail: object, message: string) => warnings.push(message) };
     const clock = new ManualClock();
-    const kit = await openKit(newStats(), log);
-    const gate = new Gate(keys, loadKeys(keys), clock, kit, () => undefined);
+    const kit = await openSocketFactory(newStats(), log);
+    const gate = new AccessControl(keys, loadKeys(keys), clock, kit, () => undefined);
     expect(gate.keys()).toEqual([publicKey]);
     expect(warnings).toHaveLength(2);
   });
@@ -78,9 +88,9 @@ describe('keys', () => {
     const [a, b, c] = [folder(), folder(), folder()];
     for (const each of [a, b, c]) await newKeys(each);
     const [one, two, three] = [loadKeys(a), loadKeys(b), loadKeys(c)];
-    expect(sameProof(proof(one, two.publicKey, 'x'), proof(two, one.publicKey, 'x'))).toBe(true);
-    expect(sameProof(proof(one, two.publicKey, 'x'), proof(two, one.publicKey, 'y'))).toBe(false);
-    expect(sameProof(proof(three, two.publicKey, 'x'), proof(two, one.publicKey, 'x'))).toBe(false);
+    expect(equalProofs(keyProof(one, two.publicKey, 'x'), keyProof(two, one.publicKey, 'x'))).toBe(true);
+    expect(equalProofs(keyProof(one, two.publicKey, 'x'), keyProof(two, one.publicKey, 'y'))).toBe(false);
+    expect(equalProofs(keyProof(three, two.publicKey, 'x'), keyProof(two, one.publicKey, 'x'))).toBe(false);
     expect(encodeZ85(decodeZ85(one.publicKey))).toBe(one.publicKey);
   });
 
@@ -99,9 +109,9 @@ describe('the gate', () => {
     allow(keys, 'self', publicKey);
     const own = loadKeys(keys);
     const stats = newStats();
-    const kit = await openKit(stats, quietLog, own);
-    const gate = new Gate(keys, own, systemClock, kit, () => undefined);
-    await gate.open();
+    const kit = await openSocketFactory(stats, quietLog, own);
+    const gate = new AccessControl(keys, own, systemClock, kit, () => undefined);
+    await gate.start();
     const router = kit.router();
     const heard: string[] = [];
     void (async () => {
@@ -138,7 +148,7 @@ describe('a caller with a listed key', () => {
     const options = { listen: '127.0.0.1', rx: await freePort(), tx: await freePort(), brokers: [], proxyBrokers: [] };
     const mesh = new Mesh(new Bus(), { ...options, insecure: false, security: { keys: own }, log: quietLog });
     await mesh.start();
-    const kit = await openKit(newStats(), quietLog, loadKeys(caller));
+    const kit = await openSocketFactory(newStats(), quietLog, loadKeys(caller));
     const dealer = kit.dealer(key);
     dealer.events.on('handshake', () => undefined);
     dealer.receiveTimeout = 20_000;
@@ -175,7 +185,7 @@ describe('a node whose link has broken', () => {
     await mesh.start();
     const call = async (keys: string) => {
       const pair = loadKeys(keys);
-      const kit = await openKit(newStats(), quietLog, pair);
+      const kit = await openSocketFactory(newStats(), quietLog, pair);
       const dealer = kit.dealer(key);
       dealer.events.on('handshake', () => undefined);
       dealer.receiveTimeout = 2000;
@@ -185,7 +195,7 @@ describe('a node whose link has broken', () => {
       const want = { all: true, subjects: [], pins: [] };
       await dealer.send(JSON.stringify({ hello: { ...info, server: { rx: 1, tx: 2 } }, t: 0, want, near: [] }));
       const { challenge } = JSON.parse(String((await dealer.receive())[0]));
-      await dealer.send(JSON.stringify({ proof: proof(pair, key, `${challenge} NodeX`) }));
+      await dealer.send(JSON.stringify({ proof: keyProof(pair, key, `${challenge} NodeX`) }));
       const answer = await dealer.receive().then(
         ([frame]) => JSON.parse(String(frame)),
         () => undefined,

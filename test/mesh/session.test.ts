@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { Session, type SessionHost } from '../../src/mesh/session.ts';
+import { Session, type SessionHost } from '../../src/mesh/peer/session.ts';
+import { Subscription } from '../../src/mesh/routing/subscription.ts';
 import { newStats } from '../../src/mesh/stats.ts';
-import { Want } from '../../src/mesh/want.ts';
 
 function bench() {
   const clock = new ManualClock();
@@ -13,14 +13,20 @@ function bench() {
     stats: newStats(),
     message: (_session, found) => void messages.push(found),
     gap: (_session, missed) => void gaps.push(missed),
-    former: (_session, sent) => void formers.push(sent),
+    sentBefore: (_session, sent) => void formers.push(sent),
     ...{ changed: nothing, nodes: nothing, birth: nothing, sync: nothing, dropped: nothing },
     ...{ stalled: nothing, settled: nothing, ended: nothing },
   };
-  const wire = { dialled: true, key: undefined, send: () => Promise.resolve(), close: nothing };
+  const wire = { outgoing: true, key: undefined, send: () => Promise.resolve(), close: nothing };
   const server = { rx: 1, tx: 2 };
   const peer = { id: 'Peer1', name: 'peer', boot: 'b', machine: 'm', addresses: [], port: 1, server };
-  const session = new Session(host, wire, { peer, want: Want.everything, near: new Set() }, false, undefined);
+  const session = new Session(
+    host,
+    wire,
+    { peer, subscription: Subscription.everything, directlyReachable: new Set() },
+    false,
+    undefined,
+  );
   return { session, host, messages, gaps, formers };
 }
 

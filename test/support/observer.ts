@@ -1,7 +1,7 @@
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
-import { parseEndpoint } from '../../src/mesh/endpoint.ts';
-import { Leaf } from '../../src/mesh/leaf.ts';
+import { LightClient } from '../../src/mesh/light-client.ts';
+import { parseEndpoint } from '../../src/mesh/transport/addresses.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import { memoryLog } from './ports.ts';
 import { until } from './wait.ts';
@@ -14,10 +14,10 @@ export class Observer {
   readonly actor = new Actor('observer');
   readonly seen: Observed[] = [];
   readonly #bus = new Bus();
-  readonly #leaf: Leaf;
+  readonly #leaf: LightClient;
 
   constructor(endpoint: string) {
-    this.#leaf = new Leaf(this.#bus, parseEndpoint(endpoint), memoryLog());
+    this.#leaf = new LightClient(this.#bus, parseEndpoint(endpoint), memoryLog());
     this.actor.onAny(({ payload }) => {
       for (const [subject, data] of Object.entries(payload)) {
         if (isRecord(data)) this.seen.push({ ...data, subject, at: performance.now() });

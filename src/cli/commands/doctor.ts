@@ -10,7 +10,7 @@ import { lastingPaths, listPorts } from '../../driver/usb-port.ts';
 import { messageOf } from '../../errors/errors.ts';
 import { queryGuardians } from '../../guardian/previous-guardians.ts';
 import { agentIdentity, socketFolder } from '../../guardian/takeover-socket.ts';
-import { listAllowed, loadKeys } from '../../mesh/keys.ts';
+import { listAllowed, loadKeys } from '../../mesh/security/keys.ts';
 import { BusClient, busEndpoint } from '../bus-client.ts';
 import { readConfig } from '../config-file.ts';
 import { type CheckResult, checkAccess, checkInUse, checkPwmAccess } from '../device-doctor.ts';

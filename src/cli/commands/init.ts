@@ -10,7 +10,7 @@ import { findProfiles } from '../../config/profile.ts';
 import { lastingPaths, listPorts } from '../../driver/usb-port.ts';
 import { allDrivers } from '../../driver-registry.ts';
 import { messageOf } from '../../errors/errors.ts';
-import { loadZmq } from '../../mesh/zmq.ts';
+import { loadZmq } from '../../mesh/transport/socket-factory.ts';
 import { describeProblem } from '../config-file.ts';
 import { type Answers, configTemplate, type DetectedChip, type Detection } from '../config-template.ts';
 import { CliError, exitCodes } from '../exit.ts';

@@ -1,4 +1,4 @@
-import { allow, type Grant, listAllowed, newKeys, revoke, showKey } from '../../mesh/keys.ts';
+import { allow, type Grant, listAllowed, newKeys, revoke, showKey } from '../../mesh/security/keys.ts';
 import { configFile, readConfig } from '../config-file.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { colour, printJson, printLine, printNote, table } from '../output.ts';

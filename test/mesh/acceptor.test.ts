@@ -1,0 +1,32 @@
+import { expect, it } from 'vitest';
+import { Dealer } from 'zeromq';
+import { Acceptor } from '../../src/mesh/peer/acceptor.ts';
+import { newStats } from '../../src/mesh/stats.ts';
+import { openSocketFactory } from '../../src/mesh/transport/socket-factory.ts';
+import { memoryLog } from '../support/ports.ts';
+import { until } from '../support/wait.ts';
+
+it('a door at which one frame trips us up hears those that follow', async () => {
+  const log = memoryLog();
+  const stats = newStats();
+  const heard: unknown[] = [];
+  const door = new Acceptor(await openSocketFactory(stats, log, undefined), {
+    onHandshakeFrame(frame) {
+      if (frame['bad']) throw new Error('nobody thought of this one');
+      heard.push(frame);
+    },
+  });
+  const caller = new Dealer({ linger: 0 });
+  try {
+    caller.connect(`tcp://127.0.0.1:${await door.bind('127.0.0.1')}`);
+    await caller.send('{"bad":1}');
+    await caller.send('{"good":1}');
+    await until('the second frame', () => heard.length > 0);
+    expect(heard).toEqual([{ good: 1 }]);
+    expect(stats.malformed).toBe(1);
+    expect(log.lines.at(-1)).toMatchObject({ level: 'error', message: expect.stringContaining('nobody thought') });
+  } finally {
+    caller.close();
+    door.close(0);
+  }
+});
