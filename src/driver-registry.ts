@@ -1,5 +1,5 @@
 import { createMock, mockOptions } from '../drivers/mock/driver.ts';
-import type { Driver } from './driver/driver.ts';
+import type { Driver } from './driver/contract.ts';
 
 const mock = createMock();
 

@@ -9,13 +9,13 @@ export type {
   ChannelFacts,
   Driver,
   Log,
-  Opened,
+  OpenResult,
   Port,
   PortContext,
   Reading,
   Remark,
-  Written,
-} from './driver/driver.ts';
+  WriteResult,
+} from './driver/contract.ts';
 export { DcsError, type ErrorCode, errorCodes } from './errors/errors.ts';
 export { LightClient as Leaf } from './mesh/light-client.ts';
 export { Mesh, type MeshEvents, type MeshOptions, type MeshPeer, type MeshStats } from './mesh/mesh.ts';

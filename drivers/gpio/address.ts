@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ChannelFacts } from '../../src/driver/driver.ts';
+import type { ChannelFacts } from '../../src/driver/contract.ts';
 import { durationSchema } from '../../src/driver/parse.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 

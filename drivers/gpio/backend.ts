@@ -1,8 +1,8 @@
 import type { MonotonicMs, UnixSeconds } from '../../src/clock/clock.ts';
-import type { Channel } from '../../src/driver/driver.ts';
+import type { Channel } from '../../src/driver/contract.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import type { EdgeKind, GpioAddress } from './address.ts';
-import type { GpioPlan } from './last-will.ts';
+import type { GpioPlan } from './crash-plan.ts';
 
 /** A channel of this driver: which line, how wired, with which start value. */
 export type GpioChannel = Channel<GpioAddress>;

@@ -1,13 +1,13 @@
 import { closeSync } from 'node:fs';
 import { withDeadline } from '../../src/clock/clock.ts';
-import type { PortContext } from '../../src/driver/driver.ts';
+import type { PortContext } from '../../src/driver/contract.ts';
 import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
 import type { GpioBackend, GpioChannel, Line, Taken, Wish } from './backend.ts';
 import type { ChardevChip } from './chardev-chip.ts';
+import type { GpioPlan, PlannedLine } from './crash-plan.ts';
 import { type EventTime, monotonic, realtime } from './event-time.ts';
 import { type Continuation, continuation, type PassedLines, passedLines } from './held-lines.ts';
 import { kernelError } from './kernel-errors.ts';
-import type { GpioPlan, PlannedLine } from './last-will.ts';
 import type { Libc } from './libc.ts';
 import { type Located, lineFlags, NOBODY, onePlan, planRequests, type RequestPlan } from './line-plan.ts';
 import { LineRequest } from './line-request.ts';
@@ -52,7 +52,7 @@ export class ChardevBackend implements GpioBackend {
     });
     const adopted = this.#adopt(passed, located, results);
     for (const plan of planRequests(located.filter(({ at }) => !adopted.has(at)))) this.#request(plan, results);
-    if (wishes.some(({ channel }) => channel.direction === 'out')) this.#context.lastWillChanged?.();
+    if (wishes.some(({ channel }) => channel.direction === 'out')) this.#context.crashPlanChanged?.();
     return results;
   }
 
@@ -191,7 +191,7 @@ export class ChardevBackend implements GpioBackend {
   /** With lines that have been held all along. Throws, and leaves the descriptor to the caller. */
   #goOn({ fd, flags, floating }: PassedLines, { plan, idle }: Continuation): LineRequest {
     const levels = levelsToGoOn(this.#libc, this.#chip, fd, plan);
-    const asTheyAre = plan.lines.every(({ wish }) => wish.channel.start === undefined);
+    const asTheyAre = plan.lines.every(({ wish }) => wish.channel.openingValue === undefined);
     if (!asTheyAre || idle || flags !== plan.flags || floating.length > 0) this.#configure(fd, plan, levels, idle);
     const request = this.#hold(fd, realtime, plan);
     request.drives(levels, idle);

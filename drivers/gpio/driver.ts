@@ -1,4 +1,4 @@
-import type { Driver, Opened, PortContext } from '../../src/driver/driver.ts';
+import type { Driver, OpenResult, PortContext } from '../../src/driver/contract.ts';
 import { DcsError, messageOf } from '../../src/errors/errors.ts';
 import { channelFacts, type GpioAddress, type GpioOptions, optionsSchema, pinSchema } from './address.ts';
 import type { Found, GpioBackend, GpioChannel } from './backend.ts';
@@ -26,7 +26,7 @@ export const gpio: Driver<GpioOptions, GpioAddress> = {
 /** The ports whose chip has been there in this process. */
 const met = new WeakSet<GpioOptions>();
 
-async function open(options: GpioOptions, channels: readonly GpioChannel[], context: PortContext): Promise<Opened> {
+async function open(options: GpioOptions, channels: readonly GpioChannel[], context: PortContext): Promise<OpenResult> {
   const found = await findBackend(options, context);
   if (found.kind === 'absent') {
     // A chip that was there and is not (a USB adapter) may come back; one that never was belongs to another machine.

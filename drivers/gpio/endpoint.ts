@@ -1,4 +1,4 @@
-import type { Reading, ReadingListener } from '../../src/driver/driver.ts';
+import type { Reading, ReadingListener } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { LineSlot } from './line-slot.ts';

@@ -1,4 +1,4 @@
-import type { PortContext } from '../../src/driver/driver.ts';
+import type { PortContext } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { channelKey, type EdgeKind } from './address.ts';
 import type { GpioChannel } from './backend.ts';
@@ -68,11 +68,11 @@ export function linesOf(channel: GpioChannel): GpioChannel[] {
   const wiring = { ...(bias !== undefined && { bias }), ...(drive !== undefined && { drive }) };
   const line = (name: number | string): GpioChannel => {
     const address = { gpio: name, ...wiring };
-    const { start, ...rest } = channel;
+    const { openingValue: start, ...rest } = channel;
     // A line that is switched begins off; what counts has no level to begin with.
     const level = channel.direction === 'in' ? undefined : typeof start === 'number' ? start === 1 : start;
     const base = { ...rest, key: channelKey(address), kind: 'digital', address } as const;
-    return level === undefined ? base : { ...base, start: level };
+    return level === undefined ? base : { ...base, openingValue: level };
   };
   return encoder === undefined ? [line(gpio)] : [line(gpio), line(encoder)];
 }

@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import type { Estate } from '../../src/driver/last-will.ts';
+import type { HeldDescriptors } from '../../src/driver/contract.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import { type Located, lineFlags, onePlan, type RequestPlan, unwanted } from './line-plan.ts';
 
@@ -28,7 +28,7 @@ export interface ChipEstate {
  * The lines of this chip among what was passed on. Everything else is let go: another chip's (it has been exchanged since),
  * or from a version of this driver that says it in another way.
  */
-export function passedLines(estates: readonly Estate[], chip: { label: string; name: string }): PassedLines[] {
+export function passedLines(estates: readonly HeldDescriptors[], chip: { label: string; name: string }): PassedLines[] {
   return estates.flatMap(({ plan, descriptors }) => {
     const ours = isChipEstate(plan) && plan.chip === chip.label && plan.name === chip.name;
     const held = ours && plan.held.length === descriptors.length ? plan.held : [];

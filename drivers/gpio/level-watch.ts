@@ -1,5 +1,5 @@
 import type { MonotonicMs, UnixSeconds } from '../../src/clock/clock.ts';
-import type { PortContext } from '../../src/driver/driver.ts';
+import type { PortContext } from '../../src/driver/contract.ts';
 import type { LineEvents } from './backend.ts';
 
 /**

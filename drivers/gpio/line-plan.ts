@@ -64,7 +64,7 @@ export function unwanted(offset: number, { wish }: Located): Located {
   return { wish: { channel, edges: 'both', timed: false, events: { level() {}, lost() {} } }, offset, at: NOBODY };
 }
 
-function keeps({ direction, start }: GpioChannel): boolean {
+function keeps({ direction, openingValue: start }: GpioChannel): boolean {
   return direction === 'out' && start === undefined;
 }
 

@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import type { PortContext } from '../../src/driver/driver.ts';
+import type { PortContext } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { Line, LineEvents } from './backend.ts';
 import { type EdgeEvent, type EventSink, EventStream } from './event-stream.ts';
@@ -245,7 +245,7 @@ export class LineRequest implements EventSink {
     this.#driven = driven;
     if (this.#floating === floating) return;
     this.#floating = floating;
-    this.#context.lastWillChanged?.();
+    this.#context.crashPlanChanged?.();
   }
 }
 

@@ -1,5 +1,5 @@
 import type { UnixSeconds } from '../../src/clock/clock.ts';
-import type { PortContext, Reading } from '../../src/driver/driver.ts';
+import type { PortContext, Reading } from '../../src/driver/contract.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { EdgeKind } from './address.ts';
 import type { Edge, GpioChannel, Line, LineEvents, Taken, Wish } from './backend.ts';
@@ -60,11 +60,11 @@ export class LineSlot implements Wish {
 
   /** The line is about to be taken. An output that was lost does not begin anew: it gets what comes after a loss. */
   prepare(): void {
-    const { start: _before, ...rest } = this.channel;
-    if (!this.#wasLost || !rest.again) return;
-    const value = rest.again();
+    const { openingValue: _before, ...rest } = this.channel;
+    if (!this.#wasLost || !rest.returnValue) return;
+    const value = rest.returnValue();
     const start = typeof value === 'number' ? value === 1 : value;
-    this.channel = start === undefined ? rest : { ...rest, start };
+    this.channel = start === undefined ? rest : { ...rest, openingValue: start };
   }
 
   /** What came of taking the line; users are told either way. */

@@ -1,5 +1,5 @@
 import type { MonotonicMs } from '../../src/clock/clock.ts';
-import type { PortContext } from '../../src/driver/driver.ts';
+import type { PortContext } from '../../src/driver/contract.ts';
 import type { Edge, GpioChannel } from './backend.ts';
 import type { LineSlot } from './line-slot.ts';
 import { EdgeCounter, FrequencyMeter, Quadrature, WidthMeter } from './meters.ts';
@@ -20,7 +20,11 @@ export interface Meter {
 }
 
 /** The meter a channel's address asks for. */
-export function makeMeter({ address, start }: GpioChannel, slots: readonly LineSlot[], context: PortContext): Meter {
+export function makeMeter(
+  { address, openingValue: start }: GpioChannel,
+  slots: readonly LineSlot[],
+  context: PortContext,
+): Meter {
   const from = typeof start === 'number' ? start : 0;
   const watched = slots[0]?.edges ?? 'both';
   if (address.count !== undefined) return counter(new EdgeCounter(address.count, watched, from));

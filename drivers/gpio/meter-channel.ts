@@ -1,5 +1,5 @@
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../../src/clock/clock.ts';
-import type { PortContext, Reading, ReadingListener } from '../../src/driver/driver.ts';
+import type { PortContext, Reading, ReadingListener } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { GpioChannel } from './backend.ts';
@@ -32,7 +32,7 @@ export class MeterChannel implements Endpoint {
     this.#slots = slots;
     this.#clock = context.clock;
     this.#reportMs = channel.address.report ?? USUAL_REPORT_MS;
-    this.#missed = channel.start !== undefined;
+    this.#missed = channel.openingValue !== undefined;
     const meter = makeMeter(channel, slots, context);
     this.#meter = meter;
     this.#since = this.#now();

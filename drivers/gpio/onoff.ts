@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BinaryValue, Gpio } from 'onoff';
-import type { PortContext } from '../../src/driver/driver.ts';
+import type { PortContext } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { GpioBackend, Line, LineEvents, Taken, Wish } from './backend.ts';
@@ -161,7 +161,7 @@ class SysfsLine implements Line {
         }
       }
     }
-    const direction = channel.direction === 'in' ? 'in' : outputDirection(number, channel.start);
+    const direction = channel.direction === 'in' ? 'in' : outputDirection(number, channel.openingValue);
     const options = { reconfigureDirection: direction !== 'out', activeLow: false };
     this.#gpio = new Guarded(number, direction, channel.direction === 'in' ? 'both' : 'none', options);
     this.#check(channel.direction);

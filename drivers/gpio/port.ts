@@ -1,6 +1,14 @@
 import type { DurationMs, Timer } from '../../src/clock/clock.ts';
-import type { Port, PortContext, Reading, ReadingListener, Written } from '../../src/driver/driver.ts';
-import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
+import type {
+  CrashPlan,
+  Port,
+  PortContext,
+  Reading,
+  ReadingListener,
+  SafeWrite,
+  WriteResult,
+} from '../../src/driver/contract.ts';
+import { siblingModule } from '../../src/driver/crash-plan.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { GpioBackend, GpioChannel } from './backend.ts';
@@ -57,7 +65,7 @@ export class GpioPort implements Port {
     return readings;
   }
 
-  async write(channel: GpioChannel, value: RawValue): Promise<Written> {
+  async write(channel: GpioChannel, value: RawValue): Promise<WriteResult> {
     const endpoint = this.#endpoint(channel);
     if (endpoint.modulate && !this.#ended) {
       endpoint.modulate(value);
@@ -67,7 +75,7 @@ export class GpioPort implements Port {
     return written ?? {};
   }
 
-  async writeAll(writes: readonly { channel: GpioChannel; value: RawValue }[]): Promise<Written[]> {
+  async writeAll(writes: readonly { channel: GpioChannel; value: RawValue }[]): Promise<WriteResult[]> {
     if (this.#ended) throw this.#ended;
     const outputs = writes.map(({ channel, value }) => {
       const slot = this.#endpoint(channel).output();
@@ -88,13 +96,13 @@ export class GpioPort implements Port {
   }
 
   /** A line that is switched by this process can be left on or off, not anything between. */
-  lastWill(writes: readonly SafeWrite[]): LastWill {
+  crashPlan(writes: readonly SafeWrite[]): CrashPlan {
     const levels = writes.map(({ channel, value }) => {
       const own = this.#channels.find(({ key }) => key === channel.key);
       if (!own) throw new DcsError('NO_SUCH_CHANNEL', `${channel.key} was not opened with this port`);
       return { channel: own, high: value === true || value === 1 };
     });
-    return { executor: besides(import.meta.url, 'last-will'), ...this.#backend.lastWill(levels) };
+    return { executor: siblingModule(import.meta.url, 'crash-plan'), ...this.#backend.lastWill(levels) };
   }
 
   async float(channel: GpioChannel): Promise<void> {
@@ -102,7 +110,7 @@ export class GpioPort implements Port {
     this.#endpoint(channel).output().line.float();
   }
 
-  async preset(channel: GpioChannel, value: RawValue): Promise<Written> {
+  async preset(channel: GpioChannel, value: RawValue): Promise<WriteResult> {
     if (this.#ended) throw this.#ended;
     const endpoint = this.#endpoint(channel);
     if (!endpoint.preset) throw new DcsError('READ_ONLY', `${channel.key} has no count to set`);

@@ -1,5 +1,5 @@
 import type { Clock, MonotonicMs, Timer } from '../../src/clock/clock.ts';
-import type { PortContext, Reading, ReadingListener } from '../../src/driver/driver.ts';
+import type { PortContext, Reading, ReadingListener } from '../../src/driver/contract.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { GpioChannel } from './backend.ts';
@@ -22,7 +22,7 @@ export class PwmChannel implements Endpoint {
   readonly #drive: Drive;
   readonly #periodMs: number;
   readonly #start: RawValue | undefined;
-  readonly #again: GpioChannel['again'];
+  readonly #again: GpioChannel['returnValue'];
   readonly #listeners = new Listeners();
   /** The line has been had before. */
   #wasHeld = false;
@@ -32,7 +32,12 @@ export class PwmChannel implements Endpoint {
   #error: DcsError | undefined;
   #lateMs = 0;
 
-  constructor({ key, address, start, again }: GpioChannel, slot: LineSlot, context: PortContext, drive: Drive) {
+  constructor(
+    { key, address, openingValue: start, returnValue: again }: GpioChannel,
+    slot: LineSlot,
+    context: PortContext,
+    drive: Drive,
+  ) {
     this.#key = key;
     this.#slot = slot;
     this.#clock = context.clock;

@@ -1,4 +1,4 @@
-import type { Remark } from '../../src/driver/driver.ts';
+import type { Remark } from '../../src/driver/contract.ts';
 import type { GpioChannel } from './backend.ts';
 import { conflictOn, linesOf } from './endpoints.ts';
 

@@ -7,13 +7,16 @@ import * as uapi from './uapi.ts';
 
 /** The levels outputs are to start with. */
 export function startLevels({ lines }: RequestPlan): bigint {
-  return lines.reduce((bits, { wish }, at) => (wish.channel.start === true ? bits | (1n << BigInt(at)) : bits), 0n);
+  return lines.reduce(
+    (bits, { wish }, at) => (wish.channel.openingValue === true ? bits | (1n << BigInt(at)) : bits),
+    0n,
+  );
 }
 
 /** The levels lines go on with that have been held all along: those to start with, or what they show. Throws a SystemCallError. */
 export function levelsToGoOn(libc: Libc, chip: ChardevChip, fd: number, plan: RequestPlan): bigint {
   const kept = plan.lines.reduce(
-    (bits, { wish }, at) => (wish.channel.start === undefined ? bits | (1n << BigInt(at)) : bits),
+    (bits, { wish }, at) => (wish.channel.openingValue === undefined ? bits | (1n << BigInt(at)) : bits),
     0n,
   );
   return startLevels(plan) | (kept === 0n ? 0n : shownLevels(libc, chip, fd, plan) & kept);

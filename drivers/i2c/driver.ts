@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Driver } from '../../src/driver/driver.ts';
+import type { Driver } from '../../src/driver/contract.ts';
 import { type I2cAddress, pinSchema } from './address.ts';
 import type { I2cBus } from './bus.ts';
 import { type Backend, openBus } from './open-bus.ts';

@@ -1,18 +1,20 @@
 import type {
   Channel,
+  CrashPlan,
   Port,
   PortContext,
   Reading,
   ReadingListener,
+  SafeWrite,
   WriteOptions,
-  Written,
-} from '../../src/driver/driver.ts';
-import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
+  WriteResult,
+} from '../../src/driver/contract.ts';
+import { siblingModule } from '../../src/driver/crash-plan.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { I2cAddress } from './address.ts';
 import type { I2cBus } from './bus.ts';
-import type { I2cPlan } from './last-will.ts';
+import type { I2cPlan } from './crash-plan.ts';
 import type { Backend } from './open-bus.ts';
 import { BusOwner } from './owner.ts';
 import { Unit, type UnitChannel } from './unit.ts';
@@ -92,7 +94,7 @@ export class I2cPort implements Port {
     );
   }
 
-  async write(channel: Channel, value: RawValue, options?: WriteOptions): Promise<Written> {
+  async write(channel: Channel, value: RawValue, options?: WriteOptions): Promise<WriteResult> {
     if (this.#ended) throw this.#ended;
     const place = this.#places.get(channel.key);
     if (!place) throw new DcsError('NO_SUCH_CHANNEL', `${channel.key} is not on ${this.#owner.name}`);
@@ -107,7 +109,7 @@ export class I2cPort implements Port {
     return readBack === undefined ? {} : { readBack };
   }
 
-  lastWill(writes: readonly SafeWrite[]): LastWill {
+  crashPlan(writes: readonly SafeWrite[]): CrashPlan {
     const plan: I2cPlan = {
       path: this.#owner.name,
       backend: this.#backend,
@@ -119,7 +121,7 @@ export class I2cPort implements Port {
       ),
       safe: new Map(writes.map(({ channel: { key }, value }) => [key, value])),
     };
-    return { executor: besides(import.meta.url, 'last-will'), plan };
+    return { executor: siblingModule(import.meta.url, 'crash-plan'), plan };
   }
 
   subscribe(channel: Channel, listener: ReadingListener): () => void {

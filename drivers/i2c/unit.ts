@@ -1,5 +1,5 @@
 import type { Clock, DurationMs, Timer } from '../../src/clock/clock.ts';
-import type { Channel, Reading, ReadingListener, WriteOptions } from '../../src/driver/driver.ts';
+import type { Channel, Reading, ReadingListener, WriteOptions } from '../../src/driver/contract.ts';
 import { Turns } from '../../src/driver/turns.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
@@ -71,7 +71,8 @@ export class Unit {
   /** Drives the start values and sets the chip up. Rejects when it cannot; it is tried again with the next poll. */
   async begin(): Promise<void> {
     for (const { channel } of this.channels) {
-      if (channel.direction === 'out' && channel.start !== undefined) this.#commanded.set(channel, channel.start);
+      if (channel.direction === 'out' && channel.openingValue !== undefined)
+        this.#commanded.set(channel, channel.openingValue);
     }
     await this.#turns.take(() => this.#setUp());
   }
@@ -157,7 +158,7 @@ export class Unit {
     const lost = this.#wasReady && this.#failures >= LOST_AFTER;
     for (const { channel } of this.channels) {
       // After a loss safety comes first: what it had may be what must not come back.
-      const again = lost ? channel.again?.() : undefined;
+      const again = lost ? channel.returnValue?.() : undefined;
       if (again !== undefined) this.#commanded.set(channel, again);
       const value = this.#commanded.get(channel);
       if (value !== undefined) await this.#drive(channel, value);

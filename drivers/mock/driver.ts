@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Clock } from '../../src/clock/clock.ts';
-import type { Driver } from '../../src/driver/driver.ts';
+import type { Driver } from '../../src/driver/contract.ts';
 import { durationSchema } from '../../src/driver/parse.ts';
 import { MockHardware } from './hardware.ts';
 import { MockPort } from './port.ts';

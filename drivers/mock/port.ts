@@ -1,10 +1,19 @@
 import { type DurationMs, sleep } from '../../src/clock/clock.ts';
-import type { Channel, Port, PortContext, Reading, ReadingListener, Written } from '../../src/driver/driver.ts';
-import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
+import type {
+  Channel,
+  CrashPlan,
+  Port,
+  PortContext,
+  Reading,
+  ReadingListener,
+  SafeWrite,
+  WriteResult,
+} from '../../src/driver/contract.ts';
+import { siblingModule } from '../../src/driver/crash-plan.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
+import type { MockPlan } from './crash-plan.ts';
 import type { Fault, MockHardware } from './hardware.ts';
-import type { MockPlan } from './last-will.ts';
 
 interface Subscription {
   readonly channel: Channel;
@@ -35,8 +44,8 @@ export class MockPort implements Port {
     this.#latency = times.latency;
     this.#timeout = times.timeout;
     this.#record = times.record;
-    for (const { key, direction, start } of channels) {
-      if (direction === 'out' && start !== undefined) hardware.write(key, start, context.clock);
+    for (const { key, direction, openingValue } of channels) {
+      if (direction === 'out' && openingValue !== undefined) hardware.write(key, openingValue, context.clock);
     }
     this.#unwatch = hardware.watch(
       (key) => this.#changed(key),
@@ -53,7 +62,7 @@ export class MockPort implements Port {
     return channels.map((channel) => this.#look(channel));
   }
 
-  async write(channel: Channel, value: RawValue): Promise<Written> {
+  async write(channel: Channel, value: RawValue): Promise<WriteResult> {
     if (channel.direction !== 'out') throw new DcsError('READ_ONLY', `${channel.key} is an input`);
     if (!fitsKind(channel.kind, value)) {
       throw new DcsError('BAD_VALUE', `${channel.key} cannot hold ${JSON.stringify(value)}`, {
@@ -78,7 +87,7 @@ export class MockPort implements Port {
   }
 
   /** A simulated counter can be set as a real one. */
-  async preset(channel: Channel, value: RawValue): Promise<Written> {
+  async preset(channel: Channel, value: RawValue): Promise<WriteResult> {
     await this.#takesTime(false);
     if (channel.kind !== 'counter') throw new DcsError('READ_ONLY', `${channel.key} has no count to set`);
     if (typeof value !== 'number' || !Number.isSafeInteger(value)) {
@@ -89,13 +98,13 @@ export class MockPort implements Port {
   }
 
   /** Levels that nobody else can see end with the process; there is nothing to make safe. */
-  lastWill(writes: readonly SafeWrite[]): LastWill | undefined {
+  crashPlan(writes: readonly SafeWrite[]): CrashPlan | undefined {
     if (this.#record === undefined) return undefined;
     const plan: MockPlan = {
       record: this.#record,
       levels: writes.map(({ channel: { key }, value }) => ({ key, value })),
     };
-    return { executor: besides(import.meta.url, 'last-will'), plan };
+    return { executor: siblingModule(import.meta.url, 'crash-plan'), plan };
   }
 
   subscribe(channel: Channel, listener: ReadingListener): () => void {

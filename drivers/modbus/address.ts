@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ChannelFacts } from '../../src/driver/driver.ts';
+import type { ChannelFacts } from '../../src/driver/contract.ts';
 import { type AddressKeys, addressKeys, MANUAL_DIGIT } from './address-keys.ts';
 import { isBitTable, MAX_READ_REGISTERS, type Span, type Table } from './protocol/request.ts';
 import type { Quirks } from './quirks.ts';

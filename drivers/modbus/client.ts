@@ -1,5 +1,5 @@
 import { type Clock, sleep } from '../../src/clock/clock.ts';
-import type { Channel, Log } from '../../src/driver/driver.ts';
+import type { Channel, Log } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { ModbusAddress } from './address.ts';

@@ -1,4 +1,4 @@
-import type { Channel, Driver, Opened, PortContext } from '../../src/driver/driver.ts';
+import type { Channel, Driver, OpenResult, PortContext } from '../../src/driver/contract.ts';
 import { usbName } from '../../src/driver/usb-port.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import { addressSchema, describeAddress, type ModbusAddress, spanOf } from './address.ts';
@@ -23,7 +23,7 @@ export const modbus: Driver<ModbusOptions, ModbusAddress> = {
   pin: addressSchema,
   describe: (address, options) => describeAddress(address, options),
   review,
-  outlook,
+  estimate: outlook,
   server: modbusServer,
   claims: ({ way }) =>
     way.by !== 'serial' ? undefined : typeof way.place === 'string' ? way.place : `USB ${usbName(way.place)}`,
@@ -45,7 +45,7 @@ async function open(
   options: ModbusOptions,
   channels: readonly Channel<ModbusAddress>[],
   context: PortContext,
-): Promise<Opened> {
+): Promise<OpenResult> {
   let port: ModbusPort | undefined;
   let early: DcsError | undefined;
   let handed = false;

@@ -1,5 +1,5 @@
 import type { Clock, MonotonicMs } from '../../src/clock/clock.ts';
-import type { Log, WriteOptions, Written } from '../../src/driver/driver.ts';
+import type { Log, WriteOptions, WriteResult } from '../../src/driver/contract.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { isAccepted, isBusy } from './protocol/exception.ts';
@@ -40,7 +40,7 @@ export class Outputs {
   }
 
   /** See Port.write. */
-  async command(watch: Watch, value: RawValue, options: WriteOptions): Promise<Written> {
+  async command(watch: Watch, value: RawValue, options: WriteOptions): Promise<WriteResult> {
     const request = encodeWrite(watch, value);
     const owed = this.#unstarted.get(watch);
     if (owed) this.#otherwise.set(watch, () => owed.value);
@@ -88,7 +88,7 @@ export class Outputs {
   unitReturned(unit: number): void {
     for (const watch of this.#watches.values()) {
       if (watch.span.unit !== unit || this.#unstarted.has(watch)) continue;
-      const again = () => watch.channel.again?.();
+      const again = () => watch.channel.returnValue?.();
       if (watch.commands > 0) this.#otherwise.set(watch, again);
       else this.#owe(watch, again());
     }
@@ -118,7 +118,12 @@ export class Outputs {
     if (value !== undefined) this.#unstarted.set(watch, { value, busy: false });
   }
 
-  async #send(watch: Watch, value: RawValue, request: Request, expiresAt: MonotonicMs | undefined): Promise<Written> {
+  async #send(
+    watch: Watch,
+    value: RawValue,
+    request: Request,
+    expiresAt: MonotonicMs | undefined,
+  ): Promise<WriteResult> {
     const { clock, delays, count } = this.#bus;
     const until = Math.min(clock.now() + WRITE_TTL_MS, expiresAt ?? Number.POSITIVE_INFINITY);
     const turn = ++watch.turn;
@@ -139,7 +144,7 @@ export class Outputs {
     }
   }
 
-  #once(watch: Watch, request: Request, until: MonotonicMs): Promise<Written> {
+  #once(watch: Watch, request: Request, until: MonotonicMs): Promise<WriteResult> {
     return this.#bus.run({
       lane: 'write',
       unit: watch.span.unit,
@@ -157,7 +162,7 @@ export class Outputs {
   }
 
   /** The device has accepted the write and is at work: waits until it shows the value. Rejects with TIMEOUT if it never does. */
-  async #settled(watch: Watch, value: RawValue, until: MonotonicMs): Promise<Written> {
+  async #settled(watch: Watch, value: RawValue, until: MonotonicMs): Promise<WriteResult> {
     const { clock, delays } = this.#bus;
     const wanted = watch.shownAs(value);
     for (let wait = BUSY_MS; wanted !== undefined && clock.now() + wait < until; wait *= 2) {

@@ -1,4 +1,4 @@
-import type { Channel, Remark } from '../../src/driver/driver.ts';
+import type { Channel, Remark } from '../../src/driver/contract.ts';
 import { type AddressDefaults, type ModbusAddress, spanOf } from './address.ts';
 import type { Span } from './protocol/request.ts';
 

@@ -1,17 +1,19 @@
 import type {
   Channel,
+  CrashPlan,
   Port,
   PortContext,
   Reading,
   ReadingListener,
+  SafeWrite,
   WriteOptions,
-  Written,
-} from '../../src/driver/driver.ts';
-import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
+  WriteResult,
+} from '../../src/driver/contract.ts';
+import { siblingModule } from '../../src/driver/crash-plan.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { ModbusAddress } from './address.ts';
-import type { ModbusPlan } from './last-will.ts';
+import type { ModbusPlan } from './crash-plan.ts';
 import { Locator, unlocated } from './locator.ts';
 import type { ModbusOptions } from './options.ts';
 import { Outputs } from './outputs.ts';
@@ -92,7 +94,7 @@ export class ModbusPort implements Port {
    */
   async start(): Promise<void> {
     const starting = [...this.#watches.values()].flatMap((watch) => {
-      const { start } = watch.channel;
+      const { openingValue: start } = watch.channel;
       return start === undefined ? [] : [this.#outputs.start(watch, start)];
     });
     this.#locator.start();
@@ -120,21 +122,21 @@ export class ModbusPort implements Port {
     });
   }
 
-  async write(channel: Channel, value: RawValue, options: WriteOptions = {}): Promise<Written> {
+  async write(channel: Channel, value: RawValue, options: WriteOptions = {}): Promise<WriteResult> {
     const watch = this.#watches.get(channel.key);
     if (!watch) throw unknown(channel);
     return await this.#outputs.command(watch, value, options);
   }
 
   /** Values whose SunSpec model has not been found are left out until it is. */
-  lastWill(writes: readonly SafeWrite[]): LastWill | undefined {
+  crashPlan(writes: readonly SafeWrite[]): CrashPlan | undefined {
     const requests = writes.flatMap(({ channel, value }) => {
       const watch = this.#watches.get(channel.key);
       return watch?.placed ? [encodeWrite(watch, value)] : [];
     });
     if (requests.length === 0) return undefined;
     const plan: ModbusPlan = { options: this.#options, quirks: this.#quirks, writes: requests };
-    return { executor: besides(import.meta.url, 'last-will'), plan };
+    return { executor: siblingModule(import.meta.url, 'crash-plan'), plan };
   }
 
   /** Puts a piece of work on a unit into the bus's one queue. */

@@ -1,4 +1,4 @@
-import type { Channel, Remark } from '../../src/driver/driver.ts';
+import type { Channel, Remark } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { ModbusAddress } from './address.ts';
 import { busLoad } from './bus-load.ts';
@@ -22,7 +22,7 @@ export function review(options: ModbusOptions, channels: readonly Channel<Modbus
   }
 }
 
-/** See Driver.outlook: what polling takes of a serial bus, by the formula of the line's time. */
+/** See Driver.estimate: what polling takes of a serial bus, by the formula of the line's time. */
 export function outlook(options: ModbusOptions, channels: readonly Channel<ModbusAddress>[]): string | undefined {
   const found = busLoad(
     channels.map(({ address }) => address),

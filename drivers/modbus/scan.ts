@@ -1,5 +1,5 @@
 import type { Clock, DurationMs } from '../../src/clock/clock.ts';
-import type { Log } from '../../src/driver/driver.ts';
+import type { Log } from '../../src/driver/contract.ts';
 import type { LineSettings } from '../../src/driver/parse.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { ModbusClient } from './client.ts';

@@ -1,4 +1,4 @@
-import type { Channel, Reading, ReadingListener } from '../../src/driver/driver.ts';
+import type { Channel, Reading, ReadingListener } from '../../src/driver/contract.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { type ModbusAddress, readSpanOf, registerFormat } from './address.ts';

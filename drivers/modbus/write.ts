@@ -1,4 +1,4 @@
-import type { Written } from '../../src/driver/driver.ts';
+import type { WriteResult } from '../../src/driver/contract.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { isLasting, ModbusException } from './protocol/exception.ts';
@@ -86,7 +86,7 @@ function plural(request: Request): Request | undefined {
  * Reads back what was just written and tells the channel's listeners. A register that the device does not let be read is
  * not asked for again.
  */
-export async function readBack(ask: Ask, watch: Watch, count: (name: string) => void): Promise<Written> {
+export async function readBack(ask: Ask, watch: Watch, count: (name: string) => void): Promise<WriteResult> {
   if (watch.writeOnly) return {};
   try {
     const data = await ask({ kind: 'read', ...watch.span });

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { Driver } from '../../src/driver/driver.ts';
+import type { Driver } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { findChip } from './channel-files.ts';
 import { PwmPort } from './port.ts';

@@ -3,20 +3,22 @@ import { basename } from 'node:path';
 import type { DurationMs, Timer } from '../../src/clock/clock.ts';
 import type {
   Channel,
+  CrashPlan,
   Port,
   PortContext,
   Reading,
   ReadingListener,
+  SafeWrite,
   WriteOptions,
-  Written,
-} from '../../src/driver/driver.ts';
-import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
+  WriteResult,
+} from '../../src/driver/contract.ts';
+import { siblingModule } from '../../src/driver/crash-plan.ts';
 import { Turns } from '../../src/driver/turns.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { ChannelFiles } from './channel-files.ts';
+import type { PwmPlan } from './crash-plan.ts';
 import type { PwmAddress } from './driver.ts';
-import type { PwmPlan } from './last-will.ts';
 
 /** Wait before a channel that could not be had is tried again; doubles up to the longest. */
 const FIRST_RETRY_MS: DurationMs = 500;
@@ -72,7 +74,7 @@ export class PwmPort implements Port {
     return readings;
   }
 
-  async write({ key }: Channel, value: RawValue, { expiresAt }: WriteOptions = {}): Promise<Written> {
+  async write({ key }: Channel, value: RawValue, { expiresAt }: WriteOptions = {}): Promise<WriteResult> {
     if (this.#ended) throw this.#ended;
     const output = this.#output(key);
     const share = shareOf(key, value);
@@ -95,13 +97,13 @@ export class PwmPort implements Port {
     return { readBack };
   }
 
-  lastWill(writes: readonly SafeWrite[]): LastWill {
+  crashPlan(writes: readonly SafeWrite[]): CrashPlan {
     const outputs = writes.flatMap(({ channel: { key }, value }) => {
       const { pwm, frequency } = this.#output(key).channel.address;
       return [{ pwm, frequency, share: shareOf(key, value) }];
     });
     const plan: PwmPlan = { chip: this.#chip, outputs };
-    return { executor: besides(import.meta.url, 'last-will'), plan };
+    return { executor: siblingModule(import.meta.url, 'crash-plan'), plan };
   }
 
   subscribe({ key }: Channel, listener: ReadingListener): () => void {
@@ -129,7 +131,7 @@ export class PwmPort implements Port {
 
   async #take(output: Output): Promise<void> {
     const { files, channel } = output;
-    const { key, start, address } = channel;
+    const { key, openingValue: start, address } = channel;
     try {
       await files.take(this.#context.clock);
       if (start !== undefined) await files.set(shareOf(key, start));

@@ -1,4 +1,4 @@
-import type { Driver } from '../../src/driver/driver.ts';
+import type { Driver } from '../../src/driver/contract.ts';
 import { pinSchema, type SerialAddress } from './address.ts';
 import { openTransport, pathOf } from './line/open.ts';
 import { optionsSchema, type SerialOptions } from './options.ts';

@@ -1,5 +1,5 @@
 import type { UnixSeconds } from '../../src/clock/clock.ts';
-import type { PortContext } from '../../src/driver/driver.ts';
+import type { PortContext } from '../../src/driver/contract.ts';
 import { checksumHolds } from './checksum.ts';
 import type { Framer, FrameSink } from './framing/framer.ts';
 import { type Captures, Matcher } from './matcher.ts';

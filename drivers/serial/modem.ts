@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../../src/clock/clock.ts';
-import type { Written } from '../../src/driver/driver.ts';
+import type { WriteResult } from '../../src/driver/contract.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import { type DrivenLine, drivenLines, type ModemControl, type SensedLine, sensedLines } from './line/transport.ts';
 import type { Point } from './point.ts';
@@ -34,7 +34,7 @@ export class ModemPins {
   }
 
   /** Throws READ_ONLY for a line of the device, NOT_SUPPORTED where there are none. */
-  write(name: DrivenLine | SensedLine, on: boolean): Written {
+  write(name: DrivenLine | SensedLine, on: boolean): WriteResult {
     const line = drivenLines.find((driven) => driven === name);
     if (!line) throw new DcsError('READ_ONLY', `${name} is driven by the device`);
     this.#available().drive(line, on);

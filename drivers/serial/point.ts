@@ -1,5 +1,5 @@
 import type { Clock, MonotonicMs, Timer, UnixSeconds } from '../../src/clock/clock.ts';
-import type { Channel, Reading, ReadingListener } from '../../src/driver/driver.ts';
+import type { Channel, Reading, ReadingListener } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { SerialAddress, Source } from './address.ts';
 import { readCapture } from './capture.ts';

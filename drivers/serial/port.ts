@@ -2,20 +2,22 @@ import type { UnixSeconds } from '../../src/clock/clock.ts';
 import type {
   ByteStream,
   Channel,
+  CrashPlan,
   Port,
   PortContext,
   Reading,
   ReadingListener,
+  SafeWrite,
   WriteOptions,
-  Written,
-} from '../../src/driver/driver.ts';
-import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
+  WriteResult,
+} from '../../src/driver/contract.ts';
+import { siblingModule } from '../../src/driver/crash-plan.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { Command, SerialAddress } from './address.ts';
+import type { SerialPlan } from './crash-plan.ts';
 import { Exchange } from './exchange.ts';
 import { Inlet, type Look } from './inlet.ts';
-import type { SerialPlan } from './last-will.ts';
 import { drivenLines, type Transport, type TransportEvents } from './line/transport.ts';
 import { ModemPins } from './modem.ts';
 import type { SerialOptions } from './options.ts';
@@ -99,7 +101,8 @@ export class SerialPort implements Port {
     this.#transport = transport;
     this.#modem.begin(this.#name, transport.control);
     for (const { channel } of this.#points.values()) {
-      if (channel.direction === 'out' && channel.start !== undefined) await this.write(channel, channel.start);
+      if (channel.direction === 'out' && channel.openingValue !== undefined)
+        await this.write(channel, channel.openingValue);
     }
     if (this.#ended) return;
     for (const point of this.#points.values()) point.watchAge();
@@ -121,7 +124,7 @@ export class SerialPort implements Port {
     });
   }
 
-  async write(channel: Channel, value: RawValue, { expiresAt }: WriteOptions = {}): Promise<Written> {
+  async write(channel: Channel, value: RawValue, { expiresAt }: WriteOptions = {}): Promise<WriteResult> {
     if (this.#ended) throw this.#ended;
     const { command, control } = this.#points.get(channel.key)?.channel.address ?? {};
     if (control && typeof value === 'boolean') return this.#modem.write(control, value);
@@ -141,7 +144,7 @@ export class SerialPort implements Port {
     return {};
   }
 
-  lastWill(writes: readonly SafeWrite[]): LastWill {
+  crashPlan(writes: readonly SafeWrite[]): CrashPlan {
     const addresses = writes.map(({ channel: { key }, value }) => ({
       at: this.#points.get(key)?.channel.address,
       value,
@@ -157,7 +160,7 @@ export class SerialPort implements Port {
         return driven ? [{ line: driven, on: value === true }] : [];
       }),
     };
-    return { executor: besides(import.meta.url, 'last-will'), plan };
+    return { executor: siblingModule(import.meta.url, 'crash-plan'), plan };
   }
 
   subscribe(channel: Channel, listener: ReadingListener): () => void {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Driver } from '../../src/driver/driver.ts';
+import type { Driver } from '../../src/driver/contract.ts';
 import { durationSchema } from '../../src/driver/parse.ts';
 import { SysfsPort } from './port.ts';
 

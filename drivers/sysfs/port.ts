@@ -1,20 +1,22 @@
 import type { Timer } from '../../src/clock/clock.ts';
 import type {
   Channel,
+  CrashPlan,
   Port,
   PortContext,
   Reading,
   ReadingListener,
+  SafeWrite,
   WriteOptions,
-  Written,
-} from '../../src/driver/driver.ts';
-import { besides, type LastWill, type SafeWrite } from '../../src/driver/last-will.ts';
+  WriteResult,
+} from '../../src/driver/contract.ts';
+import { siblingModule } from '../../src/driver/crash-plan.ts';
 import { Turns } from '../../src/driver/turns.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
+import type { SysfsPlan } from './crash-plan.ts';
 import type { SysfsAddress } from './driver.ts';
 import { readAddress, writeAddress } from './files.ts';
-import type { SysfsPlan } from './last-will.ts';
 
 interface Point {
   readonly channel: Channel<SysfsAddress>;
@@ -48,7 +50,8 @@ export class SysfsPort implements Port {
   /** Drives the start values and begins to poll. Rejects when a start value cannot be driven. */
   async begin(): Promise<void> {
     for (const { channel } of this.#points.values()) {
-      if (channel.direction === 'out' && channel.start !== undefined) await this.write(channel, channel.start);
+      if (channel.direction === 'out' && channel.openingValue !== undefined)
+        await this.write(channel, channel.openingValue);
     }
     for (const point of this.#points.values()) this.#poll(point);
   }
@@ -67,7 +70,7 @@ export class SysfsPort implements Port {
     return readings;
   }
 
-  async write(channel: Channel, value: RawValue, { expiresAt }: WriteOptions = {}): Promise<Written> {
+  async write(channel: Channel, value: RawValue, { expiresAt }: WriteOptions = {}): Promise<WriteResult> {
     if (this.#ended) throw this.#ended;
     const point = this.#points.get(channel.key);
     const address = point?.channel.address;
@@ -88,7 +91,7 @@ export class SysfsPort implements Port {
     });
   }
 
-  lastWill(writes: readonly SafeWrite[]): LastWill {
+  crashPlan(writes: readonly SafeWrite[]): CrashPlan {
     const plan: SysfsPlan = {
       root: this.#root,
       writes: writes.flatMap(({ channel: { key }, value }) => {
@@ -96,7 +99,7 @@ export class SysfsPort implements Port {
         return address ? [{ address, value }] : [];
       }),
     };
-    return { executor: besides(import.meta.url, 'last-will'), plan };
+    return { executor: siblingModule(import.meta.url, 'crash-plan'), plan };
   }
 
   subscribe(channel: Channel, listener: ReadingListener): () => void {

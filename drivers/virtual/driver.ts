@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Channel, Driver, Port, PortContext, Reading, ReadingListener } from '../../src/driver/driver.ts';
+import type { Channel, Driver, Port, PortContext, Reading, ReadingListener } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type PinKind, type RawValue } from '../../src/pin/pin.ts';
 
@@ -35,7 +35,7 @@ class VirtualPort implements Port {
     for (const channel of channels) {
       this.#values.set(
         channel.key,
-        channel.start ?? (channel.kind === 'digital' ? false : channel.kind === 'text' ? '' : 0),
+        channel.openingValue ?? (channel.kind === 'digital' ? false : channel.kind === 'text' ? '' : 0),
       );
     }
   }

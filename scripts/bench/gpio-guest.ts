@@ -54,7 +54,7 @@ async function pinOnBus(line: number, direction: Direction, actor: Actor) {
   const channel = channelOf(line, direction);
   const options = gpio.options.parse({ chip: LABEL });
   const life = { clock: systemClock, log: quiet };
-  const runner = new PortRunner('bench', gpio, options, [{ channel, startAt: () => undefined }], life);
+  const runner = new PortRunner('bench', gpio, options, [{ channel, openingValue: () => undefined }], life);
   const scaling = { invert: false, scale: 1, offset: 0, deadband: 0, debounceMs: 0 };
   const policies = { onExit: 'hold', onLoss: 'safe', rearm: 'auto', rules: {} } as const;
   const spec: PinSpec = { name: 'bench', kind: 'digital', direction, ...policies, ...scaling };

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { inputSchema, isSchema, type JsonSchema, jsonSchema } from '../../src/config/json-schema.ts';
 import { deviceKeys, pinSchema } from '../../src/config/schema.ts';
-import type { Driver } from '../../src/driver/driver.ts';
+import type { Driver } from '../../src/driver/contract.ts';
 import { allDrivers } from '../../src/driver-registry.ts';
 import { code, prose, sentence, table } from './markdown.ts';
 import { keyHead, keyRows } from './schema-rows.ts';

@@ -4,9 +4,9 @@ import { Bus } from '../bus/bus.ts';
 import { defaultPolicy, type Supervised, Supervisor, type SupervisorEvents } from '../bus/supervisor.ts';
 import { type Clock, sleep, systemClock } from '../clock/clock.ts';
 import type { ResolvedConfig, ResolvedPort } from '../config/resolved.ts';
-import type { Channel, Driver, Log } from '../driver/driver.ts';
+import type { Channel, Driver, Log } from '../driver/contract.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
-import type { ChannelPlan, RunnerLife } from '../io/channels.ts';
+import type { ChannelPlan, PortEnvironment } from '../io/channels.ts';
 import { FailedPin } from '../io/failed-pin.ts';
 import { KeptCounts } from '../io/kept-counts.ts';
 import { makePin, rawAtOpen } from '../io/make-pin.ts';
@@ -183,7 +183,7 @@ export class Agent {
 
   #runner({ name, driver, options, mock }: ResolvedPort): PortRunner {
     const plans = this.#config.pins.filter(({ port }) => port === name).map((pin) => this.#plan(pin));
-    const life: RunnerLife = {
+    const life: PortEnvironment = {
       clock: this.#clock,
       log: this.#log,
       reclaim: () => this.#crashProtection.reclaim(name),
@@ -203,7 +203,7 @@ export class Agent {
     if (isCounter(spec)) {
       const { name } = spec;
       const counts = this.#counts;
-      return { channel, startAt: () => counts.at(name), counted: (count) => counts.note(name, count) };
+      return { channel, openingValue: () => counts.at(name), counted: (count) => counts.note(name, count) };
     }
     const atOpen = (first: boolean) => {
       const entry = this.table.get(spec.name);
@@ -211,8 +211,8 @@ export class Agent {
     };
     return {
       channel,
-      startAt: () => atOpen(true),
-      returnAt: () => atOpen(false),
+      openingValue: () => atOpen(true),
+      returnValue: () => atOpen(false),
     };
   }
 

@@ -1,7 +1,6 @@
 import type { Clock } from '../clock/clock.ts';
 import type { ResolvedConfig, ResolvedPin } from '../config/resolved.ts';
-import type { Channel, Log, Port } from '../driver/driver.ts';
-import type { Estate, LastWill, SafeWrite } from '../driver/last-will.ts';
+import type { Channel, CrashPlan, HeldDescriptors, Log, Port, SafeWrite } from '../driver/contract.ts';
 import { toDcsError } from '../errors/errors.ts';
 import { PreviousGuardians } from '../guardian/previous-guardians.ts';
 import { agentIdentity, socketFolder, socketPath } from '../guardian/takeover-socket.ts';
@@ -41,7 +40,7 @@ export class CrashProtection {
     return this.#previous?.isUnsafe(port) === true;
   }
 
-  async reclaim(port: string): Promise<readonly Estate[]> {
+  async reclaim(port: string): Promise<readonly HeldDescriptors[]> {
     return (await this.#previous?.release(port)) ?? [];
   }
 
@@ -74,9 +73,9 @@ export class CrashProtection {
   }
 
   /** Undefined: there is nothing to be driven, and nothing to be held. */
-  #crashPlan(name: string, port: Port, writes: readonly SafeWrite[]): LastWill | undefined {
+  #crashPlan(name: string, port: Port, writes: readonly SafeWrite[]): CrashPlan | undefined {
     try {
-      const crashPlan = port.lastWill?.(writes);
+      const crashPlan = port.crashPlan?.(writes);
       return writes.length > 0 || crashPlan?.descriptors?.length ? crashPlan : undefined;
     } catch (thrown) {
       const { message } = toDcsError(thrown);

@@ -4,8 +4,7 @@ import { Socket } from 'node:net';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
-import type { Log } from '../driver/driver.ts';
-import type { LastWill } from '../driver/last-will.ts';
+import type { CrashPlan, Log } from '../driver/contract.ts';
 import { messageOf } from '../errors/errors.ts';
 import { type FdPassing, loadFdPassing } from '../guardian/fd-passing.ts';
 import { ANSWER_FD, COMMAND_FD, decoder, encode, isFromGuardian, type ToGuardian } from '../guardian/messages.ts';
@@ -88,8 +87,8 @@ export class GuardianProcess {
   restarts = 0;
   readonly #options: GuardianOptions;
   /** By port. Asked each time a guardian is told, for descriptors change. */
-  readonly #plans = new Map<string, () => LastWill | undefined>();
-  readonly #sentPlans = new Map<string, LastWill>();
+  readonly #plans = new Map<string, () => CrashPlan | undefined>();
+  readonly #sentPlans = new Map<string, CrashPlan>();
   readonly #channel: DescriptorChannel;
   #child: ChildProcess | undefined;
   #ready = false;
@@ -121,7 +120,7 @@ export class GuardianProcess {
    * What is to be done about a port's outputs when the agent cannot; asked again for each guardian. It returns undefined:
    * nothing (any more).
    */
-  setPlan(port: string, crashPlan: () => LastWill | undefined): void {
+  setPlan(port: string, crashPlan: () => CrashPlan | undefined): void {
     if (this.#stopped) return;
     this.#plans.set(port, crashPlan);
     if (this.#child) this.#sendPlan(port, crashPlan());
@@ -269,7 +268,7 @@ export class GuardianProcess {
   }
 
   /** Descriptors first: they are there when the guardian reads how many. */
-  #sendPlan(port: string, crashPlan: LastWill | undefined): void {
+  #sendPlan(port: string, crashPlan: CrashPlan | undefined): void {
     if (!crashPlan) {
       this.#sentPlans.delete(port);
       this.#send({ kind: 'plan', port, crashPlan, passed: 0 });

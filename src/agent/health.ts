@@ -1,6 +1,6 @@
 import type { Supervised, Supervisor } from '../bus/supervisor.ts';
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
-import type { Log } from '../driver/driver.ts';
+import type { Log } from '../driver/contract.ts';
 import type { PortRunner } from '../io/port-runner.ts';
 import { type HealthReport, ServiceManager } from './service-manager.ts';
 

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock/clock.ts';
 import type { ResolvedConfig, ResolvedPin } from '../config/resolved.ts';
-import type { Log } from '../driver/driver.ts';
+import type { Log } from '../driver/contract.ts';
 import { messageOf } from '../errors/errors.ts';
 import { toRaw } from '../io/convert.ts';
 import type { PinInfo } from '../message/payloads.ts';

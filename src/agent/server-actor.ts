@@ -1,8 +1,7 @@
 import { Actor } from '../bus/actor.ts';
 import type { Timer } from '../clock/clock.ts';
 import type { ResolvedServer } from '../config/resolved.ts';
-import type { Log, Port } from '../driver/driver.ts';
-import type { OpenServer, PinFacts, ServedPins } from '../driver/server.ts';
+import type { Log, OpenServer, PinFacts, Port, ServedPins } from '../driver/contract.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
 import type { IoMessage } from '../message/payloads.ts';
 import type { RawValue } from '../pin/pin.ts';

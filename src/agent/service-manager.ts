@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
 import type { Clock, DurationMs, Timer } from '../clock/clock.ts';
-import type { Log } from '../driver/driver.ts';
+import type { Log } from '../driver/contract.ts';
 import { DcsError, messageOf } from '../errors/errors.ts';
 
 /** Sends datagrams to the service manager. */

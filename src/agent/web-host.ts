@@ -4,7 +4,7 @@ import type { Bus } from '../bus/bus.ts';
 import type { Clock } from '../clock/clock.ts';
 import type { ResolvedConfig } from '../config/resolved.ts';
 import { linesInUse } from '../config/resolved.ts';
-import type { Log } from '../driver/driver.ts';
+import type { Log } from '../driver/contract.ts';
 import type { PortRunner } from '../io/port-runner.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import { newId } from '../message/id.ts';

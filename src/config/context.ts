@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { type DeviceTree, readDeviceTree } from '../board/detect.ts';
 import type { SystemFiles } from '../board/pwm-route.ts';
-import type { Driver } from '../driver/driver.ts';
+import type { Driver } from '../driver/contract.ts';
 import { systemCode } from '../errors/errors.ts';
 
 /** What reading a configuration asks of the computer it runs on. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Driver } from '../driver/driver.ts';
+import type { Driver } from '../driver/contract.ts';
 import {
   boardSchema,
   busSchema,

@@ -1,4 +1,4 @@
-import type { ChannelFacts } from '../driver/driver.ts';
+import type { ChannelFacts } from '../driver/contract.ts';
 import { DcsError, messageOf } from '../errors/errors.ts';
 import type { Direction, PinKind, PinSpec, RawValue } from '../pin/pin.ts';
 import { keysAt } from './json-schema.ts';

@@ -1,5 +1,4 @@
-import type { Driver } from '../driver/driver.ts';
-import type { PinFacts } from '../driver/server.ts';
+import type { Driver, PinFacts } from '../driver/contract.ts';
 import type { ConfigContext } from './context.ts';
 import { keysAt } from './json-schema.ts';
 import { entriesOf, type Located, textOf, withEntries } from './located.ts';

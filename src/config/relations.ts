@@ -1,4 +1,4 @@
-import type { Channel } from '../driver/driver.ts';
+import type { Channel } from '../driver/contract.ts';
 import type { PinKind } from '../pin/pin.ts';
 import { entriesOf, type Located } from './located.ts';
 import type { CheckedPin, PinDraft } from './pin-section.ts';

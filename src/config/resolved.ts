@@ -1,5 +1,4 @@
-import type { Driver } from '../driver/driver.ts';
-import type { ServerKind } from '../driver/server.ts';
+import type { Driver, ServerKind } from '../driver/contract.ts';
 import type { PinSpec } from '../pin/pin.ts';
 
 /** Where something stands in the user's file; 1-based, as editors count. */

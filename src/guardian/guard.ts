@@ -1,6 +1,5 @@
 import type { Clock, DurationMs } from '../clock/clock.ts';
-import type { Log } from '../driver/driver.ts';
-import type { Estate, LastWill } from '../driver/last-will.ts';
+import type { CrashPlan, HeldDescriptors, Log } from '../driver/contract.ts';
 import { messageOf } from '../errors/errors.ts';
 import type { GuardianStatus } from './messages.ts';
 import { type LoadExecutor, PortPlan } from './port-plan.ts';
@@ -71,7 +70,7 @@ export class Guard {
   }
 
   /** Takes over what is to be done about a port. Rejects when it cannot be done on this machine. */
-  async setPlan(port: string, crashPlan: LastWill | undefined): Promise<void> {
+  async setPlan(port: string, crashPlan: CrashPlan | undefined): Promise<void> {
     const { clock, log, load } = this.#environment;
     const before = this.#plans.get(port);
     const portPlan = crashPlan && new PortPlan(port, crashPlan, load, { clock, log });
@@ -138,7 +137,7 @@ export class Guard {
   }
 
   /** Lets go of a port's hardware: the new agent is about to take it. `pass` may first hand on what is held. */
-  async release(port: string, pass?: (estate: Estate) => Promise<void>): Promise<void> {
+  async release(port: string, pass?: (estate: HeldDescriptors) => Promise<void>): Promise<void> {
     if (this.#state === 'handing-over') await this.#plans.get(port)?.release(pass);
   }
 

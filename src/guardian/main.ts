@@ -2,7 +2,7 @@ import { closeSync, fstatSync, openSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import process from 'node:process';
 import { systemClock } from '../clock/clock.ts';
-import type { Log } from '../driver/driver.ts';
+import type { Log } from '../driver/contract.ts';
 import { messageOf, systemCode } from '../errors/errors.ts';
 import { loadFdPassing } from './fd-passing.ts';
 import { Guard } from './guard.ts';

@@ -1,5 +1,5 @@
 import { deserialize, serialize } from 'node:v8';
-import type { LastWill } from '../driver/last-will.ts';
+import type { CrashPlan } from '../driver/contract.ts';
 import { isRecord } from '../message/envelope.ts';
 
 /**
@@ -20,7 +20,7 @@ export type ToGuardian =
    * How a port's outputs get safe; `will` undefined: they need nothing (any more). Replaces what was said before. Its
    * descriptors, `passed` of them, came another way.
    */
-  | { readonly kind: 'plan'; readonly port: string; readonly crashPlan: LastWill | undefined; readonly passed: number }
+  | { readonly kind: 'plan'; readonly port: string; readonly crashPlan: CrashPlan | undefined; readonly passed: number }
   /** The agent ends in good order: nothing is to be driven. What was passed is held for the next life. */
   | { readonly kind: 'stop' };
 

@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import { type Clock, type DurationMs, sleep } from '../clock/clock.ts';
-import type { Log } from '../driver/driver.ts';
-import type { Estate, Executor, ExecutorContext, LastWill, Prepare } from '../driver/last-will.ts';
+import type { CrashPlan, HeldDescriptors, Log } from '../driver/contract.ts';
+import type { ExecutorContext, Prepare, SafeStateExecutor } from '../driver/crash-plan.ts';
 import { DcsError, messageOf } from '../errors/errors.ts';
 
 /** An attempt that failed is made again after this, doubling up to the longest. */
@@ -20,12 +20,12 @@ export class PortPlan {
   safe = false;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #executor: Promise<Executor>;
+  readonly #executor: Promise<SafeStateExecutor>;
   #stopped = false;
   #running: Promise<void> | undefined;
-  #prepared: Executor | undefined;
+  #prepared: SafeStateExecutor | undefined;
 
-  constructor(port: string, crashPlan: LastWill, load: LoadExecutor, context: ExecutorContext) {
+  constructor(port: string, crashPlan: CrashPlan, load: LoadExecutor, context: ExecutorContext) {
     this.port = port;
     this.#clock = context.clock;
     this.#log = context.log;
@@ -68,11 +68,11 @@ export class PortPlan {
   }
 
   /** Lets go of all hardware; `pass` may first hand on what is held. */
-  async release(pass?: (estate: Estate) => Promise<void>): Promise<void> {
+  async release(pass?: (estate: HeldDescriptors) => Promise<void>): Promise<void> {
     await this.stop();
     // None: it could not be made, and what was given with it has been closed.
     const executor = await this.#executor.catch(() => undefined);
-    const estate = pass && executor?.estate?.();
+    const estate = pass && executor?.handOver?.();
     if (pass && estate && estate.descriptors.length > 0) {
       try {
         await pass(estate);

@@ -1,8 +1,7 @@
 import { rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { type Clock, type DurationMs, withDeadline } from '../clock/clock.ts';
-import type { Log } from '../driver/driver.ts';
-import type { Estate } from '../driver/last-will.ts';
+import type { HeldDescriptors, Log } from '../driver/contract.ts';
 import { DcsError, messageOf, systemCode, toDcsError } from '../errors/errors.ts';
 import { type FdPassing, loadFdPassing } from './fd-passing.ts';
 import {
@@ -148,7 +147,7 @@ export class PreviousGuardians {
   }
 
   /** Has them let go of a port's hardware; what they could pass on is the caller's. Bounded, never rejects. */
-  async release(port: string): Promise<readonly Estate[]> {
+  async release(port: string): Promise<readonly HeldDescriptors[]> {
     const estates = await Promise.all(this.#connections.map((connection) => this.#release(connection, port)));
     return estates.flat();
   }
@@ -166,7 +165,7 @@ export class PreviousGuardians {
     for (const connection of this.#connections) connection.close();
   }
 
-  async #release(connection: GuardianConnection, port: string): Promise<Estate[]> {
+  async #release(connection: GuardianConnection, port: string): Promise<HeldDescriptors[]> {
     const box = this.#receiver();
     try {
       const answer = await connection.request({ kind: 'release', port, ...(box && { to: box.path }) });

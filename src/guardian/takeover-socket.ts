@@ -3,7 +3,7 @@ import { chmodSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import type { Estate } from '../driver/last-will.ts';
+import type { HeldDescriptors } from '../driver/contract.ts';
 import { DcsError } from '../errors/errors.ts';
 import { loadFdPassing } from './fd-passing.ts';
 import type { Guard } from './guard.ts';
@@ -124,7 +124,7 @@ function serveNextAgent(socket: Socket, guard: Guard, agent: number): void {
 
 async function releasePort(guard: Guard, { port, to }: ReleaseRequest): Promise<FromPreviousGuardian> {
   let told: FromPreviousGuardian = { kind: 'released', passed: 0 };
-  const pass = async (path: string, { plan, descriptors }: Estate) => {
+  const pass = async (path: string, { plan, descriptors }: HeldDescriptors) => {
     (await loadFdPassing()).sendTo(path, descriptors);
     told = { kind: 'released', passed: descriptors.length, plan };
   };

@@ -1,5 +1,5 @@
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
-import type { Reading } from '../driver/driver.ts';
+import type { Reading } from '../driver/contract.ts';
 import type { ChannelHandle } from './channels.ts';
 
 /**

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../clock/clock.ts';
-import type { Reading, ReadingListener } from '../driver/driver.ts';
+import type { Reading, ReadingListener } from '../driver/contract.ts';
 
 /**
  * Lets a level through once it has been still for `stillMs`, and then what the hardware says at that moment: the edge

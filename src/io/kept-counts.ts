@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Clock, DurationMs } from '../clock/clock.ts';
-import type { Log } from '../driver/driver.ts';
+import type { Log } from '../driver/contract.ts';
 import { KeptFile } from '../safety/kept-file.ts';
 
 /** A power loss costs at most the counts of this time; a flash card lives with a small write that often. */

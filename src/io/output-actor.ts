@@ -1,5 +1,5 @@
 import { type DurationMs, type MonotonicMs, sleep, type Timer } from '../clock/clock.ts';
-import type { WriteOptions } from '../driver/driver.ts';
+import type { WriteOptions } from '../driver/contract.ts';
 import { toDcsError } from '../errors/errors.ts';
 import type { Envelope } from '../message/envelope.ts';
 import type { CommandState, IoMessage, OutputReport, PinValue } from '../message/payloads.ts';

@@ -1,6 +1,6 @@
 import { Actor } from '../bus/actor.ts';
 import type { MonotonicMs, Timer } from '../clock/clock.ts';
-import type { Log, Reading, Written } from '../driver/driver.ts';
+import type { Log, Reading, WriteResult } from '../driver/contract.ts';
 import { DcsError, messageOf, toDcsError } from '../errors/errors.ts';
 import { type Envelope, isRecord } from '../message/envelope.ts';
 import { type IoError, type IoMessage, isReport, type OutputReport } from '../message/payloads.ts';
@@ -106,7 +106,10 @@ export class PinActor extends Actor {
   protected found(_found: Found): void {}
 
   /** Sends a value to the hardware. Resolves with what it then has, as the user means it, and whether it could be asked. */
-  protected async drive(raw: RawValue, write: () => Promise<Written>): Promise<{ value: RawValue; asked: boolean }> {
+  protected async drive(
+    raw: RawValue,
+    write: () => Promise<WriteResult>,
+  ): Promise<{ value: RawValue; asked: boolean }> {
     this.#driving = true;
     try {
       const { readBack } = await write();

@@ -1,7 +1,7 @@
 import { type Clock, type Timer, withDeadline } from '../clock/clock.ts';
-import type { ByteStream, Channel, Driver, Log, Port, Reading, ReadingListener } from '../driver/driver.ts';
+import type { ByteStream, Channel, Driver, Log, Port, Reading, ReadingListener } from '../driver/contract.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
-import type { ChannelHandle, ChannelPlan, RunnerLife } from './channels.ts';
+import type { ChannelHandle, ChannelPlan, PortEnvironment } from './channels.ts';
 import { Reopening } from './reopening.ts';
 import { WriteSet } from './write-set.ts';
 
@@ -26,7 +26,7 @@ export class PortRunner {
   readonly #plans: readonly ChannelPlan[];
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #life: RunnerLife;
+  readonly #life: PortEnvironment;
   readonly #listeners = new Map<string, Set<ReadingListener>>();
   readonly #last = new Map<string, Reading>();
   readonly #streamListeners = new Set<(stream: ByteStream) => void>();
@@ -42,7 +42,7 @@ export class PortRunner {
   /** Resolves when no attempt to open it is under way: what is being opened drives its outputs. Never rejects. */
   settled: Promise<void> = Promise.resolve();
 
-  constructor(name: string, driver: Driver, options: unknown, plans: readonly ChannelPlan[], life: RunnerLife) {
+  constructor(name: string, driver: Driver, options: unknown, plans: readonly ChannelPlan[], life: PortEnvironment) {
     this.name = name;
     this.#driver = driver;
     this.#options = options;
@@ -149,10 +149,14 @@ export class PortRunner {
     if (this.#closing) await this.#closing;
     if (this.#isStopped()) return;
     const first = !this.#opened;
-    const channels = this.#plans.map(({ channel, startAt, returnAt = startAt }): Channel => {
-      const start = first ? startAt() : returnAt();
-      const again = channel.direction === 'out' && { again: returnAt };
-      return { ...channel, ...(start !== undefined && { start }), ...again };
+    const channels = this.#plans.map((plan): Channel => {
+      const returnValue = plan.returnValue ?? plan.openingValue;
+      const openingValue = first ? plan.openingValue() : returnValue();
+      return {
+        ...plan.channel,
+        ...(openingValue !== undefined && { openingValue }),
+        ...(plan.channel.direction === 'out' && { returnValue }),
+      };
     });
     // A port may go down while it is being opened, or after it was given up; only the present one counts.
     let lost: DcsError | undefined;
@@ -162,7 +166,7 @@ export class PortRunner {
         clock: this.#clock,
         log: this.#log,
         ...(this.#life.reclaim && { reclaim: this.#life.reclaim }),
-        lastWillChanged: () => {
+        crashPlanChanged: () => {
           if (port && port === this.#port) this.#life.opened?.(port);
         },
         count: (name, by = 1) => {

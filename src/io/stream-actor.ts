@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { Actor } from '../bus/actor.ts';
 import type { MonotonicMs, UnixSeconds } from '../clock/clock.ts';
-import type { ByteStream, Log } from '../driver/driver.ts';
+import type { ByteStream, Log } from '../driver/contract.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
 import { type Envelope, isRecord } from '../message/envelope.ts';
 import { type IoError, type SerialReport, serialCommandSchema } from '../message/payloads.ts';

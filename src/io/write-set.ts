@@ -1,4 +1,4 @@
-import type { Channel, Port, WriteOptions, Written } from '../driver/driver.ts';
+import type { Channel, Port, WriteOptions, WriteResult } from '../driver/contract.ts';
 import { toDcsError } from '../errors/errors.ts';
 import type { RawValue } from '../pin/pin.ts';
 
@@ -6,7 +6,7 @@ interface Waiting {
   readonly channel: Channel;
   readonly value: RawValue;
   readonly options: WriteOptions | undefined;
-  readonly resolve: (written: Written) => void;
+  readonly resolve: (written: WriteResult) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -23,7 +23,7 @@ export class WriteSet {
     this.port = port;
   }
 
-  write(channel: Channel, value: RawValue, options: WriteOptions | undefined): Promise<Written> {
+  write(channel: Channel, value: RawValue, options: WriteOptions | undefined): Promise<WriteResult> {
     if (!this.port.writeAll) return this.port.write(channel, value, options);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ channel, value, options, resolve, reject });

@@ -1,6 +1,6 @@
 import type { Bus } from '../bus/bus.ts';
 import { type DurationMs, type Timer, withDeadline } from '../clock/clock.ts';
-import type { Log } from '../driver/driver.ts';
+import type { Log } from '../driver/contract.ts';
 import { DcsError } from '../errors/errors.ts';
 import { newId } from '../message/id.ts';
 import { Router } from './routing/router.ts';

@@ -1,4 +1,4 @@
-import type { Log } from '../driver/driver.ts';
+import type { Log } from '../driver/contract.ts';
 import { DcsError } from '../errors/errors.ts';
 import type { NodeInfo } from './peer/node-info.ts';
 import type { EndReason } from './peer/session.ts';

@@ -3,7 +3,7 @@ import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { z } from 'zod';
 import { type Clock, type DurationMs, type Timer, withDeadline } from '../clock/clock.ts';
-import type { Log } from '../driver/driver.ts';
+import type { Log } from '../driver/contract.ts';
 import { DcsError, messageOf, systemCode } from '../errors/errors.ts';
 
 const CLOSE_LIMIT_MS: DurationMs = 300;

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Clock, DurationMs } from '../clock/clock.ts';
-import type { Log } from '../driver/driver.ts';
+import type { Log } from '../driver/contract.ts';
 import type { PinSpec, RawValue } from '../pin/pin.ts';
 import { KeptFile } from './kept-file.ts';
 import type { Commander } from './nodes.ts';

@@ -4,7 +4,7 @@ import { MockHardware } from '../../drivers/mock/hardware.ts';
 import { Agent } from '../../src/agent/agent.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { loadConfigText } from '../../src/config/load.ts';
-import type { Driver } from '../../src/driver/driver.ts';
+import type { Driver } from '../../src/driver/contract.ts';
 import { memoryLog } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 

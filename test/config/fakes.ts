@@ -4,7 +4,7 @@ import { virtual } from '../../drivers/virtual/driver.ts';
 import type { ConfigContext, Machine } from '../../src/config/context.ts';
 import { type LoadedConfig, loadConfigText } from '../../src/config/load.ts';
 import type { Problem, ResolvedConfig } from '../../src/config/resolved.ts';
-import type { Driver } from '../../src/driver/driver.ts';
+import type { Driver } from '../../src/driver/contract.ts';
 import { durationSchema, lineSchema } from '../../src/driver/parse.ts';
 
 async function open(): Promise<never> {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Channel, Driver, Reading } from '../../src/driver/driver.ts';
+import type { Channel, Driver, Reading } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { type Held, openPort, type PinText } from '../support/ports.ts';

@@ -15,7 +15,12 @@ const held = { offsets: [3, 8, 5], flags: 0, floating: [] };
 
 describe('lines that one descriptor has held since the last life', () => {
   it('go on in its order, whatever level each is to start with', () => {
-    const found = continuation(held, [wanted(5, { start: true }), wanted(1), wanted(3), wanted(8, { start: false })]);
+    const found = continuation(held, [
+      wanted(5, { openingValue: true }),
+      wanted(1),
+      wanted(3),
+      wanted(8, { openingValue: false }),
+    ]);
     expect(found?.plan.lines.map(({ at }) => at)).toEqual([3, 8, 5]);
     expect(found?.idle).toBe(0n);
   });

@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Edge, GpioBackend, GpioChannel, Line, Taken, Wish } from '../../drivers/gpio/backend.ts';
+import type { GpioPlan } from '../../drivers/gpio/crash-plan.ts';
 import { gpio } from '../../drivers/gpio/driver.ts';
-import type { GpioPlan } from '../../drivers/gpio/last-will.ts';
 import { GpioPort } from '../../drivers/gpio/port.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import type { Reading } from '../../src/driver/driver.ts';
+import type { Reading } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { Direction, RawValue } from '../../src/pin/pin.ts';
 import { LateClock } from '../support/late-clock.ts';
@@ -24,11 +24,11 @@ class FakeBackend implements GpioBackend {
 
   async take(wishes: readonly Wish[]): Promise<Taken[]> {
     return wishes.map((wish): Taken => {
-      const { key, start } = wish.channel;
+      const { key, openingValue } = wish.channel;
       this.attempts.push(key);
       if (this.busy.has(key)) return { ok: false, error: new DcsError('BUSY', `${key} is held by test`) };
       this.wishes.set(key, wish);
-      if (typeof start === 'boolean') this.levels.set(key, start);
+      if (typeof openingValue === 'boolean') this.levels.set(key, openingValue);
       return { ok: true, line: this.#line(key) };
     });
   }
@@ -80,8 +80,16 @@ async function open(backend: FakeBackend, ...pins: PinText[]) {
   const channels = pins.map(({ keys, direction = 'in', start, again, debounceMs = 0 }): GpioChannel => {
     const address = gpio.pin.parse(keys);
     const { key = '', kind } = gpio.describe(address, options);
-    const returning = direction === 'out' && { again: () => again };
-    return { key, kind, direction, address, debounceMs, ...(start !== undefined && { start }), ...returning };
+    const returning = direction === 'out' && { returnValue: () => again };
+    return {
+      key,
+      kind,
+      direction,
+      address,
+      debounceMs,
+      ...(start !== undefined && { openingValue: start }),
+      ...returning,
+    };
   });
   const clock = new LateClock();
   const downs: DcsError[] = [];

@@ -15,7 +15,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock/clock.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import type { Estate, Executor, LastWill } from '../../src/driver/last-will.ts';
+import type { CrashPlan, HeldDescriptors } from '../../src/driver/contract.ts';
+import type { SafeStateExecutor } from '../../src/driver/crash-plan.ts';
 import { Guard } from '../../src/guardian/guard.ts';
 import { GIVE_UP_MS } from '../../src/guardian/port-plan.ts';
 import { PreviousGuardians } from '../../src/guardian/previous-guardians.ts';
@@ -24,7 +25,7 @@ import { memoryLog } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 
 /** Hardware as a test sees it: whether each port is safe, whether its lines are held, how often it was tried. */
-class Fake implements Executor {
+class Fake implements SafeStateExecutor {
   fails = 0;
   tries = 0;
   safe = false;
@@ -48,7 +49,7 @@ class Fake implements Executor {
     this.held = this.#takes;
   }
 
-  estate(): Estate {
+  handOver(): HeldDescriptors {
     return { plan: { lines: ['a', 'b'] }, descriptors: this.descriptors };
   }
 
@@ -90,7 +91,7 @@ function bench(withinMs = 5000) {
     },
   };
 }
-const will = (name: string): LastWill => ({ executor: name, plan: undefined });
+const will = (name: string): CrashPlan => ({ executor: name, plan: undefined });
 const isOpen = (fd: number) => existsSync(`/proc/self/fd/${fd}`);
 
 describe('a guardian', () => {

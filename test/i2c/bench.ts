@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { createI2c } from '../../drivers/i2c/driver.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { pinKeys } from '../../src/config/schema.ts';
-import type { Reading } from '../../src/driver/driver.ts';
+import type { Reading } from '../../src/driver/contract.ts';
 import { openPort, type PinText } from '../support/ports.ts';
 import { SimBus } from './sim-bus.ts';
 

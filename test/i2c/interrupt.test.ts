@@ -6,7 +6,7 @@ import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { Supervisor } from '../../src/bus/supervisor.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import type { Channel, Driver } from '../../src/driver/driver.ts';
+import type { Channel, Driver } from '../../src/driver/contract.ts';
 import { PinActor } from '../../src/io/pin-actor.ts';
 import { PortRunner } from '../../src/io/port-runner.ts';
 import { pinSpec } from '../support/pin-bench.ts';
@@ -56,7 +56,7 @@ async function bench() {
     const address = driver.pin.parse(keys);
     const { key = name, kind } = driver.describe(address, options);
     const channel: Channel = { key, kind, direction: 'in', address, debounceMs: 0 };
-    const plan = { channel, startAt: () => undefined, returnAt: () => undefined };
+    const plan = { channel, openingValue: () => undefined, returnValue: () => undefined };
     const runner = new PortRunner(name, driver, options, [plan], { clock, log });
     await supervisor.add(name, () => new PinActor(pinSpec({ name, kind, ...more }), runner.handle(channel), life));
     runners.push(runner);

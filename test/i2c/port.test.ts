@@ -4,7 +4,7 @@ import { createI2c } from '../../drivers/i2c/driver.ts';
 import { BusOwner } from '../../drivers/i2c/owner.ts';
 import { Unit } from '../../drivers/i2c/unit.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import type { Channel } from '../../src/driver/driver.ts';
+import type { Channel } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { conformance } from '../conformance/suite.ts';
 import { bench, mcpPin, outcome } from './bench.ts';
@@ -150,7 +150,7 @@ describe('register chips', () => {
     const chip = new Mcp23017();
     bus.chips.set(0x20, chip);
     const clock = new ManualClock();
-    const output = { ...outputA3, again: () => false };
+    const output = { ...outputA3, returnValue: () => false };
     const unit = new Unit(new BusOwner(bus, []), [output], { clock, count: () => {}, gone: () => {} });
     await unit.begin();
     await unit.write(output, true);
@@ -168,7 +168,7 @@ describe('register chips', () => {
     const bus = new SimBus();
     const chip = new Mcp23017();
     bus.chips.set(0x20, chip);
-    const output = { ...outputA3, again: () => false };
+    const output = { ...outputA3, returnValue: () => false };
     const unit = new Unit(new BusOwner(bus, []), [output], {
       ...{ clock: new ManualClock(), count: () => {}, gone: () => {} },
     });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { serial } from '../../drivers/serial/driver.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import type { Channel, Driver, Opened, Port, PortContext, ReadingListener } from '../../src/driver/driver.ts';
+import type { Channel, Driver, OpenResult, Port, PortContext, ReadingListener } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { PortRunner } from '../../src/io/port-runner.ts';
 import { pinBench, pinSpec } from '../support/pin-bench.ts';
@@ -209,7 +209,7 @@ describe('port runner', () => {
   it('a port that opens after the stop is closed at once', async () => {
     const clock = new ManualClock();
     let closed = 0;
-    let finish: (opened: Opened) => void = () => {};
+    let finish: (opened: OpenResult) => void = () => {};
     const { runner } = fakeRunner(clock, () => new Promise((resolve) => (finish = resolve)));
     const starting = runner.start();
     await runner.stop();
@@ -281,14 +281,14 @@ function deadPort(onClose: () => void): Port {
   };
 }
 
-function fakeRunner(clock: ManualClock, open: (context: PortContext) => Promise<Opened>, reopenMs?: number) {
+function fakeRunner(clock: ManualClock, open: (context: PortContext) => Promise<OpenResult>, reopenMs?: number) {
   const driver = {
     name: 'fake',
     ...(reopenMs !== undefined && { reopenMs }),
     open: (_options: unknown, _channels: unknown, context: PortContext) => open(context),
   };
   const readings: unknown[] = [];
-  const runner = new PortRunner('p', fake(driver), {}, [{ channel, startAt: () => undefined }], {
+  const runner = new PortRunner('p', fake(driver), {}, [{ channel, openingValue: () => undefined }], {
     clock,
     log: memoryLog(),
   });

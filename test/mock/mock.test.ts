@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { createMock, mockOptions } from '../../drivers/mock/driver.ts';
 import { MockHardware } from '../../drivers/mock/hardware.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import type { Reading } from '../../src/driver/driver.ts';
+import type { Reading } from '../../src/driver/contract.ts';
 import { openPort } from '../support/ports.ts';
 
 const input = { keys: { channel: 'in' }, direction: 'in' } as const;

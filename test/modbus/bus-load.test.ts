@@ -63,7 +63,7 @@ describe('what is doubtful about a Modbus port', () => {
 
   it('tells the share and the longest round of a serial bus, and nothing of a network', () => {
     const outlook = (port: object, ...pins: object[]) =>
-      modbus.outlook?.(
+      modbus.estimate?.(
         modbus.options.parse(port),
         pins.map((keys) => channelOf({ ...keys })),
       );

@@ -1,7 +1,7 @@
 import type { ModbusAddress } from '../../drivers/modbus/address.ts';
 import { modbus } from '../../drivers/modbus/driver.ts';
 import { type Clock, systemClock } from '../../src/clock/clock.ts';
-import type { Channel, Port, PortContext, Reading } from '../../src/driver/driver.ts';
+import type { Channel, Port, PortContext, Reading } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 
@@ -21,7 +21,7 @@ export function channelOf(
     direction: extra.direction ?? 'in',
     address,
     debounceMs: 0,
-    ...(extra.start === undefined ? {} : { start: extra.start }),
+    ...(extra.start === undefined ? {} : { openingValue: extra.start }),
   };
 }
 

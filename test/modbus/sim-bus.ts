@@ -13,7 +13,7 @@ import { lineTiming } from '../../drivers/modbus/transport/line-timing.ts';
 import { LineTransport } from '../../drivers/modbus/transport/line-transport.ts';
 import type { LinkEvents } from '../../drivers/modbus/transport/link.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import type { Channel, PortContext } from '../../src/driver/driver.ts';
+import type { Channel, PortContext } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { silentLog } from './owner.ts';
 

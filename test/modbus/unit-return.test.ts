@@ -11,7 +11,7 @@ async function busWith(again: Readonly<Record<number, RawValue>>) {
   const store = new SimulatedMemory(clock);
   const outputs = [4, 5].map((holding) => ({
     ...channelOf({ holding, unit: 1 }, { direction: 'out' as const }),
-    again: () => again[holding],
+    returnValue: () => again[holding],
   }));
   const other = channelOf({ holding: 0, unit: 2 });
   const bus = await new SimBus({ store, channels: [...outputs, other], clock, echo: 'off', poll: '200ms' }).open();

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { pwm } from '../../drivers/pwm/driver.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import type { Reading } from '../../src/driver/driver.ts';
+import type { Reading } from '../../src/driver/contract.ts';
 import { conformance } from '../conformance/suite.ts';
 import { openPort, type PinText } from '../support/ports.ts';
 import { until } from '../support/wait.ts';

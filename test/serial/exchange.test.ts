@@ -3,7 +3,7 @@ import { serial } from '../../drivers/serial/driver.ts';
 import type { Transport } from '../../drivers/serial/line/transport.ts';
 import { SerialPort } from '../../drivers/serial/port.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import type { Channel, Reading } from '../../src/driver/driver.ts';
+import type { Channel, Reading } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { memoryLog } from '../support/ports.ts';
 

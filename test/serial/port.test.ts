@@ -1,7 +1,7 @@
 import { chmodSync, chownSync, realpathSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { serial } from '../../drivers/serial/driver.ts';
-import type { Reading } from '../../src/driver/driver.ts';
+import type { Reading } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { type Held, openPort, type PinText } from '../support/ports.ts';
 import { until } from '../support/wait.ts';

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { serial } from '../../drivers/serial/driver.ts';
 import { resolveEscapes } from '../../drivers/serial/text.ts';
 import { pinKeys } from '../../src/config/schema.ts';
-import type { Reading } from '../../src/driver/driver.ts';
+import type { Reading } from '../../src/driver/contract.ts';
 import { type Held, openPort } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 import { Device } from './device.ts';

@@ -5,7 +5,7 @@ import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { defaultPolicy, Supervisor } from '../../src/bus/supervisor.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import type { Channel } from '../../src/driver/driver.ts';
+import type { Channel } from '../../src/driver/contract.ts';
 import { makePin, rawAtOpen } from '../../src/io/make-pin.ts';
 import { PortRunner } from '../../src/io/port-runner.ts';
 import type { PinSpec } from '../../src/pin/pin.ts';
@@ -66,8 +66,8 @@ export async function pinBench(
     driver.options.parse(options),
     specs.map((spec) => ({
       channel: channelOf(spec),
-      startAt: () => rawAtOpen(entryOf(spec), true),
-      returnAt: () => rawAtOpen(entryOf(spec), false),
+      openingValue: () => rawAtOpen(entryOf(spec), true),
+      returnValue: () => rawAtOpen(entryOf(spec), false),
     })),
     { clock, log },
   );

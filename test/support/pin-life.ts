@@ -1,5 +1,5 @@
 import type { Bus } from '../../src/bus/bus.ts';
-import type { Log } from '../../src/driver/driver.ts';
+import type { Log } from '../../src/driver/contract.ts';
 import type { PinLife } from '../../src/io/pin-actor.ts';
 import { KeptOutputs } from '../../src/safety/kept-outputs.ts';
 import { Nodes } from '../../src/safety/nodes.ts';

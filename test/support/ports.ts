@@ -1,7 +1,6 @@
 import type { Clock } from '../../src/clock/clock.ts';
 import { systemClock } from '../../src/clock/clock.ts';
-import type { Channel, Driver, Log, Port, PortContext } from '../../src/driver/driver.ts';
-import type { Estate } from '../../src/driver/last-will.ts';
+import type { Channel, Driver, HeldDescriptors, Log, Port, PortContext } from '../../src/driver/contract.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import type { Direction, RawValue } from '../../src/pin/pin.ts';
 
@@ -37,7 +36,7 @@ export async function openPort(
   options: object,
   pins: readonly PinText[],
   clock: Clock = systemClock,
-  inherited: readonly Estate[] = [],
+  inherited: readonly HeldDescriptors[] = [],
 ): Promise<Held> {
   const parsed = driver.options.parse(options);
   const channels = pins.map(({ keys, direction, start, debounceMs = 0 }, index): Channel => {
@@ -45,7 +44,7 @@ export async function openPort(
     const facts = driver.describe(address, parsed);
     const key = facts.key ?? `pin-${index}`;
     const base = { key, kind: facts.kind, direction, address, debounceMs };
-    return start === undefined ? base : { ...base, start };
+    return start === undefined ? base : { ...base, openingValue: start };
   });
   const downs: DcsError[] = [];
   const counters = new Map<string, number>();

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { sysfs } from '../../drivers/sysfs/driver.ts';
-import type { Reading } from '../../src/driver/driver.ts';
+import type { Reading } from '../../src/driver/contract.ts';
 import { conformance } from '../conformance/suite.ts';
 import { type Held, openPort } from '../support/ports.ts';
 import { until } from '../support/wait.ts';

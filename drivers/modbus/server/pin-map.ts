@@ -1,4 +1,4 @@
-import type { PinFacts } from '../../../src/driver/server.ts';
+import type { PinFacts } from '../../../src/driver/contract.ts';
 import type { Table } from '../protocol/request.ts';
 import { type Format, formatOf } from '../value/format.ts';
 import type { EntryKeys, ServerOptions } from './options.ts';

@@ -1,4 +1,4 @@
-import type { ServedPins } from '../../../src/driver/server.ts';
+import type { ServedPins } from '../../../src/driver/contract.ts';
 import { DcsError, type ErrorCode } from '../../../src/errors/errors.ts';
 import type { RawValue } from '../../../src/pin/pin.ts';
 import type { PinMap, Place } from './pin-map.ts';

@@ -1,5 +1,4 @@
-import type { Port, PortContext } from '../../../src/driver/driver.ts';
-import type { OpenServer, PinFacts, ServedPins, ServerKind } from '../../../src/driver/server.ts';
+import type { OpenServer, PinFacts, Port, PortContext, ServedPins, ServerKind } from '../../../src/driver/contract.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import { ModbusPort } from '../port.ts';
 import { ascii } from '../protocol/ascii.ts';

@@ -1,4 +1,4 @@
-import type { Reading } from '../../../src/driver/driver.ts';
+import type { Reading } from '../../../src/driver/contract.ts';
 import type { PinKind, RawValue } from '../../../src/pin/pin.ts';
 import type { NumberType } from './number-codec.ts';
 import { numberFormat } from './number-format.ts';

@@ -1,4 +1,4 @@
-import type { PortContext } from '../../../src/driver/driver.ts';
+import type { PortContext } from '../../../src/driver/contract.ts';
 import { findUsb, listPorts } from '../../../src/driver/usb-port.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import type { SerialOptions } from '../options.ts';

@@ -1,7 +1,7 @@
 import { realpathSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { getSystemErrorName } from 'node:util';
-import type { Log } from '../../../src/driver/driver.ts';
+import type { Log } from '../../../src/driver/contract.ts';
 import { DcsError, messageOf } from '../../../src/errors/errors.ts';
 import type { DrivenLine, SensedLine } from './transport.ts';
 

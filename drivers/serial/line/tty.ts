@@ -1,7 +1,7 @@
 import { readSync, writeSync } from 'node:fs';
 import type { Clock, DurationMs } from '../../../src/clock/clock.ts';
 import { sleep, withDeadline } from '../../../src/clock/clock.ts';
-import type { PortContext } from '../../../src/driver/driver.ts';
+import type { PortContext } from '../../../src/driver/contract.ts';
 import type { LineSettings } from '../../../src/driver/parse.ts';
 import { DcsError, messageOf, systemCode } from '../../../src/errors/errors.ts';
 import { ErrorMarks } from './error-marks.ts';

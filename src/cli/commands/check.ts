@@ -28,7 +28,7 @@ export async function check(options: CheckOptions): Promise<void> {
   for (const { name, driver, options: given } of ports) {
     const own = pins.filter(({ port }) => port === name);
     const channels = own.map(({ spec, key, address }) => ({ ...spec, key, address }));
-    const message = driver.outlook?.(given, channels);
+    const message = driver.estimate?.(given, channels);
     if (message === undefined) continue;
     if (options.json) printJson({ severity: 'note', key: `ports.${name}`, message });
     else printLine(`${name}: ${message}`);

@@ -3,7 +3,7 @@ import { ModbusClient } from '../../../drivers/modbus/client.ts';
 import { modbus } from '../../../drivers/modbus/driver.ts';
 import type { ModbusOptions } from '../../../drivers/modbus/options.ts';
 import { systemClock } from '../../clock/clock.ts';
-import type { Channel } from '../../driver/driver.ts';
+import type { Channel } from '../../driver/contract.ts';
 import { DcsError } from '../../errors/errors.ts';
 import type { RawValue } from '../../pin/pin.ts';
 import { CliError, exitCodes, formatZodError } from '../exit.ts';

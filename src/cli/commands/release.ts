@@ -1,5 +1,5 @@
 import { systemClock } from '../../clock/clock.ts';
-import type { Log } from '../../driver/driver.ts';
+import type { Log } from '../../driver/contract.ts';
 import { PreviousGuardians } from '../../guardian/previous-guardians.ts';
 import { agentIdentity, socketFolder } from '../../guardian/takeover-socket.ts';
 import { readConfig } from '../config-file.ts';

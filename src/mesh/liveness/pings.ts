@@ -2,7 +2,7 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import type { Clock, DurationMs, MonotonicMs } from '../../clock/clock.ts';
-import type { Log } from '../../driver/driver.ts';
+import type { Log } from '../../driver/contract.ts';
 import { messageOf } from '../../errors/errors.ts';
 import { isRecord } from '../../message/envelope.ts';
 import type { MeshStats } from '../stats.ts';

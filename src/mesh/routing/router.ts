@@ -1,6 +1,6 @@
 import type { Bus, BusInterest, BusLink } from '../../bus/bus.ts';
 import type { Clock, DurationMs } from '../../clock/clock.ts';
-import type { Log } from '../../driver/driver.ts';
+import type { Log } from '../../driver/contract.ts';
 import {
   checkEnvelope,
   type Envelope,

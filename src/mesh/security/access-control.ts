@@ -2,7 +2,7 @@ import { type FSWatcher, watch } from 'node:fs';
 import { join } from 'node:path';
 import type { Router } from 'zeromq';
 import type { Clock, Timer } from '../../clock/clock.ts';
-import type { Log } from '../../driver/driver.ts';
+import type { Log } from '../../driver/contract.ts';
 import { messageOf } from '../../errors/errors.ts';
 import { type Envelope, isRecord } from '../../message/envelope.ts';
 import { ioMessageOf, isReport } from '../../message/payloads.ts';

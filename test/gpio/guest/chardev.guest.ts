@@ -1,10 +1,10 @@
 import { closeSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { prepare } from '../../../drivers/gpio/crash-plan.ts';
 import { gpio } from '../../../drivers/gpio/driver.ts';
-import { prepare } from '../../../drivers/gpio/last-will.ts';
 import { systemClock } from '../../../src/clock/clock.ts';
-import type { Port, Reading } from '../../../src/driver/driver.ts';
-import type { Executor, SafeWrite } from '../../../src/driver/last-will.ts';
+import type { Port, Reading, SafeWrite } from '../../../src/driver/contract.ts';
+import type { SafeStateExecutor } from '../../../src/driver/crash-plan.ts';
 import { loadFdPassing } from '../../../src/guardian/fd-passing.ts';
 import { type Held, memoryLog, openPort } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
@@ -17,8 +17,8 @@ const info = (offset: number) =>
     .split('\n')
     .find((line) => new RegExp(`line +${offset}:`).test(line)) ?? '';
 /** What a guardian would carry out: it has descriptors of its own. */
-async function executorOf(port: Port, writes: readonly SafeWrite[]): Promise<Executor> {
-  const { plan, descriptors = [] } = port.lastWill?.(writes) ?? {};
+async function executorOf(port: Port, writes: readonly SafeWrite[]): Promise<SafeStateExecutor> {
+  const { plan, descriptors = [] } = port.crashPlan?.(writes) ?? {};
   const passing = await loadFdPassing();
   const { own, other } = passing.pair();
   passing.send(own, descriptors);
@@ -44,7 +44,7 @@ describe('gpio chardev', () => {
     ]);
     const levels = () => [3, 4, 5].map((line) => on.chip.level(line));
     const writes = channels.map((channel, at) => ({ channel, value: at === 1 }));
-    const plan = structuredClone(port.lastWill?.(writes)?.plan);
+    const plan = structuredClone(port.crashPlan?.(writes)?.plan);
     const executor = await prepare(plan, { clock: systemClock, log: memoryLog() }, []);
     await expect(executor.attempt()).rejects.toMatchObject({ code: 'BUSY' });
     expect(levels().slice(0, 2)).toEqual([true, false]);
@@ -97,7 +97,7 @@ describe('gpio chardev', () => {
     await made.port.write(channelAt(made, 1), true);
     const executor = await executorOf(made.port, []);
     await made.port.close();
-    const estate = executor.estate?.();
+    const estate = executor.handOver?.();
     expect(estate?.descriptors).toHaveLength(4);
     const inherited = estate ? [structuredClone(estate)] : [];
     let next: Held | undefined;
@@ -117,7 +117,7 @@ describe('gpio chardev', () => {
   it('what was passed on of a chip that has gone is of no use: lines are taken where it is back', async () => {
     const made = await openPort(gpio, { chip: on.chip.label }, [output(3, false)]);
     const executor = await executorOf(made.port, [{ channel: channelAt(made, 0), value: true }]);
-    const estate = (await executorOf(made.port, [])).estate?.();
+    const estate = (await executorOf(made.port, [])).handOver?.();
     on.chip.unplug();
     await made.port.close();
     on.chip.plug();

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { gpio } from '../../../drivers/gpio/driver.ts';
-import type { Channel, Reading } from '../../../src/driver/driver.ts';
+import type { Channel, Reading } from '../../../src/driver/contract.ts';
 import { conformance } from '../../conformance/suite.ts';
 import { type Held, openPort, type PinText } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';

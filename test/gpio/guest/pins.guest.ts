@@ -4,7 +4,7 @@ import { Actor } from '../../../src/bus/actor.ts';
 import { Bus } from '../../../src/bus/bus.ts';
 import { Supervisor } from '../../../src/bus/supervisor.ts';
 import { systemClock } from '../../../src/clock/clock.ts';
-import type { Channel } from '../../../src/driver/driver.ts';
+import type { Channel } from '../../../src/driver/contract.ts';
 import { makePin, rawAtOpen } from '../../../src/io/make-pin.ts';
 import { PortRunner } from '../../../src/io/port-runner.ts';
 import type { PinSpec, RawValue } from '../../../src/pin/pin.ts';
@@ -39,7 +39,7 @@ async function pinsOnBus(backend: 'chardev' | 'onoff', lines: readonly (Partial<
     return { entry: shared.table.add(spec, { port: 'sim', key: channel.key }, initialOf(spec)), channel };
   });
   const options = gpio.options.parse({ chip: on.chip.label, backend });
-  const plans = pins.map(({ channel, entry }) => ({ channel, startAt: () => rawAtOpen(entry, true) }));
+  const plans = pins.map(({ channel, entry }) => ({ channel, openingValue: () => rawAtOpen(entry, true) }));
   const runner = new PortRunner('sim', gpio, options, plans, { clock: systemClock, log });
   const supervisor = new Supervisor(bus, log);
   for (const { entry, channel } of pins) {

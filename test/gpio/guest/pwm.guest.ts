@@ -6,7 +6,7 @@ import { gpio } from '../../../drivers/gpio/driver.ts';
 import { pwm } from '../../../drivers/pwm/driver.ts';
 import { systemClock } from '../../../src/clock/clock.ts';
 import { loadConfigText } from '../../../src/config/load.ts';
-import type { Channel, Port } from '../../../src/driver/driver.ts';
+import type { Channel, Port } from '../../../src/driver/contract.ts';
 import { machine } from '../../config/fakes.ts';
 import { conformance } from '../../conformance/suite.ts';
 import { memoryLog, openPort, type PinText } from '../../support/ports.ts';
@@ -80,7 +80,7 @@ describe('pwm: on a GPIO line', () => {
     const log = memoryLog();
     for (const { name, driver, options } of loaded.config.ports) {
       const channels = loaded.config.pins.flatMap(({ port, key, address, spec }): Channel[] =>
-        port === name ? [{ key, kind: spec.kind, direction: 'out', address, debounceMs: 0, start: 0.25 }] : [],
+        port === name ? [{ key, kind: spec.kind, direction: 'out', address, debounceMs: 0, openingValue: 0.25 }] : [],
       );
       const found = await driver.open(options, channels, { clock: systemClock, log, down() {}, count() {} });
       if (found.kind === 'skipped') throw new Error(found.reason);

@@ -5,7 +5,7 @@ import { gpio } from '../../../drivers/gpio/driver.ts';
 import { Actor } from '../../../src/bus/actor.ts';
 import { Bus } from '../../../src/bus/bus.ts';
 import { systemClock } from '../../../src/clock/clock.ts';
-import type { Channel } from '../../../src/driver/driver.ts';
+import type { Channel } from '../../../src/driver/contract.ts';
 import { makePin } from '../../../src/io/make-pin.ts';
 import { PortRunner } from '../../../src/io/port-runner.ts';
 import { isReport } from '../../../src/message/payloads.ts';
@@ -157,7 +157,7 @@ describe('a debounced pin where the kernel does not debounce', () => {
       debounceMs: 300,
     };
     const options = gpio.options.parse({ chip: 'left-card', backend: 'onoff' });
-    const plans = [{ channel, startAt: () => undefined }];
+    const plans = [{ channel, openingValue: () => undefined }];
     const runner = new PortRunner('sim', gpio, options, plans, { clock: systemClock, log: memoryLog() });
     const pin = makePin(shared.table.add(spec, { port: 'sim', key: channel.key }), runner.handle(channel), shared);
     const user = new Actor('user');

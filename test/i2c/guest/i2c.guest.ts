@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { deserialize, serialize } from 'node:v8';
 import { afterEach, describe, expect, it } from 'vitest';
+import { prepare } from '../../../drivers/i2c/crash-plan.ts';
 import { i2c } from '../../../drivers/i2c/driver.ts';
-import { prepare } from '../../../drivers/i2c/last-will.ts';
 import { systemClock } from '../../../src/clock/clock.ts';
 import { type Held, memoryLog, openPort, type PinText } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
@@ -59,8 +59,8 @@ describe.each(['kernel', 'i2c-bus'] as const)('I2C on a real kernel by %s', (bac
       { keys: { address: 0x20, register: 0x12, write_register: 0x14, bit: 3, init }, direction: 'out', start: true },
     );
     expect(get('0x20', '0x14')).toBe('0x89');
-    const will = made.port.lastWill?.(made.channels.map((channel) => ({ channel, value: false })));
-    expect(will?.executor).toMatch(/drivers\/i2c\/last-will/);
+    const will = made.port.crashPlan?.(made.channels.map((channel) => ({ channel, value: false })));
+    expect(will?.executor).toMatch(/drivers\/i2c\/crash-plan/);
     await made.port.close();
     // As it goes to the other process.
     const plan = deserialize(serialize(will?.plan));

@@ -1,4 +1,4 @@
-import type { Log } from '../../../src/driver/driver.ts';
+import type { Log } from '../../../src/driver/contract.ts';
 
 const nothing = () => undefined;
 

@@ -1,4 +1,4 @@
-import type { Prepare } from '../../src/driver/last-will.ts';
+import type { Prepare } from '../../src/driver/crash-plan.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import type { RawValue } from '../../src/pin/pin.ts';

@@ -1,5 +1,5 @@
-import type { Channel } from '../../src/driver/driver.ts';
-import type { Prepare } from '../../src/driver/last-will.ts';
+import type { Channel } from '../../src/driver/contract.ts';
+import type { Prepare } from '../../src/driver/crash-plan.ts';
 import { DcsError, messageOf } from '../../src/errors/errors.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import type { RawValue } from '../../src/pin/pin.ts';

@@ -1,5 +1,5 @@
 import { sleep } from '../../src/clock/clock.ts';
-import type { Executor, ExecutorContext, Prepare } from '../../src/driver/last-will.ts';
+import type { ExecutorContext, Prepare, SafeStateExecutor } from '../../src/driver/crash-plan.ts';
 import { DcsError, messageOf, toDcsError } from '../../src/errors/errors.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import type { ModbusOptions } from './options.ts';
@@ -24,7 +24,7 @@ export const prepare: Prepare = async (plan, context) => {
   return new SafeWrites(plan, context);
 };
 
-class SafeWrites implements Executor {
+class SafeWrites implements SafeStateExecutor {
   readonly holds = false;
   readonly #plan: ModbusPlan;
   readonly #context: ExecutorContext;

@@ -1,5 +1,5 @@
 import { type DurationMs, sleep } from '../../src/clock/clock.ts';
-import type { Executor, ExecutorContext, Prepare } from '../../src/driver/last-will.ts';
+import type { ExecutorContext, Prepare, SafeStateExecutor } from '../../src/driver/crash-plan.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import { type LineOptions, openTransport } from './line/open.ts';
@@ -25,7 +25,7 @@ export const prepare: Prepare = async (plan, context) => {
 };
 
 /** Opens the line anew and sends; keeps it open only where modem lines are to stay as they are driven. */
-class SafeTelegrams implements Executor {
+class SafeTelegrams implements SafeStateExecutor {
   readonly holds: boolean;
   readonly #plan: SerialPlan;
   readonly #context: ExecutorContext;

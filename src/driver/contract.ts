@@ -2,8 +2,6 @@ import type { z } from 'zod';
 import type { Clock, DurationMs, MonotonicMs, UnixSeconds } from '../clock/clock.ts';
 import type { DcsError } from '../errors/errors.ts';
 import type { Direction, PinKind, RawValue } from '../pin/pin.ts';
-import type { Estate, LastWill, SafeWrite } from './last-will.ts';
-import type { ServerKind } from './server.ts';
 
 /**
  * A port's own address of a pin: line 17, unit 1 holding 10. `key` is its canonical text, unique within the port
@@ -19,12 +17,12 @@ export interface Channel<Address = unknown> {
    * Outputs: the raw value the port must drive from the first moment it owns the channel, in the same step that takes
    * it where the hardware can. Absent: the hardware's present value stays. Counters: what they begin to count from.
    */
-  readonly start?: RawValue;
+  readonly openingValue?: RawValue;
   /**
    * Outputs: the raw value for a device that has been away while its port was open (a unit of a bus), asked for when it
    * answers again. Undefined: it is left as it is.
    */
-  readonly again?: () => RawValue | undefined;
+  readonly returnValue?: () => RawValue | undefined;
   /** Digital inputs: how long (ms) a level must be still. 0: no debouncing asked for. */
   readonly debounceMs: number;
 }
@@ -46,7 +44,7 @@ export type Reading =
 export type ReadingListener = (reading: Reading) => void;
 
 /** What a write came to. `readBack` is what the hardware then said, where it can be asked. */
-export interface Written {
+export interface WriteResult {
   readonly readBack?: RawValue;
 }
 
@@ -71,14 +69,14 @@ export interface Port {
    * Drives an output. Resolves once the hardware has accepted the value. Rejects with BAD_VALUE or OUT_OF_RANGE when
    * the raw value cannot be encoded (nothing was sent), TIMEOUT when it is unknown whether it took effect.
    */
-  write(channel: Channel, value: RawValue, options?: WriteOptions): Promise<Written>;
+  write(channel: Channel, value: RawValue, options?: WriteOptions): Promise<WriteResult>;
   /**
    * Drives several outputs as close to at once as the hardware can (a gpiochip's lines in one system call). All values
    * are checked before any is sent. Rejects as `write` does.
    */
-  writeAll?(writes: readonly { readonly channel: Channel; readonly value: RawValue }[]): Promise<Written[]>;
+  writeAll?(writes: readonly { readonly channel: Channel; readonly value: RawValue }[]): Promise<WriteResult[]>;
   /** Sets a counter or a position the port keeps itself. Rejects with READ_ONLY or BAD_VALUE. */
-  preset?(channel: Channel, value: RawValue): Promise<Written>;
+  preset?(channel: Channel, value: RawValue): Promise<WriteResult>;
   /**
    * Drives an output no more: the line becomes an input, as some plants want it while nobody is in control. A later write
    * drives it again.
@@ -96,7 +94,7 @@ export interface Port {
    * again when what it depends on has changed. Undefined: another process cannot do it, or there is nothing to do. Absent:
    * the driver cannot. Throws as `write` does when a value cannot be encoded.
    */
-  lastWill?(writes: readonly SafeWrite[]): LastWill | undefined;
+  crashPlan?(writes: readonly SafeWrite[]): CrashPlan | undefined;
   /** The port debounces its inputs itself (kernel); otherwise the pin does it. */
   readonly debounces?: true;
   /** How it fares, beside its counters: `utilisation` (0 to 1), `round_trip_p99_ms`. Cheap; asked for every few seconds. */
@@ -112,6 +110,36 @@ export interface ByteStream {
   onFrame(listener: (frame: Uint8Array, sourceTime: UnixSeconds) => void): () => void;
 }
 
+/** An output and its safe value. */
+export interface SafeWrite {
+  readonly channel: Channel;
+  readonly value: RawValue;
+}
+
+/**
+ * What puts a port's outputs in their safe state when the agent itself cannot: told to the guardian while all is well,
+ * carried out by it when the agent has crashed or hangs.
+ */
+export interface CrashPlan {
+  /** URL of the module that carries it out; it exports `prepare: Prepare`. */
+  readonly executor: string;
+  /** What that module needs to know. It is copied to another process: data only (numbers, text, lists, Buffers). */
+  readonly plan: unknown;
+  /**
+   * Descriptors through which this process holds hardware. The guardian gets duplicates: the hardware stays held, and as it
+   * is, when this process has gone.
+   */
+  readonly descriptors?: readonly number[];
+}
+
+/** Hardware that stays held while it goes from one process to another. */
+export interface HeldDescriptors {
+  /** What the descriptors are, in the driver's own words, as JSON has it. May come from another version of the driver. */
+  readonly plan: unknown;
+  /** Open ones of this process. Who is given them closes them. */
+  readonly descriptors: readonly number[];
+}
+
 /** What a port is given to live on. */
 export interface PortContext {
   readonly clock: Clock;
@@ -123,9 +151,9 @@ export interface PortContext {
    * held; the port owns that. Called right before hardware is taken, so that the rest is nobody's for the shortest time.
    * Never rejects. Absent: there is no life before.
    */
-  reclaim?(): Promise<readonly Estate[]>;
-  /** What `Port.lastWill` says has changed. Absent: nobody wants to know. */
-  lastWillChanged?(): void;
+  reclaim?(): Promise<readonly HeldDescriptors[]>;
+  /** What `Port.crashPlan` says has changed. Absent: nobody wants to know. */
+  crashPlanChanged?(): void;
   /** Adds to a named counter of this port: `timeouts`, `frames_dropped`. Nothing is lost silently. */
   count(name: string, by?: number): void;
 }
@@ -139,7 +167,7 @@ export interface Log {
 }
 
 /** 'Not this hardware' is not an error: the port is left out and its pins say why. */
-export type Opened =
+export type OpenResult =
   | { readonly kind: 'port'; readonly port: Port }
   | { readonly kind: 'skipped'; readonly reason: string };
 
@@ -195,9 +223,55 @@ export interface Driver<Options = unknown, Address = unknown> {
    */
   readonly reopenMs?: DurationMs;
   /** What may be expected of a port with these channels, for people: how full its bus is. `check` shows it. */
-  outlook?(options: Options, channels: readonly Channel<Address>[]): string | undefined;
+  estimate?(options: Options, channels: readonly Channel<Address>[]): string | undefined;
   /** Shows pins to other systems; an entry in `servers:` that names this driver. */
   readonly server?: ServerKind;
   /** Opens the hardware. Rejects with a DcsError when it is there but cannot be had; the owner tries again. */
-  open(options: Options, channels: readonly Channel<Address>[], context: PortContext): Promise<Opened>;
+  open(options: Options, channels: readonly Channel<Address>[], context: PortContext): Promise<OpenResult>;
+}
+
+/** What a server may know of a pin before anything runs. */
+export interface PinFacts {
+  readonly kind: PinKind;
+  readonly direction: Direction;
+}
+
+/** The agent's pins, as a server for other systems sees them. */
+export interface ServedPins {
+  /** The value last reported. Throws a DcsError when there is none that may be trusted: an old value is never given. */
+  read(pin: string): RawValue;
+  /**
+   * Sends a command over the bus and waits for the pin's answer, so that every check and every right of a command holds.
+   * Rejects with what the pin refuses it for; TIMEOUT: nobody knows whether it took effect.
+   */
+  command(pin: string, value: RawValue): Promise<void>;
+  /** The port of that name. Throws PORT_DOWN and the like when it is not open. */
+  port(name: string): Port;
+}
+
+/** What a server with certain options asks for, so that it can be checked before anything runs. */
+export interface ServerNeeds {
+  readonly pins: readonly string[];
+  readonly ports: readonly string[];
+}
+
+/** Something that shows pins to other systems in their own protocol. */
+export interface ServerKind<Options = unknown> {
+  /** The keys of an entry in `servers:`, without `driver`. */
+  readonly options: z.ZodType<Options>;
+  needs(options: Options): ServerNeeds;
+  /** What does not go together, as a person can mend it. */
+  review(options: Options, pins: ReadonlyMap<string, PinFacts>): readonly string[];
+  /** Rejects with a DcsError when its address or line cannot be had; the owner tries again. */
+  open(
+    options: Options,
+    pins: ServedPins,
+    facts: ReadonlyMap<string, PinFacts>,
+    context: PortContext,
+  ): Promise<OpenServer>;
+}
+
+export interface OpenServer {
+  /** Idempotent, bounded, never rejects. */
+  close(): Promise<void>;
 }

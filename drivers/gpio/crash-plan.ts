@@ -1,7 +1,7 @@
 import { closeSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Log } from '../../src/driver/driver.ts';
-import type { Estate, Executor, Prepare } from '../../src/driver/last-will.ts';
+import type { HeldDescriptors, Log } from '../../src/driver/contract.ts';
+import type { Prepare, SafeStateExecutor } from '../../src/driver/crash-plan.ts';
 import { DcsError, messageOf } from '../../src/errors/errors.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import { type ChardevChip, findChardevChip } from './chardev-chip.ts';
@@ -37,7 +37,7 @@ export const prepare: Prepare = async (plan, { log }, descriptors) => {
  * Drives lines to their safe levels through the descriptors it was passed. Lines without one it takes, driving them in the
  * same step, and keeps.
  */
-class SafeLines implements Executor {
+class SafeLines implements SafeStateExecutor {
   readonly #libc: Libc;
   readonly #log: Log;
   readonly #plan: Extract<GpioPlan, { by: 'chardev' }>;
@@ -62,7 +62,7 @@ class SafeLines implements Executor {
     if (missing.length > 0) this.#take(missing);
   }
 
-  estate(): Estate {
+  handOver(): HeldDescriptors {
     const { chip, name } = this.#plan;
     const plan: ChipEstate = { chip, name, held: this.#held.map(({ fd, ...held }) => held) };
     return { plan, descriptors: this.#held.map(({ fd }) => fd) };
@@ -147,7 +147,7 @@ function take(chip: ChardevChip, { offset, flags, high }: PlannedLine): number {
   return uapi.requestedFd(request);
 }
 
-function sysfsLines({ lines }: Extract<GpioPlan, { by: 'sysfs' }>): Executor {
+function sysfsLines({ lines }: Extract<GpioPlan, { by: 'sysfs' }>): SafeStateExecutor {
   return {
     holds: false,
     async attempt() {

@@ -1,4 +1,4 @@
-import type { Prepare } from '../../src/driver/last-will.ts';
+import type { Prepare } from '../../src/driver/crash-plan.ts';
 import { DcsError, messageOf } from '../../src/errors/errors.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import { ChannelFiles } from './channel-files.ts';
