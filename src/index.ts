@@ -1,5 +1,5 @@
 export { Actor, type Handler, type RequestOptions } from './bus/actor.ts';
-export { type Attachment, Bus, type BusLink, type BusStats } from './bus/bus.ts';
+export { type Attachment, Bus, type BusStats, type BusTransport as BusLink } from './bus/bus.ts';
 export { type RestartPolicy, Supervised, Supervisor } from './bus/supervisor.ts';
 export { type Clock, type DurationMs, type MonotonicMs, systemClock, type UnixSeconds } from './clock/clock.ts';
 export { ManualClock } from './clock/manual-clock.ts';
@@ -21,8 +21,7 @@ export { LightClient as Leaf } from './mesh/light-client.ts';
 export { Mesh, type MeshEvents, type MeshOptions, type MeshPeer, type MeshStats } from './mesh/mesh.ts';
 export { allow, type Grant, listAllowed, newKeys, revoke, showKey } from './mesh/security/keys.ts';
 export { type Endpoint, parseEndpoint } from './mesh/transport/addresses.ts';
-export { type Envelope, encodeEnvelope, type Payload, parseEnvelope } from './message/envelope.ts';
-export { newId } from './message/id.ts';
+export { type Envelope, encodeEnvelope, newId, type Payload, parseEnvelope } from './message/envelope.ts';
 export {
   type IoCommand,
   type IoError,

@@ -4,13 +4,13 @@ import { gpio } from '../../drivers/gpio/driver.ts';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { systemClock } from '../../src/clock/clock.ts';
-import { makePin } from '../../src/io/make-pin.ts';
+import { createPin } from '../../src/io/create-pin.ts';
 import { PortRunner } from '../../src/io/port-runner.ts';
 import { isReport } from '../../src/message/payloads.ts';
+import { KeptOutputs } from '../../src/output/kept-state.ts';
+import { Nodes } from '../../src/output/nodes.ts';
+import { PinTable } from '../../src/output/pin-table.ts';
 import type { Direction, PinSpec } from '../../src/pin/pin.ts';
-import { KeptOutputs } from '../../src/safety/kept-outputs.ts';
-import { Nodes } from '../../src/safety/nodes.ts';
-import { PinTable } from '../../src/safety/pin-table.ts';
 import { SimChip } from '../../test/gpio/guest/sim-chip.ts';
 import { bareReader } from './bare-reader.ts';
 import { channelOf, drive, LABEL, openPort, quantile, quiet, Run, us } from './gpio-run.ts';
@@ -61,7 +61,7 @@ async function pinOnBus(line: number, direction: Direction, actor: Actor) {
   const table = new PinTable(systemClock);
   const entry = table.add(spec, { port: 'bench', key: channel.key });
   const nodes = new Nodes(systemClock, 'bench', (id) => bus.nameOf(id));
-  const pin = makePin(entry, runner.handle(channel), {
+  const pin = createPin(entry, runner.handle(channel), {
     log: quiet,
     table,
     nodes,

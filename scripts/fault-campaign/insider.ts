@@ -2,8 +2,7 @@ import { Dealer } from 'zeromq';
 import { readNodes } from '../../src/mesh/peer/node-info.ts';
 import type { KeyPair } from '../../src/mesh/security/keys.ts';
 import { keyProof } from '../../src/mesh/security/keys.ts';
-import { isRecord } from '../../src/message/envelope.ts';
-import { newId } from '../../src/message/id.ts';
+import { isRecord, newId } from '../../src/message/envelope.ts';
 import type { Attacker, Frame } from './attacks.ts';
 import { now, pause } from './process.ts';
 

@@ -7,15 +7,13 @@ import type { ResolvedConfig, ResolvedPort } from '../config/resolved.ts';
 import type { Channel, Driver, Log } from '../driver/contract.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
 import type { ChannelPlan, PortEnvironment } from '../io/channels.ts';
-import { FailedPin } from '../io/failed-pin.ts';
-import { KeptCounts } from '../io/kept-counts.ts';
-import { makePin, rawAtOpen } from '../io/make-pin.ts';
+import { createPin, FailedPin, openingValue } from '../io/create-pin.ts';
 import { PortRunner } from '../io/port-runner.ts';
 import { StreamActor } from '../io/stream-actor.ts';
 import { Mesh } from '../mesh/mesh.ts';
-import { KeptOutputs, stateFile } from '../safety/kept-outputs.ts';
-import { Nodes } from '../safety/nodes.ts';
-import { PinTable } from '../safety/pin-table.ts';
+import { KeptCounts, KeptOutputs, stateFile } from '../output/kept-state.ts';
+import { Nodes } from '../output/nodes.ts';
+import { PinTable } from '../output/pin-table.ts';
 import type { WebServer } from '../web/web-server.ts';
 import { Audit } from './audit.ts';
 import { CrashProtection } from './crash-protection.ts';
@@ -77,7 +75,7 @@ export class Agent {
     this.bus = new Bus({ clock: this.#clock });
     this.table = new PinTable(this.#clock);
     this.#nodes = new Nodes(this.#clock, config.node, (id) => this.bus.nameOf(id));
-    const present = (actor: Actor, there: boolean) => this.#nodes.actor(actor.name, there);
+    const present = (actor: Actor, there: boolean) => this.#nodes.setActorPresence(actor.name, there);
     const supervisor = (hookMs: number, events: SupervisorEvents = {}) =>
       new Supervisor(this.bus, this.#log, { ...defaultPolicy, hookMs }, events);
     this.#pinActors = supervisor(PIN_HOOK_MS, { failed: (child) => this.#replaceFailedPin(child) });
@@ -203,11 +201,11 @@ export class Agent {
     if (isCounter(spec)) {
       const { name } = spec;
       const counts = this.#counts;
-      return { channel, openingValue: () => counts.at(name), counted: (count) => counts.note(name, count) };
+      return { channel, openingValue: () => counts.get(name), counted: (count) => counts.set(name, count) };
     }
     const atOpen = (first: boolean) => {
       const entry = this.table.get(spec.name);
-      return entry && rawAtOpen(entry, first);
+      return entry && openingValue(entry, first);
     };
     return {
       channel,
@@ -225,7 +223,7 @@ export class Agent {
       const entry = this.table.get(pin.spec.name);
       if (!runner || !entry) continue;
       const handle = runner.handle(this.#plan(pin).channel);
-      await this.#pinActors.add(pinActorName(pin.spec), () => makePin(entry, handle, life));
+      await this.#pinActors.add(pinActorName(pin.spec), () => createPin(entry, handle, life));
     }
     for (const runner of this.ports.values()) {
       await this.#streamActors.add(`port ${runner.name}`, () => new StreamActor(runner, this.#log));

@@ -6,7 +6,7 @@ import type { ResolvedConfig } from '../config/resolved.ts';
 import type { Log } from '../driver/contract.ts';
 import { type Envelope, isRecord } from '../message/envelope.ts';
 import { type IoMessage, isReport } from '../message/payloads.ts';
-import type { Commander, Nodes } from '../safety/nodes.ts';
+import type { CommandSource, Nodes } from '../output/nodes.ts';
 import { AuditFile, type AuditStats } from './audit-file.ts';
 
 /** Most security events a minute: whoever knocks without end must not push everything else out of the file. */
@@ -22,14 +22,14 @@ const MINUTE_MS = 60_000;
 export class AuditActor extends Actor {
   readonly #file: AuditFile;
   readonly #outputs: ReadonlySet<string>;
-  readonly #senderOf: (envelope: Envelope) => Commander;
+  readonly #senderOf: (envelope: Envelope) => CommandSource;
   /** Commands that have not been answered yet; reports answer questions, too. */
   readonly #unanswered = new Set<string>();
   /** Who decides about each output, as last reported. */
   readonly #decidedBy = new Map<string, string>();
 
   /** `senderOf`: what people call whoever sent a message. */
-  constructor(outputs: readonly string[], file: AuditFile, senderOf: (envelope: Envelope) => Commander) {
+  constructor(outputs: readonly string[], file: AuditFile, senderOf: (envelope: Envelope) => CommandSource) {
     super('audit');
     this.#outputs = new Set(outputs);
     this.#file = file;

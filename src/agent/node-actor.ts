@@ -1,6 +1,6 @@
 import { Actor } from '../bus/actor.ts';
 import { isRecord } from '../message/envelope.ts';
-import type { Nodes } from '../safety/nodes.ts';
+import type { Nodes } from '../output/nodes.ts';
 
 /** The node's seat on the bus: hears who else is there, and introduces it to whoever asks every pin to report. */
 export class NodeActor extends Actor {
@@ -8,7 +8,7 @@ export class NodeActor extends Actor {
     super(`node ${name}`);
     this.on('NodeMessage', (data, { sender }) => {
       // Each speaks for itself: that the controller of an output lives, or is gone, nobody else may say.
-      if (isRecord(data) && data['node'] === (sender[1] ?? sender[0])) nodes.heard(data);
+      if (isRecord(data) && data['node'] === (sender[1] ?? sender[0])) nodes.onNodeMessage(data);
     });
     // Who asks has just come and does not know us yet.
     this.on('UpdateIoMessage', (data) => {

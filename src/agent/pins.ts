@@ -4,9 +4,9 @@ import type { Log } from '../driver/contract.ts';
 import { messageOf } from '../errors/errors.ts';
 import { toRaw } from '../io/convert.ts';
 import type { PinInfo } from '../message/payloads.ts';
+import type { KeptOutputs } from '../output/kept-state.ts';
+import type { PinTable } from '../output/pin-table.ts';
 import type { PinSpec, RawValue } from '../pin/pin.ts';
-import type { KeptOutputs } from '../safety/kept-outputs.ts';
-import type { PinTable } from '../safety/pin-table.ts';
 
 /** What other nodes are told about a pin. */
 export function pinInfo({ spec, port }: ResolvedConfig['pins'][number]): PinInfo {

@@ -7,7 +7,7 @@ import { linesInUse } from '../config/resolved.ts';
 import type { Log } from '../driver/contract.ts';
 import type { PortRunner } from '../io/port-runner.ts';
 import type { Mesh } from '../mesh/mesh.ts';
-import { newId } from '../message/id.ts';
+import { newId } from '../message/envelope.ts';
 import type { PinInfo } from '../message/payloads.ts';
 import type { HeaderDrawing, WebHost } from '../web/options.ts';
 

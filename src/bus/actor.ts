@@ -1,7 +1,6 @@
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
 import { DcsError } from '../errors/errors.ts';
-import type { Envelope, Payload } from '../message/envelope.ts';
-import { newId } from '../message/id.ts';
+import { type Envelope, newId, type Payload } from '../message/envelope.ts';
 import { type IoMessage, ioMessageOf, isReport } from '../message/payloads.ts';
 
 /** `arrival` is when the message reached this process, on the bus's clock. */

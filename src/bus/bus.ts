@@ -1,11 +1,9 @@
-import { type Clock, systemClock } from '../clock/clock.ts';
-import { DcsError } from '../errors/errors.ts';
-import { type Envelope, frozenCopy, type Payload } from '../message/envelope.ts';
+import { type Clock, type DurationMs, systemClock } from '../clock/clock.ts';
+import { DcsError, type ErrorCode, errorCodes } from '../errors/errors.ts';
+import { type Envelope, frozenCopy, isRecord, type Payload } from '../message/envelope.ts';
 import { ioMessageOf, isIoMessage } from '../message/payloads.ts';
 import type { Actor, ActorHost, Interest, RequestOptions } from './actor.ts';
-import { Dispatcher, Inbox } from './inbox.ts';
-import { Requests } from './requests.ts';
-import { TimedWork } from './timed-work.ts';
+import { Dispatcher, Inbox, TimedWork } from './inbox.ts';
 
 /** Counters of everything that passed and everything that did not. */
 export interface BusStats {
@@ -20,13 +18,13 @@ export interface BusStats {
 }
 
 /** How another transport (mesh, web, bridge) is joined to the local bus. */
-export interface BusLink {
+export interface BusTransport {
   /** Brings in a message from outside. False: it was malformed, was counted and goes nowhere. */
   inject(envelope: Envelope): boolean;
   /** What this process wants to hear, other than through this link. */
   interest(): BusInterest;
   /** What people call the sender with this id, whose messages come in here; undefined: it is forgotten. */
-  name(id: string, name: string | undefined): void;
+  nameSender(id: string, name: string | undefined): void;
   close(): void;
 }
 
@@ -76,13 +74,13 @@ export class Bus {
   readonly #bySubject = new Map<string, Set<Route>>();
   readonly #byPin = new Map<string, Set<Route>>();
   readonly #catchAll = new Set<Route>();
-  readonly #links = new Map<(envelope: Envelope) => void, () => void>();
-  readonly #requests: Requests;
+  readonly #transports = new Map<(envelope: Envelope) => void, () => void>();
+  readonly #requests: PendingRequests;
   readonly #host: ActorHost;
 
   constructor(options: { clock?: Clock } = {}) {
     this.clock = options.clock ?? systemClock;
-    this.#requests = new Requests(this.clock);
+    this.#requests = new PendingRequests(this.clock);
     this.#host = {
       clock: this.clock,
       publish: (actor, payload) => this.#publish(actor, payload),
@@ -132,18 +130,18 @@ export class Bus {
    * Joins a transport. It gets every message that did not come from itself, and is told when the interest of this process
    * may have changed. Neither function may throw.
    */
-  link(deliver: (envelope: Envelope) => void, interestChanged: () => void = () => undefined): BusLink {
+  addTransport(deliver: (envelope: Envelope) => void, interestChanged: () => void = () => undefined): BusTransport {
     this.#interestChanged();
-    this.#links.set(deliver, interestChanged);
+    this.#transports.set(deliver, interestChanged);
     return {
       inject: (envelope) => this.#inject(envelope, deliver),
       interest: () => this.#interest(deliver),
-      name: (id, name) => {
+      nameSender: (id, name) => {
         if (name === undefined) this.#names.delete(id);
         else this.#names.set(id, name);
       },
       close: () => {
-        this.#links.delete(deliver);
+        this.#transports.delete(deliver);
         this.#interestChanged();
       },
     };
@@ -155,7 +153,7 @@ export class Bus {
   }
 
   #interest(deliver: (envelope: Envelope) => void): BusInterest {
-    const others = this.#links.size - (this.#links.has(deliver) ? 1 : 0);
+    const others = this.#transports.size - (this.#transports.has(deliver) ? 1 : 0);
     const listened = (routes: Map<string, Set<Route>>) =>
       [...routes].filter(([, set]) => set.size > 0).map(([key]) => key);
     return {
@@ -166,7 +164,7 @@ export class Bus {
   }
 
   #interestChanged(): void {
-    for (const changed of this.#links.values()) changed();
+    for (const changed of this.#transports.values()) changed();
   }
 
   /** Attaches a bare actor that only sends and receives, without supervision; for scripts and tests. */
@@ -222,14 +220,14 @@ export class Bus {
     const arrival = this.clock.now();
     for (const subject in envelope.payload) {
       const data = envelope.payload[subject];
-      this.#requests.notice(subject, data, envelope);
+      this.#requests.onMessage(subject, data, envelope);
       this.#toRoutes(this.#bySubject.get(subject), data, envelope, creator, arrival);
       if (subject !== 'IoMessage') continue;
       const pin = ioMessageOf(envelope.payload)?.pin_name;
       if (pin !== undefined) this.#toRoutes(this.#byPin.get(pin), data, envelope, creator, arrival);
     }
     this.#toRoutes(this.#catchAll, envelope, envelope, creator, arrival);
-    for (const link of this.#links.keys()) if (link !== from) link(envelope);
+    for (const link of this.#transports.keys()) if (link !== from) link(envelope);
   }
 
   #toRoutes(
@@ -253,8 +251,8 @@ export class Bus {
     if (!inbox) return;
     const route: Route = { inbox, interest };
     if (interest.subject === undefined) this.#catchAll.add(route);
-    else if (interest.pin !== undefined) entry(this.#byPin, interest.pin).add(route);
-    else entry(this.#bySubject, interest.subject).add(route);
+    else if (interest.pin !== undefined) routesFor(this.#byPin, interest.pin).add(route);
+    else routesFor(this.#bySubject, interest.subject).add(route);
     this.#interestChanged();
   }
 
@@ -274,7 +272,7 @@ export class Bus {
   /** Rejects every request that waits, with STOPPED. */
   close(): void {
     this.#requests.close();
-    this.#links.clear();
+    this.#transports.clear();
   }
 }
 
@@ -283,10 +281,73 @@ interface Route {
   readonly interest: Interest;
 }
 
-function entry(map: Map<string, Set<Route>>, key: string): Set<Route> {
+function routesFor(map: Map<string, Set<Route>>, key: string): Set<Route> {
   const found = map.get(key);
   if (found) return found;
   const made = new Set<Route>();
   map.set(key, made);
   return made;
+}
+
+interface PendingRequest {
+  resolve(envelope: Envelope): void;
+  reject(error: DcsError): void;
+}
+
+/** The requests that wait for their one answer: the first message that names their msg_id in `reply_to`. */
+export class PendingRequests {
+  readonly #clock: Clock;
+  readonly #pending = new Map<string, PendingRequest>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Settles with the answer, with the error it states, or with TIMEOUT. `send` is called once the wait is set up. */
+  wait(id: string, timeoutMs: DurationMs, send: () => void): Promise<Envelope> {
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.after(timeoutMs, () => {
+        this.#pending.delete(id);
+        reject(new DcsError('TIMEOUT', `no answer to ${id} within ${timeoutMs} ms`));
+      });
+      const settle = <Outcome>(then: (outcome: Outcome) => void) => {
+        return (outcome: Outcome): void => {
+          this.#pending.delete(id);
+          timer.cancel();
+          then(outcome);
+        };
+      };
+      this.#pending.set(id, { resolve: settle(resolve), reject: settle(reject) });
+      send();
+    });
+  }
+
+  /** Looks whether a message answers a request that waits. */
+  onMessage(subject: string, data: unknown, envelope: Envelope): void {
+    if (this.#pending.size === 0 || !isRecord(data)) return;
+    const replyTo = data['reply_to'];
+    if (typeof replyTo !== 'string') return;
+    const waiting = this.#pending.get(replyTo);
+    if (subject === 'IoErrorMessage') waiting?.reject(remoteError(data));
+    else waiting?.resolve(envelope);
+  }
+
+  /** Rejects all that wait. */
+  close(): void {
+    for (const { reject } of [...this.#pending.values()]) {
+      reject(new DcsError('STOPPED', 'the bus was closed before the answer came'));
+    }
+  }
+}
+
+/** The error another pin, perhaps of another program, answered with. */
+function remoteError(data: Record<string, unknown>): DcsError {
+  const { code, message } = data;
+  return new DcsError(isErrorCode(code) ? code : 'DEVICE_REFUSED', typeof message === 'string' ? message : 'refused', {
+    found: data,
+  });
+}
+
+function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(errorCodes, code);
 }

@@ -1,4 +1,4 @@
-import type { MonotonicMs, Timer } from '../clock/clock.ts';
+import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
 import type { Envelope } from '../message/envelope.ts';
 import type { Actor, Handler } from './actor.ts';
 
@@ -87,7 +87,7 @@ export class Inbox {
     return this.busy ? new Promise((resolve) => this.#idle.push(resolve)) : Promise.resolve();
   }
 
-  settled(): void {
+  taskDone(): void {
     this.busy = false;
     this.turns++;
     if (!this.closed) return;
@@ -151,7 +151,7 @@ export class Dispatcher {
     try {
       const result = task.kind === 'work' ? task.run() : task.handler(task.data, task.envelope, task.arrival);
       if (!(result instanceof Promise)) {
-        inbox.settled();
+        inbox.taskDone();
         return;
       }
       result.then(
@@ -162,13 +162,87 @@ export class Dispatcher {
         },
       );
     } catch (error) {
-      inbox.settled();
+      inbox.taskDone();
       inbox.onFailure(error);
     }
   }
 
   #finish(inbox: Inbox): void {
-    inbox.settled();
+    inbox.taskDone();
     this.wake(inbox);
+  }
+}
+
+type Work = () => void | Promise<void>;
+
+/** Work an actor does at a time of its own: it goes through the inbox, so it never runs beside a handler. */
+export class TimedWork {
+  readonly #clock: Clock;
+  readonly #inbox: Inbox;
+  readonly #dispatcher: Dispatcher;
+
+  constructor(clock: Clock, inbox: Inbox, dispatcher: Dispatcher) {
+    this.#clock = clock;
+    this.#inbox = inbox;
+    this.#dispatcher = dispatcher;
+  }
+
+  /**
+   * Once after `delay`; with none, in this turn of the event loop. A cancelled one does not run, even when it was due and
+   * waited in the inbox.
+   */
+  once(delay: DurationMs, work: Work): Timer {
+    let cancelled = false;
+    const push = () => this.#push(() => (cancelled ? undefined : work()));
+    const timer = delay > 0 ? this.#arm(delay, push) : { cancel() {} };
+    if (delay <= 0) push();
+    return {
+      cancel: () => {
+        cancelled = true;
+        this.#inbox.timers.delete(timer);
+        timer.cancel();
+      },
+    };
+  }
+
+  /**
+   * At a fixed rate: the next due time counts from the last one, and periods that have passed are skipped, not made up
+   * for. A run that still waits or runs when the next one is due makes that one be skipped.
+   */
+  every(period: DurationMs, work: Work): void {
+    let waiting = false;
+    let due = this.#clock.now() + period;
+    const run = async () => {
+      try {
+        await work();
+      } finally {
+        waiting = false;
+      }
+    };
+    const next = () => {
+      this.#arm(Math.max(0, due - this.#clock.now()), () => {
+        const now = this.#clock.now();
+        due += period * Math.max(1, Math.ceil((now - due) / period));
+        next();
+        if (waiting) return;
+        waiting = true;
+        this.#push(run);
+      });
+    };
+    next();
+  }
+
+  #arm(delay: DurationMs, action: () => void): Timer {
+    const timer = this.#clock.after(delay, () => {
+      this.#inbox.timers.delete(timer);
+      action();
+    });
+    this.#inbox.timers.add(timer);
+    return timer;
+  }
+
+  #push(run: Work): void {
+    this.#inbox.push({ kind: 'work', run });
+    this.#dispatcher.wake(this.#inbox);
   }
 }

@@ -96,12 +96,12 @@ export class Supervised {
       this.#actor = current;
       this.#attachment = this.#bus.attach(current, (error) => this.#failed(current, error));
       this.#events.presence?.(current, true);
-      await this.#bounded(Promise.resolve(current.onStart()), 'start');
+      await this.#withTimeout(Promise.resolve(current.onStart()), 'start');
       if (this.#actor !== current) return;
       this.#attachment.open();
       this.state = 'running';
     } catch (error) {
-      this.#note(error, 'could not start');
+      this.#recordError(error, 'could not start');
       await this.#restart(actor);
     }
   }
@@ -110,11 +110,11 @@ export class Supervised {
   async stop(): Promise<void> {
     this.state = 'stopped';
     this.#timer?.cancel();
-    await this.#end();
+    await this.#stopActor();
   }
 
   #failed(actor: Actor, error: unknown): void {
-    this.#note(error, 'a handler failed');
+    this.#recordError(error, 'a handler failed');
     if (actor !== this.#actor || this.state !== 'running') return;
     const now = this.#clock.now();
     if (now - (this.#recent.at(-1) ?? now) > this.#policy.windowMs) this.#backoff = this.#policy.backoffMs;
@@ -122,7 +122,7 @@ export class Supervised {
     this.#recent.push(now);
     if (this.#recent.length < this.#policy.errors) return;
     this.#recent = [];
-    this.#restart(actor).catch((reason: unknown) => this.#note(reason, 'could not restart'));
+    this.#restart(actor).catch((reason: unknown) => this.#recordError(reason, 'could not restart'));
   }
 
   async #restart(actor: Actor | undefined): Promise<void> {
@@ -130,9 +130,9 @@ export class Supervised {
     this.state = 'waiting';
     const wait = this.#backoff;
     this.#backoff = Math.min(this.#backoff * 2, this.#policy.maxBackoffMs);
-    await this.#end();
+    await this.#stopActor();
     if (this.#stopped()) return;
-    if (this.#tooOften()) {
+    if (this.#exceedsRestartLimit()) {
       this.state = 'failed';
       this.#log.error({ actor: this.name, restarts: this.restarts }, `${this.name} keeps failing and is given up`);
       this.#events.failed?.(this);
@@ -145,27 +145,27 @@ export class Supervised {
     });
   }
 
-  async #end(): Promise<void> {
+  async #stopActor(): Promise<void> {
     const actor = this.#actor;
     const attachment = this.#attachment;
     this.#actor = undefined;
     this.#attachment = undefined;
     if (!actor || !attachment) return;
     try {
-      await this.#bounded(attachment.quiesce(), 'finish its last handler');
+      await this.#withTimeout(attachment.quiesce(), 'finish its last handler');
     } catch (error) {
-      this.#note(error, 'left behind a handler that still runs');
+      this.#recordError(error, 'left behind a handler that still runs');
     }
     try {
-      await this.#bounded(Promise.resolve(actor.onStop()), 'stop');
+      await this.#withTimeout(Promise.resolve(actor.onStop()), 'stop');
     } catch (error) {
-      this.#note(error, 'could not stop cleanly');
+      this.#recordError(error, 'could not stop cleanly');
     }
     attachment.detach();
     this.#events.presence?.(actor, false);
   }
 
-  #tooOften(): boolean {
+  #exceedsRestartLimit(): boolean {
     const { restarts, restartWindowMs } = this.#policy;
     const now = this.#clock.now();
     this.#restarted = [...this.#restarted.filter((at) => now - at < restartWindowMs), now];
@@ -177,7 +177,7 @@ export class Supervised {
     return this.state === 'stopped';
   }
 
-  #bounded(work: Promise<void>, what: string): Promise<void> {
+  #withTimeout(work: Promise<void>, what: string): Promise<void> {
     const limit = this.#policy.hookMs;
     return withDeadline(
       this.#clock,
@@ -187,7 +187,7 @@ export class Supervised {
     );
   }
 
-  #note(error: unknown, what: string): void {
+  #recordError(error: unknown, what: string): void {
     this.errors++;
     this.lastError = messageOf(error);
     this.#log.error({ actor: this.name, err: error }, `${this.name}: ${what}: ${this.lastError}`);

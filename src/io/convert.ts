@@ -12,7 +12,7 @@ export function toValue(spec: PinSpec, raw: RawValue): RawValue {
   const plain = spec.scale === 1 && spec.offset === 0;
   if (plain && (spec.precision === undefined || typeof raw === 'string')) return raw;
   // A 64-bit number that came as exact text: scaled it is a measurement, for which a double is exact enough.
-  return cut(spec, Number(raw) * spec.scale + spec.offset);
+  return roundToPrecision(spec, Number(raw) * spec.scale + spec.offset);
 }
 
 /** The user's rate of a raw one: the same scale, no offset. */
@@ -27,17 +27,17 @@ export function toRate(spec: PinSpec, raw: number): number {
 export function toRaw(spec: PinSpec, asked: unknown): RawValue {
   switch (spec.kind) {
     case 'digital': {
-      const level = asDigital(asked);
-      if (level === undefined) throw bad(spec, asked, 'true, false, 1, 0, "on" or "off"');
+      const level = parseDigital(asked);
+      if (level === undefined) throw badValue(spec, asked, 'true, false, 1, 0, "on" or "off"');
       return spec.invert ? !level : level;
     }
     case 'text':
-      if (typeof asked !== 'string') throw bad(spec, asked, 'text');
+      if (typeof asked !== 'string') throw badValue(spec, asked, 'text');
       return asked;
     case 'analog':
     case 'counter': {
-      const number = asNumber(asked);
-      if (number === undefined) throw bad(spec, asked, 'a number');
+      const number = parseNumber(asked);
+      if (number === undefined) throw badValue(spec, asked, 'a number');
       checkRange(spec, number);
       const plain = spec.scale === 1 && spec.offset === 0;
       // Beyond 2^53 a whole number is exact only as text; the driver knows whether it fits.
@@ -48,20 +48,20 @@ export function toRaw(spec: PinSpec, asked: unknown): RawValue {
 }
 
 /** What a command asks for, as the pin's kind has it, exact: `"on"` is true, `"21.5"` is 21.5. Throws as `toRaw` does. */
-export function toWanted(spec: PinSpec, asked: unknown): RawValue {
+export function parseValue(spec: PinSpec, asked: unknown): RawValue {
   const raw = toRaw(spec, asked);
   if (typeof raw === 'boolean') return toValue(spec, raw);
   return typeof raw === 'number' ? Number(asked) : raw;
 }
 
 /** Whether hardware has what it was given; it may round numbers, as the pin itself does. */
-export function agree({ precision }: PinSpec, has: RawValue, given: RawValue): boolean {
+export function valuesMatch({ precision }: PinSpec, has: RawValue, given: RawValue): boolean {
   if (typeof has !== 'number' || typeof given !== 'number') return has === given;
   const rounding = precision === undefined ? 0 : 10 ** -precision;
   return Math.abs(has - given) <= Math.max(rounding, 0.001 * Math.max(Math.abs(has), Math.abs(given)));
 }
 
-function asDigital(asked: unknown): boolean | undefined {
+function parseDigital(asked: unknown): boolean | undefined {
   if (typeof asked === 'boolean') return asked;
   if (asked === 1 || asked === 0) return asked === 1;
   if (typeof asked !== 'string') return undefined;
@@ -69,7 +69,7 @@ function asDigital(asked: unknown): boolean | undefined {
   return ON.has(word) ? true : OFF.has(word) ? false : undefined;
 }
 
-function asNumber(asked: unknown): number | undefined {
+function parseNumber(asked: unknown): number | undefined {
   if (typeof asked === 'string' && !/^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i.test(asked)) return undefined;
   if (typeof asked !== 'number' && typeof asked !== 'string') return undefined;
   const number = Number(asked);
@@ -86,14 +86,14 @@ function checkRange({ name, range, uom = '' }: PinSpec, value: number): void {
   });
 }
 
-function bad({ name, kind }: PinSpec, found: unknown, expected: string): DcsError {
+function badValue({ name, kind }: PinSpec, found: unknown, expected: string): DcsError {
   return new DcsError('BAD_VALUE', `${name} is ${kind} and cannot be ${JSON.stringify(found)}; it takes ${expected}`, {
     found,
     expected,
   });
 }
 
-function cut({ precision }: PinSpec, value: number): number {
+function roundToPrecision({ precision }: PinSpec, value: number): number {
   return precision === undefined ? round(value) : Number(value.toFixed(precision));
 }
 

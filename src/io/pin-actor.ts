@@ -4,20 +4,18 @@ import type { Log, Reading, WriteResult } from '../driver/contract.ts';
 import { DcsError, messageOf, toDcsError } from '../errors/errors.ts';
 import { type Envelope, isRecord } from '../message/envelope.ts';
 import { type IoError, type IoMessage, isReport, type OutputReport } from '../message/payloads.ts';
+import { parseCommand, timedStepFor } from '../output/command.ts';
+import type { KeptOutputs } from '../output/kept-state.ts';
+import type { Nodes } from '../output/nodes.ts';
+import type { PinTable } from '../output/pin-table.ts';
 import type { PinSpec, RawValue } from '../pin/pin.ts';
-import { stepAfter } from '../safety/after-command.ts';
-import type { KeptOutputs } from '../safety/kept-outputs.ts';
-import type { Nodes } from '../safety/nodes.ts';
-import type { PinTable } from '../safety/pin-table.ts';
-import { Ageing } from './ageing.ts';
 import type { ChannelHandle } from './channels.ts';
-import { parseCommand } from './command.ts';
 import { toRate, toRaw, toValue } from './convert.ts';
-import { Debouncer } from './debounce.ts';
-import { type Found, PinState } from './pin-state.ts';
+import { Debouncer, StalenessMonitor } from './input-filters.ts';
+import { type Observation, PinState } from './pin-state.ts';
 
 /** What pins share. */
-export interface PinLife {
+export interface PinEnvironment {
   readonly log: Log;
   readonly table: PinTable;
   readonly nodes: Nodes;
@@ -25,9 +23,9 @@ export interface PinLife {
 }
 
 /** What a command was carried out with. */
-export interface Answer {
+export interface CommandOutcome {
   /** Its answer is to wait until this has settled. Never rejects. */
-  readonly after?: Promise<void>;
+  readonly answerAfter?: Promise<void>;
 }
 
 /**
@@ -37,24 +35,24 @@ export interface Answer {
 export class PinActor extends Actor {
   readonly spec: PinSpec;
   protected readonly handle: ChannelHandle;
-  protected readonly life: PinLife;
+  protected readonly environment: PinEnvironment;
   protected readonly state: PinState;
   #unlisten: () => void = () => {};
   #debouncer: Debouncer | undefined;
-  #ageing: Ageing | undefined;
-  #rivalSeen = false;
+  #staleness: StalenessMonitor | undefined;
+  #duplicateSeen = false;
   /** A write is under way. */
-  #driving = false;
+  #writing = false;
   /** A change was seen during the write and not reported. */
-  #withheld = false;
+  #reportWithheld = false;
   /** Ends the silence that `max_silence` allows. */
-  #silence: Timer | undefined;
+  #maxSilence: Timer | undefined;
 
-  constructor(spec: PinSpec, handle: ChannelHandle, life: PinLife) {
+  constructor(spec: PinSpec, handle: ChannelHandle, life: PinEnvironment) {
     super(`pin ${spec.name}`);
     this.spec = spec;
     this.handle = handle;
-    this.life = life;
+    this.environment = life;
     this.state = new PinState(spec);
     this.onPin(spec.name, (message, envelope, arrival) => this.#onMessage(message, envelope, arrival));
     this.on('UpdateIoMessage', (data, envelope) => this.#onUpdate(data, envelope));
@@ -63,83 +61,85 @@ export class PinActor extends Actor {
 
   override onStart(): void {
     const { spec, clock, handle } = this;
-    this.state.begin(clock.unix());
-    this.#awaitSilence();
+    this.state.start(clock.unix());
+    this.#restartMaxSilence();
     if (spec.kind === 'digital' && spec.direction === 'in' && spec.debounceMs > 0) {
       const read = () => handle.read();
-      this.#debouncer = new Debouncer(clock, spec.debounceMs, read, (reading) => this.#apply(reading));
+      this.#debouncer = new Debouncer(clock, spec.debounceMs, read, (reading) => this.#observeAndReport(reading));
     }
     if (spec.staleAfterMs !== undefined) {
-      this.#ageing = new Ageing(clock, spec.staleAfterMs, handle, (reading) => this.#apply(reading));
+      this.#staleness = new StalenessMonitor(clock, spec.staleAfterMs, handle, (reading) =>
+        this.#observeAndReport(reading),
+      );
     }
-    this.#unlisten = handle.listen((reading) => this.#see(reading));
+    this.#unlisten = handle.listen((reading) => this.#onReading(reading));
   }
 
   override onStop(): void | Promise<void> {
     this.#unlisten();
     this.#debouncer?.close();
-    this.#ageing?.close();
+    this.#staleness?.close();
   }
 
   /**
    * Carries a command out; throws a DcsError when it is refused. The answer waits for what it resolves with. A counter is an
    * input that can be set to a number.
    */
-  protected async carryOut(message: IoMessage, _envelope: Envelope, arrival: MonotonicMs): Promise<Answer> {
+  protected async execute(message: IoMessage, _envelope: Envelope, arrival: MonotonicMs): Promise<CommandOutcome> {
     const { spec } = this;
     if (spec.kind !== 'counter') throw new DcsError('READ_ONLY', `${spec.name} is an input`);
     const command = parseCommand(message);
     const raw = toRaw(spec, command.val);
     // Throws: what ends by itself is for outputs.
-    stepAfter(spec, command, raw);
-    this.checkAge(command.ttl, arrival);
-    await this.drive(raw, () => this.handle.preset(raw));
+    timedStepFor(spec, command, raw);
+    this.checkExpiry(command.ttl, arrival);
+    await this.writeHardware(raw, () => this.handle.preset(raw));
     return {};
   }
 
   /** What is wanted of an output; undefined on inputs. */
-  protected wanted(): OutputReport | undefined {
+  protected outputReport(): OutputReport | undefined {
     return undefined;
   }
 
   /** Told what was found before it is reported. */
-  protected found(_found: Found): void {}
+  protected onObservation(_found: Observation): void {}
 
   /** Sends a value to the hardware. Resolves with what it then has, as the user means it, and whether it could be asked. */
-  protected async drive(
+  protected async writeHardware(
     raw: RawValue,
     write: () => Promise<WriteResult>,
   ): Promise<{ value: RawValue; asked: boolean }> {
-    this.#driving = true;
+    this.#writing = true;
     try {
       const { readBack } = await write();
       const value = toValue(this.spec, readBack ?? raw);
-      this.#take({ val: value, quality: 'good', rate: this.state.rate }, 0);
+      this.#observe({ val: value, quality: 'good', rate: this.state.rate }, 0);
       return { value, asked: readBack !== undefined };
     } catch (error) {
       const failure = toDcsError(error);
       if (failure.code === 'TIMEOUT' && this.state.quality === 'good') {
         // Sent, but nobody confirmed: the old value may not be true any more.
         const reason = `a write was not confirmed: ${failure.message}`;
-        this.#take({ val: this.state.val, quality: 'uncertain', reason });
+        this.#observe({ val: this.state.val, quality: 'uncertain', reason });
         this.report();
-      } else if (this.#withheld) this.report();
+      } else if (this.#reportWithheld) this.report();
       throw failure;
     } finally {
-      this.#driving = false;
-      this.#withheld = false;
+      this.#writing = false;
+      this.#reportWithheld = false;
     }
   }
 
-  protected checkAge(ttl: number | undefined, arrival: MonotonicMs): void {
+  protected checkExpiry(ttl: number | undefined, arrival: MonotonicMs): void {
     const age = (this.clock.now() - arrival) / 1000;
     if (ttl === undefined || age <= ttl) return;
     throw new DcsError('EXPIRED', `${this.spec.name}: the command waited ${age.toFixed(3)} s, its ttl is ${ttl} s`);
   }
 
   protected report(replyTo?: string): void {
-    this.send({ IoMessage: this.state.report(replyTo, this.wanted()) });
-    this.#awaitSilence();
+    this.send({ IoMessage: this.state.report(replyTo, this.outputReport()) });
+    this.#restartMaxSilence();
   }
 
   protected refuse(error: unknown, replyTo: string | undefined): void {
@@ -151,23 +151,23 @@ export class PinActor extends Actor {
       ...(rule !== undefined && { rule }),
       ...(replyTo !== undefined && { reply_to: replyTo }),
     };
-    this.life.log.warn({ pin: this.spec.name, code }, `refused: ${message}`);
+    this.environment.log.warn({ pin: this.spec.name, code }, `refused: ${message}`);
     this.send({ IoErrorMessage: answer });
   }
 
   /** Nothing is known any more; what was is reported as bad. */
-  protected giveUp(reason: string): void {
-    this.#take({ val: this.state.val, quality: 'bad', reason });
+  protected reportBad(reason: string): void {
+    this.#observe({ val: this.state.val, quality: 'bad', reason });
     this.report();
   }
 
   async #onMessage(message: IoMessage, envelope: Envelope, arrival: MonotonicMs): Promise<void> {
     if (isReport(message)) {
-      this.#rival(envelope);
+      this.#warnOfDuplicate(envelope);
       return;
     }
     try {
-      const { after } = await this.carryOut(message, envelope, arrival);
+      const { answerAfter: after } = await this.execute(message, envelope, arrival);
       const answer = () => this.report(envelope.msg_id);
       // Nobody else waits for it: the pin goes on with its work.
       if (after) void after.then(() => this.after(0, answer));
@@ -185,34 +185,34 @@ export class PinActor extends Actor {
 
   async #readNow(): Promise<void> {
     try {
-      this.#see(await this.handle.read());
+      this.#onReading(await this.handle.read());
     } catch (error) {
       // The port is not open: it tells that itself, and the value when it is.
-      this.life.log.debug({ pin: this.spec.name, err: error }, `not read: ${messageOf(error)}`);
+      this.environment.log.debug({ pin: this.spec.name, err: error }, `not read: ${messageOf(error)}`);
     }
   }
 
-  #see(reading: Reading): void {
-    this.#ageing?.heard(reading);
-    if (this.#debouncer && !this.handle.debounced) this.#debouncer.take(reading);
-    else this.#apply(reading);
+  #onReading(reading: Reading): void {
+    this.#staleness?.onReading(reading);
+    if (this.#debouncer && !this.handle.debounced) this.#debouncer.onReading(reading);
+    else this.#observeAndReport(reading);
   }
 
-  #apply(reading: Reading): void {
-    if (!this.#take(this.#foundIn(reading))) return;
+  #observeAndReport(reading: Reading): void {
+    if (!this.#observe(this.#observationOf(reading))) return;
     // The hardware echoes what is being written; the answer to the command says it.
-    if (this.#driving) this.#withheld = true;
+    if (this.#writing) this.#reportWithheld = true;
     else this.report();
   }
 
-  #take(found: Found, deadband?: number): boolean {
-    const news = this.state.take(found, this.clock.unix(), deadband);
-    this.found(found);
-    if (news) this.life.table.note(this.spec.name, { val: this.state.val, quality: this.state.quality });
+  #observe(found: Observation, deadband?: number): boolean {
+    const news = this.state.update(found, this.clock.unix(), deadband);
+    this.onObservation(found);
+    if (news) this.environment.table.update(this.spec.name, { val: this.state.val, quality: this.state.quality });
     return news;
   }
 
-  #foundIn(reading: Reading): Found {
+  #observationOf(reading: Reading): Observation {
     const { spec } = this;
     if (!reading.ok) {
       const { code, message } = reading.error;
@@ -228,17 +228,20 @@ export class PinActor extends Actor {
     };
   }
 
-  #awaitSilence(): void {
+  #restartMaxSilence(): void {
     const { maxSilenceMs } = this.spec;
     if (maxSilenceMs === undefined) return;
-    this.#silence?.cancel();
-    this.#silence = this.after(maxSilenceMs, () => this.report());
+    this.#maxSilence?.cancel();
+    this.#maxSilence = this.after(maxSilenceMs, () => this.report());
   }
 
   /** Somebody else reports under our name: two nodes were given the same pin. Said once. */
-  #rival({ sender }: Envelope): void {
-    if (this.#rivalSeen) return;
-    this.#rivalSeen = true;
-    this.life.log.warn({ pin: this.spec.name, sender }, `another node reports a pin named ${this.spec.name} too`);
+  #warnOfDuplicate({ sender }: Envelope): void {
+    if (this.#duplicateSeen) return;
+    this.#duplicateSeen = true;
+    this.environment.log.warn(
+      { pin: this.spec.name, sender },
+      `another node reports a pin named ${this.spec.name} too`,
+    );
   }
 }

@@ -3,7 +3,7 @@ import type { IoReport, OutputReport, PinValue, Quality } from '../message/paylo
 import type { PinSpec } from '../pin/pin.ts';
 
 /** What a look at a pin came to, as the user means it. */
-export interface Found {
+export interface Observation {
   readonly val: PinValue;
   readonly quality: Quality;
   /** Why quality is not good. */
@@ -16,7 +16,7 @@ export interface Found {
 /** What a pin was last known to be, and the reports that say so. */
 export class PinState {
   readonly #spec: PinSpec;
-  #found: Found = { val: null, quality: 'bad', reason: 'not read yet' };
+  #observation: Observation = { val: null, quality: 'bad', reason: 'not read yet' };
   #lastChange: UnixSeconds = 0;
   #qualitySince: UnixSeconds = 0;
   #sourceTime: UnixSeconds | undefined;
@@ -27,19 +27,19 @@ export class PinState {
   }
 
   get val(): PinValue {
-    return this.#found.val;
+    return this.#observation.val;
   }
 
   get rate(): number | undefined {
-    return this.#found.rate;
+    return this.#observation.rate;
   }
 
   get quality(): Quality {
-    return this.#found.quality;
+    return this.#observation.quality;
   }
 
   /** The pin begins to be watched. */
-  begin(now: UnixSeconds): void {
+  start(now: UnixSeconds): void {
     this.#lastChange = now;
     this.#qualitySince = now;
   }
@@ -48,13 +48,13 @@ export class PinState {
    * Takes over what was found; a value that differs by less than the deadband from the one last reported is not. True
    * when there is something to report.
    */
-  take(found: Found, now: UnixSeconds, deadband: number = this.#spec.deadband): boolean {
-    const before = this.#found;
+  update(found: Observation, now: UnixSeconds, deadband: number = this.#spec.deadband): boolean {
+    const before = this.#observation;
     const differs = found.val !== before.val;
     const qualityDiffers = found.quality !== before.quality;
-    const small = differs && !qualityDiffers && isCloser(found.val, before.val, deadband);
+    const small = differs && !qualityDiffers && isWithinDeadband(found.val, before.val, deadband);
     const val = small ? before.val : found.val;
-    this.#found = val === found.val ? found : { ...found, val };
+    this.#observation = val === found.val ? found : { ...found, val };
     if (differs && !small) {
       this.#lastChange = now;
       this.#sourceTime = found.sourceTime;
@@ -66,7 +66,7 @@ export class PinState {
   }
 
   report(replyTo: string | undefined, output?: OutputReport): IoReport {
-    const { val, quality, reason, rate } = this.#found;
+    const { val, quality, reason, rate } = this.#observation;
     const sourceTime = this.#sourceTime;
     // Assigned one by one: in the path of every edge, spreading costs more than everything else here.
     const report: { -readonly [Key in keyof IoReport]: IoReport[Key] } = {
@@ -87,6 +87,6 @@ export class PinState {
   }
 }
 
-function isCloser(a: PinValue, b: PinValue, deadband: number): boolean {
+function isWithinDeadband(a: PinValue, b: PinValue, deadband: number): boolean {
   return typeof a === 'number' && typeof b === 'number' && Math.abs(a - b) < deadband;
 }

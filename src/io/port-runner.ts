@@ -2,8 +2,8 @@ import { type Clock, type Timer, withDeadline } from '../clock/clock.ts';
 import type { ByteStream, Channel, Driver, Log, Port, Reading, ReadingListener } from '../driver/contract.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
 import type { ChannelHandle, ChannelPlan, PortEnvironment } from './channels.ts';
-import { Reopening } from './reopening.ts';
-import { WriteSet } from './write-set.ts';
+import { ReopenBackoff } from './reopen-backoff.ts';
+import { WriteBatch } from './write-batch.ts';
 
 export type PortState = 'opening' | 'open' | 'down' | 'skipped' | 'failed' | 'stopped';
 
@@ -33,11 +33,11 @@ export class PortRunner {
   #port: Port | undefined;
   /** The port before this one is being closed. */
   #closing: Promise<void> | undefined;
-  #writes: WriteSet | undefined;
+  #writes: WriteBatch | undefined;
   /** The channels as they were given to the present port. */
   #currentChannels = new Map<string, Channel>();
   #opened: boolean;
-  readonly #reopening: Reopening;
+  readonly #reopening: ReopenBackoff;
   #timer: Timer | undefined;
   /** Resolves when no attempt to open it is under way: what is being opened drives its outputs. Never rejects. */
   settled: Promise<void> = Promise.resolve();
@@ -51,7 +51,7 @@ export class PortRunner {
     this.#log = life.log;
     this.#life = life;
     this.#opened = life.lost === true;
-    this.#reopening = new Reopening(driver.reopenMs);
+    this.#reopening = new ReopenBackoff(driver.reopenMs);
     for (const { channel, counted } of plans) {
       if (!counted) continue;
       this.#listen(channel.key, (one) => {
@@ -91,7 +91,7 @@ export class PortRunner {
       },
       write: async (value, options) => {
         const port = this.#live();
-        const writes = this.#writes?.port === port ? this.#writes : new WriteSet(port);
+        const writes = this.#writes?.port === port ? this.#writes : new WriteBatch(port);
         this.#writes = writes;
         return writes.write(this.#current(channel), value, options);
       },
@@ -204,7 +204,7 @@ export class PortRunner {
   #ready(port: Port): void {
     this.state = 'open';
     this.reason = undefined;
-    this.#reopening.opened(this.#clock.now());
+    this.#reopening.onOpened(this.#clock.now());
     this.#log.info({ port: this.name, driver: this.#driver.name }, `port ${this.name} is open`);
     this.#life.opened?.(port);
     for (const channel of this.#currentChannels.values()) {
@@ -237,7 +237,7 @@ export class PortRunner {
     const news = this.state === 'open' || this.reason?.message !== error.message;
     this.state = 'down';
     this.reason = error;
-    const wait = this.#reopening.failed(error, this.#clock.now());
+    const wait = this.#reopening.onFailed(error, this.#clock.now());
     if (wait === undefined) {
       this.#giveUp(
         'failed',

@@ -1,6 +1,5 @@
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
-import { type Envelope, freezeDeep, isRecord, type Payload } from '../message/envelope.ts';
-import { newId } from '../message/id.ts';
+import { type Envelope, freezeDeep, isRecord, newId, type Payload } from '../message/envelope.ts';
 import { ioMessageOf, type NodeAbout, type NodeMessage } from '../message/payloads.ts';
 import { type MeshOptions, v1Listen } from './options.ts';
 import { type NodeInfo, placesOf } from './peer/node-info.ts';

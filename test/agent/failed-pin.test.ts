@@ -34,12 +34,12 @@ describe('a pin whose own code keeps failing', () => {
     };
     const output = agent.table.get('lamp')?.output;
     if (!output) throw new Error('no output');
-    output.take = () => {
+    output.apply = () => {
       throw new Error('a defect');
     };
     for (let time = 0; time < 5; time++) {
       await set('lamp');
-      agent.table.changed('lamp');
+      agent.table.notifyWatchers('lamp');
     }
     await clock.advance(300_000);
     expect(await set('lamp')).toBe('FAILED');

@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { NodeActor } from '../../src/agent/node-actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { Nodes } from '../../src/safety/nodes.ts';
+import { Nodes } from '../../src/output/nodes.ts';
 
 const clock = new ManualClock();
 const bus = new Bus({ clock });
 const nodes = new Nodes(clock, 'here', () => undefined);
 bus.join(new NodeActor('here', nodes, () => undefined));
-const link = bus.link(() => undefined);
+const link = bus.addTransport(() => undefined);
 let serial = 0;
 
 async function says(sender: string[], event: string): Promise<boolean[]> {

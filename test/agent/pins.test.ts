@@ -3,7 +3,7 @@ import { addPinsToTable } from '../../src/agent/pins.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { pinSpec } from '../support/pin-bench.ts';
-import { pinLife } from '../support/pin-life.ts';
+import { pinEnvironment } from '../support/pin-environment.ts';
 import { memoryLog } from '../support/ports.ts';
 
 const spec = pinSpec({ name: 'pump', direction: 'out', initial: false, safe: false });
@@ -11,7 +11,7 @@ const spec = pinSpec({ name: 'pump', direction: 'out', initial: false, safe: fal
 /** What the pump does after a start `later` seconds after it was overridden with on for 60 s. */
 async function startAfter(later: number) {
   const clock = new ManualClock();
-  const { log, table, kept } = pinLife(new Bus({ clock }), memoryLog());
+  const { log, table, kept } = pinEnvironment(new Bus({ clock }), memoryLog());
   await kept.override('pump', { value: true, node: 'hall', actor: 'person', until: clock.unix() + 60 });
   await clock.advance(later * 1000);
   addPinsToTable(table, [{ spec, port: 'relays', key: '1', address: {} }], kept, clock, log);

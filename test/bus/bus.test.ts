@@ -42,7 +42,7 @@ describe('local bus', () => {
     let count = 0;
     actor.onAny(() => void count++);
     bus.join(actor);
-    const link = bus.link(() => {});
+    const link = bus.addTransport(() => {});
     const sent = actor.send({ Ping: {} });
     link.inject(sent);
     await tick();
@@ -128,7 +128,7 @@ describe('local bus', () => {
     const answer = await asker.request({ IoMessage: { pin_name: 'lamp', val: true } });
     expect(answer.payload).toMatchObject({ IoMessage: { val: true } });
 
-    const link = bus.link(({ msg_id, payload }) => {
+    const link = bus.addTransport(({ msg_id, payload }) => {
       if ('IoMessage' in payload && msg_id.startsWith(asker.id)) {
         link.inject(
           remote({ IoErrorMessage: { pin_name: 'far', code: 'READ_ONLY', message: 'no', reply_to: msg_id } }),
@@ -175,7 +175,7 @@ describe('local bus', () => {
     const bus = new Bus();
     const actor = new Actor('a');
     bus.join(actor);
-    const link = bus.link(() => {});
+    const link = bus.addTransport(() => {});
     expect(link.inject(remote({ IoMessage: { val: 1 } }))).toBe(false);
     expect(link.inject(remote({ IoMessage: 'x' }))).toBe(false);
     expect(bus.stats.malformed).toBe(2);
@@ -187,8 +187,8 @@ describe('local bus', () => {
     const actor = new Actor('a');
     bus.join(actor);
     const [one, two]: [string[], string[]] = [[], []];
-    const first = bus.link(({ msg_id }) => void one.push(msg_id));
-    bus.link(({ msg_id }) => void two.push(msg_id));
+    const first = bus.addTransport(({ msg_id }) => void one.push(msg_id));
+    bus.addTransport(({ msg_id }) => void two.push(msg_id));
     first.inject(remote({ Ping: {} }, 'far00.7'));
     actor.send({ Ping: {} });
     expect(one).toEqual([`${actor.id}.0`]);

@@ -10,7 +10,7 @@ import type { Channel, Driver } from '../../src/driver/contract.ts';
 import { PinActor } from '../../src/io/pin-actor.ts';
 import { PortRunner } from '../../src/io/port-runner.ts';
 import { pinSpec } from '../support/pin-bench.ts';
-import { pinLife } from '../support/pin-life.ts';
+import { pinEnvironment } from '../support/pin-environment.ts';
 import { memoryLog } from '../support/ports.ts';
 import { SimBus, type SimChip } from './sim-bus.ts';
 
@@ -49,7 +49,7 @@ async function bench() {
   const chip = new Expander((pulled) => hardware.set('int', pulled));
   i2c.chips.set(0x20, chip);
   const supervisor = new Supervisor(bus, log);
-  const life = pinLife(bus, log);
+  const life = pinEnvironment(bus, log);
   const runners: PortRunner[] = [];
   const add = async (name: string, driver: Driver, keys: object, more: object) => {
     const options = driver.options.parse(driver.name === 'i2c' ? { bus: 1 } : {});

@@ -5,10 +5,10 @@ import {
   encodeEnvelope,
   frozenCopy,
   MAX_DEPTH,
+  newId,
   parseEnvelope,
   splitMessageId,
 } from '../../src/message/envelope.ts';
-import { newId } from '../../src/message/id.ts';
 import { ioCommandSchema, ioMessageOf, isReport } from '../../src/message/payloads.ts';
 
 /** As published in the documentation of the original. */

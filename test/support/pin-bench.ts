@@ -6,11 +6,11 @@ import { Bus } from '../../src/bus/bus.ts';
 import { defaultPolicy, Supervisor } from '../../src/bus/supervisor.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Channel } from '../../src/driver/contract.ts';
-import { makePin, rawAtOpen } from '../../src/io/make-pin.ts';
+import { createPin, openingValue } from '../../src/io/create-pin.ts';
 import { PortRunner } from '../../src/io/port-runner.ts';
+import type { PinEntry } from '../../src/output/pin-table.ts';
 import type { PinSpec } from '../../src/pin/pin.ts';
-import type { PinEntry } from '../../src/safety/pin-table.ts';
-import { pinLife } from './pin-life.ts';
+import { pinEnvironment } from './pin-environment.ts';
 import { memoryLog } from './ports.ts';
 
 export function pinSpec(spec: Partial<PinSpec> & { name: string }): PinSpec {
@@ -44,7 +44,7 @@ export async function pinBench(
   const log = memoryLog();
   const hardware = new MockHardware();
   const driver = createMock(hardware);
-  const life = pinLife(bus, log, file);
+  const life = pinEnvironment(bus, log, file);
   await life.kept.load(true);
   const channelOf = ({ name, kind, direction, debounceMs }: PinSpec): Channel => ({
     key: name,
@@ -66,13 +66,13 @@ export async function pinBench(
     driver.options.parse(options),
     specs.map((spec) => ({
       channel: channelOf(spec),
-      openingValue: () => rawAtOpen(entryOf(spec), true),
-      returnValue: () => rawAtOpen(entryOf(spec), false),
+      openingValue: () => openingValue(entryOf(spec), true),
+      returnAt: () => openingValue(entryOf(spec), false),
     })),
     { clock, log },
   );
   const user = new Actor('user');
-  user.on('NodeMessage', (data) => life.nodes.heard(data));
+  user.on('NodeMessage', (data) => life.nodes.onNodeMessage(data));
   const seen: Seen[] = [];
   user.onAny(({ payload }) => {
     for (const [subject, data] of Object.entries(payload)) {
@@ -82,7 +82,7 @@ export async function pinBench(
   bus.join(user);
   const supervisor = new Supervisor(bus, log, { ...defaultPolicy, hookMs: 400 });
   for (const spec of specs) {
-    await supervisor.add(spec.name, () => makePin(entryOf(spec), runner.handle(channelOf(spec)), life));
+    await supervisor.add(spec.name, () => createPin(entryOf(spec), runner.handle(channelOf(spec)), life));
   }
   await runner.start();
   await clock.advance(0);

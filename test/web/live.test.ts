@@ -8,7 +8,7 @@ import { Bus } from '../../src/bus/bus.ts';
 import { type Clock, systemClock } from '../../src/clock/clock.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { namePattern } from '../../src/message/name-pattern.ts';
-import { Nodes } from '../../src/safety/nodes.ts';
+import { Nodes } from '../../src/output/nodes.ts';
 import { nodeStatuses } from '../../src/web/api/status-routes.ts';
 import { Authenticator } from '../../src/web/auth/authenticator.ts';
 import { BusBridge } from '../../src/web/live/bus-bridge.ts';
@@ -319,7 +319,7 @@ describe('who commands', () => {
   it('is named by the node that has him; what comes from another process cannot pass for one of this', () => {
     const clock = new ManualClock();
     const nodes = new Nodes(clock, 'here', (id) => (id === 'socket' ? 'web/ali' : undefined));
-    nodes.heard({ event: 'birth', node: 'far', name: 'hall' });
+    nodes.onNodeMessage({ event: 'birth', node: 'far', name: 'hall' });
     const from = (...sender: string[]) => nodes.senderOf({ sender, timestamp: 1, msg_id: 'x.1', payload: {} });
     expect(from('socket')).toEqual({ node: 'here', actor: 'web/ali' });
     expect(from('unknown')).toEqual({ node: 'here', actor: 'unknown' });
@@ -343,7 +343,7 @@ describe('a stream of events', () => {
       msg_id: `${id}.1`,
       payload: { IoMessage: { pin_name: 'odd', val: 1, last_change: 1 } },
     };
-    host.bus.link(() => undefined).inject(odd);
+    host.bus.addTransport(() => undefined).inject(odd);
     const end = new AbortController();
     const response = await fetch(`${url}api/events`, { signal: end.signal });
     let text = '';

@@ -1,4 +1,4 @@
-import type { Bus, BusInterest, BusLink } from '../../bus/bus.ts';
+import type { Bus, BusInterest, BusTransport } from '../../bus/bus.ts';
 import type { Clock, DurationMs } from '../../clock/clock.ts';
 import type { Log } from '../../driver/contract.ts';
 import {
@@ -81,7 +81,7 @@ export interface RouterHost {
 export class Router {
   readonly #host: RouterHost;
   readonly #clock: Clock;
-  readonly #link: BusLink;
+  readonly #link: BusTransport;
   readonly #seen = new SeenMessageIds();
   readonly #last = new LastValues();
   readonly #staleReports = new StaleReportFilter();
@@ -89,7 +89,7 @@ export class Router {
   constructor(bus: Bus, host: RouterHost) {
     this.#host = host;
     this.#clock = bus.clock;
-    this.#link = bus.link(
+    this.#link = bus.addTransport(
       (envelope) => this.send(envelope),
       () => host.interestChanged(),
     );

@@ -1,8 +1,7 @@
 import { Actor } from '../../bus/actor.ts';
-import type { Attachment, BusLink } from '../../bus/bus.ts';
+import type { Attachment, BusTransport } from '../../bus/bus.ts';
 import type { DurationMs, Timer } from '../../clock/clock.ts';
-import { type Envelope, encodeEnvelope, type Payload } from '../../message/envelope.ts';
-import { newId } from '../../message/id.ts';
+import { type Envelope, encodeEnvelope, newId, type Payload } from '../../message/envelope.ts';
 import type { WebHost } from '../options.ts';
 import type { BusState } from './bus-state.ts';
 
@@ -27,7 +26,7 @@ export class BusBridge {
   readonly #id = newId();
   readonly #listeners = new Set<BridgeListener>();
   #serial = 0;
-  #link: BusLink | undefined;
+  #link: BusTransport | undefined;
   #sweepTimer: Timer | undefined;
 
   constructor(host: WebHost, book: BusState) {
@@ -37,7 +36,7 @@ export class BusBridge {
 
   start(): void {
     const { bus } = this.#host;
-    this.#link = bus.link((envelope) => this.#broadcast(envelope));
+    this.#link = bus.addTransport((envelope) => this.#broadcast(envelope));
     this.#attachments.push(bus.join(this.#actor));
     // The mesh does not tell this node of itself; the page shows it as it shows the others.
     this.#broadcast(this.envelope({ NodeMessage: this.#host.self() }));
@@ -68,10 +67,10 @@ export class BusBridge {
 
   /** A browser program of this user sends under `id` from now on, until what this returns is called. */
   registerSender(id: string, user: string): () => void {
-    this.#link?.name(id, senderName(user));
+    this.#link?.nameSender(id, senderName(user));
     return () => {
       // What it sent last may still be under way, and is to be written down under the name.
-      this.#host.clock.after(SENDER_NAME_KEPT_MS, () => this.#link?.name(id, undefined));
+      this.#host.clock.after(SENDER_NAME_KEPT_MS, () => this.#link?.nameSender(id, undefined));
     };
   }
 

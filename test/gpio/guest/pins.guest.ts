@@ -5,11 +5,11 @@ import { Bus } from '../../../src/bus/bus.ts';
 import { Supervisor } from '../../../src/bus/supervisor.ts';
 import { systemClock } from '../../../src/clock/clock.ts';
 import type { Channel } from '../../../src/driver/contract.ts';
-import { makePin, rawAtOpen } from '../../../src/io/make-pin.ts';
+import { createPin, openingValue } from '../../../src/io/create-pin.ts';
 import { PortRunner } from '../../../src/io/port-runner.ts';
 import type { PinSpec, RawValue } from '../../../src/pin/pin.ts';
 import { pinSpec } from '../../support/pin-bench.ts';
-import { pinLife } from '../../support/pin-life.ts';
+import { pinEnvironment } from '../../support/pin-environment.ts';
 import { memoryLog, openPort } from '../../support/ports.ts';
 import { bench, output, undisturbed } from './contract.ts';
 import { drivenEdges, drivingCalls, gpiod } from './sim-chip.ts';
@@ -30,7 +30,7 @@ afterEach(async () => {
 async function pinsOnBus(backend: 'chardev' | 'onoff', lines: readonly (Partial<PinSpec> & { line: number })[]) {
   const bus = new Bus({ clock: systemClock });
   const log = memoryLog();
-  const shared = pinLife(bus, log);
+  const shared = pinEnvironment(bus, log);
   const pins = lines.map(({ line, ...keys }) => {
     const spec = pinSpec({ name: `line${line}`, direction: 'out', initial: false, ...keys });
     const address = gpio.pin.parse({ gpio: line });
@@ -39,11 +39,11 @@ async function pinsOnBus(backend: 'chardev' | 'onoff', lines: readonly (Partial<
     return { entry: shared.table.add(spec, { port: 'sim', key: channel.key }, initialOf(spec)), channel };
   });
   const options = gpio.options.parse({ chip: on.chip.label, backend });
-  const plans = pins.map(({ channel, entry }) => ({ channel, openingValue: () => rawAtOpen(entry, true) }));
+  const plans = pins.map(({ channel, entry }) => ({ channel, openingValue: () => openingValue(entry, true) }));
   const runner = new PortRunner('sim', gpio, options, plans, { clock: systemClock, log });
   const supervisor = new Supervisor(bus, log);
   for (const { entry, channel } of pins) {
-    await supervisor.add(entry.spec.name, () => makePin(entry, runner.handle(channel), shared));
+    await supervisor.add(entry.spec.name, () => createPin(entry, runner.handle(channel), shared));
   }
   await runner.start();
   const user = new Actor('user');

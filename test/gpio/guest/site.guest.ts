@@ -6,11 +6,11 @@ import { Actor } from '../../../src/bus/actor.ts';
 import { Bus } from '../../../src/bus/bus.ts';
 import { systemClock } from '../../../src/clock/clock.ts';
 import type { Channel } from '../../../src/driver/contract.ts';
-import { makePin } from '../../../src/io/make-pin.ts';
+import { createPin } from '../../../src/io/create-pin.ts';
 import { PortRunner } from '../../../src/io/port-runner.ts';
 import { isReport } from '../../../src/message/payloads.ts';
 import { pinSpec } from '../../support/pin-bench.ts';
-import { pinLife } from '../../support/pin-life.ts';
+import { pinEnvironment } from '../../support/pin-environment.ts';
 import { type Held, memoryLog, openPort } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
 import { asUser, bounce, input, listen, outcome, output, undisturbed } from './contract.ts';
@@ -147,7 +147,7 @@ describe('beside other programs', () => {
 describe('a debounced pin where the kernel does not debounce', () => {
   it('reports the settled level once, and nothing for a burst that ends where it began', async () => {
     const bus = new Bus({ clock: systemClock });
-    const shared = pinLife(bus, memoryLog());
+    const shared = pinEnvironment(bus, memoryLog());
     const spec = pinSpec({ name: 'door', direction: 'in', debounceMs: 300 });
     const channel: Channel = {
       key: 'line 0',
@@ -159,7 +159,7 @@ describe('a debounced pin where the kernel does not debounce', () => {
     const options = gpio.options.parse({ chip: 'left-card', backend: 'onoff' });
     const plans = [{ channel, openingValue: () => undefined }];
     const runner = new PortRunner('sim', gpio, options, plans, { clock: systemClock, log: memoryLog() });
-    const pin = makePin(shared.table.add(spec, { port: 'sim', key: channel.key }), runner.handle(channel), shared);
+    const pin = createPin(shared.table.add(spec, { port: 'sim', key: channel.key }), runner.handle(channel), shared);
     const user = new Actor('user');
     const vals: unknown[] = [];
     user.onPin('door', (message) => {

@@ -12,7 +12,7 @@ import { PinActor } from '../../../src/io/pin-actor.ts';
 import { PortRunner } from '../../../src/io/port-runner.ts';
 import { SimChip } from '../../gpio/guest/sim-chip.ts';
 import { pinSpec } from '../../support/pin-bench.ts';
-import { pinLife } from '../../support/pin-life.ts';
+import { pinEnvironment } from '../../support/pin-environment.ts';
 import { memoryLog } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
 
@@ -24,7 +24,7 @@ it('an edge of a real GPIO line has the chip on a real bus read, long before the
   const line = new SimChip('i2c-int', 4);
   const bus = new Bus({ clock: systemClock });
   const log = memoryLog();
-  const life = pinLife(bus, log);
+  const life = pinEnvironment(bus, log);
   const supervisor = new Supervisor(bus, log);
   const runners: PortRunner[] = [];
   const add = async (name: string, driver: Driver, text: object, keys: object, more: object) => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { systemClock } from '../../src/clock/clock.ts';
-import { KeptFile } from '../../src/safety/kept-file.ts';
+import { KeptFile } from '../../src/output/kept-state.ts';
 import { memoryLog } from '../support/ports.ts';
 
 /** What is done to files, in order, by the last part of their names. */
@@ -41,7 +41,7 @@ it('a kept file is on the disk before it takes the place of the old one, and so 
   const file = join(folder, 'counts.json');
   const content = () => ({ water: 4 });
   const schema = z.object({ water: z.number() });
-  const keeping = { file, schema, what: 'counts', without: 'anew', everyMs: 5000, content };
+  const keeping = { file, schema, contentName: 'counts', whenMissing: 'anew', everyMs: 5000, content };
   const kept = new KeptFile(keeping, { clock: systemClock, log: memoryLog() });
   expect(await kept.save()).toBe(true);
   expect(JSON.parse(await readFile(file, 'utf8'))).toEqual({ water: 4 });
@@ -67,7 +67,7 @@ it('what was saved is said to be on the disk although something else changed whi
     });
     return { water };
   };
-  const keeping = { file, schema, what: 'outputs', without: 'anew', everyMs: 5000, content };
+  const keeping = { file, schema, contentName: 'outputs', whenMissing: 'anew', everyMs: 5000, content };
   const kept = new KeptFile(keeping, { clock: systemClock, log: memoryLog() });
   expect(await kept.save()).toBe(true);
   await kept.close();

@@ -10,8 +10,8 @@ type Bench = Awaited<ReturnType<typeof pinBench>>;
 async function failing(bench: Bench, pin: string): Promise<void> {
   const output = bench.life.table.get(pin)?.output;
   if (!output) throw new Error('no output');
-  const take = output.take.bind(output);
-  output.take = (event) => {
+  const take = output.apply.bind(output);
+  output.apply = (event) => {
     if (event.kind === 'look') throw new Error('a defect');
     take(event);
   };
@@ -19,7 +19,7 @@ async function failing(bench: Bench, pin: string): Promise<void> {
     bench.hardware.set(pin, bench.hardware.get(pin) !== true);
     await bench.clock.advance(0);
   }
-  output.take = take;
+  output.apply = take;
 }
 
 describe('an output whose code was restarted', () => {
@@ -37,11 +37,11 @@ describe('an output whose code was restarted', () => {
   it('can be commanded when its controller came back meanwhile', async () => {
     const bench = await pinBench([{ ...lamp, controller: 'hall' }]);
     const { life, command, clock } = bench;
-    life.nodes.heard({ event: 'birth', node: 'h1', name: 'hall' });
-    life.nodes.heard({ event: 'leave', node: 'h1', name: 'hall' });
+    life.nodes.onNodeMessage({ event: 'birth', node: 'h1', name: 'hall' });
+    life.nodes.onNodeMessage({ event: 'leave', node: 'h1', name: 'hall' });
     await clock.advance(0);
     await failing(bench, 'lamp');
-    life.nodes.heard({ event: 'birth', node: 'h2', name: 'hall' });
+    life.nodes.onNodeMessage({ event: 'birth', node: 'h2', name: 'hall' });
     await clock.advance(1000);
     expect((await command('lamp', true)).answers).toMatchObject([{ val: true }]);
   });

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { SILENT_AFTER_MS } from '../../src/safety/nodes.ts';
+import { SILENT_AFTER_MS } from '../../src/output/nodes.ts';
 import { pinBench, pinSpec } from '../support/pin-bench.ts';
 
 const lamp = pinSpec({ name: 'lamp', direction: 'out', initial: false, safe: false });
@@ -22,14 +22,14 @@ function stateFileIn(): string {
 describe('an output whose controller goes', () => {
   it('goes to its safe value at once, refuses commands until it is back, and does not take up what was before', async () => {
     const { command, clock, hardware, life, take } = await pinBench([led]);
-    life.nodes.heard(from('birth'));
+    life.nodes.onNodeMessage(from('birth'));
     await command('lamp', true);
-    life.nodes.heard(from('leave'));
+    life.nodes.onNodeMessage(from('leave'));
     await clock.advance(0);
     expect(hardware.get('lamp')).toBe(false);
     expect(take()).toMatchObject([{ val: false, output: { by: 'safe', why: 'hall is not there' } }]);
     expect((await command('lamp', true)).answers).toMatchObject([{ code: 'SAFE_STATE' }]);
-    life.nodes.heard(from('birth', 'h2'));
+    life.nodes.onNodeMessage(from('birth', 'h2'));
     await clock.advance(1000);
     expect(hardware.get('lamp')).toBe(false);
     expect((await command('lamp', true)).answers).toMatchObject([{ val: true }]);
@@ -37,9 +37,9 @@ describe('an output whose controller goes', () => {
 
   it('does so when the heartbeat stops, and a goodbye of an earlier life means nothing', async () => {
     const { command, clock, hardware, life } = await pinBench([led]);
-    life.nodes.heard(from('heartbeat', 'h1'));
-    life.nodes.heard(from('birth', 'h2'));
-    life.nodes.heard(from('leave', 'h1'));
+    life.nodes.onNodeMessage(from('heartbeat', 'h1'));
+    life.nodes.onNodeMessage(from('birth', 'h2'));
+    life.nodes.onNodeMessage(from('leave', 'h1'));
     await command('lamp', true);
     await clock.advance(SILENT_AFTER_MS - 1);
     expect(hardware.get('lamp')).toBe(true);
@@ -49,9 +49,9 @@ describe('an output whose controller goes', () => {
 
   it('does so when that node goes on under another name', async () => {
     const { command, clock, hardware, life } = await pinBench([led]);
-    life.nodes.heard(from('birth'));
+    life.nodes.onNodeMessage(from('birth'));
     await command('lamp', true);
-    life.nodes.heard(from('heartbeat', 'h1', 'yard'));
+    life.nodes.onNodeMessage(from('heartbeat', 'h1', 'yard'));
     await clock.advance(0);
     expect(hardware.get('lamp')).toBe(false);
   });
@@ -67,13 +67,13 @@ describe('an output whose controller goes', () => {
 
   it('"*" is any other node: safe when this one is alone', async () => {
     const { command, clock, hardware, life } = await pinBench([{ ...led, controller: '*' }]);
-    life.nodes.heard(from('birth', 'a', 'one'));
-    life.nodes.heard(from('birth', 'b', 'two'));
+    life.nodes.onNodeMessage(from('birth', 'a', 'one'));
+    life.nodes.onNodeMessage(from('birth', 'b', 'two'));
     await command('lamp', true);
-    life.nodes.heard(from('leave', 'a', 'one'));
+    life.nodes.onNodeMessage(from('leave', 'a', 'one'));
     await clock.advance(0);
     expect(hardware.get('lamp')).toBe(true);
-    life.nodes.heard(from('leave', 'b', 'two'));
+    life.nodes.onNodeMessage(from('leave', 'b', 'two'));
     await clock.advance(0);
     expect(hardware.get('lamp')).toBe(false);
   });
@@ -81,19 +81,19 @@ describe('an output whose controller goes', () => {
   it('while a command is on its way to the hardware: the command is not the last word', async () => {
     const { command, clock, hardware, life } = await pinBench([led], { latency: '300ms' });
     await clock.advance(1000);
-    life.nodes.heard(from('birth'));
+    life.nodes.onNodeMessage(from('birth'));
     const under = command('lamp', true, {}, 100);
     await under;
-    life.nodes.heard(from('leave'));
+    life.nodes.onNodeMessage(from('leave'));
     await clock.advance(1000);
     expect(hardware.writes.map(({ value }) => value)).toEqual([false, true, false]);
   });
 
   it('may be an actor of this process', async () => {
     const { command, clock, hardware, life } = await pinBench([led]);
-    life.nodes.actor('hall', true);
+    life.nodes.setActorPresence('hall', true);
     await command('lamp', true);
-    life.nodes.actor('hall', false);
+    life.nodes.setActorPresence('hall', false);
     await clock.advance(0);
     expect(hardware.get('lamp')).toBe(false);
   });
@@ -110,14 +110,14 @@ describe('rearm: manual', () => {
         await clock.advance(0);
         return take().filter(({ reply_to }) => reply_to === msg_id);
       };
-      life.nodes.heard(from('birth'));
+      life.nodes.onNodeMessage(from('birth'));
       await command('lamp', true, cause === 'lease' ? { hold: 1 } : {});
       if (cause === 'port') hardware.unplug();
       if (cause === 'controller') {
-        life.nodes.heard(from('leave'));
+        life.nodes.onNodeMessage(from('leave'));
         await clock.advance(0);
         expect(await rearm()).toMatchObject([{ code: 'SAFE_STATE' }]);
-        life.nodes.heard(from('birth', 'h2'));
+        life.nodes.onNodeMessage(from('birth', 'h2'));
       }
       await clock.advance(150);
       hardware.plug();
@@ -181,12 +181,12 @@ describe('an override', () => {
   it('wins over the bus, over a lost controller and over a lost port, until its time has passed', async () => {
     const bench = await pinBench([led]);
     const { clock, hardware, life, command } = bench;
-    life.nodes.heard(from('birth'));
+    life.nodes.onNodeMessage(from('birth'));
     expect(await override(bench, { val: true, override: 60 })).toMatchObject([
       { val: true, output: { by: 'override', override: { val: true, until: clock.unix() + 60, actor: 'user' } } },
     ]);
     expect((await command('lamp', false)).answers).toMatchObject([{ code: 'OVERRIDDEN' }]);
-    life.nodes.heard(from('leave'));
+    life.nodes.onNodeMessage(from('leave'));
     hardware.unplug();
     await clock.advance(100);
     hardware.set('lamp', false);

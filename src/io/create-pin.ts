@@ -1,9 +1,24 @@
 import { Actor } from '../bus/actor.ts';
 import { isRecord } from '../message/envelope.ts';
 import { type IoError, isReport } from '../message/payloads.ts';
-import type { PinSpec } from '../pin/pin.ts';
-import type { PinTable } from '../safety/pin-table.ts';
+import type { PinEntry, PinTable } from '../output/pin-table.ts';
+import type { PinSpec, RawValue } from '../pin/pin.ts';
+import type { ChannelHandle } from './channels.ts';
+import { toRaw } from './convert.ts';
+import { OutputActor } from './output-actor.ts';
+import { PinActor, type PinEnvironment } from './pin-actor.ts';
 import { PinState } from './pin-state.ts';
+
+/** The actor of a pin. */
+export function createPin({ spec, output }: PinEntry, handle: ChannelHandle, life: PinEnvironment): PinActor {
+  return output ? new OutputActor(spec, output, handle, life) : new PinActor(spec, handle, life);
+}
+
+/** The raw value an output is to be opened with. Undefined: what the hardware has stays. */
+export function openingValue({ spec, output }: PinEntry, first: boolean): RawValue | undefined {
+  const value = output?.openingValue(first);
+  return value === undefined ? undefined : toRaw(spec, value);
+}
 
 /** Stands in for a pin whose own actor has been given up: says so, and refuses every command. */
 export class FailedPin extends Actor {
@@ -37,9 +52,9 @@ export class FailedPin extends Actor {
 
   override onStart(): void {
     const now = this.clock.unix();
-    this.#state.begin(now);
-    this.#state.take({ val: null, quality: 'bad', reason: `FAILED: ${this.#why}` }, now);
-    this.#table.note(this.#spec.name, { val: null, quality: 'bad' });
+    this.#state.start(now);
+    this.#state.update({ val: null, quality: 'bad', reason: `FAILED: ${this.#why}` }, now);
+    this.#table.update(this.#spec.name, { val: null, quality: 'bad' });
     this.#report();
   }
 

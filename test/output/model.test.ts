@@ -176,7 +176,7 @@ class Step implements fc.AsyncCommand<Model, Real> {
 
 /** The node goes on saying that it lives, also while a port that keeps failing is opened ever more seldom. */
 function alive({ hall: there }: Model, { life }: Real['bench']): void {
-  if (there) life.nodes.heard({ event: 'heartbeat', node: 'h1', name: 'hall' });
+  if (there) life.nodes.onNodeMessage({ event: 'heartbeat', node: 'h1', name: 'hall' });
 }
 
 const level = fc.boolean();
@@ -221,7 +221,7 @@ const guard = level.map(
 const hall = level.map(
   (value) =>
     new Step(`hall ${value}`, async (model, { bench }) => {
-      bench.life.nodes.heard({ event: value ? 'birth' : 'leave', node: 'h1', name: 'hall' });
+      bench.life.nodes.onNodeMessage({ event: value ? 'birth' : 'leave', node: 'h1', name: 'hall' });
       await bench.clock.advance(0);
       model.hallTo(value);
     }),
@@ -329,7 +329,7 @@ describe('an output with rules', () => {
             rules: { interlock: { pins: ['pump'], deadMs: DEAD } },
           }),
         ]);
-        bench.life.nodes.heard({ event: 'birth', node: 'h1', name: 'hall' });
+        bench.life.nodes.onNodeMessage({ event: 'birth', node: 'h1', name: 'hall' });
         bench.hardware.set('guard', true);
         await bench.clock.advance(0);
         await fc.asyncModelRun(() => ({ model: new Model(manual), real: { bench } }), commands);

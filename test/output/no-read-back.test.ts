@@ -5,10 +5,10 @@ import { Supervisor } from '../../src/bus/supervisor.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { ChannelHandle } from '../../src/io/channels.ts';
-import { makePin, rawAtOpen } from '../../src/io/make-pin.ts';
+import { createPin, openingValue } from '../../src/io/create-pin.ts';
 import type { PinSpec, RawValue } from '../../src/pin/pin.ts';
 import { pinSpec } from '../support/pin-bench.ts';
-import { pinLife } from '../support/pin-life.ts';
+import { pinEnvironment } from '../support/pin-environment.ts';
 import { memoryLog } from '../support/ports.ts';
 
 const lamp = pinSpec({ name: 'lamp', direction: 'out', initial: false, safe: false });
@@ -18,7 +18,7 @@ async function silent(spec: PinSpec, overrideS?: number) {
   const clock = new ManualClock();
   const log = memoryLog();
   const bus = new Bus({ clock });
-  const life = pinLife(bus, log);
+  const life = pinEnvironment(bus, log);
   if (overrideS !== undefined) {
     const until = clock.unix() + overrideS;
     await life.kept.override(spec.name, { value: true, node: 'here', actor: 'person', until });
@@ -40,8 +40,8 @@ async function silent(spec: PinSpec, overrideS?: number) {
     float: never,
     listen: () => () => undefined,
   };
-  await new Supervisor(bus, log).add('lamp', () => makePin(entry, handle, life));
-  sent.push(rawAtOpen(entry, true));
+  await new Supervisor(bus, log).add('lamp', () => createPin(entry, handle, life));
+  sent.push(openingValue(entry, true));
   return { clock, sent };
 }
 

@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { KeptCounts, WRITE_EVERY_MS } from '../../src/io/kept-counts.ts';
-import { stateFile } from '../../src/safety/kept-outputs.ts';
+import { COUNTS_WRITE_MS, KeptCounts, stateFile } from '../../src/output/kept-state.ts';
 import { memoryLog } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 
@@ -31,26 +30,26 @@ describe('counts', () => {
   it('are there again after a restart', async () => {
     const { open, log } = bench();
     const counts = await open();
-    expect(counts.at('water')).toBeUndefined();
-    counts.note('water', 41);
-    counts.note('water', 42);
+    expect(counts.get('water')).toBeUndefined();
+    counts.set('water', 41);
+    counts.set('water', 42);
     await counts.close();
-    expect((await open()).at('water')).toBe(42);
+    expect((await open()).get('water')).toBe(42);
     expect(log.lines.filter(({ level }) => level !== 'info').length).toBe(1);
   });
 
   it('are written within 5 s of the first that is not, and not more often', async () => {
     const { open, file, clock } = bench();
     const counts = await open();
-    counts.note('water', 1);
-    await clock.advance(WRITE_EVERY_MS - 1);
-    counts.note('water', 2);
+    counts.set('water', 1);
+    await clock.advance(COUNTS_WRITE_MS - 1);
+    counts.set('water', 2);
     expect(existsSync(file)).toBe(false);
     await clock.advance(1);
     await until('the file', () => existsSync(file));
     expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ version: 1, counts: { water: 2 } });
-    counts.note('water', 3);
-    await clock.advance(WRITE_EVERY_MS - 1);
+    counts.set('water', 3);
+    await clock.advance(COUNTS_WRITE_MS - 1);
     expect(readFileSync(file, 'utf8')).toContain('"water":2');
     await counts.close();
     expect(readFileSync(file, 'utf8')).toContain('"water":3');
@@ -62,10 +61,10 @@ describe('counts', () => {
     async (text) => {
       const { open, file, log } = bench();
       const first = await open();
-      first.note('water', 1);
+      first.set('water', 1);
       await first.close();
       writeFileSync(file, text);
-      expect((await open()).at('water')).toBeUndefined();
+      expect((await open()).get('water')).toBeUndefined();
       expect(log.lines.at(-1)).toMatchObject({ level: 'warn', message: expect.stringContaining('is damaged') });
       expect(readFileSync(`${file}.damaged`, 'utf8')).toBe(text);
     },
@@ -76,14 +75,14 @@ describe('counts', () => {
     const counts = await open();
     const folder = join(file, '..');
     writeFileSync(folder, 'a file where the folder should be');
-    counts.note('water', 5);
+    counts.set('water', 5);
     const said = () => log.lines.filter(({ level }) => level === 'error').length;
-    await clock.advance(WRITE_EVERY_MS);
+    await clock.advance(COUNTS_WRITE_MS);
     await until('the failure', () => said() === 1);
     rmSync(folder);
     await counts.close();
     expect(readFileSync(file, 'utf8')).toContain('"water":5');
-    expect(counts.at('water')).toBe(5);
+    expect(counts.get('water')).toBe(5);
     expect(said()).toBe(1);
   });
 });

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { FailedPin } from '../../src/io/failed-pin.ts';
-import { PinTable } from '../../src/safety/pin-table.ts';
+import { FailedPin } from '../../src/io/create-pin.ts';
+import { PinTable } from '../../src/output/pin-table.ts';
 import { pinBench, pinSpec } from '../support/pin-bench.ts';
 
 const door = pinSpec({ name: 'door', staleAfterMs: 10_000 });
@@ -131,6 +131,6 @@ describe('a pin that was given up', () => {
       code: 'FAILED',
     });
     expect(seen[0]).toMatchObject({ IoMessage: { quality: 'bad', reason: 'FAILED: no way' } });
-    expect(table.holds('lamp')).toBe(false);
+    expect(table.isGoodAndOn('lamp')).toBe(false);
   });
 });

@@ -2,7 +2,7 @@ import type { Channel, Port, WriteOptions, WriteResult } from '../driver/contrac
 import { toDcsError } from '../errors/errors.ts';
 import type { RawValue } from '../pin/pin.ts';
 
-interface Waiting {
+interface QueuedWrite {
   readonly channel: Channel;
   readonly value: RawValue;
   readonly options: WriteOptions | undefined;
@@ -15,9 +15,9 @@ interface Waiting {
  * reaches the pins in one turn of the bus, and the hardware in one step where the port has `writeAll`. Each write still
  * has its own outcome.
  */
-export class WriteSet {
+export class WriteBatch {
   readonly port: Port;
-  #waiting: Waiting[] = [];
+  #queued: QueuedWrite[] = [];
 
   constructor(port: Port) {
     this.port = port;
@@ -26,23 +26,23 @@ export class WriteSet {
   write(channel: Channel, value: RawValue, options: WriteOptions | undefined): Promise<WriteResult> {
     if (!this.port.writeAll) return this.port.write(channel, value, options);
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ channel, value, options, resolve, reject });
+      this.#queued.push({ channel, value, options, resolve, reject });
       // After all pins of this turn: the bus runs their inboxes without a pause between them.
-      if (this.#waiting.length === 1) queueMicrotask(() => void this.#flush());
+      if (this.#queued.length === 1) queueMicrotask(() => void this.#flush());
     });
   }
 
   async #flush(): Promise<void> {
-    const set = this.#waiting;
-    this.#waiting = [];
-    if (set.length > 1 && (await this.#together(set))) return;
+    const set = this.#queued;
+    this.#queued = [];
+    if (set.length > 1 && (await this.#writeAll(set))) return;
     for (const { channel, value, options, resolve, reject } of set) {
       this.port.write(channel, value, options).then(resolve, reject);
     }
   }
 
   /** False: nothing may have been sent, and each is to be tried alone, so that only the guilty one fails. */
-  async #together(set: readonly Waiting[]): Promise<boolean> {
+  async #writeAll(set: readonly QueuedWrite[]): Promise<boolean> {
     try {
       const written = await this.port.writeAll?.(set);
       for (const [at, { resolve }] of set.entries()) resolve(written?.[at] ?? {});

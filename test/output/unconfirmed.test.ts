@@ -90,7 +90,7 @@ describe('a rule', () => {
     // Only whoever asks for the door waits for ever.
     bench.hardware.faultOf = (key) => (key === 'door' ? { kind: 'timeout' } : undefined);
     await bench.clock.advance(40_000);
-    expect(bench.life.table.get('door')?.now.quality).toBe('uncertain');
+    expect(bench.life.table.get('door')?.lastKnown.quality).toBe('uncertain');
     expect(bench.hardware.get('pump')).toBe(false);
   });
 

@@ -1,15 +1,40 @@
 import type { DurationMs } from '../clock/clock.ts';
 import { DcsError } from '../errors/errors.ts';
-import type { IoCommand } from '../message/payloads.ts';
+import {
+  type IoCommand,
+  type IoControl,
+  type IoMessage,
+  ioCommandSchema,
+  ioControlSchema,
+} from '../message/payloads.ts';
 import type { PinSpec, RawValue } from '../pin/pin.ts';
 
+/** An IoMessage as a command for a value. Throws BAD_COMMAND, naming what is wrong with it. */
+export function parseCommand(message: IoMessage): IoCommand {
+  const parsed = ioCommandSchema.safeParse(message);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const at = issue?.path.join('.') ?? '';
+  throw new DcsError('BAD_COMMAND', `${message.pin_name}: ${at || 'the command'}: ${issue?.message ?? 'is wrong'}`, {
+    found: at === '' ? message : message[at],
+    expected: '{pin_name, val: true|false|number|text, ttl?, hold?, pulse?, blink?, override?}',
+  });
+}
+
+/** An IoMessage that ends an override or rearms the output; undefined: it is neither. */
+export function parseControl(message: IoMessage): IoControl | undefined {
+  const parsed = ioControlSchema.safeParse(message);
+  if (!parsed.success || (parsed.data.override === undefined && parsed.data.rearm === undefined)) return undefined;
+  return parsed.data;
+}
+
 /** What an output does by itself some time after it was commanded, and what it does after that. Values as the user means them. */
-export interface Step {
+export interface TimedStep {
   readonly kind: 'pulse' | 'lease' | 'blink';
   readonly value: RawValue;
   readonly afterMs: DurationMs;
   /** Absent: it stays. */
-  readonly next?: () => Step;
+  readonly next?: () => TimedStep;
 }
 
 /**
@@ -18,7 +43,7 @@ export interface Step {
  * stands until the next one. Throws when the pin cannot do what is asked: half a command would leave an output on that
  * its sender believes will go off.
  */
-export function stepAfter(spec: PinSpec, command: IoCommand, value: RawValue): Step | undefined {
+export function timedStepFor(spec: PinSpec, command: IoCommand, value: RawValue): TimedStep | undefined {
   const { pulse, hold, blink } = command;
   if ([pulse, hold, blink].filter((one) => one !== undefined).length > 1) {
     throw new DcsError('BAD_COMMAND', `${spec.name}: a command is a pulse, a lease or blinking, not more than one`, {
@@ -66,7 +91,7 @@ function checkPhase(spec: PinSpec, on: boolean, ms: DurationMs, what: string): v
   if (on && ms > maxOnMs) throw ruleBroken(spec, 'max_on', `a ${what} of ${ms} ms is longer than ${maxOnMs} ms`);
 }
 
-function blinking(level: boolean, phases: readonly [number, number]): Step {
+function blinking(level: boolean, phases: readonly [number, number]): TimedStep {
   const [onS, offS] = phases;
   return {
     kind: 'blink',

@@ -35,10 +35,10 @@ describe('what an output was to do while its port was away is done when it retur
 
   it('the loss of its controller', async () => {
     const { command, hardware, clock, life } = await pinBench([{ ...lamp, controller: 'hall', onLoss: 'hold' }]);
-    life.nodes.heard(from('birth'));
+    life.nodes.onNodeMessage(from('birth'));
     await command('lamp', true);
     hardware.unplug();
-    life.nodes.heard(from('leave'));
+    life.nodes.onNodeMessage(from('leave'));
     await clock.advance(5000);
     hardware.plug();
     await clock.advance(5000);
@@ -55,7 +55,7 @@ describe('what an output was to do while its port was away is done when it retur
     hardware.unplug();
     await clock.advance(1000);
     // As one on another port would be.
-    life.table.note('guard', { val: true, quality: 'good' });
+    life.table.update('guard', { val: true, quality: 'good' });
     hardware.plug();
     await clock.advance(5000);
     expect(hardware.get('lamp')).toBe(false);

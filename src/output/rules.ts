@@ -2,11 +2,11 @@ import type { MonotonicMs } from '../clock/clock.ts';
 import { isOn, type PinSpec, type RawValue } from '../pin/pin.ts';
 
 /** What is known of an output's hardware. Values as the user means them. */
-export interface Facts {
+export interface KnownState {
   /** The value last known. Undefined: it never was. */
   readonly value: RawValue | undefined;
   /** It is still so, as far as anybody can know: the port is open, and nothing was sent that was not confirmed. */
-  readonly sure: boolean;
+  readonly certain: boolean;
   /** When it last went on or off, or began to be known. */
   readonly switchedAt: MonotonicMs;
   /** When we last changed it; older ones than the rate limit asks for are forgotten. */
@@ -14,15 +14,15 @@ export interface Facts {
 }
 
 /** What a rule asks about other pins of this process. */
-export interface Neighbours {
+export interface OtherPins {
   /** The pin is good and on. */
-  holds(pin: string): boolean;
+  isGoodAndOn(pin: string): boolean;
   /** An output is on or may be (a write is under way), nobody knows, or it has been off since then. */
-  partner(pin: string): 'on' | 'unknown' | MonotonicMs;
+  interlockState(pin: string): 'on' | 'unknown' | MonotonicMs;
 }
 
 /** Why an output must not have a value now. */
-export interface Hindrance {
+export interface RuleBlock {
   readonly rule: 'requires' | 'interlock' | 'max_on' | 'min_on' | 'min_off' | 'rate';
   readonly why: string;
   /** The time heals it. */
@@ -30,20 +30,20 @@ export interface Hindrance {
 }
 
 /** What keeps an output from being on, whoever wants it: these rules are never set aside. */
-export function danger(
+export function violation(
   spec: PinSpec,
   wanted: RawValue,
-  facts: Facts,
+  facts: KnownState,
   now: MonotonicMs,
-  neighbours: Neighbours,
-): Hindrance | undefined {
+  neighbours: OtherPins,
+): RuleBlock | undefined {
   if (!isOn(wanted)) return undefined;
   const { requires = [], interlock, maxOnMs } = spec.rules;
-  const missing = requires.find((pin) => !neighbours.holds(pin));
+  const missing = requires.find((pin) => !neighbours.isGoodAndOn(pin));
   if (missing !== undefined) return { rule: 'requires', why: `${missing} is not on` };
   const running = isOn(facts.value);
   for (const pin of interlock?.pins ?? []) {
-    const partner = neighbours.partner(pin);
+    const partner = neighbours.interlockState(pin);
     if (partner === 'on') return { rule: 'interlock', why: `${pin} is on` };
     if (running) continue;
     if (partner === 'unknown') return { rule: 'interlock', why: `${pin} is not known to be off` };
@@ -57,7 +57,12 @@ export function danger(
 }
 
 /** What keeps an output from changing yet. Set aside when it goes to its safe value. */
-export function delay(spec: PinSpec, wanted: RawValue, facts: Facts, now: MonotonicMs): Hindrance | undefined {
+export function timingHold(
+  spec: PinSpec,
+  wanted: RawValue,
+  facts: KnownState,
+  now: MonotonicMs,
+): RuleBlock | undefined {
   const { minOnMs = 0, minOffMs = 0, rate } = spec.rules;
   const running = isOn(facts.value);
   const least = running ? minOnMs : minOffMs;

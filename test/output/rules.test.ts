@@ -61,10 +61,10 @@ describe('follow', () => {
 
   it('goes on while the controller is gone: it needs nobody', async () => {
     const { hardware, clock, life } = await pinBench([door, output({ follow }, { controller: 'hall' })]);
-    life.nodes.heard({ event: 'birth', node: 'h', name: 'hall' });
+    life.nodes.onNodeMessage({ event: 'birth', node: 'h', name: 'hall' });
     hardware.set('door', true);
     await clock.advance(0);
-    life.nodes.heard({ event: 'leave', node: 'h', name: 'hall' });
+    life.nodes.onNodeMessage({ event: 'leave', node: 'h', name: 'hall' });
     await clock.advance(0);
     expect(hardware.get('pump')).toBe(true);
     hardware.set('door', false);

@@ -2,10 +2,10 @@ import type { Clock } from '../clock/clock.ts';
 import type { PinValue, Quality } from '../message/payloads.ts';
 import { isOn, type PinSpec, type RawValue } from '../pin/pin.ts';
 import { Output } from './output.ts';
-import type { Neighbours } from './rules.ts';
+import type { OtherPins } from './rules.ts';
 
 /** What a pin is now, as the user means it. */
-export interface PinNow {
+export interface LastKnown {
   readonly val: PinValue;
   readonly quality: Quality;
 }
@@ -17,7 +17,7 @@ export interface PinEntry {
   readonly port: string;
   readonly key: string;
   /** What it was last known to be. */
-  readonly now: PinNow;
+  readonly lastKnown: LastKnown;
   /** What is wanted of it and known of its hardware. Absent: an input. */
   readonly output?: Output;
 }
@@ -26,7 +26,7 @@ export interface PinEntry {
  * All pins of this process with what they are, in one place. Rules look here, and not at messages: what a pin is cannot
  * be forged by somebody on the bus, and is known in the same turn of the event loop.
  */
-export class PinTable implements Neighbours {
+export class PinTable implements OtherPins {
   readonly #clock: Clock;
   readonly #entries = new Map<string, { -readonly [Key in keyof PinEntry]: PinEntry[Key] }>();
   readonly #watchers = new Map<string, Set<() => void>>();
@@ -38,7 +38,7 @@ export class PinTable implements Neighbours {
   /** Adds a pin. `initial`: the value an output starts with; undefined: what its hardware has. */
   add(spec: PinSpec, at: { readonly port: string; readonly key: string }, initial?: RawValue): PinEntry {
     const output = spec.direction === 'out' ? new Output(spec, initial, this.#clock, this) : undefined;
-    const entry: PinEntry = { spec, ...at, now: { val: null, quality: 'bad' }, ...(output && { output }) };
+    const entry: PinEntry = { spec, ...at, lastKnown: { val: null, quality: 'bad' }, ...(output && { output }) };
     this.#entries.set(spec.name, entry);
     return entry;
   }
@@ -52,15 +52,15 @@ export class PinTable implements Neighbours {
   }
 
   /** A pin is this now. Tells whoever watches it. */
-  note(pin: string, now: PinNow): void {
+  update(pin: string, now: LastKnown): void {
     const entry = this.#entries.get(pin);
     if (!entry) return;
-    entry.now = now;
-    this.changed(pin);
+    entry.lastKnown = now;
+    this.notifyWatchers(pin);
   }
 
   /** Something about a pin that rules ask for may have changed. */
-  changed(pin: string): void {
+  notifyWatchers(pin: string): void {
     for (const tell of this.#watchers.get(pin) ?? []) tell();
   }
 
@@ -73,12 +73,12 @@ export class PinTable implements Neighbours {
     };
   }
 
-  holds(pin: string): boolean {
-    const now = this.#entries.get(pin)?.now;
+  isGoodAndOn(pin: string): boolean {
+    const now = this.#entries.get(pin)?.lastKnown;
     return now?.quality === 'good' && now.val !== null && isOn(now.val);
   }
 
-  partner(pin: string): ReturnType<Neighbours['partner']> {
-    return this.#entries.get(pin)?.output?.asPartner ?? 'unknown';
+  interlockState(pin: string): ReturnType<OtherPins['interlockState']> {
+    return this.#entries.get(pin)?.output?.interlockState ?? 'unknown';
   }
 }

@@ -1,0 +1,135 @@
+import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
+import type { Reading, ReadingListener } from '../driver/contract.ts';
+import type { ChannelHandle } from './channels.ts';
+
+/**
+ * Lets a level through once it has been still for `stillMs`, and then what the hardware says at that moment: the edge
+ * that ends a bounce may be the one that was lost. The first reading and failures pass at once.
+ */
+export class Debouncer {
+  readonly #clock: Clock;
+  readonly #stillMs: number;
+  readonly #read: () => Promise<Reading>;
+  readonly #emit: ReadingListener;
+  #timer: Timer | undefined;
+  #settled = false;
+  #closed = false;
+
+  constructor(clock: Clock, stillMs: number, read: () => Promise<Reading>, pass: ReadingListener) {
+    this.#clock = clock;
+    this.#stillMs = stillMs;
+    this.#read = read;
+    this.#emit = pass;
+  }
+
+  onReading(reading: Reading): void {
+    if (this.#closed) return;
+    this.#timer?.cancel();
+    // Also of a read that is under way: what it finds is older than this.
+    this.#timer = undefined;
+    if (!reading.ok || !this.#settled) {
+      this.#settled = reading.ok;
+      this.#emit(reading);
+      return;
+    }
+    this.#timer = this.#clock.after(this.#stillMs, () => this.#settle(reading));
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
+  #settle(seen: Reading): void {
+    const timer = this.#timer;
+    this.#read().then(
+      (now) => {
+        if (this.#closed || this.#timer !== timer) return;
+        // The edge's own time is the truth when the level is still what that edge made it.
+        const same = now.ok && seen.ok && now.value === seen.value;
+        this.#emit(same ? seen : now);
+      },
+      // The port went down while it was read: its owner tells every channel so.
+      () => undefined,
+    );
+  }
+}
+
+/**
+ * Lets a value age: hardware that has not confirmed it for `staleMs` makes it uncertain. A port tells changes only, so the
+ * value is asked for in good time: one that is merely constant stays good. What is given from memory confirms nothing.
+ */
+export class StalenessMonitor {
+  readonly #clock: Clock;
+  readonly #staleMs: DurationMs;
+  readonly #handle: ChannelHandle;
+  readonly #emit: (reading: Reading) => void;
+  #lastReading: Reading | undefined;
+  #confirmedAt: MonotonicMs;
+  #stale = false;
+  #closed = false;
+  #timer: Timer | undefined;
+
+  constructor(clock: Clock, staleMs: DurationMs, handle: ChannelHandle, tell: (reading: Reading) => void) {
+    this.#clock = clock;
+    this.#staleMs = staleMs;
+    this.#handle = handle;
+    this.#emit = tell;
+    this.#confirmedAt = clock.now();
+    this.#scheduleRead();
+  }
+
+  /** The port has told something. */
+  onReading(reading: Reading): void {
+    this.#lastReading = reading;
+    this.#confirmedAt = this.#clock.now();
+    this.#stale = false;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
+  #scheduleRead(): void {
+    this.#timer = this.#clock.after(this.#staleMs / 2, () => {
+      this.#read();
+      this.#scheduleCheck();
+    });
+  }
+
+  #scheduleCheck(): void {
+    this.#timer = this.#clock.after(this.#staleMs / 2, () => {
+      this.#checkAge();
+      this.#scheduleRead();
+    });
+  }
+
+  #read(): void {
+    this.#handle.read().then(
+      (reading) => this.#onAnswer(reading),
+      // The port is not open: its owner tells every channel so.
+      () => undefined,
+    );
+  }
+
+  #onAnswer(reading: Reading): void {
+    if (this.#closed || !reading.ok || isFromMemory(reading, this.#lastReading)) return;
+    const wasStale = this.#stale;
+    this.onReading(reading);
+    if (wasStale) this.#emit(reading);
+  }
+
+  #checkAge(): void {
+    const last = this.#lastReading;
+    const age = this.#clock.now() - this.#confirmedAt;
+    if (this.#stale || !last?.ok || age < this.#staleMs) return;
+    this.#stale = true;
+    this.#emit({ ...last, uncertain: `not confirmed by the hardware for ${Math.round(age / 1000)} s` });
+  }
+}
+
+/** A reading from memory has the source time of the one before. */
+function isFromMemory(reading: Reading & { ok: true }, last: Reading | undefined): boolean {
+  return last?.ok === true && reading.sourceTime !== undefined && reading.sourceTime === last.sourceTime;
+}
