@@ -67,7 +67,7 @@ export async function pinBench(
     specs.map((spec) => ({
       channel: channelOf(spec),
       openingValue: () => openingValue(entryOf(spec), true),
-      returnAt: () => openingValue(entryOf(spec), false),
+      returnValue: () => openingValue(entryOf(spec), false),
     })),
     { clock, log },
   );
