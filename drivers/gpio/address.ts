@@ -42,8 +42,8 @@ export type Measure = (typeof measures)[number];
 
 const FUNCTIONS = ['count', 'measure', 'encoder', 'pwm'] as const;
 
-/** More often than that this process cannot be on time. */
-const SOFTWARE_HZ = 50;
+/** Highest PWM frequency of software: this process cannot switch a line more often on time. */
+export const SOFTWARE_HZ = 50;
 
 const METERS = ['count', 'measure', 'encoder'] as const;
 

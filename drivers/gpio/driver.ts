@@ -6,6 +6,7 @@ import { ChardevBackend } from './chardev.ts';
 import { chipDevices, findChardevChip } from './chardev-chip.ts';
 import { type Libc, loadLibc } from './libc.ts';
 import { openOnoff } from './onoff.ts';
+import { gpioPlacer } from './place.ts';
 import { GpioPort } from './port.ts';
 import { reviewLines } from './review.ts';
 import { findSysfsChip } from './sysfs-chip.ts';
@@ -17,6 +18,7 @@ export const gpio: Driver<GpioOptions, GpioAddress> = {
   options: optionsSchema,
   pin: pinSchema,
   describe: channelFacts,
+  placer: gpioPlacer,
   // Two ports on one chip would not know of each other's lines.
   claims: ({ chip }) => `gpiochip ${chip}`,
   review: (_options, channels) => reviewLines(channels),

@@ -60,6 +60,7 @@ export function createMock(hardware?: MockHardware): Driver<MockOptions, MockAdd
     summary: 'simulated hardware: loopback wires, injected values, recorded writes, scripted faults',
     options: optionsSchema,
     pin: pinSchema,
+    hardware: 'simulated',
     describe: ({ channel, type }) => ({ key: channel, kind: type, directions: ['in', 'out'] }),
     async open(options, channels, context) {
       const opened = hardwareOf(options, context.clock);

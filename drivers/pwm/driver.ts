@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Driver } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { findChip } from './channel-files.ts';
+import { pwmPlacer } from './place.ts';
 import { PwmPort } from './port.ts';
 
 const optionsSchema = z.strictObject({
@@ -27,6 +28,7 @@ export const pwm: Driver<PwmOptions, PwmAddress> = {
   summary: 'PWM outputs of the processor or of a PWM chip, by the Linux kernel (/sys/class/pwm)',
   options: optionsSchema,
   pin: pinSchema,
+  placer: pwmPlacer,
   describe: ({ pwm }) => ({ key: `pwm ${pwm}`, kind: 'analog', directions: ['out'] }),
   // Two ports on one chip would not know of each other's channels.
   claims: ({ chip }) => `PWM chip ${chip}`,

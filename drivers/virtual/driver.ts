@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Channel, Driver, Port, PortContext, Reading, ReadingListener } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type PinKind, type RawValue } from '../../src/pin/pin.ts';
+import { virtualPlacer } from './place.ts';
 
 const kinds = { bool: 'digital', number: 'analog', text: 'text' } as const satisfies Record<string, PinKind>;
 
@@ -19,6 +20,8 @@ export const virtual: Driver<Record<string, never>, VirtualAddress> = {
   summary: 'pins that live on the bus only',
   options: z.strictObject({}),
   pin: pinSchema,
+  placer: virtualPlacer,
+  hardware: 'none',
   describe: ({ virtual: type }) => ({ kind: kinds[type], directions: ['out'] }),
   async open(_options, channels, context) {
     return { kind: 'port', port: new VirtualPort(channels, context) };

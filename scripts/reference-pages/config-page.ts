@@ -20,7 +20,7 @@ export async function configPage(): Promise<string[]> {
     keys(schema),
     ...PLAIN.flatMap((name) => section(schema, name)),
     '## Ports',
-    '`ports: { NAME: { driver: …, … } }`. Pins and devices say by `port: NAME` that they are on it. Pins with `gpio` or `virtual` need none.',
+    `\`ports: { NAME: { driver: …, … } }\`. Pins and devices say by \`port: NAME\` that they are on it. ${placed(drivers)}`,
     table(
       ['driver', 'for'],
       drivers.map(({ name, summary }) => [`[${name}](#driver-${name})`, prose(summary)]),
@@ -36,6 +36,12 @@ export async function configPage(): Promise<string[]> {
     '`servers: { NAME: { driver: …, … } }` shows pins to other systems.',
     ...drivers.flatMap(({ name, server }) => (server ? [`### Server ${name}`, keys(inputSchema(server.options))] : [])),
   ];
+}
+
+/** The pins that need no port. */
+function placed(drivers: readonly Driver[]): string {
+  const keys = drivers.flatMap(({ placer }) => (placer?.keys.length === 1 ? placer.keys.map(code) : []));
+  return `Pins with ${keys.join(' or ')} need none.`;
 }
 
 function driverSection({ name, summary, options, pin }: Driver): string[] {

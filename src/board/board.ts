@@ -1,26 +1,7 @@
+import type { BoardLine, PwmOutput } from '../driver/placement.ts';
 import { DcsError } from '../errors/errors.ts';
 import type { BoardData, HeaderData, PwmData } from './board-schema.ts';
 import type { Hat } from './hat.ts';
-
-/** A line of a GPIO chip: by offset where the board knows it, else by the kernel's name of it. */
-export interface BoardLine {
-  /** Label (or, if the user wrote that, device name) of the chip. */
-  readonly chip: string;
-  readonly line: number | string;
-  /** The chip does not exist: the mock driver plays it. */
-  readonly mock: boolean;
-}
-
-/** A channel of the processor's PWM that a line can be connected to. */
-export interface PwmOutput {
-  /** The PWM chip, by the name of its device. */
-  readonly chip: string;
-  readonly channel: number;
-  /** What tells that the line is connected: this function in the device tree, or a file that says `pwm`. */
-  readonly connectedWhen: { readonly offset: number; readonly function: number } | { readonly state: string };
-  /** What connects it, for people. */
-  readonly howToConnect: string;
-}
 
 export interface BoardBus {
   readonly name: string;

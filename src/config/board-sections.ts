@@ -1,15 +1,13 @@
 import { readFileSync } from 'node:fs';
-import type { Board, BoardLine } from '../board/board.ts';
+import type { Board } from '../board/board.ts';
 import { detectBoard } from '../board/detect.ts';
 import { type Hat, listHats, loadHat } from '../board/hat.ts';
 import { listBoards, loadBoard } from '../board/load-board.ts';
+import type { BoardLine } from '../driver/placement.ts';
 import { messageOf } from '../errors/errors.ts';
 import { type ConfigContext, thisMachine } from './context.ts';
 import { parseLocated } from './document.ts';
-import { descend, entriesOf, type Located, textOf } from './located.ts';
-import { lineOn } from './pin-place.ts';
-import type { PinDraft } from './pin-section.ts';
-import type { Ports } from './port-sections.ts';
+import { descend, entriesOf, type Located } from './located.ts';
 import { Problems } from './problems.ts';
 import { boardSchema, hatsSchema } from './schema.ts';
 import { isEmpty, reportUnknownName, validate } from './validation.ts';
@@ -74,7 +72,7 @@ function checkEnabled(located: Located, board: Board, problems: Problems): void 
 }
 
 /** What the HATs on a computer say about one of its lines. */
-interface WiredLine {
+export interface WiredLine {
   readonly hat: string;
   readonly alias: string;
   readonly keys: ReadonlyMap<string, Located>;
@@ -139,37 +137,12 @@ function fitHat(
   }
 }
 
-/** The pin with what its line's HAT says beneath its own keys. A direction against the wiring is an error. */
-export function withWiring(
-  draft: PinDraft,
-  { board, lines }: BoardWithHats,
-  ports: Ports,
-  problems: Problems,
-): PinDraft {
-  const own = entriesOf(draft.located);
-  const gpio = own.get('gpio') ?? draft.inherited.get('gpio');
-  const named = own.get('port') ?? draft.inherited.get('port');
-  if (gpio?.node.kind !== 'scalar') return draft;
-  const port = ports.get(textOf(named) ?? '');
-  const line = named === undefined ? board?.resolve(String(gpio.node.value)) : port && lineOn(port, gpio, board);
-  const wiring = line && lines.get(lineKey(line));
-  if (wiring === undefined) return draft;
-  const direction = own.get('direction');
-  const wired = wiring.keys.get('direction');
-  if (direction?.node.kind === 'scalar' && wired?.node.kind === 'scalar' && direction.node.value !== wired.node.value) {
-    problems.invalid(direction, `${wiring.alias} of ${wiring.hat} is wired the other way`, {
-      expected: `direction: ${wired.node.value}`,
-    });
-  }
-  return { ...draft, inherited: new Map([...wiring.keys, ...draft.inherited]) };
-}
-
 function wiringKeys(hat: Hat, alias: string): ReadonlyMap<string, Located> {
   // The data is checked already; it is read again because a wrong key must be shown where it stands.
   const root = parseLocated(readFileSync(hat.file, 'utf8'), hat.file, new Problems());
   return root ? entriesOf(descend(root, ['lines', alias, 'keys']).located) : new Map();
 }
 
-function lineKey({ chip, line }: BoardLine): string {
+export function lineKey({ chip, line }: BoardLine): string {
   return `${chip}:${line}`;
 }

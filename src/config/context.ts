@@ -1,15 +1,14 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { type DeviceTree, readDeviceTree } from '../board/detect.ts';
-import type { SystemFiles } from '../board/pwm-route.ts';
 import type { Driver } from '../driver/contract.ts';
+import type { SystemFiles } from '../driver/placement.ts';
 import { systemCode } from '../errors/errors.ts';
 
 /** What reading a configuration asks of the computer it runs on. */
 export interface Machine extends SystemFiles {
   hostname(): string;
   deviceTree(): DeviceTree;
-  exists(path: string): boolean;
 }
 
 export const thisMachine: Machine = {

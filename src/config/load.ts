@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, extname, resolve } from 'node:path';
 import { messageOf } from '../errors/errors.ts';
 import { readGuardian, readProfileFolder, readState } from './agent-sections.ts';
-import { chooseBoard, readHats, withWiring } from './board-sections.ts';
+import { chooseBoard, readHats } from './board-sections.ts';
 import { type ConfigContext, thisMachine } from './context.ts';
 import { readDevices } from './device-section.ts';
 import { parseLocated } from './document.ts';
@@ -104,8 +104,8 @@ function resolveConfig(
     })),
     ...readDevices(entries.get('devices'), ports, withProfiles, problems),
   ];
-  const around = { ports, board, context, problems };
-  const pins = drafts.flatMap((draft) => checkPin(withWiring(draft, board, ports, problems), around) ?? []);
+  const scope = { ports, board, context, problems };
+  const pins = drafts.flatMap((draft) => checkPin(draft, scope) ?? []);
   checkNames(drafts, problems);
   checkChannels(pins, problems);
   checkLines(pins, problems);

@@ -1,9 +1,10 @@
 import type { ChannelFacts } from '../driver/contract.ts';
 import { DcsError, messageOf } from '../errors/errors.ts';
 import type { Direction, PinKind, PinSpec, RawValue } from '../pin/pin.ts';
+import { lineKey } from './board-sections.ts';
 import { keysAt } from './json-schema.ts';
 import { type Located, withEntries } from './located.ts';
-import { type PinScope, placeOf } from './pin-place.ts';
+import { type PinScope, placePin } from './pin-place.ts';
 import type { PortEntry } from './port-sections.ts';
 import type { Problems } from './problems.ts';
 import type { ResolvedPin } from './resolved.ts';
@@ -27,10 +28,9 @@ export interface CheckedPin extends ResolvedPin {
   readonly entries: ReadonlyMap<string, Located>;
 }
 
-/** Checks one pin. Undefined: something is wrong with it, which has been reported. */
-export function checkPin(draft: PinDraft, around: PinScope): CheckedPin | undefined {
-  const { name, located } = draft;
-  const { problems } = around;
+/** Checks one pin. `undefined` when something is wrong with it, which has been reported. */
+export function checkPin({ name, located, inherited }: PinDraft, scope: PinScope): CheckedPin | undefined {
+  const { problems } = scope;
   checkName(name, located, problems);
   if (located.node.kind !== 'section') {
     problems.invalid(located, `pin ${name} must be a section of keys`, {
@@ -39,14 +39,13 @@ export function checkPin(draft: PinDraft, around: PinScope): CheckedPin | undefi
     return undefined;
   }
   const own = located.node.entries;
-  const entries = new Map([...draft.inherited, ...own]);
-  const isCommon = (key: string) => Object.hasOwn(pinKeys, key);
-  const shared = new Map([...entries].filter(([key]) => isCommon(key)));
-  const keys = new Map([...entries].filter(([key]) => !isCommon(key)));
+  const stated = new Map([...inherited, ...own]);
+  const place = placePin(located, stated, scope);
+  const entries = place?.entries ?? stated;
+  const shared = new Map([...entries].filter(([key]) => Object.hasOwn(pinKeys, key)));
   const common = validate(pinSchema, withEntries(located, shared), problems);
-  const place = placeOf(located, entries.get('port'), keys, around);
   if (place === undefined) {
-    reportUnknownKeys(withEntries(located, keys), around);
+    reportUnknownKeys(located, entries, scope);
     return undefined;
   }
   const { driver, options } = place.port;
@@ -54,12 +53,12 @@ export function checkPin(draft: PinDraft, around: PinScope): CheckedPin | undefi
   if (common === undefined || address === undefined || options === undefined) return undefined;
   const facts = describe(place.port, address.value, options.value, located, problems);
   if (facts === undefined) return undefined;
-  const simulated = place.port.mock || driver.name === 'mock' ? true : undefined;
+  const simulated = place.port.mock || driver.hardware === 'simulated' ? true : undefined;
   const spec = specOf(name, common.value, facts, entries, located, simulated, problems);
   checkKeyUse(spec, facts, { own, entries, located }, problems);
   // A channel without an address of its own is the pin's alone.
   const key = facts.key ?? name;
-  const lines = place.lines.map(({ chip, line }) => `${chip}:${line}`);
+  const lines = place.lines.map(lineKey);
   return { spec, port: place.port.name, key, address: address.value, lines, located, entries };
 }
 
@@ -129,17 +128,15 @@ function describe(
   }
 }
 
-/** Keys that no driver and no pin has, of a pin whose driver is not known. */
-function reportUnknownKeys(section: Located, { context, problems }: PinScope): void {
-  const known = [
-    'gpio',
-    'virtual',
-    ...Object.keys(pinKeys),
-    ...context.drivers.flatMap((driver) => keysAt(driver.pin)),
-  ];
-  if (section.node.kind !== 'section') return;
-  for (const key of section.node.entries.keys()) {
-    if (!known.includes(key)) reportUnknownKey(section, key, problems, [...new Set(known)]);
+/** Reports keys that neither pins nor any driver have, of a pin whose driver is not known. */
+function reportUnknownKeys(
+  section: Located,
+  entries: ReadonlyMap<string, Located>,
+  { context, problems }: PinScope,
+): void {
+  const known = [...new Set([...Object.keys(pinKeys), ...context.drivers.flatMap((driver) => keysAt(driver.pin))])];
+  for (const key of entries.keys()) {
+    if (!known.includes(key)) reportUnknownKey(withEntries(section, entries), key, problems, known);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Driver, PinFacts } from '../driver/contract.ts';
+import type { Placement } from '../driver/placement.ts';
 import type { ConfigContext } from './context.ts';
 import { keysAt } from './json-schema.ts';
 import { entriesOf, type Located, textOf, withEntries } from './located.ts';
@@ -17,8 +18,7 @@ export interface PortEntry {
   readonly located?: Located;
 }
 
-/** Simulated already: there is nothing to put a mock in the place of. */
-const SIMULATED = ['mock', 'virtual'];
+type ImpliedPort = Extract<Placement, { kind: 'placed' }>['port'];
 
 /** All ports by name. Undefined in place of one that is too wrong to say anything about its pins. */
 export type Ports = Map<string, PortEntry | undefined>;
@@ -64,47 +64,34 @@ function reportNoDriver(located: Located, drivers: readonly Driver[], problems: 
   });
 }
 
-/** The chip of a port that is one, as its options name it. */
-export function chipOf(options: PortEntry['options']): string | undefined {
-  const value = options?.value;
-  return typeof value === 'object' && value !== null && 'chip' in value && typeof value.chip === 'string'
-    ? value.chip
-    : undefined;
-}
-
-/** The port of a chip for pins that name none: the one the user opened, for two would not see each other's channels. */
-export function portOnChip(
-  ports: Ports,
-  driver: string,
-  chip: string,
-  mock: boolean,
-  context: ConfigContext,
-): PortEntry | undefined {
-  const opened = [...ports.values()].find((port) => port?.driver.name === driver && chipOf(port.options) === chip);
-  return opened ?? impliedPort(ports, `${driver}.${chip}`, { chip }, driver, mock, context);
-}
-
-/** A port made for pins that name none, once for all of them. */
+/**
+ * The port of a driver for pins that name none: an open one with the same claim, because two ports on one piece of hardware
+ * would not see each other's channels. Otherwise made once for all such pins. `undefined` when the options do not fit the
+ * driver, or the user has given the name to something else.
+ */
 export function impliedPort(
   ports: Ports,
-  name: string,
-  options: Readonly<Record<string, unknown>>,
-  driverName: string,
-  mock: boolean,
+  driver: Driver,
+  { name, options: given, mock = false }: ImpliedPort,
   context: ConfigContext,
 ): PortEntry | undefined {
-  const present = ports.get(name);
-  if (present?.driver.name === driverName) return present;
-  const driver = context.drivers.find((known) => known.name === driverName);
-  const parsed = driver?.options.safeParse(options);
-  if (driver === undefined || parsed?.success !== true) return undefined;
+  const parsed = driver.options.safeParse(given);
+  if (!parsed.success) return undefined;
+  const claim = driver.claims?.(parsed.data);
+  const opened = [...ports.values()].find(
+    (port) =>
+      port?.driver === driver &&
+      (claim === undefined ? port.name === name : port.options && driver.claims?.(port.options.value) === claim),
+  );
+  if (opened !== undefined) return opened;
+  if (ports.get(name) !== undefined) return undefined;
   const made = { name, driver, options: { value: parsed.data }, mock: isMocked(driver, context, mock) };
   ports.set(name, made);
   return made;
 }
 
-function isMocked(driver: Driver, context: ConfigContext, chipIsMock: boolean): boolean {
-  return (context.mock === true || chipIsMock) && !SIMULATED.includes(driver.name);
+function isMocked(driver: Driver, context: ConfigContext, simulated: boolean): boolean {
+  return (context.mock === true || simulated) && driver.hardware === undefined;
 }
 
 /** Reads `servers:`: what shows pins to other systems. */

@@ -200,7 +200,9 @@ const ruleKeys = {
 
 /** The keys every pin has, whatever its driver. */
 export const pinKeys = {
-  port: text.optional().describe('an entry of ports: the hardware the pin is on; not needed with gpio and virtual'),
+  port: text
+    .optional()
+    .describe('an entry of ports: the hardware the pin is on; not needed when the pin’s own keys name it'),
   direction: z.enum(['in', 'out']).optional().describe('in: it is read (default), out: it can be commanded'),
   label: text.optional().describe('what people call it'),
   class: z

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { Clock, DurationMs, MonotonicMs, UnixSeconds } from '../clock/clock.ts';
 import type { DcsError } from '../errors/errors.ts';
 import type { Direction, PinKind, RawValue } from '../pin/pin.ts';
+import type { PinPlacer } from './placement.ts';
 
 /**
  * A port's own address of a pin: line 17, unit 1 holding 10. `key` is its canonical text, unique within the port
@@ -210,6 +211,13 @@ export interface Driver<Options = unknown, Address = unknown> {
   /** The keys of an entry in `pins:` that say where on the port it is. */
   readonly pin: z.ZodType<Address>;
   describe(address: Address, options: Options): ChannelFacts;
+  /** Finds the port of pins that name none, and translates names of lines; see PinPlacer. */
+  readonly placer?: PinPlacer<Options>;
+  /**
+   * `simulated`: the driver simulates hardware, and reports of its pins say so. `none`: nothing is behind its pins. Neither
+   * is replaced by the mock driver. `undefined` for real hardware.
+   */
+  readonly hardware?: 'simulated' | 'none';
   /**
    * The hardware that a port with these options keeps to itself, as every driver would name it: `/dev/ttyUSB0`,
    * `192.168.1.10:502`. Two ports with one claim are a configuration error. Absent: it shares well.

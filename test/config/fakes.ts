@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { gpioPlacer } from '../../drivers/gpio/place.ts';
 import { createMock } from '../../drivers/mock/driver.ts';
 import { virtual } from '../../drivers/virtual/driver.ts';
 import type { ConfigContext, Machine } from '../../src/config/context.ts';
@@ -20,6 +21,8 @@ const gpio: Driver<{ chip: string }, { gpio: number | string }> = {
     gpio: z.union([z.int().min(0), z.string()], { error: 'a line of the chip: its offset or its name' }),
     bias: z.enum(['pull-up', 'pull-down', 'off']).optional(),
   }),
+  placer: gpioPlacer,
+  claims: ({ chip }) => `gpiochip ${chip}`,
   describe: ({ gpio: line }) => ({ key: `line ${line}`, kind: 'digital', directions: ['in', 'out'] }),
   open,
 };

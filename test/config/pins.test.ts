@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { configOf, load, machine, placesOf } from './fakes.ts';
+import { z } from 'zod';
+import type { Driver } from '../../src/driver/contract.ts';
+import { configOf, fakeDrivers, load, machine, placesOf } from './fakes.ts';
 
 const pi = { machine: machine({ model: 'Raspberry Pi 4 Model B Rev 1.4' }) };
 
@@ -69,6 +71,34 @@ describe('where a pin is', () => {
       ['b', 'analog', 'out', undefined],
     ]);
     expect(warnings).toEqual([]);
+  });
+
+  test('a port that bears the name of an implied one and has another driver is a mistake, and stays what it is', () => {
+    const text = 'ports: { virtual: { driver: mock } }\npins: { a: { virtual: bool } }\n';
+    expect(placesOf(text)).toEqual(['2:9 pins.a: this pin needs a port of driver virtual named virtual']);
+  });
+
+  test('a driver that throws while it places a pin makes a mistake at that pin, and hides no other', () => {
+    const broken: Driver = {
+      name: 'broken',
+      summary: 'throws',
+      options: z.strictObject({}),
+      pin: z.strictObject({ broken: z.string() }),
+      placer: {
+        keys: ['broken'],
+        usage: 'broken: x',
+        place() {
+          throw new Error('no idea');
+        },
+      },
+      describe: () => ({ kind: 'digital', directions: ['in'] }),
+      open: () => Promise.reject(new Error('never opened')),
+    };
+    const text = 'pins:\n  a: { broken: x }\n  b: { virtual: boole }\n';
+    expect(placesOf(text, { drivers: [...fakeDrivers, broken] })).toEqual([
+      '2:3 pins.a: no idea',
+      '3:17 pins.b.virtual: there is no virtual "boole"',
+    ]);
   });
 
   test('a pin that is nowhere, on an unknown port or with a misspelt key says so', () => {

@@ -4,7 +4,6 @@ import { connect } from 'node:net';
 import { promisify } from 'node:util';
 import { detectBoard } from '../../board/detect.ts';
 import { systemClock } from '../../clock/clock.ts';
-import { chipOf } from '../../config/port-sections.ts';
 import type { Problem, ResolvedConfig } from '../../config/resolved.ts';
 import { lastingPaths, listPorts } from '../../driver/usb-port.ts';
 import { messageOf } from '../../errors/errors.ts';
@@ -121,8 +120,13 @@ function devicesOf(config: ResolvedConfig | undefined): string[] {
 
 function pwmChips(config: ResolvedConfig | undefined): string[] {
   return (config?.ports ?? []).flatMap(({ driver, mock, options }) => {
-    return driver.name === 'pwm' && !mock ? (chipOf({ value: options }) ?? []) : [];
+    return driver.name === 'pwm' && !mock ? chipOf(options) : [];
   });
+}
+
+function chipOf(options: unknown): string[] {
+  const named = typeof options === 'object' && options !== null && 'chip' in options ? options.chip : undefined;
+  return typeof named === 'string' ? [named] : [];
 }
 
 function deviceFindings(path: string): CheckResult[] {
