@@ -1,10 +1,11 @@
 import { basename } from 'node:path';
-import type { Actor } from '../bus/actor.ts';
+import { Actor } from '../bus/actor.ts';
 import { Bus } from '../bus/bus.ts';
+import { PinClient } from '../bus/pin-client.ts';
 import { defaultPolicy, type Supervised, Supervisor, type SupervisorEvents } from '../bus/supervisor.ts';
 import { type Clock, sleep, systemClock } from '../clock/clock.ts';
 import type { ResolvedConfig, ResolvedPort } from '../config/resolved.ts';
-import type { Channel, Driver, Log } from '../driver/contract.ts';
+import type { Channel, Log } from '../driver/contract.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
 import type { ChannelPlan, PortEnvironment } from '../io/channels.ts';
 import { createPin, FailedPin, openingValue } from '../io/create-pin.ts';
@@ -25,10 +26,8 @@ import { ServerActor } from './server-actor.ts';
 
 export interface AgentOptions {
   readonly log: Log;
-  /** Opened in place of ports the configuration marks as mock. Gets the options of `mockOptions`. */
-  readonly mock: { readonly driver: Driver; readonly options: () => unknown };
   readonly clock?: Clock;
-  /** Of the program, for those who ask over HTTP. */
+  /** Version of the program, which the HTTP API shows. */
   readonly version?: string;
 }
 
@@ -43,6 +42,8 @@ const SERVER_HOOK_MS = 400;
  */
 export class Agent {
   readonly bus: Bus;
+  /** Reads and commands its pins, in the name of the program that runs it. */
+  readonly pins: PinClient;
   readonly ports = new Map<string, PortRunner>();
   /** What every pin is, and what is wanted of the outputs. Filled when the agent starts. */
   readonly table: PinTable;
@@ -73,6 +74,9 @@ export class Agent {
     this.#audit = new Audit(config, this.#clock, options.log);
     this.#log = this.#audit.log;
     this.bus = new Bus({ clock: this.#clock });
+    const program = new Actor('program');
+    this.bus.join(program);
+    this.pins = new PinClient(program);
     this.table = new PinTable(this.#clock);
     this.#nodes = new Nodes(this.#clock, config.node, (id) => this.bus.nameOf(id));
     const present = (actor: Actor, there: boolean) => this.#nodes.setActorPresence(actor.name, there);
@@ -159,6 +163,10 @@ export class Agent {
     return this.#stopping;
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
   async #stop(): Promise<void> {
     this.#running = false;
     this.#health.stopping();
@@ -179,7 +187,7 @@ export class Agent {
     this.#health.stop();
   }
 
-  #runner({ name, driver, options, mock }: ResolvedPort): PortRunner {
+  #runner({ name, driver, options }: ResolvedPort): PortRunner {
     const plans = this.#config.pins.filter(({ port }) => port === name).map((pin) => this.#plan(pin));
     const life: PortEnvironment = {
       clock: this.#clock,
@@ -189,9 +197,6 @@ export class Agent {
       lostPort: () => this.#crashProtection.portLost(name),
       lost: this.#crashProtection.outputsUnknown(name),
     };
-    if (mock && driver.name !== 'mock') {
-      return new PortRunner(name, this.#options.mock.driver, this.#options.mock.options(), plans, life);
-    }
     return new PortRunner(name, driver, options, plans, life);
   }
 

@@ -26,7 +26,7 @@ function agentOn(hardware: MockHardware, clock: ManualClock): Agent {
   };
   const config = configOf(CONFIG);
   const ports = config.ports.map((port) => ({ ...port, driver, options: mockOptions() }));
-  return new Agent({ ...config, ports }, { log: memoryLog(), mock: { driver, options: mockOptions }, clock });
+  return new Agent({ ...config, ports }, { log: memoryLog(), clock });
 }
 
 it('an agent that is stopped while it starts leaves no output on, whenever that is', async () => {

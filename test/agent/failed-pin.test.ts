@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { createMock, mockOptions } from '../../drivers/mock/driver.ts';
 import { Agent } from '../../src/agent/agent.ts';
 import { Actor } from '../../src/bus/actor.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
@@ -18,8 +17,7 @@ pins:
 describe('a pin whose own code keeps failing', () => {
   it('is given up after the limit, says so, refuses, and the rest runs on', async () => {
     const clock = new ManualClock();
-    const mock = { driver: createMock(), options: mockOptions };
-    const agent = new Agent(configOf(CONFIG), { log: memoryLog(), mock, clock });
+    const agent = new Agent(configOf(CONFIG), { log: memoryLog(), clock });
     await agent.start();
     const user = new Actor('user');
     agent.bus.join(user);

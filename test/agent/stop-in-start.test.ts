@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createMock, mockOptions } from '../../drivers/mock/driver.ts';
+import { createMock } from '../../drivers/mock/driver.ts';
 import { MockHardware } from '../../drivers/mock/hardware.ts';
 import { Agent } from '../../src/agent/agent.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
@@ -25,8 +25,7 @@ function agentOn(hardware: MockHardware, opening: () => Promise<void> = () => Pr
   const driver: Driver = { ...mock, open };
   const loaded = loadConfigText(CONFIG, 'dcs-io.yaml', { drivers: [driver], mock: false });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded));
-  const options = { driver: mock, options: mockOptions };
-  return new Agent(loaded.config, { log: memoryLog(), mock: options, clock: new ManualClock() });
+  return new Agent(loaded.config, { log: memoryLog(), clock: new ManualClock() });
 }
 
 describe('an agent that is stopped in the middle of its start', () => {

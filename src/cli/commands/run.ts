@@ -1,6 +1,5 @@
-import { Agent } from '../../agent/agent.ts';
-import { mockTwin } from '../../driver-registry.ts';
 import { DcsError, messageOf } from '../../errors/errors.ts';
+import { createAgent } from '../../start-agent.ts';
 import { printProblems, readConfig } from '../config-file.ts';
 import { exitCodeOf, exitCodes } from '../exit.ts';
 import { createLog, type LogLevel } from '../log.ts';
@@ -21,7 +20,7 @@ export async function run(options: RunOptions): Promise<void> {
   const config = await readConfig(options.config, options.mock === true);
   const log = await createLog(options.logLevel);
   printProblems(config.warnings, (problem, text) => log.warn({ ...problem }, text));
-  const agent = new Agent(config, { log, mock: mockTwin, version: version() });
+  const agent = await createAgent(config, { log, version: version() });
   const end = new Promise<string>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
   });
