@@ -13,6 +13,7 @@ import { findSysfsChip } from './sysfs-chip.ts';
 
 /** Lines of a processor or expander as the Linux kernel offers them. One port is one gpiochip. */
 export const gpio: Driver<GpioOptions, GpioAddress> = {
+  contract: 1,
   name: 'gpio',
   summary: 'lines of a gpiochip: inputs with edges, counters and encoders, outputs that start without a glitch',
   options: optionsSchema,

@@ -25,7 +25,12 @@ export const prepare: Prepare = async (plan, context) => {
     holds: false,
     async attempt() {
       const bus = await openBus(plan.path, plan.backend);
-      const port = new I2cPort(bus, plan.channels, { ...context, count: ignore, down: ignore }, plan.backend);
+      const port = new I2cPort(
+        bus,
+        plan.channels,
+        { ...context, count: ignore, down: ignore, changed: ignore },
+        plan.backend,
+      );
       let trouble = '';
       for (const channel of plan.channels) {
         const value = plan.safe.get(channel.key);

@@ -24,6 +24,7 @@ export function createI2c(
   openBus: (path: string, backend: Backend) => Promise<I2cBus>,
 ): Driver<I2cOptions, I2cAddress> {
   return {
+    contract: 1,
     name: 'i2c',
     summary: 'chips on an I2C bus: registers and bits as data, and chips that compute',
     options: optionsSchema,

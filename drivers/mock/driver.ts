@@ -56,6 +56,7 @@ export function createMock(hardware?: MockHardware): Driver<MockOptions, MockAdd
     return made;
   };
   return {
+    contract: 1,
     name: 'mock',
     summary: 'simulated hardware: loopback wires, injected values, recorded writes, scripted faults',
     options: optionsSchema,

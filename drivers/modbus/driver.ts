@@ -17,6 +17,7 @@ import type { TransportEvents } from './transport/transport.ts';
 
 /** Modbus master: coils, discrete inputs, holding and input registers of the units on one bus. */
 export const modbus: Driver<ModbusOptions, ModbusAddress> = {
+  contract: 1,
   name: 'modbus',
   summary: 'Modbus devices over TCP, UDP and serial lines (RTU, ASCII): coils, discrete inputs, registers',
   options: optionsSchema,

@@ -24,6 +24,7 @@ export type PwmAddress = z.infer<typeof pinSchema>;
 
 /** The processor's own PWM: exact, and it goes on by itself. Its pins are shares of on-time, 0 to 1 (scale: 100 for %). */
 export const pwm: Driver<PwmOptions, PwmAddress> = {
+  contract: 1,
   name: 'pwm',
   summary: 'PWM outputs of the processor or of a PWM chip, by the Linux kernel (/sys/class/pwm)',
   options: optionsSchema,

@@ -6,6 +6,7 @@ import { SerialPort } from './port.ts';
 
 /** Serial devices that speak in frames: text or bytes become pins, and SerialPortMessages go both ways. */
 export const serial: Driver<SerialOptions, SerialAddress> = {
+  contract: 1,
   name: 'serial',
   summary: 'a serial device: frames in, a regular expression makes a pin of each capture; commands and bytes out',
   options: optionsSchema,

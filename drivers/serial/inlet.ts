@@ -1,5 +1,5 @@
 import type { UnixSeconds } from '../../src/clock/clock.ts';
-import type { PortContext } from '../../src/driver/contract.ts';
+import type { DriverContext } from '../../src/driver/contract.ts';
 import { checksumHolds } from './checksum.ts';
 import type { Framer, FrameSink } from './framing/framer.ts';
 import { type Captures, Matcher } from './matcher.ts';
@@ -41,7 +41,7 @@ const NOTHING_SPECIAL: Captures = /(?:)/.exec('');
 /** The way in: bytes → frames → checksum → text → patterns. */
 export class Inlet {
   readonly #options: SerialOptions;
-  readonly #context: PortContext;
+  readonly #context: DriverContext;
   readonly #framer: Framer;
   readonly #matcher: Matcher;
   readonly #patterns: readonly RegExp[];
@@ -61,7 +61,7 @@ export class Inlet {
     options: SerialOptions,
     patterns: readonly RegExp[],
     matching: boolean,
-    context: PortContext,
+    context: DriverContext,
     sink: InletSink,
   ) {
     this.#matching = matching;

@@ -39,6 +39,7 @@ const pinSchema = keys.transform(({ w1, iio, channel, led, poll }, context): Sys
 
 /** Sensors and lights that the kernel has drivers for: many HATs come as those. */
 export const sysfs: Driver<SysfsOptions, SysfsAddress> = {
+  contract: 1,
   name: 'sysfs',
   summary: 'what the kernel has drivers for: 1-wire thermometers, industrial I/O, lights of the LED class',
   options: optionsSchema,

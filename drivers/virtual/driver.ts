@@ -16,6 +16,7 @@ type VirtualAddress = z.infer<typeof pinSchema>;
  * has no address but the pin itself, so each pin is its own channel.
  */
 export const virtual: Driver<Record<string, never>, VirtualAddress> = {
+  contract: 1,
   name: 'virtual',
   summary: 'pins that live on the bus only',
   options: z.strictObject({}),

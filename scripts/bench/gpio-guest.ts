@@ -36,7 +36,7 @@ const driver =
   async (run) => {
     const port = await openPort(backend, [0], run);
     let first = true;
-    port.subscribe(channelOf(0), (reading) => {
+    port.subscribe?.(channelOf(0), (reading) => {
       if (reading.ok && !first) run.edge(reading.value === true, reading.sourceTime);
       first = false;
     });
@@ -164,7 +164,7 @@ async function widthTable(chip: SimChip): Promise<void> {
     const opened = performance.now() - begun;
     groups.forEach((group, at) => {
       for (const line of group) {
-        ports[at]?.subscribe(channelOf(line), (reading) => {
+        ports[at]?.subscribe?.(channelOf(line), (reading) => {
           if (reading.ok && reading.sourceTime !== undefined) run.edge(true, reading.sourceTime);
         });
       }

@@ -57,6 +57,7 @@ export class Run {
     return {
       clock: systemClock,
       log: quiet,
+      changed() {},
       down(error) {
         throw error;
       },

@@ -62,6 +62,7 @@ async function ours(path: string, baud: number, tags: readonly number[], units =
     }),
   ).flat();
   const context = {
+    changed: () => undefined,
     clock: systemClock,
     log,
     down: quiet,

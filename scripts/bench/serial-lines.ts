@@ -30,11 +30,11 @@ async function receive(way: string, path: string, onLine: (line: string) => void
   const { key = '', kind } = serial.describe(pin, options);
   const channel = { key, kind, direction: 'in', address: pin, debounceMs: 0 } as const;
   const log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
-  const context = { clock: systemClock, log, down: quiet, count: quiet };
+  const context = { clock: systemClock, log, down: quiet, count: quiet, changed: quiet };
   // `frames`: as the bare one, lines as text; `pin`: every line also matched and told to a pin.
   const opened = await serial.open(options, way === 'pin' ? [channel] : [], context);
   if (opened.kind === 'skipped') throw new Error(opened.reason);
-  if (way === 'pin') opened.port.subscribe(channel, (reading) => reading.ok && onLine(`L${reading.value}`));
+  if (way === 'pin') opened.port.subscribe?.(channel, (reading) => reading.ok && onLine(`L${reading.value}`));
   else {
     opened.port.stream?.onFrame(({ buffer, byteOffset, byteLength }) => {
       onLine(Buffer.from(buffer, byteOffset, byteLength).toString());

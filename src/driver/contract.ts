@@ -83,11 +83,8 @@ export interface Port {
    * drives it again.
    */
   float?(channel: Channel): Promise<void>;
-  /**
-   * Tells every change of a channel, starting with its value as soon as that is known. Calls the listener from the
-   * event loop, never from within subscribe. A listener must not throw. Returns the unsubscriber.
-   */
-  subscribe(channel: Channel, listener: ReadingListener): () => void;
+  /** @deprecated Use PortContext.changed: the port tells by itself. */
+  subscribe?(channel: Channel, listener: ReadingListener): () => void;
   /** Gives the hardware back. Idempotent, bounded (≤ 500 ms), never rejects; nothing is reported afterwards. */
   close(): Promise<void>;
   /**
@@ -141,22 +138,32 @@ export interface HeldDescriptors {
   readonly descriptors: readonly number[];
 }
 
-/** What a port is given to live on. */
-export interface PortContext {
+/** What a driver works with, in a port as in a server. */
+export interface DriverContext {
   readonly clock: Clock;
   readonly log: Log;
-  /** The port cannot go on (unplugged, connection lost). Called at most once, never after close. */
+  /** The port cannot go on (unplugged, connection lost). Called at most once, never after `close`. */
   down(error: DcsError): void;
+  /** Adds to a named counter: `timeouts`, `frames_dropped`. Nothing is lost silently. */
+  count(name: string, by?: number): void;
+}
+
+/** What a port works with. */
+export interface PortContext extends DriverContext {
   /**
-   * Has the guardian of the life before let go of the hardware it holds, and resolves with what it could pass on still
-   * held; the port owns that. Called right before hardware is taken, so that the rest is nobody's for the shortest time.
-   * Never rejects. Absent: there is no life before.
+   * The port tells every change of each of its channels, beginning with the first value as soon as it is known: also while
+   * `open` is still running. Never called after `close` or `down`. A value that `write`, `writeAll` or `preset` resolves
+   * with is not told again; the port tells when the hardware then differs.
+   */
+  changed(channel: Pick<Channel, 'key'>, reading: Reading): void;
+  /**
+   * Asks the previous run's guardian to release its hardware. Resolves with the descriptors it could hand over; the port
+   * owns them. Called right before the hardware is taken, so that it is without an owner for the shortest time. Never
+   * rejects. `undefined` when there is no previous run.
    */
   reclaim?(): Promise<readonly HeldDescriptors[]>;
-  /** What `Port.crashPlan` says has changed. Absent: nobody wants to know. */
+  /** The result of `Port.crashPlan` has changed. `undefined` when no guardian is running. */
   crashPlanChanged?(): void;
-  /** Adds to a named counter of this port: `timeouts`, `frames_dropped`. Nothing is lost silently. */
-  count(name: string, by?: number): void;
 }
 
 /** The few log calls drivers need; pino's loggers satisfy it. */
@@ -196,6 +203,18 @@ export interface Remark {
   readonly fatal?: true;
 }
 
+/** Rights that a driver's ports need. The service unit grants them; `doctor` and `init` check them. */
+export interface AccessNeeds {
+  /** Groups that usually own the devices: `gpio`, `dialout`. */
+  readonly groups?: readonly string[];
+  /** Paths of the devices; `*` stands for any text without `/`: `/dev/gpiochip*`. */
+  readonly devices?: readonly string[];
+  /** Socket families beyond AF_UNIX, AF_INET, AF_INET6 and AF_NETLINK, by their names in <sys/socket.h>: `AF_CAN`. */
+  readonly addressFamilies?: readonly `AF_${string}`[];
+  /** How a person enables the hardware when no device is there: `raspi-config`, an overlay, a kernel module. */
+  readonly hint?: string;
+}
+
 /**
  * Code that opens ports of one kind. A driver imports its native library inside `open`, so that everything builds,
  * checks and tests on machines that do not have it.
@@ -203,6 +222,8 @@ export interface Remark {
  * The two schemas are the only readers of the user's text: `open` and `describe` get what they produced.
  */
 export interface Driver<Options = unknown, Address = unknown> {
+  /** Version of the contract that the driver was made for. */
+  readonly contract: 1;
   readonly name: string;
   /** One line for the reference. */
   readonly summary: string;
@@ -218,6 +239,8 @@ export interface Driver<Options = unknown, Address = unknown> {
    * is replaced by the mock driver. `undefined` for real hardware.
    */
   readonly hardware?: 'simulated' | 'none';
+  /** What the operating system must grant; `undefined` when an ordinary user's rights are enough. */
+  readonly access?: AccessNeeds;
   /**
    * The hardware that a port with these options keeps to itself, as every driver would name it: `/dev/ttyUSB0`,
    * `192.168.1.10:502`. Two ports with one claim are a configuration error. Absent: it shares well.
@@ -275,7 +298,7 @@ export interface ServerKind<Options = unknown> {
     options: Options,
     pins: ServedPins,
     facts: ReadonlyMap<string, PinFacts>,
-    context: PortContext,
+    context: DriverContext,
   ): Promise<OpenServer>;
 }
 

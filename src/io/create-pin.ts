@@ -3,11 +3,11 @@ import { isRecord } from '../message/envelope.ts';
 import { type IoError, isReport } from '../message/payloads.ts';
 import type { PinEntry, PinTable } from '../output/pin-table.ts';
 import type { PinSpec, RawValue } from '../pin/pin.ts';
-import type { ChannelHandle } from './channels.ts';
 import { toRaw } from './convert.ts';
 import { OutputActor } from './output-actor.ts';
 import { PinActor, type PinEnvironment } from './pin-actor.ts';
 import { PinState } from './pin-state.ts';
+import type { ChannelHandle } from './port-runner.ts';
 
 /** The actor of a pin. */
 export function createPin({ spec, output }: PinEntry, handle: ChannelHandle, life: PinEnvironment): PinActor {

@@ -1,6 +1,6 @@
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
 import type { Reading, ReadingListener } from '../driver/contract.ts';
-import type { ChannelHandle } from './channels.ts';
+import type { ChannelHandle } from './port-runner.ts';
 
 /**
  * Lets a level through once it has been still for `stillMs`, and then what the hardware says at that moment: the edge

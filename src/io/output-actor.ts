@@ -7,10 +7,10 @@ import { parseCommand, parseControl, timedStepFor } from '../output/command.ts';
 import type { KeptOverride } from '../output/kept-state.ts';
 import type { LastCommand, Output } from '../output/output.ts';
 import type { PinSpec, RawValue } from '../pin/pin.ts';
-import type { ChannelHandle } from './channels.ts';
 import { parseValue, toRaw, valuesMatch } from './convert.ts';
 import { type CommandOutcome, PinActor, type PinEnvironment } from './pin-actor.ts';
 import type { Observation } from './pin-state.ts';
+import type { ChannelHandle } from './port-runner.ts';
 
 /** What the hardware refused and nobody waits for is tried again this often. */
 const RETRY_MS: DurationMs = 250;

@@ -9,10 +9,10 @@ import type { KeptOutputs } from '../output/kept-state.ts';
 import type { Nodes } from '../output/nodes.ts';
 import type { PinTable } from '../output/pin-table.ts';
 import type { PinSpec, RawValue } from '../pin/pin.ts';
-import type { ChannelHandle } from './channels.ts';
 import { toRate, toRaw, toValue } from './convert.ts';
 import { Debouncer, StalenessMonitor } from './input-filters.ts';
 import { type Observation, PinState } from './pin-state.ts';
+import type { ChannelHandle } from './port-runner.ts';
 
 /** What pins share. */
 export interface PinEnvironment {

@@ -1,9 +1,60 @@
 import { type Clock, type Timer, withDeadline } from '../clock/clock.ts';
-import type { ByteStream, Channel, Driver, Log, Port, Reading, ReadingListener } from '../driver/contract.ts';
+import type {
+  ByteStream,
+  Channel,
+  Driver,
+  HeldDescriptors,
+  Log,
+  Port,
+  Reading,
+  ReadingListener,
+  WriteOptions,
+  WriteResult,
+} from '../driver/contract.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
-import type { ChannelHandle, ChannelPlan, PortEnvironment } from './channels.ts';
+import type { RawValue } from '../pin/pin.ts';
 import { ReopenBackoff } from './reopen-backoff.ts';
 import { WriteBatch } from './write-batch.ts';
+
+/** A channel as the runner keeps it: what never changes, and the start value of each opening. */
+export interface ChannelPlan {
+  readonly channel: Channel;
+  /** Raw value to drive when the port opens for the first time. */
+  readonly openingValue: () => RawValue | undefined;
+  /** Raw value to drive when the hardware comes back. `openingValue` when `undefined`. */
+  readonly returnValue?: () => RawValue | undefined;
+  /** Counters: told every count, the last one before the port is closed too. */
+  readonly counted?: (count: number) => void;
+}
+
+/** A pin's hold on its channel; it outlives the port behind it. */
+export interface ChannelHandle {
+  readonly port: string;
+  /** The port debounces by itself. Known once it is open. */
+  readonly debounced: boolean;
+  read(): Promise<Reading>;
+  /** Rejects at once when the port is not open: a command never waits for a port to come back. */
+  write(value: RawValue, options?: WriteOptions): Promise<WriteResult>;
+  /** Sets a counter. Rejects as `write` does, and with READ_ONLY when the port has none to set. */
+  preset(value: RawValue): Promise<WriteResult>;
+  /** Drives the output no more. Rejects with NOT_SUPPORTED when the port cannot let go. */
+  float(): Promise<void>;
+  listen(listener: ReadingListener): () => void;
+}
+
+/** What a runner is given to live on. */
+export interface PortEnvironment {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Told of every port that has been opened, and again when its last will has changed. Must not throw. */
+  opened?(port: Port): void;
+  /** Told before a port that went down is closed: what it held is to be given back. Must not throw. */
+  lostPort?(): void;
+  /** See PortContext.reclaim. */
+  reclaim?(): Promise<readonly HeldDescriptors[]>;
+  /** Nobody knows what the outputs did meanwhile: the first opening is one after a loss. */
+  readonly lost?: boolean;
+}
 
 export type PortState = 'opening' | 'open' | 'down' | 'skipped' | 'failed' | 'stopped';
 
@@ -29,6 +80,7 @@ export class PortRunner {
   readonly #life: PortEnvironment;
   readonly #listeners = new Map<string, Set<ReadingListener>>();
   readonly #last = new Map<string, Reading>();
+  readonly #countListeners = new Map<string, (count: number) => void>();
   readonly #streamListeners = new Set<(stream: ByteStream) => void>();
   #port: Port | undefined;
   /** The port before this one is being closed. */
@@ -52,12 +104,7 @@ export class PortRunner {
     this.#life = life;
     this.#opened = life.lost === true;
     this.#reopening = new ReopenBackoff(driver.reopenMs);
-    for (const { channel, counted } of plans) {
-      if (!counted) continue;
-      this.#listen(channel.key, (one) => {
-        if (one.ok && typeof one.value === 'number') counted(one.value);
-      });
-    }
+    for (const { channel, counted } of plans) if (counted) this.#countListeners.set(channel.key, counted);
   }
 
   /** Resolves after the first attempt to open, whether or not it succeeded. Never rejects. */
@@ -93,12 +140,16 @@ export class PortRunner {
         const port = this.#live();
         const writes = this.#writes?.port === port ? this.#writes : new WriteBatch(port);
         this.#writes = writes;
-        return writes.write(this.#current(channel), value, options);
+        const result = await writes.write(this.#current(channel), value, options);
+        this.#noteResult(port, channel.key, value, result);
+        return result;
       },
       preset: async (value) => {
         const port = this.#live();
         if (!port.preset) throw new DcsError('READ_ONLY', `port ${this.name} cannot set ${channel.key}`);
-        return port.preset(this.#current(channel), value);
+        const result = await port.preset(this.#current(channel), value);
+        this.#noteResult(port, channel.key, value, result);
+        return result;
       },
       float: async () => {
         const port = this.#live();
@@ -161,6 +212,8 @@ export class PortRunner {
     // A port may go down while it is being opened, or after it was given up; only the present one counts.
     let lost: DcsError | undefined;
     let port: Port | undefined;
+    /** Last reading of each channel that the port told while it was being opened. */
+    const early = new Map<string, Reading>();
     try {
       const opened = await this.#driver.open(this.#options, channels, {
         clock: this.#clock,
@@ -168,6 +221,11 @@ export class PortRunner {
         ...(this.#life.reclaim && { reclaim: this.#life.reclaim }),
         crashPlanChanged: () => {
           if (port && port === this.#port) this.#life.opened?.(port);
+        },
+        changed: ({ key }, reading) => {
+          if (lost) return;
+          if (!port) early.set(key, reading);
+          else if (port === this.#port) this.#tell(key, reading);
         },
         count: (name, by = 1) => {
           this.counters.set(name, (this.counters.get(name) ?? 0) + by);
@@ -199,6 +257,7 @@ export class PortRunner {
       return;
     }
     this.#ready(port);
+    for (const [key, reading] of early) this.#tell(key, reading);
   }
 
   #ready(port: Port): void {
@@ -208,7 +267,7 @@ export class PortRunner {
     this.#log.info({ port: this.name, driver: this.#driver.name }, `port ${this.name} is open`);
     this.#life.opened?.(port);
     for (const channel of this.#currentChannels.values()) {
-      port.subscribe(channel, (reading) => {
+      port.subscribe?.(channel, (reading) => {
         if (port === this.#port) this.#tell(channel.key, reading);
       });
     }
@@ -261,7 +320,15 @@ export class PortRunner {
 
   #tell(key: string, reading: Reading): void {
     this.#last.set(key, reading);
+    if (reading.ok && typeof reading.value === 'number') this.#countListeners.get(key)?.(reading.value);
     for (const listener of this.#listeners.get(key) ?? []) listener(reading);
+  }
+
+  /** A write is answered, not told again: its value is the last one known. */
+  #noteResult(port: Port, key: string, value: RawValue, { readBack = value }: WriteResult): void {
+    if (port !== this.#port) return;
+    this.#last.set(key, { ok: true, value: readBack });
+    if (typeof readBack === 'number') this.#countListeners.get(key)?.(readBack);
   }
 
   #listen(key: string, listener: ReadingListener): Set<ReadingListener> {

@@ -14,6 +14,7 @@ async function open(): Promise<never> {
 
 /** A driver with the keys of GPIO lines. */
 const gpio: Driver<{ chip: string }, { gpio: number | string }> = {
+  contract: 1,
   name: 'gpio',
   summary: 'lines of a chip',
   options: z.strictObject({ chip: z.string() }),
@@ -29,6 +30,7 @@ const gpio: Driver<{ chip: string }, { gpio: number | string }> = {
 
 /** A driver with units, tables and defaults that devices hand down, as field buses have them. */
 const modbus: Driver<{ tcp: string }, { unit: number; input?: number | undefined; holding?: number | undefined }> = {
+  contract: 1,
   name: 'modbus',
   summary: 'registers of a device',
   options: z.strictObject({

@@ -80,6 +80,7 @@ describe('where a pin is', () => {
 
   test('a driver that throws while it places a pin makes a mistake at that pin, and hides no other', () => {
     const broken: Driver = {
+      contract: 1,
       name: 'broken',
       summary: 'throws',
       options: z.strictObject({}),

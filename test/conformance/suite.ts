@@ -107,9 +107,9 @@ export function conformance(name: string, fixture: Fixture): void {
     if (input) {
       it('tells a subscriber the present value, from the event loop', async () => {
         await input.drive(input.values[1]);
-        const { port, channels } = await open();
+        const { listen, channels } = await open();
         const seen: Reading[] = [];
-        port.subscribe(channelAt({ channels }, 0), (reading) => seen.push(reading));
+        listen(channelAt({ channels }, 0), (reading) => seen.push(reading));
         expect(seen).toEqual([]);
         await until('the first reading', () => values(seen).length > 0, patience);
         expect(values(seen)[0]).toEqual(input.values[1]);
@@ -119,7 +119,7 @@ export function conformance(name: string, fixture: Fixture): void {
         await input.drive(input.values[0]);
         const made = await open();
         const seen: Reading[] = [];
-        const stop = made.port.subscribe(channelAt(made, 0), (reading) => seen.push(reading));
+        const stop = made.listen(channelAt(made, 0), (reading) => seen.push(reading));
         for (const value of [input.values[0], input.values[1], input.values[0]]) {
           await input.drive(value);
           await until(`the value ${value}`, () => values(seen).at(-1) === value, patience);
@@ -211,7 +211,7 @@ export function conformance(name: string, fixture: Fixture): void {
       it('tells when the hardware changes an output by itself', async () => {
         const made = await open(output.values[0]);
         const seen: Reading[] = [];
-        made.port.subscribe(channelAt(made, outputAt), (reading) => seen.push(reading));
+        made.listen(channelAt(made, outputAt), (reading) => seen.push(reading));
         await until('the first reading', () => values(seen).length > 0, patience);
         await drive(output.values[1]);
         await until('the change', () => values(seen).at(-1) === output.values[1], patience);
@@ -221,7 +221,7 @@ export function conformance(name: string, fixture: Fixture): void {
     if (plug) {
       it('says down exactly once when the hardware is torn out, and rejects work from then on', async () => {
         const made = await open();
-        for (const channel of made.channels) made.port.subscribe(channel, () => {});
+        for (const channel of made.channels) made.listen(channel, () => {});
         await plug.unplug();
         await until('down', () => made.downs.length > 0, patience);
         expect(made.downs[0]).toBeInstanceOf(DcsError);

@@ -26,7 +26,7 @@ it('a level the kernel refused is not driven later, when another line is let go'
     setNonBlocking() {},
   };
   const clock = new ManualClock();
-  const context = { clock, log: memoryLog(), down() {}, count() {} };
+  const context = { clock, log: memoryLog(), down() {}, count() {}, changed() {} };
   const settings = { flags: uapi.flags.output, debounceUs: 0, keep: false, bothEdges: true, timed: false };
   const plan = { lines: [output(0), output(1)], direction: 'out', ...settings } as const;
   const request = new LineRequest({ libc, fd: -1, path: 'test', time: realtime }, plan, context, () => {});

@@ -94,13 +94,13 @@ async function open(backend: FakeBackend, ...pins: PinText[]) {
   const clock = new LateClock();
   const downs: DcsError[] = [];
   const log = memoryLog();
-  const context = { clock, log, down: (error: DcsError) => void downs.push(error), count() {} };
+  const context = { clock, log, down: (error: DcsError) => void downs.push(error), count() {}, changed() {} };
   const port = new GpioPort(backend, channels, context);
   ports.push(port);
   await port.start();
   const seen = channels.map((channel) => {
     const readings: Reading[] = [];
-    port.subscribe(channel, (reading) => readings.push(reading));
+    port.subscribe?.(channel, (reading) => readings.push(reading));
     return readings;
   });
   await clock.advance(0);
@@ -477,7 +477,7 @@ describe('gpio driver', () => {
     'is skipped with the reason where there is no such chip (%s)',
     async (backend) => {
       const clock = new ManualClock();
-      const context = { clock, log: memoryLog(), down() {}, count() {} };
+      const context = { clock, log: memoryLog(), down() {}, count() {}, changed() {} };
       const opened = await gpio.open(gpio.options.parse({ chip: 'no-such-chip', backend }), [], context);
       expect(opened).toMatchObject({ kind: 'skipped' });
       expect(opened.kind === 'skipped' && opened.reason).toMatch(/gpiochip|sysfs/);

@@ -268,6 +268,41 @@ describe('writes of one moment', () => {
     expect(came).toMatchObject([{ reason: { code: 'TIMEOUT' } }, { reason: { code: 'TIMEOUT' } }]);
     expect(alone).toEqual([]);
   });
+
+  it('passes on what a port tells while it opens once it is open, and nothing that it tells when it is lost', async () => {
+    const clock = new ManualClock();
+    let given: PortContext | undefined;
+    const { runner, readings } = fakeRunner(clock, async (context) => {
+      given ??= context;
+      given.changed(channel, { ok: true, value: false });
+      given.changed(channel, { ok: true, value: true });
+      expect(runner.state).toBe('opening');
+      return { kind: 'port', port: deadPort(() => {}) };
+    });
+    await runner.start();
+    expect(readings).toEqual([{ ok: true, value: true }]);
+    given?.changed(channel, { ok: true, value: false });
+    expect(readings.at(-1)).toEqual({ ok: true, value: false });
+    given?.down(new DcsError('PORT_DOWN', 'unplugged'));
+    given?.changed(channel, { ok: true, value: true });
+    expect(readings.at(-1)).toMatchObject({ ok: false, error: { code: 'PORT_DOWN' } });
+    await runner.stop();
+  });
+
+  it('answers a write and does not tell it; a pin that is restarted begins with the written value', async () => {
+    const { runner, readings } = fakeRunner(new ManualClock(), async (context) => {
+      context.changed(channel, { ok: true, value: false });
+      return { kind: 'port', port: { ...deadPort(() => {}), write: async () => ({ readBack: true }) } };
+    });
+    await runner.start();
+    expect(await runner.handle(channel).write(true)).toEqual({ readBack: true });
+    expect(readings).toEqual([{ ok: true, value: false }]);
+    const later: unknown[] = [];
+    runner.handle(channel).listen((reading) => later.push(reading));
+    await Promise.resolve();
+    expect(later).toEqual([{ ok: true, value: true }]);
+    await runner.stop();
+  });
 });
 
 const channel: Channel = { key: 'c', kind: 'digital', direction: 'out', address: {}, debounceMs: 0 };
@@ -276,7 +311,6 @@ function deadPort(onClose: () => void): Port {
   return {
     read: async () => [],
     write: async () => ({}),
-    subscribe: () => () => {},
     close: async () => onClose(),
   };
 }
@@ -302,6 +336,7 @@ function fake(part: Pick<Driver, 'name' | 'open' | 'reopenMs'>): Driver {
   };
   return {
     ...part,
+    contract: 1,
     summary: '',
     get options(): Driver['options'] {
       return nothing();

@@ -13,7 +13,7 @@ async function open(options: object, hardware = new MockHardware()) {
   const held = await openPort(createMock(hardware), options, [input, output], clock);
   const seen: Reading[] = [];
   const [first] = held.channels;
-  if (first) held.port.subscribe(first, (reading) => seen.push(reading));
+  if (first) held.listen(first, (reading) => seen.push(reading));
   await clock.advance(0);
   return { ...held, clock, hardware, seen };
 }
@@ -87,6 +87,7 @@ describe('mock hardware', () => {
     const opened = await driver.open(mockOptions(), [], {
       clock: new ManualClock(),
       log: { debug() {}, info() {}, warn() {}, error() {} },
+      changed() {},
       down() {},
       count() {},
     });

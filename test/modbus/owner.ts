@@ -55,6 +55,7 @@ export class Owner {
     const context: PortContext = {
       clock: this.clock,
       log: this.#log,
+      changed: () => undefined,
       down: (error) => {
         this.downs.push({ error, at: performance.now() });
         for (const channel of this.#channels) this.#note(channel, { ok: false, error });
@@ -67,7 +68,7 @@ export class Owner {
     this.port = opened.port;
     this.opens++;
     for (const channel of this.#channels)
-      opened.port.subscribe(channel, (reading) => {
+      opened.port.subscribe?.(channel, (reading) => {
         this.#note(channel, reading);
       });
     return opened.port;

@@ -65,7 +65,13 @@ export class SimBus {
     const count = (name: string, by = 1) => {
       this.counters.set(name, (this.counters.get(name) ?? 0) + by);
     };
-    const context: PortContext = { clock, log: silentLog, count, down: (error) => this.downs.push(error) };
+    const context: PortContext = {
+      clock,
+      log: silentLog,
+      count,
+      changed: () => undefined,
+      down: (error) => this.downs.push(error),
+    };
     const unit = (one: number) => ({ timeoutMs, pauseMs: options.pauseMs?.(one) ?? 0, timing });
     this.#transport = new LineTransport(
       { clock, framing, echo, turnaroundMs: 100, unit },

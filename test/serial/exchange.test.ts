@@ -22,6 +22,7 @@ async function line(options: object, pins: object[]) {
   const port = new SerialPort(parsed, 'test', channels, {
     clock,
     log: memoryLog(),
+    changed: () => undefined,
     down: (error) => downs.push(error),
     count: (name, by = 1) => counters.set(name, (counters.get(name) ?? 0) + by),
   });
@@ -34,7 +35,7 @@ async function line(options: object, pins: object[]) {
   await port.begin(transport);
   const seen = channels.map((channel) => {
     const values: unknown[] = [];
-    port.subscribe(channel, (reading) => values.push(outcome(reading)));
+    port.subscribe?.(channel, (reading) => values.push(outcome(reading)));
     return values;
   });
   const say = async (text: string) => {

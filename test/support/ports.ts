@@ -1,6 +1,15 @@
 import type { Clock } from '../../src/clock/clock.ts';
 import { systemClock } from '../../src/clock/clock.ts';
-import type { Channel, Driver, HeldDescriptors, Log, Port, PortContext } from '../../src/driver/contract.ts';
+import type {
+  Channel,
+  Driver,
+  HeldDescriptors,
+  Log,
+  Port,
+  PortContext,
+  Reading,
+  ReadingListener,
+} from '../../src/driver/contract.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import type { Direction, RawValue } from '../../src/pin/pin.ts';
 
@@ -20,6 +29,8 @@ export interface Held {
   readonly downs: DcsError[];
   readonly counters: Map<string, number>;
   readonly log: ReturnType<typeof memoryLog>;
+  /** Calls the listener with the last reading of the channel, and then with every change. Returns the way to end that. */
+  listen(channel: Channel, listener: ReadingListener): () => void;
 }
 
 /** A pin as a test describes it: its driver keys as a user would write them. */
@@ -49,9 +60,11 @@ export async function openPort(
   const downs: DcsError[] = [];
   const counters = new Map<string, number>();
   const log = memoryLog();
+  const { changed, listen } = recordReadings();
   const context: PortContext = {
     clock,
     log,
+    changed,
     down: (error) => {
       downs.push(error);
     },
@@ -62,5 +75,28 @@ export async function openPort(
   };
   const opened = await driver.open(parsed, channels, context);
   if (opened.kind === 'skipped') throw new Error(`skipped: ${opened.reason}`);
-  return { port: opened.port, channels, downs, counters, log };
+  const { port } = opened;
+  return { port, channels, downs, counters, log, listen: (...given) => port.subscribe?.(...given) ?? listen(...given) };
+}
+
+/** Keeps what a port tells through its context, as the port's owner in the agent does. */
+export function recordReadings(): Pick<PortContext, 'changed'> & Pick<Held, 'listen'> {
+  const last = new Map<string, Reading>();
+  const listeners = new Map<string, Set<ReadingListener>>();
+  return {
+    changed({ key }, reading) {
+      last.set(key, reading);
+      for (const listener of listeners.get(key) ?? []) listener(reading);
+    },
+    listen({ key }, listener) {
+      const own: ReadingListener = (reading) => listener(reading);
+      const all = listeners.get(key) ?? new Set();
+      listeners.set(key, all.add(own));
+      const reading = last.get(key);
+      if (reading) own(reading);
+      return () => {
+        all.delete(own);
+      };
+    },
+  };
 }

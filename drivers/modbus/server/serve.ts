@@ -1,4 +1,11 @@
-import type { OpenServer, PinFacts, Port, PortContext, ServedPins, ServerKind } from '../../../src/driver/contract.ts';
+import type {
+  DriverContext,
+  OpenServer,
+  PinFacts,
+  Port,
+  ServedPins,
+  ServerKind,
+} from '../../../src/driver/contract.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import { ModbusPort } from '../port.ts';
 import { ascii } from '../protocol/ascii.ts';
@@ -40,7 +47,7 @@ async function open(
   options: ServerOptions,
   pins: ServedPins,
   facts: ReadonlyMap<string, PinFacts>,
-  context: PortContext,
+  context: DriverContext,
 ): Promise<OpenServer> {
   const respond = responder(options, pins, facts);
   const { tcp, serial, usb, clients } = options;

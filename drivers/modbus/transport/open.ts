@@ -1,4 +1,4 @@
-import type { PortContext } from '../../../src/driver/contract.ts';
+import type { DriverContext } from '../../../src/driver/contract.ts';
 import { findUsb, listPorts } from '../../../src/driver/usb-port.ts';
 import type { ModbusOptions, SerialPlace } from '../options.ts';
 import { ascii } from '../protocol/ascii.ts';
@@ -24,7 +24,7 @@ export function pathOf(place: SerialPlace): string {
 export async function openTransport(
   options: ModbusOptions,
   quirks: ReadonlyMap<number, Quirks>,
-  context: PortContext,
+  context: DriverContext,
   events: TransportEvents,
 ): Promise<Transport | string> {
   const { clock } = context;

@@ -1,4 +1,4 @@
-import type { PortContext } from '../../../src/driver/contract.ts';
+import type { DriverContext } from '../../../src/driver/contract.ts';
 import { findUsb, listPorts } from '../../../src/driver/usb-port.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import type { SerialOptions } from '../options.ts';
@@ -40,7 +40,7 @@ export type LineOptions = Pick<SerialOptions, 'line' | 'flow' | 'hupcl' | 'low_l
 export async function openTransport(
   path: string,
   options: LineOptions,
-  context: PortContext,
+  context: DriverContext,
   events: TransportEvents,
 ): Promise<TransportOpened> {
   const opened = await openAny(path, options, context, events);
@@ -62,7 +62,7 @@ export async function openTransport(
 async function openAny(
   path: string,
   options: LineOptions,
-  context: PortContext,
+  context: DriverContext,
   events: TransportEvents,
 ): Promise<TransportOpened> {
   const { line, flow, hupcl, low_latency } = options;

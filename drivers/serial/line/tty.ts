@@ -1,7 +1,7 @@
 import { readSync, writeSync } from 'node:fs';
 import type { Clock, DurationMs } from '../../../src/clock/clock.ts';
 import { sleep, withDeadline } from '../../../src/clock/clock.ts';
-import type { PortContext } from '../../../src/driver/contract.ts';
+import type { DriverContext } from '../../../src/driver/contract.ts';
 import type { LineSettings } from '../../../src/driver/parse.ts';
 import { DcsError, messageOf, systemCode } from '../../../src/errors/errors.ts';
 import { ErrorMarks } from './error-marks.ts';
@@ -92,7 +92,7 @@ export class Tty implements Transport {
   }
 
   /** Rejects with NO_PERMISSION, BUSY, PORT_DOWN (not there; it may be plugged in) or NOT_SUPPORTED (no serial port). */
-  static async open(settings: TtySettings, context: PortContext, events: TransportEvents): Promise<TtyOpened> {
+  static async open(settings: TtySettings, context: DriverContext, events: TransportEvents): Promise<TtyOpened> {
     const loaded = await load();
     if (typeof loaded === 'string') return { kind: 'skipped', reason: loaded };
     const { path, flow, hupcl } = settings;
@@ -195,7 +195,7 @@ interface Extras {
   readonly ioctl?: Awaited<ReturnType<typeof loadIoctl>>;
 }
 
-async function refine(fd: number, settings: TtySettings, { log }: PortContext): Promise<Extras> {
+async function refine(fd: number, settings: TtySettings, { log }: DriverContext): Promise<Extras> {
   const { path } = settings;
   try {
     const ioctl = await loadIoctl();

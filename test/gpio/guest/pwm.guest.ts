@@ -82,7 +82,13 @@ describe('pwm: on a GPIO line', () => {
       const channels = loaded.config.pins.flatMap(({ port, key, address, spec }): Channel[] =>
         port === name ? [{ key, kind: spec.kind, direction: 'out', address, debounceMs: 0, openingValue: 0.25 }] : [],
       );
-      const found = await driver.open(options, channels, { clock: systemClock, log, down() {}, count() {} });
+      const found = await driver.open(options, channels, {
+        clock: systemClock,
+        log,
+        down() {},
+        count() {},
+        changed() {},
+      });
       if (found.kind === 'skipped') throw new Error(found.reason);
       opened.push(found.port);
       said.push(`${name}: ${channels.map(({ key }) => key)}`);
