@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ChannelFacts } from '../../src/driver/contract.ts';
-import { durationSchema } from '../../src/driver/parse.ts';
+import { durationSchema } from '../../src/driver/kit/schemas.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 
 export const biases = ['pull-up', 'pull-down', 'off'] as const;

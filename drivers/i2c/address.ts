@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { DurationMs } from '../../src/clock/clock.ts';
-import { durationSchema } from '../../src/driver/parse.ts';
+import { durationSchema } from '../../src/driver/kit/schemas.ts';
 import type { Direction } from '../../src/pin/pin.ts';
 import { hex, type MuxChannel } from './bus.ts';
 import type { ChipKind } from './chips/chip.ts';

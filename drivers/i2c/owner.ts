@@ -1,4 +1,4 @@
-import { Turns } from '../../src/driver/turns.ts';
+import { SequentialQueue } from '../../src/driver/kit/sequential-queue.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { I2cBus, MuxChannel } from './bus.ts';
 
@@ -10,7 +10,7 @@ export class BusOwner {
   readonly #bus: I2cBus;
   /** Muxes that may have a channel open. One never used since the bus was opened may, from earlier. */
   readonly #open: Set<number>;
-  readonly #turns = new Turns();
+  readonly #turns = new SequentialQueue();
   #ended: DcsError | undefined;
 
   constructor(bus: I2cBus, muxes: Iterable<number>) {
@@ -24,7 +24,7 @@ export class BusOwner {
 
   /** One transfer, in its turn. Rejects as I2cBus does; a mux that fails is named instead of the chip. */
   transfer(mux: MuxChannel | undefined, address: number, write: Uint8Array, length: number): Promise<Buffer> {
-    return this.#turns.take(async () => {
+    return this.#turns.run(async () => {
       if (this.#ended) throw this.#ended;
       await this.#reach(mux);
       return await this.#bus.transfer(address, write, length);
@@ -34,7 +34,7 @@ export class BusOwner {
   /** Closes the bus after the transfer under way; those that wait are rejected. Idempotent. */
   close(): Promise<void> {
     this.#ended ??= new DcsError('PORT_DOWN', `${this.#bus.name} is closed`);
-    return this.#turns.take(async () => this.#bus.close());
+    return this.#turns.run(async () => this.#bus.close());
   }
 
   async #reach(mux: MuxChannel | undefined): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Clock, DurationMs, Timer } from '../../src/clock/clock.ts';
 import type { Channel, Reading, ReadingListener, WriteOptions } from '../../src/driver/contract.ts';
-import { Turns } from '../../src/driver/turns.ts';
+import { SequentialQueue } from '../../src/driver/kit/sequential-queue.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { I2cAddress } from './address.ts';
@@ -42,7 +42,7 @@ export class Unit {
   /** What outputs were last commanded: a chip that lost its power is given it again. */
   readonly #commanded = new Map<Channel<I2cAddress>, RawValue>();
   readonly #timers: Timer[] = [];
-  readonly #turns = new Turns();
+  readonly #turns = new SequentialQueue();
   #ready = false;
   /** It has been set up before. */
   #wasReady = false;
@@ -74,7 +74,7 @@ export class Unit {
       if (channel.direction === 'out' && channel.openingValue !== undefined)
         this.#commanded.set(channel, channel.openingValue);
     }
-    await this.#turns.take(() => this.#setUp());
+    await this.#turns.run(() => this.#setUp());
   }
 
   /** Polls every channel at its own rate. */
@@ -99,7 +99,7 @@ export class Unit {
     for (const member of members) asked.add(member);
     this.#joint ??= {
       members: asked,
-      done: this.#turns.take(() => {
+      done: this.#turns.run(() => {
         this.#joint = undefined;
         return this.#readNow([...asked]);
       }),
@@ -118,7 +118,7 @@ export class Unit {
     value: RawValue,
     { expiresAt }: WriteOptions = {},
   ): Promise<RawValue | undefined> {
-    return this.#turns.take(async () => {
+    return this.#turns.run(async () => {
       if (!this.#ready) await this.#trying(() => this.#setUp());
       // To set a chip up takes its time, too.
       if (expiresAt !== undefined && this.#life.clock.now() > expiresAt) {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Clock } from '../../src/clock/clock.ts';
 import type { Driver } from '../../src/driver/contract.ts';
-import { durationSchema } from '../../src/driver/parse.ts';
+import { durationSchema } from '../../src/driver/kit/schemas.ts';
 import { MockHardware } from './hardware.ts';
 import { MockPort } from './port.ts';
 

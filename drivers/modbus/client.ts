@@ -4,10 +4,10 @@ import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { ModbusAddress } from './address.ts';
 import type { ModbusOptions } from './options.ts';
+import { PolledChannel } from './polled-channel.ts';
 import { isBitTable, MAX_READ_BITS, MAX_READ_REGISTERS, type Request } from './protocol/request.ts';
 import { openTransport } from './transport/open.ts';
 import type { Transport } from './transport/transport.ts';
-import { Watch } from './watch.ts';
 import { encodeWrite, readBack, sendWrite, writeFailure } from './write.ts';
 
 export interface ReadValue {
@@ -37,7 +37,7 @@ export class ModbusClient {
       counters.set(name, (counters.get(name) ?? 0) + by);
     };
     const context = { clock, log, count, down: () => undefined };
-    const transport = await openTransport(options, new Map(), context, { ...context, freed: () => undefined });
+    const transport = await openTransport(options, new Map(), context, { ...context, unitReleased: () => undefined });
     if (typeof transport === 'string') throw new DcsError('PORT_SKIPPED', transport);
     return new ModbusClient(transport, clock, counters);
   }
@@ -51,7 +51,7 @@ export class ModbusClient {
 
   /** Reads `count` values that lie one after the other, in as few requests as the standard allows. */
   async read(channel: Channel<ModbusAddress>, count: number, unit: number): Promise<ReadValue[]> {
-    const watch = new Watch(channel, { unit, poll: 0 });
+    const watch = new PolledChannel(channel, { unit, poll: 0 });
     const { span } = watch;
     const values: ReadValue[] = [];
     const most = Math.floor((isBitTable(span.table) ? MAX_READ_BITS : MAX_READ_REGISTERS) / span.count);
@@ -73,7 +73,7 @@ export class ModbusClient {
 
   /** Writes and reads back. Undefined: written, but the device does not let it be read. Rejects as Port.write does. */
   async write(channel: Channel<ModbusAddress>, value: RawValue, unit: number): Promise<RawValue | undefined> {
-    const watch = new Watch(channel, { unit, poll: 0 });
+    const watch = new PolledChannel(channel, { unit, poll: 0 });
     const ask = (request: Request) => this.ask(request);
     await sendWrite(ask, encodeWrite(watch, value)).catch((error: unknown) => {
       throw writeFailure(error);

@@ -21,26 +21,26 @@ export const prepare: Prepare = async (plan, context) => {
   if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of a modbus port', { found: plan });
   // So that the library is in memory when it is needed.
   if (plan.options.way.by === 'serial') await import('serialport');
-  return new SafeWrites(plan, context);
+  return new ModbusSafeStateExecutor(plan, context);
 };
 
-class SafeWrites implements SafeStateExecutor {
+class ModbusSafeStateExecutor implements SafeStateExecutor {
   readonly holds = false;
   readonly #plan: ModbusPlan;
   readonly #context: ExecutorContext;
-  #left: readonly Request[];
+  #remaining: readonly Request[];
 
   constructor(plan: ModbusPlan, context: ExecutorContext) {
     this.#plan = plan;
     this.#context = context;
-    this.#left = plan.writes;
+    this.#remaining = plan.writes;
   }
 
   async attempt(): Promise<void> {
     const { options, quirks } = this.#plan;
     const ignore = () => undefined;
     const life = { ...this.#context, count: ignore, down: ignore };
-    const transport = await openTransport(options, quirks, life, { count: ignore, down: ignore, freed: ignore });
+    const transport = await openTransport(options, quirks, life, { count: ignore, down: ignore, unitReleased: ignore });
     if (typeof transport === 'string') throw new DcsError('PORT_SKIPPED', transport);
     try {
       await this.#write(transport);
@@ -56,14 +56,14 @@ class SafeWrites implements SafeStateExecutor {
     const failed: Request[] = [];
     const silent = new Set<number>();
     let why = '';
-    for (const request of this.#left) {
+    for (const request of this.#remaining) {
       const { unit } = request;
       if (silent.has(unit)) {
         failed.push(request);
         continue;
       }
       try {
-        await sendWrite((one) => this.#ask(transport, one), request);
+        await sendWrite((one) => this.#transact(transport, one), request);
       } catch (thrown) {
         const { retryable } = toDcsError(thrown);
         failed.push(request);
@@ -71,7 +71,7 @@ class SafeWrites implements SafeStateExecutor {
         why = messageOf(thrown);
       }
     }
-    this.#left = failed;
+    this.#remaining = failed;
     if (failed.length === 0) return;
     throw new DcsError(
       'TIMEOUT',
@@ -79,7 +79,7 @@ class SafeWrites implements SafeStateExecutor {
     );
   }
 
-  async #ask(transport: Transport, request: Request): Promise<Buffer> {
+  async #transact(transport: Transport, request: Request): Promise<Buffer> {
     const { clock } = this.#context;
     const wait = transport.freeAt(request.unit) - clock.now();
     if (wait > 0) await sleep(clock, wait);

@@ -1,17 +1,15 @@
 import type { Channel, Driver, OpenResult, PortContext } from '../../src/driver/contract.ts';
-import { usbName } from '../../src/driver/usb-port.ts';
+import { usbName } from '../../src/driver/kit/serial-ports.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import { addressSchema, describeAddress, type ModbusAddress, spanOf } from './address.ts';
-import { planLimits } from './bus-time.ts';
+import { Heartbeat, type HeartbeatSpec } from './heartbeat.ts';
 import { type ModbusOptions, optionsSchema } from './options.ts';
 import { ModbusPort } from './port.ts';
 import type { Span } from './protocol/request.ts';
-import { collectQuirks, limitsOf } from './quirks.ts';
+import { collectQuirks, unitLimits } from './quirks.ts';
 import { outlook, review } from './review.ts';
-import { Heartbeat, type HeartbeatSpec } from './schedule/heartbeat.ts';
-import { SlaveTimes } from './schedule/slave-times.ts';
 import { modbusServer } from './server/serve.ts';
-import { lineTiming } from './transport/line-timing.ts';
+import { lineTiming, planLimits, ResponseDelays } from './transport/line-timing.ts';
 import { openTransport } from './transport/open.ts';
 import type { TransportEvents } from './transport/transport.ts';
 
@@ -36,7 +34,7 @@ export function registersOf(address: ModbusAddress, options: ModbusOptions): Spa
   return spanOf(address, options);
 }
 
-function beat(port: ModbusPort, unit: number, spec: HeartbeatSpec, context: PortContext): void {
+function startHeartbeat(port: ModbusPort, unit: number, spec: HeartbeatSpec, context: PortContext): void {
   const heart = new Heartbeat(unit, spec, context.clock, (task) => port.run(task), context.count);
   port.onDown(() => heart.stop());
   heart.start();
@@ -52,7 +50,7 @@ async function open(
   let handed = false;
   const events: TransportEvents = {
     count: (name, by) => context.count(name, by),
-    freed: () => port?.freed(),
+    unitReleased: () => port?.freed(),
     down: (error) => {
       early = error;
       port?.down();
@@ -65,9 +63,9 @@ async function open(
   const transport = await openTransport(options, quirks, context, events);
   if (typeof transport === 'string') return { kind: 'skipped', reason: transport };
   const timing = (unit: number) => lineTiming(quirks.get(unit)?.line ?? options.line);
-  const times = options.way.by === 'serial' ? new SlaveTimes(timing) : undefined;
+  const times = options.way.by === 'serial' ? new ResponseDelays(timing) : undefined;
   const limits = (unit: number) =>
-    limitsOf(planLimits(options.max_gap, times && timing(unit), times?.of(unit)), quirks.get(unit));
+    unitLimits(planLimits(options.max_gap, times && timing(unit), times?.delayOf(unit)), quirks.get(unit));
   port = new ModbusPort(transport, limits, options, channels, context, times);
   try {
     await port.start();
@@ -77,7 +75,7 @@ async function open(
     throw error;
   }
   for (const [unit, { heartbeat }] of quirks) {
-    if (heartbeat) beat(port, unit, heartbeat, context);
+    if (heartbeat) startHeartbeat(port, unit, heartbeat, context);
   }
   handed = true;
   return { kind: 'port', port };

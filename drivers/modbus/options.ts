@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { durationSchema, lineSchema } from '../../src/driver/parse.ts';
-import { type UsbIds, usbSchema } from '../../src/driver/usb-port.ts';
-import { unitSchema } from './address-keys.ts';
+import { durationSchema, lineSchema } from '../../src/driver/kit/schemas.ts';
+import { type UsbIds, usbSchema } from '../../src/driver/kit/serial-ports.ts';
+import { unitSchema } from './address.ts';
 
 /** `192.168.1.10`, `plc.local:1502`, `[fe80::1]:502`. */
 const TARGET = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:[\]]+))(?::(\d{1,5}))?$/;
@@ -92,6 +92,6 @@ export const optionsSchema = z
   });
 
 /** A serial line: its path, or the USB ids of its adapter. */
-export type SerialPlace = string | UsbIds;
+export type SerialDevice = string | UsbIds;
 
 export type ModbusOptions = z.output<typeof optionsSchema>;

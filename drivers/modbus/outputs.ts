@@ -1,24 +1,22 @@
 import type { Clock, MonotonicMs } from '../../src/clock/clock.ts';
 import type { Log, WriteOptions, WriteResult } from '../../src/driver/contract.ts';
+import type { Task, Transact } from '../../src/driver/kit/task-queue.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
-import { isAccepted, isBusy } from './protocol/exception.ts';
+import type { PolledChannel } from './polled-channel.ts';
+import { isAcknowledge, isDeviceBusy } from './protocol/exception.ts';
 import type { Request } from './protocol/request.ts';
-import type { Ask, Task } from './schedule/task.ts';
-import type { Delays } from './verify.ts';
-import { verifyWrite } from './verify.ts';
-import type { Watch } from './watch.ts';
-import { encodeWrite, readBack, sendWrite, writeFailure } from './write.ts';
+import { type CancellableDelays, encodeWrite, readBack, sendWrite, verifyWrite, writeFailure } from './write.ts';
 
 /** A command that has not been sent within this is stale: the world has moved on. */
 const WRITE_TTL_MS = 5000;
 /** A busy device is asked again after this, then after twice as long, and so on. */
-const BUSY_MS = 100;
+const BUSY_RETRY_MS = 100;
 
-export interface OutputsOf {
+export interface OutputBus {
   readonly clock: Clock;
   readonly log: Log;
-  readonly delays: Delays;
+  readonly delays: CancellableDelays;
   count(name: string): void;
   run<Result>(task: Task<Result>): Promise<Result>;
   /** The port is closed or down. */
@@ -27,25 +25,25 @@ export interface OutputsOf {
 
 /** A bus's outputs: commands, and the values they are given at the start and when their unit comes back. */
 export class Outputs {
-  readonly #bus: OutputsOf;
-  readonly #watches: ReadonlyMap<string, Watch>;
+  readonly #bus: OutputBus;
+  readonly #watches: ReadonlyMap<string, PolledChannel>;
   /** Start values that have not reached the device yet; `busy`: one is on its way. */
-  readonly #unstarted = new Map<Watch, { readonly value: RawValue; busy: boolean }>();
+  readonly #pendingOpening = new Map<PolledChannel, { readonly value: RawValue; busy: boolean }>();
   /** What is owed to an output all the same if the command that is under way comes to nothing. */
-  readonly #otherwise = new Map<Watch, () => RawValue | undefined>();
+  readonly #fallbacks = new Map<PolledChannel, () => RawValue | undefined>();
 
-  constructor(bus: OutputsOf, watches: ReadonlyMap<string, Watch>) {
+  constructor(bus: OutputBus, watches: ReadonlyMap<string, PolledChannel>) {
     this.#bus = bus;
     this.#watches = watches;
   }
 
   /** See Port.write. */
-  async command(watch: Watch, value: RawValue, options: WriteOptions): Promise<WriteResult> {
+  async command(watch: PolledChannel, value: RawValue, options: WriteOptions): Promise<WriteResult> {
     const request = encodeWrite(watch, value);
-    const owed = this.#unstarted.get(watch);
-    if (owed) this.#otherwise.set(watch, () => owed.value);
-    this.#unstarted.delete(watch);
-    watch.commands++;
+    const owed = this.#pendingOpening.get(watch);
+    if (owed) this.#fallbacks.set(watch, () => owed.value);
+    this.#pendingOpening.delete(watch);
+    watch.pendingCommands++;
     let failed: DcsError | undefined;
     try {
       return await this.#send(watch, value, request, options.expiresAt);
@@ -53,8 +51,8 @@ export class Outputs {
       failed = toDcsError(thrown);
       throw thrown;
     } finally {
-      watch.commands--;
-      this.#ended(watch, failed);
+      watch.pendingCommands--;
+      this.#commandEnded(watch, failed);
     }
   }
 
@@ -62,20 +60,20 @@ export class Outputs {
    * Gives an output its start value. One that a command overtakes is left alone; one that cannot be had now is tried
    * again whenever the unit answers. Rejects only when the port goes down.
    */
-  async start(watch: Watch, value: RawValue): Promise<void> {
+  async start(watch: PolledChannel, value: RawValue): Promise<void> {
     const entry = { value, busy: true };
-    this.#unstarted.set(watch, entry);
-    const pending = () => this.#unstarted.get(watch) === entry;
+    this.#pendingOpening.set(watch, entry);
+    const pending = () => this.#pendingOpening.get(watch) === entry;
     try {
       await this.#send(watch, value, encodeWrite(watch, value), undefined);
-      if (pending()) this.#unstarted.delete(watch);
+      if (pending()) this.#pendingOpening.delete(watch);
     } catch (thrown) {
       const error = toDcsError(thrown);
       if (this.#bus.ended()) throw error;
       if (!pending()) return;
       entry.busy = false;
       this.#bus.count('starts_failed');
-      if (!error.retryable && error.code !== 'EXPIRED') this.#unstarted.delete(watch);
+      if (!error.retryable && error.code !== 'EXPIRED') this.#pendingOpening.delete(watch);
       const { key } = watch.channel;
       this.#bus.log.warn(
         { channel: key, err: error },
@@ -87,64 +85,64 @@ export class Outputs {
   /** The unit has been away: its power may have been, and its outputs may be anything. What is being commanded stands. */
   unitReturned(unit: number): void {
     for (const watch of this.#watches.values()) {
-      if (watch.span.unit !== unit || this.#unstarted.has(watch)) continue;
+      if (watch.span.unit !== unit || this.#pendingOpening.has(watch)) continue;
       const again = () => watch.channel.returnValue?.();
-      if (watch.commands > 0) this.#otherwise.set(watch, again);
-      else this.#owe(watch, again());
+      if (watch.pendingCommands > 0) this.#fallbacks.set(watch, again);
+      else this.#enqueue(watch, again());
     }
   }
 
   /** The unit answers: what it has not been given yet is sent. */
-  unitAnswers(unit: number): void {
-    for (const [watch, { value, busy }] of this.#unstarted) {
-      if (watch.span.unit !== unit || busy || !watch.placed) continue;
+  unitAnswered(unit: number): void {
+    for (const [watch, { value, busy }] of this.#pendingOpening) {
+      if (watch.span.unit !== unit || busy || !watch.located) continue;
       // It rejects only when the port goes down, of which its owner knows.
       this.start(watch, value).catch(() => undefined);
     }
   }
 
   /** A command is over. One that may have taken effect stands; after one that did nothing the output has what it had. */
-  #ended(watch: Watch, failed: DcsError | undefined): void {
-    if (!failed || failed.code === 'TIMEOUT') this.#otherwise.delete(watch);
-    const otherwise = this.#otherwise.get(watch);
-    if (!otherwise || !failed || watch.commands > 0 || this.#bus.ended()) return;
-    this.#otherwise.delete(watch);
-    this.#owe(watch, otherwise());
+  #commandEnded(watch: PolledChannel, failed: DcsError | undefined): void {
+    if (!failed || failed.code === 'TIMEOUT') this.#fallbacks.delete(watch);
+    const otherwise = this.#fallbacks.get(watch);
+    if (!otherwise || !failed || watch.pendingCommands > 0 || this.#bus.ended()) return;
+    this.#fallbacks.delete(watch);
+    this.#enqueue(watch, otherwise());
     // These were never sent, so that they say nothing about the unit; with anything else it has just answered.
-    if (failed.code !== 'EXPIRED' && failed.code !== 'PORT_DOWN') this.unitAnswers(watch.span.unit);
+    if (failed.code !== 'EXPIRED' && failed.code !== 'PORT_DOWN') this.unitAnswered(watch.span.unit);
   }
 
-  #owe(watch: Watch, value: RawValue | undefined): void {
-    if (value !== undefined) this.#unstarted.set(watch, { value, busy: false });
+  #enqueue(watch: PolledChannel, value: RawValue | undefined): void {
+    if (value !== undefined) this.#pendingOpening.set(watch, { value, busy: false });
   }
 
   async #send(
-    watch: Watch,
+    watch: PolledChannel,
     value: RawValue,
     request: Request,
     expiresAt: MonotonicMs | undefined,
   ): Promise<WriteResult> {
     const { clock, delays, count } = this.#bus;
     const until = Math.min(clock.now() + WRITE_TTL_MS, expiresAt ?? Number.POSITIVE_INFINITY);
-    const turn = ++watch.turn;
-    for (let wait = BUSY_MS; ; wait *= 2) {
+    const turn = ++watch.lastWrite;
+    for (let wait = BUSY_RETRY_MS; ; wait *= 2) {
       try {
-        const written = await this.#once(watch, request, until);
+        const written = await this.#writeOnce(watch, request, until);
         const { verify } = watch.channel.address;
         if (verify) await verifyWrite(watch, verify, value, delays, (task) => this.#bus.run(task));
         return written;
       } catch (error) {
-        if (isAccepted(error)) return await this.#settled(watch, value, until);
+        if (isAcknowledge(error)) return await this.#awaitCompletion(watch, value, until);
         // 'Busy' says that nothing has been done: it may be asked again.
-        if (!isBusy(error) || clock.now() + wait >= until) throw error;
+        if (!isDeviceBusy(error) || clock.now() + wait >= until) throw error;
         await delays.wait(wait);
-        if (watch.turn !== turn) throw new DcsError('EXPIRED', 'overtaken by a newer value before it was taken');
+        if (watch.lastWrite !== turn) throw new DcsError('EXPIRED', 'overtaken by a newer value before it was taken');
         count('writes_repeated');
       }
     }
   }
 
-  #once(watch: Watch, request: Request, until: MonotonicMs): Promise<WriteResult> {
+  #writeOnce(watch: PolledChannel, request: Request, until: MonotonicMs): Promise<WriteResult> {
     return this.#bus.run({
       lane: 'write',
       unit: watch.span.unit,
@@ -152,7 +150,7 @@ export class Outputs {
       ttlMs: until - this.#bus.clock.now(),
       work: async (ask) => {
         // What has to come before it (its line, a question, other words for it) may take until it is stale.
-        const inTime: Ask = (one) => ask(one, until);
+        const inTime: Transact = (one) => ask(one, until);
         await sendWrite(inTime, request).catch((error: unknown) => {
           throw writeFailure(error);
         });
@@ -162,10 +160,10 @@ export class Outputs {
   }
 
   /** The device has accepted the write and is at work: waits until it shows the value. Rejects with TIMEOUT if it never does. */
-  async #settled(watch: Watch, value: RawValue, until: MonotonicMs): Promise<WriteResult> {
+  async #awaitCompletion(watch: PolledChannel, value: RawValue, until: MonotonicMs): Promise<WriteResult> {
     const { clock, delays } = this.#bus;
-    const wanted = watch.shownAs(value);
-    for (let wait = BUSY_MS; wanted !== undefined && clock.now() + wait < until; wait *= 2) {
+    const wanted = watch.expectedReading(value);
+    for (let wait = BUSY_RETRY_MS; wanted !== undefined && clock.now() + wait < until; wait *= 2) {
       await delays.wait(wait);
       const { readBack: found } = await this.#bus.run({
         lane: 'verify',

@@ -10,30 +10,29 @@ import type {
   WriteResult,
 } from '../../src/driver/contract.ts';
 import { siblingModule } from '../../src/driver/crash-plan.ts';
+import { type PlanLimits, planBlocks } from '../../src/driver/kit/block-planner.ts';
+import { Poller } from '../../src/driver/kit/poller.ts';
+import { Scheduler } from '../../src/driver/kit/scheduler.ts';
+import type { Task } from '../../src/driver/kit/task-queue.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { ModbusAddress } from './address.ts';
 import type { ModbusPlan } from './crash-plan.ts';
-import { Locator, unlocated } from './locator.ts';
 import type { ModbusOptions } from './options.ts';
 import { Outputs } from './outputs.ts';
+import { PolledChannel } from './polled-channel.ts';
 import { describeRequest } from './protocol/request.ts';
 import { collectQuirks, type Quirks } from './quirks.ts';
-import { type PlanLimits, planBlocks } from './schedule/plan.ts';
-import { Poller } from './schedule/poller.ts';
-import { Scheduler } from './schedule/scheduler.ts';
-import type { SlaveTimes } from './schedule/slave-times.ts';
-import type { Task } from './schedule/task.ts';
+import { noModelError, SunSpecLocator } from './sunspec.ts';
+import type { ResponseDelays } from './transport/line-timing.ts';
 import type { Transport } from './transport/transport.ts';
-import { Delays } from './verify.ts';
-import { Watch } from './watch.ts';
-import { encodeWrite } from './write.ts';
+import { CancellableDelays, encodeWrite } from './write.ts';
 
 const READ_TTL_MS = 10_000;
 
 /** One Modbus bus and everything on it. */
 export class ModbusPort implements Port {
-  readonly #watches = new Map<string, Watch>();
+  readonly #watches = new Map<string, PolledChannel>();
   readonly #transport: Transport;
   readonly #poller: Poller;
   readonly #scheduler: Scheduler;
@@ -42,8 +41,8 @@ export class ModbusPort implements Port {
   readonly #options: ModbusOptions;
   readonly #quirks: ReadonlyMap<number, Quirks>;
   readonly #outputs: Outputs;
-  readonly #locator: Locator;
-  readonly #delays: Delays;
+  readonly #locator: SunSpecLocator;
+  readonly #delays: CancellableDelays;
   readonly #onDown = new Set<() => void>();
   #planned = false;
   #closed = false;
@@ -54,7 +53,7 @@ export class ModbusPort implements Port {
     options: ModbusOptions,
     channels: readonly Channel<ModbusAddress>[],
     context: PortContext,
-    times?: SlaveTimes,
+    times?: ResponseDelays,
   ) {
     const count = (name: string, by?: number) => context.count(name, by);
     this.#transport = transport;
@@ -62,7 +61,7 @@ export class ModbusPort implements Port {
     this.#context = context;
     this.#options = options;
     this.#quirks = collectQuirks(channels.map(({ address: { unit = options.unit, quirks } }) => ({ unit, quirks })));
-    this.#delays = new Delays(context.clock);
+    this.#delays = new CancellableDelays(context.clock);
     this.#poller = new Poller(limits, count, (span) => {
       const what = describeRequest({ kind: 'read', ...span });
       context.log.info({ ...span }, `${what}: the device has no such address in it; it is read in parts`);
@@ -74,18 +73,18 @@ export class ModbusPort implements Port {
       count,
       (unit, back) => {
         if (back) this.#outputs.unitReturned(unit);
-        this.#outputs.unitAnswers(unit);
+        this.#outputs.unitAnswered(unit);
       },
       (request, tripMs) => {
         // How long a device thinks decides what is worth reading along.
-        if (times?.note(request, tripMs)) this.#replan();
+        if (times?.record(request, tripMs)) this.#replan();
       },
     );
     const { clock, log } = context;
     const own = { clock, run: <T>(task: Task<T>) => this.run(task), ended: () => this.#closed };
     this.#outputs = new Outputs({ ...own, log, delays: this.#delays, count }, this.#watches);
-    this.#locator = new Locator({ ...own, watches: this.#watches, placed: () => this.#replan() });
-    for (const channel of channels) this.#watches.set(channel.key, new Watch(channel, options));
+    this.#locator = new SunSpecLocator({ ...own, watches: this.#watches, located: () => this.#replan() });
+    for (const channel of channels) this.#watches.set(channel.key, new PolledChannel(channel, options));
   }
 
   /**
@@ -103,12 +102,12 @@ export class ModbusPort implements Port {
 
   async read(channels: readonly Channel[]): Promise<Reading[]> {
     if (this.#closed) throw new DcsError('PORT_DOWN', 'the port is closed');
-    const readings = new Map<Watch, Reading>();
-    const groups = new Map<string, Watch[]>();
+    const readings = new Map<PolledChannel, Reading>();
+    const groups = new Map<string, PolledChannel[]>();
     for (const { key } of channels) {
       const watch = this.#watches.get(key);
-      if (watch && !watch.placed) readings.set(watch, watch.last ?? { ok: false, error: unlocated(watch) });
-      if (!watch?.placed) continue;
+      if (watch && !watch.located) readings.set(watch, watch.last ?? { ok: false, error: noModelError(watch) });
+      if (!watch?.located) continue;
       const group = `${watch.span.unit}/${watch.span.table}`;
       groups.set(group, [...(groups.get(group) ?? []), watch]);
     }
@@ -132,7 +131,7 @@ export class ModbusPort implements Port {
   crashPlan(writes: readonly SafeWrite[]): CrashPlan | undefined {
     const requests = writes.flatMap(({ channel, value }) => {
       const watch = this.#watches.get(channel.key);
-      return watch?.placed ? [encodeWrite(watch, value)] : [];
+      return watch?.located ? [encodeWrite(watch, value)] : [];
     });
     if (requests.length === 0) return undefined;
     const plan: ModbusPlan = { options: this.#options, quirks: this.#quirks, writes: requests };
@@ -172,7 +171,7 @@ export class ModbusPort implements Port {
 
   /** Something in the transport lets the bus go on. */
   freed(): void {
-    this.#scheduler.pump();
+    this.#scheduler.dispatch();
   }
 
   /** Calls `end` when the port goes down or is closed. */
@@ -190,7 +189,7 @@ export class ModbusPort implements Port {
   }
 
   /** Reads watches of one block; if the device refuses the block, one by one, so that only the refused one fails. */
-  async #readTogether(watches: readonly Watch[], readings: Map<Watch, Reading>): Promise<void> {
+  async #readTogether(watches: readonly PolledChannel[], readings: Map<PolledChannel, Reading>): Promise<void> {
     const first = watches[0];
     const last = Math.max(...watches.map(({ span }) => span.first + span.count));
     if (!first) return;
@@ -221,11 +220,11 @@ export class ModbusPort implements Port {
     queueMicrotask(() => {
       this.#planned = false;
       if (this.#closed) return;
-      const watched = [...this.#watches.values()].filter((watch) => watch.watched && watch.placed);
+      const watched = [...this.#watches.values()].filter((watch) => watch.watched && watch.located);
       // The poller spreads reads over their period in this order: a line is set anew as rarely as can be.
-      watched.sort((a, b) => (a.line < b.line ? -1 : a.line > b.line ? 1 : 0));
+      watched.sort((a, b) => (a.lineKey < b.lineKey ? -1 : a.lineKey > b.lineKey ? 1 : 0));
       this.#poller.plan(watched, this.#context.clock.now());
-      this.#scheduler.pump();
+      this.#scheduler.dispatch();
     });
   }
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { durationSchema, lineSchema } from '../../src/driver/parse.ts';
+import type { PlanLimits } from '../../src/driver/kit/block-planner.ts';
+import { durationSchema, lineSchema } from '../../src/driver/kit/schemas.ts';
 import { DcsError } from '../../src/errors/errors.ts';
-import type { PlanLimits } from './schedule/plan.ts';
 
 /** How one unit wants to be treated, where that differs from its port. The same for all pins of the unit. */
 export const quirksSchema = z.strictObject({
@@ -47,7 +47,7 @@ export function collectQuirks(pins: readonly { unit: number; quirks: Quirks | un
 }
 
 /** The limits of a unit's reads: the bus's, narrowed by its quirks. */
-export function limitsOf(bus: PlanLimits, quirks: Quirks | undefined): PlanLimits {
+export function unitLimits(bus: PlanLimits, quirks: Quirks | undefined): PlanLimits {
   if (!quirks) return bus;
   const gap = quirks.max_gap;
   return {

@@ -1,6 +1,6 @@
 import type { Clock, DurationMs } from '../../src/clock/clock.ts';
 import type { Log } from '../../src/driver/contract.ts';
-import type { LineSettings } from '../../src/driver/parse.ts';
+import type { LineSettings } from '../../src/driver/kit/schemas.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { ModbusClient } from './client.ts';
 import type { ModbusOptions } from './options.ts';
@@ -31,7 +31,7 @@ export interface ScanPlan {
   readonly all: boolean;
 }
 
-export interface ScanWatcher {
+export interface ScanObserver {
   found(unit: FoundUnit): void;
   /** Before each question. `leftMs`: how long the rest takes if nobody answers. */
   progress(done: number, total: number, unit: number, line: LineSettings | undefined, leftMs: DurationMs): void;
@@ -40,7 +40,9 @@ export interface ScanWatcher {
 }
 
 /** The usual settings of devices as they leave their factories, the commonest first. */
-export function usualLines(bauds: readonly number[] = [9600, 19_200, 38_400, 57_600, 115_200, 4800]): LineSettings[] {
+export function commonLineSettings(
+  bauds: readonly number[] = [9600, 19_200, 38_400, 57_600, 115_200, 4800],
+): LineSettings[] {
   const shapes = [
     { parity: 'none', stopBits: 1 },
     { parity: 'even', stopBits: 1 },
@@ -51,19 +53,19 @@ export function usualLines(bauds: readonly number[] = [9600, 19_200, 38_400, 57_
 }
 
 /** How long a unit that is not there is waited for. */
-function silenceMs({ options }: ScanPlan, line: LineSettings | undefined): DurationMs {
+function probeTimeoutMs({ options }: ScanPlan, line: LineSettings | undefined): DurationMs {
   const wire = line ? PROBE_CHARACTERS * lineTiming(line).characterMs : 0;
   return options.timeout + wire + options.pause;
 }
 
 /** Asks every unit for its first register: any answer, a refusal too, shows that it is there. */
-export async function scanUnits(plan: ScanPlan, clock: Clock, log: Log, watcher: ScanWatcher): Promise<void> {
+export async function scanUnits(plan: ScanPlan, clock: Clock, log: Log, watcher: ScanObserver): Promise<void> {
   const serial = plan.options.way.by === 'serial';
   const lines = serial ? plan.lines : [undefined];
   const total = lines.length * plan.units.length;
   const left = (from: number, unit: number) => {
-    const rest = lines.slice(from).reduce((sum, line) => sum + silenceMs(plan, line) * plan.units.length, 0);
-    return rest - unit * silenceMs(plan, lines[from]);
+    const rest = lines.slice(from).reduce((sum, line) => sum + probeTimeoutMs(plan, line) * plan.units.length, 0);
+    return rest - unit * probeTimeoutMs(plan, lines[from]);
   };
   let answered = false;
   for (const [index, line] of lines.entries()) {

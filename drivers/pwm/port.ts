@@ -13,7 +13,7 @@ import type {
   WriteResult,
 } from '../../src/driver/contract.ts';
 import { siblingModule } from '../../src/driver/crash-plan.ts';
-import { Turns } from '../../src/driver/turns.ts';
+import { SequentialQueue } from '../../src/driver/kit/sequential-queue.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { ChannelFiles } from './channel-files.ts';
@@ -29,7 +29,7 @@ interface Output {
   readonly files: ChannelFiles;
   readonly listeners: Set<ReadingListener>;
   /** Writes and looks. */
-  readonly turns: Turns;
+  readonly turns: SequentialQueue;
   /** Why it could not be taken. */
   error: DcsError | undefined;
 }
@@ -50,7 +50,7 @@ export class PwmPort implements Port {
     this.#outputs = new Map(
       channels.map((channel): [string, Output] => {
         const files = new ChannelFiles(chip, channel.address.pwm, channel.address.frequency);
-        return [channel.key, { channel, files, listeners: new Set(), turns: new Turns(), error: undefined }];
+        return [channel.key, { channel, files, listeners: new Set(), turns: new SequentialQueue(), error: undefined }];
       }),
     );
   }
@@ -60,7 +60,7 @@ export class PwmPort implements Port {
    * Rejects when the chip is gone.
    */
   async begin(): Promise<void> {
-    for (const output of this.#outputs.values()) await output.turns.take(() => this.#take(output));
+    for (const output of this.#outputs.values()) await output.turns.run(() => this.#take(output));
     const ended: DcsError | undefined = this.#ended;
     if (ended) throw ended;
     this.#planRetry();
@@ -78,7 +78,7 @@ export class PwmPort implements Port {
     if (this.#ended) throw this.#ended;
     const output = this.#output(key);
     const share = shareOf(key, value);
-    const readBack = await output.turns.take(async () => {
+    const readBack = await output.turns.run(async () => {
       if (this.#ended) throw this.#ended;
       if (expiresAt !== undefined && this.#context.clock.now() > expiresAt) {
         throw new DcsError('EXPIRED', `${key}: the command waited too long for its turn`);
@@ -155,7 +155,7 @@ export class PwmPort implements Port {
 
   async #takeAgain(missing: readonly Output[]): Promise<void> {
     for (const output of missing) {
-      await output.turns.take(async () => {
+      await output.turns.run(async () => {
         // A command may have been faster.
         if (!this.#ended && output.error) await this.#take(output);
       });
@@ -166,7 +166,7 @@ export class PwmPort implements Port {
 
   async #look(output: Output): Promise<Reading> {
     try {
-      return await output.turns.take(async (): Promise<Reading> => {
+      return await output.turns.run(async (): Promise<Reading> => {
         if (output.error) throw output.error;
         return { ok: true, value: await output.files.share() };
       });

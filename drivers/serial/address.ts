@@ -1,12 +1,10 @@
 import { z } from 'zod';
 import type { DurationMs } from '../../src/clock/clock.ts';
-import { durationSchema } from '../../src/driver/parse.ts';
-import { type CaptureStyle, captureTypes, kindOfType } from './capture.ts';
-import { type FieldType, fieldTypes } from './field.ts';
+import { durationSchema } from '../../src/driver/kit/schemas.ts';
 import { type DrivenLine, drivenLines, type SensedLine, sensedLines } from './line/transport.ts';
-import type { Pattern } from './pattern.ts';
 import { parseTemplate, type Template, type TemplateType } from './template.ts';
-import { bytesText, patternText } from './text.ts';
+import { bytesText, type Pattern, patternText } from './text.ts';
+import { type CaptureStyle, captureTypes, type FieldType, fieldTypes, kindOfType } from './value.ts';
 
 const controlLines = [...drivenLines, ...sensedLines] as const;
 
@@ -77,7 +75,7 @@ export const pinSchema = keys.transform((found, context): SerialAddress => {
     context.addIssue({ code: 'custom', message, path: [key] });
     return z.NEVER;
   };
-  const problem = misfit(found);
+  const problem = conflictingKeys(found);
   if (problem) return refuse(...problem);
   const capture = captureOf(found);
   if (typeof capture === 'object') return refuse(found.capture === undefined ? 'match' : 'capture', capture.complaint);
@@ -93,7 +91,7 @@ function kindOf({ type }: Keys): SerialAddress['kind'] {
 }
 
 /** Keys that do not go together: the key at fault, and why. */
-function misfit(found: Keys): [string, string] | undefined {
+function conflictingKeys(found: Keys): [string, string] | undefined {
   const { match, at, as, write, control, reply } = found;
   const given = (['match', 'at', 'write', 'ask', 'reply'] as const).filter((key) => found[key] !== undefined);
   if (control) return given[0] && [given[0], `does not go with control: ${control}`];

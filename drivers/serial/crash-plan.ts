@@ -5,13 +5,13 @@ import { isRecord } from '../../src/message/envelope.ts';
 import { type LineOptions, openTransport } from './line/open.ts';
 import type { DrivenLine, Transport } from './line/transport.ts';
 
-const SEND_PATIENCE_MS: DurationMs = 2000;
+const SEND_TIMEOUT_MS: DurationMs = 2000;
 
 /** Telegrams that make a device safe, and modem lines to drive. */
 export interface SerialPlan {
   readonly path: string;
   readonly options: LineOptions;
-  readonly telegrams: readonly Uint8Array[];
+  readonly messages: readonly Uint8Array[];
   /** Between two telegrams: the device may answer, which nobody listens to. */
   readonly pauseMs: DurationMs;
   readonly lines: readonly { readonly line: DrivenLine; readonly on: boolean }[];
@@ -21,11 +21,11 @@ export const prepare: Prepare = async (plan, context) => {
   if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of a serial port', { found: plan });
   // So that the library is in memory when it is needed.
   if (!plan.path.includes('://')) await import('serialport');
-  return new SafeTelegrams(plan, context);
+  return new SerialSafeStateExecutor(plan, context);
 };
 
 /** Opens the line anew and sends; keeps it open only where modem lines are to stay as they are driven. */
-class SafeTelegrams implements SafeStateExecutor {
+class SerialSafeStateExecutor implements SafeStateExecutor {
   readonly holds: boolean;
   readonly #plan: SerialPlan;
   readonly #context: ExecutorContext;
@@ -40,7 +40,7 @@ class SafeTelegrams implements SafeStateExecutor {
 
   async attempt(): Promise<void> {
     await this.release();
-    const { path, options, lines, telegrams, pauseMs } = this.#plan;
+    const { path, options, lines, messages: telegrams, pauseMs } = this.#plan;
     const ignore = () => undefined;
     const life = { ...this.#context, count: ignore, down: ignore };
     const opened = await openTransport(path, options, life, { data: ignore, damaged: ignore, lost: ignore });
@@ -49,7 +49,7 @@ class SafeTelegrams implements SafeStateExecutor {
     for (const { line, on } of lines) opened.transport.control?.drive(line, on);
     for (const bytes of telegrams.slice(this.#sent)) {
       if (this.#sent > 0) await sleep(this.#context.clock, pauseMs);
-      await opened.transport.send(bytes, SEND_PATIENCE_MS);
+      await opened.transport.send(bytes, SEND_TIMEOUT_MS);
       this.#sent++;
     }
     if (!this.holds) await this.release();

@@ -2,20 +2,20 @@ import type { Clock, Timer } from '../../src/clock/clock.ts';
 import type { WriteResult } from '../../src/driver/contract.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import { type DrivenLine, drivenLines, type ModemControl, type SensedLine, sensedLines } from './line/transport.ts';
-import type { Point } from './point.ts';
+import type { SerialChannel } from './serial-channel.ts';
 
 /** How often the lines of the device are looked at (ms): the kernel tells no changes. */
-const LOOK_MS = 50;
+const POLL_MS = 50;
 
 /** The pins of a port that are modem control lines. */
 export class ModemPins {
   readonly #clock: Clock;
-  readonly #sensed: readonly { readonly point: Point; readonly line: SensedLine }[];
+  readonly #sensed: readonly { readonly point: SerialChannel; readonly line: SensedLine }[];
   #control: ModemControl | undefined;
   #port = 'this port';
   #timer: Timer | undefined;
 
-  constructor(points: readonly Point[], clock: Clock) {
+  constructor(points: readonly SerialChannel[], clock: Clock) {
     this.#clock = clock;
     this.#sensed = points.flatMap((point) => {
       const line = sensedLines.find((name) => name === point.channel.address.control);
@@ -26,7 +26,7 @@ export class ModemPins {
   begin(port: string, control: ModemControl | undefined): void {
     this.#port = port;
     this.#control = control;
-    if (this.#sensed.length > 0) this.#keepLooking();
+    if (this.#sensed.length > 0) this.#pollForever();
   }
 
   end(): void {
@@ -42,7 +42,7 @@ export class ModemPins {
   }
 
   /** Looks at the lines and tells what has changed. */
-  look(): void {
+  poll(): void {
     if (this.#sensed.length === 0) return;
     try {
       const states = this.#available().sense();
@@ -51,17 +51,17 @@ export class ModemPins {
         const now = { ok: true, value: states[line], sourceTime: this.#clock.unix() } as const;
         // Looked at all the same: whoever asks next must see that it is not old.
         if (last?.ok && last.value === now.value) point.last = now;
-        else point.tell(now);
+        else point.report(now);
       }
     } catch (thrown) {
       const error = toDcsError(thrown);
-      for (const { point } of this.#sensed) if (point.last?.ok !== false) point.tell({ ok: false, error });
+      for (const { point } of this.#sensed) if (point.last?.ok !== false) point.report({ ok: false, error });
     }
   }
 
-  #keepLooking(): void {
-    this.look();
-    this.#timer = this.#clock.after(LOOK_MS, () => this.#keepLooking());
+  #pollForever(): void {
+    this.poll();
+    this.#timer = this.#clock.after(POLL_MS, () => this.#pollForever());
   }
 
   #available(): ModemControl {

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { durationSchema, lineSchema } from '../../src/driver/parse.ts';
-import { usbSchema } from '../../src/driver/usb-port.ts';
+import { durationSchema, lineSchema } from '../../src/driver/kit/schemas.ts';
+import { usbSchema } from '../../src/driver/kit/serial-ports.ts';
 import { checksumSchema } from './checksum.ts';
 import { framingSchema } from './framing/framing.ts';
-import { pathComplaint } from './line/open.ts';
+import { pathProblem } from './line/open.ts';
 import { encodings } from './text.ts';
 
 const lineState = z.boolean().optional();
@@ -37,7 +37,7 @@ export const optionsSchema = z
     low_latency: z.boolean().default(false).describe('ask the kernel driver to pass bytes on at once'),
   })
   .superRefine(({ path }, context) => {
-    const message = path === undefined ? undefined : pathComplaint(path);
+    const message = path === undefined ? undefined : pathProblem(path);
     if (message !== undefined) context.addIssue({ code: 'custom', message, path: ['path'] });
   })
   .refine(({ path, usb }) => (path === undefined) !== (usb === undefined), {

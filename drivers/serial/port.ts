@@ -16,17 +16,17 @@ import { DcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { Command, SerialAddress } from './address.ts';
 import type { SerialPlan } from './crash-plan.ts';
-import { Exchange } from './exchange.ts';
-import { Inlet, type Look } from './inlet.ts';
+import { FrameReceiver, type MatchedFrame } from './frame-receiver.ts';
 import { drivenLines, type Transport, type TransportEvents } from './line/transport.ts';
 import { ModemPins } from './modem.ts';
 import type { SerialOptions } from './options.ts';
-import { Point } from './point.ts';
-import { confirmation, Poll } from './poll.ts';
+import { confirmationMatcher, Poll } from './poll.ts';
+import { RequestQueue } from './request-queue.ts';
+import { SerialChannel } from './serial-channel.ts';
 import { render } from './template.ts';
 
 /** How long a device may hold bytes off (ms), beyond the time the line needs for them. */
-const SEND_PATIENCE_MS = 2000;
+const SEND_TIMEOUT_MS = 2000;
 
 type FrameListener = (frame: Uint8Array, sourceTime: UnixSeconds) => void;
 
@@ -38,10 +38,10 @@ export class SerialPort implements Port {
   readonly #options: SerialOptions;
   readonly #context: PortContext;
   readonly #name: string;
-  readonly #inlet: Inlet;
-  readonly #exchange: Exchange;
-  readonly #points: ReadonlyMap<string, Point>;
-  readonly #unsolicited: readonly Point[];
+  readonly #receiver: FrameReceiver;
+  readonly #requests: RequestQueue;
+  readonly #channels: ReadonlyMap<string, SerialChannel>;
+  readonly #unsolicited: readonly SerialChannel[];
   readonly #polls: readonly Poll[];
   readonly #modem: ModemPins;
   readonly #frameListeners = new Set<FrameListener>();
@@ -52,26 +52,26 @@ export class SerialPort implements Port {
     this.#options = options;
     this.#context = context;
     this.#name = name;
-    const points = channels.map((channel) => new Point(channel, context.clock));
-    this.#points = new Map(points.map((point) => [point.channel.key, point]));
+    const points = channels.map((channel) => new SerialChannel(channel, context.clock));
+    this.#channels = new Map(points.map((point) => [point.channel.key, point]));
     this.#unsolicited = points.filter(({ source }) => source && !source.ask);
-    this.#inlet = new Inlet(options, patternsOf(channels), channels.length > 0, context, {
+    this.#receiver = new FrameReceiver(options, patternsOf(channels), channels.length > 0, context, {
       frame: (bytes, sourceTime) => {
         for (const listener of this.#frameListeners) listener(bytes, sourceTime);
       },
-      look: (look, sourceTime) => this.#look(look, sourceTime),
-      stuck: (pattern, final) => this.#stuck(pattern, final),
+      matched: (look, sourceTime) => this.#handleFrame(look, sourceTime),
+      patternTimeout: (pattern, final) => this.#patternTimedOut(pattern, final),
     });
     const byteTime = 10_000 / options.line.baud;
-    this.#exchange = new Exchange({
-      send: (bytes) => this.#transmit(bytes, SEND_PATIENCE_MS + 2 * bytes.length * byteTime),
+    this.#requests = new RequestQueue({
+      send: (bytes) => this.#transmit(bytes, SEND_TIMEOUT_MS + 2 * bytes.length * byteTime),
       timeout: options.timeout,
       byteTime,
       clock: context.clock,
       count: (counter, by) => context.count(counter, by),
     });
     this.#modem = new ModemPins(points, context.clock);
-    this.#polls = pollsOf(points, options.retries, this.#exchange, context);
+    this.#polls = pollsOf(points, options.retries, this.#requests, context);
     this.stream = {
       send: (bytes) => this.#send(bytes),
       onFrame: (listener) => {
@@ -83,10 +83,10 @@ export class SerialPort implements Port {
     };
     this.events = {
       data: (bytes) => {
-        if (!this.#ended) this.#inlet.push(bytes);
+        if (!this.#ended) this.#receiver.push(bytes);
       },
       damaged: (byte) => {
-        if (!this.#ended) this.#inlet.damaged(byte);
+        if (!this.#ended) this.#receiver.damaged(byte);
       },
       lost: (error) => {
         if (this.#ended) return;
@@ -100,12 +100,12 @@ export class SerialPort implements Port {
   async begin(transport: Transport): Promise<void> {
     this.#transport = transport;
     this.#modem.begin(this.#name, transport.control);
-    for (const { channel } of this.#points.values()) {
+    for (const { channel } of this.#channels.values()) {
       if (channel.direction === 'out' && channel.openingValue !== undefined)
         await this.write(channel, channel.openingValue);
     }
     if (this.#ended) return;
-    for (const point of this.#points.values()) point.watchAge();
+    for (const point of this.#channels.values()) point.startAgeTimer();
     for (const poll of this.#polls) poll.start();
   }
 
@@ -113,20 +113,20 @@ export class SerialPort implements Port {
   async read(channels: readonly Channel[]): Promise<Reading[]> {
     if (this.#ended) throw this.#ended;
     const keys = new Set(channels.map(({ key }) => key));
-    const asked = this.#polls.filter(({ points }) => points.some(({ channel }) => keys.has(channel.key)));
-    this.#modem.look();
+    const asked = this.#polls.filter(({ channels: points }) => points.some(({ channel }) => keys.has(channel.key)));
+    this.#modem.poll();
     await Promise.all(asked.map((poll) => poll.ask()));
     const ended: DcsError | undefined = this.#ended;
     if (ended) throw ended;
     return channels.map(({ key }) => {
-      const last = this.#points.get(key)?.last;
+      const last = this.#channels.get(key)?.last;
       return last ?? { ok: false, error: new DcsError('TIMEOUT', `nothing has matched ${key} yet`) };
     });
   }
 
   async write(channel: Channel, value: RawValue, { expiresAt }: WriteOptions = {}): Promise<WriteResult> {
     if (this.#ended) throw this.#ended;
-    const { command, control } = this.#points.get(channel.key)?.channel.address ?? {};
+    const { command, control } = this.#channels.get(channel.key)?.channel.address ?? {};
     if (control && typeof value === 'boolean') return this.#modem.write(control, value);
     if (!command) {
       throw new DcsError('READ_ONLY', `${channel.key} is read from what the device sends; it cannot be written`);
@@ -140,20 +140,20 @@ export class SerialPort implements Port {
     const { reply, refused, retries } = command;
     const bytes = bytesOf(command, value, this.#options);
     const job = { bytes, lane: 'write', retries, expiresAt } as const;
-    await this.#exchange.submit(reply ? { ...job, judge: () => confirmation(reply, refused) } : job);
+    await this.#requests.submit(reply ? { ...job, createMatcher: () => confirmationMatcher(reply, refused) } : job);
     return {};
   }
 
   crashPlan(writes: readonly SafeWrite[]): CrashPlan {
     const addresses = writes.map(({ channel: { key }, value }) => ({
-      at: this.#points.get(key)?.channel.address,
+      at: this.#channels.get(key)?.channel.address,
       value,
     }));
     const { line, flow, hupcl, low_latency, dtr, rts, timeout } = this.#options;
     const plan: SerialPlan = {
       path: this.#name,
       options: { line, flow, hupcl, low_latency, dtr, rts },
-      telegrams: addresses.flatMap(({ at, value }) => (at?.command ? [bytesOf(at.command, value, this.#options)] : [])),
+      messages: addresses.flatMap(({ at, value }) => (at?.command ? [bytesOf(at.command, value, this.#options)] : [])),
       pauseMs: timeout,
       lines: addresses.flatMap(({ at, value }) => {
         const driven = drivenLines.find((name) => name === at?.control);
@@ -164,7 +164,7 @@ export class SerialPort implements Port {
   }
 
   subscribe(channel: Channel, listener: ReadingListener): () => void {
-    const point = this.#points.get(channel.key);
+    const point = this.#channels.get(channel.key);
     if (!point || this.#ended) return () => {};
     point.listeners.add(listener);
     const { last } = point;
@@ -189,47 +189,47 @@ export class SerialPort implements Port {
     this.#ended = error;
     for (const poll of this.#polls) poll.stop();
     this.#modem.end();
-    this.#exchange.end(error);
-    this.#inlet.end();
+    this.#requests.end(error);
+    this.#receiver.end();
     this.#frameListeners.clear();
-    for (const point of this.#points.values()) point.end();
+    for (const point of this.#channels.values()) point.end();
   }
 
-  #look(look: Look, now: UnixSeconds): void {
+  #handleFrame(look: MatchedFrame, now: UnixSeconds): void {
     if (this.#ended) return;
-    let mine = this.#exchange.offer(look);
+    let mine = this.#requests.handleFrame(look);
     for (const point of this.#unsolicited) {
       const reading = point.readingOf(look, now);
       if (!reading) continue;
       mine = true;
       if (!reading.ok) this.#context.count('bad_captures');
-      point.freshen();
-      point.tell(reading);
+      point.noteMatch();
+      point.report(reading);
     }
-    if (!mine && this.#points.size > 0) this.#context.count('frames_unmatched');
+    if (!mine && this.#channels.size > 0) this.#context.count('frames_unmatched');
   }
 
-  #stuck(pattern: RegExp, final: boolean): void {
+  #patternTimedOut(pattern: RegExp, final: boolean): void {
     this.#context.count('pattern_timeouts');
     const message = `the pattern ${pattern} takes too long${final ? ' and is not tried any more' : ''}`;
     this.#context.log.warn({ port: this.#name }, message);
     const error = new DcsError(final ? 'BAD_CONFIG' : 'BAD_REPLY', message, {
       expected: 'a pattern without nested repetitions such as (a+)+',
     });
-    for (const point of this.#points.values()) {
-      if (point.source?.pattern?.match.source === pattern.source) point.tell({ ok: false, error });
+    for (const point of this.#channels.values()) {
+      if (point.source?.pattern?.match.source === pattern.source) point.report({ ok: false, error });
     }
   }
 
   async #send(bytes: Uint8Array): Promise<number> {
     // A copy: the caller may use its buffer again.
-    await this.#exchange.submit({ bytes: Buffer.from(bytes), lane: 'write', retries: 0 });
+    await this.#requests.submit({ bytes: Buffer.from(bytes), lane: 'write', retries: 0 });
     return bytes.length;
   }
 
   async #transmit(bytes: Buffer, patience: number): Promise<void> {
     if (this.#ended) throw this.#ended;
-    this.#inlet.expectEcho(bytes);
+    this.#receiver.expectEcho(bytes);
     await this.#transport?.send(bytes, patience);
     this.#context.count('bytes_out', bytes.length);
   }
@@ -243,11 +243,16 @@ function patternsOf(channels: readonly Channel<SerialAddress>[]): RegExp[] {
 
 interface PollGroup {
   readonly ask: { readonly bytes: Buffer; readonly every: number };
-  readonly points: Point[];
+  readonly points: SerialChannel[];
 }
 
 /** One poll for each command and rate, however many pins its answer fills. */
-function pollsOf(points: readonly Point[], retries: number, exchange: Exchange, context: PortContext): Poll[] {
+function pollsOf(
+  points: readonly SerialChannel[],
+  retries: number,
+  exchange: RequestQueue,
+  context: PortContext,
+): Poll[] {
   const groups = new Map<string, PollGroup>();
   for (const point of points) {
     const ask = point.source?.ask;

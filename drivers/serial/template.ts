@@ -5,9 +5,11 @@ import { encode, resolveEscapes, type TextEncoding } from './text.ts';
 /** What a template is for: decides which formats it may have. */
 export type TemplateType = 'number' | 'bool' | 'text';
 
-type Part = { readonly kind: 'bytes'; readonly bytes: Buffer } | { readonly kind: 'value'; readonly format: Format };
+type Part =
+  | { readonly kind: 'bytes'; readonly bytes: Buffer }
+  | { readonly kind: 'value'; readonly format: ValueFormat };
 
-type Format =
+type ValueFormat =
   | { readonly kind: 'plain' }
   | { readonly kind: 'words'; readonly on: string; readonly off: string }
   | {
@@ -48,7 +50,7 @@ export function parseTemplate(source: string, type: TemplateType): ParsedTemplat
       continue;
     }
     const format = found[1] === undefined ? undefined : parseFormat(found[1], type);
-    if (format === undefined) return { ok: false, complaint: complaintOf(found[0], type) };
+    if (format === undefined) return { ok: false, complaint: formatProblem(found[0], type) };
     const bytes = literalBytes(literal);
     if (typeof bytes === 'string') return { ok: false, complaint: bytes };
     parts.push({ kind: 'bytes', bytes }, { kind: 'value', format });
@@ -61,7 +63,7 @@ export function parseTemplate(source: string, type: TemplateType): ParsedTemplat
   return { ok: true, template: { source, parts: [...parts, { kind: 'bytes', bytes }] } };
 }
 
-function parseFormat(inner: string, type: TemplateType): Format | undefined {
+function parseFormat(inner: string, type: TemplateType): ValueFormat | undefined {
   const [, format = ''] = /^value(?::(.+))?$/.exec(inner) ?? [undefined, 'wrong'];
   if (format === '' || (format === 's' && type === 'text')) return { kind: 'plain' };
   if (type === 'bool') {
@@ -84,7 +86,7 @@ function parseFormat(inner: string, type: TemplateType): Format | undefined {
   };
 }
 
-function complaintOf(piece: string, type: TemplateType): string {
+function formatProblem(piece: string, type: TemplateType): string {
   const formats = { number: '{value:.1f}, {value:05d}, {value:X}', bool: '{value:ON|OFF}', text: '{value}' }[type];
   return `${piece} is no place for a ${type}; known are {value}, ${formats}, and {{ }} for braces`;
 }
@@ -111,7 +113,7 @@ export function render({ source, parts }: Template, value: RawValue, encoding: T
   );
 }
 
-function format(how: Format, value: RawValue, source: string): string {
+function format(how: ValueFormat, value: RawValue, source: string): string {
   if (how.kind === 'words') return value === true ? how.on : how.off;
   if (how.kind === 'number') return formatNumber(how, Number(value), source);
   if (typeof value === 'boolean') return value ? '1' : '0';
@@ -121,7 +123,7 @@ function format(how: Format, value: RawValue, source: string): string {
   throw new DcsError('BAD_VALUE', `${JSON.stringify(value)} has control characters`, { found: value });
 }
 
-function formatNumber(how: Extract<Format, { kind: 'number' }>, value: number, source: string): string {
+function formatNumber(how: Extract<ValueFormat, { kind: 'number' }>, value: number, source: string): string {
   const { letter, zero, width, precision = 6 } = how;
   const whole = letter === 'd' || letter === 'x' || letter === 'X';
   if (whole && !Number.isSafeInteger(value)) {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Driver } from '../../src/driver/contract.ts';
-import { durationSchema } from '../../src/driver/parse.ts';
+import { durationSchema } from '../../src/driver/kit/schemas.ts';
 import { SysfsPort } from './port.ts';
 
 const optionsSchema = z.strictObject({

@@ -11,7 +11,7 @@ import type {
   WriteResult,
 } from '../../src/driver/contract.ts';
 import { siblingModule } from '../../src/driver/crash-plan.ts';
-import { Turns } from '../../src/driver/turns.ts';
+import { SequentialQueue } from '../../src/driver/kit/sequential-queue.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { SysfsPlan } from './crash-plan.ts';
@@ -24,7 +24,7 @@ interface Point {
   last: Reading | undefined;
   timer: Timer | undefined;
   /** Writes: a later one must not be overtaken by an earlier one. */
-  readonly writing: Turns;
+  readonly writing: SequentialQueue;
 }
 
 /** Pins that are files of sysfs. A file that is not there makes its own pin bad, no other. */
@@ -33,7 +33,7 @@ export class SysfsPort implements Port {
   readonly #context: PortContext;
   readonly #points: ReadonlyMap<string, Point>;
   /** A 1-wire bus takes most of a second for one thermometer, and one at a time. */
-  readonly #wire = new Turns();
+  readonly #wire = new SequentialQueue();
   #ended: DcsError | undefined;
 
   constructor(root: string, channels: readonly Channel<SysfsAddress>[], context: PortContext) {
@@ -41,7 +41,7 @@ export class SysfsPort implements Port {
     this.#context = context;
     this.#points = new Map(
       channels.map((channel) => {
-        const idle = { last: undefined, timer: undefined, writing: new Turns() };
+        const idle = { last: undefined, timer: undefined, writing: new SequentialQueue() };
         return [channel.key, { channel, listeners: new Set(), ...idle }];
       }),
     );
@@ -81,7 +81,7 @@ export class SysfsPort implements Port {
         expected: channel.kind,
       });
     }
-    return point.writing.take(async () => {
+    return point.writing.run(async () => {
       if (this.#ended) throw this.#ended;
       if (expiresAt !== undefined && this.#context.clock.now() > expiresAt) {
         throw new DcsError('EXPIRED', `${channel.key}: the command waited too long for its turn`);
@@ -148,6 +148,6 @@ export class SysfsPort implements Port {
         return { ok: false, error: toDcsError(error) };
       }
     };
-    return address.kind === 'w1' ? this.#wire.take(turn) : turn();
+    return address.kind === 'w1' ? this.#wire.run(turn) : turn();
   }
 }

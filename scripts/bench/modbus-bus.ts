@@ -7,11 +7,10 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import modbusSerial from 'modbus-serial';
-import { planLimits, readTime } from '../../drivers/modbus/bus-time.ts';
 import { modbus } from '../../drivers/modbus/driver.ts';
-import { planBlocks } from '../../drivers/modbus/schedule/plan.ts';
-import { lineTiming } from '../../drivers/modbus/transport/line-timing.ts';
+import { lineTiming, planLimits, readTime } from '../../drivers/modbus/transport/line-timing.ts';
 import { systemClock } from '../../src/clock/clock.ts';
+import { planBlocks } from '../../src/driver/kit/block-planner.ts';
 
 const SECONDS = Number(process.argv[2] ?? 4);
 const quiet = () => undefined;

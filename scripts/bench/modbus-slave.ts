@@ -1,9 +1,9 @@
 // A paced RTU slave for the benchmark: `modbus-slave BAUD SLAVE_MS`. Prints the TCP port on which it takes the line.
 import { createServer } from 'node:net';
-import { rtu } from '../../drivers/modbus/protocol/rtu.ts';
-import { RtuRequestReader } from '../../drivers/modbus/server/request-reader.ts';
-import { LineSlave } from '../../drivers/modbus/simulator/line-slave.ts';
+import { rtu } from '../../drivers/modbus/protocol/framing.ts';
+import { RtuRequestReader } from '../../drivers/modbus/server/line-server.ts';
 import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
+import { LineSlave } from '../../drivers/modbus/simulator/slaves.ts';
 import { lineTiming } from '../../drivers/modbus/transport/line-timing.ts';
 import type { Clock } from '../../src/clock/clock.ts';
 
@@ -36,7 +36,7 @@ const server = createServer({ noDelay: true }, (socket) => {
     framing: rtu,
     reader: new RtuRequestReader(),
     timing: lineTiming({ baud, dataBits: 8, parity: 'none', stopBits: 1 }),
-    slaveMs,
+    responseMs: slaveMs,
     store: new SimulatedMemory(precise),
     echo: false,
     send: (bytes) => {

@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import modbusSerial from 'modbus-serial';
 import { MbapTransport } from '../../drivers/modbus/transport/mbap-transport.ts';
-import { openTcp } from '../../drivers/modbus/transport/tcp-link.ts';
 import { systemClock } from '../../src/clock/clock.ts';
+import { openTcp } from '../../src/driver/kit/link.ts';
 
 const READS = 40_000;
 const quiet = () => undefined;
@@ -34,7 +34,7 @@ const port = Number(
 for (const inFlight of [1, 16]) {
   const transport = new MbapTransport(
     { clock: systemClock, timeout: () => 1000, concurrency: inFlight, datagrams: false },
-    { count: quiet, freed: quiet, down: quiet },
+    { count: quiet, unitReleased: quiet, down: quiet },
   );
   await transport.start((events) => openTcp({ host: '127.0.0.1', port }, systemClock, 2000, events));
   await measure('dcs-io', inFlight, (first) =>

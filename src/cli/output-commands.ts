@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { parseDuration } from '../driver/parse.ts';
+import { parseDuration } from '../driver/kit/schemas.ts';
 
 /** The options every command on the bus has. */
 export interface BusOptions {

@@ -1,6 +1,6 @@
 import { isIPv4 } from 'node:net';
 import { z } from 'zod';
-import { durationSchema } from '../driver/parse.ts';
+import { durationSchema } from '../driver/kit/schemas.ts';
 
 /** Port numbers of the address broker, as aktos-dcs has always had them. */
 export const DEFAULT_RX = 5012;

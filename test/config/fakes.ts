@@ -6,7 +6,7 @@ import type { ConfigContext, Machine } from '../../src/config/context.ts';
 import { type LoadedConfig, loadConfigText } from '../../src/config/load.ts';
 import type { Problem, ResolvedConfig } from '../../src/config/resolved.ts';
 import type { Driver } from '../../src/driver/contract.ts';
-import { durationSchema, lineSchema } from '../../src/driver/parse.ts';
+import { durationSchema, lineSchema } from '../../src/driver/kit/schemas.ts';
 
 async function open(): Promise<never> {
   throw new Error('reading a configuration must not open hardware');

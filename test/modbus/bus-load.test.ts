@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { busLoad } from '../../drivers/modbus/bus-load.ts';
-import { breakEvenGap, readTime } from '../../drivers/modbus/bus-time.ts';
 import { modbus } from '../../drivers/modbus/driver.ts';
+import { busLoad } from '../../drivers/modbus/review.ts';
 import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
-import { lineTiming } from '../../drivers/modbus/transport/line-timing.ts';
+import { breakEvenGap, lineTiming, readTime } from '../../drivers/modbus/transport/line-timing.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { channelOf } from './owner.ts';
 import { SimBus } from './sim-bus.ts';

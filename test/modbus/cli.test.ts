@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { usualLines } from '../../drivers/modbus/scan.ts';
+import { commonLineSettings } from '../../drivers/modbus/scan.ts';
 import { cli, cliFile } from '../support/agent-process.ts';
 import { until } from '../support/wait.ts';
 import { FaultySlave } from './faulty-slave.ts';
@@ -139,9 +139,9 @@ describe('a scan of a serial line', () => {
   });
 
   it('tries the commonest settings first, and only the rates asked for', () => {
-    expect(usualLines()[0]).toEqual({ baud: 9600, dataBits: 8, parity: 'none', stopBits: 1 });
-    expect(new Set(usualLines([1200]).map(({ baud }) => baud))).toEqual(new Set([1200]));
-    expect(usualLines([1200]).length).toBe(4);
+    expect(commonLineSettings()[0]).toEqual({ baud: 9600, dataBits: 8, parity: 'none', stopBits: 1 });
+    expect(new Set(commonLineSettings([1200]).map(({ baud }) => baud))).toEqual(new Set([1200]));
+    expect(commonLineSettings([1200]).length).toBe(4);
   });
 });
 

@@ -1,13 +1,12 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { encodePdu } from '../../drivers/modbus/protocol/pdu.ts';
 import type { Request } from '../../drivers/modbus/protocol/request.ts';
-import { gatewayTo } from '../../drivers/modbus/server/gateway.ts';
-import { parseRequest } from '../../drivers/modbus/server/parse-request.ts';
+import { encodePdu } from '../../drivers/modbus/protocol/request.ts';
+import { gatewayResponder, parseRequest } from '../../drivers/modbus/server/gateway.ts';
 import { ModbusTcpServer } from '../../drivers/modbus/server/tcp-server.ts';
 import { MbapTransport } from '../../drivers/modbus/transport/mbap-transport.ts';
-import { openTcp } from '../../drivers/modbus/transport/tcp-link.ts';
 import { systemClock } from '../../src/clock/clock.ts';
+import { openTcp } from '../../src/driver/kit/link.ts';
 import { FaultySlave } from './faulty-slave.ts';
 import { channelOf, Owner } from './owner.ts';
 
@@ -64,10 +63,10 @@ describe('a gateway in front of a device that takes one master only', () => {
     const port = await slave.listen();
     inner = new MbapTransport(
       { clock: systemClock, timeout: () => 100, concurrency: 1, datagrams: false },
-      { count: quiet, freed: quiet, down: quiet },
+      { count: quiet, unitReleased: quiet, down: quiet },
     );
     await inner.start((events) => openTcp({ host: '127.0.0.1', port }, systemClock, 2000, events));
-    const respond = gatewayTo((request) => inner.transact(request));
+    const respond = gatewayResponder((request) => inner.transact(request));
     server = new ModbusTcpServer({ host: '127.0.0.1', port: 0, respond, maxClients: 8, count: quiet });
     tcp = `127.0.0.1:${await server.listen()}`;
   });
@@ -89,7 +88,7 @@ describe('a gateway in front of a device that takes one master only', () => {
     expect(await port.write(ten, 5)).toEqual({ readBack: 5 });
     expect(await port.write(coil, true)).toEqual({ readBack: true });
     // A function that the driver itself does not know.
-    expect(await gatewayTo((request) => inner.transact(request))(1, Buffer.from([5, 0, 9, 0xff, 0]))).toEqual(
+    expect(await gatewayResponder((request) => inner.transact(request))(1, Buffer.from([5, 0, 9, 0xff, 0]))).toEqual(
       Buffer.from([5, 0, 9, 0xff, 0]),
     );
     slave.script = () => ({ do: 'exception', code: 2 });

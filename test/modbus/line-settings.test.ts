@@ -1,8 +1,8 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { rtu } from '../../drivers/modbus/protocol/rtu.ts';
-import { answer } from '../../drivers/modbus/server/answer.ts';
-import { RtuRequestReader } from '../../drivers/modbus/server/request-reader.ts';
+import { rtu } from '../../drivers/modbus/protocol/framing.ts';
+import { RtuRequestReader } from '../../drivers/modbus/server/line-server.ts';
+import { respondTo } from '../../drivers/modbus/server/respond.ts';
 import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
 import { systemClock } from '../../src/clock/clock.ts';
 import { channelOf, Owner, silentLog, until } from './owner.ts';
@@ -26,7 +26,7 @@ beforeEach(async () => {
       reader.push(bytes, ({ unit, pdu }) => {
         asked.push(unit);
         if (mute) return;
-        void answer(memory, unit, pdu).then((reply) => socket.write(rtu.encode(unit, reply)));
+        void respondTo(memory, unit, pdu).then((reply) => socket.write(rtu.encode(unit, reply)));
       }),
     );
   });

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { readTime } from '../../drivers/modbus/bus-time.ts';
 import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
-import { lineTiming } from '../../drivers/modbus/transport/line-timing.ts';
+import { lineTiming, readTime } from '../../drivers/modbus/transport/line-timing.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { channelOf } from './owner.ts';

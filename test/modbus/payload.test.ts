@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { formatOf } from '../../drivers/modbus/value/format.ts';
-import { halfToNumber, numberToHalf } from '../../drivers/modbus/value/number-codec.ts';
+import { formatOf } from '../../drivers/modbus/register-format.ts';
+import { halfToNumber, numberToHalf } from '../../src/driver/kit/number-codec.ts';
 
 /** What the letters are called elsewhere. */
 const ORDERS = {
@@ -67,7 +67,7 @@ describe('values in registers, judged by the payload builder and decoder of pymo
         const { registers, decoded } = answers[index]?.[at] ?? { registers: [], decoded: '' };
         const value = Number.isSafeInteger(Number(text)) || type.startsWith('float') ? Number(text) : text;
         const ours = format.encode(value);
-        const words = Array.from({ length: format.words }, (_, word) => ours.readUInt16BE(2 * word));
+        const words = Array.from({ length: format.registers }, (_, word) => ours.readUInt16BE(2 * word));
         expect(words, `${type} ${order} ${text}`).toEqual(registers);
         const reading = format.decode(ours, 0);
         const theirs = type.startsWith('float') ? Number(decoded) : BigInt(decoded);

@@ -1,6 +1,6 @@
 import { createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { rtu } from '../../drivers/modbus/protocol/rtu.ts';
+import { rtu } from '../../drivers/modbus/protocol/framing.ts';
 import { FaultySlave } from './faulty-slave.ts';
 import { channelOf, Owner, until } from './owner.ts';
 

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { addressKeys } from '../../drivers/modbus/address-keys.ts';
+import { addressKeys } from '../../drivers/modbus/address.ts';
 import { modbus, registersOf } from '../../drivers/modbus/driver.ts';
 import { isBitTable } from '../../drivers/modbus/protocol/request.ts';
+import { formatOf } from '../../drivers/modbus/register-format.ts';
 import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
-import { formatOf } from '../../drivers/modbus/value/format.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { channelOf } from './owner.ts';
 import { SimBus } from './sim-bus.ts';
@@ -114,7 +114,7 @@ describe.each(names)('the profile %s', (name) => {
       }
       const names = Object.values(address.values ?? {});
       const value = names.length > 0 ? (names[index % names.length] ?? '') : 100 + index;
-      const data = formatOf({ ...address, scaleAt: undefined }).encode(value);
+      const data = formatOf({ ...address, scaleOffset: undefined }).encode(value);
       for (let at = 0; at < data.length; at += 2) store.put(1, table, first + at / 2, data.readUInt16BE(at));
       return value;
     });

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodeMbap, type MbapFrame, MbapReader } from '../../drivers/modbus/protocol/mbap.ts';
-import { bitAt, encodePdu, packBits } from '../../drivers/modbus/protocol/pdu.ts';
 import { matchReply } from '../../drivers/modbus/protocol/reply.ts';
 import type { Request } from '../../drivers/modbus/protocol/request.ts';
+import { bitAt, encodePdu, packBits } from '../../drivers/modbus/protocol/request.ts';
 
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');
 

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { rs485Settings } from '../../drivers/modbus/transport/rs485.ts';
-import { type Line, SerialLink } from '../../drivers/modbus/transport/serial-link.ts';
+import { type Line, rs485Settings, SerialLink } from '../../drivers/modbus/transport/serial-link.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { channelOf, Owner } from './owner.ts';
 import { PtyPair } from './pty-pair.ts';
@@ -44,7 +43,7 @@ describe('the direction of an RS-485 transceiver', () => {
       };
       const first = { baud: 9600, dataBits: 8, parity: 'none', stopBits: 1 } as const;
       const warn = (message: string) => void warned.push(message);
-      const settings = { path: '/dev/fake', line: () => first, first, direction: 'off', warn } as const;
+      const settings = { path: '/dev/fake', line: () => first, first, rs485: 'off', warn } as const;
       const down: unknown[] = [];
       const link = new SerialLink(async () => line, line, settings, new ManualClock(), {
         data: () => undefined,
@@ -74,7 +73,7 @@ describe('the direction of an RS-485 transceiver', () => {
       update: async () => undefined,
     };
     const first = { baud: 9600, dataBits: 8, parity: 'none', stopBits: 1 } as const;
-    const settings = { path: 'fake', line: () => first, first, direction: 'rts', warn: () => undefined } as const;
+    const settings = { path: 'fake', line: () => first, first, rs485: 'rts', warn: () => undefined } as const;
     const link = new SerialLink(async () => line, line, settings, new ManualClock(), {
       data: () => undefined,
       down: () => undefined,

@@ -4,15 +4,15 @@ import { join } from 'node:path';
 import koffi from 'koffi';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { modbus } from '../../drivers/modbus/driver.ts';
-import { rtu } from '../../drivers/modbus/protocol/rtu.ts';
-import { type FoundUnit, scanUnits, usualLines } from '../../drivers/modbus/scan.ts';
-import { RtuRequestReader } from '../../drivers/modbus/server/request-reader.ts';
-import { LineSlave } from '../../drivers/modbus/simulator/line-slave.ts';
+import { rtu } from '../../drivers/modbus/protocol/framing.ts';
+import { commonLineSettings, type FoundUnit, scanUnits } from '../../drivers/modbus/scan.ts';
+import { RtuRequestReader } from '../../drivers/modbus/server/line-server.ts';
 import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
 import { Pty } from '../../drivers/modbus/simulator/pty.ts';
+import { LineSlave } from '../../drivers/modbus/simulator/slaves.ts';
 import { lineTiming } from '../../drivers/modbus/transport/line-timing.ts';
 import { systemClock } from '../../src/clock/clock.ts';
-import { lineSchema } from '../../src/driver/parse.ts';
+import { lineSchema } from '../../src/driver/kit/schemas.ts';
 import { cliFile, runToEnd } from '../support/agent-process.ts';
 import { silentLog } from './owner.ts';
 
@@ -52,7 +52,7 @@ beforeEach(async () => {
     framing: rtu,
     reader: new RtuRequestReader(),
     timing: lineTiming(line),
-    slaveMs: 2,
+    responseMs: 2,
     store,
     units: new Set([2, 5]),
     echo: false,
@@ -74,7 +74,7 @@ describe('a scan of a line whose settings nobody knows', () => {
     const found: FoundUnit[] = [];
     const told: { done: number; total: number; leftMs: number }[] = [];
     const options = modbus.options.parse({ serial: path, timeout: '300ms' });
-    const lines = usualLines([9600, 19_200]);
+    const lines = commonLineSettings([9600, 19_200]);
     const plan = { options, units: [2, 3, 5], lines, all: false };
     const began = performance.now();
     await scanUnits(plan, systemClock, silentLog, {

@@ -5,11 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { ascii } from '../../drivers/modbus/protocol/ascii.ts';
-import { rtu } from '../../drivers/modbus/protocol/rtu.ts';
-import { answer } from '../../drivers/modbus/server/answer.ts';
-import { ModbusLineServer } from '../../drivers/modbus/server/line-server.ts';
-import { AsciiRequestReader, RtuRequestReader } from '../../drivers/modbus/server/request-reader.ts';
+import { ascii, rtu } from '../../drivers/modbus/protocol/framing.ts';
+import { AsciiRequestReader, ModbusLineServer, RtuRequestReader } from '../../drivers/modbus/server/line-server.ts';
+import { respondTo } from '../../drivers/modbus/server/respond.ts';
 import { ModbusTcpServer } from '../../drivers/modbus/server/tcp-server.ts';
 import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
 import { lineTiming } from '../../drivers/modbus/transport/line-timing.ts';
@@ -32,7 +30,7 @@ afterAll(() => rmSync(build, { recursive: true }));
 const counters = new Map<string, number>();
 const count = (name: string, by = 1) => counters.set(name, (counters.get(name) ?? 0) + by);
 let memory: SimulatedMemory;
-const respond = async (unit: number, pdu: Buffer) => (unit === 3 ? answer(memory, unit, pdu) : undefined);
+const respond = async (unit: number, pdu: Buffer) => (unit === 3 ? respondTo(memory, unit, pdu) : undefined);
 
 beforeEach(() => {
   counters.clear();
@@ -108,7 +106,7 @@ describe.each(['rtu', 'ascii'] as const)('the %s slave on a pty', (how) => {
       path: cable.slave,
       line: () => line,
       first: line,
-      direction: 'off' as const,
+      rs485: 'off' as const,
       warn: () => undefined,
     };
     await server.start(

@@ -1,19 +1,16 @@
 import type { ModbusAddress } from '../../drivers/modbus/address.ts';
-import { planLimits } from '../../drivers/modbus/bus-time.ts';
 import { modbus } from '../../drivers/modbus/driver.ts';
 import { ModbusPort } from '../../drivers/modbus/port.ts';
-import { ascii } from '../../drivers/modbus/protocol/ascii.ts';
-import { rtu } from '../../drivers/modbus/protocol/rtu.ts';
-import { SlaveTimes } from '../../drivers/modbus/schedule/slave-times.ts';
-import { AsciiRequestReader, RtuRequestReader } from '../../drivers/modbus/server/request-reader.ts';
-import type { Store } from '../../drivers/modbus/server/store.ts';
-import { LineSlave } from '../../drivers/modbus/simulator/line-slave.ts';
-import type { EchoMode } from '../../drivers/modbus/transport/echo.ts';
-import { lineTiming } from '../../drivers/modbus/transport/line-timing.ts';
+import { ascii, rtu } from '../../drivers/modbus/protocol/framing.ts';
+import { AsciiRequestReader, RtuRequestReader } from '../../drivers/modbus/server/line-server.ts';
+import type { Store } from '../../drivers/modbus/server/respond.ts';
+import { LineSlave } from '../../drivers/modbus/simulator/slaves.ts';
+import { lineTiming, planLimits, ResponseDelays } from '../../drivers/modbus/transport/line-timing.ts';
+import type { EchoMode } from '../../drivers/modbus/transport/line-transaction.ts';
 import { LineTransport } from '../../drivers/modbus/transport/line-transport.ts';
-import type { LinkEvents } from '../../drivers/modbus/transport/link.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Channel, PortContext } from '../../src/driver/contract.ts';
+import type { LinkEvents } from '../../src/driver/kit/link.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { silentLog } from './owner.ts';
 
@@ -55,7 +52,7 @@ export class SimBus {
       framing,
       reader: options.framing === 'ascii' ? new AsciiRequestReader() : new RtuRequestReader(),
       timing,
-      slaveMs,
+      responseMs: slaveMs,
       store,
       echo: options.echoes ?? false,
       send: (bytes) => this.#events?.data(Buffer.from(bytes)),
@@ -77,7 +74,7 @@ export class SimBus {
       { clock, framing, echo, turnaroundMs: 100, unit },
       {
         count,
-        freed: () => this.port.freed(),
+        unitReleased: () => this.port.freed(),
         down: (error) => {
           this.port.down();
           context.down(error);
@@ -85,8 +82,8 @@ export class SimBus {
       },
     );
     const parsed = modbus.options.parse({ serial: '/dev/null', poll: options.poll ?? '1h' });
-    const times = new SlaveTimes(() => timing);
-    const limits = (unit: number) => planLimits(undefined, timing, times.of(unit));
+    const times = new ResponseDelays(() => timing);
+    const limits = (unit: number) => planLimits(undefined, timing, times.delayOf(unit));
     this.port = new ModbusPort(this.#transport, limits, parsed, channels, context, times);
   }
 

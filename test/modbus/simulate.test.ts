@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { memoryOf, scriptOf, simulationSchema } from '../../drivers/modbus/simulator/plan.ts';
+import { createFaultScript, createMemory, simulationSchema } from '../../drivers/modbus/simulator/simulation.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { cli, cliFile } from '../support/agent-process.ts';
 import { freePort } from '../support/free-port.ts';
@@ -77,7 +77,7 @@ describe('a file of simulated devices', () => {
 
   it('moves registers: sine, ramp, and one that follows another', async () => {
     const clock = new ManualClock();
-    const memory = memoryOf(
+    const memory = createMemory(
       parse({
         units: {
           1: [
@@ -97,7 +97,7 @@ describe('a file of simulated devices', () => {
 
   it('strikes the share of requests it names', () => {
     let at = 0;
-    const script = scriptOf(parse({ faults: [{ kind: 'silent', share: 0.25 }] }), () => (at++ % 100) / 100);
+    const script = createFaultScript(parse({ faults: [{ kind: 'silent', share: 0.25 }] }), () => (at++ % 100) / 100);
     const struck = Array.from({ length: 1000 }, () => script({ unit: 1, pdu: Buffer.alloc(5), size: 8 }, 0));
     expect(struck.filter((fault) => fault?.kind === 'silent').length).toBe(250);
   });

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { ModbusClient } from '../../drivers/modbus/client.ts';
 import { modbus } from '../../drivers/modbus/driver.ts';
-import { type Launched, launch } from '../../drivers/modbus/simulator/launch.ts';
-import { simulationSchema } from '../../drivers/modbus/simulator/plan.ts';
 import { Pty } from '../../drivers/modbus/simulator/pty.ts';
+import { simulationSchema } from '../../drivers/modbus/simulator/simulation.ts';
+import { type RunningSimulator, startSimulator } from '../../drivers/modbus/simulator/simulator.ts';
 import { systemClock } from '../../src/clock/clock.ts';
 import { toDcsError } from '../../src/errors/errors.ts';
 import { until } from '../support/wait.ts';
@@ -16,7 +16,7 @@ const folder = mkdtempSync(join(tmpdir(), 'dcs-io-faults-'));
 const pty = join(folder, 'tty');
 afterAll(() => rmSync(folder, { recursive: true }));
 
-let launched: Launched | undefined;
+let launched: RunningSimulator | undefined;
 afterEach(async () => {
   await launched?.close();
   launched = undefined;
@@ -29,7 +29,7 @@ async function simulate(faults: object[]): Promise<{ tcp: string }> {
   const units = { 1: [{ holding: 10, value: 4711 }] };
   const parsed = simulationSchema.parse({ tcp: '127.0.0.1:1', pty, line: '115200-8N1', delay: '1ms', units, faults });
   const plan = { ...parsed, tcp: { host: '127.0.0.1', port: 0 } };
-  launched = await launch(plan, systemClock, (name) => counts.set(name, (counts.get(name) ?? 0) + 1));
+  launched = await startSimulator(plan, systemClock, (name) => counts.set(name, (counts.get(name) ?? 0) + 1));
   return { tcp: launched.places[0]?.slice('tcp:'.length) ?? '' };
 }
 

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { openTcp } from '../../drivers/modbus/transport/tcp-link.ts';
 import { systemClock } from '../../src/clock/clock.ts';
+import { openTcp } from '../../src/driver/kit/link.ts';
 
 const server = createServer({ pauseOnConnect: true });
 

@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type FormatSpec, formatOf } from '../../drivers/modbus/value/format.ts';
-import { halfToNumber, numberToHalf } from '../../drivers/modbus/value/number-codec.ts';
-import { byteOrders } from '../../drivers/modbus/value/order.ts';
+import { type FormatSpec, formatOf } from '../../drivers/modbus/register-format.ts';
+import { byteOrders, halfToNumber, numberToHalf } from '../../src/driver/kit/number-codec.ts';
 
 const make = (spec: Partial<FormatSpec> & Pick<FormatSpec, 'type'>) => formatOf({ order: 'ABCD', ...spec });
 const order = fc.constantFrom(...byteOrders);
@@ -22,7 +21,7 @@ describe('values in registers', () => {
       fc.property(values, order, fc.integer({ min: 0, max: 20 }), (value: number, byteOrder, offset) => {
         const format = make({ type, order: byteOrder });
         const registers = format.encode(value);
-        expect(registers.length).toBe(2 * format.words);
+        expect(registers.length).toBe(2 * format.registers);
         expect(format.decode(Buffer.concat([Buffer.alloc(2 * offset, 0xa5), registers]), 2 * offset)).toEqual({
           ok: true,
           value,
@@ -144,11 +143,11 @@ describe('values in registers', () => {
   });
 
   it('a scale factor in another register is applied, and a missing one makes the value bad', () => {
-    const power = make({ type: 'int16', scaleAt: 1 });
+    const power = make({ type: 'int16', scaleOffset: 1 });
     expect(power.decode(Buffer.from('04d2ffff', 'hex'), 0)).toEqual({ ok: true, value: 123.4 });
     expect(power.decode(Buffer.from('04d20002', 'hex'), 0)).toEqual({ ok: true, value: 123400 });
     expect(power.decode(Buffer.from('04d28000', 'hex'), 0)).toMatchObject({ ok: false });
-    expect(make({ type: 'int16', scaleAt: -1 }).decode(Buffer.from('fffe04d2', 'hex'), 2)).toEqual({
+    expect(make({ type: 'int16', scaleOffset: -1 }).decode(Buffer.from('fffe04d2', 'hex'), 2)).toEqual({
       ok: true,
       value: 12.34,
     });
@@ -180,7 +179,7 @@ describe('values in registers', () => {
     fc.assert(
       fc.property(text, fc.constantFrom('ABCD', 'BADC'), (value, byteOrder) => {
         const format = make({ type: 'string', length: 9, order: byteOrder });
-        expect(format.words).toBe(5);
+        expect(format.registers).toBe(5);
         expect(format.decode(format.encode(value), 0)).toEqual({ ok: true, value });
       }),
     );

@@ -1,4 +1,4 @@
-import type { Framer, FrameSink } from '../../drivers/serial/framing/framer.ts';
+import type { Framer, FrameSink } from '../../drivers/serial/framing/framers.ts';
 import { optionsSchema } from '../../drivers/serial/options.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 

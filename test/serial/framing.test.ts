@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { z } from 'zod';
-import { slipEncode } from '../../drivers/serial/framing/slip.ts';
+import { slipEncode } from '../../drivers/serial/framing/framers.ts';
 import { optionsSchema } from '../../drivers/serial/options.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { collector, cutAnyhow, everySplit, framing, run } from './framers.ts';

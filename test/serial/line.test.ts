@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { serial } from '../../drivers/serial/driver.ts';
-import { Inlet } from '../../drivers/serial/inlet.ts';
-import { ErrorMarks } from '../../drivers/serial/line/error-marks.ts';
+import { FrameReceiver } from '../../drivers/serial/frame-receiver.ts';
 import { escapeIac, TelnetReader } from '../../drivers/serial/line/telnet.ts';
+import { ErrorMarks } from '../../drivers/serial/line/tty.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { findUsb, lastingPaths, listPorts } from '../../src/driver/usb-port.ts';
+import { findUsb, lastingPaths, listPorts } from '../../src/driver/kit/serial-ports.ts';
 import { memoryLog } from '../support/ports.ts';
 import { cutAnyhow, everySplit } from './framers.ts';
 
@@ -34,7 +34,10 @@ describe('bytes the kernel marks as wrong', () => {
     for (const pieces of everySplit(bytes)) expect(unmark(pieces)).toBe(whole);
   });
 
-  function lines(framing: object, feed: (inlet: Inlet) => void): { frames: string[]; counters: Map<string, number> } {
+  function lines(
+    framing: object,
+    feed: (inlet: FrameReceiver) => void,
+  ): { frames: string[]; counters: Map<string, number> } {
     const frames: string[] = [];
     const counters = new Map<string, number>();
     const context = {
@@ -43,10 +46,10 @@ describe('bytes the kernel marks as wrong', () => {
       down: () => undefined,
       count: (name: string, by = 1) => void counters.set(name, (counters.get(name) ?? 0) + by),
     };
-    const inlet = new Inlet(serial.options.parse({ path: 'x', framing }), [], false, context, {
+    const inlet = new FrameReceiver(serial.options.parse({ path: 'x', framing }), [], false, context, {
       frame: (bytes) => void frames.push(Buffer.from(bytes).toString('latin1')),
-      look: () => undefined,
-      stuck: () => undefined,
+      matched: () => undefined,
+      patternTimeout: () => undefined,
     });
     feed(inlet);
     return { frames, counters };

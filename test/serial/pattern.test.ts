@@ -1,13 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type CaptureType, readCapture } from '../../drivers/serial/capture.ts';
 import { serial } from '../../drivers/serial/driver.ts';
-import { MATCH_LIMIT_MS, Matcher } from '../../drivers/serial/matcher.ts';
-import { compile } from '../../drivers/serial/pattern.ts';
-import { regexCost } from '../../drivers/serial/regex-cost.ts';
+import { MATCH_LIMIT_MS, Matcher, regexCost } from '../../drivers/serial/matcher.ts';
+import { compilePattern } from '../../drivers/serial/text.ts';
+import { type CaptureType, readCapture } from '../../drivers/serial/value.ts';
 
 function complaint(source: string): string {
-  const compiled = compile(source);
+  const compiled = compilePattern(source);
   return compiled.ok ? 'none' : compiled.complaint;
 }
 
@@ -103,7 +102,7 @@ describe('matching', () => {
         const matched = found.flatMap((captures, pattern) => (captures ? [`${pattern}=${captures[1]}`] : []));
         told.push(...(matched.length > 0 ? matched : [`${at} unmatched`]));
       },
-      stuck: (pattern, final) => told.push(`${pattern} stuck${final ? ' for good' : ''}`),
+      timeout: (pattern, final) => told.push(`${pattern} stuck${final ? ' for good' : ''}`),
     });
     return told;
   }
@@ -161,7 +160,7 @@ describe('what a pattern costs', () => {
       fc.property(fc.array(part, { maxLength: 8 }), (parts) => {
         const matcher = new Matcher([new RegExp(`${parts.join('')}(c)`)]);
         const before = process.cpuUsage();
-        matcher.run(['a'.repeat(60)], { frame: () => undefined, stuck: () => undefined });
+        matcher.run(['a'.repeat(60)], { frame: () => undefined, timeout: () => undefined });
         // Guarded ones may take twice their limit; cheap ones a fraction of it.
         expect(process.cpuUsage(before).user / 1000).toBeLessThan(2 * MATCH_LIMIT_MS + 400);
       }),

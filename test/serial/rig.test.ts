@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { rtu } from '../../drivers/modbus/protocol/rtu.ts';
-import { answer } from '../../drivers/modbus/server/answer.ts';
-import { RtuRequestReader } from '../../drivers/modbus/server/request-reader.ts';
+import { rtu } from '../../drivers/modbus/protocol/framing.ts';
+import { RtuRequestReader } from '../../drivers/modbus/server/line-server.ts';
+import { respondTo } from '../../drivers/modbus/server/respond.ts';
 import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
 import { systemClock } from '../../src/clock/clock.ts';
 import { until } from '../support/wait.ts';
@@ -44,7 +44,7 @@ function device(path: string): Socket {
     requests.push(bytes, ({ unit, pdu }) => {
       modbus = true;
       held = '';
-      void answer(registers, unit, pdu).then((reply) => socket.write(rtu.encode(unit, reply)));
+      void respondTo(registers, unit, pdu).then((reply) => socket.write(rtu.encode(unit, reply)));
     });
     if (modbus) return;
     const lines = (held + bytes.toString('latin1')).split('\n');

@@ -20,22 +20,22 @@ const ACKNOWLEDGE = 5;
 const DEVICE_BUSY = 6;
 
 /** The device has taken the request and is still at work on it. */
-export function isAccepted(error: unknown): boolean {
+export function isAcknowledge(error: unknown): boolean {
   return error instanceof ModbusException && error.exception === ACKNOWLEDGE;
 }
 
 /** The device is busy with something else and has done nothing. */
-export function isBusy(error: unknown): boolean {
+export function isDeviceBusy(error: unknown): boolean {
   return error instanceof ModbusException && error.exception === DEVICE_BUSY;
 }
 
 /** The device has no such function or address, or takes no such length: that will not change by itself. */
-export function isLasting(error: unknown): boolean {
+export function isPermanent(error: unknown): boolean {
   return error instanceof ModbusException && error.exception >= 1 && error.exception <= 3;
 }
 
 /** Nobody was there: no answer at all, or a gateway's word that the unit gives none. */
-export function isSilence({ code }: DcsError): boolean {
+export function isNoAnswer({ code }: DcsError): boolean {
   return code === 'TIMEOUT' || code === 'NO_DEVICE';
 }
 

@@ -1,13 +1,13 @@
-import type { Match } from './reply.ts';
-import type { Request } from './request.ts';
+import { hasReadHeader, matchReply, type ReplyMatch, replyLength } from './reply.ts';
+import { functionOf, type Request } from './request.ts';
 
 /** What the bytes received so far hold for one of the requests that wait for a reply. */
-export type Scan =
+export type ScanResult =
   /** A frame with a good checksum, from the unit of `request` and of its function: bytes `from` up to, without, `to`. */
   | {
       readonly kind: 'frame';
       readonly request: Request;
-      readonly match: Match;
+      readonly match: ReplyMatch;
       readonly from: number;
       readonly to: number;
     }
@@ -23,5 +23,122 @@ export interface Framing {
   encode(unit: number, pdu: Buffer): Buffer;
   /** Bytes on the wire for a protocol data unit of this length. */
   size(pduLength: number): number;
-  scan(bytes: Buffer, requests: readonly Request[]): Scan;
+  scan(bytes: Buffer, requests: readonly Request[]): ScanResult;
+}
+
+/** CRC-16 of Modbus over serial line 1.02, 6.2.2: polynomial 0xA001 reflected, start 0xFFFF. */
+const TABLE = Uint16Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >> 1) ^ 0xa001 : crc >> 1;
+  return crc;
+});
+
+export function crc16(bytes: Buffer, from = 0, to: number = bytes.length): number {
+  let crc = 0xffff;
+  for (let at = from; at < to; at++) crc = (crc >> 8) ^ (TABLE[(crc ^ (bytes[at] ?? 0)) & 0xff] ?? 0);
+  return crc;
+}
+
+/** Longitudinal redundancy check of ASCII mode: the sum of all bytes and itself is 0. */
+export function lrc8(bytes: Buffer): number {
+  let sum = 0;
+  for (const byte of bytes) sum += byte;
+  return -sum & 0xff;
+}
+
+/**
+ * RTU frames: unit, protocol data unit, CRC (low byte first). The length of a reply follows from its request, so no
+ * frame has to be told by silence: noise, an echo or a foreign frame before the reply is stepped over, and what is
+ * taken has unit, function, length and CRC right.
+ */
+export const rtu: Framing = {
+  encode(unit, pdu) {
+    const frame = Buffer.allocUnsafe(pdu.length + 3);
+    frame[0] = unit;
+    pdu.copy(frame, 1);
+    frame.writeUInt16LE(crc16(frame, 0, pdu.length + 1), pdu.length + 1);
+    return frame;
+  },
+  size: (pduLength) => pduLength + 3,
+  scan(bytes, requests) {
+    let begun: ScanResult = { kind: 'nothing' };
+    for (let at = 0; at < bytes.length; at++) {
+      for (const request of requests) {
+        if (bytes[at] !== request.unit) continue;
+        const found = rtuFrameAt(bytes, at, request);
+        if (found.kind === 'frame') return found;
+        if (found.kind === 'begun' && begun.kind === 'nothing') begun = found;
+      }
+    }
+    return begun;
+  },
+};
+
+function rtuFrameAt(bytes: Buffer, at: number, request: Request): ScanResult {
+  const length = replyLength(request, bytes.subarray(at + 1));
+  if (length === 'foreign' || length === undefined) return { kind: 'nothing' };
+  if (length === 'open') return openEndedFrameAt(bytes, at, request);
+  const end = at + 1 + length;
+  const sure = hasReadHeader(request, bytes.subarray(at + 1));
+  if (bytes.length < end + 2) return { kind: 'begun', request, complete: false, sure };
+  if (crc16(bytes, at, end) !== bytes.readUInt16LE(end)) return { kind: 'begun', request, complete: true, sure };
+  return { kind: 'frame', request, match: matchReply(request, bytes.subarray(at + 1, end)), from: at, to: end + 2 };
+}
+
+/** A reply whose length nobody knows: all there is must be it. That it is over only silence can tell. */
+function openEndedFrameAt(bytes: Buffer, at: number, request: Request): ScanResult {
+  const end = bytes.length - 2;
+  if (end < at + 2 || crc16(bytes, at, end) !== bytes.readUInt16LE(end))
+    return { kind: 'begun', request, complete: false, sure: false };
+  return {
+    kind: 'frame',
+    request,
+    match: matchReply(request, bytes.subarray(at + 1, end)),
+    from: at,
+    to: bytes.length,
+  };
+}
+
+const COLON = 0x3a;
+const CR = 0x0d;
+const LF = 0x0a;
+
+/** ASCII frames: a colon, two hexadecimal digits a byte, the LRC, carriage return and line feed. */
+export const ascii: Framing = {
+  encode(unit, pdu) {
+    const bytes = Buffer.concat([Buffer.from([unit]), pdu]);
+    const digits = Buffer.concat([bytes, Buffer.from([lrc8(bytes)])]).toString('hex');
+    return Buffer.from(`:${digits.toUpperCase()}\r\n`, 'latin1');
+  },
+  size: (pduLength) => 2 * (pduLength + 2) + 3,
+  scan(bytes, requests) {
+    let begun: ScanResult = { kind: 'nothing' };
+    for (let at = bytes.indexOf(COLON); at >= 0; at = bytes.indexOf(COLON, at + 1)) {
+      const next = bytes.indexOf(COLON, at + 1);
+      const end = bytes.indexOf(LF, at + 1);
+      const whole = end >= 0 && (next < 0 || end < next);
+      const found = asciiFrameAt(
+        bytes.subarray(at + 1, whole ? end + 1 : next < 0 ? bytes.length : next),
+        whole,
+        requests,
+      );
+      if (found.kind === 'frame') return { ...found, from: at, to: end + 1 };
+      // What another colon follows will not be finished any more.
+      if (found.kind === 'begun' && begun.kind === 'nothing') begun = { ...found, complete: whole || next >= 0 };
+    }
+    return begun;
+  },
+};
+
+function asciiFrameAt(text: Buffer, whole: boolean, requests: readonly Request[]): ScanResult {
+  const digits = (whole ? text.subarray(0, -2) : text).toString('latin1');
+  const bytes = Buffer.from(digits.slice(0, digits.length & ~1), 'hex');
+  const request = requests.find(
+    (one) => bytes[0] === one.unit && bytes[1] !== undefined && (bytes[1] & 0x7f) === (functionOf(one) & 0x7f),
+  );
+  if (!request) return { kind: 'nothing' };
+  const sound =
+    whole && text.at(-2) === CR && /^([0-9A-F]{2})+$/i.test(digits) && bytes.length >= 3 && lrc8(bytes) === 0;
+  if (!sound) return { kind: 'begun', request, complete: whole, sure: hasReadHeader(request, bytes.subarray(1)) };
+  return { kind: 'frame', request, match: matchReply(request, bytes.subarray(1, -1)), from: 0, to: 0 };
 }

@@ -1,11 +1,10 @@
-import { encodePdu, MEI_IDENTIFY } from './pdu.ts';
-import { functionOf, isBitTable, type Request } from './request.ts';
+import { encodePdu, functionOf, isBitTable, MEI_IDENTIFY, type Request } from './request.ts';
 
 /**
  * What a protocol data unit is to a request. `data` of a read is what follows the byte count: packed bits or
  * big-endian registers; of a write it is empty; of a raw request everything after the function code.
  */
-export type Match =
+export type ReplyMatch =
   | { readonly kind: 'data'; readonly data: Buffer }
   | { readonly kind: 'exception'; readonly exception: number }
   | { readonly kind: 'mismatch'; readonly why: string };
@@ -16,7 +15,7 @@ const NOTHING = Buffer.alloc(0);
  * Whether `pdu` answers `request`: function code, byte count and length must fit a read exactly, and a write must echo
  * every field of its request. Anything else is a mismatch, whatever it may contain.
  */
-export function matchReply(request: Request, pdu: Buffer): Match {
+export function matchReply(request: Request, pdu: Buffer): ReplyMatch {
   const fn = functionOf(request);
   if (pdu[0] === (fn | 0x80) && fn < 0x80) {
     const exception = pdu[1];
@@ -46,18 +45,88 @@ export function matchReply(request: Request, pdu: Buffer): Match {
   }
 }
 
-function counted(pdu: Buffer, bytes: number): Match {
+function counted(pdu: Buffer, bytes: number): ReplyMatch {
   if (pdu[1] !== bytes || pdu.length !== 2 + bytes)
     return mismatch(`${pdu.length - 2} data bytes (declared ${pdu[1]}) in place of ${bytes}`);
   return { kind: 'data', data: pdu.subarray(2) };
 }
 
-function echoed(pdu: Buffer, expected: Buffer): Match {
+function echoed(pdu: Buffer, expected: Buffer): ReplyMatch {
   return pdu.equals(expected)
     ? { kind: 'data', data: NOTHING }
     : mismatch(`the echo ${pdu.toString('hex')} in place of ${expected.toString('hex')}`);
 }
 
-function mismatch(why: string): Match {
+function mismatch(why: string): ReplyMatch {
   return { kind: 'mismatch', why };
+}
+
+/**
+ * How long the protocol data unit that begins with `bytes` must be to answer `request`: its length, `undefined` when
+ * more bytes are needed to tell, `'foreign'` when it cannot be an answer, `'open'` when only its checksum can tell
+ * where it ends (raw requests).
+ */
+export function replyLength(request: Request, bytes: Buffer): number | 'foreign' | 'open' | undefined {
+  const fn = functionOf(request);
+  const first = bytes[0];
+  if (first === undefined) return undefined;
+  if (first === (fn | 0x80)) return 2;
+  if (first !== fn) return 'foreign';
+  switch (request.kind) {
+    case 'read':
+    case 'read-write-registers': {
+      const data = dataBytes(request);
+      return bytes[1] === undefined ? undefined : bytes[1] === data ? 2 + data : 'foreign';
+    }
+    case 'write-coil':
+    case 'write-register':
+    case 'write-coils':
+    case 'write-registers':
+      return 5;
+    case 'mask-register':
+      return 7;
+    case 'identify':
+      return identityLength(bytes);
+    case 'raw':
+      return 'open';
+  }
+}
+
+/** Whether `bytes` begin with the function and byte count of the data asked for: noise hardly ever does. */
+export function hasReadHeader(request: Request, bytes: Buffer): boolean {
+  if (request.kind !== 'read' && request.kind !== 'read-write-registers') return false;
+  return bytes[0] === functionOf(request) && bytes[1] === dataBytes(request);
+}
+
+/** Bytes of the proper reply's protocol data unit; for those of open length the most there can be. */
+export function longestReply(request: Request): number {
+  switch (request.kind) {
+    case 'read':
+    case 'read-write-registers':
+      return 2 + dataBytes(request);
+    case 'mask-register':
+      return 7;
+    case 'identify':
+    case 'raw':
+      return 253;
+    default:
+      return 5;
+  }
+}
+
+function dataBytes(request: Extract<Request, { kind: 'read' | 'read-write-registers' }>): number {
+  return request.kind === 'read' && isBitTable(request.table) ? Math.ceil(request.count / 8) : 2 * request.count;
+}
+
+/** Function 43/14: six bytes, the number of objects, then each with its id, length and text. */
+function identityLength(bytes: Buffer): number | undefined {
+  const objects = bytes[6];
+  if (objects === undefined) return undefined;
+  let at = 7;
+  for (let object = 0; object < objects; object++) {
+    const length = bytes[at + 1];
+    if (length === undefined) return undefined;
+    at += 2 + length;
+  }
+  return at;
 }

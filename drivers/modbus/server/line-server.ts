@@ -1,12 +1,10 @@
 import type { Clock, Timer } from '../../../src/clock/clock.ts';
-import type { Framing } from '../protocol/framing.ts';
-import { afterExactly } from '../transport/fine-timer.ts';
-import type { LineTiming } from '../transport/line-timing.ts';
-import type { Link, LinkEvents } from '../transport/link.ts';
-import type { ReceivedRequest, RequestReader } from './request-reader.ts';
+import type { Link, LinkEvents } from '../../../src/driver/kit/link.ts';
+import { crc16, type Framing, lrc8 } from '../protocol/framing.ts';
+import { afterExactly, type LineTiming } from '../transport/line-timing.ts';
 import type { Responder } from './tcp-server.ts';
 
-export interface LineServerSettings {
+export interface LineServerOptions {
   readonly clock: Clock;
   readonly framing: Framing;
   readonly reader: RequestReader;
@@ -20,14 +18,14 @@ const SLACK_MS = 50;
 
 /** A slave on a serial line. It answers what is for its units and is silent to everything else, and to broadcasts. */
 export class ModbusLineServer {
-  readonly #settings: LineServerSettings;
+  readonly #options: LineServerOptions;
   #link: Link | undefined;
-  #silence: Timer | undefined;
+  #silenceTimer: Timer | undefined;
   /** Newest request: an answer to an older one would come when the master no longer waits for it. */
   #newest = 0;
 
-  constructor(settings: LineServerSettings) {
-    this.#settings = settings;
+  constructor(settings: LineServerOptions) {
+    this.#options = settings;
   }
 
   /** Takes `open`'s link. `down` tells that it is lost. */
@@ -36,32 +34,123 @@ export class ModbusLineServer {
   }
 
   async close(): Promise<void> {
-    this.#silence?.cancel();
+    this.#silenceTimer?.cancel();
     const link = this.#link;
     this.#link = undefined;
     await link?.close();
   }
 
   #receive(bytes: Buffer): void {
-    const { clock, reader, timing, count } = this.#settings;
-    this.#silence?.cancel();
+    const { clock, reader, timing, count } = this.#options;
+    this.#silenceTimer?.cancel();
     const before = reader.dropped;
     reader.push(bytes, (request) => void this.#serve(request));
-    this.#silence = clock.after(Math.max(SLACK_MS, 2 * timing.gapMs), () => {
-      reader.silence();
+    this.#silenceTimer = clock.after(Math.max(SLACK_MS, 2 * timing.gapMs), () => {
+      reader.endOfFrame();
       if (reader.dropped > before) count('bytes_stray', reader.dropped - before);
     });
   }
 
   async #serve({ unit, pdu }: ReceivedRequest): Promise<void> {
-    const { clock, framing, timing, respond } = this.#settings;
+    const { clock, framing, timing, respond } = this.#options;
     const turn = ++this.#newest;
     const heard = clock.now();
     const reply = await respond(unit, pdu);
     if (!reply || unit === 0) return;
     afterExactly(clock, heard + timing.gapMs - clock.now(), () => {
       if (turn === this.#newest) this.#link?.send(framing.encode(unit, reply));
-      else this.#settings.count('replies_stale');
+      else this.#options.count('replies_stale');
     });
+  }
+}
+
+export interface ReceivedRequest {
+  readonly unit: number;
+  readonly pdu: Buffer;
+  /** Bytes it took on the wire. */
+  readonly size: number;
+}
+
+/** The most a request can take: 256 bytes in RTU, 513 in ASCII. */
+const MAX_PENDING = 1024;
+
+/** Cuts what a slave hears into requests with a good checksum. Bytes that are none are dropped and told. */
+export interface RequestReader {
+  push(bytes: Buffer, onRequest: (request: ReceivedRequest) => void): void;
+  /** The line has been silent: what has begun will not be finished. */
+  endOfFrame(): void;
+  dropped: number;
+}
+
+/** RTU: a request's length follows from its function code. */
+export class RtuRequestReader implements RequestReader {
+  dropped = 0;
+  #bytes: Buffer = Buffer.alloc(0);
+
+  push(bytes: Buffer, onRequest: (request: ReceivedRequest) => void): void {
+    this.#bytes = Buffer.concat([this.#bytes, bytes]);
+    for (let at = 0; at + 4 <= this.#bytes.length; ) {
+      const length = requestLength(this.#bytes.subarray(at + 1));
+      const end = at + 1 + (length ?? Number.POSITIVE_INFINITY);
+      if (
+        length === undefined ||
+        end + 2 > this.#bytes.length ||
+        crc16(this.#bytes, at, end) !== this.#bytes.readUInt16LE(end)
+      ) {
+        at++;
+        continue;
+      }
+      const request = {
+        unit: this.#bytes.readUInt8(at),
+        pdu: Buffer.from(this.#bytes.subarray(at + 1, end)),
+        size: end + 2 - at,
+      };
+      this.dropped += at;
+      this.#bytes = this.#bytes.subarray(end + 2);
+      at = 0;
+      onRequest(request);
+    }
+    if (this.#bytes.length > MAX_PENDING) this.endOfFrame();
+  }
+
+  endOfFrame(): void {
+    this.dropped += this.#bytes.length;
+    this.#bytes = Buffer.alloc(0);
+  }
+}
+
+function requestLength(pdu: Buffer): number | undefined {
+  const fn = pdu[0] ?? 0;
+  if (fn >= 1 && fn <= 6) return 5;
+  if (fn === 15 || fn === 16) return pdu[5] === undefined ? undefined : 6 + pdu[5];
+  if (fn === 22) return 7;
+  if (fn === 23) return pdu[9] === undefined ? undefined : 10 + pdu[9];
+  if (fn === 43) return 4;
+  return undefined;
+}
+
+/** ASCII: from the colon to the line feed. */
+export class AsciiRequestReader implements RequestReader {
+  dropped = 0;
+  #text = '';
+
+  push(bytes: Buffer, onRequest: (request: ReceivedRequest) => void): void {
+    this.#text += bytes.toString('latin1');
+    for (;;) {
+      const end = this.#text.indexOf('\n');
+      if (end < 0) break;
+      const line = this.#text.slice(this.#text.lastIndexOf(':', end) + 1, end - 1);
+      const raw = Buffer.from(line, 'hex');
+      if (raw.length >= 3 && raw.length * 2 === line.length && lrc8(raw) === 0)
+        onRequest({ unit: raw.readUInt8(0), pdu: raw.subarray(1, -1), size: line.length + 3 });
+      else this.dropped += end + 1;
+      this.#text = this.#text.slice(end + 1);
+    }
+    if (this.#text.length > MAX_PENDING) this.endOfFrame();
+  }
+
+  endOfFrame(): void {
+    this.dropped += this.#text.length;
+    this.#text = '';
   }
 }

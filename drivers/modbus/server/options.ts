@@ -1,11 +1,11 @@
 import { isIPv4 } from 'node:net';
 import { z } from 'zod';
-import { lineSchema } from '../../../src/driver/parse.ts';
-import { usbSchema } from '../../../src/driver/usb-port.ts';
-import { unitSchema } from '../address-keys.ts';
+import { byteOrders } from '../../../src/driver/kit/number-codec.ts';
+import { lineSchema } from '../../../src/driver/kit/schemas.ts';
+import { usbSchema } from '../../../src/driver/kit/serial-ports.ts';
+import { unitSchema } from '../address.ts';
 import { MODBUS_PORT, targetSchema } from '../options.ts';
-import { valueTypes } from '../value/format.ts';
-import { byteOrders } from '../value/order.ts';
+import { valueTypes } from '../register-format.ts';
 
 const entrySchema = z
   .union([

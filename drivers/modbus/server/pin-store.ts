@@ -1,8 +1,86 @@
-import type { ServedPins } from '../../../src/driver/contract.ts';
+import type { PinFacts, ServedPins } from '../../../src/driver/contract.ts';
 import { DcsError, type ErrorCode } from '../../../src/errors/errors.ts';
 import type { RawValue } from '../../../src/pin/pin.ts';
-import type { PinMap, Place } from './pin-map.ts';
-import { DEVICE_FAILURE, ILLEGAL_ADDRESS, ILLEGAL_VALUE, SlaveException, type Store } from './store.ts';
+import type { Table } from '../protocol/request.ts';
+import { formatOf, type RegisterFormat } from '../register-format.ts';
+import type { EntryKeys, ServerOptions } from './options.ts';
+import { DEVICE_FAILURE, ILLEGAL_ADDRESS, ILLEGAL_VALUE, SlaveException, type Store } from './respond.ts';
+
+/** One pin's place in a table. */
+export interface MappedPin {
+  readonly pin: string;
+  readonly first: number;
+  readonly count: number;
+  /** Undefined: it is one bit. */
+  readonly format: RegisterFormat | undefined;
+  readonly scale: number;
+  readonly offset: number;
+  readonly writable: boolean;
+}
+
+export type PinMap = Readonly<Record<Table, readonly MappedPin[]>>;
+
+/** Where each pin is, in order of address; texts say what does not go together. */
+export function mapPins(
+  options: ServerOptions,
+  facts: ReadonlyMap<string, PinFacts>,
+): { readonly map: PinMap; readonly mistakes: readonly string[] } {
+  const mistakes: string[] = [];
+  const bits = (table: 'coil' | 'discrete', entries: Readonly<Record<string, string>> = {}) =>
+    Object.entries(entries).map(([text, pin]): MappedPin => {
+      const fact = facts.get(pin);
+      if (fact && fact.kind !== 'digital')
+        mistakes.push(`${table} ${text}: ${pin} is ${fact.kind}; a ${table} is one bit`);
+      const writable = table === 'coil' && fact?.direction === 'out' && !options.read_only;
+      return { pin, first: Number(text), count: 1, format: undefined, scale: 1, offset: 0, writable };
+    });
+  const words = (table: 'holding' | 'input', entries: Readonly<Record<string, EntryKeys>> = {}) =>
+    Object.entries(entries).flatMap(([text, entry]): MappedPin[] => {
+      const { pin, scale, offset } = entry;
+      const fact = facts.get(pin);
+      const format = formatFor(entry, fact);
+      if (typeof format === 'string') {
+        mistakes.push(`${table} ${text}: ${format}`);
+        return [];
+      }
+      const writable = table === 'holding' && fact?.direction === 'out' && !options.read_only;
+      return [{ pin, first: Number(text), count: format.registers, format, scale, offset, writable }];
+    });
+  const map = {
+    coil: sorted(bits('coil', options.coils)),
+    discrete: sorted(bits('discrete', options.discrete)),
+    holding: sorted(words('holding', options.holding)),
+    input: sorted(words('input', options.input)),
+  };
+  for (const [table, places] of Object.entries(map)) {
+    places.forEach(({ pin, first, count }, index) => {
+      const next = places[index + 1];
+      if (next && next.first < first + count)
+        mistakes.push(`${table}: ${pin} and ${next.pin} share address ${next.first}`);
+      if (first + count > 0x10000) mistakes.push(`${table} ${first}: ${pin} would end beyond 65535`);
+    });
+  }
+  return { map, mistakes };
+}
+
+function sorted(places: readonly MappedPin[]): MappedPin[] {
+  return [...places].sort((a, b) => a.first - b.first);
+}
+
+function formatFor(
+  { pin, type, order = 'ABCD', length }: EntryKeys,
+  fact: PinFacts | undefined,
+): RegisterFormat | string {
+  const kind = fact?.kind ?? 'analog';
+  const chosen = type ?? (kind === 'digital' ? 'uint16' : kind === 'counter' ? 'uint32' : 'float32');
+  const text = chosen === 'string';
+  if (chosen === 'bool' || chosen === 'raw' || chosen === 'int8' || chosen === 'uint8')
+    return `${pin} cannot be shown as ${chosen}`;
+  if (text !== (kind === 'text'))
+    return `${pin} is ${kind}: ${kind === 'text' ? 'type: string with its length' : 'not a string'}`;
+  if (text && length === undefined) return `${pin}: type string needs its length`;
+  return formatOf({ type: chosen, order, length });
+}
 
 const BUSY = 6;
 /** 'Gateway target device failed to respond': the command was given and nobody knows what became of it. */
@@ -33,12 +111,12 @@ export class PinStore implements Store {
   }
 
   readBits(_unit: number, table: 'coil' | 'discrete', first: number, count: number): boolean[] {
-    return this.#places(table, first, count).map((place) => this.#read(place) === true);
+    return this.#pinsIn(table, first, count).map((place) => this.#read(place) === true);
   }
 
   readRegisters(_unit: number, table: 'holding' | 'input', first: number, count: number): Buffer {
     return Buffer.concat(
-      this.#places(table, first, count).map((place) => {
+      this.#pinsIn(table, first, count).map((place) => {
         try {
           return place.format?.encode(toRegister(place, this.#read(place))) ?? Buffer.alloc(0);
         } catch (error) {
@@ -50,13 +128,13 @@ export class PinStore implements Store {
   }
 
   async writeBits(_unit: number, first: number, bits: readonly boolean[]): Promise<void> {
-    const places = this.#writable('coil', first, bits.length);
+    const places = this.#writablePins('coil', first, bits.length);
     for (const [index, { pin }] of places.entries()) await this.#command(pin, bits[index] === true);
   }
 
   /** All values are understood before the first is commanded; after that, the first refusal ends it. */
   async writeRegisters(_unit: number, first: number, data: Buffer): Promise<void> {
-    const commands = this.#writable('holding', first, data.length / 2).map((place) => {
+    const commands = this.#writablePins('holding', first, data.length / 2).map((place) => {
       const reading = place.format?.decode(data, 2 * (place.first - first));
       if (!reading?.ok) throw new SlaveException(ILLEGAL_VALUE);
       return { pin: place.pin, value: fromRegister(place, reading.value) };
@@ -64,7 +142,7 @@ export class PinStore implements Store {
     for (const { pin, value } of commands) await this.#command(pin, value);
   }
 
-  #read({ pin }: Place): RawValue {
+  #read({ pin }: MappedPin): RawValue {
     try {
       return this.#pins.read(pin);
     } catch {
@@ -81,14 +159,14 @@ export class PinStore implements Store {
     }
   }
 
-  #writable(table: 'coil' | 'holding', first: number, count: number): Place[] {
-    const places = this.#places(table, first, count);
+  #writablePins(table: 'coil' | 'holding', first: number, count: number): MappedPin[] {
+    const places = this.#pinsIn(table, first, count);
     if (places.some(({ writable }) => !writable)) throw new SlaveException(ILLEGAL_ADDRESS);
     return places;
   }
 
   /** The values that fill a run exactly: no hole, none cut. */
-  #places(table: keyof PinMap, first: number, count: number): Place[] {
+  #pinsIn(table: keyof PinMap, first: number, count: number): MappedPin[] {
     const places = this.#map[table].filter((place) => place.first < first + count && place.first + place.count > first);
     let next = first;
     for (const place of places) {
@@ -100,12 +178,12 @@ export class PinStore implements Store {
   }
 }
 
-function toRegister({ scale, offset }: Place, value: RawValue): RawValue {
+function toRegister({ scale, offset }: MappedPin, value: RawValue): RawValue {
   if (typeof value === 'boolean') return value ? 1 : 0;
   return typeof value === 'number' && (scale !== 1 || offset !== 0) ? (value - offset) / scale : value;
 }
 
-function fromRegister({ scale, offset }: Place, value: RawValue): RawValue {
+function fromRegister({ scale, offset }: MappedPin, value: RawValue): RawValue {
   // Products like 3 × 0.1 carry digits that nobody meant.
   return typeof value === 'number' && (scale !== 1 || offset !== 0)
     ? Number((value * scale + offset).toPrecision(12))

@@ -8,20 +8,16 @@ import type {
 } from '../../../src/driver/contract.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import { ModbusPort } from '../port.ts';
-import { ascii } from '../protocol/ascii.ts';
+import { ascii, rtu } from '../protocol/framing.ts';
 import { isWrite } from '../protocol/request.ts';
-import { rtu } from '../protocol/rtu.ts';
 import { lineTiming } from '../transport/line-timing.ts';
 import { pathOf } from '../transport/open.ts';
 import { openSerial } from '../transport/serial-link.ts';
-import { answer } from './answer.ts';
-import { gatewayTo } from './gateway.ts';
-import { ModbusLineServer } from './line-server.ts';
+import { gatewayResponder } from './gateway.ts';
+import { AsciiRequestReader, ModbusLineServer, RtuRequestReader } from './line-server.ts';
 import { type ServerOptions, serverSchema } from './options.ts';
-import { mapPins } from './pin-map.ts';
-import { PinStore } from './pin-store.ts';
-import { AsciiRequestReader, RtuRequestReader } from './request-reader.ts';
-import { ILLEGAL_FUNCTION } from './store.ts';
+import { mapPins, PinStore } from './pin-store.ts';
+import { ILLEGAL_FUNCTION, respondTo } from './respond.ts';
 import { ModbusTcpServer, type Responder } from './tcp-server.ts';
 
 const MAX_CLIENTS = 32;
@@ -72,7 +68,7 @@ async function open(
     path: pathOf(serial ?? usb ?? ''),
     line: () => line,
     first: line,
-    direction: options.rs485,
+    rs485: options.rs485,
     warn: (message: string) => log.warn({}, message),
   };
   await server.start(
@@ -89,7 +85,7 @@ async function open(
 function responder(options: ServerOptions, pins: ServedPins, facts: ReadonlyMap<string, PinFacts>): Responder {
   const { gateway } = options;
   if (gateway !== undefined) {
-    const share = gatewayTo((request) => {
+    const share = gatewayResponder((request) => {
       const write = isWrite(request) || request.kind === 'raw';
       return modbusPort(pins.port(gateway), gateway).run({
         lane: write ? 'write' : 'demand',
@@ -105,7 +101,7 @@ function responder(options: ServerOptions, pins: ServedPins, facts: ReadonlyMap<
   const store = new PinStore(mapPins(options, facts).map, pins);
   // Over TCP the connection says who is meant; many masters leave the unit at 0, 1 or 255.
   const mine = (unit: number) => options.tcp !== undefined || unit === options.unit || unit === 0;
-  return async (unit, pdu) => (mine(unit) ? answer(store, unit, pdu) : undefined);
+  return async (unit, pdu) => (mine(unit) ? respondTo(store, unit, pdu) : undefined);
 }
 
 function modbusPort(port: Port, name: string): ModbusPort {

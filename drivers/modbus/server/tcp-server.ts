@@ -5,7 +5,7 @@ import { encodeMbap, MbapReader } from '../protocol/mbap.ts';
 /** Answers one request of one unit; undefined: no answer at all (it is for somebody else). Never rejects. */
 export type Responder = (unit: number, pdu: Buffer) => Promise<Buffer | undefined>;
 
-export interface TcpServerSettings {
+export interface TcpServerOptions {
   readonly host: string;
   /** 0: a free one. */
   readonly port: number;
@@ -22,18 +22,18 @@ const MAX_WAITING = 16;
 
 /** A Modbus TCP slave. Requests of one client are carried out one after the other, in order. */
 export class ModbusTcpServer {
-  readonly #settings: TcpServerSettings;
+  readonly #options: TcpServerOptions;
   readonly #server: Server;
   readonly #clients = new Set<Socket>();
 
-  constructor(settings: TcpServerSettings) {
-    this.#settings = settings;
-    this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#welcome(socket));
+  constructor(settings: TcpServerOptions) {
+    this.#options = settings;
+    this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#accept(socket));
   }
 
   /** Resolves with the port. Rejects with BUSY or NO_PERMISSION when it cannot be had. */
   listen(): Promise<number> {
-    const { host, port } = this.#settings;
+    const { host, port } = this.#options;
     return new Promise((resolve, reject) => {
       this.#server.once('error', (cause: Error & { code?: string }) => {
         const code = cause.code === 'EACCES' ? 'NO_PERMISSION' : 'BUSY';
@@ -51,8 +51,8 @@ export class ModbusTcpServer {
     return new Promise((resolve) => this.#server.close(() => resolve()));
   }
 
-  #welcome(socket: Socket): void {
-    const { count, maxClients, clients } = this.#settings;
+  #accept(socket: Socket): void {
+    const { count, maxClients, clients } = this.#options;
     const address = socket.remoteAddress?.replace(/^::ffff:/, '') ?? '';
     if (this.#clients.size >= maxClients || (clients && !clients.includes(address))) {
       count('clients_refused');
@@ -76,7 +76,7 @@ export class ModbusTcpServer {
             count('requests_abandoned');
             return;
           }
-          const reply = await this.#settings.respond(unit, request);
+          const reply = await this.#options.respond(unit, request);
           // A client that does not take its answers is not read either; a write to one that has gone ends at once.
           if (reply && socket.writable)
             await new Promise<void>((resolve) => socket.write(encodeMbap(id, unit, reply), () => resolve()));

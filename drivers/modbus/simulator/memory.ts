@@ -1,11 +1,10 @@
-import type { Clock } from '../../../src/clock/clock.ts';
+import type { Clock, DurationMs } from '../../../src/clock/clock.ts';
 import type { Table } from '../protocol/request.ts';
-import { ILLEGAL_ADDRESS, SlaveException, type Store } from '../server/store.ts';
-import type { Format } from '../value/format.ts';
-import { type Motion, Moving } from './motion.ts';
+import type { RegisterFormat } from '../register-format.ts';
+import { ILLEGAL_ADDRESS, SlaveException, type Store } from '../server/respond.ts';
 
 interface Cell {
-  readonly format: Format;
+  readonly format: RegisterFormat;
   readonly moving: Moving;
   readonly began: number;
 }
@@ -16,33 +15,33 @@ interface Cell {
  */
 export class SimulatedMemory implements Store {
   readonly #clock: Clock;
-  readonly #everywhere: boolean;
+  readonly #allAddresses: boolean;
   readonly #words = new Map<string, number>();
   readonly #cells = new Map<string, Cell>();
   identityTexts: readonly string[] = ['dcs-io', 'simulator', '1.0'];
 
   constructor(clock: Clock, options: { everywhere: boolean } = { everywhere: true }) {
     this.#clock = clock;
-    this.#everywhere = options.everywhere;
+    this.#allAddresses = options.everywhere;
   }
 
   /** Puts registers (16-bit words) or bits (0 or 1) at an address. */
   put(unit: number, table: Table, first: number, ...words: readonly number[]): void {
     words.forEach((word, index) => {
-      this.#words.set(name(unit, table, first + index), word & 0xffff);
+      this.#words.set(cellKey(unit, table, first + index), word & 0xffff);
     });
   }
 
   /** The words or bits that are there; 0 where nothing was put. */
   get(unit: number, table: Table, first: number, count = 1): number[] {
     this.#move(unit, table, first, count);
-    return Array.from({ length: count }, (_, index) => this.#words.get(name(unit, table, first + index)) ?? 0);
+    return Array.from({ length: count }, (_, index) => this.#words.get(cellKey(unit, table, first + index)) ?? 0);
   }
 
   /** Makes the value that begins at an address move. */
-  move(unit: number, table: Table, first: number, format: Format, motion: Motion): void {
-    this.put(unit, table, first, ...Array.from({ length: format.words }, () => 0));
-    this.#cells.set(name(unit, table, first), { format, moving: new Moving(motion), began: this.#clock.now() });
+  move(unit: number, table: Table, first: number, format: RegisterFormat, motion: Motion): void {
+    this.put(unit, table, first, ...Array.from({ length: format.registers }, () => 0));
+    this.#cells.set(cellKey(unit, table, first), { format, moving: new Moving(motion), began: this.#clock.now() });
   }
 
   readBits(unit: number, table: 'coil' | 'discrete', first: number, count: number): boolean[] {
@@ -74,24 +73,63 @@ export class SimulatedMemory implements Store {
   }
 
   #check(unit: number, table: Table, first: number, count: number): void {
-    if (this.#everywhere) return;
+    if (this.#allAddresses) return;
     for (let at = first; at < first + count; at++)
-      if (!this.#words.has(name(unit, table, at))) throw new SlaveException(ILLEGAL_ADDRESS);
+      if (!this.#words.has(cellKey(unit, table, at))) throw new SlaveException(ILLEGAL_ADDRESS);
   }
 
   /** Brings moving values up to now. One may begin up to three registers before the first one asked for. */
   #move(unit: number, table: Table, first: number, count: number): void {
     if (this.#cells.size === 0) return;
     for (let at = Math.max(0, first - 3); at < first + count; at++) {
-      const cell = this.#cells.get(name(unit, table, at));
+      const cell = this.#cells.get(cellKey(unit, table, at));
       if (!cell) continue;
       const data = cell.format.encode(cell.moving.value(this.#clock.now() - cell.began));
-      for (let word = 0; word < cell.format.words; word++)
-        this.#words.set(name(unit, table, at + word), data.readUInt16BE(2 * word));
+      for (let word = 0; word < cell.format.registers; word++)
+        this.#words.set(cellKey(unit, table, at + word), data.readUInt16BE(2 * word));
     }
   }
 }
 
-function name(unit: number, table: Table, address: number): string {
+function cellKey(unit: number, table: Table, address: number): string {
   return `${unit}/${table}/${address}`;
+}
+
+/** How a simulated value moves with time. */
+export type Motion =
+  | { readonly kind: 'sine'; readonly mean: number; readonly swing: number; readonly periodMs: DurationMs }
+  /** Rises from `from` to `to` in a period and starts over. */
+  | { readonly kind: 'ramp'; readonly from: number; readonly to: number; readonly periodMs: DurationMs }
+  /** Counts one up every period, from 0. */
+  | { readonly kind: 'counter'; readonly periodMs: DurationMs }
+  /** Approaches what another register holds: after a period 63 % of the way. */
+  | { readonly kind: 'follow'; readonly target: () => number; readonly periodMs: DurationMs };
+
+/** A value that moves. Times are monotonic milliseconds since it was made. */
+export class Moving {
+  readonly #motion: Motion;
+  #followed = 0;
+  #at: DurationMs = 0;
+
+  constructor(motion: Motion) {
+    this.#motion = motion;
+  }
+
+  value(now: DurationMs): number {
+    const motion = this.#motion;
+    switch (motion.kind) {
+      case 'sine':
+        return motion.mean + motion.swing * Math.sin((2 * Math.PI * now) / motion.periodMs);
+      case 'ramp':
+        return motion.from + ((motion.to - motion.from) * (now % motion.periodMs)) / motion.periodMs;
+      case 'counter':
+        return Math.floor(now / motion.periodMs);
+      case 'follow': {
+        const share = 1 - Math.exp(-(now - this.#at) / motion.periodMs);
+        this.#followed += (motion.target() - this.#followed) * share;
+        this.#at = now;
+        return this.#followed;
+      }
+    }
+  }
 }

@@ -1,33 +1,28 @@
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../../../src/clock/clock.ts';
+import type { Link, LinkEvents } from '../../../src/driver/kit/link.ts';
 import { DcsError, toDcsError } from '../../../src/errors/errors.ts';
 import { ModbusException } from '../protocol/exception.ts';
 import type { Framing } from '../protocol/framing.ts';
-import { encodePdu } from '../protocol/pdu.ts';
-import { longestReply } from '../protocol/reply-length.ts';
-import { describeRequest, isWrite, type Request } from '../protocol/request.ts';
-import { EchoFilter, type EchoMode } from './echo.ts';
-import { Exchange } from './exchange.ts';
-import { afterExactly } from './fine-timer.ts';
-import type { LineTiming } from './line-timing.ts';
-import type { Link, LinkEvents } from './link.ts';
-import { lostUnderWay, NothingWritten, tooLate } from './lost.ts';
-import type { Transport, TransportEvents } from './transport.ts';
-import { Unanswered } from './unanswered.ts';
+import { longestReply } from '../protocol/reply.ts';
+import { describeRequest, encodePdu, isWrite, type Request } from '../protocol/request.ts';
+import { afterExactly, type LineTiming } from './line-timing.ts';
+import { EchoFilter, type EchoMode, LateReplies, LineTransaction } from './line-transaction.ts';
+import { connectionLostError, expiredError, NotSentError, type Transport, type TransportEvents } from './transport.ts';
 
 /** So many characters into it a reply is known to be one (ASCII; RTU needs three). */
-const HEAD = 8;
+const HEADER_CHARACTERS = 8;
 
-export interface LineSettingsOfBus {
+export interface LineTransportOptions {
   readonly clock: Clock;
   readonly framing: Framing;
   readonly echo: EchoMode;
   /** Silence after a broadcast, in which the units work (Modbus over serial line 1.02, 2.4.1). */
   readonly turnaroundMs: DurationMs;
   /** How one unit wants to be spoken to. */
-  unit(unit: number): UnitOnLine;
+  unit(unit: number): UnitTiming;
 }
 
-export interface UnitOnLine {
+export interface UnitTiming {
   readonly timeoutMs: DurationMs;
   /** Silence before each request beyond what the standard asks. */
   readonly pauseMs: DurationMs;
@@ -37,29 +32,29 @@ export interface UnitOnLine {
 /** One request at a time on a half-duplex bus, RTU or ASCII, be it a serial line or a stream to one. */
 export class LineTransport implements Transport {
   readonly concurrency = 1;
-  readonly #settings: LineSettingsOfBus;
+  readonly #options: LineTransportOptions;
   readonly #events: TransportEvents;
-  readonly #unanswered = new Unanswered();
+  readonly #lateReplies = new LateReplies();
   readonly #echo: EchoFilter;
   #link: Link | undefined;
-  #exchange: Exchange | undefined;
-  #quietSince: MonotonicMs = 0;
-  #wait: { readonly timer: Timer; readonly end: (error?: DcsError) => void } | undefined;
+  #transaction: LineTransaction | undefined;
+  #silentSince: MonotonicMs = 0;
+  #pendingDelay: { readonly timer: Timer; readonly end: (error?: DcsError) => void } | undefined;
   #ended = false;
 
-  constructor(settings: LineSettingsOfBus, events: TransportEvents) {
-    this.#settings = settings;
+  constructor(settings: LineTransportOptions, events: TransportEvents) {
+    this.#options = settings;
     this.#events = events;
     this.#echo = new EchoFilter(settings.echo);
   }
 
   async start(open: (events: LinkEvents) => Promise<Link>): Promise<void> {
     this.#link = await open({ data: (bytes) => this.#receive(bytes), down: (error) => this.#down(error) });
-    this.#quietSince = this.#settings.clock.now();
+    this.#silentSince = this.#options.clock.now();
   }
 
   freeAt(unit: number): MonotonicMs {
-    return this.#unanswered.freeAt(unit);
+    return this.#lateReplies.freeAt(unit);
   }
 
   ready(unit: number): boolean {
@@ -68,8 +63,8 @@ export class LineTransport implements Transport {
 
   async transact(request: Request, expiresAt?: MonotonicMs): Promise<Buffer> {
     if (request.unit === 0) return this.#broadcast(request, expiresAt);
-    if (this.#echo.present === undefined && isWrite(request)) await this.#listenForEcho(request);
-    return this.#ask(request, expiresAt);
+    if (this.#echo.present === undefined && isWrite(request)) await this.#detectEcho(request);
+    return this.#send(request, expiresAt);
   }
 
   async close(): Promise<void> {
@@ -77,55 +72,55 @@ export class LineTransport implements Transport {
     await this.#link?.close();
   }
 
-  async #ask(request: Request, expiresAt?: MonotonicMs): Promise<Buffer> {
-    const frame = this.#settings.framing.encode(request.unit, encodePdu(request));
-    await this.#quiet(request, expiresAt);
-    const { timing, timeoutMs } = this.#settings.unit(request.unit);
-    const { clock, framing } = this.#settings;
+  async #send(request: Request, expiresAt?: MonotonicMs): Promise<Buffer> {
+    const frame = this.#options.framing.encode(request.unit, encodePdu(request));
+    await this.#waitForSilence(request, expiresAt);
+    const { timing, timeoutMs } = this.#options.unit(request.unit);
+    const { clock, framing } = this.#options;
     return new Promise((resolve, reject) => {
       if (this.#closed() || !this.#link) {
         reject(new DcsError('PORT_DOWN', `${describeRequest(request)}: the port is closed`));
         return;
       }
-      this.#flush();
-      this.#echo.sending(frame);
-      const exchange = new Exchange({
+      this.#discardStray();
+      this.#echo.noteSent(frame);
+      const exchange = new LineTransaction({
         request,
         clock,
         framing,
         echo: this.#echo,
-        unanswered: this.#unanswered,
+        unanswered: this.#lateReplies,
         count: (name, by) => this.#events.count(name, by),
         // The echo, if any, is on the wire while we send; the device keeps the line's silence before it answers.
-        firstByteMs: (frame.length + HEAD) * timing.characterMs + timing.gapMs + timeoutMs,
+        firstByteMs: (frame.length + HEADER_CHARACTERS) * timing.characterMs + timing.gapMs + timeoutMs,
         replyMs: framing.size(longestReply(request)) * timing.characterMs,
         quietMs: Math.max(2 * timing.gapMs, 20),
         end: (outcome) => {
-          this.#exchange = undefined;
-          this.#quietSince = Math.max(this.#quietSince, clock.now());
-          if (!isWrite(request)) this.#echo.settled();
-          if (outcome.doubtful) this.#unanswered.add(request, clock.now(), timeoutMs);
+          this.#transaction = undefined;
+          this.#silentSince = Math.max(this.#silentSince, clock.now());
+          if (!isWrite(request)) this.#echo.readEnded();
+          if (outcome.doubtful) this.#lateReplies.add(request, clock.now(), timeoutMs);
           if (outcome.kind === 'data') resolve(outcome.data);
           else if (outcome.kind === 'exception') reject(new ModbusException(request, outcome.exception));
           else reject(outcome.error);
         },
       });
-      this.#exchange = exchange;
-      this.#quietSince = clock.now() + frame.length * timing.characterMs;
+      this.#transaction = exchange;
+      this.#silentSince = clock.now() + frame.length * timing.characterMs;
       this.#link.send(frame);
     });
   }
 
   /** A read whose answer does not matter: it shows whether the adapter echoes. */
-  async #listenForEcho(request: Request): Promise<void> {
+  async #detectEcho(request: Request): Promise<void> {
     const coil = request.kind === 'write-coil' || request.kind === 'write-coils';
     const first = 'at' in request ? request.at : 'first' in request ? request.first : 0;
     try {
-      await this.#ask({ kind: 'read', unit: request.unit, table: coil ? 'coil' : 'holding', first, count: 1 });
+      await this.#send({ kind: 'read', unit: request.unit, table: coil ? 'coil' : 'holding', first, count: 1 });
     } catch (thrown) {
       const error = toDcsError(thrown);
       // A unit that did not answer the question must not be written to while its answer may still come.
-      if (error.code === 'TIMEOUT') throw new NothingWritten(error);
+      if (error.code === 'TIMEOUT') throw new NotSentError(error);
       if (error.code === 'PORT_DOWN') throw error;
     }
   }
@@ -134,74 +129,74 @@ export class LineTransport implements Transport {
   async #broadcast(request: Request, expiresAt?: MonotonicMs): Promise<Buffer> {
     if (!isWrite(request))
       throw new DcsError('NOT_SUPPORTED', `${describeRequest(request)}: unit 0 is all units of the bus, none answers`);
-    const frame = this.#settings.framing.encode(0, encodePdu(request));
-    await this.#quiet(request, expiresAt);
-    const { timing } = this.#settings.unit(0);
-    this.#flush();
+    const frame = this.#options.framing.encode(0, encodePdu(request));
+    await this.#waitForSilence(request, expiresAt);
+    const { timing } = this.#options.unit(0);
+    this.#discardStray();
     this.#link?.send(frame);
     try {
-      await this.#pause(frame.length * timing.characterMs + this.#settings.turnaroundMs);
+      await this.#delay(frame.length * timing.characterMs + this.#options.turnaroundMs);
     } catch (error) {
-      throw lostUnderWay(request, toDcsError(error));
+      throw connectionLostError(request, toDcsError(error));
     }
-    this.#quietSince = this.#settings.clock.now();
+    this.#silentSince = this.#options.clock.now();
     return Buffer.alloc(0);
   }
 
   /** Waits until the line has the settings of the unit and has been silent for as long as it wants. */
-  async #quiet(request: Request, expiresAt = Number.POSITIVE_INFINITY): Promise<void> {
+  async #waitForSilence(request: Request, expiresAt = Number.POSITIVE_INFINITY): Promise<void> {
     const { unit } = request;
     if (this.#closed()) throw new DcsError('PORT_DOWN', 'the port is closed');
-    const { timing, pauseMs } = this.#settings.unit(unit);
+    const { timing, pauseMs } = this.#options.unit(unit);
     await this.#link?.prepare?.(unit);
     for (;;) {
       // What has come before the request must not be taken for its reply.
       await this.#link?.catchUp?.();
       if (this.#closed()) throw new DcsError('PORT_DOWN', 'the port is closed');
-      const now = this.#settings.clock.now();
-      if (now >= expiresAt) throw tooLate(request);
-      const left = this.#quietSince + timing.gapMs + pauseMs - now;
+      const now = this.#options.clock.now();
+      if (now >= expiresAt) throw expiredError(request);
+      const left = this.#silentSince + timing.gapMs + pauseMs - now;
       if (left <= 0) return;
-      await this.#pause(left);
+      await this.#delay(left);
     }
   }
 
-  #pause(length: DurationMs): Promise<void> {
+  #delay(length: DurationMs): Promise<void> {
     return new Promise((resolve, reject) => {
       const end = (error?: DcsError) => {
         timer.cancel();
-        this.#wait = undefined;
+        this.#pendingDelay = undefined;
         if (error) reject(error);
         else resolve();
       };
-      const timer = afterExactly(this.#settings.clock, length, () => end());
-      this.#wait = { timer, end };
+      const timer = afterExactly(this.#options.clock, length, () => end());
+      this.#pendingDelay = { timer, end };
       if (this.#closed()) end(new DcsError('PORT_DOWN', 'the port is closed'));
     });
   }
 
   #receive(bytes: Buffer): void {
-    this.#quietSince = Math.max(this.#quietSince, this.#settings.clock.now());
-    if (this.#exchange) this.#exchange.receive(bytes);
-    else this.#idle(bytes);
+    this.#silentSince = Math.max(this.#silentSince, this.#options.clock.now());
+    if (this.#transaction) this.#transaction.receive(bytes);
+    else this.#receiveUnsolicited(bytes);
   }
 
   #stray = Buffer.alloc(0);
 
   /** Nobody is waiting: it can only be a late reply, or noise. */
-  #idle(bytes: Buffer): void {
-    const { clock, framing } = this.#settings;
+  #receiveUnsolicited(bytes: Buffer): void {
+    const { clock, framing } = this.#options;
     this.#stray = Buffer.concat([this.#stray, bytes]).subarray(-1024);
-    const scan = framing.scan(this.#stray, this.#unanswered.recognisable(undefined));
+    const scan = framing.scan(this.#stray, this.#lateReplies.distinguishableFrom(undefined));
     if (scan.kind !== 'frame') return;
     this.#stray = this.#stray.subarray(scan.to);
     this.#events.count('replies_late');
-    this.#unanswered.seen(scan.request, clock.now());
-    this.#events.freed();
+    this.#lateReplies.noteArrival(scan.request, clock.now());
+    this.#events.unitReleased();
   }
 
   /** What came before a request cannot be its reply. */
-  #flush(): void {
+  #discardStray(): void {
     if (this.#stray.length > 0) this.#events.count('bytes_stray', this.#stray.length);
     this.#stray = Buffer.alloc(0);
   }
@@ -220,7 +215,7 @@ export class LineTransport implements Transport {
   #end(error: DcsError): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#wait?.end(error);
-    this.#exchange?.abort(error);
+    this.#pendingDelay?.end(error);
+    this.#transaction?.abort(error);
   }
 }

@@ -1,18 +1,16 @@
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../../../src/clock/clock.ts';
+import type { Link, LinkEvents } from '../../../src/driver/kit/link.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import { ModbusException } from '../protocol/exception.ts';
 import { encodeMbap, type MbapFrame, MbapReader } from '../protocol/mbap.ts';
-import { encodePdu } from '../protocol/pdu.ts';
 import { matchReply } from '../protocol/reply.ts';
-import { describeRequest, type Request } from '../protocol/request.ts';
-import type { Link, LinkEvents } from './link.ts';
-import { lostUnderWay, tooLate } from './lost.ts';
-import type { Transport, TransportEvents } from './transport.ts';
+import { describeRequest, encodePdu, type Request } from '../protocol/request.ts';
+import { connectionLostError, expiredError, type Transport, type TransportEvents } from './transport.ts';
 
 /** How long a late reply is reckoned with at least: its transaction id is not used again before. */
 const MIN_QUARANTINE_MS = 60_000;
 /** More unanswered requests than this within the quarantine, and a fresh connection is the better cure. */
-const MAX_UNANSWERED = 4096;
+const MAX_LATE_IDS = 4096;
 
 interface Pending {
   readonly request: Request;
@@ -21,7 +19,7 @@ interface Pending {
   readonly reject: (error: DcsError) => void;
 }
 
-export interface MbapSettings {
+export interface MbapTransportOptions {
   readonly clock: Clock;
   /** How long a unit may take to answer. */
   timeout(unit: number): DurationMs;
@@ -33,18 +31,18 @@ export interface MbapSettings {
 /** Modbus TCP's transactions: replies find their request by a 16-bit id and must then fit it in every field. */
 export class MbapTransport implements Transport {
   readonly concurrency: number;
-  readonly #settings: MbapSettings;
+  readonly #options: MbapTransportOptions;
   readonly #events: TransportEvents;
   readonly #pending = new Map<number, Pending>();
   /** Ids of requests that were given up, and until when a late reply to them is reckoned with. Oldest first. */
-  readonly #unanswered = new Map<number, MonotonicMs>();
+  readonly #lateIds = new Map<number, MonotonicMs>();
   #reader = new MbapReader();
   #link: Link | undefined;
   #lastId = 0;
   #ended = false;
 
-  constructor(settings: MbapSettings, events: TransportEvents) {
-    this.#settings = settings;
+  constructor(settings: MbapTransportOptions, events: TransportEvents) {
+    this.#options = settings;
     this.#events = events;
     this.concurrency = settings.concurrency;
   }
@@ -64,13 +62,13 @@ export class MbapTransport implements Transport {
         reject(new DcsError('PORT_DOWN', `${describeRequest(request)}: the port is closed`));
         return;
       }
-      if (this.#settings.clock.now() >= expiresAt) {
-        reject(tooLate(request));
+      if (this.#options.clock.now() >= expiresAt) {
+        reject(expiredError(request));
         return;
       }
       const id = this.#nextId();
-      const timeoutMs = this.#settings.timeout(request.unit);
-      const timer = this.#settings.clock.after(timeoutMs, () => this.#expire(id, timeoutMs));
+      const timeoutMs = this.#options.timeout(request.unit);
+      const timer = this.#options.clock.after(timeoutMs, () => this.#expire(id, timeoutMs));
       this.#pending.set(id, { request, timer, resolve, reject });
       this.#link.send(encodeMbap(id, request.unit, encodePdu(request)));
     });
@@ -83,20 +81,20 @@ export class MbapTransport implements Transport {
   }
 
   #nextId(): number {
-    const now = this.#settings.clock.now();
-    for (const [id, until] of this.#unanswered) {
+    const now = this.#options.clock.now();
+    for (const [id, until] of this.#lateIds) {
       if (until > now) break;
-      this.#unanswered.delete(id);
+      this.#lateIds.delete(id);
     }
     do this.#lastId = (this.#lastId + 1) & 0xffff;
-    while (this.#pending.has(this.#lastId) || this.#unanswered.has(this.#lastId));
+    while (this.#pending.has(this.#lastId) || this.#lateIds.has(this.#lastId));
     return this.#lastId;
   }
 
   #receive(bytes: Buffer): void {
-    if (this.#settings.datagrams) this.#reader = new MbapReader();
+    if (this.#options.datagrams) this.#reader = new MbapReader();
     const broken = this.#reader.push(bytes, (frame) => this.#accept(frame));
-    if (this.#settings.datagrams) {
+    if (this.#options.datagrams) {
       if (broken !== undefined || this.#reader.partial) this.#events.count('frames_corrupt');
     } else if (broken !== undefined) {
       this.#events.count('frames_corrupt');
@@ -107,7 +105,7 @@ export class MbapTransport implements Transport {
   #accept({ id, unit, pdu }: MbapFrame): void {
     const pending = this.#pending.get(id);
     if (!pending) {
-      this.#events.count(this.#unanswered.delete(id) ? 'replies_late' : 'replies_unknown');
+      this.#events.count(this.#lateIds.delete(id) ? 'replies_late' : 'replies_unknown');
       return;
     }
     this.#pending.delete(id);
@@ -130,13 +128,13 @@ export class MbapTransport implements Transport {
     const pending = this.#pending.get(id);
     if (!pending) return;
     this.#pending.delete(id);
-    this.#unanswered.set(id, this.#settings.clock.now() + Math.max(MIN_QUARANTINE_MS, 10 * timeoutMs));
+    this.#lateIds.set(id, this.#options.clock.now() + Math.max(MIN_QUARANTINE_MS, 10 * timeoutMs));
     this.#events.count('timeouts');
     pending.reject(new DcsError('TIMEOUT', `${describeRequest(pending.request)}: no answer within ${timeoutMs} ms`));
     // A frame cut short would swallow the beginning of the next one.
     if (this.#reader.partial) this.#down(new DcsError('BAD_REPLY', 'the device stopped in the middle of a reply'));
-    else if (this.#unanswered.size > MAX_UNANSWERED)
-      this.#down(new DcsError('TIMEOUT', `${MAX_UNANSWERED} requests were not answered`));
+    else if (this.#lateIds.size > MAX_LATE_IDS)
+      this.#down(new DcsError('TIMEOUT', `${MAX_LATE_IDS} requests were not answered`));
   }
 
   #down(error: DcsError): void {
@@ -152,7 +150,7 @@ export class MbapTransport implements Transport {
     this.#pending.clear();
     for (const { request, timer, reject } of pending) {
       timer.cancel();
-      reject(lostUnderWay(request, error));
+      reject(connectionLostError(request, error));
     }
   }
 }

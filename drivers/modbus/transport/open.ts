@@ -1,22 +1,19 @@
 import type { DriverContext } from '../../../src/driver/contract.ts';
-import { findUsb, listPorts } from '../../../src/driver/usb-port.ts';
-import type { ModbusOptions, SerialPlace } from '../options.ts';
-import { ascii } from '../protocol/ascii.ts';
-import { rtu } from '../protocol/rtu.ts';
+import { type Link, type LinkEvents, openTcp, openUdp } from '../../../src/driver/kit/link.ts';
+import { findUsb, listPorts } from '../../../src/driver/kit/serial-ports.ts';
+import type { ModbusOptions, SerialDevice } from '../options.ts';
+import { ascii, rtu } from '../protocol/framing.ts';
 import type { Quirks } from '../quirks.ts';
 import { lineTiming, noTiming } from './line-timing.ts';
 import { LineTransport } from './line-transport.ts';
-import type { Link, LinkEvents } from './link.ts';
 import { MbapTransport } from './mbap-transport.ts';
 import { openSerial } from './serial-link.ts';
-import { openTcp } from './tcp-link.ts';
 import type { Transport, TransportEvents } from './transport.ts';
-import { openUdp } from './udp-link.ts';
 
 const CONNECT_LIMIT_MS = 2000;
 
 /** The path to open now: an adapter named by its USB ids may have another one after each replugging. */
-export function pathOf(place: SerialPlace): string {
+export function pathOf(place: SerialDevice): string {
   return typeof place === 'string' ? place : findUsb(place, listPorts());
 }
 
@@ -57,7 +54,7 @@ export async function openTransport(
       path: pathOf(way.place),
       line,
       first: options.line,
-      direction: options.rs485,
+      rs485: options.rs485,
       warn: (message: string) => context.log.warn({}, message),
     };
     const opened = await openSerial(settings, clock, linkEvents);

@@ -1,6 +1,6 @@
 import type { MonotonicMs } from '../../../src/clock/clock.ts';
-import type { DcsError } from '../../../src/errors/errors.ts';
-import type { Request } from '../protocol/request.ts';
+import { DcsError } from '../../../src/errors/errors.ts';
+import { describeRequest, isWrite, type Request } from '../protocol/request.ts';
 
 /**
  * Carries one request to its one reply, or to the reason why there is none. A reply that is late, foreign or corrupt
@@ -29,6 +29,32 @@ export interface TransportEvents {
   /** The link is lost. Everything pending has been rejected. Called at most once, never after close. */
   down(error: DcsError): void;
   /** `freeAt` of some unit has become earlier. */
-  freed(): void;
+  unitReleased(): void;
   count(name: string, by?: number): void;
+}
+
+/** A question that had to come before a write got no answer: the write was not sent. */
+export class NotSentError extends DcsError {
+  constructor(cause: DcsError) {
+    super('TIMEOUT', cause.message, { cause });
+  }
+}
+
+/** The line became ready for a request too late. */
+export function expiredError(request: Request): DcsError {
+  return new DcsError('EXPIRED', `${describeRequest(request)}: its time was up before it could be sent`);
+}
+
+/**
+ * What a request under way ends with when the link breaks. PORT_DOWN would say that nothing has been done; of a write that
+ * is on its way nobody knows, and the code for that is TIMEOUT.
+ */
+export function connectionLostError(request: Request, error: DcsError): DcsError {
+  const harmless = !isWrite(request) && request.kind !== 'raw';
+  if (harmless || error.code !== 'PORT_DOWN') return error;
+  return new DcsError(
+    'TIMEOUT',
+    `${describeRequest(request)}: the link broke before it was confirmed (${error.message}); whether it took effect is unknown`,
+    { cause: error },
+  );
 }

@@ -1,14 +1,27 @@
 import { z } from 'zod';
 import type { Clock, DurationMs } from '../../../src/clock/clock.ts';
-import { durationSchema } from '../../../src/driver/parse.ts';
+import { durationSchema } from '../../../src/driver/kit/schemas.ts';
 import { bytesText, patternText } from '../text.ts';
-import { DelimiterFramer } from './delimiter.ts';
-import type { Framer, FrameSink } from './framer.ts';
-import { HeadFramer, type Probe } from './head.ts';
-import { MAX_END, PatternFramer } from './pattern.ts';
-import { endBytes, endPattern, fixedLength, lengthPrefix, lengthTypes, marked } from './probes.ts';
-import { SlipFramer } from './slip.ts';
-import { RawFramer, TimedFramer } from './timed.ts';
+import {
+  DelimiterFramer,
+  type Framer,
+  type FrameSink,
+  MAX_END,
+  PatternFramer,
+  RawFramer,
+  SlipFramer,
+  TimedFramer,
+} from './framers.ts';
+import {
+  endBytes,
+  endPattern,
+  fixedLength,
+  HeaderFramer,
+  lengthPrefix,
+  lengthTypes,
+  type Probe,
+  startAndEnd,
+} from './header-framer.ts';
 
 const keys = z.strictObject({
   delimiter: bytesText.optional().describe('bytes that end a frame: "\\n" (the default), "\\r\\n", ";", "\\x03"'),
@@ -37,9 +50,9 @@ const keys = z.strictObject({
 });
 type Keys = z.infer<typeof keys>;
 
-const ways = ['delimiter', 'pattern', 'length', 'prefix', 'end', 'endPattern', 'silence', 'timeout'] as const;
-type Way = (typeof ways)[number];
-const companions: Readonly<Record<'at' | 'extra' | 'start' | 'keep', readonly Way[]>> = {
+const methods = ['delimiter', 'pattern', 'length', 'prefix', 'end', 'endPattern', 'silence', 'timeout'] as const;
+type Method = (typeof methods)[number];
+const companions: Readonly<Record<'at' | 'extra' | 'start' | 'keep', readonly Method[]>> = {
   at: ['prefix'],
   extra: ['prefix'],
   start: ['length', 'prefix', 'end', 'endPattern'],
@@ -65,15 +78,15 @@ export const framingSchema = z
       if (found === 'raw') return { max: 65_536, linefeed: false, make: (_clock, sink) => new RawFramer(sink) };
       return { max, linefeed: false, make: (_clock, sink) => new SlipFramer(max, sink) };
     }
-    const problem = complaint(found);
+    const problem = framingProblem(found);
     if (problem === undefined) return framingOf(found);
     context.addIssue({ code: 'custom', message: problem });
     return z.NEVER;
   });
 
-function complaint(found: Keys): string | undefined {
-  const chosen = ways.filter((way) => found[way] !== undefined);
-  if (chosen.length > 1) return `${chosen.join(' and ')} exclude each other; one of ${ways.join(', ')} is enough`;
+function framingProblem(found: Keys): string | undefined {
+  const chosen = methods.filter((way) => found[way] !== undefined);
+  if (chosen.length > 1) return `${chosen.join(' and ')} exclude each other; one of ${methods.join(', ')} is enough`;
   for (const name of ['at', 'extra', 'start', 'keep'] as const) {
     if (found[name] === undefined) continue;
     const [way] = chosen;
@@ -91,10 +104,10 @@ function framingOf(found: Keys): Framing {
   if (pattern) return { ...base, make: (_clock, sink) => new PatternFramer(pattern.match, max, sink) };
   if (silence !== undefined) return { ...base, make: (clock, sink) => timed(silence, 'last', max, clock, sink) };
   if (timeout !== undefined) return { ...base, make: (clock, sink) => timed(timeout, 'first', max, clock, sink) };
-  const head = headOf(found);
+  const head = headerProbe(found);
   if (head) {
     const limits = { capacity: head.capacity, gap: found.gap };
-    return { ...base, make: (clock, sink) => new HeadFramer(head.probe, limits, clock, sink) };
+    return { ...base, make: (clock, sink) => new HeaderFramer(head.probe, limits, clock, sink) };
   }
   const mark = delimiter ?? Buffer.from('\n');
   const linefeed = mark.toString('latin1') === '\n';
@@ -105,11 +118,13 @@ function timed(wait: DurationMs, from: 'first' | 'last', max: number, clock: Clo
   return new TimedFramer(wait, from, max, clock, sink);
 }
 
-function headOf(found: Keys): { readonly probe: Probe; readonly capacity: number } | undefined {
+function headerProbe(found: Keys): { readonly probe: Probe; readonly capacity: number } | undefined {
   const { length, prefix, end, endPattern: pattern, max, at = 0, extra = 0 } = found;
   const start = found.start ?? Buffer.alloc(0);
   if (length !== undefined) return { probe: fixedLength(length, start), capacity: length };
   if (prefix) return { probe: lengthPrefix({ type: prefix, at, extra }, start, max), capacity: Math.max(max, at + 4) };
   const mark = end ? endBytes(end) : pattern && endPattern(pattern.match);
-  return mark && { probe: marked(start, mark, max, found.keep ?? false), capacity: start.length + max + mark.longest };
+  return (
+    mark && { probe: startAndEnd(start, mark, max, found.keep ?? false), capacity: start.length + max + mark.longest }
+  );
 }

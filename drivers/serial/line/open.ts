@@ -1,9 +1,8 @@
 import type { DriverContext } from '../../../src/driver/contract.ts';
-import { findUsb, listPorts } from '../../../src/driver/usb-port.ts';
+import { findUsb, listPorts } from '../../../src/driver/kit/serial-ports.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import type { SerialOptions } from '../options.ts';
-import { Rfc2217Line } from './rfc2217.ts';
-import { type Remote, TcpLine } from './tcp.ts';
+import { type Remote, Rfc2217Line, TcpLine } from './network.ts';
 import { drivenLines, type Transport, type TransportEvents } from './transport.ts';
 import { Tty } from './tty.ts';
 
@@ -21,7 +20,7 @@ export function networkPath(path: string): { readonly scheme: string; readonly r
 }
 
 /** What is wrong with a path, if anything. */
-export function pathComplaint(path: string): string | undefined {
+export function pathProblem(path: string): string | undefined {
   if (!path.includes('://')) return undefined;
   const found = networkPath(path);
   const right = found !== undefined && found.remote.port >= 1 && found.remote.port <= 65_535;

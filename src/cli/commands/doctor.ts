@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { detectBoard } from '../../board/detect.ts';
 import { systemClock } from '../../clock/clock.ts';
 import type { Problem, ResolvedConfig } from '../../config/resolved.ts';
-import { lastingPaths, listPorts } from '../../driver/usb-port.ts';
+import { lastingPaths, listPorts } from '../../driver/kit/serial-ports.ts';
 import { messageOf } from '../../errors/errors.ts';
 import { queryGuardians } from '../../guardian/previous-guardians.ts';
 import { agentIdentity, socketFolder } from '../../guardian/takeover-socket.ts';

@@ -7,7 +7,7 @@ import type { Board } from '../../board/board.ts';
 import { detectBoard } from '../../board/detect.ts';
 import { loadConfigText } from '../../config/load.ts';
 import { findProfiles } from '../../config/profile.ts';
-import { lastingPaths, listPorts } from '../../driver/usb-port.ts';
+import { lastingPaths, listPorts } from '../../driver/kit/serial-ports.ts';
 import { allDrivers } from '../../driver-registry.ts';
 import { messageOf } from '../../errors/errors.ts';
 import { loadZmq } from '../../mesh/transport/socket-factory.ts';

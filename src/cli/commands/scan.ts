@@ -1,6 +1,6 @@
-import { type FoundUnit, scanUnits, usualLines } from '../../../drivers/modbus/scan.ts';
+import { commonLineSettings, type FoundUnit, scanUnits } from '../../../drivers/modbus/scan.ts';
 import { systemClock } from '../../clock/clock.ts';
-import type { LineSettings } from '../../driver/parse.ts';
+import type { LineSettings } from '../../driver/kit/schemas.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { parseTarget, type TargetOptions } from '../modbus-target.ts';
 import { printJson, printLine, printNote } from '../output.ts';
@@ -23,7 +23,7 @@ export async function scanModbus(options: ScanOptions): Promise<void> {
   const serial = way.way.by === 'serial';
   if (!serial && (options.baud || options.line))
     throw new CliError(exitCodes.wrongUse, '--baud and --line are for serial lines');
-  const lines = options.line === undefined ? usualLines(options.baud) : [way.line];
+  const lines = options.line === undefined ? commonLineSettings(options.baud) : [way.line];
   const bar = new ProgressBar(process.stderr);
   let stopped = false;
   const stop = () => {

@@ -1,4 +1,4 @@
-import { lastingPaths, listPorts } from '../../driver/usb-port.ts';
+import { lastingPaths, listPorts } from '../../driver/kit/serial-ports.ts';
 import { printJson, printLine, printNote, table } from '../output.ts';
 
 /** Lists the serial ports of this machine. */

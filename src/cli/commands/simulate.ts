@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
-import { launch } from '../../../drivers/modbus/simulator/launch.ts';
-import { simulationSchema } from '../../../drivers/modbus/simulator/plan.ts';
+import { simulationSchema } from '../../../drivers/modbus/simulator/simulation.ts';
+import { startSimulator } from '../../../drivers/modbus/simulator/simulator.ts';
 import { systemClock } from '../../clock/clock.ts';
 import { messageOf, systemCode } from '../../errors/errors.ts';
 import { CliError, exitCodes } from '../exit.ts';
@@ -10,7 +10,7 @@ import { printLine, printNote } from '../output.ts';
 /** Plays the Modbus devices of a file until the process is told to end. */
 export async function simulate(file: string): Promise<void> {
   const counts = new Map<string, number>();
-  const launched = await launch(read(file), systemClock, (name) => {
+  const launched = await startSimulator(read(file), systemClock, (name) => {
     counts.set(name, (counts.get(name) ?? 0) + 1);
   });
   for (const place of launched.places) printLine(place);

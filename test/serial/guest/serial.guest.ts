@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { serial } from '../../../drivers/serial/driver.ts';
 import { systemClock } from '../../../src/clock/clock.ts';
-import { listPorts } from '../../../src/driver/usb-port.ts';
+import { listPorts } from '../../../src/driver/kit/serial-ports.ts';
 import { PortRunner } from '../../../src/io/port-runner.ts';
 import { cliFile } from '../../support/agent-process.ts';
 import { type Held, memoryLog, openPort } from '../../support/ports.ts';

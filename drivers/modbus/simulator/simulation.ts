@@ -1,0 +1,137 @@
+import { z } from 'zod';
+import type { Clock } from '../../../src/clock/clock.ts';
+import { durationSchema, lineSchema } from '../../../src/driver/kit/schemas.ts';
+import { addressKeys, addressSchema, registerFormat } from '../address.ts';
+import { targetSchema } from '../options.ts';
+import type { ReceivedRequest } from '../server/line-server.ts';
+import type { Fault, FaultScript } from './faults.ts';
+import { type Motion, SimulatedMemory } from './memory.ts';
+
+const value = z.union([z.boolean(), z.number(), z.string()]);
+const period = durationSchema.refine((length) => length > 0, { error: 'above 0' });
+const registerSchema = z
+  .looseObject({
+    value: value.optional().describe('what it holds at first; default 0'),
+    sine: z.strictObject({ mean: z.number(), swing: z.number(), period }).optional(),
+    ramp: z.strictObject({ from: z.number(), to: z.number(), period }).optional(),
+    counter: z.strictObject({ period }).optional().describe('counts up once a period'),
+    follow: z.strictObject({ holding: z.int().min(0).max(0xffff), period }).optional(),
+  })
+  .refine(
+    (keys) =>
+      [keys.value, keys.sine, keys.ramp, keys.counter, keys.follow].filter((one) => one !== undefined).length <= 1,
+    {
+      error: 'only one of value, sine, ramp, counter, follow',
+    },
+  );
+
+const faultSchema = z
+  .strictObject({
+    kind: z.enum([
+      'silent',
+      'late',
+      'wrong-checksum',
+      'truncated',
+      'noise',
+      'exception',
+      'wrong-unit',
+      'other-reply',
+      'break',
+      'echo',
+      'unplug',
+    ]),
+    every: z.int().min(1).optional().describe('every so many requests'),
+    share: z.number().min(0).max(1).optional().describe('of all requests, at random'),
+    unit: z.int().min(1).max(255).optional().describe('only requests to this unit'),
+    late: durationSchema.prefault('1s').describe('kind late: by how much'),
+    away: durationSchema.prefault('1s').describe('kind unplug: for how long'),
+    code: z.int().min(1).max(255).prefault(4).describe('kind exception: its code'),
+  })
+  .refine(({ every, share }) => (every === undefined) !== (share === undefined), {
+    error: 'exactly one of every, share',
+  });
+
+/** What a file for the simulator says. */
+export const simulationSchema = z
+  .strictObject({
+    tcp: targetSchema.optional().describe('address and port to listen on: 127.0.0.1:1502'),
+    pty: z.string().startsWith('/').optional().describe('a serial line to make, by the name it shall have'),
+    framing: z.enum(['rtu', 'ascii']).prefault('rtu').describe('frames on the pty'),
+    line: lineSchema.prefault('9600-8N1').describe('the pty keeps the time of this line'),
+    delay: durationSchema.prefault('2ms').describe('how long the devices think'),
+    units: z.record(z.string().regex(/^\d{1,3}$/), z.array(registerSchema)),
+    faults: z.array(faultSchema).prefault([]),
+  })
+  .refine(({ tcp, pty }) => tcp !== undefined || pty !== undefined, { error: 'tcp or pty, or both' });
+export type Simulation = z.output<typeof simulationSchema>;
+
+/** The simulated devices. Throws a ZodError when a register's keys are none of a pin. */
+export function createMemory({ units }: Simulation, clock: Clock): SimulatedMemory {
+  const memory = new SimulatedMemory(clock, { everywhere: false });
+  const known = Object.keys(addressKeys.shape);
+  for (const [text, registers] of Object.entries(units)) {
+    const unit = Number(text);
+    for (const keys of registers) {
+      const own = Object.entries(keys).filter(([key]) => known.includes(key) || !MOTIONS.includes(key));
+      const address = addressSchema.parse(Object.fromEntries(own));
+      const { table, first } = address;
+      const format = registerFormat(address);
+      const motion = motionOf(keys, (at) => memory.get(unit, 'holding', at)[0] ?? 0);
+      if (!format) memory.put(unit, table, first, keys.value === true || keys.value === 1 ? 1 : 0);
+      else if (motion) memory.move(unit, table, first, format, motion);
+      else {
+        const data = format.encode(keys.value ?? (format.kind === 'text' ? '' : format.kind === 'digital' ? false : 0));
+        const words = Array.from({ length: format.registers }, (_, word) => data.readUInt16BE(2 * word));
+        memory.put(unit, table, first, ...words);
+      }
+    }
+  }
+  return memory;
+}
+
+const MOTIONS = ['value', 'sine', 'ramp', 'counter', 'follow'];
+
+function motionOf(keys: z.output<typeof registerSchema>, holding: (at: number) => number): Motion | undefined {
+  const { sine, ramp, counter, follow } = keys;
+  if (sine) return { kind: 'sine', mean: sine.mean, swing: sine.swing, periodMs: sine.period };
+  if (ramp) return { kind: 'ramp', from: ramp.from, to: ramp.to, periodMs: ramp.period };
+  if (counter) return { kind: 'counter', periodMs: counter.period };
+  return follow && { kind: 'follow', target: () => holding(follow.holding), periodMs: follow.period };
+}
+
+/** What goes wrong with which request. */
+export function createFaultScript({ faults }: Simulation, random: () => number = Math.random): FaultScript {
+  const counts = faults.map(() => 0);
+  return (request) => {
+    for (const [index, fault] of faults.entries()) {
+      if (fault.unit !== undefined && fault.unit !== request.unit) continue;
+      counts[index] = (counts[index] ?? 0) + 1;
+      const hit = fault.every === undefined ? random() < (fault.share ?? 0) : (counts[index] ?? 0) % fault.every === 0;
+      if (hit) return createFault(fault, request);
+    }
+    return undefined;
+  };
+}
+
+function createFault({ kind, late, code, away }: z.output<typeof faultSchema>, { unit, pdu }: ReceivedRequest): Fault {
+  switch (kind) {
+    case 'late':
+      return { kind, ms: late };
+    case 'exception':
+      return { kind, code };
+    case 'truncated':
+    case 'break':
+      return { kind, bytes: 3 };
+    case 'unplug':
+      return { kind, ms: away };
+    case 'noise':
+      return { kind, before: Buffer.from([0x00, 0xff]), after: Buffer.from([0x55]) };
+    case 'wrong-unit':
+      return { kind, unit: (unit % 247) + 1 };
+    case 'other-reply':
+      // Confirms an address next to the one asked for.
+      return { kind, pdu: Buffer.from(pdu.map((byte, at) => (at === 2 ? byte ^ 1 : byte))) };
+    default:
+      return { kind };
+  }
+}

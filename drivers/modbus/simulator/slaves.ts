@@ -1,0 +1,184 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { type Clock, type DurationMs, type MonotonicMs, sleep } from '../../../src/clock/clock.ts';
+import { DcsError, messageOf } from '../../../src/errors/errors.ts';
+import type { Framing } from '../protocol/framing.ts';
+import { encodeMbap, MbapReader } from '../protocol/mbap.ts';
+import type { ReceivedRequest, RequestReader } from '../server/line-server.ts';
+import { respondTo, type Store } from '../server/respond.ts';
+import type { LineTiming } from '../transport/line-timing.ts';
+import { applyFault, type Fault, type FaultScript, type FrameCodec } from './faults.ts';
+
+export interface LineSlaveOptions {
+  readonly clock: Clock;
+  readonly framing: Framing;
+  readonly reader: RequestReader;
+  readonly timing: LineTiming;
+  /** How long the device thinks. */
+  readonly responseMs: DurationMs;
+  readonly store: Store;
+  /** Units it answers for; absent: all. */
+  readonly units?: ReadonlySet<number>;
+  /** The adapter gives the master its own bytes back. */
+  readonly echo: boolean;
+  send(bytes: Buffer): void;
+  /** The line breaks, for so long. */
+  unplug(away?: DurationMs): void;
+}
+
+/** Bytes are handed over in groups of this length, as an adapter would. */
+const GRAIN_MS = 1;
+
+/**
+ * A slave on a half-duplex line. A stream has no baud rate, so it keeps the line's time itself: a request lasts as
+ * long as its bytes would on the wire, and the reply's bytes come one after the other at the line's rate.
+ */
+export class LineSlave {
+  script: FaultScript = () => undefined;
+  /** Requests heard. */
+  requests = 0;
+  readonly #options: LineSlaveOptions;
+  #receivedUntil: MonotonicMs = 0;
+
+  constructor(settings: LineSlaveOptions) {
+    this.#options = settings;
+  }
+
+  /** The master sends. */
+  receive(bytes: Buffer): void {
+    const { clock, reader, timing, echo, send } = this.#options;
+    if (echo) this.#later(bytes.length * timing.characterMs, () => send(bytes));
+    const began = Math.max(clock.now(), this.#receivedUntil);
+    this.#receivedUntil = began + bytes.length * timing.characterMs;
+    reader.push(bytes, (request) => void this.#serve(request));
+  }
+
+  async #serve(request: ReceivedRequest): Promise<void> {
+    const { clock, store, units, timing, responseMs: slaveMs, framing } = this.#options;
+    const heardAt = this.#receivedUntil;
+    if (units && request.unit !== 0 && !units.has(request.unit)) return;
+    const fault = this.script(request, this.requests++);
+    // A device that refuses has done nothing.
+    const refused = fault?.kind === 'exception';
+    const proper = refused ? request.pdu : await respondTo(store, request.unit, request.pdu);
+    if (request.unit === 0) return;
+    const thinks = slaveMs + timing.gapMs + (fault?.kind === 'late' ? fault.ms : 0);
+    const frame = applyFault(lineCodec(framing), request.unit, request.pdu, proper, fault);
+    if (fault?.kind === 'unplug') this.#options.unplug(fault.ms);
+    if (frame) this.#later(heardAt + thinks - clock.now(), () => this.#sendPaced(frame, fault));
+  }
+
+  #sendPaced(frame: Buffer, fault: Fault | undefined): void {
+    const { clock, timing, send, unplug } = this.#options;
+    const began = clock.now();
+    let sent = 0;
+    const step = () => {
+      const due =
+        timing.characterMs === 0 ? frame.length : Math.floor((clock.now() - began) / timing.characterMs + 1e-6);
+      const upTo = Math.min(frame.length, due);
+      if (upTo > sent) send(frame.subarray(sent, upTo));
+      sent = Math.max(sent, upTo);
+      if (sent === frame.length) {
+        if (fault?.kind === 'break') unplug();
+        return;
+      }
+      const left = frame.length * timing.characterMs - (clock.now() - began);
+      this.#later(Math.min(left, Math.max(GRAIN_MS, timing.characterMs)), step);
+    };
+    step();
+  }
+
+  #later(delay: DurationMs, action: () => void): void {
+    if (delay <= 0) action();
+    else this.#options.clock.after(delay, action);
+  }
+}
+
+function lineCodec(framing: Framing): FrameCodec {
+  return {
+    wrap: (unit, pdu) => framing.encode(unit, pdu),
+    // The last but two: within the checksum of RTU, and before the line end of ASCII.
+    damage: (frame) => {
+      frame[frame.length - 3] = (frame.at(-3) ?? 0) ^ 1;
+    },
+  };
+}
+
+export interface TcpSlaveOptions {
+  readonly host: string;
+  /** 0: a free one. */
+  readonly port: number;
+  readonly clock: Clock;
+  /** How long the device thinks. */
+  readonly responseMs: DurationMs;
+  readonly store: Store;
+  readonly units: ReadonlySet<number>;
+  readonly script: FaultScript;
+  /** The device is gone for so long: nobody can connect. */
+  unplug(away: DurationMs): void;
+}
+
+/** A simulated device on TCP, with every wrong that a device or the way to it can do. Late replies let others pass. */
+export class TcpSlave {
+  readonly #options: TcpSlaveOptions;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  #requests = 0;
+
+  constructor(settings: TcpSlaveOptions) {
+    this.#options = settings;
+    this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
+  }
+
+  /** Resolves with the port. Rejects with BUSY when it cannot be had. */
+  listen(): Promise<number> {
+    const { host, port } = this.#options;
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', (cause) => {
+        reject(new DcsError('BUSY', `cannot listen on ${host}:${port}: ${messageOf(cause)}`, { cause }));
+      });
+      this.#server.listen(port, host, () => {
+        const address = this.#server.address();
+        resolve(typeof address === 'object' && address ? address.port : port);
+      });
+    });
+  }
+
+  close(): Promise<void> {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+    return new Promise((resolve) => this.#server.close(() => resolve()));
+  }
+
+  #accept(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on('close', () => this.#sockets.delete(socket));
+    socket.on('error', () => socket.destroy());
+    const reader = new MbapReader();
+    socket.on('data', (bytes: Buffer) => {
+      const broken = reader.push(bytes, ({ id, unit, pdu }) => void this.#serve(socket, id, unit, Buffer.from(pdu)));
+      if (broken !== undefined) socket.destroy();
+    });
+  }
+
+  async #serve(socket: Socket, id: number, unit: number, pdu: Buffer): Promise<void> {
+    const { clock, responseMs: slaveMs, store, units, script, unplug } = this.#options;
+    if (!units.has(unit)) return;
+    const fault = script({ unit, pdu, size: pdu.length }, this.#requests++);
+    const proper = fault?.kind === 'exception' ? pdu : await respondTo(store, unit, pdu);
+    const wait = slaveMs + (fault?.kind === 'late' ? fault.ms : 0);
+    if (wait > 0) await sleep(clock, wait);
+    if (socket.destroyed) return;
+    const bytes = applyFault(mbapCodec(id), unit, pdu, proper, fault);
+    if (bytes) socket.write(bytes, () => fault?.kind === 'break' && socket.resetAndDestroy());
+    if (fault?.kind === 'unplug') unplug(fault.ms);
+  }
+}
+
+function mbapCodec(id: number): FrameCodec {
+  return {
+    wrap: (unit, pdu) => encodeMbap(id, unit, pdu),
+    // TCP has no checksum of ours: what a damaged frame shows is a protocol that is not Modbus.
+    damage: (frame) => {
+      frame[2] = 1;
+    },
+  };
+}

@@ -1,0 +1,244 @@
+import type { Clock, DurationMs, MonotonicMs, Timer } from '../../../src/clock/clock.ts';
+import { DcsError } from '../../../src/errors/errors.ts';
+import type { Framing } from '../protocol/framing.ts';
+import { describeRequest, isWrite, type Request } from '../protocol/request.ts';
+import { connectionLostError } from './transport.ts';
+
+/** Operating system and USB adapter deliver a reply in pieces this far apart at most. */
+const SLACK_MS = 50;
+/** No reply is longer than 256 bytes, or 513 characters in ASCII; the rest leaves room for an echo and for noise. */
+const MAX_RECEIVED = 2048;
+
+export type TransactionResult =
+  /** `doubtful`: the true reply may still come, the unit must be left alone until then. */
+  | { readonly kind: 'data'; readonly data: Buffer; readonly doubtful: false }
+  | { readonly kind: 'exception'; readonly exception: number; readonly doubtful: false }
+  | { readonly kind: 'error'; readonly error: DcsError; readonly doubtful: boolean };
+
+export interface LineTransactionOptions {
+  readonly request: Request;
+  readonly clock: Clock;
+  readonly framing: Framing;
+  readonly echo: EchoFilter;
+  readonly unanswered: LateReplies;
+  count(name: string, by?: number): void;
+  /** From now until the first byte of the reply must have come. */
+  readonly firstByteMs: DurationMs;
+  /** What the longest proper reply takes on the wire. */
+  readonly replyMs: DurationMs;
+  /** Silence after which a damaged reply is over. */
+  readonly quietMs: DurationMs;
+  end(outcome: TransactionResult): void;
+}
+
+/** One request on a half-duplex bus, from its sending to its reply or its deadline. */
+export class LineTransaction {
+  readonly #options: LineTransactionOptions;
+  #received: Buffer = Buffer.alloc(0);
+  #deadline: Timer;
+  #silenceTimer: Timer | undefined;
+  #begun = false;
+  #headerSeen = false;
+  /** Nothing has come for a while. */
+  #silent = false;
+  #mismatch: string | undefined;
+  #done = false;
+
+  constructor(settings: LineTransactionOptions) {
+    this.#options = settings;
+    this.#deadline = settings.clock.after(settings.firstByteMs, () => {
+      if (!this.#begun) return this.#expire();
+      // The reply has begun in time; it may take as long as its bytes do.
+      this.#deadline = settings.clock.after(settings.replyMs + SLACK_MS, () => this.#expire());
+    });
+  }
+
+  receive(bytes: Buffer): void {
+    if (this.#done) return;
+    this.#silenceTimer?.cancel();
+    this.#received = Buffer.concat([this.#received, bytes]);
+    if (this.#received.length > MAX_RECEIVED) {
+      this.#options.count('bytes_dropped', this.#received.length - MAX_RECEIVED);
+      this.#received = this.#received.subarray(-MAX_RECEIVED);
+    }
+    while (this.#scanReceived());
+  }
+
+  /** The bus is gone. */
+  abort(error: DcsError): void {
+    this.#finish({ kind: 'error', error: connectionLostError(this.#options.request, error), doubtful: false });
+  }
+
+  /** Looks for a frame. Returns whether one was taken out, so that there may be another behind it. */
+  #scanReceived(): boolean {
+    const { request, framing, echo, unanswered, clock, count } = this.#options;
+    const heard = echo.strip(this.#received, isWrite(request));
+    if (heard === undefined) return false;
+    const scan = framing.scan(heard, [request, ...unanswered.distinguishableFrom(request)]);
+    if (scan.kind === 'nothing') return false;
+    if (scan.kind === 'begun') {
+      if (scan.request !== request) return false;
+      this.#begun = true;
+      this.#headerSeen ||= scan.sure;
+      if (scan.complete) this.#silenceTimer = clock.after(this.#options.quietMs, () => this.#endDamaged());
+      return false;
+    }
+    if (request.kind === 'raw' && scan.request === request && !this.#silent) {
+      // Nobody knows how long this reply is: it ends with silence.
+      this.#begun = true;
+      this.#silenceTimer = clock.after(this.#options.quietMs, () => {
+        this.#silent = true;
+        this.#scanReceived();
+      });
+      return false;
+    }
+    if (scan.from > 0) count('resyncs');
+    if (scan.request !== request) {
+      count('replies_late');
+      unanswered.noteArrival(scan.request, clock.now());
+    } else if (scan.match.kind === 'mismatch') {
+      count('replies_mismatched');
+      this.#mismatch = scan.match.why;
+      this.#begun = false;
+    } else {
+      if (scan.match.kind === 'exception') count(`exception_${scan.match.exception}`);
+      this.#finish({ ...scan.match, doubtful: false });
+      return false;
+    }
+    // Also what came before the frame: it was stepped over as noise.
+    this.#received = Buffer.from(heard.subarray(scan.to));
+    echo.echoConsumed();
+    return this.#received.length > 0;
+  }
+
+  #endDamaged(): void {
+    this.#options.count('crc_errors');
+    this.#fail('BAD_REPLY', 'the reply arrived damaged', !this.#headerSeen);
+  }
+
+  #expire(): void {
+    const { count } = this.#options;
+    if (this.#begun) {
+      count('replies_cut_short');
+      this.#fail('BAD_REPLY', 'the reply was cut short', !this.#headerSeen);
+    } else if (this.#mismatch !== undefined) {
+      this.#fail('BAD_REPLY', `the only reply has ${this.#mismatch}`, true);
+    } else {
+      count('timeouts');
+      const noise = this.#received.length > 0 ? ` (${this.#received.length} bytes that are no reply)` : '';
+      this.#fail('TIMEOUT', `no answer in time${noise}`, true);
+    }
+  }
+
+  #fail(code: 'BAD_REPLY' | 'TIMEOUT', what: string, doubtful: boolean): void {
+    const error = new DcsError(code, `${describeRequest(this.#options.request)}: ${what}`);
+    this.#finish({ kind: 'error', error, doubtful });
+  }
+
+  #finish(outcome: TransactionResult): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.#deadline.cancel();
+    this.#silenceTimer?.cancel();
+    this.#options.end(outcome);
+  }
+}
+
+/** Whether an adapter hears its own sending (two-wire RS-485 with the receiver left on). */
+export type EchoMode = 'off' | 'strip' | 'auto';
+
+/**
+ * Takes our own request out of what is received. An echo of a write looks exactly like the device's consent, so with
+ * `auto` nothing may be written before a read has shown whether there is one.
+ */
+export class EchoFilter {
+  #present: boolean | undefined;
+  #sent: Buffer | undefined;
+  #echoSeen = false;
+
+  constructor(mode: EchoMode) {
+    this.#present = mode === 'auto' ? undefined : mode === 'strip';
+  }
+
+  /** Whether there is an echo; undefined while that is not settled. */
+  get present(): boolean | undefined {
+    return this.#present;
+  }
+
+  /** Something is being sent. */
+  noteSent(frame: Buffer): void {
+    this.#sent = frame;
+    this.#echoSeen = false;
+  }
+
+  /**
+   * What has been received after our own echo. Undefined: the echo is still to come, and nothing before it may be
+   * taken for an answer. To a read it may: only an echo that is whole can look like one.
+   */
+  strip(received: Buffer, write: boolean): Buffer | undefined {
+    const sent = this.#sent;
+    if (!sent || this.#present === false) return received;
+    const at = received.indexOf(sent);
+    if (at >= 0) {
+      this.#present = true;
+      this.#echoSeen = true;
+      return received.subarray(at + sent.length);
+    }
+    return write ? undefined : received;
+  }
+
+  /** The echo of what was sent is behind us: what looks like it from now on is something else. */
+  echoConsumed(): void {
+    if (this.#echoSeen) this.#sent = undefined;
+  }
+
+  /** A read has come to its end. If no echo has been heard by then, there is none. */
+  readEnded(): void {
+    this.#present ??= false;
+  }
+}
+
+/** How long after a timeout the reply is still reckoned with, in timeouts; the longest lateness seen counts too. */
+const MIN_TIMEOUTS = 3;
+const MAX_TIMEOUTS = 10;
+
+interface Entry {
+  readonly request: Request;
+  readonly expiredAt: MonotonicMs;
+  readonly until: MonotonicMs;
+}
+
+/**
+ * The requests of a serial bus that were given up, at most one a unit. RTU frames carry no number: while such a reply
+ * may still come, the unit must not be asked anything, or the late reply would be taken for the new one.
+ */
+export class LateReplies {
+  readonly #entries = new Map<number, Entry>();
+  #longestLateMs: DurationMs = 0;
+
+  add(request: Request, now: MonotonicMs, timeoutMs: DurationMs): void {
+    const quarantine = Math.max(
+      MIN_TIMEOUTS * timeoutMs,
+      Math.min(1.5 * this.#longestLateMs, MAX_TIMEOUTS * timeoutMs),
+    );
+    this.#entries.set(request.unit, { request, expiredAt: now, until: now + quarantine });
+  }
+
+  /** When the unit may be asked again. */
+  freeAt(unit: number): MonotonicMs {
+    return this.#entries.get(unit)?.until ?? 0;
+  }
+
+  /** Requests whose late reply can be told from the reply to `pending`, because it is of another unit. */
+  distinguishableFrom(pending: Request | undefined): Request[] {
+    return [...this.#entries.values()].map(({ request }) => request).filter(({ unit }) => unit !== pending?.unit);
+  }
+
+  /** The late reply has come. */
+  noteArrival(request: Request, now: MonotonicMs): void {
+    const entry = this.#entries.get(request.unit);
+    if (!entry) return;
+    this.#longestLateMs = Math.max(this.#longestLateMs, now - entry.expiredAt);
+    this.#entries.delete(request.unit);
+  }
+}

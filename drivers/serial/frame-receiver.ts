@@ -1,0 +1,178 @@
+import type { UnixSeconds } from '../../src/clock/clock.ts';
+import type { DriverContext } from '../../src/driver/contract.ts';
+import { checksumHolds } from './checksum.ts';
+import type { Framer, FrameSink } from './framing/framers.ts';
+import { type Captures, Matcher } from './matcher.ts';
+import type { SerialOptions } from './options.ts';
+import { decode } from './text.ts';
+
+/** A frame, and what the patterns of its inlet found in it. */
+export class MatchedFrame {
+  readonly bytes: Buffer;
+  readonly text: string;
+  readonly #found: readonly Captures[];
+  readonly #indexes: ReadonlyMap<RegExp, number>;
+
+  constructor(bytes: Buffer, text: string, captures: readonly Captures[], indexes: ReadonlyMap<RegExp, number>) {
+    this.bytes = bytes;
+    this.text = text;
+    this.#found = captures;
+    this.#indexes = indexes;
+  }
+
+  /** What a pattern found; an absent pattern finds something in every frame. */
+  found(pattern: RegExp | undefined): Captures {
+    if (pattern === undefined) return EMPTY_MATCH;
+    return this.#found[this.#indexes.get(pattern) ?? -1] ?? null;
+  }
+}
+
+export interface FrameReceiverSink {
+  /** A frame came in whole. */
+  frame(bytes: Buffer, sourceTime: UnixSeconds): void;
+  /** The same frame, matched. Empty frames are not. */
+  matched(look: MatchedFrame, sourceTime: UnixSeconds): void;
+  /** A pattern ran over its time; `final`: it is given up. */
+  patternTimeout(pattern: RegExp, final: boolean): void;
+}
+
+const EMPTY_MATCH: Captures = /(?:)/.exec('');
+
+/** The way in: bytes → frames → checksum → text → patterns. */
+export class FrameReceiver {
+  readonly #options: SerialOptions;
+  readonly #context: DriverContext;
+  readonly #framer: Framer;
+  readonly #matcher: Matcher;
+  readonly #patterns: readonly RegExp[];
+  readonly #indexes: ReadonlyMap<RegExp, number>;
+  readonly #sink: FrameReceiverSink;
+  readonly #matching: boolean;
+  /** Frames that are complete but not told yet. */
+  #frames: Buffer[] = [];
+  #pushing = false;
+  /** The frame under way has a byte that came in with an error. */
+  #damaged = false;
+  /** What was sent last, if the device will repeat it. */
+  #echo: Buffer | undefined;
+
+  /** Without `matching` frames go to `frame` alone. */
+  constructor(
+    options: SerialOptions,
+    patterns: readonly RegExp[],
+    matching: boolean,
+    context: DriverContext,
+    sink: FrameReceiverSink,
+  ) {
+    this.#matching = matching;
+    this.#options = options;
+    this.#context = context;
+    this.#sink = sink;
+    const distinct = new Map(patterns.map((pattern) => [pattern.source, pattern]));
+    const sources = [...distinct.keys()];
+    this.#patterns = [...distinct.values()];
+    this.#indexes = new Map(patterns.map((pattern) => [pattern, sources.indexOf(pattern.source)]));
+    this.#matcher = new Matcher(this.#patterns);
+    const framed: FrameSink = {
+      frame: (bytes) => {
+        if (this.#damaged) {
+          framed.dropped('damaged', bytes.length);
+          return;
+        }
+        this.#frames.push(bytes);
+        // Frames that end by time come outside of push.
+        if (!this.#pushing) this.#deliver();
+      },
+      dropped: (why, bytes) => {
+        if (why !== 'noise') {
+          context.count(`frames_${why}`);
+          this.#damaged = false;
+        }
+        context.count('bytes_dropped', bytes);
+      },
+    };
+    this.#framer = options.framing.make(context.clock, framed);
+  }
+
+  push(bytes: Buffer): void {
+    this.#context.count('bytes_in', bytes.length);
+    this.#pushing = true;
+    this.#framer.push(bytes);
+    this.#pushing = false;
+    if (this.#frames.length > 0) this.#deliver();
+  }
+
+  /**
+   * A byte came in with an error: the frame it is in is dropped. It may have been the end of that frame, or may wrongly
+   * seem to be one: then what follows is no whole frame either.
+   */
+  damaged(byte: Buffer): void {
+    this.#context.count('line_errors');
+    this.#damaged = true;
+    if (byte.length > 0) this.push(byte);
+    this.#damaged = true;
+  }
+
+  /** The device is about to repeat these bytes. */
+  expectEcho(bytes: Buffer): void {
+    if (this.#options.echo) this.#echo = withoutLineEnd(bytes);
+  }
+
+  /** Forgets a frame that is not complete. */
+  end(): void {
+    const lost = this.#framer.reset();
+    if (lost > 0) this.#context.count('bytes_dropped', lost);
+  }
+
+  #deliver(): void {
+    const { echo, checksum, encoding } = this.#options;
+    const frames = echo || checksum ? this.#frames.filter((frame) => this.#accepts(frame)) : this.#frames;
+    this.#frames = [];
+    this.#context.count('frames_in', frames.length);
+    const now = this.#context.clock.unix();
+    for (const frame of frames) this.#sink.frame(frame, now);
+    if (!this.#matching) return;
+    const full: Buffer[] = [];
+    const texts: string[] = [];
+    for (const frame of frames) {
+      if (frame.length === 0) continue;
+      full.push(frame);
+      texts.push(decode(this.#trimmed(frame), encoding));
+    }
+    this.#matcher.run(texts, {
+      frame: (index, found) => {
+        const bytes = full[index];
+        const text = texts[index];
+        if (bytes && text !== undefined) this.#sink.matched(new MatchedFrame(bytes, text, found, this.#indexes), now);
+      },
+      timeout: (index, final) => {
+        const pattern = this.#patterns[index];
+        if (pattern) this.#sink.patternTimeout(pattern, final);
+      },
+    });
+  }
+
+  #accepts(frame: Buffer): boolean {
+    if (this.#echo && withoutLineEnd(frame).equals(this.#echo)) {
+      this.#echo = undefined;
+      this.#context.count('echoes');
+      return false;
+    }
+    const { checksum } = this.#options;
+    if (!checksum || checksumHolds(this.#trimmed(frame), checksum)) return true;
+    this.#context.count('frames_checksum');
+    this.#context.count('bytes_dropped', frame.length);
+    return false;
+  }
+
+  /** Lines cut at \n commonly end in \r\n; the \r belongs to the line end. */
+  #trimmed(frame: Buffer): Buffer {
+    return this.#options.framing.linefeed && frame[frame.length - 1] === 0x0d ? frame.subarray(0, -1) : frame;
+  }
+}
+
+function withoutLineEnd(bytes: Uint8Array): Buffer {
+  let end = bytes.length;
+  while (end > 0 && (bytes[end - 1] === 0x0a || bytes[end - 1] === 0x0d)) end--;
+  return Buffer.from(bytes.buffer, bytes.byteOffset, end);
+}

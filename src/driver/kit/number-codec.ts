@@ -1,0 +1,167 @@
+/** How a number lies in registers, its bytes highest first. */
+export interface NumberCodec {
+  readonly words: number;
+  /** Inclusive limits of what can be encoded. */
+  readonly min: number | bigint;
+  readonly max: number | bigint;
+  /** Only whole numbers can be encoded. */
+  readonly whole: boolean;
+  /** The number, or undefined when the bytes hold none (BCD digits above 9). */
+  decode(bytes: Buffer): number | bigint | undefined;
+  /** Writes a number within the limits, whole if `whole`. */
+  encode(value: number | bigint, bytes: Buffer): void;
+}
+
+const U64_MAX = 2n ** 64n - 1n;
+const I64_MAX = 2n ** 63n - 1n;
+const FLOAT16_MAX = 65504;
+const FLOAT32_MAX = 3.4028234663852886e38;
+
+function whole(
+  words: number,
+  min: number,
+  max: number,
+  decode: (bytes: Buffer) => number | undefined,
+  encode: (value: number, bytes: Buffer) => void,
+): NumberCodec {
+  return { words, min, max, whole: true, decode, encode: (value, bytes) => encode(Number(value), bytes) };
+}
+
+function float(
+  words: number,
+  max: number,
+  decode: (bytes: Buffer) => number,
+  encode: (value: number, bytes: Buffer) => void,
+): NumberCodec {
+  return { words, min: -max, max, whole: false, decode, encode: (value, bytes) => encode(Number(value), bytes) };
+}
+
+export const numberCodecs = {
+  int16: whole(
+    1,
+    -0x8000,
+    0x7fff,
+    (b) => b.readInt16BE(0),
+    (v, b) => b.writeInt16BE(v, 0),
+  ),
+  uint16: whole(
+    1,
+    0,
+    0xffff,
+    (b) => b.readUInt16BE(0),
+    (v, b) => b.writeUInt16BE(v, 0),
+  ),
+  int32: whole(
+    2,
+    -0x8000_0000,
+    0x7fff_ffff,
+    (b) => b.readInt32BE(0),
+    (v, b) => b.writeInt32BE(v, 0),
+  ),
+  uint32: whole(
+    2,
+    0,
+    0xffff_ffff,
+    (b) => b.readUInt32BE(0),
+    (v, b) => b.writeUInt32BE(v, 0),
+  ),
+  int64: {
+    words: 4,
+    min: -(2n ** 63n),
+    max: I64_MAX,
+    whole: true,
+    decode: (b) => b.readBigInt64BE(0),
+    encode: (v, b) => void b.writeBigInt64BE(BigInt(v), 0),
+  },
+  uint64: {
+    words: 4,
+    min: 0n,
+    max: U64_MAX,
+    whole: true,
+    decode: (b) => b.readBigUInt64BE(0),
+    encode: (v, b) => void b.writeBigUInt64BE(BigInt(v), 0),
+  },
+  float16: float(
+    1,
+    FLOAT16_MAX,
+    (b) => halfToNumber(b.readUInt16BE(0)),
+    (v, b) => b.writeUInt16BE(numberToHalf(v), 0),
+  ),
+  float32: float(
+    2,
+    FLOAT32_MAX,
+    (b) => b.readFloatBE(0),
+    (v, b) => b.writeFloatBE(v, 0),
+  ),
+  float64: float(
+    4,
+    Number.MAX_VALUE,
+    (b) => b.readDoubleBE(0),
+    (v, b) => b.writeDoubleBE(v, 0),
+  ),
+  bcd16: whole(1, 0, 9999, fromBcd, toBcd),
+  bcd32: whole(2, 0, 99_999_999, fromBcd, toBcd),
+} as const satisfies Record<string, NumberCodec>;
+
+export type NumberType = keyof typeof numberCodecs;
+
+function fromBcd(bytes: Buffer): number | undefined {
+  const digits = bytes.toString('hex');
+  return /^\d+$/.test(digits) ? Number(digits) : undefined;
+}
+
+function toBcd(value: number, bytes: Buffer): void {
+  bytes.write(String(value).padStart(bytes.length * 2, '0'), 'hex');
+}
+
+/** IEEE 754 binary16. */
+export function halfToNumber(half: number): number {
+  const sign = half & 0x8000 ? -1 : 1;
+  const exponent = (half >> 10) & 0x1f;
+  const fraction = half & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 0x1f) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/** The nearest binary16, ties to even; for finite numbers within ±65504. */
+export function numberToHalf(value: number): number {
+  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+  const size = Math.abs(value);
+  if (size < 2 ** -14) return sign | roundEven(size * 2 ** 24);
+  let exponent = Math.floor(Math.log2(size));
+  // log2 may round up to the next power of two.
+  if (2 ** exponent > size) exponent--;
+  // A fraction that rounds up to 1024 carries into the exponent by itself: the bits are adjacent.
+  return sign | (((exponent + 15) << 10) + roundEven((size / 2 ** exponent - 1) * 1024));
+}
+
+function roundEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  if (rest !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+/**
+ * How a device lays out the bytes of a value, A being the highest. Of values longer than two registers: CDAB has the
+ * registers in reverse, BADC the bytes within each register, DCBA both.
+ */
+export const byteOrders = ['ABCD', 'CDAB', 'BADC', 'DCBA'] as const;
+export type ByteOrder = (typeof byteOrders)[number];
+
+/**
+ * Copies `words` registers from `from` at byte `at` into the highest-byte-first order, or back: every order is its own
+ * inverse.
+ */
+export function reorder(from: Buffer, at: number, words: number, order: ByteOrder): Buffer {
+  const out = Buffer.allocUnsafe(2 * words);
+  const reverseWords = order === 'CDAB' || order === 'DCBA';
+  const swapBytes = order === 'BADC' || order === 'DCBA';
+  for (let word = 0; word < words; word++) {
+    const source = at + 2 * (reverseWords ? words - 1 - word : word);
+    out[2 * word] = from[source + (swapBytes ? 1 : 0)] ?? 0;
+    out[2 * word + 1] = from[source + (swapBytes ? 0 : 1)] ?? 0;
+  }
+  return out;
+}
