@@ -12,9 +12,10 @@ const allowed: Record<string, readonly string[]> = {
   'src/message': [],
   'src/pin': [],
   'src/clock': [],
-  'src/driver': leaves,
+  'src/linux': leaves,
+  'src/driver': [...leaves, 'src/linux'],
   'src/bus': leaves,
-  'src/guardian': [...leaves, 'src/driver'],
+  'src/guardian': [...leaves, 'src/driver', 'src/linux'],
   'src/mesh': [...leaves, 'src/bus', 'src/driver'],
   'src/output': [...leaves, 'src/bus', 'src/driver'],
   'src/io': [...leaves, 'src/bus', 'src/driver', 'src/output'],
@@ -33,6 +34,7 @@ const allowed: Record<string, readonly string[]> = {
       'src/config',
       'src/web',
       'src/guardian',
+      'src/linux',
     ],
   ],
   'src/driver-registry.ts': [...leaves, 'src/driver', 'drivers'],
@@ -40,14 +42,14 @@ const allowed: Record<string, readonly string[]> = {
   'src/start-agent.ts': ['src', 'drivers'],
   'src/testing': ['src', 'drivers'],
   'src/index.ts': ['src'],
-  drivers: [...leaves, 'src/driver'],
+  drivers: [...leaves, 'src/driver', 'src/linux'],
 };
 /** Native libraries that only one place may know. */
 const owners: Record<string, readonly string[]> = {
   zeromq: ['src/mesh/'],
   serialport: ['drivers/'],
   onoff: ['drivers/gpio/'],
-  koffi: ['drivers/', 'src/agent/service-manager.ts', 'src/guardian/fd-passing.ts'],
+  koffi: ['src/linux/', 'drivers/', 'src/agent/service-manager.ts', 'src/guardian/fd-passing.ts'],
   yaml: ['src/'],
 };
 

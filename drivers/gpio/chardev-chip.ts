@@ -2,7 +2,7 @@ import { closeSync, openSync, readdirSync } from 'node:fs';
 import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
 import type { Found } from './backend.ts';
 import { kernelError } from './kernel-errors.ts';
-import type { Libc } from './libc.ts';
+import type { LineLibc } from './uapi.ts';
 import * as uapi from './uapi.ts';
 
 const DEVICES = '/dev';
@@ -11,12 +11,12 @@ const DEVICES = '/dev';
 export class ChardevChip {
   readonly path: string;
   readonly info: uapi.ChipInfo;
-  readonly #libc: Libc;
+  readonly #libc: LineLibc;
   readonly #fd: number;
   #open = true;
   #names: ReadonlyMap<string, readonly number[]> | undefined;
 
-  constructor(libc: Libc, path: string, fd: number, info: uapi.ChipInfo) {
+  constructor(libc: LineLibc, path: string, fd: number, info: uapi.ChipInfo) {
     this.#libc = libc;
     this.path = path;
     this.#fd = fd;
@@ -97,7 +97,7 @@ export function chipDevices(): string[] {
  * Finds and opens a chip by label or device name. By label is better: the kernel numbers chips in the order it meets
  * them. `absent` also when the kernel is too old for the second interface (before 5.10).
  */
-export function findChardevChip(libc: Libc, wanted: string): Found<ChardevChip> {
+export function findChardevChip(libc: LineLibc, wanted: string): Found<ChardevChip> {
   const names = chipDevices();
   const present = new Map<string, uapi.ChipInfo>();
   const found = new Map<string, ChardevChip>();
@@ -134,7 +134,7 @@ export function findChardevChip(libc: Libc, wanted: string): Found<ChardevChip> 
   return usable(chip);
 }
 
-function openChip(libc: Libc, path: string): ChardevChip {
+function openChip(libc: LineLibc, path: string): ChardevChip {
   const fd = openSync(path, 'r+');
   try {
     const buffer = uapi.chipInfoBuffer();

@@ -8,10 +8,10 @@ import type { GpioPlan, PlannedLine } from './crash-plan.ts';
 import { type EventTime, monotonic, realtime } from './event-time.ts';
 import { type Continuation, continuation, type PassedLines, passedLines } from './held-lines.ts';
 import { kernelError } from './kernel-errors.ts';
-import type { Libc } from './libc.ts';
 import { type Located, lineFlags, NOBODY, onePlan, planRequests, type RequestPlan } from './line-plan.ts';
 import { LineRequest } from './line-request.ts';
 import { levelsToGoOn, shownLevels, startLevels } from './start-levels.ts';
+import type { LineLibc } from './uapi.ts';
 import * as uapi from './uapi.ts';
 
 /** What gpioinfo shows as the consumer of our lines. */
@@ -22,13 +22,13 @@ const CLOSE_LIMIT_MS = 300;
 export class ChardevBackend implements GpioBackend {
   readonly name = 'chardev';
   readonly debounces = true;
-  readonly #libc: Libc;
+  readonly #libc: LineLibc;
   readonly #chip: ChardevChip;
   readonly #context: PortContext;
   readonly #requests = new Set<LineRequest>();
   #closed = false;
 
-  constructor(libc: Libc, chip: ChardevChip, context: PortContext) {
+  constructor(libc: LineLibc, chip: ChardevChip, context: PortContext) {
     this.#libc = libc;
     this.#chip = chip;
     this.#context = context;

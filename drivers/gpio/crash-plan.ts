@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import type { HeldDescriptors, Log } from '../../src/driver/contract.ts';
 import type { Prepare, SafeStateExecutor } from '../../src/driver/crash-plan.ts';
 import { DcsError, messageOf } from '../../src/errors/errors.ts';
+import { loadLibc } from '../../src/linux/libc.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import { type ChardevChip, findChardevChip } from './chardev-chip.ts';
 import { type ChipEstate, type PassedLines, passedLines } from './held-lines.ts';
 import { kernelError } from './kernel-errors.ts';
-import { type Libc, loadLibc } from './libc.ts';
 import { SYSFS_GPIO } from './sysfs-chip.ts';
+import type { LineLibc } from './uapi.ts';
 import * as uapi from './uapi.ts';
 
 /** A line and the level that is safe. */
@@ -30,7 +31,9 @@ const CONSUMER = 'dcs-io guardian';
 
 export const prepare: Prepare = async (plan, { log }, descriptors) => {
   if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of a gpio port', { found: plan });
-  return plan.by === 'chardev' ? new SafeLines(await loadLibc(), plan, descriptors, log) : sysfsLines(plan);
+  return plan.by === 'chardev'
+    ? new SafeLines(await loadLibc('backend chardev'), plan, descriptors, log)
+    : sysfsLines(plan);
 };
 
 /**
@@ -38,14 +41,14 @@ export const prepare: Prepare = async (plan, { log }, descriptors) => {
  * same step, and keeps.
  */
 class SafeLines implements SafeStateExecutor {
-  readonly #libc: Libc;
+  readonly #libc: LineLibc;
   readonly #log: Log;
   readonly #plan: Extract<GpioPlan, { by: 'chardev' }>;
   #held: PassedLines[];
   /** Lines that have their safe level. */
   readonly #safe = new Set<number>();
 
-  constructor(libc: Libc, plan: Extract<GpioPlan, { by: 'chardev' }>, descriptors: readonly number[], log: Log) {
+  constructor(libc: LineLibc, plan: Extract<GpioPlan, { by: 'chardev' }>, descriptors: readonly number[], log: Log) {
     this.#libc = libc;
     this.#log = log;
     this.#plan = plan;
@@ -124,7 +127,11 @@ class SafeLines implements SafeStateExecutor {
 }
 
 /** Those of a request's lines that are to be safe; the others stay as they are. Throws a SystemCallError. */
-function driveLines(libc: Libc, { fd, offsets, flags, floating }: PassedLines, lines: readonly PlannedLine[]): void {
+function driveLines(
+  libc: LineLibc,
+  { fd, offsets, flags, floating }: PassedLines,
+  lines: readonly PlannedLine[],
+): void {
   const bitOf = (offset: number) => 1n << BigInt(offsets.indexOf(offset));
   const mask = lines.reduce((bits, { offset }) => bits | bitOf(offset), 0n);
   const levels = lines.reduce((bits, { offset, high }) => (high ? bits | bitOf(offset) : bits), 0n);

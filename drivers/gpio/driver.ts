@@ -1,10 +1,10 @@
 import type { Driver, OpenResult, PortContext } from '../../src/driver/contract.ts';
 import { DcsError, messageOf } from '../../src/errors/errors.ts';
+import { type Libc, loadLibc } from '../../src/linux/libc.ts';
 import { channelFacts, type GpioAddress, type GpioOptions, optionsSchema, pinSchema } from './address.ts';
 import type { Found, GpioBackend, GpioChannel } from './backend.ts';
 import { ChardevBackend } from './chardev.ts';
 import { chipDevices, findChardevChip } from './chardev-chip.ts';
-import { type Libc, loadLibc } from './libc.ts';
 import { openOnoff } from './onoff.ts';
 import { gpioPlacer } from './place.ts';
 import { GpioPort } from './port.ts';
@@ -63,7 +63,7 @@ async function findChardev(chip: string, context: PortContext, fallBack: boolean
   if (chipDevices().length === 0) return { kind: 'absent', reason: 'this machine has no /dev/gpiochip*' };
   let libc: Libc;
   try {
-    libc = await loadLibc();
+    libc = await loadLibc('backend chardev', 'a 64-bit or ARMv7 Linux, or backend: onoff');
   } catch (error) {
     if (!fallBack) throw error;
     return { kind: 'absent', reason: messageOf(error) };

@@ -1,7 +1,5 @@
-import { closeSync } from 'node:fs';
-import { Socket } from 'node:net';
-import type { Libc } from './libc.ts';
-import { EVENT_BYTES } from './uapi.ts';
+import { FdStream } from '../../src/linux/fd-stream.ts';
+import { EVENT_BYTES, type LineLibc } from './uapi.ts';
 
 /** One edge as the kernel recorded it. The object is reused: take what is needed before the next one. */
 export interface EdgeEvent {
@@ -33,68 +31,41 @@ const bytes = new Uint8Array(words.buffer);
 const edge: EdgeEvent = { offset: 0, rising: false, lineSeqno: 0, nsHigh: 0, nsLow: 0 };
 
 /**
- * Events of a line request, waited for by Node's own event loop: no thread, no polling, one system call a handful of
- * edges. While JavaScript is busy they wait in the kernel, which keeps 1024 a request and numbers what it then drops.
- *
- * Node watches pipes and sockets only, by what a descriptor is when it is handed over. So it is handed the reading end of
- * a pipe, and the line request takes that descriptor's place before the loop first looks at it.
+ * Edges of a line request. While JavaScript is busy they wait in the kernel, which keeps 1024 a request and numbers what it
+ * then drops.
  */
 export class EventStream {
-  /** The descriptor of the line request from now on. */
-  readonly fd: number;
-  readonly #socket: Socket;
-  readonly #sink: EventSink;
-  #closed: Promise<void> | undefined;
+  readonly #stream: FdStream;
+  #closed = false;
 
   /** Owns the descriptor of a line request from now on, unless it throws (a SystemCallError). */
-  constructor(libc: Libc, requestFd: number, sink: EventSink) {
-    this.#sink = sink;
-    const { reader, writer } = libc.pipe();
-    this.fd = reader;
-    const onread = { buffer: bytes, callback: (got: number) => this.#take(got) };
-    const options = { fd: reader, readable: true, writable: false, onread };
-    this.#socket = new Socket(options);
-    this.#socket.once('error', (error) => this.#end(error));
-    this.#socket.once('end', () => this.#end(new Error('no more events')));
-    try {
-      libc.setNonBlocking(requestFd);
-      libc.replace(requestFd, reader);
-    } catch (error) {
-      void this.close();
-      throw error;
-    } finally {
-      closeSync(writer);
-    }
-    closeSync(requestFd);
+  constructor(libc: LineLibc, requestFd: number, sink: EventSink) {
+    this.#stream = new FdStream(libc, requestFd, bytes, {
+      data: (count) => this.#decode(count, sink),
+      ended: (error) => sink.ended(error),
+    });
+  }
+
+  /** The descriptor of the line request from now on. */
+  get fd(): number {
+    return this.#stream.fd;
   }
 
   /** Tells nothing more, and gives the lines back. Resolves once the kernel has them. */
   close(): Promise<void> {
-    this.#closed ??= new Promise((resolve) => {
-      // After its end a socket closes by itself.
-      if (this.#socket.closed) resolve();
-      this.#socket.once('close', () => resolve());
-      this.#socket.destroy();
-    });
-    return this.#closed;
+    this.#closed = true;
+    return this.#stream.close();
   }
 
-  /** True: go on reading. */
-  #take(got: number): boolean {
-    for (let at = 0; at + WORDS <= got / 4; at += WORDS) {
-      if (this.#closed) return false;
+  #decode(count: number, sink: EventSink): void {
+    for (let at = 0; at + WORDS <= count / 4 && !this.#closed; at += WORDS) {
       // struct gpio_v2_line_event: timestamp 0–1, id 2, offset 3, seqno 4, line_seqno 5.
       edge.nsLow = words[at] ?? 0;
       edge.nsHigh = words[at + 1] ?? 0;
       edge.rising = words[at + 2] === RISING;
       edge.offset = words[at + 3] ?? 0;
       edge.lineSeqno = words[at + 5] ?? 0;
-      this.#sink.event(edge);
+      sink.event(edge);
     }
-    return !this.#closed;
-  }
-
-  #end(error: Error): void {
-    if (!this.#closed) this.#sink.ended(error);
   }
 }

@@ -7,8 +7,8 @@ import { type EventTime, stampMs } from './event-time.ts';
 import type { HeldLines } from './held-lines.ts';
 import { kernelError } from './kernel-errors.ts';
 import { LevelWatch } from './level-watch.ts';
-import type { Libc } from './libc.ts';
 import type { RequestPlan } from './line-plan.ts';
+import type { LineLibc } from './uapi.ts';
 import * as uapi from './uapi.ts';
 
 /** Slack after the kernel's debounce period before the settled level is read: its timer may be late. */
@@ -25,7 +25,7 @@ interface Member {
 /** Lines held through one descriptor. */
 export class LineRequest implements EventSink {
   readonly lines: readonly Line[];
-  readonly #libc: Libc;
+  readonly #libc: LineLibc;
   #fd: number;
   readonly #path: string;
   readonly #members: readonly Member[];
@@ -48,7 +48,7 @@ export class LineRequest implements EventSink {
   #floating = 0n;
 
   constructor(
-    { libc, fd, path, time }: { libc: Libc; fd: number; path: string; time: EventTime },
+    { libc, fd, path, time }: { libc: LineLibc; fd: number; path: string; time: EventTime },
     plan: RequestPlan,
     context: PortContext,
     closed: (request: LineRequest) => void,

@@ -1,6 +1,6 @@
 import type { ChardevChip } from './chardev-chip.ts';
-import type { Libc } from './libc.ts';
 import type { RequestPlan } from './line-plan.ts';
+import type { LineLibc } from './uapi.ts';
 import * as uapi from './uapi.ts';
 
 // Bit n is the n-th line of the request.
@@ -14,7 +14,7 @@ export function startLevels({ lines }: RequestPlan): bigint {
 }
 
 /** The levels lines go on with that have been held all along: those to start with, or what they show. Throws a SystemCallError. */
-export function levelsToGoOn(libc: Libc, chip: ChardevChip, fd: number, plan: RequestPlan): bigint {
+export function levelsToGoOn(libc: LineLibc, chip: ChardevChip, fd: number, plan: RequestPlan): bigint {
   const kept = plan.lines.reduce(
     (bits, { wish }, at) => (wish.channel.openingValue === undefined ? bits | (1n << BigInt(at)) : bits),
     0n,
@@ -23,7 +23,7 @@ export function levelsToGoOn(libc: Libc, chip: ChardevChip, fd: number, plan: Re
 }
 
 /** The levels held lines show, to be driven from now on. Throws a SystemCallError. */
-export function shownLevels(libc: Libc, chip: ChardevChip, fd: number, { lines }: RequestPlan): bigint {
+export function shownLevels(libc: LineLibc, chip: ChardevChip, fd: number, { lines }: RequestPlan): bigint {
   const values = uapi.lineValues(0n, uapi.allLines(lines.length));
   libc.ioctl(fd, uapi.GET_VALUES, values);
   let levels = values.readBigUInt64LE(0);

@@ -1,7 +1,12 @@
+import type { Libc } from '../../src/linux/libc.ts';
+
 /**
  * The GPIO character device's second interface (Linux ≥ 5.10), as <linux/gpio.h> lays it out. It was made to be the same
  * on 32 and 64 bit. Every Linux that Node runs on today is little-endian except s390x, which has no GPIO.
  */
+
+/** The system calls that lines need. */
+export type LineLibc = Pick<Libc, 'ioctl' | 'pipe' | 'replace' | 'setNonBlocking'>;
 
 /** Request numbers: _IOR/_IOWR(0xB4, number, structure). */
 export const CHIP_INFO = 0x8044_b401;

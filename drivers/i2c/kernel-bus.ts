@@ -1,8 +1,8 @@
 import { closeSync, constants, existsSync, openSync } from 'node:fs';
-import { getSystemErrorName } from 'node:util';
 import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
+import { loadLibc } from '../../src/linux/libc.ts';
 import { type I2cBus, transferError } from './bus.ts';
-import { type Native, readWriteMessages, smbusTransfer } from './uapi.ts';
+import { type I2cLibc, readWriteMessages, smbusTransfer } from './uapi.ts';
 
 const I2C_TIMEOUT = 0x0702;
 const I2C_FUNCS = 0x0705;
@@ -20,28 +20,28 @@ export async function openKernelBus(path: string): Promise<I2cBus> {
       expected: 'I2C enabled (raspi-config, or dtparam=i2c_arm=on) and the module i2c-dev loaded',
     });
   }
-  const native = await loadNative();
+  const libc = await loadLibc('backend kernel', 'a 64-bit or ARMv7 Linux, or backend: i2c-bus');
   const fd = openDevice(path);
   try {
-    native.ioctlNumber(fd, I2C_TIMEOUT, TIMEOUT_TICKS);
+    libc.ioctlValue(fd, I2C_TIMEOUT, TIMEOUT_TICKS);
     const functions = Buffer.alloc(8);
-    await native.ioctl(fd, I2C_FUNCS, functions);
+    await libc.ioctlAsync(fd, I2C_FUNCS, functions);
     const plain = (functions.readUInt32LE() & FUNC_I2C) !== 0;
-    return busOn(path, fd, native, plain ? readWriteMessages : smbusTransfer);
+    return busOn(path, fd, libc, plain ? readWriteMessages : smbusTransfer);
   } catch (error) {
     closeSync(fd);
     throw transferError(path, 0, systemCode(error) ?? messageOf(error), error);
   }
 }
 
-function busOn(name: string, fd: number, native: Native, transfer: typeof readWriteMessages): I2cBus {
+function busOn(name: string, fd: number, libc: I2cLibc, transfer: typeof readWriteMessages): I2cBus {
   let open = true;
   return {
     name,
     async transfer(address, write, length) {
       if (!open) throw new DcsError('PORT_DOWN', `${name} is closed`);
       try {
-        return await transfer(native, fd, address, write, length);
+        return await transfer(libc, fd, address, write, length);
       } catch (error) {
         const code = systemCode(error) ?? messageOf(error);
         // Some adapters say ENODEV of a chip that does not answer; one that is gone has no device file any more.
@@ -69,49 +69,4 @@ function openDevice(path: string): number {
     }
     throw new DcsError('PORT_DOWN', `${path} cannot be opened: ${messageOf(error)}`, { cause: error });
   }
-}
-
-/** A system call that failed; `code` as Node's own errors have it. */
-class CallError extends Error {
-  readonly code: string;
-
-  constructor(errno: number) {
-    const code = getSystemErrorName(-errno);
-    super(`ioctl: ${code}`);
-    this.code = code;
-  }
-}
-
-type IoctlLater = (
-  fd: number,
-  request: number,
-  argument: Uint8Array,
-  done: (error: Error | null, result: number) => void,
-) => void;
-
-async function loadNative(): Promise<Native> {
-  const { default: koffi } = await import('koffi').catch((cause: unknown) => {
-    throw new DcsError('NOT_SUPPORTED', 'I2C needs the npm package koffi, which does not load here', { cause });
-  });
-  const library = koffi.load(null);
-  const byAddress: { async: IoctlLater } = library.func('int ioctl(int fd, unsigned long request, void *argument)');
-  const byValue: (fd: number, request: number, argument: number) => number = library.func(
-    'int ioctl(int fd, unsigned long request, long argument)',
-  );
-  return {
-    ioctl: (fd, request, argument) =>
-      new Promise((resolve, reject) => {
-        byAddress.async(fd, request, argument, (error, result) => {
-          if (error) reject(error);
-          // koffi gives the errno of the call's own thread, here and nowhere else.
-          else if (result < 0) reject(new CallError(koffi.errno()));
-          else resolve();
-        });
-      }),
-    ioctlNumber: (fd, request, argument) => {
-      if (byValue(fd, request, argument) < 0) throw new CallError(koffi.errno());
-    },
-    addressOf: (buffer) => koffi.address(buffer),
-    pointerSize: koffi.sizeof('void *') === 4 ? 4 : 8,
-  };
 }

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { loadLibc } from '../../drivers/gpio/libc.ts';
 import * as uapi from '../../drivers/gpio/uapi.ts';
+import { loadLibc } from '../../src/linux/libc.ts';
 
 /** The part of npm epoll that is needed; it has no types. */
 interface Epoll {
@@ -18,7 +18,7 @@ type EpollClass = (new (
 /** The least a program can do to read edges of one line: ioctl through koffi, npm epoll, fs.readSync. */
 export async function bareReader(device: string, offset: number, edge: (ns: bigint) => void): Promise<() => void> {
   const { Epoll }: { Epoll: EpollClass } = createRequire(import.meta.url)('epoll');
-  const libc = await loadLibc();
+  const libc = await loadLibc('this bench');
   const chip = openSync(device, 'r+');
   const flags = uapi.flags.input | uapi.flags.risingEdge | uapi.flags.fallingEdge | uapi.flags.realtimeClock;
   const request = uapi.lineRequest([offset], 'bare', { flags });

@@ -2,6 +2,9 @@
 export { z } from 'zod';
 export * from '../clock/clock.ts';
 export * from '../errors/errors.ts';
+export * from '../linux/fd-stream.ts';
+export * from '../linux/libc.ts';
 export * from '../pin/pin.ts';
 export * from './contract.ts';
 export * from './crash-plan.ts';
+export * from './placement.ts';

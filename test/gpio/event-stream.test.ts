@@ -2,11 +2,11 @@ import { closeSync, readlinkSync, writeSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type EventSink, EventStream } from '../../drivers/gpio/event-stream.ts';
-import { loadLibc } from '../../drivers/gpio/libc.ts';
 import { EVENT_BYTES } from '../../drivers/gpio/uapi.ts';
+import { loadLibc } from '../../src/linux/libc.ts';
 import { until } from '../support/wait.ts';
 
-const libc = await loadLibc();
+const libc = await loadLibc('this test');
 const STAMP = 1_800_000_000_000_000_000n;
 const ends: (() => unknown)[] = [];
 afterEach(async () => {

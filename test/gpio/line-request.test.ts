@@ -1,7 +1,6 @@
 import { expect, it } from 'vitest';
 import type { GpioChannel } from '../../drivers/gpio/backend.ts';
 import { realtime } from '../../drivers/gpio/event-time.ts';
-import type { Libc } from '../../drivers/gpio/libc.ts';
 import type { Located } from '../../drivers/gpio/line-plan.ts';
 import { LineRequest } from '../../drivers/gpio/line-request.ts';
 import * as uapi from '../../drivers/gpio/uapi.ts';
@@ -16,7 +15,7 @@ function output(offset: number): Located {
 
 it('a level the kernel refused is not driven later, when another line is let go', () => {
   const configured: Buffer[] = [];
-  const libc: Libc = {
+  const libc: uapi.LineLibc = {
     ioctl(_fd, request, argument) {
       if (request === uapi.SET_VALUES) throw new Error('EIO');
       if (request === uapi.SET_CONFIG) configured.push(Buffer.from(argument));
