@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { grid } from '../../src/cli/commands/scan-i2c.ts';
+import { grid } from '../../src/cli/i2c-scan.ts';
 import { Device } from '../serial/device.ts';
 import { AgentProcess, cli, cliFile } from '../support/agent-process.ts';
 import { until } from '../support/wait.ts';
