@@ -148,7 +148,7 @@ describe('dcs-io serial monitor through an agent', () => {
   it('the port itself is taken, and how to join it is said', async () => {
     open = new Monitor(device.path);
     await open.noted('another program holds');
-    await open.noted('joins it');
+    await open.noted('to join it');
   });
 
   it('without an agent it ends with 3', async () => {
