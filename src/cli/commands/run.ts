@@ -36,10 +36,11 @@ async function run(options: RunOptions): Promise<void> {
     import('../config-file.ts'),
     import('../log.ts'),
   ]);
-  const config = await readConfig(options.config, options.mock === true);
+  const mock = options.mock === true;
+  const config = await readConfig(options.config, mock);
   const log = await createLog(options.logLevel);
   printProblems(config.warnings, (problem, text) => log.warn({ ...problem }, text));
-  const agent = await createAgent(config, { log, version: version() });
+  const agent = await createAgent(config, { mock, log, version: version() });
   const end = new Promise<string>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
   });
