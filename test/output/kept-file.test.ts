@@ -2,10 +2,9 @@ import type * as disk from 'node:fs/promises';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it, vi } from 'vitest';
+import { afterAll, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { systemClock } from '../../src/clock/clock.ts';
-import { KeptFile } from '../../src/output/kept-state.ts';
 import { memoryLog } from '../support/ports.ts';
 
 /** What is done to files, in order, by the last part of their names. */
@@ -35,6 +34,11 @@ vi.mock('node:fs/promises', async (original) => {
     },
   };
 });
+
+// Unit tests share a process: the module may be loaded already, and must not stay loaded with the replaced file system.
+vi.resetModules();
+afterAll(() => vi.resetModules());
+const { KeptFile } = await import('../../src/output/kept-state.ts');
 
 it('a kept file is on the disk before it takes the place of the old one, and so is its place', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'kept-'));

@@ -2,8 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import type { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { expect, it, vi } from 'vitest';
-import { ChannelFiles } from '../../drivers/pwm/channel-files.ts';
+import { afterAll, expect, it, vi } from 'vitest';
 
 /** The share of on-time after each write. */
 const shares: number[] = [];
@@ -17,6 +16,11 @@ vi.mock('node:fs/promises', async (original) => {
   };
   return { ...real, writeFile: recording };
 });
+
+// Unit tests share a process: the module may be loaded already, and must not stay loaded with the replaced file system.
+vi.resetModules();
+afterAll(() => vi.resetModules());
+const { ChannelFiles } = await import('../../drivers/pwm/channel-files.ts');
 
 it.each([
   { name: 'shorter', frequency: 1000, share: 0.1, duty: 1_000_000 },
