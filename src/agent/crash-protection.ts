@@ -5,7 +5,6 @@ import { toDcsError } from '../errors/errors.ts';
 import { PreviousGuardians } from '../guardian/previous-guardians.ts';
 import { agentIdentity, socketFolder, socketPath } from '../guardian/takeover-socket.ts';
 import { toRaw } from '../io/convert.ts';
-import type { AgentOptions } from './agent.ts';
 import { GuardianProcess } from './guardian-process.ts';
 
 /** What becomes of the outputs when this process cannot see to them: what its guardian is told, and what an earlier one hands over. */
@@ -14,12 +13,9 @@ export class CrashProtection {
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #guardian: GuardianProcess | undefined;
-  readonly #simulated: boolean;
   #previous: PreviousGuardians | undefined;
 
-  /** `simulated`: guardians of earlier runs, which may hold real hardware, are left alone. */
-  constructor(config: ResolvedConfig, { clock, log, simulated = false }: AgentOptions & { clock: Clock }) {
-    this.#simulated = simulated;
+  constructor(config: ResolvedConfig, clock: Clock, log: Log) {
     this.#config = config;
     this.#clock = clock;
     this.#log = log;
@@ -36,7 +32,6 @@ export class CrashProtection {
   /** Has guardians of earlier lives drive nothing any more. Bounded, never rejects. */
   async takeOver(): Promise<void> {
     await this.#guardian?.prepare();
-    if (this.#simulated) return;
     this.#previous = await PreviousGuardians.find(socketFolder(), this.#identity, this.#clock, this.#log);
   }
 

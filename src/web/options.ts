@@ -3,11 +3,11 @@ import type { Clock, DurationMs } from '../clock/clock.ts';
 import type { Log } from '../driver/contract.ts';
 import type { NodeMessage } from '../message/payloads.ts';
 
-/** Roles of users; each includes the permissions of those before it. */
+/** What a person or program may do, each including those before it. */
 export const roles = ['view', 'operate', 'admin'] as const;
 export type Role = (typeof roles)[number];
 
-/** Returns whether the role `has` includes the permissions of `needs`. */
+/** Whether `has` is enough where `needs` is asked for. */
 export function roleIncludes(has: Role, needs: Role): boolean {
   return roles.indexOf(has) >= roles.indexOf(needs);
 }
@@ -15,19 +15,19 @@ export function roleIncludes(has: Role, needs: Role): boolean {
 export interface WebUser {
   readonly name: string;
   readonly role: Role;
-  /** Hash of the password, `scrypt:…`; see hashPassword. */
+  /** `scrypt:…`, see hashPassword. */
   readonly password?: string | undefined;
-  /** Hash of the token, `sha256:…`; see newToken. */
+  /** `sha256:…`, see newToken. */
   readonly token?: string | undefined;
 }
 
 export interface WebOptions {
   readonly host: string;
-  /** 0 takes any free port. */
+  /** 0: any free one. */
   readonly port: number;
-  /** Empty: every local client is admin, and `host` must be a loopback address. */
+  /** None: whoever is on this machine is admin; `host` must be loopback then. */
   readonly users: readonly WebUser[];
-  /** Other origins whose scripts may use the API (CORS). */
+  /** Other origins whose scripts may use the API. */
   readonly origins: readonly string[];
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly historyMs: DurationMs;
@@ -38,24 +38,23 @@ export interface PortStatus {
   readonly name: string;
   readonly driver: string;
   readonly state: string;
-  /** Why the port is not open. */
+  /** Why it is not open. */
   readonly reason?: string;
   readonly counters: Readonly<Record<string, number>>;
   /** `utilisation` (0 to 1), `round_trip_p99_ms`, … */
   readonly metrics: Readonly<Record<string, number>>;
 }
 
-/** A node with a direct connection, now or before. */
 export interface PeerStatus {
   readonly id: string;
   readonly name: string;
   readonly addresses: readonly string[];
   readonly open: boolean;
-  /** Time since the connection was opened or lost. */
+  /** How long it has been open, or not. */
   readonly forMs: DurationMs;
   readonly encrypted: boolean;
   readonly roundTripMs?: DurationMs;
-  /** Messages of the peer that were lost, and messages to it that were dropped. */
+  /** Messages that did not arrive, and that were not sent. */
   readonly missed: number;
   readonly dropped: number;
 }
@@ -63,21 +62,21 @@ export interface PeerStatus {
 export interface MeshStatus {
   /** Whether this process is the address broker of its machine. */
   readonly broker: boolean;
-  /** Nodes with a direct connection, lost ones included. */
+  /** Direct links with other nodes, those that are lost included. */
   readonly peers: readonly PeerStatus[];
-  /** Processes of aktos-dcs v1 with a direct connection. v1 has no node names and no heartbeats. */
+  /** Processes of aktos-dcs v1 with a direct link. They say neither their name nor that they live. */
   readonly v1Processes: readonly { readonly id: string; readonly silentMs: DurationMs }[];
   readonly counters: Readonly<Record<string, number>>;
 }
 
-/** One position of a connector; see src/board/header-layout.ts. */
+/** One place of a connector; see src/board/header-layout.ts. */
 export interface HeaderCell {
   readonly position: number;
   readonly kind: 'power' | 'ground' | 'line' | 'other';
   readonly name: string;
   readonly aliases: readonly string[];
   readonly bus?: string;
-  /** Name of the configured pin on this position. */
+  /** The user's pin on it. */
   readonly use?: string;
 }
 
@@ -87,21 +86,21 @@ export interface HeaderDrawing {
   readonly rows: readonly (readonly HeaderCell[])[];
 }
 
-/** The agent as the web server sees it. */
+/** What the agent tells the web layer of itself. */
 export interface WebHost {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
   readonly version: string;
-  /** The birth message of this node, with its pins. */
+  /** This node as others know it, with its pins. */
   self(): NodeMessage;
-  /** Whether the agent has started and is not stopping. */
+  /** The agent has started, and is not stopping. */
   running(): boolean;
   ports(): readonly PortStatus[];
-  /** `undefined` when the configuration disables the mesh. */
+  /** Undefined: no part in the bus between processes. */
   mesh(): MeshStatus | undefined;
-  /** Actors with at least one error or restart. */
+  /** Actors that have failed, with how often. */
   actors(): readonly { readonly name: string; readonly errors: number; readonly restarts: number }[];
-  /** The connectors of the board; empty without a board. */
+  /** The board's connectors; none without a board. */
   headers(): readonly HeaderDrawing[];
 }

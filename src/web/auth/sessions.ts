@@ -7,18 +7,18 @@ const IDLE_MS: DurationMs = 12 * 3_600_000;
 const MAX_AGE_MS: DurationMs = 7 * 24 * 3_600_000;
 const MAX_SESSIONS = 1000;
 
-/** A login of a browser. */
+/** Somebody who has logged in with a browser. */
 export interface Session {
   readonly user: WebUser;
-  /** CSRF token of requests that change something: a page of another site cannot know it. */
+  /** Every request that changes something has to name it: another site's page cannot know it. */
   readonly csrf: string;
-  /** Hash of the cookie's secret. */
+  /** Hash of the cookie. */
   readonly hash: string;
   readonly startedAt: MonotonicMs;
   lastUsedAt: MonotonicMs;
 }
 
-/** The login sessions of browsers. They are kept in memory: a restart of the agent ends them. */
+/** The logins of browsers, in memory: a restart of the agent ends them. */
 export class Sessions {
   readonly #clock: Clock;
   readonly #sessions = new Map<string, Session>();
@@ -27,7 +27,7 @@ export class Sessions {
     this.#clock = clock;
   }
 
-  /** Creates a session; `secret` is the value of its cookie. */
+  /** Begins a session; returns what the cookie holds. */
   create(user: WebUser): { readonly secret: string; readonly session: Session } {
     const secret = randomBytes(32).toString('base64url');
     const now = this.#clock.now();
@@ -39,7 +39,7 @@ export class Sessions {
     return { secret, session };
   }
 
-  /** Returns the session of a cookie and restarts its idle time. */
+  /** The session of a cookie; it is in use from now on. */
   find(secret: string): Session | undefined {
     const session = this.#sessions.get(hashOf(secret));
     if (!session || !this.isAlive(session)) return undefined;
@@ -47,7 +47,7 @@ export class Sessions {
     return session;
   }
 
-  /** Returns `false` once the session has ended: logged out, idle for 12 h, or a week old. */
+  /** False once it has ended: logged out, idle for 12 h, or a week old. */
   isAlive(session: Session): boolean {
     const now = this.#clock.now();
     const alive =
@@ -58,7 +58,7 @@ export class Sessions {
     return alive;
   }
 
-  /** Restarts the idle time. */
+  /** It is in use. */
   touch(session: Session): void {
     if (this.isAlive(session)) session.lastUsedAt = this.#clock.now();
   }
@@ -68,32 +68,32 @@ export class Sessions {
   }
 }
 
-/** The process keeps hashes only: a memory dump does not contain the cookies. */
+/** Only hashes are kept: who reads the memory of the process does not have the cookies. */
 function hashOf(secret: string): string {
   return createHash('sha256').update(secret).digest('base64url');
 }
 
-/** Failed attempts of an address before it has to wait. */
+/** Wrong tries an address has before it must wait. */
 const FREE_ATTEMPTS = 5;
 const FIRST_WAIT_MS: DurationMs = 10_000;
 const LONGEST_WAIT_MS: DurationMs = 15 * 60_000;
-/** Failed attempts older than this do not count. */
+/** Wrong tries are forgotten after this. */
 const FORGET_MS: DurationMs = 60 * 60_000;
 const MAX_ADDRESSES = 10_000;
-/** An address that tries more names than this guesses the names, too. */
+/** Whoever asks for more names than this is guessing those, too. */
 const MAX_NAMES = 20;
 
 interface Attempts {
   failures: number;
   lastAt: MonotonicMs;
   blockedUntil: MonotonicMs;
-  /** Failures by the name they were for. */
+  /** How many of the failures were for each name. */
   readonly failuresByName: Map<string, number>;
 }
 
 /**
- * Rate limit of logins against brute force: after five failed attempts an address waits 10 s, then twice as long each time,
- * up to 15 min. Names are not blocked, because then anybody could lock an operator out.
+ * Slows down guessing: after five wrong tries an address waits 10 s, then twice as long each time, up to 15 min. Names are
+ * not blocked, since that would let anybody lock an operator out.
  */
 export class LoginRateLimit {
   readonly #clock: Clock;
@@ -103,13 +103,13 @@ export class LoginRateLimit {
     this.#clock = clock;
   }
 
-  /** Returns the seconds until the address may try again; 0 when it may try now. */
+  /** Seconds the address has to wait before it may try; 0: now. */
   waitSeconds(address: string): number {
     const tries = this.#byAddress.get(networkOf(address));
     return tries ? Math.max(0, Math.ceil((tries.blockedUntil - this.#clock.now()) / 1000)) : 0;
   }
 
-  /** Records a failed login for this name. Returns the number of failures of the address. */
+  /** A try for this name was wrong. Returns how often that has happened from there. */
   recordFailure(address: string, name: string): number {
     const key = networkOf(address);
     const now = this.#clock.now();
@@ -124,7 +124,7 @@ export class LoginRateLimit {
       tries.failuresByName.set(name, (tries.failuresByName.get(name) ?? 0) + 1);
     const over = tries.failures - FREE_ATTEMPTS;
     if (over >= 0) tries.blockedUntil = now + Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(over, 20));
-    // Inserted again, so that the map stays in the order of the last failure.
+    // Entered anew, so that the oldest comes first.
     this.#byAddress.delete(key);
     this.#byAddress.set(key, tries);
     const [oldest] = this.#byAddress.keys();
@@ -132,7 +132,7 @@ export class LoginRateLimit {
     return tries.failures;
   }
 
-  /** Clears the failures for the same name only: otherwise a user could reset the limit while guessing others' passwords. */
+  /** A right one forgives the wrong ones for the same name only: who has a login must not guess those of others with it. */
   recordSuccess(address: string, name: string): void {
     const tries = this.#byAddress.get(networkOf(address));
     if (!tries) return;
@@ -142,7 +142,7 @@ export class LoginRateLimit {
   }
 }
 
-/** The network that an address counts for: an IPv6 host can use its whole /64. */
+/** Whom an address belongs to: an IPv6 host has a whole /64 to come from. */
 export function networkOf(address: string): string {
   const plain = address.replace(/^::ffff:(?=\d+\.)/, '');
   if (!isIPv6(plain)) return plain;

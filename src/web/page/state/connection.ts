@@ -6,19 +6,19 @@ import { agentTime, now, setAgentTime } from './clock.ts';
 import { logMessage } from './message-log.ts';
 import { allPins, commandSignal, pinNames, pinSignal, series } from './pins.ts';
 
-/** Number of pins in one request for history. */
+/** How many names one question for history takes. */
 const HISTORY_BATCH = 50;
 const CONFIRMED_SHOWN_MS = 2500;
 const MAX_QUEUED = 5000;
-/** Limits of the time between two renderings. */
+/** Bounds of the pause between two drawings. */
 const MIN_RENDER_MS = 30;
 const MAX_RENDER_MS = 1000;
 
-/** Whether the connection is up. */
+/** Whether what is shown is live. */
 export const live = signal(false);
-/** When the connection was lost (unix seconds); `undefined` while it is up, and before the first one. */
+/** Since when it is not (unix seconds); undefined: it is, or never was. */
 export const offlineSince = signal<number | undefined>(undefined);
-/** Messages dropped because this page was too slow. */
+/** Messages this page was too slow for. */
 export const missed = signal(0);
 
 let client: WebClient | undefined;
@@ -28,31 +28,31 @@ let renderDelayMs = MIN_RENDER_MS;
 
 type Data = Readonly<Record<string, unknown>>;
 
-/** Connects once. `onLost` is called each time the connection is lost. */
-export function connect(onLost: () => void): void {
+/** Connects once; `lost` is called whenever the connection breaks. */
+export function connect(lost: () => void): void {
   if (client) return;
   const made = new WebClient(location.href);
   client = made;
-  // Reports from before a login become bad unless the new snapshot has them.
+  // What is shown from before a login is bad, too, where it is not told again.
   for (const { name, report } of allPins()) if (report) made.pins.set(name, report);
   made.on((subject, data, envelope) => {
     if (client !== made) return;
     if (subject === 'WebClosed') {
       if (live.value) offlineSince.value = agentTime();
       live.value = false;
-      onLost();
+      lost();
       return;
     }
-    // The snapshot is state, not traffic.
+    // What is told on connecting is how things stand, not what passes.
     if (live.value) logMessage(subject, data, envelope);
     queue.push([subject, data]);
-    // Messages that arrive faster than the page renders are applied together.
+    // What comes faster than the screen is drawn is put together.
     renderTimer ??= setTimeout(applyQueue, renderDelayMs);
-    // Browsers delay timers of a page in the background by up to a minute.
+    // A page in the background is not called for up to a minute.
     if (queue.length > MAX_QUEUED) applyNow();
     if (subject !== 'WebSession') return;
     setAgentTime(Number(envelope.timestamp));
-    // The pins must be known before their history is requested.
+    // The pins must be known before their history can be asked for.
     applyNow();
     live.value = true;
     offlineSince.value = undefined;
@@ -61,7 +61,7 @@ export function connect(onLost: () => void): void {
   });
 }
 
-/** Disconnects; the last reports stay visible. Idempotent. */
+/** Idempotent; forgets nothing that is shown. */
 export function disconnect(): void {
   const closed = client;
   client = undefined;
@@ -69,12 +69,12 @@ export function disconnect(): void {
   live.value = false;
 }
 
-/** Sets a pin and shows the result. Never rejects. */
+/** Sends a command and shows what becomes of it. Never rejects. */
 export function command(pin: string, val: boolean | number | string, extra: Data = {}): Promise<void> {
   return trackCommand(pin, val, (to) => to.set(pin, val, extra));
 }
 
-/** Sends an IoMessage without a value (end of an override, rearm) and shows the result. Never rejects. */
+/** Sends an IoMessage that asks no value of an output, and shows what becomes of it. Never rejects. */
 export function control(pin: string, keys: Data): Promise<void> {
   return trackCommand(pin, Object.keys(keys).join(), (to) => to.request({ IoMessage: { pin_name: pin, ...keys } }));
 }
@@ -108,7 +108,7 @@ function applyQueue(): void {
   const messages = queue;
   queue = [];
   const begun = performance.now();
-  // Runs after the rendering: a slow device renders less often, so that the page stays responsive.
+  // Behind the drawing: a device for which it takes long draws less often, and stays with whoever uses it.
   setTimeout(() => {
     renderDelayMs = Math.min(MAX_RENDER_MS, Math.max(MIN_RENDER_MS, 3 * (performance.now() - begun)));
   });
@@ -152,7 +152,7 @@ async function fillHistory(): Promise<void> {
       const trends = await callApi<Trends>('GET', `/api/history?seconds=86400&${wanted.join('&')}`);
       for (const [name, { t, v }] of Object.entries(trends)) series(name).fill(t, v);
     } catch {
-      // The trends then begin now. The connection state shows the error.
+      // Trends then begin now; the connection itself says what is wrong with it.
       return;
     }
   }

@@ -1,9 +1,9 @@
 import { signal } from '@preact/signals';
 import type { Envelope } from '../../../message/envelope.ts';
 
-/** Limit of kept lines; the oldest are removed first. */
+/** Most lines that are kept; the oldest go first. */
 export const MAX_LINES = 2000;
-/** Interval of renderings (ms): on a busy bus, one for every message would be too many. */
+/** How often the list is drawn anew (ms): a busy bus would otherwise have it drawn for every message. */
 const RENDER_MS = 200;
 
 export interface LogLine {
@@ -17,13 +17,13 @@ export interface LogLine {
   readonly sender: string;
 }
 
-/** Messages that matched the filter, the newest first. */
+/** What has passed and fitted, the newest first. */
 export const lines = signal<readonly LogLine[]>([]);
 export const paused = signal(false);
-/** Text of the filter. Messages that do not match are not kept: they would displace those that do. */
+/** What is looked for. What does not fit is not kept either: it would push out what does. */
 export const searchText = signal('');
 export const kinds = signal<readonly LogLine['kind'][]>(['report', 'command', 'refusal', 'other']);
-/** Numbers of messages not in the list: received while paused, older than the kept lines, not matching the filter. */
+/** Messages that are not in the list: passed while paused; older than those kept; of no interest. */
 export const notShown = signal({ paused: 0, older: 0, unfit: 0 });
 
 let serial = 0;
@@ -33,7 +33,7 @@ let renderScheduled = false;
 
 type Data = Readonly<Record<string, unknown>>;
 
-/** Adds a message to the log, except heartbeats and the messages about this connection. */
+/** Heartbeats of nodes and what is said about this connection alone are not for people. */
 export function logMessage(subject: string, data: Data, { sender, timestamp }: Envelope): void {
   if (subject === 'WebSession' || subject === 'WebBeat') return;
   if (subject === 'NodeMessage' && data['event'] === 'heartbeat') return;
@@ -49,7 +49,7 @@ export function logMessage(subject: string, data: Data, { sender, timestamp }: E
     return;
   }
   pendingLines.push(line);
-  // Browsers delay timers of a page in the background by up to a minute.
+  // A page in the background is not drawn for up to a minute.
   if (pendingLines.length > 2 * MAX_LINES) {
     pendingNotShown.older += pendingLines.length - MAX_LINES;
     pendingLines = pendingLines.slice(-MAX_LINES);
