@@ -8,7 +8,6 @@ export type {
   Channel,
   ChannelFacts,
   Driver,
-  Log,
   OpenResult,
   Port,
   PortContext,
@@ -17,6 +16,7 @@ export type {
   WriteResult,
 } from './driver/contract.ts';
 export { DcsError, type ErrorCode, errorCodes } from './errors/errors.ts';
+export type { Log } from './log/log.ts';
 export { LightClient as Leaf } from './mesh/light-client.ts';
 export { Mesh, type MeshEvents, type MeshOptions, type MeshPeer, type MeshStats } from './mesh/mesh.ts';
 export { allow, type Grant, listAllowed, newKeys, revoke, showKey } from './mesh/security/keys.ts';

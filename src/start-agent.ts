@@ -3,8 +3,8 @@ import type { Bus } from './bus/bus.ts';
 import type { PinClient } from './bus/pin-client.ts';
 import type { Clock } from './clock/clock.ts';
 import type { Problem, ResolvedConfig } from './config/resolved.ts';
-import type { Log } from './driver/contract.ts';
 import { DcsError } from './errors/errors.ts';
+import type { Log } from './log/log.ts';
 
 /** An agent that runs inside this program. */
 export interface RunningAgent extends AsyncDisposable {

@@ -1,9 +1,10 @@
 import { closeSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { HeldDescriptors, Log } from '../../src/driver/contract.ts';
+import type { HeldDescriptors } from '../../src/driver/contract.ts';
 import type { Prepare, SafeStateExecutor } from '../../src/driver/crash-plan.ts';
 import { DcsError, messageOf } from '../../src/errors/errors.ts';
 import { loadLibc } from '../../src/linux/libc.ts';
+import type { Log } from '../../src/log/log.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import { type ChardevChip, findChardevChip } from './chardev-chip.ts';
 import { type ChipEstate, type PassedLines, passedLines } from './held-lines.ts';

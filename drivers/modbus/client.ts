@@ -1,6 +1,7 @@
 import { type Clock, sleep } from '../../src/clock/clock.ts';
-import type { Channel, Log } from '../../src/driver/contract.ts';
+import type { Channel } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
+import type { Log } from '../../src/log/log.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { ModbusAddress } from './address.ts';
 import type { ModbusOptions } from './options.ts';

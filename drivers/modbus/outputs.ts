@@ -1,7 +1,8 @@
 import type { Clock, MonotonicMs } from '../../src/clock/clock.ts';
-import type { Log, WriteOptions, WriteResult } from '../../src/driver/contract.ts';
+import type { WriteOptions, WriteResult } from '../../src/driver/contract.ts';
 import type { Task, Transact } from '../../src/driver/kit/task-queue.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
+import type { Log } from '../../src/log/log.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { PolledChannel } from './polled-channel.ts';
 import { isAcknowledge, isDeviceBusy } from './protocol/exception.ts';

@@ -1,7 +1,7 @@
 import type { Clock, DurationMs } from '../../src/clock/clock.ts';
-import type { Log } from '../../src/driver/contract.ts';
 import type { LineSettings } from '../../src/driver/kit/schemas.ts';
 import { DcsError } from '../../src/errors/errors.ts';
+import type { Log } from '../../src/log/log.ts';
 import { ModbusClient } from './client.ts';
 import type { ModbusOptions } from './options.ts';
 import { ModbusException } from './protocol/exception.ts';

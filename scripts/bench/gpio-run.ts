@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import koffi from 'koffi';
 import { gpio } from '../../drivers/gpio/driver.ts';
 import { systemClock } from '../../src/clock/clock.ts';
-import type { Channel, Log, Port, PortContext } from '../../src/driver/contract.ts';
+import type { Channel, Port, PortContext } from '../../src/driver/contract.ts';
+import type { Log } from '../../src/log/log.ts';
 import type { Direction } from '../../src/pin/pin.ts';
 import type { SimChip } from '../../test/gpio/guest/sim-chip.ts';
 

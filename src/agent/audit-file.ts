@@ -1,8 +1,8 @@
 import { type FileHandle, mkdir, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type Clock, type DurationMs, type Timer, withDeadline } from '../clock/clock.ts';
-import type { Log } from '../driver/contract.ts';
 import { DcsError, messageOf } from '../errors/errors.ts';
+import type { Log } from '../log/log.ts';
 
 /** A file of this size is kept as `.1`, in place of the one before, and a new one begun. */
 export const FILE_BYTES = 8 * 1024 * 1024;

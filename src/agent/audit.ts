@@ -3,7 +3,7 @@ import { Actor } from '../bus/actor.ts';
 import type { Supervisor } from '../bus/supervisor.ts';
 import type { Clock } from '../clock/clock.ts';
 import type { ResolvedConfig } from '../config/resolved.ts';
-import type { Log } from '../driver/contract.ts';
+import type { Log } from '../log/log.ts';
 import { type Envelope, isRecord } from '../message/envelope.ts';
 import { type IoMessage, isReport } from '../message/payloads.ts';
 import type { CommandSource, Nodes } from '../output/nodes.ts';

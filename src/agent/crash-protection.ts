@@ -1,10 +1,11 @@
 import type { Clock } from '../clock/clock.ts';
 import type { ResolvedConfig, ResolvedPin } from '../config/resolved.ts';
-import type { Channel, CrashPlan, HeldDescriptors, Log, Port, SafeWrite } from '../driver/contract.ts';
+import type { Channel, CrashPlan, HeldDescriptors, Port, SafeWrite } from '../driver/contract.ts';
 import { toDcsError } from '../errors/errors.ts';
 import { PreviousGuardians } from '../guardian/previous-guardians.ts';
 import { agentIdentity, socketFolder, socketPath } from '../guardian/takeover-socket.ts';
 import { toRaw } from '../io/convert.ts';
+import type { Log } from '../log/log.ts';
 import { GuardianProcess } from './guardian-process.ts';
 
 /** What becomes of the outputs when this process cannot see to them: what its guardian is told, and what an earlier one hands over. */

@@ -4,10 +4,11 @@ import { Socket } from 'node:net';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
-import type { CrashPlan, Log } from '../driver/contract.ts';
+import type { CrashPlan } from '../driver/contract.ts';
 import { messageOf } from '../errors/errors.ts';
 import { type FdPassing, loadFdPassing } from '../guardian/fd-passing.ts';
 import { ANSWER_FD, COMMAND_FD, decoder, encode, isFromGuardian, type ToGuardian } from '../guardian/messages.ts';
+import type { Log } from '../log/log.ts';
 
 /**
  * What descriptors go through to the guardian. Where they cannot, which is logged, the guardian takes the hardware itself

@@ -1,7 +1,7 @@
 import type { Supervised, Supervisor } from '../bus/supervisor.ts';
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
-import type { Log } from '../driver/contract.ts';
 import type { PortRunner } from '../io/port-runner.ts';
+import type { Log } from '../log/log.ts';
 import { type HealthReport, ServiceManager } from './service-manager.ts';
 
 const TICK_MS: DurationMs = 100;

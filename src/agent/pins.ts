@@ -1,8 +1,8 @@
 import type { Clock } from '../clock/clock.ts';
 import type { ResolvedConfig, ResolvedPin } from '../config/resolved.ts';
-import type { Log } from '../driver/contract.ts';
 import { messageOf } from '../errors/errors.ts';
 import { toRaw } from '../io/convert.ts';
+import type { Log } from '../log/log.ts';
 import type { PinInfo } from '../message/payloads.ts';
 import type { KeptOutputs } from '../output/kept-state.ts';
 import type { PinTable } from '../output/pin-table.ts';

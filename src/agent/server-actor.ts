@@ -1,8 +1,9 @@
 import { Actor } from '../bus/actor.ts';
 import type { Timer } from '../clock/clock.ts';
 import type { ResolvedServer } from '../config/resolved.ts';
-import type { Log, OpenServer, PinFacts, Port, ServedPins } from '../driver/contract.ts';
+import type { OpenServer, PinFacts, Port, ServedPins } from '../driver/contract.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
+import type { Log } from '../log/log.ts';
 import type { IoMessage } from '../message/payloads.ts';
 import type { RawValue } from '../pin/pin.ts';
 

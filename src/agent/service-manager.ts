@@ -1,8 +1,8 @@
 import { closeSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
 import type { Clock, DurationMs, Timer } from '../clock/clock.ts';
-import type { Log } from '../driver/contract.ts';
 import { DcsError, messageOf } from '../errors/errors.ts';
+import type { Log } from '../log/log.ts';
 
 /** Sends datagrams to the service manager. */
 export interface NotifySocket {

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { Clock, DurationMs, MonotonicMs, UnixSeconds } from '../clock/clock.ts';
 import type { DcsError } from '../errors/errors.ts';
+import type { Log } from '../log/log.ts';
 import type { Direction, PinKind, RawValue } from '../pin/pin.ts';
 import type { PinPlacer } from './placement.ts';
 
@@ -164,14 +165,6 @@ export interface PortContext extends DriverContext {
   reclaim?(): Promise<readonly HeldDescriptors[]>;
   /** The result of `Port.crashPlan` has changed. `undefined` when no guardian is running. */
   crashPlanChanged?(): void;
-}
-
-/** The few log calls drivers need; pino's loggers satisfy it. */
-export interface Log {
-  debug(detail: object, message: string): void;
-  info(detail: object, message: string): void;
-  warn(detail: object, message: string): void;
-  error(detail: object, message: string): void;
 }
 
 /** 'Not this hardware' is not an error: the port is left out and its pins say why. */

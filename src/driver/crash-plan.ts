@@ -1,5 +1,6 @@
 import type { Clock } from '../clock/clock.ts';
-import type { HeldDescriptors, Log } from './contract.ts';
+import type { Log } from '../log/log.ts';
+import type { HeldDescriptors } from './contract.ts';
 
 /** What an executor lives on. */
 export interface ExecutorContext {

@@ -1,6 +1,7 @@
 import type { Clock, DurationMs } from '../clock/clock.ts';
-import type { CrashPlan, HeldDescriptors, Log } from '../driver/contract.ts';
+import type { CrashPlan, HeldDescriptors } from '../driver/contract.ts';
 import { messageOf } from '../errors/errors.ts';
+import type { Log } from '../log/log.ts';
 import type { GuardianStatus } from './messages.ts';
 import { type LoadExecutor, PortPlan } from './port-plan.ts';
 

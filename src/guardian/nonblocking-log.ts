@@ -1,5 +1,5 @@
 import { fstatSync, write } from 'node:fs';
-import type { Log } from '../driver/contract.ts';
+import type { Log } from '../log/log.ts';
 
 /** Whether systemd's journal reads a descriptor: JOURNAL_STREAM names it by device and inode. */
 export function isJournalStream(fd: number, env: NodeJS.ProcessEnv = process.env): boolean {

@@ -1,8 +1,9 @@
 import { closeSync } from 'node:fs';
 import { type Clock, type DurationMs, sleep } from '../clock/clock.ts';
-import type { CrashPlan, HeldDescriptors, Log } from '../driver/contract.ts';
+import type { CrashPlan, HeldDescriptors } from '../driver/contract.ts';
 import type { ExecutorContext, Prepare, SafeStateExecutor } from '../driver/crash-plan.ts';
 import { DcsError, messageOf } from '../errors/errors.ts';
+import type { Log } from '../log/log.ts';
 
 /** An attempt that failed is made again after this, doubling up to the longest. */
 const FIRST_RETRY_MS: DurationMs = 20;

@@ -1,8 +1,9 @@
 import { rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { type Clock, type DurationMs, withDeadline } from '../clock/clock.ts';
-import type { HeldDescriptors, Log } from '../driver/contract.ts';
+import type { HeldDescriptors } from '../driver/contract.ts';
 import { DcsError, messageOf, systemCode, toDcsError } from '../errors/errors.ts';
+import type { Log } from '../log/log.ts';
 import { type FdPassing, loadFdPassing } from './fd-passing.ts';
 import {
   type FromPreviousGuardian,

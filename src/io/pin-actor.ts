@@ -1,7 +1,8 @@
 import { Actor } from '../bus/actor.ts';
 import type { MonotonicMs, Timer } from '../clock/clock.ts';
-import type { Log, Reading, WriteResult } from '../driver/contract.ts';
+import type { Reading, WriteResult } from '../driver/contract.ts';
 import { DcsError, messageOf, toDcsError } from '../errors/errors.ts';
+import type { Log } from '../log/log.ts';
 import { type Envelope, isRecord } from '../message/envelope.ts';
 import { type IoError, type IoMessage, isReport, type OutputReport } from '../message/payloads.ts';
 import { parseCommand, timedStepFor } from '../output/command.ts';

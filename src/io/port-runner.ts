@@ -4,7 +4,6 @@ import type {
   Channel,
   Driver,
   HeldDescriptors,
-  Log,
   Port,
   Reading,
   ReadingListener,
@@ -12,6 +11,7 @@ import type {
   WriteResult,
 } from '../driver/contract.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
+import type { Log } from '../log/log.ts';
 import type { RawValue } from '../pin/pin.ts';
 import { ReopenBackoff } from './reopen-backoff.ts';
 import { WriteBatch } from './write-batch.ts';

@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import { Actor } from '../bus/actor.ts';
 import type { MonotonicMs, UnixSeconds } from '../clock/clock.ts';
-import type { ByteStream, Log } from '../driver/contract.ts';
+import type { ByteStream } from '../driver/contract.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
+import type { Log } from '../log/log.ts';
 import { type Envelope, isRecord } from '../message/envelope.ts';
 import { type IoError, type SerialReport, serialCommandSchema } from '../message/payloads.ts';
 import type { PortRunner } from './port-runner.ts';

@@ -1,7 +1,7 @@
 import type { Bus } from '../bus/bus.ts';
 import { type DurationMs, type Timer, withDeadline } from '../clock/clock.ts';
-import type { Log } from '../driver/contract.ts';
 import { DcsError } from '../errors/errors.ts';
+import type { Log } from '../log/log.ts';
 import { newId } from '../message/envelope.ts';
 import { Router } from './routing/router.ts';
 import { type MeshStats, newStats } from './stats.ts';

@@ -1,5 +1,5 @@
-import type { Log } from '../driver/contract.ts';
 import { DcsError } from '../errors/errors.ts';
+import type { Log } from '../log/log.ts';
 import type { NodeInfo } from './peer/node-info.ts';
 import type { EndReason } from './peer/session.ts';
 import { type Endpoint, isLoopback } from './transport/addresses.ts';

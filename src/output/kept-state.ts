@@ -3,8 +3,8 @@ import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { type Clock, type DurationMs, type Timer, withDeadline } from '../clock/clock.ts';
-import type { Log } from '../driver/contract.ts';
 import { DcsError, messageOf, systemCode } from '../errors/errors.ts';
+import type { Log } from '../log/log.ts';
 import type { PinSpec, RawValue } from '../pin/pin.ts';
 import type { CommandSource } from './nodes.ts';
 

@@ -1,6 +1,6 @@
 import type { Bus } from '../bus/bus.ts';
 import type { Clock, DurationMs } from '../clock/clock.ts';
-import type { Log } from '../driver/contract.ts';
+import type { Log } from '../log/log.ts';
 import type { NodeMessage } from '../message/payloads.ts';
 
 /** What a person or program may do, each including those before it. */

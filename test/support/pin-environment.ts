@@ -1,6 +1,6 @@
 import type { Bus } from '../../src/bus/bus.ts';
-import type { Log } from '../../src/driver/contract.ts';
 import type { PinEnvironment } from '../../src/io/pin-actor.ts';
+import type { Log } from '../../src/log/log.ts';
 import { KeptOutputs } from '../../src/output/kept-state.ts';
 import { Nodes } from '../../src/output/nodes.ts';
 import { PinTable } from '../../src/output/pin-table.ts';

@@ -4,13 +4,13 @@ import type {
   Channel,
   Driver,
   HeldDescriptors,
-  Log,
   Port,
   PortContext,
   Reading,
   ReadingListener,
 } from '../../src/driver/contract.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
+import type { Log } from '../../src/log/log.ts';
 import type { Direction, RawValue } from '../../src/pin/pin.ts';
 
 /** A log that keeps its lines, so that a test can ask whether something was said. */

@@ -2,10 +2,11 @@ import { readSync, realpathSync, writeFileSync, writeSync } from 'node:fs';
 import { basename } from 'node:path';
 import { getSystemErrorName } from 'node:util';
 import { type Clock, type DurationMs, sleep, withDeadline } from '../../../src/clock/clock.ts';
-import type { DriverContext, Log } from '../../../src/driver/contract.ts';
+import type { DriverContext } from '../../../src/driver/contract.ts';
 import type { LineSettings } from '../../../src/driver/kit/schemas.ts';
 import { serialOpenError } from '../../../src/driver/kit/serial-error.ts';
 import { DcsError, messageOf, systemCode } from '../../../src/errors/errors.ts';
+import type { Log } from '../../../src/log/log.ts';
 import type { DrivenLine, ModemControl, SensedLine, Transport, TransportEvents } from './transport.ts';
 
 /** Read at one go. A tty gives at most 4 KiB; frames are views into this, so it is left behind rather than reused. */

@@ -1,7 +1,7 @@
 import { systemClock } from '../../clock/clock.ts';
-import type { Log } from '../../driver/contract.ts';
 import { PreviousGuardians } from '../../guardian/previous-guardians.ts';
 import { agentIdentity, socketFolder } from '../../guardian/takeover-socket.ts';
+import type { Log } from '../../log/log.ts';
 import { readConfig } from '../config-file.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { printLine, printNote } from '../output.ts';

@@ -1,6 +1,6 @@
 import type { Bus, BusInterest, BusTransport } from '../../bus/bus.ts';
 import type { Clock, DurationMs } from '../../clock/clock.ts';
-import type { Log } from '../../driver/contract.ts';
+import type { Log } from '../../log/log.ts';
 import {
   checkEnvelope,
   type Envelope,

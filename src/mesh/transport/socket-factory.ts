@@ -1,6 +1,6 @@
 import type { Context, Dealer, Router, Subscriber, XPublisher } from 'zeromq';
-import type { Log } from '../../driver/contract.ts';
 import { DcsError } from '../../errors/errors.ts';
+import type { Log } from '../../log/log.ts';
 import type { KeyPair } from '../security/keys.ts';
 import type { MeshStats } from '../stats.ts';
 

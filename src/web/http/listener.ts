@@ -5,8 +5,8 @@ import { createServer as createTlsServer, Server as TlsServer } from 'node:https
 import type { Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock, DurationMs, Timer } from '../../clock/clock.ts';
-import type { Log } from '../../driver/contract.ts';
 import { DcsError, messageOf, systemCode } from '../../errors/errors.ts';
+import type { Log } from '../../log/log.ts';
 import { networkOf } from '../auth/sessions.ts';
 import type { WebHost, WebOptions } from '../options.ts';
 

@@ -1,4 +1,4 @@
-import type { Log } from '../../../src/driver/contract.ts';
+import type { Log } from '../../../src/log/log.ts';
 
 const nothing = () => undefined;
 

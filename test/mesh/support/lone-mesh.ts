@@ -1,5 +1,5 @@
 import type { Bus } from '../../../src/bus/bus.ts';
-import type { Log } from '../../../src/driver/contract.ts';
+import type { Log } from '../../../src/log/log.ts';
 import { Mesh } from '../../../src/mesh/mesh.ts';
 import { freePort } from '../../support/free-port.ts';
 import { quietLog } from './log.ts';
