@@ -47,8 +47,8 @@ export async function startAgent(config: string | object, options: StartAgentOpt
 /** The agent of a checked configuration, not started yet. */
 export async function createAgent(config: ResolvedConfig, options: StartAgentOptions = {}): Promise<Agent> {
   const { Agent } = await import('./agent/agent.ts');
-  const { log = noLog } = options;
-  return new Agent(await withSimulatedPorts(config), { ...options, log });
+  const { mock = false, log = noLog, ...rest } = options;
+  return new Agent(await withSimulatedPorts(config), { ...rest, log, simulated: mock });
 }
 
 /** Reads and checks a configuration. Rejects with BAD_CONFIG. */

@@ -1,13 +1,12 @@
 import type { Command } from 'commander';
-import { commandPath, leaves, subcommands, usage } from '../../src/cli/command-tree.ts';
-import { examplesOf } from '../../src/cli/examples.ts';
+import { commandPath, examplesOf, leaves, subcommands, usage } from '../../src/cli/command-tree.ts';
 import { exitMeanings } from '../../src/cli/exit.ts';
 import { program } from '../../src/cli/program.ts';
 import { code, codeBlock, prose, sentence, table } from './markdown.ts';
 
 /** Every command with its options, examples and exit codes. */
-export function cliPage(): string[] {
-  const cli = program();
+export async function cliPage(): Promise<string[]> {
+  const cli = await program();
   const all = subcommands(cli).flatMap(leaves);
   return [
     '`dcs-io <command> --help` and `man dcs-io` say the same.',

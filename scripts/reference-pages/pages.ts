@@ -12,7 +12,7 @@ export async function referencePages(): Promise<Map<string, string>> {
     ['config.md', page('Configuration', await configPage())],
     ['boards.md', page('Boards', boardsPage())],
     ['profiles.md', page('Device profiles', await profilesPage())],
-    ['cli.md', page('Command line', cliPage())],
+    ['cli.md', page('Command line', await cliPage())],
     ['http-api.md', page('HTTP API', httpPage())],
     ['errors.md', page('Errors', errorsPage())],
   ]);

@@ -30,6 +30,8 @@ export interface AgentOptions {
   readonly clock?: Clock;
   /** Version of the program, which the HTTP API shows. */
   readonly version?: string;
+  /** All hardware is simulated, as under `dcs-io run --mock`. */
+  readonly simulated?: boolean;
 }
 
 /** Hooks of one stop: together below 2 s, whatever hangs. */
@@ -92,7 +94,7 @@ export class Agent {
     const life = { clock: this.#clock, log: this.#log };
     this.#counts = new KeptCounts(stateFile(folder, config.node, 'counts'), life);
     this.#outputs = new KeptOutputs(stateFile(folder, config.node, 'outputs'), life);
-    this.#crashProtection = new CrashProtection(config, this.#clock, this.#log);
+    this.#crashProtection = new CrashProtection(config, { ...options, clock: this.#clock, log: this.#log });
     const supervisors = [this.#pinActors, this.#streamActors, this.#servers, this.#userActors];
     this.#health = new HealthMonitor({ supervisors, ports: this.ports, pins: config.pins.length, ...life });
   }

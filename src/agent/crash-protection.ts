@@ -6,6 +6,7 @@ import { PreviousGuardians } from '../guardian/previous-guardians.ts';
 import { agentIdentity, socketFolder, socketPath } from '../guardian/takeover-socket.ts';
 import { toRaw } from '../io/convert.ts';
 import type { Log } from '../log/log.ts';
+import type { AgentOptions } from './agent.ts';
 import { GuardianProcess } from './guardian-process.ts';
 
 /** What becomes of the outputs when this process cannot see to them: what its guardian is told, and what an earlier one hands over. */
@@ -14,9 +15,12 @@ export class CrashProtection {
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #guardian: GuardianProcess | undefined;
+  readonly #simulated: boolean;
   #previous: PreviousGuardians | undefined;
 
-  constructor(config: ResolvedConfig, clock: Clock, log: Log) {
+  /** `simulated`: guardians of earlier runs, which may hold real hardware, are left alone. */
+  constructor(config: ResolvedConfig, { clock, log, simulated = false }: AgentOptions & { clock: Clock }) {
+    this.#simulated = simulated;
     this.#config = config;
     this.#clock = clock;
     this.#log = log;
@@ -33,6 +37,7 @@ export class CrashProtection {
   /** Has guardians of earlier lives drive nothing any more. Bounded, never rejects. */
   async takeOver(): Promise<void> {
     await this.#guardian?.prepare();
+    if (this.#simulated) return;
     this.#previous = await PreviousGuardians.find(socketFolder(), this.#identity, this.#clock, this.#log);
   }
 

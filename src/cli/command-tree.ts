@@ -1,14 +1,25 @@
-import type { Command } from 'commander';
+import type { Command, Option } from 'commander';
 import { closestMatch } from '../config/closest-match.ts';
 import { CliError, exitCodes } from './exit.ts';
 
-/** `scan i2c`: the words that call a command; '' for the program itself. */
+const examples = new WeakMap<Command, readonly string[]>();
+
+/** Gives a command the lines that its help, the manual page and the reference show as examples. */
+export function addExamples(command: Command, ...lines: readonly string[]): void {
+  examples.set(command, lines);
+}
+
+export function examplesOf(command: Command): readonly string[] {
+  return examples.get(command) ?? [];
+}
+
+/** The words that call a command, like `scan i2c`; '' for the program itself. */
 export function commandPath(command: Command): string {
   const before = command.parent ? commandPath(command.parent) : '';
   return command.parent ? `${before} ${command.name()}`.trim() : '';
 }
 
-/** The subcommands that people are told of. */
+/** The subcommands that the help lists. */
 export function subcommands(command: Command): Command[] {
   return command
     .createHelp()
@@ -28,8 +39,8 @@ export function groups(command: Command): Command[] {
 }
 
 /**
- * A word behind a group (`dcs-io boards`) that is none of its commands comes to its default one, which takes none. Throws then,
- * in the words of the person who typed it.
+ * Throws when a word behind a group (`dcs-io boards shwo`) names none of its commands. Commander hands such a word to the
+ * group's default command, which takes no words.
  */
 export function rejectUnknownCommand(command: Command): void {
   const [word] = command.args;
@@ -41,7 +52,13 @@ export function rejectUnknownCommand(command: Command): void {
   throw new CliError(exitCodes.wrongUse, `${commandPath(group)} has no command ${word}`, hint);
 }
 
-/** `get [options] <pin>`, as the first line of its help has it. */
+/** `dcs-io get [options] <pin>`, as the first line of its help has it. */
 export function usage(command: Command): string {
   return `dcs-io ${commandPath(command)} ${command.usage()}`.replaceAll(/ +/g, ' ').trim();
+}
+
+/** The option a word of a command line calls, when a value has to follow it as a word of its own. */
+export function valuedOption(command: Command, word: string): Option | undefined {
+  const option = command.options.find(({ long, short }) => long === word || short === word);
+  return option && (option.required || option.optional) ? option : undefined;
 }

@@ -1,11 +1,12 @@
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { isJournalStream, journalPrefix } from '../guardian/nonblocking-log.ts';
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** Logs go to stderr: JSON lines in a pipe, with priorities for systemd's journal, readable on a terminal. */
+/** A log on stderr: readable on a terminal, JSON lines in a pipe, with priorities where systemd's journal reads it. */
 export async function createLog(level: LogLevel): Promise<Logger> {
+  const { pino } = await import('pino');
   if (!process.stderr.isTTY) {
     const lines = pino.destination({ dest: 2, sync: true });
     const journal = { write: (line: string) => lines.write(journalPrefix(line) + line) };

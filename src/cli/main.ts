@@ -8,13 +8,13 @@ import { exitCodeOf, exitCodes, hintFor } from './exit.ts';
 import { colour, printNote } from './output.ts';
 import { program } from './program.ts';
 
-/** Node 22 and later can keep compiled code from one start to the next: in this user's own folder, for it will be run. */
+/** Keeps compiled code from one start to the next, which Node 22 and later can; in this user's own folder, because it is run. */
 function enableCompileCache(): void {
   if (!('enableCompileCache' in module) || typeof module.enableCompileCache !== 'function') return;
   module.enableCompileCache(join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'dcs-io'));
 }
 
-/** Whoever reads our output may have enough of it, as `head` has: that is no fault of ours, and nobody is left to be told. */
+/** Ignores a closed pipe: the reader of the output, like `head`, may end first, and nobody is left to read an error. */
 function ignoreClosedPipes(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error) => {
@@ -27,10 +27,10 @@ async function main(): Promise<void> {
   ignoreClosedPipes();
   enableCompileCache();
   try {
-    await program().parseAsync();
+    await (await program(process.argv.slice(2))).parseAsync();
   } catch (error) {
     if (error instanceof CommanderError) {
-      // Help and version arrive here too, with code 0; everything else was a wrong use.
+      // Help and version end here too, with code 0; every other one is a wrong use.
       process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.wrongUse;
       return;
     }

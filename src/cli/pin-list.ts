@@ -2,10 +2,12 @@ import { z } from 'zod';
 import { type Clock, systemClock } from '../clock/clock.ts';
 import { isRecord } from '../message/envelope.ts';
 import { type IoMessage, type Quality, qualities } from '../message/payloads.ts';
-import { type BusClient, pinsOf } from './bus-client.ts';
-import { colour, showAge, showQuality, showTime, showValue } from './output.ts';
+import { type BusClient, pinsOf, withClient } from './bus-client.ts';
+import { CliError, exitCodes } from './exit.ts';
+import type { ClientOptions } from './options.ts';
+import { colour, printJson, printLine, showAge, showQuality, showTime, showValue } from './output.ts';
 
-/** A pin as the bus tells of it. */
+/** A pin on the bus. */
 export interface PinRow {
   readonly node: string;
   readonly kind: string;
@@ -15,24 +17,38 @@ export interface PinRow {
   report: IoMessage | undefined;
 }
 
-/** Time without news after which every node that is there is taken to have spoken. */
+/** How many pins of a node are in which state. */
+export interface NodeSummary {
+  readonly node: string;
+  pins: number;
+  good: number;
+  uncertain: number;
+  bad: number;
+  silent: number;
+  /** Outputs that are overridden, or held by a safe state or a rule. */
+  held: number;
+  /** Longest time (s) the event loop was blocked within the last one to two minutes; only nodes that report it. */
+  readonly loop_delay?: number;
+}
+
+/** The list is complete when no node and no pin was new for this long. */
 const QUIET_MS = 300;
-/** Processes of v1 do not say what they have: then this long after the start. */
+/** Processes of v1 do not list their pins: without any node, the list is complete this long after the first question. */
 const NO_NODE_MS = 1500;
 
 export const pinColumns = ['PIN', 'VALUE', 'QUALITY', 'SINCE', 'KIND', 'NODE', ''] as const;
 
-/** Every pin that is heard of, with its last report. */
+/** Every pin on the bus with its last report. */
 export class PinList {
   readonly rows = new Map<string, PinRow>();
-  /** The nodes that are there, by name: how long (s) each was held up of late, where it says so. */
+  /** Nodes by name: how long (s) the event loop of each was blocked lately, where it reports that. */
   readonly nodes = new Map<string, number | undefined>();
   readonly #client: BusClient;
   readonly #clock: Clock;
-  /** When something was heard that was not known yet. */
-  #heard = 0;
+  /** When the last new node, pin or first report came. */
+  #newestMs = 0;
 
-  /** `changed` is called with the name of each pin that reports. */
+  /** Calls `changed` with the name of each pin that reports. */
   constructor(client: BusClient, changed: (pin: string) => void = () => {}, clock: Clock = systemClock) {
     this.#client = client;
     this.#clock = clock;
@@ -40,7 +56,7 @@ export class PinList {
     client.onIoMessage((message, report) => {
       if (!report) return;
       const known = this.rows.get(message.pin_name);
-      if (known?.report === undefined) this.#heard = clock.now();
+      if (known?.report === undefined) this.#newestMs = clock.now();
       if (known) known.report = message;
       else {
         const unknown = { node: '?', kind: '', direction: '', label: '', uom: '' };
@@ -50,25 +66,48 @@ export class PinList {
     });
   }
 
-  /** Asks every pin to report until all that are there have, for so long, or until nobody wants to know any more. */
+  /** Asks every pin to report. Resolves when all have, when the time is up, or when `until` is aborted. */
   async gather(timeoutMs: number, until?: AbortSignal): Promise<void> {
     const begun = this.#clock.now();
     for (const end = begun + timeoutMs; this.#clock.now() < end && !until?.aborted; ) {
-      // Asked again until a node has said what it has: the first question may be lost while the link comes up.
+      // Asks again until a node has listed its pins: the first question may be lost while connections come up.
       if (this.nodes.size === 0) this.#client.actor.send({ UpdateIoMessage: {} });
       await new Promise((resolve) => setTimeout(resolve, QUIET_MS / 3));
       const complete = [...this.rows.values()].every(({ report }) => report !== undefined);
       const [waited, since] = this.nodes.size > 0 ? [QUIET_MS, 0] : [NO_NODE_MS, begun];
-      if (this.#heard > 0 && complete && this.#clock.now() - Math.max(this.#heard, since) > waited) break;
+      if (this.#newestMs > 0 && complete && this.#clock.now() - Math.max(this.#newestMs, since) > waited) break;
     }
   }
 
-  /** By name, numbers in it in their order. */
+  /** Sorted by name; numbers in names in numeric order. */
   sorted(): [name: string, row: PinRow][] {
     return [...this.rows].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
   }
 
-  /** A row of a table for people. */
+  /** Per node, how many of its pins are in which state. */
+  summaries(): NodeSummary[] {
+    const found = new Map<string, NodeSummary>();
+    for (const [node, delay] of this.nodes) found.set(node, emptySummary(node, delay));
+    for (const [, { node, report }] of this.sorted()) {
+      const one = found.get(node) ?? emptySummary(node);
+      found.set(node, one);
+      one.pins++;
+      // Processes of v1 report no quality.
+      one[report === undefined ? 'silent' : (qualityOf(report) ?? 'good')]++;
+      if (isOverruled(report)) one.held++;
+    }
+    return [...found.values()];
+  }
+
+  /** The pins that need attention: silent, not good, or overruled. */
+  troubled(): [name: string, row: PinRow][] {
+    return this.sorted().filter(([, { report }]) => {
+      const quality = qualityOf(report);
+      return !report || quality === 'bad' || quality === 'uncertain' || isOverruled(report);
+    });
+  }
+
+  /** A row of a table. */
   cells(name: string, { node, kind, direction, uom, label, report }: PinRow): string[] {
     const changed = report?.['last_change'];
     return [
@@ -92,17 +131,33 @@ export class PinList {
     const delay = data['loop_delay'];
     this.nodes.set(node, typeof delay === 'number' ? delay : undefined);
     for (const { name, ...info } of pinsOf(data)) {
-      if (!this.rows.get(name)?.kind) this.#heard = this.#clock.now();
+      if (!this.rows.get(name)?.kind) this.#newestMs = this.#clock.now();
       this.rows.set(name, { node, ...info, report: this.rows.get(name)?.report });
     }
   }
+}
+
+function emptySummary(node: string, delay?: number): NodeSummary {
+  const loop = delay === undefined ? {} : { loop_delay: delay };
+  return { node, pins: 0, good: 0, uncertain: 0, bad: 0, silent: 0, held: 0, ...loop };
+}
+
+/** Every pin on the bus. Rejects when there is none. */
+export async function gatherPins(options: ClientOptions): Promise<PinList> {
+  const list = await withClient(options, async (client) => {
+    const pins = new PinList(client);
+    await pins.gather(options.timeout);
+    return pins;
+  });
+  if (list.rows.size > 0) return list;
+  throw new CliError(exitCodes.noAnswer, 'no pin answers on the bus', 'is an agent running there?');
 }
 
 export function qualityOf(report: IoMessage | undefined): Quality | undefined {
   return qualities.find((quality) => quality === report?.['quality']);
 }
 
-/** Whether an output is out of its commands' hands: overridden, or kept by a safe state or a rule. */
+/** Whether something stands above an output's commands: an override, a safe state or a rule. */
 export function isOverruled(report: IoMessage | undefined): boolean {
   const output = report?.['output'];
   if (!isRecord(output)) return false;
@@ -111,7 +166,7 @@ export function isOverruled(report: IoMessage | undefined): boolean {
 
 const value = z.union([z.boolean(), z.number(), z.string(), z.null()]);
 const who = { node: z.string(), actor: z.string() };
-/** The parts of an output's report that people are told of; what makes no sense is left out. */
+/** The parts of an output's report that the note shows; parts of another shape are left out. */
 const outputSchema = z.looseObject({
   desired: value.optional(),
   by: z.string(),
@@ -120,7 +175,7 @@ const outputSchema = z.looseObject({
   override: z.looseObject({ ...who, val: value, until: z.number(), kept: z.boolean().optional() }).optional(),
 });
 
-/** What a person has to know of a pin beside its value: who decides it, and what is wrong. Empty: nothing. */
+/** Who decides a pin's value and what is wrong with it; '' when there is nothing to say. */
 export function pinNote(report: IoMessage | undefined): string {
   if (!report) return '';
   const notes: string[] = [];
@@ -140,4 +195,10 @@ export function pinNote(report: IoMessage | undefined): string {
   if (quality !== 'good' && typeof reason === 'string') notes.push(reason);
   if (simulated === true) notes.push(colour.dim('simulated'));
   return notes.join('; ');
+}
+
+/** Prints an output with who decides its value. */
+export function printPin(report: IoMessage, { json }: ClientOptions): void {
+  if (json) printJson(report);
+  else printLine(`${report.pin_name}  ${showValue(report.val)}  ${pinNote(report)}`.trimEnd());
 }

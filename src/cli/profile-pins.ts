@@ -1,17 +1,22 @@
 import { loadConfigText } from '../config/load.ts';
-import type { Profile } from '../config/profile.ts';
+import { findProfiles, type Profile } from '../config/profile.ts';
 import type { ResolvedPin } from '../config/resolved.ts';
-import { driversIn } from '../driver-registry.ts';
+import { driverNames, driversIn } from '../driver-registry.ts';
 import { DcsError } from '../errors/errors.ts';
 
-/** What stands for the hardware when a profile is only looked at: keys of the port, and of the device. */
+/** Keys of a port and of a device with which the pins of a profile can be listed, without hardware. */
 const PLACEHOLDERS: Readonly<Record<string, readonly [port: string, device: string]>> = {
   modbus: ['tcp: localhost', ''],
   i2c: ['bus: 1', 'address: 0x20'],
   serial: ['path: /dev/ttyUSB0', ''],
 };
 
-/** The pins a device of this profile has, by their own names. Rejects with BAD_CONFIG when the profile is wrong. */
+/** The profiles of every driver: those of this version and of the user's folder. */
+export function allProfiles(folder: string | undefined): Profile[] {
+  return driverNames.flatMap((name) => findProfiles(name, folder));
+}
+
+/** The pins of a device with this profile, by their own names. Rejects with BAD_CONFIG when the profile is wrong. */
 export async function profilePins({ driver, name, file }: Profile, folder?: string): Promise<ResolvedPin[]> {
   const [port = '', device = ''] = PLACEHOLDERS[driver] ?? [];
   const text = [

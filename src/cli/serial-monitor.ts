@@ -5,73 +5,76 @@ import { type Clock, systemClock, type Timer, type UnixSeconds } from '../clock/
 import { DcsError, messageOf } from '../errors/errors.ts';
 import { PortRunner } from '../io/port-runner.ts';
 import { isRecord } from '../message/envelope.ts';
-import { BusClient, busEndpoint } from './bus-client.ts';
+import { BusClient } from './bus-client.ts';
 import { CliError, exitCodes, formatZodError } from './exit.ts';
+import type { ClientOptions } from './options.ts';
 import { colour, printJson, printLine, printNote, showTime } from './output.ts';
 
-export interface MonitorOptions {
+interface MonitorOptions extends ClientOptions {
   readonly line: string;
   readonly flow: string;
   /** Sent after each line. */
   readonly end: string;
   readonly hex?: boolean;
   readonly time?: boolean;
-  readonly json?: boolean;
-  readonly bus?: string;
-  readonly timeout: number;
 }
 
 type Direction = 'in' | 'out';
-type Printer = (bytes: Buffer, unix: UnixSeconds, way: Direction) => void;
+type Printer = (bytes: Buffer, unix: UnixSeconds, direction: Direction) => void;
 
 const HEX_ROW = 16;
 
-/** A terminal for a serial port, until Ctrl-C or Ctrl-D: lines in and out, also through a running agent. */
-export async function monitor(port: string, options: MonitorOptions): Promise<void> {
-  const show = createPrinter(options);
-  const cutter = new LineSplitter((bytes, unix) => show(bytes, unix, 'in'));
-  const sink: MonitorOutput = {
-    bytes: (bytes, unix) => (options.hex ? show(bytes, unix, 'in') : cutter.push(bytes, unix)),
-    frame: show,
+/** Connects the terminal with a serial port, or with a port of a running agent, until Ctrl-C or Ctrl-D. */
+export async function runMonitor(port: string, options: MonitorOptions): Promise<void> {
+  const print = createPrinter(options);
+  const splitter = new LineSplitter((bytes, unix) => print(bytes, unix, 'in'));
+  const output: MonitorOutput = {
+    bytes: (bytes, unix) => (options.hex ? print(bytes, unix, 'in') : splitter.push(bytes, unix)),
+    frame: print,
     note: (text) => printNote(colour.dim(`-- ${text}`)),
   };
   const { line, flow } = options;
-  const link = port.includes('/')
-    ? await openPort({ path: port, line, flow }, sink)
-    : await attachToAgent(port, options, sink);
-  // Nothing else may be alive while the port is away.
+  const connection = port.includes('/')
+    ? await openPort({ path: port, line, flow }, output)
+    : await attachToAgent(port, options, output);
+  // While the port is away, nothing else may keep the process alive.
   const alive = setInterval(() => {}, 1 << 30);
   const input = createInterface({ input: process.stdin, terminal: false });
   let sending: Promise<void> = Promise.resolve();
   input.on('line', (text) => {
     const bytes = encodeInput(text, options);
-    if (typeof bytes === 'string') sink.note(bytes);
-    // One after the other, in the order typed.
-    else sending = sending.then(() => sendLine(link, bytes, show, sink));
+    if (typeof bytes === 'string') output.note(bytes);
+    // Lines are sent one after the other, in the order typed.
+    else sending = sending.then(() => sendLine(connection, bytes, print, output));
   });
   await new Promise<void>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, resolve);
     process.stdout.once('error', () => resolve());
-    // The end of a pipe is not the end of the answers; Ctrl-D is.
+    // After the end of a pipe answers still come; Ctrl-D ends the monitor.
     input.once('close', () => process.stdin.isTTY && resolve());
   });
   clearInterval(alive);
   input.close();
-  cutter.end();
-  await link.close();
+  splitter.end();
+  await connection.close();
 }
 
-async function sendLine(link: MonitorConnection, bytes: Buffer, show: Printer, sink: MonitorOutput): Promise<void> {
+async function sendLine(
+  connection: MonitorConnection,
+  bytes: Buffer,
+  print: Printer,
+  output: MonitorOutput,
+): Promise<void> {
   try {
-    await link.send(bytes);
-    show(bytes, Date.now() / 1000, 'out');
+    await connection.send(bytes);
+    print(bytes, Date.now() / 1000, 'out');
   } catch (error) {
     const unknown = error instanceof DcsError && error.code === 'TIMEOUT';
-    sink.note(`${unknown ? 'whether it was sent is unknown' : 'not sent'}: ${messageOf(error)}`);
+    output.note(`${unknown ? 'whether it was sent is unknown' : 'not sent'}: ${messageOf(error)}`);
   }
 }
 
-/** What a typed line sends; or why it cannot. */
+/** The bytes of a typed line, or a message that says why there are none. */
 function encodeInput(text: string, { hex, end }: MonitorOptions): Buffer | string {
   if (!hex) return Buffer.from(text + end, 'utf8');
   const digits = text.replaceAll(/0x|[\s,]/gi, '');
@@ -81,15 +84,15 @@ function encodeInput(text: string, { hex, end }: MonitorOptions): Buffer | strin
 
 function createPrinter({ hex, time, json }: MonitorOptions): Printer {
   if (json) {
-    return (bytes, unix, way) => {
+    return (bytes, unix, direction) => {
       const text = decodeUtf8(bytes);
-      printJson({ time: unix, way, ...(text === undefined ? base64(bytes) : { data: text }) });
+      printJson({ time: unix, way: direction, ...(text === undefined ? base64(bytes) : { data: text }) });
     };
   }
-  return (bytes, unix, way) => {
-    // What was typed is on the screen already.
-    if (way === 'out' && !time) return;
-    const stamp = time ? `${colour.dim(showTime(unix))} ${way === 'out' ? colour.cyan('>') : '<'} ` : '';
+  return (bytes, unix, direction) => {
+    // The typed line is on the screen already.
+    if (direction === 'out' && !time) return;
+    const stamp = time ? `${colour.dim(showTime(unix))} ${direction === 'out' ? colour.cyan('>') : '<'} ` : '';
     for (const row of hex ? hexRows(bytes) : [escapeControls(bytes)]) printLine(stamp + row);
   };
 }
@@ -102,7 +105,7 @@ function decodeUtf8(bytes: Buffer): string | undefined {
   return isUtf8(bytes) ? bytes.toString('utf8') : undefined;
 }
 
-/** Text that cannot upset a terminal: control characters and bytes that are no UTF-8 are written as escapes. */
+/** Text that cannot control the terminal: control characters and bytes that are no UTF-8 are written as escapes. */
 export function escapeControls(bytes: Buffer): string {
   const text = decodeUtf8(bytes) ?? bytes.toString('latin1').replaceAll(/[\x80-\xff]/g, hexEscape);
   return text.replaceAll(/[\p{Cc}\u2028\u2029]/gu, (character) =>
@@ -114,7 +117,7 @@ function hexEscape(character: string): string {
   return `\\x${(character.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`;
 }
 
-/** Sixteen bytes a row, their characters beside them. */
+/** Sixteen bytes a row, with their characters behind them. */
 export function hexRows(bytes: Buffer): string[] {
   return Array.from({ length: Math.ceil(bytes.length / HEX_ROW) }, (_, row) => {
     const part = bytes.subarray(row * HEX_ROW, (row + 1) * HEX_ROW);
@@ -124,41 +127,41 @@ export function hexRows(bytes: Buffer): string[] {
   });
 }
 
-/** What a link tells a monitor. */
-export interface MonitorOutput {
-  /** Bytes came in as they are: line ends are among them. */
+/** Receives what a connection has for the monitor. */
+interface MonitorOutput {
+  /** Bytes as they came in, line ends included. */
   bytes(bytes: Buffer, unix: UnixSeconds): void;
-  /** A whole frame came in, or somebody else sent one; its line end has been taken off. */
-  frame(bytes: Buffer, unix: UnixSeconds, way: 'in' | 'out'): void;
-  /** Something a person should know: the port is open, it is gone. */
+  /** A whole frame that came in, or that somebody else sent, without its line end. */
+  frame(bytes: Buffer, unix: UnixSeconds, direction: Direction): void;
+  /** A message for the person: the port is open, the port is lost. */
   note(text: string): void;
 }
 
-/** A way to a device that lasts longer than the device's connection. */
-export interface MonitorConnection {
+/** A connection to a device that survives its unplugging. */
+interface MonitorConnection {
   /** Rejects with PORT_DOWN while the device is away: nothing is sent later. */
   send(bytes: Buffer): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Opens a port of this machine or of the network, and again whenever it is lost. */
-export async function openPort(options: object, sink: MonitorOutput): Promise<MonitorConnection> {
+/** Opens a port of this machine or of the network, and reopens it whenever it is lost. */
+async function openPort(options: object, output: MonitorOutput): Promise<MonitorConnection> {
   const parsed = serial.options.safeParse({ ...options, framing: 'raw' });
   if (!parsed.success) {
     throw new CliError(exitCodes.wrongUse, formatZodError(parsed.error));
   }
-  const say = (detail: object, message: string) => {
-    sink.note(message);
+  const note = (detail: object, message: string) => {
+    output.note(message);
     if ('code' in detail && detail.code === 'BUSY') {
-      sink.note('is it a running agent? The name of its port instead of the path joins it');
+      output.note('is a running agent using it? Give the name of its port in place of the path to join it');
     }
   };
-  const log = { debug() {}, info: say, warn: say, error: say };
+  const log = { debug() {}, info: note, warn: note, error: note };
   const { path = '' } = parsed.data;
   const runner = new PortRunner(path, serial, parsed.data, [], { clock: systemClock, log });
-  runner.onStream((stream) => stream.onFrame((bytes, unix) => sink.bytes(Buffer.from(bytes), unix)));
+  runner.onStream((stream) => stream.onFrame((bytes, unix) => output.bytes(Buffer.from(bytes), unix)));
   await runner.start();
-  if (runner.state !== 'open') sink.note('waiting for it; Ctrl-C ends this');
+  if (runner.state !== 'open') output.note('waiting for it; Ctrl-C ends this');
   return {
     async send(bytes) {
       if (!runner.stream) throw new DcsError('NOT_SUPPORTED', `${path} takes no bytes`);
@@ -169,26 +172,18 @@ export async function openPort(options: object, sink: MonitorOutput): Promise<Mo
 }
 
 /** Joins the traffic of a port that a running agent holds. Rejects with TIMEOUT when there is no agent. */
-export async function attachToAgent(
-  port: string,
-  options: { readonly bus?: string; readonly timeout: number },
-  sink: MonitorOutput,
-): Promise<MonitorConnection> {
-  const client = new BusClient(busEndpoint(options.bus));
+async function attachToAgent(port: string, options: ClientOptions, output: MonitorOutput): Promise<MonitorConnection> {
+  const client = await BusClient.connect(options);
   client.actor.on('SerialPortMessage', (data, { timestamp }) => {
     if (!isRecord(data) || data['port'] !== port || typeof data['data'] !== 'string') return;
     // An answer to a command is no traffic.
     if (data['reply_to'] !== undefined) return;
     const bytes = Buffer.from(data['data'], data['encoding'] === 'base64' ? 'base64' : 'utf8');
     const { source_time: unix = timestamp } = data;
-    const way = data['source_time'] === undefined ? 'out' : 'in';
-    sink.frame(bytes, typeof unix === 'number' ? unix : Date.now() / 1000, way);
+    const direction = data['source_time'] === undefined ? 'out' : 'in';
+    output.frame(bytes, typeof unix === 'number' ? unix : Date.now() / 1000, direction);
   });
-  await client.connect(options.timeout).catch(async (error: unknown) => {
-    await client.close();
-    throw error;
-  });
-  sink.note(`attached to ${port} through the agent`);
+  output.note(`attached to ${port} through the agent`);
   return {
     async send(bytes) {
       const message = { port, data: bytes.toString('base64'), encoding: 'base64' };
@@ -198,21 +193,21 @@ export async function attachToAgent(
   };
 }
 
-/** A line without an end is shown after this long (ms) without a byte: a prompt waits for an answer. */
+/** A line without an end is printed after this long (ms) without a byte: it is a prompt that waits for input. */
 const IDLE_FLUSH_MS = 200;
 const MAX_LINE_BYTES = 4096;
 const LF = 0x0a;
 const CR = 0x0d;
 
-/** Cuts bytes into lines for a person to read. Bounded: a line that has no end is cut. */
+/** Splits bytes into lines. A line without an end is cut at MAX_LINE_BYTES. */
 export class LineSplitter {
   readonly #line: (bytes: Buffer, unix: UnixSeconds) => void;
   readonly #clock: Clock;
   #held = Buffer.alloc(0);
-  /** When the first byte of the held ones came. */
+  /** When the first held byte came. */
   #since: UnixSeconds = 0;
   #timer: Timer | undefined;
-  /** What was shown last ended in a carriage return: a line feed that follows belongs to it. */
+  /** The last line ended in a carriage return: a line feed that follows belongs to it. */
   #returned = false;
 
   constructor(line: (bytes: Buffer, unix: UnixSeconds) => void, clock: Clock = systemClock) {
@@ -236,7 +231,7 @@ export class LineSplitter {
     if (rest.length > 0) this.#timer = this.#clock.after(IDLE_FLUSH_MS, () => this.end());
   }
 
-  /** Shows what is left. */
+  /** Passes on what is left. */
   end(): void {
     this.#timer?.cancel();
     const rest = this.#held;

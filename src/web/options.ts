@@ -3,11 +3,11 @@ import type { Clock, DurationMs } from '../clock/clock.ts';
 import type { Log } from '../log/log.ts';
 import type { NodeMessage } from '../message/payloads.ts';
 
-/** What a person or program may do, each including those before it. */
+/** Roles of users; each includes the permissions of those before it. */
 export const roles = ['view', 'operate', 'admin'] as const;
 export type Role = (typeof roles)[number];
 
-/** Whether `has` is enough where `needs` is asked for. */
+/** Returns whether the role `has` includes the permissions of `needs`. */
 export function roleIncludes(has: Role, needs: Role): boolean {
   return roles.indexOf(has) >= roles.indexOf(needs);
 }
@@ -15,19 +15,19 @@ export function roleIncludes(has: Role, needs: Role): boolean {
 export interface WebUser {
   readonly name: string;
   readonly role: Role;
-  /** `scrypt:…`, see hashPassword. */
+  /** Hash of the password, `scrypt:…`; see hashPassword. */
   readonly password?: string | undefined;
-  /** `sha256:…`, see newToken. */
+  /** Hash of the token, `sha256:…`; see newToken. */
   readonly token?: string | undefined;
 }
 
 export interface WebOptions {
   readonly host: string;
-  /** 0: any free one. */
+  /** 0 takes any free port. */
   readonly port: number;
-  /** None: whoever is on this machine is admin; `host` must be loopback then. */
+  /** Empty: every local client is admin, and `host` must be a loopback address. */
   readonly users: readonly WebUser[];
-  /** Other origins whose scripts may use the API. */
+  /** Other origins whose scripts may use the API (CORS). */
   readonly origins: readonly string[];
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly historyMs: DurationMs;
@@ -38,23 +38,24 @@ export interface PortStatus {
   readonly name: string;
   readonly driver: string;
   readonly state: string;
-  /** Why it is not open. */
+  /** Why the port is not open. */
   readonly reason?: string;
   readonly counters: Readonly<Record<string, number>>;
   /** `utilisation` (0 to 1), `round_trip_p99_ms`, … */
   readonly metrics: Readonly<Record<string, number>>;
 }
 
+/** A node with a direct connection, now or before. */
 export interface PeerStatus {
   readonly id: string;
   readonly name: string;
   readonly addresses: readonly string[];
   readonly open: boolean;
-  /** How long it has been open, or not. */
+  /** Time since the connection was opened or lost. */
   readonly forMs: DurationMs;
   readonly encrypted: boolean;
   readonly roundTripMs?: DurationMs;
-  /** Messages that did not arrive, and that were not sent. */
+  /** Messages of the peer that were lost, and messages to it that were dropped. */
   readonly missed: number;
   readonly dropped: number;
 }
@@ -62,21 +63,21 @@ export interface PeerStatus {
 export interface MeshStatus {
   /** Whether this process is the address broker of its machine. */
   readonly broker: boolean;
-  /** Direct links with other nodes, those that are lost included. */
+  /** Nodes with a direct connection, lost ones included. */
   readonly peers: readonly PeerStatus[];
-  /** Processes of aktos-dcs v1 with a direct link. They say neither their name nor that they live. */
+  /** Processes of aktos-dcs v1 with a direct connection. v1 has no node names and no heartbeats. */
   readonly v1Processes: readonly { readonly id: string; readonly silentMs: DurationMs }[];
   readonly counters: Readonly<Record<string, number>>;
 }
 
-/** One place of a connector; see src/board/header-layout.ts. */
+/** One position of a connector; see src/board/header-layout.ts. */
 export interface HeaderCell {
   readonly position: number;
   readonly kind: 'power' | 'ground' | 'line' | 'other';
   readonly name: string;
   readonly aliases: readonly string[];
   readonly bus?: string;
-  /** The user's pin on it. */
+  /** Name of the configured pin on this position. */
   readonly use?: string;
 }
 
@@ -86,21 +87,21 @@ export interface HeaderDrawing {
   readonly rows: readonly (readonly HeaderCell[])[];
 }
 
-/** What the agent tells the web layer of itself. */
+/** The agent as the web server sees it. */
 export interface WebHost {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
   readonly version: string;
-  /** This node as others know it, with its pins. */
+  /** The birth message of this node, with its pins. */
   self(): NodeMessage;
-  /** The agent has started, and is not stopping. */
+  /** Whether the agent has started and is not stopping. */
   running(): boolean;
   ports(): readonly PortStatus[];
-  /** Undefined: no part in the bus between processes. */
+  /** `undefined` when the configuration disables the mesh. */
   mesh(): MeshStatus | undefined;
-  /** Actors that have failed, with how often. */
+  /** Actors with at least one error or restart. */
   actors(): readonly { readonly name: string; readonly errors: number; readonly restarts: number }[];
-  /** The board's connectors; none without a board. */
+  /** The connectors of the board; empty without a board. */
   headers(): readonly HeaderDrawing[];
 }

@@ -4,7 +4,7 @@ import type { MonotonicMs } from '../clock/clock.ts';
 import { pinRoutes } from './api/pin-routes.ts';
 import type { Status } from './api/schemas.ts';
 import { sessionRoutes } from './api/session-routes.ts';
-import { EventLoopDelay, nodeStatuses, statusRoutes } from './api/status-routes.ts';
+import { EventLoopDelay, nodeStatuses, statusRoutes } from './api/status.ts';
 import { Authenticator, type Identity } from './auth/authenticator.ts';
 import { HttpListener } from './http/listener.ts';
 import { openApi, type Route } from './http/route.ts';
@@ -20,7 +20,7 @@ const SOCKET_PATH = '/api/socket';
 
 /** The web page, the HTTP API and the WebSocket of an agent. */
 export class WebServer {
-  /** What it answers over HTTP; the OpenAPI document and the reference are made from these. */
+  /** The HTTP API; the OpenAPI document and docs/reference are generated from it. */
   readonly routes: readonly Route[];
   readonly #host: WebHost;
   readonly #bridge: BusBridge;
@@ -57,14 +57,14 @@ export class WebServer {
     });
   }
 
-  /** Joins the bus and listens. Resolves after the first attempt; an address that is taken is tried again. */
+  /** Joins the bus and listens. Resolves after the first attempt to listen; the listener retries an address in use. */
   async start(): Promise<void> {
     this.#loopDelay.start();
     this.#bridge.start();
     await this.#listener.start();
   }
 
-  /** Closes every connection and leaves the bus. Idempotent; takes no time. */
+  /** Closes every connection and leaves the bus, synchronously. Idempotent. */
   stop(): void {
     this.#listener.stop();
     this.#streams.stop();
@@ -73,7 +73,7 @@ export class WebServer {
     this.#loopDelay.stop();
   }
 
-  /** Ends what a login that is over has opened. */
+  /** Closes WebSockets and event streams whose login has ended. */
   #closeExpired(): void {
     const isExpired = ({ session }: Identity) => session !== undefined && !this.#auth.sessions.isAlive(session);
     this.#sockets.closeExpired(isExpired);
@@ -81,7 +81,7 @@ export class WebServer {
   }
 
   #upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void {
-    stream.on('error', (error) => this.#host.log.debug({ err: error }, 'web: a connection broke'));
+    stream.on('error', (error) => this.#host.log.debug({ err: error }, 'web: connection error'));
     if (request.url?.split('?', 1)[0] === SOCKET_PATH) this.#sockets.upgrade(request, stream, head);
     else rejectUpgrade(stream, 'HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n');
   }

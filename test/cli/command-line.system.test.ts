@@ -2,17 +2,18 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { commandPath, leaves } from '../../src/cli/command-tree.ts';
-import { completions } from '../../src/cli/completions.ts';
-import { examplesOf } from '../../src/cli/examples.ts';
+import { commandPath, examplesOf, leaves, subcommands } from '../../src/cli/command-tree.ts';
+import { completions } from '../../src/cli/commands/completion.ts';
 import { program } from '../../src/cli/program.ts';
 import { cli, runToEnd } from '../support/agent-process.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'dcs-io-line-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+const wholeCli = await program();
+
 describe('every command', () => {
-  it.each(leaves(program()).map((command) => ({ path: commandPath(command), lines: examplesOf(command) })))(
+  it.each(leaves(wholeCli).map((command) => ({ path: commandPath(command), lines: examplesOf(command) })))(
     '$path has examples, and they are right',
     async ({ path, lines }) => {
       expect(lines.length).toBeGreaterThan(0);
@@ -20,7 +21,7 @@ describe('every command', () => {
         const [typed = ''] = line.replace(/^sudo /, '').split(/ [|>] /);
         const { stdout } = await runToEnd('sh', ['-c', `set -- ${typed}; printf '%s\\n' "$@"`]);
         const words = stdout.trimEnd().split('\n').slice(1);
-        const tree = program();
+        const tree = await program(words);
         const called: string[] = [];
         for (const command of leaves(tree)) {
           command.configureOutput({ writeErr: () => {} }).action(() => {
@@ -32,6 +33,24 @@ describe('every command', () => {
       }
     },
   );
+
+  it('is loaded alone when the words name it; help, completion and the manual page have all commands', async () => {
+    const names = async (...words: string[]) => subcommands(await program(words)).map((command) => command.name());
+    expect(await names('set', 'status', 'on')).toEqual(['set']);
+    expect(await names('--bus', 'get', '--json', 'boards')).toEqual(['boards']);
+    const all = subcommands(wholeCli).map((command) => command.name());
+    for (const words of [
+      [],
+      ['--help'],
+      ['help', 'set'],
+      ['stauts'],
+      ['constructor'],
+      ['complete', '--', 's'],
+      ['man'],
+    ]) {
+      expect(await names(...words)).toEqual(all);
+    }
+  });
 
   it('shows its examples in its help', async () => {
     const { stdout, code } = await cli(['scan', 'i2c', '--help']);
@@ -59,7 +78,7 @@ describe('options before the command', () => {
 });
 
 describe('completion', () => {
-  const words = (...typed: string[]) => completions(program(), typed).words.map(({ word }) => word);
+  const words = (...typed: string[]) => completions(wholeCli, typed).words.map(({ word }) => word);
 
   it('knows commands, subcommands, options and choices, and where it is on the line', () => {
     expect(words('sta')).toEqual(['status']);
@@ -72,7 +91,7 @@ describe('completion', () => {
   });
 
   it('knows where a value comes from', () => {
-    const source = (...typed: string[]) => completions(program(), typed).from;
+    const source = (...typed: string[]) => completions(wholeCli, typed).from;
     expect(source('get', '')).toBe('pins');
     expect(source('set', '--hold', '3', '')).toBe('pins');
     expect(source('set', 'pump', '')).toBeUndefined();
@@ -80,7 +99,7 @@ describe('completion', () => {
     expect(source('check', '-c', '')).toBe('files');
     expect(source('keys', 'new', '--keys', '')).toBe('folders');
     expect(source('boards', 'show', '')).toBe('board');
-    expect(completions(program(), ['get', '--bus', 'a:1:2', '']).given.get('bus')).toBe('a:1:2');
+    expect(completions(wholeCli, ['get', '--bus', 'a:1:2', '']).given.get('bus')).toBe('a:1:2');
   });
 
   it('without an agent the pins of the configuration are offered', async () => {
@@ -99,7 +118,7 @@ describe('the manual page', () => {
     const env = { ...process.env, MANWIDTH: '200', LC_ALL: 'C.UTF-8' };
     const { stdout, stderr } = await runToEnd('man', ['--warnings', '-l', file], { env });
     expect(stderr).toBe('');
-    for (const command of leaves(program())) expect(stdout).toContain(`dcs-io ${commandPath(command)}`);
+    for (const command of leaves(wholeCli)) expect(stdout).toContain(`dcs-io ${commandPath(command)}`);
     expect(stdout).toContain("dcs-io watch 'tank-*'");
   });
 });

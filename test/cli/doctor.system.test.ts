@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { checkAccess, checkInUse, checkPwmAccess } from '../../src/cli/device-doctor.ts';
+import { checkAccess, checkInUse, checkPwmAccess } from '../../src/cli/doctor-checks.ts';
 import { AgentProcess, cli } from '../support/agent-process.ts';
 import { freePort } from '../support/free-port.ts';
 

@@ -29,7 +29,7 @@ const typed: [line: string, said: string, step: string][] = [
   ['simulate nope.yaml', 'there is no file nope.yaml', ''],
   [
     'modbus read holding 0',
-    "required option '--port <way>' not specified",
+    "required option '--port <target>' not specified",
     'for example: dcs-io modbus read --port tcp:',
   ],
   ['modbus read --port tcp:127.0.0.1:1 holdng 0', 'holdng', 'coil, discrete, holding, input'],

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { grid } from '../../src/cli/commands/scan-i2c.ts';
+import { grid } from '../../src/cli/i2c-scan.ts';
 import { Device } from '../serial/device.ts';
 import { AgentProcess, cli, cliFile } from '../support/agent-process.ts';
 import { until } from '../support/wait.ts';
@@ -148,7 +148,7 @@ describe('dcs-io serial monitor through an agent', () => {
   it('the port itself is taken, and how to join it is said', async () => {
     open = new Monitor(device.path);
     await open.noted('another program holds');
-    await open.noted('joins it');
+    await open.noted('to join it');
   });
 
   it('without an agent it ends with 3', async () => {

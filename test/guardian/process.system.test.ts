@@ -103,7 +103,7 @@ describe('the guardian as a process, passed an open descriptor', () => {
     expect([holds(), driven()]).toEqual([true, '']);
     expect(await cli(['release'], { cwd: folder, env: env() })).toMatchObject({
       code: 0,
-      stdout: 'let go of what 1 guardian(s) held\n',
+      stdout: 'released what 1 guardian(s) held\n',
     });
     await until('its end', () => guardian.exitCode === 0);
     expect(driven()).toBe('');

@@ -148,7 +148,7 @@ async function stop(child: ChildProcess): Promise<void> {
 async function isCommand(line: string): Promise<boolean> {
   const [, typed] = /^(?:sudo )?dcs-io (.*)$/.exec(line) ?? [];
   if (typed === undefined) return /^(sudo )?(npm|cp|systemctl|journalctl|scripts\/(test|reference))( |$)/.test(line);
-  const tree = program();
+  const tree = await program();
   const called: string[] = [];
   for (const command of leaves(tree)) {
     command.action(() => {

@@ -97,8 +97,8 @@ describe('the package, installed elsewhere without running any install script', 
   });
 
   it('the library entry and its types come along', async () => {
-    const script = `import { Actor, Bus, Mesh, DcsError } from 'dcs-io'; import { MockHardware } from 'dcs-io/mock';
-      console.log([Actor, Bus, Mesh, DcsError, MockHardware].every((one) => typeof one === 'function'));`;
+    const script = `import { Actor, Bus, Mesh, DcsError, startAgent } from 'dcs-io'; import { siblingModule } from 'dcs-io/driver';
+      console.log([Actor, Bus, Mesh, DcsError, startAgent, siblingModule].every((one) => typeof one === 'function'));`;
     writeFileSync(join(prefix, 'lib/try.mjs'), script);
     const { stdout, stderr } = await runToEnd('node', [join(prefix, 'lib/try.mjs')]);
     expect(stdout, stderr).toBe('true\n');

@@ -158,7 +158,7 @@ describe('an agent with users', () => {
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(await strict.http('GET', '/api/pins', { headers: bearer('wrong') })).toMatchObject({ status: 429 });
     expect(await strict.http('GET', '/api/pins', { headers: bearer(viewer.token) })).toMatchObject({ status: 200 });
-    expect(strict.agent.log).toContain('wrong login as ali from 127.0.0.1');
+    expect(strict.agent.log).toContain('failed login as ali from 127.0.0.1');
     await strict.stop();
   });
 

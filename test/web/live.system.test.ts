@@ -9,7 +9,7 @@ import { type Clock, systemClock } from '../../src/clock/clock.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { namePattern } from '../../src/message/name-pattern.ts';
 import { Nodes } from '../../src/output/nodes.ts';
-import { nodeStatuses } from '../../src/web/api/status-routes.ts';
+import { nodeStatuses } from '../../src/web/api/status.ts';
 import { Authenticator } from '../../src/web/auth/authenticator.ts';
 import { BusBridge } from '../../src/web/live/bus-bridge.ts';
 import { BusState, MAX_POINTS, ValueHistory } from '../../src/web/live/bus-state.ts';

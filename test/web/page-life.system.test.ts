@@ -164,7 +164,7 @@ describe('several at once', () => {
       await page.getByText(/older than the last 2000/).waitFor({ timeout: LIMIT_MS });
       expect(await page.locator('.log tbody tr').count()).toBe(200);
       await page.getByLabel('Find messages').fill('valve');
-      await page.getByText(/did not fit/).waitFor({ timeout: LIMIT_MS });
+      await page.getByText(/did not match/).waitFor({ timeout: LIMIT_MS });
       await web.http('PUT', '/api/pins/valve', { json: { val: true } });
       await page.getByRole('row', { name: /command valve true/ }).waitFor({ timeout: LIMIT_MS });
       await page.waitForTimeout(3000);
@@ -177,7 +177,7 @@ describe('several at once', () => {
       expect(longest).toBeLessThan(1000);
       await page.getByLabel('Find messages').fill('');
       await page.getByRole('button', { name: 'Pause' }).click();
-      await page.getByText(/passed while paused/).waitFor({ timeout: LIMIT_MS });
+      await page.getByText(/received while paused/).waitFor({ timeout: LIMIT_MS });
       const first = await page.locator('.log tbody tr').first().innerText();
       await page.waitForTimeout(1000);
       expect(await page.locator('.log tbody tr').first().innerText()).toBe(first);

@@ -169,7 +169,7 @@ describe('the page of the demo on mock hardware', () => {
       .waitFor();
     await page.getByRole('button', { name: 'Pause' }).click();
     await web.http('PUT', '/api/pins/request', { json: { val: false } });
-    await page.getByText(/Paused\. Not shown: [1-9]\d* messages? passed while paused/).waitFor();
+    await page.getByText(/Paused\. Not shown: [1-9]\d* messages? received while paused/).waitFor();
     expect(await page.getByRole('row', { name: /request false/ }).count()).toBe(0);
   });
 

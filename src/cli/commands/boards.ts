@@ -1,19 +1,50 @@
 import { existsSync } from 'node:fs';
+import type { Command } from 'commander';
 import type { Board } from '../../board/board.ts';
-import { detectBoard } from '../../board/detect.ts';
-import { listHats, loadHat } from '../../board/hat.ts';
-import { layOutHeaders } from '../../board/header-layout.ts';
-import { listBoards, loadBoard } from '../../board/load-board.ts';
 import { closestMatch } from '../../config/closest-match.ts';
-import type { ResolvedConfig } from '../../config/resolved.ts';
-import { linesInUse } from '../../config/resolved.ts';
-import { loadFile } from '../config-file.ts';
+import { addExamples, rejectUnknownCommand } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
-import { headerView } from '../header-view.ts';
+import { configOption, jsonOption } from '../options.ts';
 import { colour, printJson, printLine, printNote, table } from '../output.ts';
 
-/** Lists the boards this version knows, and marks the one it runs on. */
-export async function list(options: { readonly json?: boolean }): Promise<void> {
+interface ShowOptions {
+  readonly config?: string;
+  readonly json?: boolean;
+}
+
+/** Adds `boards list`, `boards show` and `boards hats`. */
+export function addBoards(cli: Command): void {
+  const boards = cli.command('boards').description('list and draw the boards this version knows');
+  const listCommand = boards
+    .command('list', { isDefault: true })
+    .allowExcessArguments()
+    .hook('preAction', rejectUnknownCommand)
+    .description('list the boards')
+    .addOption(jsonOption())
+    .action(list);
+  addExamples(listCommand, 'dcs-io boards list');
+  const showCommand = boards
+    .command('show')
+    .description('draw the headers of a board (default: this computer), with the lines in use')
+    .argument('[board]')
+    .addOption(configOption('draw in the pins of a configuration'))
+    .addOption(jsonOption())
+    .action(show);
+  addExamples(showCommand, 'dcs-io boards show raspberry-pi-4b', 'dcs-io boards show -c dcs-io.yaml');
+  const hatsCommand = boards
+    .command('hats')
+    .description('list the boards that can be put on a header')
+    .addOption(jsonOption())
+    .action(hats);
+  addExamples(hatsCommand, 'dcs-io boards hats');
+}
+
+/** Lists the boards and marks the one this program runs on. */
+async function list(options: { readonly json?: boolean }): Promise<void> {
+  const [{ detectBoard }, { listBoards, loadBoard }] = await Promise.all([
+    import('../../board/detect.ts'),
+    import('../../board/load-board.ts'),
+  ]);
   const here = detectBoard()?.name;
   const boards = listBoards().flatMap((name) => loadBoard(name) ?? []);
   if (options.json) {
@@ -21,19 +52,16 @@ export async function list(options: { readonly json?: boolean }): Promise<void> 
       printJson({ name, title, chips: Object.keys(chips), here: name === here });
     return;
   }
-  const rows = boards.map(({ name, title, chips }) => [
-    name === here ? colour.green(name) : name,
-    title,
-    Object.values(chips)
-      .map(({ label }) => label)
-      .join(', '),
-  ]);
+  const rows = boards.map(({ name, title, chips }) => {
+    const labels = Object.values(chips).map(({ label }) => label);
+    return [name === here ? colour.green(name) : name, title, labels.join(', ')];
+  });
   printLine(table(['BOARD', 'WHAT IT IS', 'CHIPS'], rows));
   if (here !== undefined) printNote(`this computer: ${here}`);
 }
 
-/** Lists the boards that can be put on a header. */
-export async function hats(options: { readonly json?: boolean }): Promise<void> {
+async function hats(options: { readonly json?: boolean }): Promise<void> {
+  const { listHats, loadHat } = await import('../../board/hat.ts');
   const found = listHats().flatMap((name) => loadHat(name) ?? []);
   if (options.json) {
     for (const { name, title, needs, lines } of found) printJson({ name, title, needs, lines: Object.keys(lines) });
@@ -48,18 +76,16 @@ export async function hats(options: { readonly json?: boolean }): Promise<void> 
   printLine(table(['HAT', 'WHAT IT IS', 'NEEDS', 'LINES'], rows));
 }
 
-export interface ShowOptions {
-  readonly config?: string;
-  readonly json?: boolean;
-}
-
-/**
- * Draws the headers of a board: the one named, that of the configuration, or this computer's. The configuration's pins
- * are drawn in, and the buses that are enabled.
- */
-export async function show(name: string | undefined, options: ShowOptions): Promise<void> {
-  const config = options.config === undefined ? undefined : await readPlan(options.config);
-  const board = boardOf(name ?? config?.board);
+/** Draws the headers of the board named, of the configuration's, or of this computer's, with pins and enabled buses. */
+async function show(name: string | undefined, options: ShowOptions): Promise<void> {
+  const [{ detectBoard }, { layOutHeaders }, { headerView }, { linesInUse }] = await Promise.all([
+    import('../../board/detect.ts'),
+    import('../../board/header-layout.ts'),
+    import('../header-view.ts'),
+    import('../../config/resolved.ts'),
+  ]);
+  const config = options.config === undefined ? undefined : await readCorrectConfig(options.config);
+  const board = await findBoard(name ?? config?.board);
   const here = detectBoard()?.name === board.name ? board.enabledBuses(existsSync) : [];
   const buses = config?.board === board.name ? (config.enabledBuses ?? here) : here;
   const lines = config === undefined ? new Map<string, string>() : linesInUse(config);
@@ -72,30 +98,32 @@ export async function show(name: string | undefined, options: ShowOptions): Prom
   printLine(`${colour.bold(board.title)}  ${colour.dim(board.name)}`);
   for (const { label, lines: count } of Object.values(board.chips)) printLine(`chip    ${label} (${count} lines)`);
   for (const { path, title } of board.serial) printLine(`serial  ${path}  ${colour.dim(title)}`);
-  const waves = board.pwmLines();
-  if (waves.length > 0)
-    printLine(`pwm     ${waves.join(' ')}  ${colour.dim('by the kernel, once they are connected to it')}`);
+  const pwmLines = board.pwmLines();
+  if (pwmLines.length > 0)
+    printLine(`pwm     ${pwmLines.join(' ')}  ${colour.dim('by the kernel, once an overlay connects them')}`);
   for (const header of headers) printLine(`\n${headerView(header, colour)}`);
 }
 
-function boardOf(name: string | undefined): Board {
+async function findBoard(name: string | undefined): Promise<Board> {
+  const [{ detectBoard }, { listBoards, loadBoard }] = await Promise.all([
+    import('../../board/detect.ts'),
+    import('../../board/load-board.ts'),
+  ]);
   const board = name === undefined ? detectBoard() : loadBoard(name);
   if (board) return board;
   if (name === undefined) {
-    throw new CliError(
-      exitCodes.wrongUse,
-      'this computer is no board dcs-io knows',
-      'name one: dcs-io boards lists them',
-    );
+    const hint = 'name one: dcs-io boards lists them';
+    throw new CliError(exitCodes.wrongUse, 'this computer is no board dcs-io knows', hint);
   }
   const near = closestMatch(name, listBoards());
   const hint = near === undefined ? 'dcs-io boards lists them' : `did you mean ${near}?`;
   throw new CliError(exitCodes.wrongUse, `there is no board ${name}`, hint);
 }
 
-/** A file with mistakes is not drawn: half a picture would look like a whole one. */
-async function readPlan(file: string): Promise<ResolvedConfig> {
+/** Refuses a file with mistakes: half a drawing would look like a whole one. */
+async function readCorrectConfig(file: string) {
+  const { loadFile } = await import('../config-file.ts');
   const loaded = await loadFile(file, false);
   if (loaded.ok) return loaded.config;
-  throw new CliError(exitCodes.wrongUse, `${file} has mistakes`, `dcs-io check -c ${file} tells them`);
+  throw new CliError(exitCodes.wrongUse, `${file} has mistakes`, `dcs-io check -c ${file} lists them`);
 }

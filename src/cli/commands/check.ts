@@ -1,16 +1,32 @@
-import { configFile, describeProblem, loadFile } from '../config-file.ts';
+import { type Command, Option } from 'commander';
+import type { ResolvedConfig } from '../../config/resolved.ts';
+import { addExamples } from '../command-tree.ts';
 import { exitCodes } from '../exit.ts';
+import { configOption, jsonOption, mockOption } from '../options.ts';
 import { count, printJson, printLine, table } from '../output.ts';
 
-export interface CheckOptions {
+interface CheckOptions {
   readonly config?: string;
   readonly json?: boolean;
   readonly mock?: boolean;
   readonly pins?: boolean;
 }
 
-/** Says everything that is wrong or doubtful in a configuration. Touches no hardware. */
-export async function check(options: CheckOptions): Promise<void> {
+/** Adds `check`. */
+export function addCheck(cli: Command): void {
+  const command = cli
+    .command('check')
+    .description('report every mistake in a configuration; touches no hardware')
+    .addOption(configOption())
+    .addOption(mockOption())
+    .addOption(new Option('--pins', 'also list every pin with its hardware address'))
+    .addOption(jsonOption())
+    .action(check);
+  addExamples(command, 'dcs-io check', 'dcs-io check --pins -c plant.yaml');
+}
+
+async function check(options: CheckOptions): Promise<void> {
+  const { configFile, describeProblem, loadFile } = await import('../config-file.ts');
   const file = configFile(options.config);
   const loaded = await loadFile(file, options.mock === true);
   const problems = loaded.ok ? loaded.config.warnings : loaded.problems;
@@ -18,26 +34,32 @@ export async function check(options: CheckOptions): Promise<void> {
     if (options.json) printJson(problem);
     else printLine(describeProblem(problem));
   }
-  if (!loaded.ok) {
-    process.exitCode = exitCodes.wrongUse;
-    const errors = problems.filter(({ severity }) => severity === 'error').length;
-    if (!options.json) printLine(`${file}: ${count(errors, 'mistake')}`);
+  if (loaded.ok) {
+    printNotes(loaded.config, options);
+    if (options.pins) printPins(loaded.config, options);
+    const { pins, ports } = loaded.config;
+    if (!options.json) printLine(`${file}: right: ${count(pins.length, 'pin')} on ${count(ports.length, 'port')}`);
     return;
   }
-  const { pins, ports } = loaded.config;
-  for (const { name, driver, options: given } of ports) {
+  process.exitCode = exitCodes.wrongUse;
+  const errors = problems.filter(({ severity }) => severity === 'error').length;
+  if (!options.json) printLine(`${file}: ${count(errors, 'mistake')}`);
+}
+
+/** What the drivers expect of their ports with these pins, like how long a poll takes. */
+function printNotes({ pins, ports }: ResolvedConfig, { json }: CheckOptions): void {
+  for (const { name, driver, options } of ports) {
     const own = pins.filter(({ port }) => port === name);
     const channels = own.map(({ spec, key, address }) => ({ ...spec, key, address }));
-    const message = driver.estimate?.(given, channels);
+    const message = driver.estimate?.(options, channels);
     if (message === undefined) continue;
-    if (options.json) printJson({ severity: 'note', key: `ports.${name}`, message });
+    if (json) printJson({ severity: 'note', key: `ports.${name}`, message });
     else printLine(`${name}: ${message}`);
   }
-  if (options.pins) {
-    const rows = pins.map(({ spec, port, key }) => [spec.name, spec.kind, spec.direction, port, key]);
-    if (options.json)
-      for (const [name, kind, direction, port, address] of rows) printJson({ name, kind, direction, port, address });
-    else printLine(table(['PIN', 'KIND', 'DIRECTION', 'PORT', 'ADDRESS'], rows));
-  }
-  if (!options.json) printLine(`${file}: right: ${count(pins.length, 'pin')} on ${count(ports.length, 'port')}`);
+}
+
+function printPins({ pins }: ResolvedConfig, { json }: CheckOptions): void {
+  const rows = pins.map(({ spec, port, key }) => [spec.name, spec.kind, spec.direction, port, key]);
+  if (!json) printLine(table(['PIN', 'KIND', 'DIRECTION', 'PORT', 'ADDRESS'], rows));
+  else for (const [name, kind, direction, port, address] of rows) printJson({ name, kind, direction, port, address });
 }

@@ -1,40 +1,51 @@
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { createInterface } from 'node:readline/promises';
-import { hex } from '../../../drivers/i2c/bus.ts';
-import type { Board } from '../../board/board.ts';
-import { detectBoard } from '../../board/detect.ts';
-import { loadConfigText } from '../../config/load.ts';
-import { findProfiles } from '../../config/profile.ts';
-import { lastingPaths, listPorts } from '../../driver/kit/serial-ports.ts';
-import { allDrivers } from '../../driver-registry.ts';
-import { messageOf } from '../../errors/errors.ts';
-import { loadZmq } from '../../mesh/transport/socket-factory.ts';
-import { describeProblem } from '../config-file.ts';
-import { type Answers, configTemplate, type DetectedChip, type Detection } from '../config-template.ts';
+import type { Command } from 'commander';
+import { addExamples } from '../command-tree.ts';
+import type { Answers, Detection } from '../config-template.ts';
 import { CliError, exitCodes } from '../exit.ts';
+import { configOption } from '../options.ts';
 import { printLine, printNote } from '../output.ts';
-import { scan } from './scan-i2c.ts';
 
-export interface InitOptions {
+interface InitOptions {
   readonly config: string;
   readonly yes?: boolean;
   readonly force?: boolean;
 }
 
-/** Looks at this computer, asks what it cannot see, and writes a first configuration. */
+/** Adds `init`. */
+export function addInit(cli: Command): void {
+  const command = cli
+    .command('init')
+    .description('write a first configuration from the detected hardware; asks what it cannot detect')
+    .addOption(configOption('file to write').default('./dcs-io.yaml'))
+    .option('--yes', 'ask nothing')
+    .option('--force', 'replace an existing file')
+    .action(init);
+  addExamples(command, 'dcs-io init', 'dcs-io init --yes -c /etc/dcs-io/dcs-io.yaml');
+}
+
+/** Detects the hardware of this computer, asks for the rest, and writes a configuration that passes `check`. */
 export async function init({ config: file, yes, force }: InitOptions): Promise<void> {
   if (existsSync(file) && !force) {
     throw new CliError(exitCodes.wrongUse, `${file} exists`, 'choose another with -c FILE, or replace it with --force');
   }
+  const [{ detectHardware }, { configTemplate }, { describeProblem }, { allDrivers }, { loadConfigText }] =
+    await Promise.all([
+      import('../detect-hardware.ts'),
+      import('../config-template.ts'),
+      import('../config-file.ts'),
+      import('../../driver-registry.ts'),
+      import('../../config/load.ts'),
+    ]);
   const found = await detectHardware();
-  const choices = yes ? { node: found.node, web: true, serial: new Map() } : await ask(found);
-  const text = configTemplate(found, choices);
+  const answers = yes ? { node: found.node, web: true, serial: new Map() } : await ask(found);
+  const text = configTemplate(found, answers);
   const loaded = loadConfigText(text, file, { drivers: await allDrivers() });
   if (!loaded.ok) {
-    const complaints = loaded.problems.map(describeProblem).join('\n');
-    throw new CliError(exitCodes.failed, `what would be written is not right; nothing was written\n${complaints}`);
+    const mistakes = loaded.problems.map(describeProblem).join('\n');
+    throw new CliError(exitCodes.failed, `the generated configuration has mistakes; nothing was written\n${mistakes}`);
   }
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, text, { flag: force ? 'w' : 'wx' });
@@ -42,75 +53,7 @@ export async function init({ config: file, yes, force }: InitOptions): Promise<v
   printNote(`next: put your pins into it, then dcs-io check -c ${file} and dcs-io run -c ${file}`);
 }
 
-async function detectHardware(): Promise<Detection> {
-  const board = detectBoard();
-  printNote(board ? `board: ${board.title}` : 'board: none that dcs-io knows');
-  const lasting = lastingPaths();
-  const serial = listPorts().map(({ path, maker = '', product = '' }) => ({
-    path: lasting.get(path) ?? path,
-    about: `${maker} ${product}`.trim(),
-  }));
-  for (const { path, about } of serial) printNote(`serial: ${path}  ${about}`.trimEnd());
-  const i2c: Detection['i2c'][number][] = [];
-  for (const path of i2cBuses()) i2c.push({ path, chips: await detectChips(path) });
-  const bus = await loadZmq().then(
-    () => true,
-    (error: unknown) => {
-      printNote(`bus: ${messageOf(error)}`);
-      return false;
-    },
-  );
-  return {
-    node: hostname(),
-    bus,
-    board: board && { name: board.name, title: board.title, lines: freeLines(board) },
-    serial,
-    i2c,
-  };
-}
-
-function i2cBuses(): string[] {
-  return readdirSync('/dev')
-    .filter((name) => /^i2c-\d+$/.test(name))
-    .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
-    .map((name) => `/dev/${name}`);
-}
-
-async function detectChips(path: string): Promise<DetectedChip[]> {
-  try {
-    const chips = await scan(path);
-    for (const { address, guesses } of chips) printNote(`${path}: ${hex(address)}  ${guesses.join(', or ')}`);
-    const known = findProfiles('i2c', undefined).map(({ name }) => name);
-    return chips.map(({ address, guesses }) => ({
-      address: hex(address),
-      guesses,
-      profiles: known.filter((name) => guesses.some((guess) => guessMatchesProfile(guess, name))),
-    }));
-  } catch (error) {
-    printNote(`${path}: not scanned: ${messageOf(error)}`);
-    return [];
-  }
-}
-
-/** Whether a guess, `MCP23017, MCP23008 or PCF8574`, names the chip of a profile, `microchip/mcp23017`. */
-function guessMatchesProfile(guess: string, profile: string): boolean {
-  const model = profile.slice(profile.lastIndexOf('/') + 1);
-  return guess
-    .toLowerCase()
-    .split(/[^a-z0-9]+/)
-    .includes(model);
-}
-
-/** Lines that no bus of the board may ever want. */
-function freeLines(board: Board): string[] {
-  const taken = new Set(board.buses.flatMap(({ lines }) => lines.map(({ chip, line }) => `${chip} ${line}`)));
-  return board.aliases().filter((alias) => {
-    const line = board.resolve(alias);
-    return /^[A-Z]+_?\d+$/.test(alias) && line !== undefined && !taken.has(`${line.chip} ${line.line}`);
-  });
-}
-
-/** Asks on stderr, reads stdin: on a terminal or from a pipe. No answer means what stands in brackets. */
+/** Asks on stderr and reads stdin, a terminal or a pipe. An empty answer stands for the default in brackets. */
 async function ask(found: Detection): Promise<Answers> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   const typed = lines[Symbol.asyncIterator]();

@@ -1,22 +1,61 @@
-import { allow, type Grant, listAllowed, newKeys, revoke, showKey } from '../../mesh/security/keys.ts';
-import { configFile, readConfig } from '../config-file.ts';
+import { type Command, Option } from 'commander';
+import type { Grant } from '../../mesh/security/keys.ts';
+import { addExamples } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
+import { configOption, jsonOption } from '../options.ts';
 import { colour, printJson, printLine, printNote, table } from '../output.ts';
 
-export interface KeysOptions {
+interface KeysOptions {
   readonly config?: string;
   readonly keys?: string;
 }
 
-export interface AllowOptions extends KeysOptions {
+interface AllowOptions extends KeysOptions {
   readonly read?: readonly string[];
   readonly write?: readonly string[];
   readonly relay?: boolean;
 }
 
-/** Makes this node's key. Prints the public half alone, so that a script can take it. */
-export async function create(options: KeysOptions): Promise<void> {
-  const folder = await folderOf(options);
+/** Adds `keys new`, `keys show`, `keys allow`, `keys revoke` and `keys list`. */
+export function addKeys(cli: Command): void {
+  const keys = cli.command('keys').description('manage who may talk with this node on an encrypted bus (bus.security)');
+  const add = (name: string, description: string) =>
+    keys
+      .command(name)
+      .description(description)
+      .addOption(configOption('its bus.security.keys is the folder (default: ./dcs-io.yaml, …)'))
+      .addOption(new Option('--keys <folder>', 'the folder of keys itself, without a configuration'));
+  addExamples(add('new', "create this node's key pair and print its public key").action(create), 'dcs-io keys new');
+  addExamples(
+    add('show', "print this node's public key, which the others must allow").action(show),
+    'dcs-io keys show',
+  );
+  addExamples(
+    add('allow', 'allow the owner of a public key; replaces what that name was allowed before')
+      .argument('<name>', 'your name for it')
+      .argument('<key>', "its public key, in 'single quotes'")
+      .option('--read <pattern...>', "pins whose reports it gets, like 'tank-*' (default: all)")
+      .option('--write <pattern...>', 'pins and serial ports it may command (default: all; with --read alone: none)')
+      .option('--relay', 'it may also pass on messages of processes behind it')
+      .action(allowKey),
+    "dcs-io keys allow panel 'rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7' --read '*' --write 'hall.*'",
+  );
+  addExamples(
+    add('revoke', 'refuse it from now on; a running node closes its connection within a second')
+      .argument('<name>')
+      .action(revokeKey),
+    'dcs-io keys revoke panel',
+  );
+  addExamples(
+    add('list', 'list the allowed keys with their rights').addOption(jsonOption()).action(list),
+    'dcs-io keys list',
+  );
+}
+
+/** Prints only the public key to stdout, so that a script can take it. */
+async function create(options: KeysOptions): Promise<void> {
+  const { newKeys } = await import('../../mesh/security/keys.ts');
+  const folder = await keysFolder(options);
   const { publicKey } = await newKeys(folder);
   printLine(publicKey);
   printNote(
@@ -24,47 +63,49 @@ export async function create(options: KeysOptions): Promise<void> {
   );
 }
 
-/** Prints this node's public key. */
-export async function show(options: KeysOptions): Promise<void> {
-  printLine(showKey(await folderOf(options)));
+async function show(options: KeysOptions): Promise<void> {
+  const { showKey } = await import('../../mesh/security/keys.ts');
+  printLine(showKey(await keysFolder(options)));
 }
 
-/** Lets the owner of a key in. */
-export async function allowKey(name: string, key: string, options: AllowOptions): Promise<void> {
+async function allowKey(name: string, key: string, options: AllowOptions): Promise<void> {
+  const { allow } = await import('../../mesh/security/keys.ts');
   const { read = ['*'], relay = false } = options;
-  // Who limits reading and says no word about commands does not mean that everything may be commanded.
+  // `--read` without `--write` is meant as a limit: it does not allow every command.
   const write = options.write ?? (options.read ? [] : ['*']);
-  allow(await folderOf(options), name, key, { read, write, relay });
-  const may = `reads ${shown(read)}, commands ${shown(write)}${relay ? ', passes on messages of others' : ''}`;
-  printLine(`${name}: ${may}`);
+  allow(await keysFolder(options), name, key, { read, write, relay });
+  const rights = `reads ${patternText(read)}, commands ${patternText(write)}`;
+  printLine(`${name}: ${rights}${relay ? ', passes on messages of others' : ''}`);
 }
 
-/** Takes the right to talk away. */
-export async function revokeKey(name: string, options: KeysOptions): Promise<void> {
-  revoke(await folderOf(options), name);
-  printLine(`${name} is let in no more`);
+async function revokeKey(name: string, options: KeysOptions): Promise<void> {
+  const { revoke } = await import('../../mesh/security/keys.ts');
+  revoke(await keysFolder(options), name);
+  printLine(`${name} is no longer allowed`);
 }
 
-/** Lists who is let in. Ends with 1 when an entry makes no sense: it lets nobody in, which its maker did not mean. */
-export async function list(options: KeysOptions & { readonly json?: boolean }): Promise<void> {
-  const { grants, broken } = listAllowed(await folderOf(options));
+/** Fails when an entry cannot be read: it allows nobody, which its author did not mean. */
+async function list(options: KeysOptions & { readonly json?: boolean }): Promise<void> {
+  const { listAllowed } = await import('../../mesh/security/keys.ts');
+  const { grants, broken } = listAllowed(await keysFolder(options));
   if (options.json) for (const grant of grants) printJson(grant);
   else printLine(table(['NAME', 'READ', 'WRITE', 'RELAY', 'KEY'], grants.map(row)));
-  for (const name of broken) printNote(`${colour.red('broken:')} ${name} makes no sense and lets nobody in`);
+  for (const name of broken) printNote(`${colour.red('broken:')} ${name} cannot be read and allows nobody`);
   if (broken.length > 0) process.exitCode = exitCodes.failed;
 }
 
 function row({ name, key, read, write, relay }: Grant): string[] {
-  return [name, shown(read), shown(write), relay ? 'yes' : 'no', key];
+  return [name, patternText(read), patternText(write), relay ? 'yes' : 'no', key];
 }
 
-function shown(patterns: readonly string[]): string {
+function patternText(patterns: readonly string[]): string {
   return patterns.length === 0 ? 'nothing' : patterns.map((each) => (each === '*' ? 'everything' : each)).join(' ');
 }
 
-/** `--keys`, else what the configuration names. */
-async function folderOf({ keys, config }: KeysOptions): Promise<string> {
+/** The folder of `--keys`, else of the configuration. */
+async function keysFolder({ keys, config }: KeysOptions): Promise<string> {
   if (keys !== undefined) return keys;
+  const { configFile, readConfig } = await import('../config-file.ts');
   const { bus } = await readConfig(config, false);
   if (bus.security) return bus.security.keys;
   throw new CliError(

@@ -1,16 +1,15 @@
 import type { Command, Option } from 'commander';
-import { leaves, subcommands, usage } from '../command-tree.ts';
-import { examplesOf } from '../examples.ts';
+import { examplesOf, leaves, subcommands, usage } from '../command-tree.ts';
 import { exitMeanings } from '../exit.ts';
 import { printLine } from '../output.ts';
 import { version } from '../version.ts';
 
-/** Prints the manual page, made from the command line itself. */
-export function man(cli: Command): void {
-  printLine(manPage(cli));
+/** Adds the hidden `man`, which prints the manual page from the definitions of all commands. */
+export function addMan(cli: Command): void {
+  cli.command('man', { hidden: true }).action(() => printLine(manPage(cli)));
 }
 
-/** A page for man(7). */
+/** The page in the macros of man(7). */
 function manPage(cli: Command): string {
   return [
     `.TH DCS-IO 1 "" "dcs-io ${version()}" "User Commands"`,
@@ -31,7 +30,7 @@ function manPage(cli: Command): string {
     '.SH ENVIRONMENT',
     '.TP',
     'DCS_IO_BUS',
-    text('where the bus is, HOST:RX:TX, for commands without --bus'),
+    text('address of the bus, HOST:RX:TX, for commands without --bus and -c'),
     '.TP',
     'NO_COLOR',
     'no colours',
@@ -41,7 +40,7 @@ function manPage(cli: Command): string {
     'the configuration, unless \\-c names another',
     '.TP',
     '/var/lib/dcs\\-io',
-    'what outlives a restart',
+    'state that outlives a restart',
     '.SH SEE ALSO',
     'https://github.com/aktos\\-io/aktos\\-dcs',
   ].join('\n');
@@ -74,7 +73,7 @@ function sentence(plain: string): string {
   return `${plain.slice(0, 1).toUpperCase()}${plain.slice(1)}.`;
 }
 
-/** Text in which nothing is a request to the formatter, and dashes can be copied into a shell. */
+/** Escapes text so that nothing in it is a request to the formatter and dashes can be copied into a shell. */
 function text(plain: string): string {
   return plain
     .replaceAll('\\', '\\e')

@@ -1,16 +1,18 @@
+import { Argument, type Command, Option } from 'commander';
 import type { ModbusAddress } from '../../../drivers/modbus/address.ts';
-import { ModbusClient } from '../../../drivers/modbus/client.ts';
-import { modbus } from '../../../drivers/modbus/driver.ts';
+import type { ModbusClient } from '../../../drivers/modbus/client.ts';
 import type { ModbusOptions } from '../../../drivers/modbus/options.ts';
 import { systemClock } from '../../clock/clock.ts';
 import type { Channel } from '../../driver/contract.ts';
 import { DcsError } from '../../errors/errors.ts';
 import type { RawValue } from '../../pin/pin.ts';
+import { addExamples } from '../command-tree.ts';
 import { CliError, exitCodes, formatZodError } from '../exit.ts';
-import { parseTarget, type TargetOptions } from '../modbus-target.ts';
+import { addTargetOptions, parseTarget, type TargetOptions } from '../modbus-target.ts';
+import { jsonOption, wholeNumber } from '../options.ts';
 import { colour, printJson, printLine, showValue } from '../output.ts';
 
-export interface ModbusReadOptions extends TargetOptions {
+interface ValueOptions extends TargetOptions {
   readonly unit: number;
   readonly type?: string;
   readonly order?: string;
@@ -20,13 +22,54 @@ export interface ModbusReadOptions extends TargetOptions {
   readonly json?: boolean;
 }
 
-const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+/** Adds `modbus read`, `modbus write` and `modbus raw`. */
+export function addModbus(cli: Command): void {
+  const address = wholeNumber(0, 465_536);
+  const modbus = cli.command('modbus').description('read and write a Modbus device directly, without an agent');
+  const readCommand = addValueOptions(modbus.command('read'))
+    .description('read values at consecutive addresses')
+    .addArgument(new Argument('<table>', 'table to read').choices(['coil', 'discrete', 'holding', 'input']))
+    .argument('<address>', 'address of the first value, counted from 0', address)
+    .argument('[count]', 'number of values', wholeNumber(1, 65_536), 1)
+    .action(read);
+  addExamples(readCommand, 'dcs-io modbus read --port tcp:192.168.1.10:502 holding 0 10');
+  const writeCommand = addValueOptions(modbus.command('write'))
+    .description('write one value and read it back')
+    .addArgument(new Argument('<table>', 'table to write').choices(['coil', 'holding']))
+    .argument('<address>', 'address, counted from 0', address)
+    .argument('<value>', 'on, off, a number or text')
+    .action(write);
+  addExamples(writeCommand, 'dcs-io modbus write --port serial:/dev/ttyUSB0 --line 9600-8N1 --unit 3 coil 0 on');
+  const rawCommand = addTargetOptions(modbus.command('raw'))
+    .description("send any function once, unchecked, and print the reply's data")
+    .argument('<function>', 'function code: 1 to 127', wholeNumber(1, 127))
+    .argument('[data]', 'data behind the code, as hexadecimal digits', '')
+    .addOption(unitOption())
+    .action(raw);
+  addExamples(rawCommand, 'dcs-io modbus raw --port tcp:192.168.1.10:502 17');
+}
 
-/** Reads values that lie one after the other. Fails when one of them is none. */
-export async function read(table: string, address: number, count: number, options: ModbusReadOptions): Promise<void> {
-  const way = parseTarget(options, options.unit);
-  const channel = channelOf(table, address, options, way);
-  const values = await withClient(way, (client) => client.read(channel, count, options.unit));
+function unitOption(): Option {
+  return new Option('--unit <address>', "the device's Modbus address").default(1).argParser(wholeNumber(0, 255));
+}
+
+function addValueOptions(command: Command): Command {
+  const length = 'length of a string (characters) or raw value (registers)';
+  return addTargetOptions(command)
+    .addOption(unitOption())
+    .addOption(new Option('--type <type>', 'int16, uint32, float32, string, …; default uint16'))
+    .addOption(new Option('--order <order>', 'order of the bytes: ABCD, CDAB, BADC, DCBA'))
+    .addOption(new Option('--length <n>', length).argParser(wholeNumber(1, 246)))
+    .addOption(new Option('--bit <n>', 'one bit of a register').argParser(wholeNumber(0, 15)))
+    .addOption(new Option('--base <n>', 'number of the first address, 0 or 1').argParser(wholeNumber(0, 1)))
+    .addOption(jsonOption());
+}
+
+/** Prints values at consecutive addresses. Fails when one of them cannot be decoded. */
+async function read(table: string, address: number, count: number, options: ValueOptions): Promise<void> {
+  const target = await parseTarget(options, options.unit);
+  const channel = await parseChannel(table, address, options, target);
+  const values = await withClient(target, (client) => client.read(channel, count, options.unit));
   for (const { at, value, reason } of values) {
     if (options.json)
       printJson({ unit: options.unit, table, address: at, value: value ?? null, ...(reason && { reason }) });
@@ -35,62 +78,61 @@ export async function read(table: string, address: number, count: number, option
   if (values.some(({ reason }) => reason !== undefined)) process.exitCode = exitCodes.failed;
 }
 
-/** Writes one value, and says what the device then has. Fails when that is something else. */
-export async function write(table: string, address: number, text: string, options: ModbusReadOptions): Promise<void> {
-  const way = parseTarget(options, options.unit);
-  const channel = channelOf(table, address, options, way);
-  const wanted = parsedValue(text, channel);
+/** Writes one value and prints the value the device has then. Fails when the two differ. */
+async function write(table: string, address: number, text: string, options: ValueOptions): Promise<void> {
+  const target = await parseTarget(options, options.unit);
+  const channel = await parseChannel(table, address, options, target);
+  const { first } = channel.address;
+  const wanted = parseValue(text, channel);
   if (channel.kind !== 'text' && typeof wanted === 'string' && !/^[-+]?\d+$/.test(wanted)) {
     const expected = channel.kind === 'digital' ? 'on or off' : 'a number';
     throw new CliError(exitCodes.wrongUse, `${text} is no value of this ${table}`, `it takes ${expected}`);
   }
-  const found = await withClient(way, (client) => client.write(channel, wanted, options.unit)).catch(
-    (error: unknown) => {
-      if (!(error instanceof DcsError) || error.code !== 'TIMEOUT') throw error;
-      const unknown = 'whether it took effect is unknown';
-      const said = error.message.includes(unknown);
-      throw new CliError(exitCodes.noAnswer, said ? error.message : `${error.message}; ${unknown}`);
-    },
-  );
-  if (options.json)
-    printJson({ unit: options.unit, table, address: channel.address.first, written: wanted, value: found ?? null });
-  else if (found === undefined) printLine(`${table} ${channel.address.first}  written; it cannot be read back`);
-  else printLine(`${table} ${channel.address.first}  ${showValue(found)}`);
+  const found = await withClient(target, (client) => client.write(channel, wanted, options.unit)).catch(explainTimeout);
+  if (options.json) printJson({ unit: options.unit, table, address: first, written: wanted, value: found ?? null });
+  else if (found === undefined) printLine(`${table} ${first}  written; it cannot be read back`);
+  else printLine(`${table} ${first}  ${showValue(found)}`);
   if (found !== undefined && found !== wanted && Number(found) !== Number(wanted)) {
-    throw new CliError(exitCodes.failed, `the device took ${wanted}, but has ${found} now`);
+    throw new CliError(exitCodes.failed, `the device was given ${wanted}, but has ${found} now`);
   }
 }
 
+/** Rethrows a TIMEOUT with the doubt it leaves. */
+function explainTimeout(error: unknown): never {
+  if (!(error instanceof DcsError) || error.code !== 'TIMEOUT') throw error;
+  const unknown = 'whether it took effect is unknown';
+  const message = error.message.includes(unknown) ? error.message : `${error.message}; ${unknown}`;
+  throw new CliError(exitCodes.noAnswer, message);
+}
+
 /** Sends one request of any function, and prints what follows the function code in the reply. */
-export async function raw(
-  fn: number,
-  digits: string,
-  options: TargetOptions & { readonly unit: number },
-): Promise<void> {
+async function raw(fn: number, digits: string, options: TargetOptions & { readonly unit: number }): Promise<void> {
   const text = digits.replaceAll(/[\s:]/g, '');
   if (!/^([0-9a-f]{2}){0,252}$/i.test(text))
     throw new CliError(exitCodes.wrongUse, `${digits} is not data`, 'pairs of hexadecimal digits, at most 252');
   const request = { kind: 'raw', unit: options.unit, fn, data: Buffer.from(text, 'hex') } as const;
-  const reply = await withClient(parseTarget(options, options.unit), (client) => client.ask(request));
+  const target = await parseTarget(options, options.unit);
+  const reply = await withClient(target, (client) => client.ask(request));
   printLine(reply.toString('hex'));
 }
 
-function channelOf(
+async function parseChannel(
   table: string,
   address: number,
-  { type, order, length, bit, base, unit }: ModbusReadOptions,
-  way: ModbusOptions,
-): Channel<ModbusAddress> {
+  { type, order, length, bit, base, unit }: ValueOptions,
+  target: ModbusOptions,
+): Promise<Channel<ModbusAddress>> {
+  const { modbus } = await import('../../../drivers/modbus/driver.ts');
   const keys = { type, order, length, bit, base, unit };
   const given = Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== undefined));
   const parsed = modbus.pin.safeParse({ ...given, [table]: address });
   if (!parsed.success) throw new CliError(exitCodes.wrongUse, formatZodError(parsed.error));
-  const { key = '', kind } = modbus.describe(parsed.data, way);
+  const { key = '', kind } = modbus.describe(parsed.data, target);
   return { key, kind, direction: 'out', address: parsed.data, debounceMs: 0 };
 }
 
-/** What a person typed as what the register holds. Digits too long for a number stay text: they are exact. */
-function parsedValue(text: string, { kind }: Channel): RawValue {
+/** A typed word as a value of the channel. Digits too long for a number stay text, which is exact. */
+function parseValue(text: string, { kind }: Channel): RawValue {
   if (kind === 'text') return text;
   if (/^(on|true)$/i.test(text)) return true;
   if (/^(off|false)$/i.test(text)) return false;
@@ -99,11 +141,13 @@ function parsedValue(text: string, { kind }: Channel): RawValue {
   return text.trim() !== '' && Number.isFinite(Number(text)) ? Number(text) : text;
 }
 
-async function withClient<T>(way: ModbusOptions, work: (client: ModbusClient) => Promise<T>): Promise<T> {
-  // The driver's timers do not keep a process alive.
+async function withClient<T>(target: ModbusOptions, work: (client: ModbusClient) => Promise<T>): Promise<T> {
+  const { ModbusClient } = await import('../../../drivers/modbus/client.ts');
+  const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+  // The driver's timers do not keep the process alive.
   const alive = setInterval(() => {}, 1 << 30);
   try {
-    const client = await ModbusClient.open(way, systemClock, quiet);
+    const client = await ModbusClient.open(target, systemClock, quiet);
     try {
       return await work(client);
     } finally {

@@ -1,41 +1,22 @@
-import { BusClient, busEndpoint } from '../bus-client.ts';
-import { CliError, exitCodes } from '../exit.ts';
+import type { Command } from 'commander';
+import { addExamples } from '../command-tree.ts';
+import { addClientOptions, type ClientOptions } from '../options.ts';
 import { printJson, printLine, table } from '../output.ts';
-import { PinList, pinColumns } from '../pin-list.ts';
 
-export interface PinsOptions {
-  readonly bus?: string;
-  readonly json?: boolean;
-  readonly timeout: number;
+/** Adds `pins`. */
+export function addPins(cli: Command): void {
+  const command = cli.command('pins').description('list every pin on the bus with its value').action(pins);
+  addClientOptions(command);
+  addExamples(command, 'dcs-io pins', 'dcs-io pins --bus 192.168.1.20:5012:5013');
 }
 
-/** Lists every pin on the bus with its value. */
-export async function pins(options: PinsOptions): Promise<void> {
+async function pins(options: ClientOptions): Promise<void> {
+  const { gatherPins, pinColumns } = await import('../pin-list.ts');
   const list = await gatherPins(options);
   const rows = list.sorted();
-  if (options.json) {
-    for (const [name, { report, ...info }] of rows) printJson({ pin_name: name, ...info, ...report });
-  } else
-    printLine(
-      table(
-        pinColumns,
-        rows.map(([name, row]) => list.cells(name, row)),
-      ),
-    );
-}
-
-/** Every pin on the bus. Throws when there is none. */
-export async function gatherPins({ bus, timeout }: PinsOptions): Promise<PinList> {
-  const client = new BusClient(busEndpoint(bus));
-  const list = new PinList(client);
-  try {
-    await client.connect(timeout);
-    await list.gather(timeout);
-  } finally {
-    await client.close();
+  if (options.json) for (const [name, { report, ...info }] of rows) printJson({ pin_name: name, ...info, ...report });
+  else {
+    const cells = rows.map(([name, row]) => list.cells(name, row));
+    printLine(table(pinColumns, cells));
   }
-  if (list.rows.size === 0) {
-    throw new CliError(exitCodes.noAnswer, 'no pin answers on the bus', 'is an agent running there?');
-  }
-  return list;
 }

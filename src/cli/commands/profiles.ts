@@ -1,47 +1,59 @@
+import { type Command, Option } from 'commander';
 import { closestMatch } from '../../config/closest-match.ts';
-import { findProfiles, type Profile } from '../../config/profile.ts';
-import { driverNames } from '../../driver-registry.ts';
+import { addExamples, rejectUnknownCommand } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
+import { jsonOption } from '../options.ts';
 import { colour, printJson, printLine, table } from '../output.ts';
-import { profilePins } from '../profile-pins.ts';
 
-export interface ProfilesOptions {
+interface ProfilesOptions {
   /** The user's own folder of profiles. */
   readonly folder?: string;
   readonly json?: boolean;
 }
 
-function profiles(folder: string | undefined): Profile[] {
-  return driverNames.flatMap((name) => findProfiles(name, folder));
+/** Adds `profiles list` and `profiles show`. */
+export function addProfiles(cli: Command): void {
+  const folder = () =>
+    new Option('--folder <path>', "your own profiles, as the configuration's key profiles names them");
+  const profiles = cli.command('profiles').description('list and show the device profiles');
+  const listCommand = profiles
+    .command('list', { isDefault: true })
+    .allowExcessArguments()
+    .hook('preAction', rejectUnknownCommand)
+    .description('list the profiles of this version, and your own')
+    .addOption(folder())
+    .addOption(jsonOption())
+    .action(list);
+  addExamples(listCommand, 'dcs-io profiles list');
+  const showCommand = profiles
+    .command('show')
+    .description('list the pins of a profile with their addresses')
+    .argument('<profile>')
+    .addOption(folder())
+    .addOption(jsonOption())
+    .action(show);
+  addExamples(showCommand, 'dcs-io profiles show eastron/sdm120');
 }
 
-/** Lists the device profiles: those of this version and the user's own. */
-export async function list(options: ProfilesOptions): Promise<void> {
-  const found = profiles(options.folder);
+async function list(options: ProfilesOptions): Promise<void> {
+  const { allProfiles } = await import('../profile-pins.ts');
+  const found = allProfiles(options.folder);
   if (options.json) for (const profile of found) printJson(profile);
-  else
-    printLine(
-      table(
-        ['PROFILE', 'DRIVER', 'WHAT IT IS'],
-        found.map(({ name, driver, title }) => [name, driver, title]),
-      ),
-    );
+  else {
+    const rows = found.map(({ name, driver, title }) => [name, driver, title]);
+    printLine(table(['PROFILE', 'DRIVER', 'WHAT IT IS'], rows));
+  }
 }
 
-/** Shows the pins of one profile, with the addresses that go on the wire. */
-export async function show(name: string, options: ProfilesOptions): Promise<void> {
-  const found = profiles(options.folder);
+async function show(name: string, options: ProfilesOptions): Promise<void> {
+  const { allProfiles, profilePins } = await import('../profile-pins.ts');
+  const found = allProfiles(options.folder);
   const profile = found.find((one) => one.name === name);
   if (profile === undefined) {
-    const near = closestMatch(
-      name,
-      found.map((one) => one.name),
-    );
-    throw new CliError(
-      exitCodes.wrongUse,
-      `there is no profile ${name}`,
-      near ? `did you mean ${near}?` : 'dcs-io profiles lists them',
-    );
+    const names = found.map((one) => one.name);
+    const near = closestMatch(name, names);
+    const hint = near ? `did you mean ${near}?` : 'dcs-io profiles lists them';
+    throw new CliError(exitCodes.wrongUse, `there is no profile ${name}`, hint);
   }
   const { title, source, port } = profile;
   const pins = (await profilePins(profile, options.folder)).map(({ spec, key }) => ({ ...spec, address: key }));

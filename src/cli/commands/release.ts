@@ -1,33 +1,56 @@
+import type { Command } from 'commander';
 import { systemClock } from '../../clock/clock.ts';
-import { PreviousGuardians } from '../../guardian/previous-guardians.ts';
-import { agentIdentity, socketFolder } from '../../guardian/takeover-socket.ts';
 import type { Log } from '../../log/log.ts';
-import { readConfig } from '../config-file.ts';
+import { addExamples } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
+import { configOption } from '../options.ts';
 import { printLine, printNote } from '../output.ts';
 
-export interface ReleaseOptions {
+interface ReleaseOptions {
   readonly config?: string;
   readonly all?: boolean;
 }
 
-/** Has guardians let go of the outputs they hold since their agents were stopped or crashed. Fails where one cannot be told. */
-export async function release(options: ReleaseOptions): Promise<void> {
-  const config = options.all ? undefined : await readConfig(options.config, false);
-  await releaseGuardians(config && agentIdentity(config.file, config.node));
+/** Adds `release`. */
+export function addRelease(cli: Command): void {
+  const command = cli
+    .command('release')
+    .description('release the outputs that a guardian holds since its agent stopped or crashed')
+    .addOption(configOption())
+    .option('--all', 'of every agent of this user that does not run, whatever its configuration')
+    .action(release);
+  addExamples(command, 'dcs-io release', 'sudo dcs-io release --all');
 }
 
-/** Without an identity: of all agents of this user that do not run. */
+async function release(options: ReleaseOptions): Promise<void> {
+  if (options.all) return releaseGuardians(undefined);
+  const [{ readConfig }, { agentIdentity }] = await Promise.all([
+    import('../config-file.ts'),
+    import('../../guardian/takeover-socket.ts'),
+  ]);
+  const config = await readConfig(options.config, false);
+  await releaseGuardians(agentIdentity(config.file, config.node));
+}
+
+/**
+ * Has the guardians of an agent release the hardware they hold; with `undefined` those of every agent of this user that does
+ * not run. Rejects when a guardian of the agent named refuses.
+ */
 export async function releaseGuardians(identity: string | undefined): Promise<void> {
-  const troubles: string[] = [];
-  const tell = (_detail: object, message: string) => void troubles.push(message);
+  const [{ PreviousGuardians }, { socketFolder }] = await Promise.all([
+    import('../../guardian/previous-guardians.ts'),
+    import('../../guardian/takeover-socket.ts'),
+  ]);
+  const refusals: string[] = [];
   const quiet = () => undefined;
-  const log: Log = { debug: quiet, info: quiet, warn: quiet, error: tell };
+  const error = (_detail: object, message: string) => void refusals.push(message);
+  const log: Log = { debug: quiet, info: quiet, warn: quiet, error };
   const guardians = await PreviousGuardians.find(socketFolder(), identity, systemClock, log);
   await guardians.finish();
-  if (guardians.count > 0) printLine(`let go of what ${guardians.count} guardian(s) held`);
-  else if (troubles.length === 0) printNote('no guardian of this user holds anything');
-  // An agent that runs is no trouble for who asks for all that do not.
-  const failed = identity === undefined ? [] : troubles;
-  if (failed.length > 0) throw new CliError(exitCodes.failed, failed.join('\n'), 'stop the agent first');
+  if (guardians.count > 0) printLine(`released what ${guardians.count} guardian(s) held`);
+  else if (refusals.length === 0) printNote('no guardian of this user holds anything');
+  // Without an identity, the guardian of a running agent refuses as it should.
+  if (identity !== undefined && refusals.length > 0) {
+    throw new CliError(exitCodes.failed, refusals.join('\n'), 'stop the agent first');
+  }
 }

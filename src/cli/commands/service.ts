@@ -11,16 +11,17 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { openNotifySocket } from '../../agent/service-manager.ts';
+import { type Command, Option } from 'commander';
 import { messageOf } from '../../errors/errors.ts';
+import { addExamples } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { printLine, printNote } from '../output.ts';
 import { hardwareGroups, serviceUser, unitText, usersText } from '../service-unit.ts';
 import { init } from './init.ts';
 import { releaseGuardians } from './release.ts';
 
-export interface ServiceOptions {
-  /** Folder that stands for /: nothing is started then. */
+interface ServiceOptions {
+  /** Folder in place of /. With another one than / nothing is started. */
   readonly root: string;
 }
 
@@ -28,13 +29,38 @@ const UNIT = '/etc/systemd/system/dcs-io.service';
 const PACKAGED_UNIT = '/usr/lib/systemd/system/dcs-io.service';
 const CONFIG = '/etc/dcs-io/dcs-io.yaml';
 
-/** Makes the agent a service that starts with the machine; again after an upgrade. A configuration that exists is kept. */
-export async function install({ root }: ServiceOptions): Promise<void> {
+/** Adds `service install`, `service uninstall` and `service status`. */
+export function addService(cli: Command): void {
+  const root = () =>
+    new Option('--root <folder>', 'folder in place of /, to build an image; starts nothing').default('/');
+  const service = cli.command('service').description('run the agent as a systemd service');
+  const installCommand = service
+    .command('install')
+    .description('create and start a unit, with a user and a first configuration; keeps an existing configuration')
+    .addOption(root())
+    .action(install);
+  addExamples(installCommand, 'sudo dcs-io service install');
+  const uninstallCommand = service
+    .command('uninstall')
+    .description('stop the service and remove its unit; keeps configuration and state')
+    .addOption(root())
+    .action(uninstall);
+  addExamples(uninstallCommand, 'sudo dcs-io service uninstall');
+  const statusCommand = service.command('status').description("show systemd's status of the service").action(status);
+  addExamples(statusCommand, 'dcs-io service status');
+}
+
+/** Installs the service, or installs it again after an upgrade. Keeps an existing configuration. */
+async function install({ root }: ServiceOptions): Promise<void> {
   const packaged = join(root, PACKAGED_UNIT);
   if (existsSync(packaged)) {
     const advice =
       'sudo systemctl enable --now dcs-io; for another dcs-io, remove the package first: sudo apt remove dcs-io';
-    throw new CliError(exitCodes.failed, `the Debian package of dcs-io has made the service: ${packaged}`, advice);
+    throw new CliError(
+      exitCodes.failed,
+      `the Debian package of dcs-io has already installed the service: ${packaged}`,
+      advice,
+    );
   }
   const program = resolveProgram(root);
   const notifies = await canNotify();
@@ -58,7 +84,7 @@ export async function install({ root }: ServiceOptions): Promise<void> {
   printNote('it runs: dcs-io service status; its log: journalctl -u dcs-io');
 }
 
-/** Hashes of passwords stand in the configuration: root and the service read it. Keys have to be the service's own. */
+/** Lets only root and the service read the configuration, which has password hashes; the keys belong to the service. */
 function setOwnership(root: string, config: string): void {
   const keys = join(dirname(config), 'keys');
   mkdirSync(keys, { recursive: true });
@@ -78,9 +104,10 @@ function setOwnership(root: string, config: string): void {
   }
 }
 
-/** Whether the agent can tell systemd that it runs; said when not. */
+/** Whether the agent can notify systemd of its start. Prints the reason when it cannot. */
 async function canNotify(): Promise<boolean> {
   try {
+    const { openNotifySocket } = await import('../../agent/service-manager.ts');
     (await openNotifySocket('@dcs-io')).close();
     return true;
   } catch (error) {
@@ -89,27 +116,27 @@ async function canNotify(): Promise<boolean> {
   }
 }
 
-/** Ends the service. The configuration and what the agent has kept stay. */
-export async function uninstall({ root }: ServiceOptions): Promise<void> {
+/** Removes the service. Keeps the configuration and the agent's state. */
+async function uninstall({ root }: ServiceOptions): Promise<void> {
   const unit = join(root, UNIT);
   if (!existsSync(unit)) throw new CliError(exitCodes.failed, `there is no ${unit}`, 'dcs-io service install makes it');
   run(
     'systemctl',
     root === '/' ? ['disable', '--now', 'dcs-io.service'] : [`--root=${root}`, 'disable', 'dcs-io.service'],
   );
-  // A guardian that holds outputs, or what an actor has started, outlives a stop (KillMode=process). Fails when there is none.
+  // Guardians and processes of actors outlive a stop (KillMode=process). The command fails when there are none.
   if (root === '/') spawnSync('systemctl', ['kill', 'dcs-io.service'], { stdio: 'ignore' });
   rmSync(unit, { force: true });
   if (root === '/') {
     run('systemctl', ['daemon-reload']);
-    // Stopped for good: nobody will take over what its guardian holds.
+    // No next start will take over the outputs that the guardian holds.
     await releaseGuardians(undefined);
   }
   printLine(`removed ${unit}; /etc/dcs-io and /var/lib/dcs-io are kept`);
 }
 
-/** What systemd says of the service; ends like `systemctl status`. */
-export function status(): void {
+/** Prints systemd's status; ends with the exit code of `systemctl status`. */
+function status(): void {
   const { status: code, error } = spawnSync('systemctl', ['status', '--no-pager', 'dcs-io.service'], {
     stdio: 'inherit',
   });
@@ -117,7 +144,7 @@ export function status(): void {
   process.exitCode = code ?? exitCodes.failed;
 }
 
-/** Node and this program, as the service will find them. */
+/** The paths of Node.js and of this program. Throws when the service's user cannot see them. */
 function resolveProgram(root: string): string[] {
   const script = realpathSync(process.argv[1] ?? '');
   const program = [process.execPath, script];
@@ -125,7 +152,7 @@ function resolveProgram(root: string): string[] {
   if (hidden !== undefined && root === '/') {
     throw new CliError(
       exitCodes.failed,
-      `the service has a user of its own, who cannot see ${hidden}`,
+      `the user of the service cannot see ${hidden}`,
       'install Node.js from a Debian package and dcs-io with sudo npm install -g, or use scripts/install',
     );
   }
@@ -137,7 +164,7 @@ function write(path: string, text: string): void {
   writeFileSync(path, text, { mode: 0o644 });
 }
 
-/** Names and numbers of an /etc/passwd or /etc/group. */
+/** The ids in a file like /etc/passwd or /etc/group, by name. */
 function readIds(file: string): ReadonlyMap<string, number> {
   const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : [];
   return new Map(lines.map((line) => [line.split(':')[0] ?? '', Number(line.split(':')[2])]));
@@ -146,6 +173,6 @@ function readIds(file: string): ReadonlyMap<string, number> {
 function run(program: string, args: readonly string[], input = ''): void {
   const { status: code, stderr, error } = spawnSync(program, args, { input, encoding: 'utf8' });
   if (code === 0) return;
-  const hint = process.getuid?.() === 0 ? undefined : 'it has to be root: sudo dcs-io service …';
+  const hint = process.getuid?.() === 0 ? undefined : 'it needs root: sudo dcs-io service …';
   throw new CliError(exitCodes.failed, `${program} ${args.join(' ')}: ${error?.message ?? stderr.trim()}`, hint);
 }

@@ -1,39 +1,50 @@
 import { readFileSync } from 'node:fs';
-import { parse } from 'yaml';
-import { simulationSchema } from '../../../drivers/modbus/simulator/simulation.ts';
-import { startSimulator } from '../../../drivers/modbus/simulator/simulator.ts';
+import type { Command } from 'commander';
 import { systemClock } from '../../clock/clock.ts';
 import { messageOf, systemCode } from '../../errors/errors.ts';
+import { addExamples } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { printLine, printNote } from '../output.ts';
 
-/** Plays the Modbus devices of a file until the process is told to end. */
-export async function simulate(file: string): Promise<void> {
+/** Adds `simulate`. */
+export function addSimulate(cli: Command): void {
+  const command = cli
+    .command('simulate')
+    .description('simulate the Modbus devices of a file, on a TCP port and on a pty, with faults')
+    .argument('<file>', 'the devices to simulate')
+    .action(simulate);
+  addExamples(command, 'dcs-io simulate plant.yaml');
+}
+
+async function simulate(file: string): Promise<void> {
+  const { startSimulator } = await import('../../../drivers/modbus/simulator/simulator.ts');
   const counts = new Map<string, number>();
-  const launched = await startSimulator(read(file), systemClock, (name) => {
+  const simulator = await startSimulator(await readSimulation(file), systemClock, (name) => {
     counts.set(name, (counts.get(name) ?? 0) + 1);
   });
-  for (const place of launched.places) printLine(place);
+  for (const place of simulator.places) printLine(place);
   const alive = setInterval(() => {}, 1 << 30);
   await new Promise<void>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
   });
   clearInterval(alive);
-  await launched.close();
+  await simulator.close();
   for (const [name, count] of counts) printNote(`${name}: ${count}`);
   process.exit();
 }
 
-function read(file: string) {
+async function readSimulation(file: string) {
+  const [{ parse }, { simulationSchema }] = await Promise.all([
+    import('yaml'),
+    import('../../../drivers/modbus/simulator/simulation.ts'),
+  ]);
   let found: unknown;
   try {
     found = parse(readFileSync(file, 'utf8'));
   } catch (error) {
     const missing = systemCode(error) === 'ENOENT';
-    throw new CliError(
-      exitCodes.wrongUse,
-      missing ? `there is no file ${file}` : `${file} cannot be read: ${messageOf(error)}`,
-    );
+    const message = missing ? `there is no file ${file}` : `${file} cannot be read: ${messageOf(error)}`;
+    throw new CliError(exitCodes.wrongUse, message);
   }
   const parsed = simulationSchema.safeParse(found);
   if (parsed.success) return parsed.data;

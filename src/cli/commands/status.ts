@@ -1,56 +1,40 @@
+import type { Command } from 'commander';
+import { addExamples } from '../command-tree.ts';
 import { exitCodes } from '../exit.ts';
+import { addClientOptions, type ClientOptions } from '../options.ts';
 import { colour, printJson, printLine, table } from '../output.ts';
-import { isOverruled, type PinList, pinColumns, qualityOf } from '../pin-list.ts';
-import { gatherPins, type PinsOptions } from './pins.ts';
+import type { NodeSummary } from '../pin-list.ts';
 
-/** Held up for so long (s), something is wrong with an actor or the machine. */
+/** A process whose event loop was blocked for longer (s) has a problem: an actor, or the machine. */
 const LATE_S = 0.5;
 
-/** How many pins of a node are what. */
-interface NodeSummary {
-  readonly node: string;
-  pins: number;
-  good: number;
-  uncertain: number;
-  bad: number;
-  silent: number;
-  /** Outputs that are overridden, or kept by a safe state or a rule. */
-  held: number;
-  /** Longest time (s) its process was held up, within the last one to two minutes; where it says so. */
-  readonly loop_delay?: number;
+/** Adds `status`. */
+export function addStatus(cli: Command): void {
+  const command = cli
+    .command('status')
+    .description('show the state of the nodes and their pins; fails when a pin is bad')
+    .action(status);
+  addClientOptions(command);
+  addExamples(command, 'dcs-io status', 'dcs-io status --json');
 }
 
-/** Says how the nodes are, and shows the pins that need a person. Fails when one is bad or silent. */
-export async function status(options: PinsOptions): Promise<void> {
+/** Summarizes the nodes and lists the pins that need attention. Fails when a pin is bad or silent. */
+async function status(options: ClientOptions): Promise<void> {
+  const { gatherPins, pinColumns } = await import('../pin-list.ts');
   const list = await gatherPins(options);
-  const tallies = summarize(list);
-  if (options.json) for (const one of tallies) printJson(one);
-  else show(list, tallies);
-  if (tallies.some(({ bad, silent }) => bad + silent > 0)) process.exitCode = exitCodes.failed;
-}
-
-function summarize(list: PinList): NodeSummary[] {
-  const found = new Map<string, NodeSummary>();
-  for (const [node, delay] of list.nodes) found.set(node, emptySummary(node, delay));
-  for (const [, { node, report }] of list.sorted()) {
-    const one = found.get(node) ?? emptySummary(node);
-    found.set(node, one);
-    one.pins++;
-    // Processes of v1 do not tell a quality.
-    one[report === undefined ? 'silent' : (qualityOf(report) ?? 'good')]++;
-    if (isOverruled(report)) one.held++;
+  const summaries = list.summaries();
+  if (options.json) for (const one of summaries) printJson(one);
+  else {
+    printLine(nodeTable(summaries));
+    const cells = list.troubled().map(([name, row]) => list.cells(name, row));
+    if (cells.length > 0) printLine(`\n${table(pinColumns, cells)}`);
   }
-  return [...found.values()];
+  if (summaries.some(({ bad, silent }) => bad + silent > 0)) process.exitCode = exitCodes.failed;
 }
 
-function emptySummary(node: string, delay?: number): NodeSummary {
-  const loop = delay === undefined ? {} : { loop_delay: delay };
-  return { node, pins: 0, good: 0, uncertain: 0, bad: 0, silent: 0, held: 0, ...loop };
-}
-
-function show(list: PinList, tallies: readonly NodeSummary[]): void {
+function nodeTable(summaries: readonly NodeSummary[]): string {
   const number = (count: number, paint: (text: string) => string) => (count > 0 ? paint(String(count)) : '0');
-  const rows = tallies.map(({ node, pins, good, uncertain, bad, silent, held, loop_delay: delay }) => [
+  const rows = summaries.map(({ node, pins, good, uncertain, bad, silent, held, loop_delay: delay }) => [
     node,
     String(pins),
     String(good),
@@ -60,18 +44,5 @@ function show(list: PinList, tallies: readonly NodeSummary[]): void {
     number(held, colour.yellow),
     delay === undefined ? '' : delay < LATE_S ? `${Math.round(1000 * delay)} ms` : colour.yellow(`${delay} s`),
   ]);
-  printLine(table(['NODE', 'PINS', 'GOOD', 'UNCERTAIN', 'BAD', 'SILENT', 'HELD', 'DELAY'], rows));
-  const troubled = list
-    .sorted()
-    .filter(
-      ([, { report }]) =>
-        !report || qualityOf(report) === 'bad' || qualityOf(report) === 'uncertain' || isOverruled(report),
-    );
-  if (troubled.length === 0) return;
-  printLine(
-    `\n${table(
-      pinColumns,
-      troubled.map(([name, row]) => list.cells(name, row)),
-    )}`,
-  );
+  return table(['NODE', 'PINS', 'GOOD', 'UNCERTAIN', 'BAD', 'SILENT', 'HELD', 'DELAY'], rows);
 }

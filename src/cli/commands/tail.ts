@@ -1,12 +1,13 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { isRecord } from '../../message/envelope.ts';
-import { configFile, readConfig } from '../config-file.ts';
+import { addExamples } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
+import { configOption, jsonOption, pinFilter } from '../options.ts';
 import { colour, printJson, printLine, showTime, showValue } from '../output.ts';
-import { globMatcher } from './watch.ts';
 
-export interface TailOptions {
+interface TailOptions {
   readonly config?: string;
   readonly lines: number;
   readonly follow?: boolean;
@@ -15,33 +16,54 @@ export interface TailOptions {
 
 /** The agent writes twice a second. */
 const POLL_MS = 250;
-/** Kinds in which somebody did not get what was wanted. */
+/** Kinds of entries in which a request was not carried out as asked. */
 const ALARMING = ['refused', 'safe', 'security', 'gap'];
 
-/** Prints the end of the audit log of this machine's agent, and what is added to it. */
-export async function tail(patterns: readonly string[], options: TailOptions): Promise<void> {
-  const config = await readConfig(options.config, false);
-  if (config.state === undefined) {
-    throw new CliError(
-      exitCodes.failed,
-      `${configFile(options.config)} names no folder for the audit log`,
-      'add state: /var/lib/dcs-io to it; without one the agent keeps no log',
-    );
-  }
-  const path = `${config.state}/${encodeURIComponent(config.node)}.audit.jsonl`;
-  if (!existsSync(path) && !options.follow) {
-    throw new CliError(exitCodes.failed, `there is no ${path}`, 'the agent makes it when it starts: has it run?');
-  }
-  const wanted = patterns.length === 0 ? () => true : globMatcher(patterns);
-  const print = (text: string) => printEntry(text, wanted, options.json === true);
-  const before = existsSync(`${path}.1`) ? entries(readFileSync(`${path}.1`)) : [];
-  const begun = existsSync(path) ? readFileSync(path) : Buffer.alloc(0);
-  const all = [...before, ...entries(begun)].filter((text) => matches(text, wanted));
-  for (const text of options.lines === 0 ? [] : all.slice(-options.lines)) print(text);
-  if (options.follow) await follow(path, wholeLines(begun), print);
+/** Adds `tail`. */
+export function addTail(cli: Command): void {
+  const command = cli
+    .command('tail')
+    .description("print the end of this machine's audit log: who commanded which pin, with the outcome")
+    .argument('[pattern...]', "pins to show, like 'tank-*'")
+    .addOption(configOption())
+    .addOption(new Option('-n, --lines <n>', 'number of lines').default(20).argParser(lineCount))
+    .option('-f, --follow', 'go on printing what is added')
+    .addOption(jsonOption())
+    .action(tail);
+  addExamples(command, 'dcs-io tail', "dcs-io tail -f 'pump-*'", 'dcs-io tail -n 100 --json');
 }
 
-/** Prints what is added until the process is told to end. */
+function lineCount(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('a number of lines, like 50.');
+}
+
+async function tail(patterns: readonly string[], options: TailOptions): Promise<void> {
+  const path = await auditFile(options);
+  if (!existsSync(path) && !options.follow) {
+    throw new CliError(exitCodes.failed, `there is no ${path}`, 'the agent creates it when it starts: has it run?');
+  }
+  const wanted = pinFilter(patterns);
+  const print = (text: string) => printEntry(text, wanted, options.json === true);
+  const before = existsSync(`${path}.1`) ? entries(readFileSync(`${path}.1`)) : [];
+  const present = existsSync(path) ? readFileSync(path) : Buffer.alloc(0);
+  const all = [...before, ...entries(present)].filter((text) => matches(text, wanted));
+  for (const text of options.lines === 0 ? [] : all.slice(-options.lines)) print(text);
+  if (options.follow) await follow(path, wholeLines(present), print);
+}
+
+async function auditFile(options: TailOptions): Promise<string> {
+  const { configFile, readConfig } = await import('../config-file.ts');
+  const { node, state } = await readConfig(options.config, false);
+  if (state !== undefined) return `${state}/${encodeURIComponent(node)}.audit.jsonl`;
+  throw new CliError(
+    exitCodes.failed,
+    `${configFile(options.config)} names no folder for the audit log`,
+    'add state: /var/lib/dcs-io to it; without one the agent keeps no log',
+  );
+}
+
+/** Prints what is added to the log until the process is told to end. */
 async function follow(path: string, from: number, print: (text: string) => void): Promise<void> {
   const end = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => end.abort());
@@ -51,7 +73,7 @@ async function follow(path: string, from: number, print: (text: string) => void)
   while (!end.signal.aborted) {
     const now = inode(path);
     if (now !== file) {
-      // The full one was set aside and a new one begun: what was added to the old one after our last look is there.
+      // The log was rotated: entries added to the old file after the last poll are in `.1`.
       if (file !== undefined && inode(`${path}.1`) === file) {
         for (const text of entries(readFileSync(`${path}.1`).subarray(at))) print(text);
       }
@@ -72,7 +94,7 @@ function inode(path: string): number | undefined {
   return statSync(path, { throwIfNoEntry: false })?.ino;
 }
 
-/** Bytes of the lines that are complete. */
+/** Number of bytes in complete lines. */
 function wholeLines(bytes: Buffer): number {
   return bytes.lastIndexOf('\n') + 1;
 }
@@ -82,13 +104,13 @@ function entries(bytes: Buffer): string[] {
   return text.split('\n').filter((line) => line !== '');
 }
 
-/** Entries that are about no pin concern everybody; a damaged line is not hidden. */
+/** Entries without a pin always match; a damaged line is not hidden. */
 function matches(text: string, wanted: (pin: string) => boolean): boolean {
-  const entry = parsed(text);
+  const entry = parseEntry(text);
   return typeof entry?.['pin'] !== 'string' || wanted(entry['pin']);
 }
 
-function parsed(text: string): Record<string, unknown> | undefined {
+function parseEntry(text: string): Record<string, unknown> | undefined {
   try {
     const found: unknown = JSON.parse(text);
     return isRecord(found) ? found : undefined;
@@ -100,17 +122,12 @@ function parsed(text: string): Record<string, unknown> | undefined {
 
 function printEntry(text: string, wanted: (pin: string) => boolean, json: boolean): void {
   if (!matches(text, wanted)) return;
-  const entry = parsed(text);
-  if (!entry) {
-    if (json) printJson({ kind: 'damaged', text });
-    else printLine(colour.red(`damaged: ${JSON.stringify(text)}`));
-    return;
-  }
-  if (json) {
-    printJson(entry);
-    return;
-  }
-  const { at, kind, pin, val, ...rest } = entry;
+  const entry = parseEntry(text);
+  if (json) printJson(entry ?? { kind: 'damaged', text });
+  else printLine(entry ? formatEntry(entry) : colour.red(`damaged: ${JSON.stringify(text)}`));
+}
+
+function formatEntry({ at, kind, pin, val, ...rest }: Record<string, unknown>): string {
   const day = typeof at === 'number' ? `${new Date(at * 1000).toLocaleDateString('sv')} ${showTime(at)}` : '';
   const name = String(kind);
   const shown = ALARMING.includes(name) ? colour.yellow(name.padEnd(9)) : name.padEnd(9);
@@ -118,5 +135,5 @@ function printEntry(text: string, wanted: (pin: string) => boolean, json: boolea
   const detail = Object.entries(rest)
     .filter(([key, found]) => !['id', 'sent'].includes(key) && found !== undefined)
     .map(([key, found]) => `${key}=${typeof found === 'string' ? found : JSON.stringify(found)}`);
-  printLine([colour.dim(day), shown, String(pin ?? ''), value, colour.dim(detail.join(' '))].join('  ').trimEnd());
+  return [colour.dim(day), shown, String(pin ?? ''), value, colour.dim(detail.join(' '))].join('  ').trimEnd();
 }

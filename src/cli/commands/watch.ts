@@ -1,55 +1,60 @@
 import { emitKeypressEvents } from 'node:readline';
+import type { Command } from 'commander';
 import { isRecord } from '../../message/envelope.ts';
-import type { IoMessage } from '../../message/payloads.ts';
-import { BusClient, busEndpoint } from '../bus-client.ts';
-import { LiveTable } from '../live-table.ts';
+import type { BusClient } from '../bus-client.ts';
+import { addExamples } from '../command-tree.ts';
+import { addClientOptions, type ClientOptions, pinFilter } from '../options.ts';
 import { colour, printJson, printLine, showQuality, showTime, showValue } from '../output.ts';
-import { PinList, qualityOf } from '../pin-list.ts';
 
-export interface WatchOptions {
-  readonly bus?: string;
-  readonly json?: boolean;
+interface WatchOptions extends ClientOptions {
   readonly all?: boolean;
   readonly log?: boolean;
-  readonly timeout: number;
 }
 
-/** Shows what passes on the bus until the process is told to end: a table on a terminal, lines elsewhere. */
-export async function watch(patterns: readonly string[], options: WatchOptions): Promise<void> {
-  const client = new BusClient(busEndpoint(options.bus));
-  const wanted = patterns.length === 0 ? () => true : globMatcher(patterns);
+/** Adds `watch`. */
+export function addWatch(cli: Command): void {
+  const command = cli
+    .command('watch')
+    .description('show a live table of the pins on a terminal; print the messages as lines in a pipe')
+    .argument('[pattern...]', "pins to show, like 'tank-*'")
+    .option('--log', 'print lines on a terminal too')
+    .option('--all', 'print lines of every subject, not only of pins')
+    .action(watch);
+  addClientOptions(command);
+  addExamples(command, 'dcs-io watch', "dcs-io watch 'tank-*'", "dcs-io watch --json 'tank-*' | jq .val");
+}
+
+/** Shows the traffic of the bus until the process is told to end. */
+async function watch(patterns: readonly string[], options: WatchOptions): Promise<void> {
+  const { withClient } = await import('../bus-client.ts');
+  const wanted = pinFilter(patterns);
   const inLines = options.json || options.log || options.all || !process.stdout.isTTY;
-  try {
-    if (inLines) await watchLines(client, wanted, options);
-    else await watchTable(client, wanted, options);
-  } finally {
-    await client.close();
-  }
+  await withClient(options, (client) =>
+    inLines ? watchLines(client, wanted, options) : watchTable(client, wanted, options),
+  );
 }
 
 async function watchLines(client: BusClient, wanted: (pin: string) => boolean, options: WatchOptions): Promise<void> {
   client.actor.onAny(({ payload, timestamp }) => {
     for (const [subject, data] of Object.entries(payload)) {
       const name = isRecord(data) ? data['pin_name'] : undefined;
-      const concerns = typeof name === 'string' ? wanted(name) : options.all === true;
-      if (!concerns) continue;
+      const matches = typeof name === 'string' ? wanted(name) : options.all === true;
+      if (!matches) continue;
       if (options.json) printJson({ subject, ...(isRecord(data) ? data : { data }) });
       else printLine(formatLine(subject, data, typeof timestamp === 'number' ? timestamp : Date.now() / 1000));
     }
   });
-  await client.connect(options.timeout);
   client.actor.send({ UpdateIoMessage: {} });
   await untilStopped();
 }
 
 async function watchTable(client: BusClient, wanted: (pin: string) => boolean, options: WatchOptions): Promise<void> {
+  const [{ LiveTable }, { PinList }] = await Promise.all([import('../live-table.ts'), import('../pin-list.ts')]);
   const list = new PinList(client, (pin) => live.changed(pin));
-  const { host, rx, tx } = busEndpoint(options.bus);
-  const live = new LiveTable(process.stdout, list, { title: `dcs-io watch  ${host}:${rx}:${tx}`, wanted });
-  await client.connect(options.timeout);
+  const live = new LiveTable(process.stdout, list, { title: `dcs-io watch  ${client.address}`, wanted });
   const { stdin } = process;
   const end = new AbortController();
-  const asked = list.gather(options.timeout, end.signal);
+  const gathered = list.gather(options.timeout, end.signal);
   if (stdin.isTTY) {
     emitKeypressEvents(stdin);
     stdin.setRawMode(true);
@@ -66,16 +71,16 @@ async function watchTable(client: BusClient, wanted: (pin: string) => boolean, o
     live.close();
     if (stdin.isTTY) stdin.setRawMode(false);
     stdin.pause();
-    await asked;
+    await gathered;
   }
 }
 
-/** Resolves when the process is to end. */
-function untilStopped(asked?: AbortSignal): Promise<void> {
+/** Resolves on SIGINT, SIGTERM, an abort or the end of the program that reads the output. */
+function untilStopped(abort?: AbortSignal): Promise<void> {
   return new Promise<void>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
-    asked?.addEventListener('abort', () => resolve());
-    // The reader of a pipe went away (`dcs-io watch | head`): there is nobody to print for.
+    abort?.addEventListener('abort', () => resolve());
+    // The reader of the pipe has ended, as in `dcs-io watch | head`.
     process.stdout.once('error', () => resolve());
   });
 }
@@ -90,34 +95,21 @@ function formatLine(subject: string, data: unknown, unix: number): string {
 }
 
 function formatIoMessage(data: Record<string, unknown>): string {
-  if (data['last_change'] === undefined) return colour.cyan(`← ${describeCommand(data)}`);
-  const quality = qualityOf({ pin_name: '', ...data });
-  const doubt = quality === 'good' || quality === undefined ? '' : `  ${showQuality(quality)} ${data['reason'] ?? ''}`;
-  return showValue(data['val']) + doubt + describeControl(data['output']);
+  const { val, last_change: lastChange, quality, reason, output } = data;
+  if (lastChange === undefined) return colour.cyan(`← ${describeCommand(data)}`);
+  const doubt = quality === 'bad' || quality === 'uncertain' ? `  ${showQuality(quality)} ${reason ?? ''}` : '';
+  return showValue(val) + doubt + describeControl(output);
 }
 
-/** Who decides an output, when it is not whoever commanded it. */
+/** Says who decides an output's value, when it is not a command. */
 function describeControl(output: unknown): string {
   if (!isRecord(output)) return '';
   const { by, why } = output;
   return by === 'override' || by === 'safe' || by === 'rule' ? `  ${colour.yellow(`${by}: ${why}`)}` : '';
 }
 
-/** What a command wants. */
 function describeCommand({ val, override, rearm }: Record<string, unknown>): string {
   if (rearm === true) return 'rearm';
   if (override === 0) return 'end of the override';
   return `${showValue(val)}${typeof override === 'number' ? ` for ${override} s` : ''}`;
-}
-
-/** Pin names as people shorten them: `*` for anything, `?` for one character. */
-export function globMatcher(patterns: readonly string[]): (name: IoMessage['pin_name']) => boolean {
-  const rules = patterns.map((pattern) => {
-    const escaped = pattern
-      .replaceAll(/[.+^${}()|[\]\\]/g, '\\$&')
-      .replaceAll('*', '.*')
-      .replaceAll('?', '.');
-    return new RegExp(`^${escaped}$`);
-  });
-  return (name) => rules.some((rule) => rule.test(name));
 }

@@ -1,27 +1,44 @@
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
-import { hashPassword, newToken } from '../../web/auth/credentials.ts';
+import type { Command } from 'commander';
+import { addExamples } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { printLine, printNote } from '../output.ts';
 
-/** Shorter ones are guessed in spite of everything. */
-const SHORTEST = 8;
+/** Shorter passwords can be guessed in spite of the rate limit and the hash. */
+const MIN_LENGTH = 8;
 
-/** Prints the line of a password for the configuration; the password is shown nowhere. */
-export async function password(): Promise<void> {
-  const typed = await ask('password: ');
-  if ([...typed].length < SHORTEST) {
-    throw new CliError(exitCodes.wrongUse, `a password has at least ${SHORTEST} characters`);
+/** Adds `web password` and `web token`. */
+export function addWeb(cli: Command): void {
+  const web = cli.command('web').description('make passwords and tokens for web.users in the configuration');
+  const passwordCommand = web
+    .command('password')
+    .description('ask for a password (or read a line from stdin) and print its hash')
+    .action(password);
+  addExamples(passwordCommand, 'dcs-io web password');
+  const tokenCommand = web
+    .command('token')
+    .description('make a token for a program, and print it and its hash')
+    .action(token);
+  addExamples(tokenCommand, 'dcs-io web token');
+}
+
+/** Prints the configuration line with the hash. The password itself is never shown. */
+async function password(): Promise<void> {
+  const { hashPassword } = await import('../../web/auth/credentials.ts');
+  const typed = await readSecret('password: ');
+  if ([...typed].length < MIN_LENGTH) {
+    throw new CliError(exitCodes.wrongUse, `a password has at least ${MIN_LENGTH} characters`);
   }
-  if (process.stdin.isTTY && (await ask('once more: ')) !== typed) {
+  if (process.stdin.isTTY && (await readSecret('once more: ')) !== typed) {
     throw new CliError(exitCodes.wrongUse, 'the two are not the same');
   }
   printLine(`password: ${await hashPassword(typed)}`);
   printNote('put it into the configuration: web: { users: { NAME: { role: operate, password: … } } }');
 }
 
-/** Prints a new token and the line for the configuration that lets it in. */
-export async function token(): Promise<void> {
+async function token(): Promise<void> {
+  const { newToken } = await import('../../web/auth/credentials.ts');
   const made = newToken();
   printLine(`token: ${made.hash}`);
   printNote(`put that into the configuration: web: { users: { NAME: { role: view, token: … } } }`);
@@ -29,8 +46,8 @@ export async function token(): Promise<void> {
   printNote('the token is shown this once only');
 }
 
-/** A line of stdin; on a terminal without showing it. */
-async function ask(question: string): Promise<string> {
+/** Reads a line of stdin; on a terminal without showing it. */
+async function readSecret(question: string): Promise<string> {
   const terminal = process.stdin.isTTY === true;
   if (terminal) process.stderr.write(question);
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });

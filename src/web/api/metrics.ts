@@ -1,3 +1,4 @@
+import { Counter, Gauge, Registry } from 'prom-client';
 import { qualities } from '../../message/payloads.ts';
 import type { PinState, Status } from './schemas.ts';
 
@@ -6,135 +7,158 @@ interface Sample {
   readonly value: number;
 }
 
+/** A metric with all its time series. A family without samples is left out of the text. */
+interface MetricFamily {
+  readonly name: string;
+  readonly type: 'gauge' | 'counter';
+  readonly help: string;
+  readonly samples: readonly Sample[];
+}
+
 /**
- * The agent in the text format of Prometheus (0.0.4). Times are in seconds and shares from 0 to 1, as its conventions want;
- * a pin of bad quality has no value.
+ * The agent in the Prometheus text format 0.0.4. By the Prometheus conventions, times are in seconds and ratios from 0 to 1.
+ * A pin of bad quality has no value.
  */
-export function metricsText(status: Status, pins: readonly PinState[]): string {
-  const { ports, bus, mesh, event_loop: loop } = status;
-  const { sockets = 0, streams = 0, ...counted } = status.web;
-  const connections = { sockets, streams };
-  const others = status.nodes.filter(({ state, pins: count }) => state !== 'here' && state !== 'v1' && count > 0);
-  const families: [name: string, type: 'gauge' | 'counter', help: string, samples: readonly Sample[]][] = [
-    ['dcs_io_info', 'gauge', 'always 1', [sample(1, { node: status.node, version: status.version })]],
-    ['dcs_io_uptime_seconds', 'gauge', 'since the web layer started', [sample(status.uptime)]],
-    ['dcs_io_pins', 'gauge', 'pins on the bus by quality', qualitySamples(pins)],
-    ['dcs_io_pin_value', 'gauge', 'last value; digital 0 or 1; absent while the quality is bad', valueSamples(pins)],
-    [
-      'dcs_io_port_up',
-      'gauge',
-      '1: the port is open',
-      ports.map(({ name, driver, state }) => sample(Number(state === 'open'), { port: name, driver })),
-    ],
-    [
-      'dcs_io_port_utilisation_ratio',
-      'gauge',
-      'share of the time the bus is busy',
-      portMetric(ports, 'utilisation', 1),
-    ],
-    [
-      'dcs_io_port_round_trip_p50_seconds',
-      'gauge',
-      'median of the last round trips',
-      portMetric(ports, 'round_trip_p50_ms', 1000),
-    ],
-    [
-      'dcs_io_port_round_trip_p99_seconds',
-      'gauge',
-      '99th percentile of the last round trips',
-      portMetric(ports, 'round_trip_p99_ms', 1000),
-    ],
-    [
-      'dcs_io_port_units_off_line',
-      'gauge',
-      'devices of the bus that do not answer',
-      portMetric(ports, 'units_off_line', 1),
-    ],
-    [
-      'dcs_io_port_events_total',
-      'counter',
-      'errors, drops and whatever else a port counts',
-      ports.flatMap(({ name, counters }) =>
-        Object.entries(counters).map(([event, value]) => sample(value, { port: name, event })),
-      ),
-    ],
-    [
-      'dcs_io_bus_messages_total',
-      'counter',
-      'messages of the local bus by what became of them',
-      samplesOf(bus, 'what'),
-    ],
-    [
-      'dcs_io_mesh_messages_total',
-      'counter',
-      'messages between processes by what became of them',
-      samplesOf(mesh, 'what'),
-    ],
-    [
-      'dcs_io_mesh_peers',
-      'gauge',
-      'nodes with a direct link',
-      [sample(status.nodes.filter(({ state }) => state === 'linked').length)],
-    ],
-    [
-      'dcs_io_node_up',
-      'gauge',
-      '1: the node is there, 0: it is gone',
-      nodeSamples(others, ({ state }) => Number(state !== 'lost')),
-    ],
-    [
-      'dcs_io_node_missed_total',
-      'counter',
-      'messages of a node that did not arrive',
-      nodeSamples(others, ({ missed }) => missed),
-    ],
-    [
-      'dcs_io_node_dropped_total',
-      'counter',
-      'messages not sent because a node does not take them',
-      nodeSamples(others, ({ dropped }) => dropped),
-    ],
-    [
-      'dcs_io_actor_errors_total',
-      'counter',
-      'what handlers of actors threw',
-      status.actors.map(({ name, errors }) => sample(errors, { actor: name })),
-    ],
-    [
-      'dcs_io_actor_restarts_total',
-      'counter',
-      'actors started anew',
-      status.actors.map(({ name, restarts }) => sample(restarts, { actor: name })),
-    ],
-    ['dcs_io_web_connections', 'gauge', 'WebSockets and event streams that are open', samplesOf(connections, 'kind')],
-    ['dcs_io_web_total', 'counter', 'what the web layer counts', samplesOf(counted, 'what')],
-    [
-      'dcs_io_event_loop_delay_seconds',
-      'gauge',
-      'how late timers are, of the last 10 to 20 s',
-      [
-        sample(loop.p50_ms / 1000, { quantile: '0.5' }),
-        sample(loop.p99_ms / 1000, { quantile: '0.99' }),
-        sample(loop.max_ms / 1000, { quantile: '1' }),
-      ],
-    ],
-    ['process_resident_memory_bytes', 'gauge', 'memory of the process', [sample(status.memory)]],
+export function metricsText(status: Status, pins: readonly PinState[]): Promise<string> {
+  const registry = new Registry();
+  const families = [
+    ...agentMetrics(status),
+    ...pinMetrics(pins),
+    ...portMetrics(status.ports),
+    ...messageMetrics(status),
+    ...nodeMetrics(status.nodes),
+    ...actorMetrics(status.actors),
+    ...webMetrics(status.web),
   ];
-  return families.flatMap((family) => (family[3].length > 0 ? [formatFamily(...family)] : [])).join('');
+  for (const family of families) if (family.samples.length > 0) register(family, registry);
+  return registry.metrics();
 }
 
-function formatFamily(name: string, type: string, help: string, samples: readonly Sample[]): string {
-  const lines = samples.map(({ labels, value }) => `${name}${formatLabels(labels)} ${value}`);
-  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join('\n')}\n`;
+function register({ name, type, help, samples }: MetricFamily, registry: Registry): void {
+  const options = { name, help, labelNames: Object.keys(samples[0]?.labels ?? {}), registers: [registry] };
+  if (type === 'gauge') {
+    const metric = new Gauge(options);
+    for (const { labels, value } of samples) metric.set(labels, value);
+  } else {
+    const metric = new Counter(options);
+    for (const { labels, value } of samples) metric.inc(labels, value);
+  }
 }
 
-function formatLabels(labels: Readonly<Record<string, string>>): string {
-  const parts = Object.entries(labels).map(([key, value]) => `${key}="${escapeLabel(value)}"`);
-  return parts.length === 0 ? '' : `{${parts.join(',')}}`;
+function agentMetrics({ node, version, uptime, memory, event_loop: loop }: Status): MetricFamily[] {
+  return [
+    gauge('dcs_io_info', 'always 1', [sample(1, { node, version })]),
+    gauge('dcs_io_uptime_seconds', 'since the web server started', [sample(uptime)]),
+    gauge('dcs_io_event_loop_delay_seconds', 'event-loop delay in the last 10 to 20 s', [
+      sample(loop.p50_ms / 1000, { quantile: '0.5' }),
+      sample(loop.p99_ms / 1000, { quantile: '0.99' }),
+      sample(loop.max_ms / 1000, { quantile: '1' }),
+    ]),
+    gauge('process_resident_memory_bytes', 'resident memory of the process', [sample(memory)]),
+  ];
 }
 
-function escapeLabel(text: string): string {
-  return text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+function pinMetrics(pins: readonly PinState[]): MetricFamily[] {
+  const byQuality = [...qualities, 'unknown'].map((quality) =>
+    sample(pins.filter((pin) => (pin.quality ?? 'unknown') === quality).length, { quality }),
+  );
+  const values = pins.flatMap(({ name, val, quality, uom = '' }) => {
+    if (quality === 'bad' || (typeof val !== 'number' && typeof val !== 'boolean')) return [];
+    return [sample(Number(val), { pin: name, unit: uom })];
+  });
+  return [
+    gauge('dcs_io_pins', 'pins on the bus by quality', byQuality),
+    gauge('dcs_io_pin_value', 'last value; digital 0 or 1; absent while the quality is bad', values),
+  ];
+}
+
+function portMetrics(ports: Status['ports']): MetricFamily[] {
+  /** `divisor` converts the port's unit into that of Prometheus. */
+  const fromPorts = (key: string, divisor: number): Sample[] =>
+    ports.flatMap(({ name, metrics }) => {
+      const value = metrics[key];
+      return value === undefined ? [] : [sample(value / divisor, { port: name })];
+    });
+  const up = ports.map(({ name, driver, state }) => sample(Number(state === 'open'), { port: name, driver }));
+  const events = ports.flatMap(({ name, counters }) =>
+    Object.entries(counters).map(([event, value]) => sample(value, { port: name, event })),
+  );
+  return [
+    gauge('dcs_io_port_up', '1: the port is open', up),
+    gauge('dcs_io_port_utilisation_ratio', 'share of time the bus is busy', fromPorts('utilisation', 1)),
+    gauge('dcs_io_port_round_trip_p50_seconds', 'median round-trip time', fromPorts('round_trip_p50_ms', 1000)),
+    gauge(
+      'dcs_io_port_round_trip_p99_seconds',
+      '99th percentile of the round-trip time',
+      fromPorts('round_trip_p99_ms', 1000),
+    ),
+    gauge('dcs_io_port_units_off_line', 'devices of the bus that do not answer', fromPorts('units_off_line', 1)),
+    counter('dcs_io_port_events_total', 'errors, drops and other events that a port counts', events),
+  ];
+}
+
+function messageMetrics({ bus, mesh, nodes }: Status): MetricFamily[] {
+  const peers = nodes.filter(({ state }) => state === 'linked').length;
+  return [
+    counter('dcs_io_bus_messages_total', 'messages of the local bus by outcome', samplesOf(bus, 'what')),
+    counter('dcs_io_mesh_messages_total', 'messages between processes by outcome', samplesOf(mesh, 'what')),
+    gauge('dcs_io_mesh_peers', 'directly connected nodes', [sample(peers)]),
+  ];
+}
+
+function nodeMetrics(nodes: Status['nodes']): MetricFamily[] {
+  const others = nodes.filter(({ state, pins }) => state !== 'here' && state !== 'v1' && pins > 0);
+  // One series for each name: a restarted node has the same name and another id.
+  const byName = [...new Map(others.map((node) => [node.name, node]))];
+  const fromNodes = (value: (node: Status['nodes'][number]) => number): Sample[] =>
+    byName.map(([name, node]) => sample(value(node), { node: name }));
+  return [
+    gauge(
+      'dcs_io_node_up',
+      '1: the node is up, 0: it is gone',
+      fromNodes(({ state }) => Number(state !== 'lost')),
+    ),
+    counter(
+      'dcs_io_node_missed_total',
+      'messages of a node that were lost',
+      fromNodes(({ missed }) => missed),
+    ),
+    counter(
+      'dcs_io_node_dropped_total',
+      'messages dropped because a node does not accept them',
+      fromNodes(({ dropped }) => dropped),
+    ),
+  ];
+}
+
+function actorMetrics(actors: Status['actors']): MetricFamily[] {
+  return [
+    counter(
+      'dcs_io_actor_errors_total',
+      'errors thrown by handlers of actors',
+      actors.map(({ name, errors }) => sample(errors, { actor: name })),
+    ),
+    counter(
+      'dcs_io_actor_restarts_total',
+      'restarts of actors',
+      actors.map(({ name, restarts }) => sample(restarts, { actor: name })),
+    ),
+  ];
+}
+
+function webMetrics({ sockets = 0, streams = 0, ...counters }: Status['web']): MetricFamily[] {
+  return [
+    gauge('dcs_io_web_connections', 'open WebSockets and event streams', samplesOf({ sockets, streams }, 'kind')),
+    counter('dcs_io_web_total', 'events that the web server counts', samplesOf(counters, 'what')),
+  ];
+}
+
+function gauge(name: string, help: string, samples: readonly Sample[]): MetricFamily {
+  return { name, type: 'gauge', help, samples };
+}
+
+function counter(name: string, help: string, samples: readonly Sample[]): MetricFamily {
+  return { name, type: 'counter', help, samples };
 }
 
 function sample(value: number, labels: Readonly<Record<string, string>> = {}): Sample {
@@ -143,30 +167,4 @@ function sample(value: number, labels: Readonly<Record<string, string>> = {}): S
 
 function samplesOf(counters: Readonly<Record<string, number>>, label: string): Sample[] {
   return Object.entries(counters).map(([key, value]) => sample(value, { [label]: key }));
-}
-
-/** By the name of the node, under which it comes back with another id. */
-function nodeSamples(nodes: Status['nodes'], value: (node: Status['nodes'][number]) => number): Sample[] {
-  const byName = new Map(nodes.map((node) => [node.name, node]));
-  return [...byName].map(([name, node]) => sample(value(node), { node: name }));
-}
-
-function portMetric(ports: Status['ports'], key: string, per: number): Sample[] {
-  return ports.flatMap(({ name, metrics }) => {
-    const value = metrics[key];
-    return value === undefined ? [] : [sample(value / per, { port: name })];
-  });
-}
-
-function qualitySamples(pins: readonly PinState[]): Sample[] {
-  return [...qualities, 'unknown'].map((quality) =>
-    sample(pins.filter((pin) => (pin.quality ?? 'unknown') === quality).length, { quality }),
-  );
-}
-
-function valueSamples(pins: readonly PinState[]): Sample[] {
-  return pins.flatMap(({ name, val, quality, uom = '' }) => {
-    if (quality === 'bad' || (typeof val !== 'number' && typeof val !== 'boolean')) return [];
-    return [sample(Number(val), { pin: name, unit: uom })];
-  });
 }

@@ -3,7 +3,7 @@ import { errorCodes } from '../../errors/errors.ts';
 import { qualities } from '../../message/payloads.ts';
 import { roles } from '../options.ts';
 
-/** What the HTTP API takes and gives. The OpenAPI document is made from these, and the page has its types from here. */
+/** Schemas of the HTTP API. The OpenAPI document, the reference and the types of the page come from these. */
 
 const value = z.union([z.boolean(), z.number(), z.string()]);
 const counts = z.record(z.string(), z.number());
@@ -11,26 +11,26 @@ const counts = z.record(z.string(), z.number());
 export const pinFactsSchema = z
   .object({
     name: z.string().describe('its name on the bus'),
-    kind: z.enum(['digital', 'analog', 'counter', 'text']).optional().describe('what its value is'),
-    direction: z.enum(['in', 'out']).optional().describe('in: it is read; out: it can be commanded'),
-    label: z.string().optional().describe('what people call it'),
+    kind: z.enum(['digital', 'analog', 'counter', 'text']).optional().describe('type of its value'),
+    direction: z.enum(['in', 'out']).optional().describe('in: an input; out: an output that takes commands'),
+    label: z.string().optional().describe('name for people'),
     uom: z.string().optional().describe('unit of measure'),
-    port: z.string().optional().describe('the port of its node that it is on'),
-    range: z.tuple([z.number(), z.number()]).optional().describe('lowest and highest value it takes'),
-    safe: value.optional().describe('the value that harms nobody'),
+    port: z.string().optional().describe('its port'),
+    range: z.tuple([z.number(), z.number()]).optional().describe('lowest and highest accepted value'),
+    safe: value.optional().describe('its safe value'),
   })
-  .describe('what a pin is');
+  .describe('properties of a pin');
 export type PinFacts = z.infer<typeof pinFactsSchema>;
 
-/** A report as it is on the bus; pins of other programs may leave most of it out. */
+/** A report of the bus; pins of programs other than dcs-io may omit most keys. */
 export const pinReportSchema = z.looseObject({
-  val: z.union([value, z.null()]).describe('null: nothing has been read yet'),
+  val: z.union([value, z.null()]).describe('null: not read yet'),
   last_change: z.number().optional().describe('unix seconds at which val last changed'),
   quality: z.enum(qualities).optional().describe('bad: do not use val; reason says why'),
   reason: z.string().optional().describe('why the quality is not good'),
-  source_time: z.number().optional().describe('unix seconds at which the hardware says it happened'),
+  source_time: z.number().optional().describe('time stamp of the hardware (unix seconds)'),
   rate: z.number().optional().describe('counters: change of val per second'),
-  seq: z.number().optional().describe("counts this pin's reports; a gap is a lost report"),
+  seq: z.number().optional().describe('sequence number of the reports of this pin; a gap is a lost report'),
 });
 
 export type PinReport = z.infer<typeof pinReportSchema>;
@@ -39,9 +39,9 @@ export const pinStateSchema = z
   .looseObject({
     ...pinFactsSchema.shape,
     ...pinReportSchema.shape,
-    node: z.string().optional().describe('name of the node it is on'),
+    node: z.string().optional().describe('name of its node'),
   })
-  .describe('what a pin is and what it last reported');
+  .describe('a pin and its last report');
 export type PinState = z.infer<typeof pinStateSchema>;
 
 export const pinListSchema = z.array(pinStateSchema);
@@ -57,8 +57,8 @@ export type NodeFacts = z.infer<typeof nodeMessageSchema>;
 
 export const commandSchema = z
   .strictObject({
-    val: value.optional().describe('what the pin is asked for'),
-    ttl: z.number().nonnegative().optional().describe('seconds after which it must not be carried out any more'),
+    val: value.optional().describe('value to set'),
+    ttl: z.number().nonnegative().optional().describe('seconds after which the command expires'),
     hold: z
       .number()
       .nonnegative()
@@ -70,8 +70,11 @@ export const commandSchema = z
       .number()
       .nonnegative()
       .optional()
-      .describe('seconds for which val wins over every other command; 0, without val, ends an override'),
-    rearm: z.literal(true).optional().describe('without val: let an output be commanded again after a loss'),
+      .describe('seconds for which val overrides every other command; 0, without val, ends an override'),
+    rearm: z
+      .literal(true)
+      .optional()
+      .describe('without val: allow commands again on an output locked in its safe state'),
     timeout: z.number().positive().max(60).default(5).describe('seconds to wait for the answer'),
   })
   .refine(({ val, override, rearm }) => (val !== undefined) !== (override === 0 || rearm === true), {
@@ -83,10 +86,10 @@ export const errorSchema = z
   .object({
     code: z.string().describe(`one of ${Object.keys(errorCodes).join(', ')}`),
     message: z.string().describe('for people'),
-    retryable: z.boolean().describe('the same request may succeed later'),
-    expected: z.string().optional(),
+    retryable: z.boolean().describe('true: the same request may succeed later'),
+    expected: z.string().optional().describe('what would be right'),
   })
-  .describe('why not');
+  .describe('an error');
 export type ApiError = z.infer<typeof errorSchema>;
 
 export const sessionSchema = z
@@ -94,10 +97,13 @@ export const sessionSchema = z
     node: z.string(),
     user: z.string().nullable().describe('null: not logged in'),
     role: z.enum(roles).nullable(),
-    csrf: z.string().optional().describe('what the header x-csrf-token must say in requests that a cookie stands for'),
-    login: z.boolean().describe('there are users who can log in'),
+    csrf: z
+      .string()
+      .optional()
+      .describe('CSRF token: the header x-csrf-token of requests with a cookie must have this value'),
+    login: z.boolean().describe('true: the configuration has users'),
   })
-  .describe('who you are');
+  .describe('the current user');
 export type SessionInfo = z.infer<typeof sessionSchema>;
 
 export const loginSchema = z.union([
@@ -109,7 +115,7 @@ export const portSchema = z.object({
   name: z.string(),
   driver: z.string(),
   state: z.string().describe('opening, open, down, skipped, failed or stopped'),
-  reason: z.string().optional().describe('why it is not open'),
+  reason: z.string().optional().describe('why the port is not open'),
   counters: counts,
   metrics: counts.describe('utilisation (0 to 1), round_trip_p99_ms, …'),
 });
@@ -123,18 +129,18 @@ export const nodeStatusSchema = z
     state: z
       .enum(nodeStates)
       .describe(
-        'here: this one. linked: there is a direct link. relayed: it is heard through others. lost: it is gone. v1: a process of aktos-dcs v1 with a direct link',
+        'here: this node. linked: directly connected. relayed: its messages come through other nodes. lost: it has left or timed out. v1: a directly connected process of aktos-dcs v1',
       ),
     pins: z.number(),
     addresses: z.array(z.string()),
-    silent: z.number().describe('seconds since it was last heard'),
-    since: z.number().optional().describe('seconds for which it has been linked or lost'),
+    silent: z.number().describe('seconds since its last message'),
+    since: z.number().optional().describe('seconds since it was linked or lost'),
     encrypted: z.boolean().optional(),
-    round_trip_ms: z.number().optional().describe('of a datagram there and back; unknown within a machine'),
-    missed: z.number().describe('messages of it that did not arrive; its last values were asked for'),
-    dropped: z.number().describe('messages not sent because it does not take them'),
+    round_trip_ms: z.number().optional().describe('round-trip time of a UDP ping; not measured within a machine'),
+    missed: z.number().describe('messages of this node that were lost; its last values were queried'),
+    dropped: z.number().describe('messages dropped because this node does not accept them'),
   })
-  .describe('another process on the bus');
+  .describe('a process on the bus');
 export type NodeStatus = z.infer<typeof nodeStatusSchema>;
 
 export const statusSchema = z
@@ -153,12 +159,12 @@ export const statusSchema = z
     memory: z.number().describe('bytes'),
     web: counts,
   })
-  .describe('how the agent fares');
+  .describe('status of the agent');
 export type Status = z.infer<typeof statusSchema>;
 
 export const trendSchema = z
   .record(z.string(), z.object({ t: z.array(z.number()), v: z.array(z.number().nullable()) }))
-  .describe('by pin: unix seconds, and the value from each on; null: nobody knew');
+  .describe('by pin: unix seconds, and the value from each on; null: unknown');
 export type Trends = z.infer<typeof trendSchema>;
 
 export const headersSchema = z.array(
@@ -173,7 +179,7 @@ export const headersSchema = z.array(
           name: z.string(),
           aliases: z.array(z.string()),
           bus: z.string().optional(),
-          use: z.string().optional().describe("the user's pin on it"),
+          use: z.string().optional().describe('name of the configured pin on it'),
         }),
       ),
     ),

@@ -5,7 +5,7 @@ import { type Route, route } from '../http/route.ts';
 import type { WebHost, WebOptions } from '../options.ts';
 import { errorSchema, loginSchema, type SessionInfo, sessionSchema } from './schemas.ts';
 
-/** Logging in and out, and who one is. `ended`: a session is over. */
+/** Routes to log in, log out, and see the current user. `onSessionEnd` is called after a logout. */
 export function sessionRoutes(
   auth: Authenticator,
   options: WebOptions,
@@ -29,7 +29,7 @@ export function sessionRoutes(
     route({
       method: 'GET',
       path: '/api/session',
-      summary: 'who you are',
+      summary: 'the current user',
       needs: 'anyone',
       responses: { 200: { description: 'user and role', schema: sessionSchema } },
       handle: ({ request }) => ({ status: 200, json: currentUser(request) }),
@@ -44,10 +44,13 @@ export function sessionRoutes(
         200: { description: 'logged in', schema: sessionSchema },
         400: { description: 'the request is wrong', schema: errorSchema },
         401: { description: 'the name, password or token is wrong', schema: errorSchema },
-        403: { description: 'there are no users, or the page it comes from may not', schema: errorSchema },
+        403: { description: 'there are no users, or the origin of the page is not allowed', schema: errorSchema },
         413: { description: 'the body is too long', schema: errorSchema },
-        429: { description: 'too many wrong tries; retry-after says how long to wait', schema: errorSchema },
-        503: { description: 'others are logging in just now', schema: errorSchema },
+        429: {
+          description: 'too many failed logins; the header retry-after says how long to wait',
+          schema: errorSchema,
+        },
+        503: { description: 'too many logins at the same time', schema: errorSchema },
       },
       handle: async ({ request, body }) => {
         if (auth.withoutUsers) throw new HttpError(403, 'this agent has no users to log in as');
@@ -65,7 +68,7 @@ export function sessionRoutes(
       needs: 'view',
       responses: {
         204: { description: 'logged out' },
-        401: { description: 'nobody is logged in', schema: errorSchema },
+        401: { description: 'not logged in', schema: errorSchema },
         403: { description: 'the header x-csrf-token is missing', schema: errorSchema },
       },
       handle: ({ identity }) => {

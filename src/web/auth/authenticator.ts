@@ -5,11 +5,11 @@ import type { Role, WebHost, WebOptions, WebUser } from '../options.ts';
 import { constantTimeEqual, DUMMY_HASH, tokenHash, verifyPassword } from './credentials.ts';
 import { LoginRateLimit, type Session, Sessions } from './sessions.ts';
 
-/** Whoever a request is from, and how that is known. */
+/** The user that a request comes from, and how the request proved it. */
 export interface Identity {
   readonly name: string;
   readonly role: Role;
-  /** Present when a cookie says so: then a request that changes something must prove that our page made it. */
+  /** Set when a cookie identified the user: then a request that changes something must carry the CSRF token. */
   readonly session?: Session;
 }
 
@@ -21,7 +21,7 @@ const errorCodeOf = {
   503: 'BUSY',
 } as const;
 
-/** Refused before anything was looked at. `retryAfter`: seconds. */
+/** A request rejected with an HTTP status of its own. `retryAfter`: seconds. */
 export class HttpError extends DcsError {
   readonly status: 401 | 403 | 413 | 429 | 503;
   readonly retryAfter: number | undefined;
@@ -33,11 +33,11 @@ export class HttpError extends DcsError {
   }
 }
 
-/** A password check costs 16 MiB; more at a time would starve a small board. */
+/** Concurrent password checks: each takes 16 MiB, and more would exhaust the memory of a small board. */
 const MAX_PASSWORD_CHECKS = 2;
 const TOKEN_SUBPROTOCOL = 'dcs-io.token.';
 
-/** Decides who a request is from, and refuses what comes from where nothing may come. */
+/** Identifies the user of a request, and rejects requests from foreign origins. */
 export class Authenticator {
   readonly sessions: Sessions;
   readonly loginLimit: LoginRateLimit;
@@ -52,17 +52,17 @@ export class Authenticator {
     this.#log = log;
     this.sessions = new Sessions(clock);
     this.loginLimit = new LoginRateLimit(clock);
-    // Cookies do not tell ports apart: two agents of one machine must not log each other out.
-    // The prefix: browsers take it over TLS only, and from nobody but this very host.
+    // Cookies ignore the port: without it in the name, two agents on one machine would log each other out.
+    // Browsers accept the `__Host-` prefix over TLS only, and only from this very host.
     this.cookieName = `${options.tls ? '__Host-' : ''}dcs-io-${options.port}`;
   }
 
-  /** There are no users: whoever is on this machine is let in. */
+  /** Whether the configuration has no users: then every local client is admin. */
   get withoutUsers(): boolean {
     return this.#options.users.length === 0;
   }
 
-  /** Refuses (403) scripts of pages that are neither ours nor listed, and names that are not ours. */
+  /** Throws HttpError 403 for an origin that is neither ours nor listed, and for a Host header that is not ours. */
   checkOrigin({ headers }: IncomingMessage): void {
     const kind = originKind(headers.origin, headers.host, this.#options.origins, this.#options.tls !== undefined);
     if (kind === 'foreign') {
@@ -80,8 +80,8 @@ export class Authenticator {
   }
 
   /**
-   * Who it is; undefined: nobody we know. Refuses (401, 429) a token that is wrong, so that a program does not go on as
-   * a stranger.
+   * Returns the user of a request; `undefined` when it carries no credentials. Throws HttpError 401 or 429 for a wrong
+   * token, so that a program does not go on unauthenticated.
    */
   identify(request: IncomingMessage): Identity | undefined {
     const { headers } = request;
@@ -101,7 +101,7 @@ export class Authenticator {
     return undefined;
   }
 
-  /** Refuses (403) a change that a cookie alone stands for: any page can make a browser send the cookie. */
+  /** Throws HttpError 403 for a change with a cookie but no CSRF token: any page can make a browser send the cookie. */
   checkCsrf(request: IncomingMessage, { session }: Identity): void {
     if (!session || request.method === 'GET' || request.method === 'HEAD') return;
     const given = request.headers['x-csrf-token'];
@@ -109,7 +109,7 @@ export class Authenticator {
     throw new HttpError(403, 'the header x-csrf-token is missing or wrong; GET /api/session tells it');
   }
 
-  /** Logs a browser in. Rejects with a Refusal: 401 wrong, 429 too many wrong tries, 503 too many at once. */
+  /** Logs a browser in. Rejects with HttpError: 401 wrong, 429 too many failed attempts, 503 too many at once. */
   async login(name: string, password: string, request: IncomingMessage): Promise<{ secret: string; session: Session }> {
     const address = addressOf(request);
     this.#checkLimit(address);
@@ -125,7 +125,7 @@ export class Authenticator {
     throw this.#loginFailed(address, name);
   }
 
-  /** Logs a browser in with a token, as its user would with a password. */
+  /** Logs a browser in with a token in place of a password. Throws HttpError 401 or 429. */
   loginWithToken(token: string, request: IncomingMessage): { secret: string; session: Session } {
     const address = addressOf(request);
     const { name } = this.#identifyToken(token, address);
@@ -140,12 +140,11 @@ export class Authenticator {
     return this.sessions.create(user);
   }
 
-  /** A right token passes at once: it is too long to be guessed, and must not suffer for a neighbour's tries. */
+  /** A valid token passes also at a blocked address: it is too long to guess, and others may share the address. */
   #identifyToken(token: string, address: string): Identity {
     const hash = tokenHash(token);
-    // All are compared, so that the time tells nothing.
-    const fitting = this.#options.users.filter((one) => one.token !== undefined && constantTimeEqual(one.token, hash));
-    const [user] = fitting;
+    // Compares all tokens, so that the response time reveals nothing.
+    const [user] = this.#options.users.filter((one) => one.token !== undefined && constantTimeEqual(one.token, hash));
     if (user) return { name: user.name, role: user.role };
     this.#checkLimit(address);
     throw this.#loginFailed(address, 'a token');
@@ -153,21 +152,21 @@ export class Authenticator {
 
   #checkLimit(address: string): void {
     const wait = this.loginLimit.waitSeconds(address);
-    if (wait > 0) throw new HttpError(429, `too many wrong tries; wait ${wait} s`, wait);
+    if (wait > 0) throw new HttpError(429, `too many failed logins; wait ${wait} s`, wait);
   }
 
   #loginFailed(address: string, who: string): HttpError {
     this.failedLogins++;
     const failures = this.loginLimit.recordFailure(address, who);
     this.#log.warn(
-      { security: 'wrong login', user: who, address, failures },
-      `web: wrong login as ${who} from ${address}`,
+      { security: 'failed login', user: who, address, failures },
+      `web: failed login as ${who} from ${address}`,
     );
     return new HttpError(401, 'the name, password or token is wrong');
   }
 }
 
-/** Browsers cannot give a WebSocket any header but its subprotocols. */
+/** A script in a browser can set no header of a WebSocket but the subprotocols. */
 function tokenFromSubprotocol({ headers }: IncomingMessage): string | undefined {
   const offered = headers['sec-websocket-protocol']?.split(',').map((one) => one.trim()) ?? [];
   return offered.find((one) => one.startsWith(TOKEN_SUBPROTOCOL))?.slice(TOKEN_SUBPROTOCOL.length);
@@ -177,12 +176,12 @@ function addressOf({ socket }: IncomingMessage): string {
   return socket.remoteAddress ?? '';
 }
 
-/** Where a request's script comes from: none (no browser), this page, one the configuration lists, or anywhere else. */
+/** Origin of a request's script: none (no browser), this page, one that the configuration lists, or any other. */
 export type OriginKind = 'none' | 'own' | 'listed' | 'foreign';
 
 /**
- * `origin` and `host` are the headers of the request. `secure`: our page comes over TLS; what comes under our name without
- * it, anybody on the way may have made.
+ * Classifies the origin of a request from its headers `origin` and `host`. `secure`: the page is served over TLS; then a
+ * plain http origin with our name is foreign, because anybody on the path could have made that page.
  */
 export function originKind(
   origin: string | undefined,
@@ -192,15 +191,15 @@ export function originKind(
 ): OriginKind {
   if (origin === undefined) return 'none';
   if (listed.includes(origin)) return 'listed';
-  // `null` is what a sandboxed page or a file sends.
+  // A sandboxed page and a file send the text `null`.
   if (!URL.canParse(origin) || host === undefined) return 'foreign';
   const { protocol, host: from } = new URL(origin);
   return from === host.toLowerCase() && (!secure || protocol === 'https:') ? 'own' : 'foreign';
 }
 
 /**
- * Whether the Host header names this machine itself. Without logins only that is answered: a foreign name that is made to
- * point at 127.0.0.1 (DNS rebinding) would otherwise let its page in.
+ * Returns whether the Host header names this machine. Without users the server answers only such requests: with DNS
+ * rebinding, a foreign name that resolves to 127.0.0.1 would give its page access.
  */
 export function isLoopbackHost(host: string | undefined): boolean {
   if (host === undefined || !URL.canParse(`http://${host}`)) return false;

@@ -7,18 +7,18 @@ const IDLE_MS: DurationMs = 12 * 3_600_000;
 const MAX_AGE_MS: DurationMs = 7 * 24 * 3_600_000;
 const MAX_SESSIONS = 1000;
 
-/** Somebody who has logged in with a browser. */
+/** A login of a browser. */
 export interface Session {
   readonly user: WebUser;
-  /** Every request that changes something has to name it: another site's page cannot know it. */
+  /** CSRF token of requests that change something: a page of another site cannot know it. */
   readonly csrf: string;
-  /** Hash of the cookie. */
+  /** Hash of the cookie's secret. */
   readonly hash: string;
   readonly startedAt: MonotonicMs;
   lastUsedAt: MonotonicMs;
 }
 
-/** The logins of browsers, in memory: a restart of the agent ends them. */
+/** The login sessions of browsers. They are kept in memory: a restart of the agent ends them. */
 export class Sessions {
   readonly #clock: Clock;
   readonly #sessions = new Map<string, Session>();
@@ -27,7 +27,7 @@ export class Sessions {
     this.#clock = clock;
   }
 
-  /** Begins a session; returns what the cookie holds. */
+  /** Creates a session; `secret` is the value of its cookie. */
   create(user: WebUser): { readonly secret: string; readonly session: Session } {
     const secret = randomBytes(32).toString('base64url');
     const now = this.#clock.now();
@@ -39,7 +39,7 @@ export class Sessions {
     return { secret, session };
   }
 
-  /** The session of a cookie; it is in use from now on. */
+  /** Returns the session of a cookie and restarts its idle time. */
   find(secret: string): Session | undefined {
     const session = this.#sessions.get(hashOf(secret));
     if (!session || !this.isAlive(session)) return undefined;
@@ -47,7 +47,7 @@ export class Sessions {
     return session;
   }
 
-  /** False once it has ended: logged out, idle for 12 h, or a week old. */
+  /** Returns `false` once the session has ended: logged out, idle for 12 h, or a week old. */
   isAlive(session: Session): boolean {
     const now = this.#clock.now();
     const alive =
@@ -58,7 +58,7 @@ export class Sessions {
     return alive;
   }
 
-  /** It is in use. */
+  /** Restarts the idle time. */
   touch(session: Session): void {
     if (this.isAlive(session)) session.lastUsedAt = this.#clock.now();
   }
@@ -68,32 +68,32 @@ export class Sessions {
   }
 }
 
-/** Only hashes are kept: who reads the memory of the process does not have the cookies. */
+/** The process keeps hashes only: a memory dump does not contain the cookies. */
 function hashOf(secret: string): string {
   return createHash('sha256').update(secret).digest('base64url');
 }
 
-/** Wrong tries an address has before it must wait. */
+/** Failed attempts of an address before it has to wait. */
 const FREE_ATTEMPTS = 5;
 const FIRST_WAIT_MS: DurationMs = 10_000;
 const LONGEST_WAIT_MS: DurationMs = 15 * 60_000;
-/** Wrong tries are forgotten after this. */
+/** Failed attempts older than this do not count. */
 const FORGET_MS: DurationMs = 60 * 60_000;
 const MAX_ADDRESSES = 10_000;
-/** Whoever asks for more names than this is guessing those, too. */
+/** An address that tries more names than this guesses the names, too. */
 const MAX_NAMES = 20;
 
 interface Attempts {
   failures: number;
   lastAt: MonotonicMs;
   blockedUntil: MonotonicMs;
-  /** How many of the failures were for each name. */
+  /** Failures by the name they were for. */
   readonly failuresByName: Map<string, number>;
 }
 
 /**
- * Slows down guessing: after five wrong tries an address waits 10 s, then twice as long each time, up to 15 min. Names are
- * not blocked, since that would let anybody lock an operator out.
+ * Rate limit of logins against brute force: after five failed attempts an address waits 10 s, then twice as long each time,
+ * up to 15 min. Names are not blocked, because then anybody could lock an operator out.
  */
 export class LoginRateLimit {
   readonly #clock: Clock;
@@ -103,13 +103,13 @@ export class LoginRateLimit {
     this.#clock = clock;
   }
 
-  /** Seconds the address has to wait before it may try; 0: now. */
+  /** Returns the seconds until the address may try again; 0 when it may try now. */
   waitSeconds(address: string): number {
     const tries = this.#byAddress.get(networkOf(address));
     return tries ? Math.max(0, Math.ceil((tries.blockedUntil - this.#clock.now()) / 1000)) : 0;
   }
 
-  /** A try for this name was wrong. Returns how often that has happened from there. */
+  /** Records a failed login for this name. Returns the number of failures of the address. */
   recordFailure(address: string, name: string): number {
     const key = networkOf(address);
     const now = this.#clock.now();
@@ -124,7 +124,7 @@ export class LoginRateLimit {
       tries.failuresByName.set(name, (tries.failuresByName.get(name) ?? 0) + 1);
     const over = tries.failures - FREE_ATTEMPTS;
     if (over >= 0) tries.blockedUntil = now + Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(over, 20));
-    // Entered anew, so that the oldest comes first.
+    // Inserted again, so that the map stays in the order of the last failure.
     this.#byAddress.delete(key);
     this.#byAddress.set(key, tries);
     const [oldest] = this.#byAddress.keys();
@@ -132,7 +132,7 @@ export class LoginRateLimit {
     return tries.failures;
   }
 
-  /** A right one forgives the wrong ones for the same name only: who has a login must not guess those of others with it. */
+  /** Clears the failures for the same name only: otherwise a user could reset the limit while guessing others' passwords. */
   recordSuccess(address: string, name: string): void {
     const tries = this.#byAddress.get(networkOf(address));
     if (!tries) return;
@@ -142,7 +142,7 @@ export class LoginRateLimit {
   }
 }
 
-/** Whom an address belongs to: an IPv6 host has a whole /64 to come from. */
+/** The network that an address counts for: an IPv6 host can use its whole /64. */
 export function networkOf(address: string): string {
   const plain = address.replace(/^::ffff:(?=\d+\.)/, '');
   if (!isIPv6(plain)) return plain;

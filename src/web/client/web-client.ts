@@ -1,6 +1,6 @@
 import type { Envelope, Payload } from '../../message/envelope.ts';
 
-/** The little that is needed of a WebSocket: the browser's, Node's (22 and later) and that of `ws` all have it. */
+/** The part of the WebSocket interface that is used. Browsers, Node.js 22 or later and the package `ws` have it. */
 export interface SocketLike {
   send(text: string): void;
   close(): void;
@@ -9,23 +9,23 @@ export interface SocketLike {
 export type SocketClass = new (url: string, protocols: string[]) => SocketLike;
 
 export interface ClientOptions {
-  /** Of a user in web.users; a browser that has logged in needs none. */
+  /** Token of a user in web.users. A browser that has logged in needs none. */
   readonly token?: string;
-  /** Default: the global one. Node 20 has none: pass that of the package `ws`. */
+  /** Default: the global WebSocket. Node.js 20 has none: pass the one of the package `ws`. */
   readonly WebSocket?: SocketClass;
 }
 
-/** What the agent says of this connection, once all of the state has been told. */
+/** The agent's description of this connection, sent after the snapshot of the state. */
 export interface WebSession {
   readonly id: string;
   readonly user: string;
   readonly role: 'view' | 'operate' | 'admin';
   readonly node: string;
-  /** Messages left out because this side was too slow; the state was told anew. */
+  /** Messages that the agent dropped because this client was too slow; a new snapshot followed. */
   readonly missed: number;
 }
 
-/** Why a command was not carried out; `code` as in IoErrorMessage, TIMEOUT or OFFLINE. */
+/** A command that failed. `code` is that of the IoErrorMessage, TIMEOUT or OFFLINE. */
 export class CommandError extends Error {
   readonly code: string;
   constructor(code: string, message: string) {
@@ -42,20 +42,20 @@ interface PendingRequest {
   readonly timer: ReturnType<typeof setTimeout>;
 }
 
-/** The agent says something every 5 s; a connection that is silent for so long is dead, whatever the browser thinks. */
+/** The agent sends WebBeat every 5 s: a connection without a message for this long is dead. */
 const SILENCE_TIMEOUT_MS = 15_000;
 const SILENCE_CHECK_MS = 2000;
-const STALE_REASON = 'the agent has not heard of it since the connection was lost';
+const STALE_REASON = 'the agent has no report of it since the connection was lost';
 
 /**
- * A browser's or program's place on the bus of an agent: `const client = new WebClient('http://pi:8080')`, then
- * `client.on((subject, data) => …)` and `await client.set('lamp', true)`. It connects again by itself, and is then told
- * the state anew; a command is sent at once or not at all, never later.
+ * Client of an agent's bus for browsers and programs: `const client = new WebClient('http://pi:8080')`, then
+ * `client.on((subject, data) => …)` and `await client.set('lamp', true)`. It reconnects by itself and gets a new snapshot.
+ * A command is sent at once or rejected: the client queues nothing.
  */
 export class WebClient {
-  /** The last report of every pin; bad once the agent is back and has none of it. */
+  /** The last report of every pin. After a reconnect, pins that the agent does not know are of quality bad. */
   readonly pins = new Map<string, Data>();
-  /** Undefined: not connected. */
+  /** `undefined` while not connected. */
   session: WebSession | undefined;
   readonly #url: string;
   readonly #options: ClientOptions;
@@ -65,43 +65,43 @@ export class WebClient {
   #serial = 0;
   #backoffMs = 500;
   #closed = false;
-  /** Pins that this connection has told of, until it has told all of them. */
+  /** Pins reported over this connection; `undefined` once the snapshot is complete. */
   #reportedPins: Set<unknown> | undefined;
   #lastMessageAt = 0;
-  /** How often was looked since. */
+  /** Silence checks since the last message. */
   #checksSinceMessage = 0;
   #silenceTimer: ReturnType<typeof setInterval> | undefined;
   #reconnectTimer: ReturnType<typeof setTimeout> | undefined;
 
-  /** `url`: of the agent's page. */
+  /** `url`: address of the agent's web page. */
   constructor(url: string, options: ClientOptions = {}) {
     this.#url = new URL('/api/socket', url).href.replace(/^http/, 'ws');
     this.#options = options;
     this.#connect();
   }
 
-  /** Hears every message, the state included. WebSession says that it is connected, WebClosed that it is not. */
+  /** Listens to every message, the snapshot included. WebSession means connected, WebClosed disconnected. */
   on(listener: MessageListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Resolves once connected and told the state; rejects with TIMEOUT. */
+  /** Resolves once connected and after the snapshot; rejects with TIMEOUT. */
   ready(timeoutMs = 10_000): Promise<WebSession> {
     if (this.session) return Promise.resolve(this.session);
     return new Promise((resolve, reject) => {
       const settle = (end: () => void) => {
         clearTimeout(timer);
-        forget();
+        unsubscribe();
         end();
       };
-      const late = new CommandError('TIMEOUT', `${this.#url} let nobody in within ${timeoutMs} ms`);
+      const late = new CommandError('TIMEOUT', `no connection to ${this.#url} within ${timeoutMs} ms`);
       const timer = setTimeout(() => settle(() => reject(late)), timeoutMs);
-      const forget = this.on(() => this.session && settle(() => this.session && resolve(this.session)));
+      const unsubscribe = this.on(() => this.session && settle(() => this.session && resolve(this.session)));
     });
   }
 
-  /** Broadcasts a message. Throws OFFLINE when there is no connection. */
+  /** Broadcasts a message. Throws OFFLINE without a connection. */
   send(payload: Payload): Envelope {
     if (!this.session || !this.#socket) throw new CommandError('OFFLINE', 'there is no connection to the agent');
     const { id } = this.session;
@@ -110,7 +110,7 @@ export class WebClient {
     return envelope;
   }
 
-  /** Sends a message and resolves with the data of its one answer; rejects with a CommandError. */
+  /** Sends a message. Resolves with the data of its answer; rejects with a CommandError. */
   request(payload: Payload, timeoutMs = 5000): Promise<Data> {
     return new Promise((resolve, reject) => {
       const { msg_id } = this.send(payload);
@@ -120,7 +120,7 @@ export class WebClient {
     });
   }
 
-  /** Asks a pin for a value; resolves with what it then reported. `extra`: pulse, hold, blink or ttl, in seconds. */
+  /** Sets a pin. Resolves with its report. `extra`: pulse, hold, blink or ttl, in seconds. */
   set(pin: string, val: boolean | number | string, extra: Data = {}, timeoutMs = 5000): Promise<Data> {
     return this.request({ IoMessage: { pin_name: pin, val, ttl: timeoutMs / 1000, ...extra } }, timeoutMs);
   }
@@ -142,7 +142,7 @@ export class WebClient {
     socket.addEventListener('message', ({ data }) => {
       if (socket === this.#socket) this.#onMessage(JSON.parse(String(data)));
     });
-    // What went wrong is not told to scripts; `close` follows.
+    // Browsers do not tell scripts the reason; `close` follows.
     socket.addEventListener('error', () => {});
     socket.addEventListener('close', ({ reason = '' }) => socket === this.#socket && this.#onClose(reason));
     this.#lastMessageAt = Date.now();
@@ -150,16 +150,16 @@ export class WebClient {
     this.#silenceTimer = setInterval(() => this.#checkSilence(socket), SILENCE_CHECK_MS);
   }
 
-  /** After a sleep of the device, or out of reach of the network, no close comes. */
+  /** Detects a dead connection: after a suspend, or without a network, there is no close event. */
   #checkSilence(socket: SocketLike): void {
-    // The clock tells of a sleep at once; but it may be set back, and then the looks tell of the silence.
+    // The clock shows a suspend at once. But it may be set back: then the number of checks shows the silence.
     this.#checksSinceMessage++;
     if (
       Date.now() - this.#lastMessageAt <= SILENCE_TIMEOUT_MS &&
       this.#checksSinceMessage * SILENCE_CHECK_MS <= SILENCE_TIMEOUT_MS
     )
       return;
-    this.#onClose('nothing was heard of the agent');
+    this.#onClose('no message from the agent');
     socket.close();
   }
 
@@ -191,31 +191,31 @@ export class WebClient {
         this.#backoffMs = 500;
       }
       this.#emit(subject, data, envelope);
-      const waiting = typeof replyTo === 'string' ? this.#takePending(replyTo) : undefined;
-      if (subject === 'IoErrorMessage') waiting?.reject(new CommandError(String(code), String(message)));
-      else waiting?.resolve(data);
+      const pending = typeof replyTo === 'string' ? this.#takePending(replyTo) : undefined;
+      if (subject === 'IoErrorMessage') pending?.reject(new CommandError(String(code), String(message)));
+      else pending?.resolve(data);
     }
   }
 
-  /** What was known of a pin before, and is not told again, is no longer what it is. */
+  /** Marks the pins bad that were known before and are missing in the snapshot. */
   #markUnreportedBad(envelope: Envelope): void {
-    const told = this.#reportedPins;
+    const reported = this.#reportedPins;
     this.#reportedPins = undefined;
-    if (!told) return;
+    if (!reported) return;
     for (const [pin, { reply_to: _answers, ...last }] of this.pins) {
-      if (told.has(pin) || last['reason'] === STALE_REASON) continue;
+      if (reported.has(pin) || last['reason'] === STALE_REASON) continue;
       const report = { ...last, quality: 'bad', reason: STALE_REASON, quality_since: Number(envelope.timestamp) };
       this.pins.set(pin, report);
       this.#emit('IoMessage', report, envelope);
     }
   }
 
-  /** Whoever waits for the answer to a message waits no more. */
+  /** Removes and returns the pending request of a message. */
   #takePending(id: string): PendingRequest | undefined {
-    const waiting = this.#pending.get(id);
-    clearTimeout(waiting?.timer);
+    const pending = this.#pending.get(id);
+    clearTimeout(pending?.timer);
     this.#pending.delete(id);
-    return waiting;
+    return pending;
   }
 
   #emit(subject: string, data: Data, envelope: Envelope): void {

@@ -12,9 +12,9 @@ import type { WebHost, WebOptions } from '../options.ts';
 
 const RETRY_MS = 3000;
 const MAX_CONNECTIONS = 256;
-/** A request must be there within this, and so must a TLS handshake; answers may last as long as they like. */
+/** Timeout of a request's headers and body and of the TLS handshake. A response may take any time. */
 const REQUEST_TIMEOUT_MS = 10_000;
-/** How often the server looks for requests that are late. */
+/** How often the server checks for requests past their timeout. */
 const TIMEOUT_CHECK_MS = 2000;
 
 export interface HttpHandlers {
@@ -23,8 +23,8 @@ export interface HttpHandlers {
 }
 
 /**
- * Keeps the server listening. An address that is taken or a certificate that cannot be read harms the page alone: it is
- * said once, and tried again every 3 s.
+ * Keeps the HTTP or HTTPS server listening. An address in use or an unreadable certificate only stops the web page: the
+ * listener logs it once and retries every 3 s.
  */
 export class HttpListener {
   readonly connections = new ConnectionLimit(MAX_CONNECTIONS);
@@ -89,7 +89,7 @@ export class HttpListener {
       });
     });
     server.on('error', (error) => this.#host.log.error({ err: error }, `web: ${messageOf(error)}`));
-    // Not before it listens: each failed attempt would leave a watch behind, which takes the renewal for a dead server.
+    // Only after a successful listen: each failed attempt would leave a watcher behind that renews a dead server.
     if (server instanceof TlsServer && !this.#stopped) {
       this.#certificate?.watch((fresh) => server.setSecureContext({ ...fresh, minVersion: 'TLSv1.2' }));
     }
@@ -111,12 +111,12 @@ export class HttpListener {
   }
 }
 
-/** Share of all connections that one address may hold. */
+/** Largest share of all connections that one network may hold. */
 const MAX_SHARE_PER_NETWORK = 0.4;
 
-/** Bounds the connections of a server, and of each address, so that one machine cannot lock out all others. */
+/** Limits the connections of a server and of each network, so that one client cannot lock out all others. */
 export class ConnectionLimit {
-  /** Connections that were closed at once. */
+  /** Number of connections closed because of a limit. */
   refused = 0;
   readonly #max: number;
   readonly #byNetwork = new Map<string, number>();
@@ -134,7 +134,7 @@ export class ConnectionLimit {
   #onConnection(socket: Socket): void {
     const network = networkOf(socket.remoteAddress ?? '');
     const open = (this.#byNetwork.get(network) ?? 0) + 1;
-    // Whoever is on this machine may be a proxy, behind which everybody is.
+    // A local client may be a reverse proxy for all others.
     if (open > this.#max * MAX_SHARE_PER_NETWORK && !isLoopbackNetwork(network)) {
       this.refused++;
       socket.destroy();
@@ -149,27 +149,27 @@ export class ConnectionLimit {
   }
 }
 
-/** 127.0.0.0/8, and ::1 as its network. */
+/** Matches 127.0.0.0/8 and the /64 of ::1. */
 function isLoopbackNetwork(network: string): boolean {
   return network.startsWith('127.') || network === '0:0:0:0';
 }
 
-/** How often the files are looked at. A watch of the kernel's would miss a renewal that moves a link in the path. */
+/** How often the files are checked. inotify would miss a renewal that moves a symbolic link in the path. */
 const POLL_MS: DurationMs = 2000;
 
-/** What a TLS server needs. */
+/** Certificate chain and private key in PEM format. */
 export interface CertificatePair {
   readonly cert: Buffer;
   readonly key: Buffer;
 }
 
-/** The certificate (PEM, with its chain) and the private key of the web server, and what is put in their place. */
+/** Loads the certificate (PEM, with its chain) and the private key of the web server, and reloads them after a renewal. */
 export class CertificateFiles {
   readonly #files: { readonly cert: string; readonly key: string };
   readonly #clock: Clock;
   readonly #log: Log;
   #timer: Timer | undefined;
-  /** How the files looked when they were last read, and when they were last looked at. */
+  /** Fingerprints of the files at the last load and at the last check. */
   #loadedFingerprint = '';
   #lastFingerprint = '';
   #stopped = false;
@@ -180,7 +180,7 @@ export class CertificateFiles {
     this.#log = log;
   }
 
-  /** Reads both. Rejects with BAD_CONFIG, which names the file and what is wrong with it. */
+  /** Reads both files. Rejects with BAD_CONFIG, naming the file and the reason. */
   async load(): Promise<CertificatePair> {
     const { cert: certFile, key: keyFile } = this.#files;
     this.#loadedFingerprint = await this.#fingerprint();
@@ -198,7 +198,7 @@ export class CertificateFiles {
     return { cert, key };
   }
 
-  /** Calls `use` with what has been put in their place. What cannot be used is said once, and leaves what there was. */
+  /** Calls `onRenewal` with renewed files. Unusable files are logged once, and the old certificate stays in use. */
   watch(onRenewal: (pair: CertificatePair) => void): void {
     this.#timer = this.#clock.after(POLL_MS, () => void this.#poll(onRenewal));
   }
@@ -211,7 +211,7 @@ export class CertificateFiles {
   async #poll(use: (pair: CertificatePair) => void): Promise<void> {
     const before = this.#lastFingerprint;
     this.#lastFingerprint = await this.#fingerprint();
-    // Two files are not replaced at once: they are read when they have stood still.
+    // The two files are not replaced in one step: load them when neither has changed since the last check.
     if (this.#lastFingerprint !== this.#loadedFingerprint && this.#lastFingerprint === before) {
       try {
         const pair = await this.load();
@@ -223,7 +223,7 @@ export class CertificateFiles {
     if (!this.#stopped) this.watch(use);
   }
 
-  /** Tells one state of the files from another. Never rejects. */
+  /** Returns a text that differs when a file was changed, replaced or removed. Never rejects. */
   async #fingerprint(): Promise<string> {
     const looks = await Promise.all(
       [this.#files.cert, this.#files.key].map(async (file) => {

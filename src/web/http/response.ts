@@ -9,7 +9,7 @@ import type { ApiError } from '../api/schemas.ts';
 import { HttpError } from '../auth/authenticator.ts';
 import type { ApiResponse } from './route.ts';
 
-/** What every answer says to a browser. No HSTS: it would bind every other port of the machine, too. */
+/** Security headers of every response. No HSTS: it would apply to every other port of the machine, too. */
 export const securityHeaders = {
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
@@ -19,10 +19,10 @@ export const securityHeaders = {
   'permissions-policy': 'camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=()',
 } as const;
 
-/** An answer of the API is never a page. */
+/** Content-Security-Policy of API responses, which are never pages. */
 const API_CSP = "default-src 'none'; frame-ancestors 'none'";
 
-/** The HTTP status each code stands for. */
+/** The HTTP status of each error code. */
 export const statusOf: Readonly<Record<ErrorCode, number>> = {
   BAD_CONFIG: 500,
   BAD_COMMAND: 400,
@@ -69,24 +69,24 @@ export function sendResponse(response: ServerResponse, answer: ApiResponse): voi
   response.end(response.req.method === 'HEAD' ? undefined : body);
 }
 
-/** Says why not, in the words of the error and with the status its code stands for. */
+/** Returns the response for an error: the message of the error and the status of its code. */
 export function errorResponse(thrown: unknown): ApiResponse {
   const error = thrown instanceof DcsError ? thrown : toDcsError(thrown, 'INTERNAL');
   const { code, retryable, expected } = error;
   const status = error instanceof HttpError ? error.status : statusOf[code];
-  // What went wrong inside is for the log.
+  // The details of an internal error go to the log only.
   const message = code === 'INTERNAL' ? 'something went wrong in the agent; its log says what' : error.message;
   const json: ApiError = { code, message, retryable, ...(expected !== undefined && { expected }) };
   const wait = error instanceof HttpError ? error.retryAfter : undefined;
   const headers = {
     ...(wait !== undefined && { 'retry-after': String(wait) }),
-    // The rest of its body is not read any more.
+    // The rest of the body stays unread.
     ...(status === 413 && { connection: 'close' }),
   };
   return { status, json, headers };
 }
 
-/** Scripts and styles from our own files alone; nothing may frame the page. */
+/** Content-Security-Policy of the page: scripts and styles come from the server's own files; no other page may frame it. */
 const PAGE_CSP = [
   "default-src 'none'",
   "script-src 'self'",
@@ -113,15 +113,15 @@ interface StaticFile {
   readonly etag: string;
   readonly body: Buffer;
   readonly gzip: Buffer;
-  /** Its name has a hash of what it holds. */
+  /** The name contains a hash of the content. */
   readonly immutable: boolean;
 }
 
-/** The built page, read once when the first browser comes. Only files that are there can be asked for. */
+/** The files of the built page, read into memory at the first request. A path is a key of this map, never a file name. */
 export class StaticFiles {
   #files: Map<string, StaticFile> | undefined;
 
-  /** Answers a request for a file of the page; false: there is none at this path. */
+  /** Serves a file of the page; returns `false` when there is none at this path. */
   serve(path: string, request: IncomingMessage, response: ServerResponse): boolean {
     this.#files ??= readStaticFiles();
     const file = this.#files.get(path === '/' ? '/index.html' : path);
@@ -165,7 +165,7 @@ function readStaticFiles(): Map<string, StaticFile> {
   return files;
 }
 
-/** dist/web, seen from the built package and from the sources. */
+/** Returns dist/web, both in the built package and in the sources; `undefined` when the page is not built. */
 function staticFolder(): string | undefined {
   return ['../../../web', '../../../dist/web']
     .map((up) => fileURLToPath(new URL(up, import.meta.url)))

@@ -6,27 +6,27 @@ import type { Role } from '../options.ts';
 
 export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
 
-/** What a route answers with. `stream`: the route writes to the response itself, for as long as it likes. */
+/** The response of a route. With `stream`, the route writes to the response itself and ends it. */
 export type ApiResponse =
   | { readonly status: number; readonly json: unknown; readonly headers?: Readonly<Record<string, string>> }
   | { readonly status: number; readonly text: string; readonly type: string }
   | { readonly status: 204; readonly headers?: Readonly<Record<string, string>> }
   | { readonly stream: (response: ServerResponse) => void };
 
-/** What the OpenAPI document says of one answer. */
+/** Description of a response for the OpenAPI document. */
 export interface ResponseDoc {
   readonly description: string;
-  /** Of the JSON body. */
+  /** Schema of a JSON body. */
   readonly schema?: z.ZodType;
-  /** Of a body that is not JSON. */
+  /** Content type of another body. */
   readonly type?: string;
 }
 
 export interface ApiRequest<Body, Query> {
   readonly request: IncomingMessage;
-  /** Undefined only where a route is for anyone. */
+  /** `undefined` only in routes for anyone. */
   readonly identity: Identity | undefined;
-  /** The named part of the path, `{name}`, decoded. */
+  /** The path parameter `{name}`, percent-decoded. */
   readonly name: string;
   readonly body: Body;
   readonly query: Query;
@@ -34,19 +34,19 @@ export interface ApiRequest<Body, Query> {
 
 export interface RouteSpec<Body, Query> {
   readonly method: Method;
-  /** `/api/pins/{name}`: at most one part has a name. */
+  /** Path template with at most one parameter: `/api/pins/{name}`. */
   readonly path: string;
   readonly summary: string;
-  /** Who may. */
+  /** The role a user needs. */
   readonly needs: Role | 'anyone';
   readonly body?: z.ZodType<Body>;
-  /** Of the query's values, each a list: a name may be given more than once. */
+  /** Schema of the query. Each value is a list, because a parameter may be repeated. */
   readonly query?: z.ZodType<Query>;
   readonly responses: Readonly<Record<number, ResponseDoc>>;
   handle(request: ApiRequest<Body, Query>): ApiResponse | Promise<ApiResponse>;
 }
 
-/** A route whose body and query have been made opaque: what is raw goes in. */
+/** A route that takes body and query unchecked, and validates them itself. */
 export interface Route {
   readonly method: Method;
   readonly path: string;
@@ -55,11 +55,11 @@ export interface Route {
   readonly body: z.ZodType | undefined;
   readonly query: z.ZodType | undefined;
   readonly responses: Readonly<Record<number, ResponseDoc>>;
-  /** Rejects with BAD_COMMAND when body or query are wrong. */
+  /** Rejects with BAD_COMMAND when body or query do not match their schemas. */
   handle(request: ApiRequest<unknown, unknown>): Promise<ApiResponse>;
 }
 
-/** A route with its input checked by its schemas; without a schema nothing of it is looked at. */
+/** Creates a route that validates its input by the schemas. Input without a schema is ignored. */
 export function route<Body = undefined, Query = undefined>(spec: RouteSpec<Body, Query>): Route {
   const { method, path, summary, needs, body, query, responses: answers } = spec;
   return {
@@ -82,7 +82,7 @@ export function route<Body = undefined, Query = undefined>(spec: RouteSpec<Body,
 }
 
 function validated<T>(schema: z.ZodType<T> | undefined, found: unknown, what: string): T {
-  // Without a schema T is undefined: nobody asked for it.
+  // Without a schema, T is undefined and the input is ignored.
   const result = (schema ?? z.custom<T>(() => true)).safeParse(schema ? found : undefined);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
@@ -90,7 +90,7 @@ function validated<T>(schema: z.ZodType<T> | undefined, found: unknown, what: st
   throw new DcsError('BAD_COMMAND', `${what}: ${at === '' ? '' : `${at}: `}${issue?.message ?? 'is wrong'}`, { found });
 }
 
-/** The route of a request and the named part of its path; `others`: the path is known, with these methods. */
+/** Finds the route of a request and the value of its path parameter; without a match, the methods that the path allows. */
 export function findRoute(
   routes: readonly Route[],
   method: string,
@@ -126,7 +126,7 @@ function decodePart(part: string): string {
   }
 }
 
-/** The OpenAPI 3.1 document of the routes: their paths, and their schemas as JSON Schema. */
+/** Generates the OpenAPI 3.1 document of the routes from their schemas. */
 export function openApi(routes: readonly Route[], version: string): object {
   const paths: Record<string, Record<string, object>> = {};
   for (const one of routes) {
@@ -192,7 +192,7 @@ function parameterDocs(query: z.ZodType | undefined): object[] {
   }));
 }
 
-/** Of what goes in (a default need not be given) or comes out. */
+/** Returns the JSON Schema of an input (keys with a default are optional) or an output. */
 function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Record<string, unknown> {
   const made: unknown = z.toJSONSchema(schema, { io, target: 'draft-2020-12', unrepresentable: 'any' });
   const { $schema: _dialect, ...rest }: Record<string, unknown> =

@@ -5,9 +5,9 @@ import { roleIncludes, type WebHost, type WebOptions } from '../options.ts';
 import { errorResponse, StaticFiles, sendResponse } from './response.ts';
 import { findRoute, type Route } from './route.ts';
 
-/** Answers HTTP requests: who is it, may they, and which route or file is it. */
+/** Handles HTTP requests: checks origin and user, then calls the route or serves the static file. */
 export class HttpRouter {
-  /** Requests by the first digit of their status: `2xx`. */
+  /** Requests by status class: `2xx`, `4xx`, … */
   readonly statusCounts = new Map<string, number>();
   readonly #routes: readonly Route[];
   readonly #auth: Authenticator;
@@ -69,7 +69,7 @@ export class HttpRouter {
     sendResponse(response, await route.handle({ request, identity, name, body, query }));
   }
 
-  /** Scripts of pages the configuration lists may read what comes back. */
+  /** Sets the CORS headers for an origin that the configuration lists. */
   #setCorsHeaders({ headers }: IncomingMessage, response: ServerResponse): void {
     const { origins, tls } = this.#options;
     if (originKind(headers.origin, headers.host, origins, tls !== undefined) !== 'listed') return;
@@ -99,9 +99,9 @@ function noRoute(path: string, otherMethods: readonly string[]) {
 
 const MAX_BODY_BYTES = 64 * 1024;
 
-/** The JSON of a request. Rejects with BAD_COMMAND when it is none or is not called JSON, with a Refusal when it is too long. */
+/** Reads the JSON body. Rejects with BAD_COMMAND when it is not JSON by its type or syntax, with HttpError 413 when too long. */
 export async function readJsonBody(request: IncomingMessage): Promise<unknown> {
-  // A form of another site can send text, but not this type without being asked for leave.
+  // Without a CORS preflight, a page of another site can send text or a form, but not this content type.
   if (!/^application\/json\b/i.test(request.headers['content-type'] ?? '')) {
     throw new DcsError('BAD_COMMAND', 'the body must be JSON', { expected: 'content-type: application/json' });
   }
@@ -113,7 +113,7 @@ export async function readJsonBody(request: IncomingMessage): Promise<unknown> {
   }
 }
 
-/** Leaves the rest of one that is too long unread: the answer is sent all the same, and ends the connection. */
+/** Leaves the rest of a too long body unread: the response is sent all the same and closes the connection. */
 function readBody(request: IncomingMessage): Promise<string> {
   return new Promise((resolve, reject) => {
     const tooLong = () => reject(new HttpError(413, `the body is longer than ${MAX_BODY_BYTES} bytes`));

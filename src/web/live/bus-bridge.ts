@@ -5,22 +5,22 @@ import { type Envelope, encodeEnvelope, newId, type Payload } from '../../messag
 import type { WebHost } from '../options.ts';
 import type { BusState } from './bus-state.ts';
 
-/** How long the name of a browser program that has gone is known. */
+/** How long the user of a closed WebSocket stays known: its last commands may still be under way. */
 const SENDER_NAME_KEPT_MS: DurationMs = 60_000;
 const SWEEP_MS: DurationMs = 2000;
 
-/** Gets every message that passes; `text` encodes it, once for all. Must not throw. */
+/** Receives every message of the bus. `text` returns its encoding, shared by all listeners. Must not throw. */
 export type BridgeListener = (envelope: Envelope, text: () => string) => void;
 
 /**
- * The web's place on the bus. Browser programs are joined to it as processes are to the mesh: with ids of their own, and
- * heard by everybody. Requests of the HTTP API are those of one actor.
+ * Connects the web server to the bus. Each WebSocket client takes part like a process of the mesh, with an id of its own.
+ * The commands of the HTTP API come from one actor for each user.
  */
 export class BusBridge {
   readonly state: BusState;
   readonly #host: WebHost;
   readonly #actor = new Actor('web');
-  /** Who commands over HTTP, by the name of the user: what an output reports and the audit log name them. */
+  /** Actors of the HTTP API by user name: the reports of outputs and the audit log name them. */
   readonly #users = new Map<string, Actor>();
   readonly #attachments: Attachment[] = [];
   readonly #id = newId();
@@ -38,7 +38,7 @@ export class BusBridge {
     const { bus } = this.#host;
     this.#link = bus.addTransport((envelope) => this.#broadcast(envelope));
     this.#attachments.push(bus.join(this.#actor));
-    // The mesh does not tell this node of itself; the page shows it as it shows the others.
+    // A node does not receive its own birth message from the mesh, but the page lists this node, too.
     this.#broadcast(this.envelope({ NodeMessage: this.#host.self() }));
     this.#actor.send({ UpdateIoMessage: {} });
     this.#scheduleSweep();
@@ -58,23 +58,23 @@ export class BusBridge {
     };
   }
 
-  /** Brings a browser program's message to everybody else. False: its payload is not what its subject says. */
+  /** Sends a message of a WebSocket client to all others. Returns `false` when the payload does not match its subject. */
   send(envelope: Envelope, from: BridgeListener): boolean {
     if (!this.#link?.inject(envelope)) return false;
     this.#broadcast(envelope, from);
     return true;
   }
 
-  /** A browser program of this user sends under `id` from now on, until what this returns is called. */
+  /** Registers `id` as a sender of this user. Returns the function that removes it. */
   registerSender(id: string, user: string): () => void {
     this.#link?.nameSender(id, senderName(user));
     return () => {
-      // What it sent last may still be under way, and is to be written down under the name.
+      // The last commands may still be under way, and the audit log names their user.
       this.#host.clock.after(SENDER_NAME_KEPT_MS, () => this.#link?.nameSender(id, undefined));
     };
   }
 
-  /** A command of a user of the HTTP API and its one answer. Rejects with the DcsError it was refused with, or TIMEOUT. */
+  /** Sends a command of a user. Resolves with its one answer; rejects with the DcsError of the refusal or TIMEOUT. */
   request(user: string, payload: Payload, timeoutMs: number): Promise<Envelope> {
     return this.#actorFor(user).request(payload, { timeoutMs });
   }
@@ -88,7 +88,7 @@ export class BusBridge {
     return made;
   }
 
-  /** Asks a pin nobody has heard of to report; resolves once it has, or when the time is over. */
+  /** Asks an unknown pin to report. Resolves once it has, or after the timeout. */
   async queryPin(pin: string, timeoutMs: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = this.#host.clock.after(timeoutMs, () => settle());
@@ -104,7 +104,7 @@ export class BusBridge {
     });
   }
 
-  /** A message of the web layer itself. */
+  /** Creates an envelope with the web server as the sender. */
   envelope(payload: Payload): Envelope {
     const msg_id = `${this.#id}.${this.#serial++}`;
     return Object.freeze({ sender: Object.freeze([this.#id]), timestamp: this.#host.clock.unix(), msg_id, payload });
@@ -132,7 +132,7 @@ export class BusBridge {
   }
 }
 
-/** Not the user's name alone: an actor of the configuration may be called the same. */
+/** The prefix tells users from actors of the configuration, which may have the same name. */
 function senderName(user: string): string {
   return `web/${user}`;
 }

@@ -13,29 +13,29 @@ import {
 const MAX_PINS = 20_000;
 const MAX_NODES = 1024;
 
-/** A node or program that has not said for so long that it lives is gone. */
+/** A node without a message for this long has left. */
 const SILENCE_TIMEOUT_MS: DurationMs = 15_000;
-/** How long a node that is gone is shown with its pins: somebody has to see it. */
+/** How long a node that has left stays listed with its pins, so that a person notices. */
 const LEFT_NODE_KEPT_MS: DurationMs = 24 * 3_600_000;
 
 interface KnownNode {
   readonly envelope: Envelope;
   readonly message: NodeFacts;
   readonly heardAt: MonotonicMs;
-  /** What told that it is gone, and when. */
+  /** The leave message and its time; `undefined` while the node is up. */
   left?: { readonly envelope: Envelope; readonly at: MonotonicMs };
 }
 
-/** What is to be done about a message that was taken in. */
+/** What the caller has to do after a message was recorded. */
 interface Effects {
-  /** Reports of pins that are not known any more: everybody is to be told. */
+  /** Reports of quality bad to broadcast, for the pins of a node that has left. */
   readonly lostReports: readonly IoMessage[];
-  /** Pins that are back and have not reported since: they are to be asked. */
+  /** Pins to query: their node is back, but they have not reported since. */
   readonly pinsToQuery: readonly string[];
 }
 const noEffects: Effects = { lostReports: [], pinsToQuery: [] };
 
-/** What a node says of itself, and how long ago it was heard and went (s). */
+/** A node, and the seconds since its last message and since it left. */
 export interface HeardNode {
   readonly id: string;
   readonly name: string;
@@ -44,7 +44,7 @@ export interface HeardNode {
   readonly leftS?: number;
 }
 
-/** What is known of every pin and node on the bus: whoever comes late reads it here. */
+/** The last known state of every pin and node on the bus, for clients that connect later. */
 export class BusState {
   readonly #clock: Clock;
   readonly #historyMs: DurationMs;
@@ -64,7 +64,7 @@ export class BusState {
     return 'NodeMessage' in envelope.payload ? this.#recordNode(envelope) : noEffects;
   }
 
-  /** The envelopes that tell a newcomer all of it, nodes first. */
+  /** The envelopes that bring a new client up to date, nodes first. */
   *snapshot(): Iterable<Envelope> {
     for (const { envelope, left } of this.#nodes.values()) {
       yield envelope;
@@ -73,7 +73,7 @@ export class BusState {
     yield* this.#reports.values();
   }
 
-  /** Nodes other than `own` that have been silent for too long: a relayed one is missed by nobody else here. */
+  /** Returns nodes other than `own` that have timed out. No failure detector of the mesh watches a relayed node. */
   expireSilent(own: string): NodeFacts[] {
     const now = this.#clock.now();
     for (const [id, { left }] of this.#nodes) if (left && now - left.at > LEFT_NODE_KEPT_MS) this.#removeNode(id);
@@ -82,13 +82,13 @@ export class BusState {
     );
   }
 
-  /** All pins by name; one that has not reported yet is there without a value. */
+  /** Returns all pins sorted by name. A pin without a report has no value and quality bad. */
   pins(): PinState[] {
     const names = new Set([...this.#facts.keys(), ...this.#reports.keys()]);
     return [...names].sort().flatMap((name) => this.pin(name) ?? []);
   }
 
-  /** `report`: to be shown in place of the last one. */
+  /** Returns a pin with its last report, or with `report` in place of it; `undefined` for an unknown pin. */
   pin(name: string, report: Envelope | undefined = this.#reports.get(name)): PinState | undefined {
     const known = this.#facts.get(name);
     if (!known && !report) return undefined;
@@ -96,12 +96,12 @@ export class BusState {
     const reason = report ? 'its report makes no sense' : 'it has not reported yet';
     const found = parsed?.success ? parsed.data : { val: null, quality: 'bad' as const, reason };
     const node = known && this.#nodes.get(known.node)?.message.name;
-    // `name` says it; and whose command it answered is nobody else's business.
+    // `name` replaces pin_name; reply_to concerns the sender of the command only.
     const { pin_name: _name, reply_to: _answers, ...rest }: PinReport = found;
     return { ...known?.facts, ...(node !== undefined && { node }), ...rest, name };
   }
 
-  /** How a pin changed since `from` (unix seconds). */
+  /** Returns the values of a pin since `from` (unix seconds). */
   trend(name: string, from: number): Trend {
     return this.#histories.get(name)?.since(from) ?? { t: [], v: [] };
   }
@@ -121,7 +121,7 @@ export class BusState {
     if (!this.#reports.has(name) && this.#reports.size >= MAX_PINS) return;
     this.#reports.set(name, envelope);
     const report = ioMessageOf(envelope.payload);
-    // Not through the schema: this is in the path of every edge.
+    // Not validated by the schema, for speed: every edge passes here.
     const val = typeof report?.val === 'boolean' || typeof report?.val === 'number' ? report.val : undefined;
     const bad = report?.['quality'] === 'bad';
     let trend = this.#histories.get(name);
@@ -133,7 +133,7 @@ export class BusState {
     trend.record(this.#clock.unix(), bad ? undefined : val);
   }
 
-  /** Pins come and go under new names: the trends of those that are gone make room. */
+  /** Makes room when pins come and go under new names: removes the histories of pins without a report. */
   #removeStaleTrends(): void {
     for (const name of this.#histories.keys()) if (!this.#reports.has(name)) this.#histories.delete(name);
   }
@@ -147,7 +147,7 @@ export class BusState {
     if (event === 'leave') return { lostReports: this.#nodeLeft(node, envelope), pinsToQuery: [] };
     if (!this.#nodes.has(node) && this.#nodes.size >= MAX_NODES) return noEffects;
     const known = this.#nodes.get(node);
-    // Another node that was here all the time does not stand for the one that is gone, whatever both are called.
+    // Only a node that appears now replaces one of the same name that has left.
     const back = !known || known.left !== undefined;
     const before = [...this.#nodes].filter(([, other]) => back && other.left && other.message.name === name);
     this.#nodes.set(node, { envelope, message, heardAt: this.#clock.now() });
@@ -155,7 +155,7 @@ export class BusState {
       if (!this.#facts.has(facts.name) && this.#facts.size >= MAX_PINS) break;
       this.#facts.set(facts.name, { node, facts });
     }
-    // It is back, perhaps under a new id and with other pins.
+    // After a restart a node has a new id, and may have other pins.
     for (const [id] of before) if (id !== node) this.#removeNode(id);
     return {
       lostReports: [],
@@ -168,13 +168,13 @@ export class BusState {
     return report?.['quality'] === 'bad' && report['reason'] === leftReason(node);
   }
 
-  /** A node is gone: what its pins last said is no longer what they are. */
+  /** Records that a node has left. Returns reports of quality bad for its pins. */
   #nodeLeft(id: string, envelope: Envelope): IoMessage[] {
     const node = this.#nodes.get(id);
     if (!node || node.left) return [];
     const { name } = node.message;
     const own = [...this.#facts].filter(([, known]) => known.node === id);
-    // Nothing is lost of one that had no pins, or is back already: its new life has taken them over.
+    // A node without pins is removed at once: it had none, or its restarted process has taken them over.
     if (own.length === 0) {
       this.#removeNode(id);
       return [];
@@ -203,17 +203,17 @@ function leftReason(node: string): string {
   return `${node} is gone`;
 }
 
-/** Most changes of one pin that are kept: 32 kB. */
+/** Limit of changes kept for one pin (32 kB). */
 export const MAX_POINTS = 2000;
 const INITIAL_CAPACITY = 32;
 
-/** Times (unix seconds) and values from then on; null: nobody knew. */
+/** Times (unix seconds) and the value from each on; null when it was unknown. */
 export interface Trend {
   readonly t: number[];
   readonly v: (number | null)[];
 }
 
-/** How one pin's value changed, in a ring: the oldest goes when it is full or too old. */
+/** The value changes of one pin in a ring buffer, limited by number and age. */
 export class ValueHistory {
   readonly #maxAgeMs: DurationMs;
   #times = new Float64Array(INITIAL_CAPACITY);
@@ -225,7 +225,7 @@ export class ValueHistory {
     this.#maxAgeMs = keepMs;
   }
 
-  /** Notes a value, or that it is not known (undefined); the same as before is no change. Text has no trend. */
+  /** Records a change of the value; `undefined` when it is unknown. Text is recorded as unknown. */
   record(at: UnixSeconds, val: PinValue | undefined): void {
     const value = typeof val === 'boolean' ? Number(val) : typeof val === 'number' ? val : Number.NaN;
     if (Object.is(value, this.#values[this.#index(this.#count - 1)]) && this.#count > 0) return;
@@ -235,11 +235,11 @@ export class ValueHistory {
     this.#times[end] = at;
     this.#values[end] = value;
     this.#count++;
-    // The one before the first within reach still says what was at its beginning.
+    // Keeps one change older than the age limit: it holds the value at the beginning of the period.
     while (this.#count > 1 && (this.#times[this.#index(1)] ?? at) < at - this.#maxAgeMs / 1000) this.#dropOldest();
   }
 
-  /** What there is since `from` (unix seconds), beginning with the value that stood then. */
+  /** Returns the changes since `from` (unix seconds), beginning with the value at that time. */
   since(from: UnixSeconds): Trend {
     const trend: Trend = { t: [], v: [] };
     for (let at = 0; at < this.#count; at++) {

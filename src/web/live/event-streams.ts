@@ -8,9 +8,9 @@ import type { BusBridge } from './bus-bridge.ts';
 
 const MAX_STREAMS = 100;
 
-/** The event streams that are open. */
+/** The open streams of server-sent events. */
 export class EventStreams {
-  /** Readers that were too slow and let go. */
+  /** Number of clients disconnected because they were too slow. */
   dropped = 0;
   readonly #streams = new Map<EventStream, Identity | undefined>();
 
@@ -18,17 +18,17 @@ export class EventStreams {
     return this.#streams.size;
   }
 
-  /** Opens one of the pins that `wants` names. Throws a Refusal (503) when there are too many. */
+  /** Opens a stream of the pins that `matches` selects. Throws HttpError 503 at the limit. */
   open(
     bridge: BusBridge,
     clock: Clock,
     response: ServerResponse,
-    wants: (pin: string) => boolean,
+    matches: (pin: string) => boolean,
     identity: Identity | undefined,
   ): void {
     if (this.#streams.size >= MAX_STREAMS)
       throw new HttpError(503, `there are ${MAX_STREAMS} event streams already`, 10);
-    const stream = new EventStream(bridge, clock, response, wants, (slow) => {
+    const stream = new EventStream(bridge, clock, response, matches, (slow) => {
       if (slow) this.dropped++;
       this.#streams.delete(stream);
     });
@@ -36,9 +36,9 @@ export class EventStreams {
     stream.start();
   }
 
-  /** Ends the streams of those whose login has ended. */
-  closeExpired(over: (identity: Identity) => boolean): void {
-    for (const [stream, identity] of this.#streams) if (identity && over(identity)) stream.end();
+  /** Ends the streams whose login has ended. */
+  closeExpired(isExpired: (identity: Identity) => boolean): void {
+    for (const [stream, identity] of this.#streams) if (identity && isExpired(identity)) stream.end();
   }
 
   stop(): void {
@@ -46,16 +46,16 @@ export class EventStreams {
   }
 }
 
-/** A comment now and then tells proxies and the reader that the line is alive. */
+/** A comment at this interval shows proxies and the client that the connection is alive. */
 const KEEP_ALIVE_MS: DurationMs = 15_000;
-/** A reader this far behind, beyond the state it is told first, is let go; it comes again by itself and is told it anew. */
+/** Send buffer of a slow client, beyond the snapshot. Above this it is disconnected; EventSource reconnects by itself. */
 const MAX_BUFFERED_BYTES = 1 << 20;
-/** An id of another program may hold anything; a line end in it would begin an event that nobody sent. */
+/** A msg_id of another program may contain anything: a line end would inject an event. */
 const PLAIN_ID = /^[\w.-]+$/;
 
 /**
- * Server-sent events of the pins that `wants` names: first the last report of each, then everything about them as it
- * passes, as `report`, `command` and `refusal`. `data` is the message's own data, `id` its msg_id.
+ * Server-sent events of the pins that `matches` selects: the last report of each first, then every message about them as
+ * `report`, `command` or `refusal`. `data` is the data of the message, `id` its msg_id.
  */
 export class EventStream {
   readonly #bridge: BusBridge;
@@ -67,27 +67,27 @@ export class EventStream {
   #unsubscribe = () => {};
   #timer: Timer | undefined;
   #ended = false;
-  /** Bytes that may wait. */
+  /** Limit of the send buffer (bytes). */
   #maxBuffered = Number.POSITIVE_INFINITY;
 
-  /** `ended` is told once, with whether the reader was too slow. */
+  /** `onEnd` is called once; `slow` says whether the client was too slow. */
   constructor(
     bridge: BusBridge,
     clock: Clock,
     response: ServerResponse,
-    wants: (pin: string) => boolean,
-    ended: (slow: boolean) => void,
+    matches: (pin: string) => boolean,
+    onEnd: (slow: boolean) => void,
   ) {
     this.#bridge = bridge;
     this.#response = response;
     this.#clock = clock;
-    this.#matches = wants;
-    this.#onEnd = ended;
+    this.#matches = matches;
+    this.#onEnd = onEnd;
   }
 
   start(): void {
     const response = this.#response;
-    // Of the connection, not the response: one that waits behind another on the same connection is never told.
+    // 'close' of the connection, not of the response: a response pipelined behind another one gets no event.
     response.req.socket.once('close', this.#onDisconnect);
     response.writeHead(200, {
       ...securityHeaders,
@@ -102,7 +102,7 @@ export class EventStream {
     this.#scheduleKeepAlive();
   }
 
-  /** Idempotent. `slow`: the reader does not keep up. */
+  /** Ends the stream. Idempotent. `slow`: the client does not keep up, so its buffer is discarded. */
   end(slow = false): void {
     if (this.#ended) return;
     this.#ended = true;

@@ -10,21 +10,21 @@ import { type Role, roleIncludes, type WebHost } from '../options.ts';
 import type { BridgeListener, BusBridge } from './bus-bridge.ts';
 
 const SUBPROTOCOL = 'dcs-io';
-/** A message that is longer than this is no command of anybody. */
+/** Longest accepted message. */
 const MAX_MESSAGE_BYTES = 64 * 1024;
 const MAX_SOCKETS = 100;
-/** Who does not answer a ping until the next one is gone. */
+/** A client that does not answer a ping before the next one is disconnected. */
 const HEARTBEAT_MS: DurationMs = 5000;
 
 /**
- * Answers an upgrade that is refused, and closes. Nobody else watches such a connection any more: left to the other end, it
- * would take up its place among all of them for ever.
+ * Sends the response to a rejected upgrade and destroys the connection. Node.js no longer watches it: a client that keeps
+ * it open would take one of the connections for ever.
  */
-export function rejectUpgrade(stream: Duplex, answer: string): void {
-  stream.end(answer, () => stream.destroy());
+export function rejectUpgrade(stream: Duplex, response: string): void {
+  stream.end(response, () => stream.destroy());
 }
 
-/** The WebSockets of browsers and programs; each speaks the bus's envelopes. */
+/** The open WebSockets of browsers and programs. Each carries envelopes of the bus. */
 export class WebSocketConnections {
   readonly counters = { opened: 0, refused: 0, dropped: 0, malformed: 0 };
   readonly #bridge: BusBridge;
@@ -35,16 +35,16 @@ export class WebSocketConnections {
   readonly #onHeartbeat: () => void;
   #timer: Timer | undefined;
 
-  /** `beaten` is called every few seconds. */
-  constructor(bridge: BusBridge, auth: Authenticator, host: WebHost, beaten: () => void) {
-    this.#onHeartbeat = beaten;
+  /** `onHeartbeat` is called every 5 s. */
+  constructor(bridge: BusBridge, auth: Authenticator, host: WebHost, onHeartbeat: () => void) {
+    this.#onHeartbeat = onHeartbeat;
     this.#bridge = bridge;
     this.#auth = auth;
     this.#host = host;
     this.#server = new WebSocketServer({
       noServer: true,
       maxPayload: MAX_MESSAGE_BYTES,
-      // Small messages on a local network: compressing them costs more than it saves.
+      // Messages are small and the network is local: compression costs more than it saves.
       perMessageDeflate: false,
       handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     });
@@ -55,14 +55,15 @@ export class WebSocketConnections {
     return this.#connections.size;
   }
 
-  /** An upgrade of a connection at the socket's path. Never throws: what is refused is answered and closed. */
+  /** Upgrades a connection to a WebSocket, or sends the error response and closes it. Never throws. */
   upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void {
     try {
       this.#auth.checkOrigin(request);
       const identity = this.#auth.identify(request);
       if (!identity) throw new HttpError(401, 'log in first, or give a token');
-      if (this.#connections.size >= MAX_SOCKETS)
+      if (this.#connections.size >= MAX_SOCKETS) {
         throw new HttpError(503, `there are ${MAX_SOCKETS} WebSockets already`, 10);
+      }
       this.#server.handleUpgrade(request, stream, head, (socket) => this.#open(identity, socket));
     } catch (error) {
       this.counters.refused++;
@@ -76,28 +77,30 @@ export class WebSocketConnections {
     }
   }
 
-  /** Closes the sockets of those whose login has ended. */
-  closeExpired(over: (identity: Identity) => boolean): void {
-    for (const socket of this.#connections) if (over(socket.identity)) socket.close(4401, 'the login has ended');
+  /** Closes the WebSockets whose login has ended. */
+  closeExpired(isExpired: (identity: Identity) => boolean): void {
+    for (const connection of this.#connections) {
+      if (isExpired(connection.identity)) connection.close(4401, 'the login has ended');
+    }
   }
 
   stop(): void {
     this.#timer?.cancel();
-    for (const socket of this.#connections) socket.close(1001, 'the agent is stopping');
+    for (const connection of this.#connections) connection.close(1001, 'the agent is stopping');
     this.#server.close();
   }
 
   #open(identity: Identity, socket: WebSocket): void {
     this.counters.opened++;
-    const one = new WebSocketConnection(socket, identity, this.#bridge, this.#host, this.counters, () =>
+    const connection = new WebSocketConnection(socket, identity, this.#bridge, this.#host, this.counters, () =>
       this.#touchSession(identity),
     );
-    this.#connections.add(one);
-    socket.once('close', () => this.#connections.delete(one));
-    one.start();
+    this.#connections.add(connection);
+    socket.once('close', () => this.#connections.delete(connection));
+    connection.start();
   }
 
-  /** Who commands over a socket uses the login, too. */
+  /** A message over the WebSocket counts as use of the login session. */
   #touchSession({ session }: Identity): void {
     if (session) this.#auth.sessions.touch(session);
   }
@@ -105,21 +108,21 @@ export class WebSocketConnections {
   #scheduleHeartbeat(): void {
     this.#timer = this.#host.clock.after(HEARTBEAT_MS, () => {
       this.#onHeartbeat();
-      for (const socket of this.#connections) socket.heartbeat();
+      for (const connection of this.#connections) connection.heartbeat();
       this.#scheduleHeartbeat();
     });
   }
 }
 
-/** More than this waiting for a slow browser, and messages are left out until it has caught up. */
+/** Send buffer of a slow client. Above this, messages are dropped until the buffer is empty. */
 const MAX_BUFFERED_BYTES = 1 << 20;
 
 /**
- * One browser or program on the bus. It is told the nodes and the last report of every pin, then `WebSession` with the id
- * it has to send under; from then on everything that passes. One that is too slow misses messages, which are counted, and
- * is told the state anew when it has caught up.
+ * The WebSocket of one browser or program. It gets a snapshot first: the nodes, the last report of every pin, then
+ * `WebSession` with the id that it must send under. From then on it gets every message of the bus. Messages to a slow client
+ * are dropped and counted; it gets a new snapshot once its send buffer is empty.
  */
-export class WebSocketConnection {
+class WebSocketConnection {
   readonly identity: Identity;
   readonly #socket: WebSocket;
   readonly #bridge: BusBridge;
@@ -140,13 +143,13 @@ export class WebSocketConnection {
     bridge: BusBridge,
     host: WebHost,
     counters: { dropped: number; malformed: number; refused: number },
-    used: () => void,
+    onUse: () => void,
   ) {
-    this.#onUse = used;
+    this.#onUse = onUse;
     this.#rateLimit = new ReadRateLimit(host.clock, {
       pause: () => socket.pause(),
       resume: () => {
-        // Its answer to the last ping may lie behind what waits to be read.
+        // The pong may be behind the messages that were not read meanwhile.
         this.#pongReceived = true;
         socket.resume();
       },
@@ -170,16 +173,16 @@ export class WebSocketConnection {
       this.#rateLimit.stop();
       unregister();
     });
-    // A frame that is too long or broken: the socket closes itself, with the code that says so.
+    // After a too long or malformed frame, `ws` closes the connection with the code for it.
     socket.on('error', (error) => {
       this.#counters.malformed++;
-      this.#host.log.warn({ user: this.identity.name, err: error }, `web: a WebSocket failed: ${error.message}`);
+      this.#host.log.warn({ user: this.identity.name, err: error }, `web: WebSocket error: ${error.message}`);
     });
     this.#sendSnapshot();
     this.#unsubscribe = this.#bridge.subscribe(this.#listener);
   }
 
-  /** Called every few seconds. */
+  /** Disconnects a dead client, or sends the next ping. Called every 5 s. */
   heartbeat(): void {
     if (!this.#pongReceived && !this.#rateLimit.paused) {
       this.#socket.terminate();
@@ -188,7 +191,7 @@ export class WebSocketConnection {
     this.#pongReceived = false;
     this.#socket.ping();
     this.#resync();
-    // Scripts in a browser see no pings: without this they would take a dead connection for a quiet bus.
+    // A script in a browser does not see pings: without WebBeat it could not tell a dead connection from a quiet bus.
     this.#send(this.#bridge.envelope({ WebBeat: {} }));
   }
 
@@ -226,7 +229,7 @@ export class WebSocketConnection {
   }
 
   #onMessage(text: string | undefined): void {
-    // The other end may go on sending until it answers the close; its login may be what has ended.
+    // The client may go on sending until it answers the close frame, although its login has ended.
     if (this.#closed) {
       this.#counters.refused++;
       return;
@@ -234,7 +237,7 @@ export class WebSocketConnection {
     const parsed = text === undefined ? undefined : parseEnvelope(text);
     if (!parsed?.ok) {
       this.#counters.malformed++;
-      this.close(1007, `no envelope: ${parsed?.reason ?? 'binary'}`.slice(0, 120));
+      this.close(1007, `not an envelope: ${parsed?.reason ?? 'binary'}`.slice(0, 120));
       return;
     }
     this.#onUse();
@@ -243,7 +246,7 @@ export class WebSocketConnection {
     const { sender, msg_id, payload } = envelope;
     if (sender.length !== 1 || sender[0] !== this.#id || splitMessageId(msg_id).creator !== this.#id) {
       this.#counters.refused++;
-      this.close(1008, `send as ${this.#id}, which WebSession told you`);
+      this.close(1008, `wrong sender: use ${this.#id}, the id of WebSession`);
       return;
     }
     const reason = denialReason(this.identity.role, payload);
@@ -269,22 +272,22 @@ export class WebSocketConnection {
   }
 }
 
-/** Messages a browser or program may send a second, and how many at once after a while of silence. */
+/** Token bucket of a client: messages per second, and messages at once after a pause. */
 const MESSAGES_PER_SECOND = 1000;
 const BURST = 2000;
-/** Every pin answers a question that names none. */
+/** A query that names no pin makes every pin report. */
 const ALL_PINS_COST = 200;
 const RESUME_CHECK_MS: DurationMs = 50;
 
-/** What a message asks of the agent, in messages. */
-export function costOf({ UpdateIoMessage: question }: Payload): number {
-  const one = isRecord(question) && question['pin_name'] !== undefined;
-  return question === undefined || one ? 1 : ALL_PINS_COST;
+/** Returns the cost of a message for the rate limit, in messages. */
+export function costOf({ UpdateIoMessage: query }: Payload): number {
+  const ofOnePin = isRecord(query) && query['pin_name'] !== undefined;
+  return query === undefined || ofOnePin ? 1 : ALL_PINS_COST;
 }
 
 /**
- * Keeps one sender from taking all of the agent's time: whoever sends faster is read more slowly. Nothing is lost: it waits
- * at the sender.
+ * Token bucket that pauses reading from a client that sends too fast. Nothing is lost: TCP flow control holds the messages
+ * back at the client.
  */
 export class ReadRateLimit {
   readonly #clock: Clock;
@@ -299,7 +302,7 @@ export class ReadRateLimit {
     this.#refilledAt = clock.now();
   }
 
-  /** A message of this cost has been read. */
+  /** Takes the cost of a received message from the bucket. */
   spend(cost: number): void {
     this.#refill();
     this.#credit -= cost;
@@ -308,7 +311,7 @@ export class ReadRateLimit {
     this.#scheduleResume();
   }
 
-  /** The sender is not read just now. */
+  /** Whether reading is paused. */
   get paused(): boolean {
     return this.#timer !== undefined;
   }
@@ -337,22 +340,22 @@ export class ReadRateLimit {
 }
 
 /**
- * Why a message of somebody with this role may not go on the bus; undefined: it may. Whoever operates commands pins;
- * reports, bytes for serial ports and everything else are for admins, since other programs act on them.
+ * Returns why this role may not send a message on the bus; `undefined` when it may. `operate` may command pins. Reports,
+ * bytes for serial ports and all other subjects need `admin`, because other programs act on them.
  */
 export function denialReason(role: Role, payload: Payload): string | undefined {
   for (const subject of Object.keys(payload)) {
-    if (subject === 'WebSession' || subject === 'WebBeat') return `${subject} is told by the agent only`;
+    if (subject === 'WebSession' || subject === 'WebBeat') return `only the agent sends ${subject}`;
     if (roleIncludes(role, 'admin') || subject === 'UpdateIoMessage') continue;
     if (subject !== 'IoMessage') return `the role ${role} may not send ${subject}; admin may`;
     if (!roleIncludes(role, 'operate')) return `the role ${role} may not command pins; operate may`;
     const message = ioMessageOf(payload);
-    if (message && isReport(message)) return `the role ${role} may not speak for pins (last_change); admin may`;
+    if (message && isReport(message)) return `the role ${role} may not send reports (last_change); admin may`;
   }
   return undefined;
 }
 
-/** What an error about a message names: its pin or its port. */
+/** Returns the pin or port that an error about a message names. */
 export function errorTarget(payload: Payload): { pin_name?: string; port?: string } {
   const pin = ioMessageOf(payload)?.pin_name;
   if (pin !== undefined) return { pin_name: pin };

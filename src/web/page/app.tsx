@@ -1,10 +1,11 @@
 import { plural, showTime } from './format.ts';
 import { Icon } from './icons.tsx';
 import { PinDialog } from './pins/pin-dialog.tsx';
+import { session } from './state/api.ts';
 import { live, missed, offlineSince } from './state/connection.ts';
 import { hashOf, type View, view, views } from './state/navigation.ts';
 import { allPins, pinNames } from './state/pins.ts';
-import { connectError, logOut, session } from './state/session.ts';
+import { connectError, logOut } from './state/session.ts';
 import { Alerts } from './views/alerts.tsx';
 import { BoardView } from './views/board-view.tsx';
 import { Login } from './views/login.tsx';
@@ -47,7 +48,7 @@ export function App() {
   );
 }
 
-/** Nobody may take what is shown for what is. */
+/** Warns that the values on the page are outdated. */
 function OfflineAlert() {
   const since = offlineSince.value;
   if (live.value || since === undefined) return null;
@@ -55,7 +56,7 @@ function OfflineAlert() {
     <section class="alert is-offline" role="alert">
       <Icon name="warning" />
       <strong>No connection since {showTime(since).slice(0, 8)}</strong>
-      <span>What is shown is what was last known. Nothing can be commanded. Trying again…</span>
+      <span>The page shows the last known values. Commands are not possible. Reconnecting…</span>
     </section>
   );
 }
@@ -97,7 +98,7 @@ function ConnectionState() {
   );
 }
 
-/** Nobody may take a simulation for a plant. */
+/** Shows that values come from simulated hardware. */
 function SimulatedBadge() {
   const simulated = allPins().filter(({ report }) => report?.['simulated'] === true).length;
   if (simulated === 0) return null;

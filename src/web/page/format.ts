@@ -1,6 +1,6 @@
 import type { Pin } from './state/pins.ts';
 
-/** A pin's value as a person reads it, without its unit. */
+/** Formats the value of a pin for people, without its unit. */
 export function showValue({ report }: Pick<Pin, 'report'>): string {
   const val = report?.['val'];
   if (val === true) return 'on';
@@ -9,13 +9,13 @@ export function showValue({ report }: Pick<Pin, 'report'>): string {
   return typeof val === 'number' ? showNumber(val) : String(val);
 }
 
-/** At most six significant digits: more is noise to an eye, and makes columns jump. */
+/** Formats a number with at most six significant digits: more would be noise and make columns jump. */
 export function showNumber(value: number): string {
   if (Number.isInteger(value)) return String(value);
   return String(Number(value.toPrecision(6)));
 }
 
-/** `3 s`, `12 min`, `5 h`, `2 d`. */
+/** Formats an age: `3 s`, `12 min`, `5 h`, `2 d`. */
 export function showAge(seconds: number): string {
   if (seconds < 1) return 'now';
   if (seconds < 60) return `${Math.floor(seconds)} s`;
@@ -23,7 +23,7 @@ export function showAge(seconds: number): string {
   return seconds < 86_400 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86_400)} d`;
 }
 
-/** Time of day with tenths, local. */
+/** Formats the local time of day with tenths of a second. */
 export function showTime(unix: number): string {
   const date = new Date(unix * 1000);
   const tenth = Math.floor(date.getMilliseconds() / 100);
@@ -34,7 +34,7 @@ export function plural(count: number, one: string, many = `${one}s`): string {
   return `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
 }
 
-/** What a person typed as a number, with a comma or a point; undefined: it is none. */
+/** Parses a number with a decimal comma or point; `undefined` when the text is not a number. */
 export function readNumber(text: string): number | undefined {
   const number = Number(text.trim().replace(',', '.'));
   return text.trim() !== '' && Number.isFinite(number) ? number : undefined;

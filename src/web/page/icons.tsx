@@ -16,7 +16,7 @@ const paths = {
   out: 'M10 5H5v14h5M14 8l4 4-4 4M18 12H9',
 } as const;
 
-/** A drawing beside words: it says nothing of its own to a screen reader. */
+/** An icon beside text, hidden from screen readers. */
 export function Icon({ name }: { name: keyof typeof paths }) {
   return (
     <svg class="icon" viewBox="0 0 24 24" aria-hidden="true">

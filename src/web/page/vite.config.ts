@@ -1,6 +1,6 @@
 import { defineConfig } from 'vite';
 
-/** Bundles the page into dist/web; nothing of it is loaded from anywhere else. */
+/** Bundles the page into dist/web. The page loads nothing from other servers. */
 export default defineConfig({
   root: import.meta.dirname,
   publicDir: false,
@@ -10,7 +10,7 @@ export default defineConfig({
     target: 'es2022',
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
-    // What is bundled is passed on, and its licences with it.
+    // The licences of the bundled packages.
     license: { fileName: 'licenses.md' },
   },
 });

@@ -4,7 +4,7 @@ import { command, control, live } from '../state/connection.ts';
 import { commandSignal, isRestricted, type Pin } from '../state/pins.ts';
 import { mayOperate } from '../state/session.ts';
 
-/** What a person sets an output with; it shows what the pin reports, never what was only asked for. */
+/** The control of an output. It shows the reported value, never a value that is only requested. */
 export function Control({ pin }: { pin: Pin }) {
   const { facts } = pin;
   if (facts.direction !== 'out' || !mayOperate()) return null;
@@ -110,7 +110,7 @@ function TextField({ pin: { name, gone } }: { pin: Pin }) {
   );
 }
 
-/** Some hundred steps over the range, in ones, twos or fives. */
+/** Returns a step of 1, 2 or 5 × 10ⁿ that gives at most 200 steps over the range. */
 function niceStep([low, high]: readonly [number, number]): number {
   const rough = Math.abs(high - low) / 200;
   const power = 10 ** Math.floor(Math.log10(rough || 1));
@@ -124,7 +124,7 @@ const durations = [
   ['8 h', 28_800],
 ] as const;
 
-/** Sets an output against everything on the bus, for a time; and gives it back. */
+/** Starts and ends an override of an output, and rearms it. */
 export function OverrideForm({ pin }: { pin: Pin }) {
   const { name, facts } = pin;
   const [seconds, setSeconds] = useState(600);

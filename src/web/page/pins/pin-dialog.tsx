@@ -17,7 +17,7 @@ import { TrendChart } from '../views/trends-view.tsx';
 import { Control, NumberField, OverrideForm } from './controls.tsx';
 import { CommandResult, QualityNote, RestrictionNotes, Value } from './pin-row.tsx';
 
-/** Everything about one pin. */
+/** All details of one pin. */
 export function PinDialog() {
   const name = dialogPin.value;
   const dialog = useRef<HTMLDialogElement>(null);
@@ -70,7 +70,7 @@ function DialogContent({ pin }: { pin: Pin }) {
   );
 }
 
-/** On for a moment, as a push button would be. */
+/** Buttons that switch a digital output on for a moment, like a push button. */
 function PulseButtons({ name }: { name: string }) {
   return (
     <fieldset class="pulses">
@@ -98,12 +98,12 @@ function PinFactList({ pin }: { pin: Pin }) {
     ['Port', facts.port],
     ['Quality', qualityOf(pin)],
     ['Last change', time(report?.['last_change'])],
-    ['Time of the hardware', time(report?.['source_time'])],
+    ['Hardware time stamp', time(report?.['source_time'])],
     ['Rate', report?.['rate'] === undefined ? undefined : `${report['rate']} /s`],
     ['Range', facts.range?.join(' to ')],
     ['Safe value', facts.safe],
     ['Last command', commandOf(pin)],
-    ['Wanted', restrictionsOf(pin).length > 0 ? desiredValueOf(pin) : undefined],
+    ['Desired value', restrictionsOf(pin).length > 0 ? desiredValueOf(pin) : undefined],
   ];
   return (
     <dl class="facts">

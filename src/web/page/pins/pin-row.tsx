@@ -14,7 +14,7 @@ import {
 } from '../state/pins.ts';
 import { Control } from './controls.tsx';
 
-/** One pin: what it is called, how it went, what it is now, and what can be asked of it. */
+/** One pin: name, sparkline, value, age, control and notes. */
 export function PinRow({ name }: { name: string }) {
   const pin = pinSignal(name).value;
   const { facts } = pin;
@@ -39,7 +39,7 @@ export function PinRow({ name }: { name: string }) {
   );
 }
 
-/** `power` in the group `meter`. */
+/** Returns the name within the group: `power` for `meter.power`. */
 function shortName({ name }: Pin): string {
   const dot = name.indexOf('.');
   return dot > 0 ? name.slice(dot + 1) : name;
@@ -57,7 +57,7 @@ export function Value({ pin }: { pin: Pin }) {
   );
 }
 
-/** Since when the value stands. */
+/** Time since the last change of the value. */
 function Age({ pin: { report } }: { pin: Pin }) {
   const changed = report?.['last_change'];
   if (typeof changed !== 'number' || changed === 0) return <span class="pin-age" />;
@@ -84,7 +84,7 @@ const restrictionLooks = {
   rule: { icon: 'lock', text: 'kept by a rule' },
 } as const;
 
-/** Says, where the output is, that something other than commands decides what it is. */
+/** Notes why an output does not follow its commands. */
 export function RestrictionNotes({ pin }: { pin: Pin }) {
   return (
     <>
@@ -105,7 +105,7 @@ function RestrictionNote({ hold }: { hold: OutputRestriction }) {
   );
 }
 
-/** What became of the last command: asked, confirmed by the pin, or why not. */
+/** The result of the last command: sent, confirmed by the pin, or failed with the reason. */
 export function CommandResult({ name }: { name: string }) {
   const shown = commandSignal(name);
   const command = shown.value;
@@ -136,16 +136,16 @@ export function CommandResult({ name }: { name: string }) {
 const WIDTH = 120;
 const HEIGHT = 28;
 const MARGIN = 3;
-/** How far back it goes (s). */
+/** Time shown (s). */
 const SPAN_S = 300;
 const MIN_SPAN_S = 30;
 
-/** How a pin changed in the last five minutes, without axes. */
+/** The values of the last five minutes as a line without axes. */
 export function Sparkline({ pin: { name, facts } }: { pin: Pin }) {
   if (facts.kind === 'text') return <span class="spark" />;
   const to = now.value;
   const known = series(name);
-  // While little is known the line fills its place all the same.
+  // A short history fills the whole width.
   const span = Math.min(SPAN_S, Math.max(MIN_SPAN_S, to - (known.t[0] ?? to)));
   const { t, v } = known.window(to - span, to);
   return (
@@ -155,13 +155,13 @@ export function Sparkline({ pin: { name, facts } }: { pin: Pin }) {
   );
 }
 
-/** A line that stands at each value until the next, with gaps where nobody knew. */
+/** Returns the SVG path of a stepped line, with gaps where the value was unknown. */
 function steppedPath(t: readonly number[], v: readonly (number | null)[], to: number, length: number): string {
   const known = v.filter((value) => value !== null);
   const low = Math.min(...known);
   const span = Math.max(...known) - low;
   const x = (time: number) => ((WIDTH * (time - to + length)) / length).toFixed(1);
-  // A value that never changes is drawn where a level would be: off below, anything else in the middle.
+  // A constant 0 (off) is drawn at the bottom, any other constant in the middle.
   const flat = low === 0 ? 0 : 0.5;
   const y = (value: number) =>
     (HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * (span === 0 ? flat : (value - low) / span)).toFixed(1);

@@ -1,6 +1,10 @@
-import { session } from './session.ts';
+import { signal } from '@preact/signals';
+import type { SessionInfo } from '../../api/schemas.ts';
 
-/** What the agent answered when it did not do what was asked. */
+/** The current user; `undefined` until the agent has answered. */
+export const session = signal<SessionInfo | undefined>(undefined);
+
+/** An error response of the agent. */
 export class ApiError extends Error {
   readonly status: number;
   constructor(status: number, message: string) {
@@ -9,7 +13,7 @@ export class ApiError extends Error {
   }
 }
 
-/** A request to the agent's API; resolves with its JSON. Rejects with an ApiError that a person can read. */
+/** Sends a request to the agent's API. Resolves with its JSON; rejects with an ApiError whose message is for people. */
 export async function callApi<T>(method: string, path: string, body?: unknown): Promise<T> {
   const csrf = session.value?.csrf;
   const response = await fetch(path, {

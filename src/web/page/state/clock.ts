@@ -1,8 +1,8 @@
 import { signal } from '@preact/signals';
 
-/** Unix seconds by the agent's clock, a new value each second: ages and charts move with it. */
+/** Unix seconds by the agent's clock, updated each second for ages and charts. */
 export const now = signal(Date.now() / 1000);
-/** How far the agent's clock is ahead of this device's (s): a phone may be minutes off. */
+/** Agent's clock minus this device's clock (s): the clock of a phone may be minutes off. */
 let clockOffset = 0;
 
 export function setAgentTime(unix: number): void {

@@ -6,19 +6,19 @@ import { agentTime, now, setAgentTime } from './clock.ts';
 import { logMessage } from './message-log.ts';
 import { allPins, commandSignal, pinNames, pinSignal, series } from './pins.ts';
 
-/** How many names one question for history takes. */
+/** Number of pins in one request for history. */
 const HISTORY_BATCH = 50;
 const CONFIRMED_SHOWN_MS = 2500;
 const MAX_QUEUED = 5000;
-/** Bounds of the pause between two drawings. */
+/** Limits of the time between two renderings. */
 const MIN_RENDER_MS = 30;
 const MAX_RENDER_MS = 1000;
 
-/** Whether what is shown is live. */
+/** Whether the connection is up. */
 export const live = signal(false);
-/** Since when it is not (unix seconds); undefined: it is, or never was. */
+/** When the connection was lost (unix seconds); `undefined` while it is up, and before the first one. */
 export const offlineSince = signal<number | undefined>(undefined);
-/** Messages this page was too slow for. */
+/** Messages dropped because this page was too slow. */
 export const missed = signal(0);
 
 let client: WebClient | undefined;
@@ -28,31 +28,31 @@ let renderDelayMs = MIN_RENDER_MS;
 
 type Data = Readonly<Record<string, unknown>>;
 
-/** Connects once; `lost` is called whenever the connection breaks. */
-export function connect(lost: () => void): void {
+/** Connects once. `onLost` is called each time the connection is lost. */
+export function connect(onLost: () => void): void {
   if (client) return;
   const made = new WebClient(location.href);
   client = made;
-  // What is shown from before a login is bad, too, where it is not told again.
+  // Reports from before a login become bad unless the new snapshot has them.
   for (const { name, report } of allPins()) if (report) made.pins.set(name, report);
   made.on((subject, data, envelope) => {
     if (client !== made) return;
     if (subject === 'WebClosed') {
       if (live.value) offlineSince.value = agentTime();
       live.value = false;
-      lost();
+      onLost();
       return;
     }
-    // What is told on connecting is how things stand, not what passes.
+    // The snapshot is state, not traffic.
     if (live.value) logMessage(subject, data, envelope);
     queue.push([subject, data]);
-    // What comes faster than the screen is drawn is put together.
+    // Messages that arrive faster than the page renders are applied together.
     renderTimer ??= setTimeout(applyQueue, renderDelayMs);
-    // A page in the background is not called for up to a minute.
+    // Browsers delay timers of a page in the background by up to a minute.
     if (queue.length > MAX_QUEUED) applyNow();
     if (subject !== 'WebSession') return;
     setAgentTime(Number(envelope.timestamp));
-    // The pins must be known before their history can be asked for.
+    // The pins must be known before their history is requested.
     applyNow();
     live.value = true;
     offlineSince.value = undefined;
@@ -61,7 +61,7 @@ export function connect(lost: () => void): void {
   });
 }
 
-/** Idempotent; forgets nothing that is shown. */
+/** Disconnects; the last reports stay visible. Idempotent. */
 export function disconnect(): void {
   const closed = client;
   client = undefined;
@@ -69,12 +69,12 @@ export function disconnect(): void {
   live.value = false;
 }
 
-/** Sends a command and shows what becomes of it. Never rejects. */
+/** Sets a pin and shows the result. Never rejects. */
 export function command(pin: string, val: boolean | number | string, extra: Data = {}): Promise<void> {
   return trackCommand(pin, val, (to) => to.set(pin, val, extra));
 }
 
-/** Sends an IoMessage that asks no value of an output, and shows what becomes of it. Never rejects. */
+/** Sends an IoMessage without a value (end of an override, rearm) and shows the result. Never rejects. */
 export function control(pin: string, keys: Data): Promise<void> {
   return trackCommand(pin, Object.keys(keys).join(), (to) => to.request({ IoMessage: { pin_name: pin, ...keys } }));
 }
@@ -108,7 +108,7 @@ function applyQueue(): void {
   const messages = queue;
   queue = [];
   const begun = performance.now();
-  // Behind the drawing: a device for which it takes long draws less often, and stays with whoever uses it.
+  // Runs after the rendering: a slow device renders less often, so that the page stays responsive.
   setTimeout(() => {
     renderDelayMs = Math.min(MAX_RENDER_MS, Math.max(MIN_RENDER_MS, 3 * (performance.now() - begun)));
   });
@@ -152,7 +152,7 @@ async function fillHistory(): Promise<void> {
       const trends = await callApi<Trends>('GET', `/api/history?seconds=86400&${wanted.join('&')}`);
       for (const [name, { t, v }] of Object.entries(trends)) series(name).fill(t, v);
     } catch {
-      // Trends then begin now; the connection itself says what is wrong with it.
+      // The trends then begin now. The connection state shows the error.
       return;
     }
   }

@@ -1,9 +1,9 @@
 import { signal } from '@preact/signals';
 import type { Envelope } from '../../../message/envelope.ts';
 
-/** Most lines that are kept; the oldest go first. */
+/** Limit of kept lines; the oldest are removed first. */
 export const MAX_LINES = 2000;
-/** How often the list is drawn anew (ms): a busy bus would otherwise have it drawn for every message. */
+/** Interval of renderings (ms): on a busy bus, one for every message would be too many. */
 const RENDER_MS = 200;
 
 export interface LogLine {
@@ -17,13 +17,13 @@ export interface LogLine {
   readonly sender: string;
 }
 
-/** What has passed and fitted, the newest first. */
+/** Messages that matched the filter, the newest first. */
 export const lines = signal<readonly LogLine[]>([]);
 export const paused = signal(false);
-/** What is looked for. What does not fit is not kept either: it would push out what does. */
+/** Text of the filter. Messages that do not match are not kept: they would displace those that do. */
 export const searchText = signal('');
 export const kinds = signal<readonly LogLine['kind'][]>(['report', 'command', 'refusal', 'other']);
-/** Messages that are not in the list: passed while paused; older than those kept; of no interest. */
+/** Numbers of messages not in the list: received while paused, older than the kept lines, not matching the filter. */
 export const notShown = signal({ paused: 0, older: 0, unfit: 0 });
 
 let serial = 0;
@@ -33,7 +33,7 @@ let renderScheduled = false;
 
 type Data = Readonly<Record<string, unknown>>;
 
-/** Heartbeats of nodes and what is said about this connection alone are not for people. */
+/** Adds a message to the log, except heartbeats and the messages about this connection. */
 export function logMessage(subject: string, data: Data, { sender, timestamp }: Envelope): void {
   if (subject === 'WebSession' || subject === 'WebBeat') return;
   if (subject === 'NodeMessage' && data['event'] === 'heartbeat') return;
@@ -49,7 +49,7 @@ export function logMessage(subject: string, data: Data, { sender, timestamp }: E
     return;
   }
   pendingLines.push(line);
-  // A page in the background is not drawn for up to a minute.
+  // Browsers delay timers of a page in the background by up to a minute.
   if (pendingLines.length > 2 * MAX_LINES) {
     pendingNotShown.older += pendingLines.length - MAX_LINES;
     pendingLines = pendingLines.slice(-MAX_LINES);

@@ -8,13 +8,13 @@ addEventListener('hashchange', () => {
   hash.value = location.hash;
 });
 
-/** The view the address names: `#trends/tank-level,pump`. */
+/** The view in the location hash: `#trends/tank-level,pump`. */
 export const view = computed<View>(() => {
   const [, name = ''] = /^#(\w+)/.exec(hash.value) ?? [];
   return views.find((one) => one === name) ?? 'pins';
 });
 
-/** What stands behind the view's name, as a list of names. */
+/** The pin names behind the view in the location hash. */
 export const chosenNames = computed<readonly string[]>(() => {
   const [, rest = ''] = /^#\w+\/(.*)$/.exec(hash.value) ?? [];
   return rest === '' ? [] : rest.split(',').map(decodeURIComponent);
@@ -24,5 +24,5 @@ export function hashOf(to: View, names: readonly string[] = []): string {
   return names.length === 0 ? `#${to}` : `#${to}/${names.map(encodeURIComponent).join(',')}`;
 }
 
-/** The pin whose dialog is open. */
+/** Name of the pin whose dialog is open. */
 export const dialogPin = signal<string | undefined>(undefined);

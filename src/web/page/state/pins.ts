@@ -1,27 +1,27 @@
 import { computed, type Signal, signal } from '@preact/signals';
 import type { PinFacts } from '../../api/schemas.ts';
 
-/** What the page knows of a pin. */
+/** A pin as the page knows it. */
 export interface Pin {
   readonly name: string;
   readonly facts: PinFacts;
-  /** Name of its node; '' when it has not introduced itself. */
+  /** Name of its node; '' when no node lists it. */
   readonly node: string;
-  /** Undefined: it has not reported yet. */
+  /** `undefined` until the first report. */
   readonly report: Report | undefined;
-  /** Its node is gone: the value is what it last was. */
+  /** Whether its node has left: the value is the last known one. */
   readonly gone: boolean;
 }
 
 export type Report = Readonly<Record<string, unknown>>;
 
-/** What became of the last command this page sent. */
+/** The result of the last command of this page. */
 export type Command =
   | { readonly state: 'asked'; readonly val: unknown }
   | { readonly state: 'confirmed'; readonly val: unknown }
   | { readonly state: 'failed'; readonly val: unknown; readonly message: string };
 
-/** How many pins there are: what depends on the names is told of a new one by it. */
+/** Number of pins: a change of it makes everything that depends on the names recompute. */
 const pinCount = signal(0);
 /** Names of all pins, sorted. */
 export const pinNames = computed<readonly string[]>(() =>
@@ -47,7 +47,7 @@ export function allPins(): Pin[] {
 
 let lastPinList: readonly Pin[] = [];
 
-/** All pins, as they were when what they are last changed: a list need not be drawn anew for every value. */
+/** All pins, updated when their properties change, not with every value: the list need not render for each report. */
 export const pinList = computed<readonly Pin[]>(() => {
   const pins = allPins();
   const same = pins.length === lastPinList.length && pins.every((pin, at) => isSamePin(pin, lastPinList[at]));
@@ -65,7 +65,7 @@ export function commandSignal(name: string): Signal<Command | undefined> {
   return known;
 }
 
-/** How a pin changed, as long as the page or the agent remembers. */
+/** Returns the past values of a pin. */
 export function series(name: string): Series {
   const known = seriesByPin.get(name) ?? new Series();
   seriesByPin.set(name, known);
@@ -74,7 +74,7 @@ export function series(name: string): Series {
 
 export type ShownQuality = 'good' | 'uncertain' | 'bad' | 'unknown';
 
-/** A pin of a node that is gone is bad, whatever it last said. */
+/** Returns the quality of a pin. A pin of a node that has left is bad, whatever its last report says. */
 export function qualityOf({ report, gone }: Pin): ShownQuality {
   if (gone || report === undefined) return 'bad';
   const { quality } = report;
@@ -87,22 +87,22 @@ export function reasonOf({ report, gone, node }: Pin): string {
   return typeof report['reason'] === 'string' ? report['reason'] : '';
 }
 
-/** What a pin belongs to: its device (`meter` of `meter.power`), else its port; with the node where there are several. */
+/** Returns the group of a pin: its device (`meter` of `meter.power`), else its port; after the node if there are several. */
 export function groupOf({ name, facts, node }: Pin, severalNodes: boolean): string {
   const dot = name.indexOf('.');
   const own = dot > 0 ? name.slice(0, dot) : (facts.port ?? 'others');
   return severalNodes ? `${node === '' ? 'elsewhere' : node} / ${own}` : own;
 }
 
-/** What keeps an output from following its commands; shown wherever the output is. */
+/** Why an output does not follow its commands; shown everywhere with the output. */
 export interface OutputRestriction {
   readonly kind: 'override' | 'safe' | 'rule';
   readonly why: string;
-  /** Overrides: unix seconds. */
+  /** End of an override (unix seconds). */
   readonly until?: number;
 }
 
-/** What holds an output, as its report says: at most one of each kind, an override first. */
+/** Returns the restrictions in the report of an output: at most one of each kind, an override first. */
 export function restrictionsOf({ report }: Pick<Pin, 'report'>): OutputRestriction[] {
   const output = report?.['output'];
   if (!isRecord(output)) return [];
@@ -122,18 +122,18 @@ export function isRestricted(pin: Pick<Pin, 'report'>, kind: OutputRestriction['
   return restrictionsOf(pin).some((hold) => hold.kind === kind);
 }
 
-/** What is wanted of an output; undefined: nothing, or it is not said. */
+/** Returns the desired value of an output; `undefined` when there is none. */
 export function desiredValueOf({ report }: Pin): unknown {
   const output = report?.['output'];
   return isRecord(output) ? output['desired'] : undefined;
 }
 
-/** Whether its reports tell of overrides, so that one can be asked for. */
+/** Returns whether an output supports overrides: then its reports have the key `output`. */
 export function canOverride({ report, facts }: Pin): boolean {
   return facts.direction === 'out' && isRecord(report?.['output']);
 }
 
-/** The last command and what became of it, for people. */
+/** Describes the last command of an output and its state. */
 export function commandOf({ report }: Pin): string | undefined {
   const output = report?.['output'];
   const command = isRecord(output) ? output['command'] : undefined;
@@ -155,12 +155,12 @@ function isRecord(found: unknown): found is Record<string, unknown> {
 
 const MAX_POINTS = 4000;
 
-/** Times (unix seconds) and the value from each on; null: nobody knew. */
+/** Times (unix seconds) and the value from each on; null when it was unknown. */
 export class Series {
   t: number[] = [];
   v: (number | null)[] = [];
 
-  /** Takes over what the agent remembers; what came in meanwhile stays behind it. */
+  /** Puts the history of the agent before the values that arrived meanwhile. */
   fill(t: readonly number[], v: readonly (number | null)[]): void {
     const last = t.at(-1) ?? 0;
     const from = this.t.findIndex((time) => time > last);
@@ -177,7 +177,7 @@ export class Series {
     this.v = this.v.slice(MAX_POINTS / 4);
   }
 
-  /** The part from `from` to `to`, with the values that stand at both ends. */
+  /** Returns the values between `from` and `to`, with the values at both ends. */
   window(from: number, to: number): { t: number[]; v: (number | null)[] } {
     let first = 0;
     while (first + 1 < this.t.length && (this.t[first + 1] ?? to) <= from) first++;

@@ -1,20 +1,18 @@
 import { signal } from '@preact/signals';
 import type { SessionInfo } from '../../api/schemas.ts';
-import { ApiError, callApi } from './api.ts';
+import { ApiError, callApi, session } from './api.ts';
 import { connect, disconnect } from './connection.ts';
 
 const RETRY_MS = 2000;
 
-/** Who is looking; undefined: not known yet. */
-export const session = signal<SessionInfo | undefined>(undefined);
-/** Why nothing can be shown, as long as that is so. */
+/** Why the page cannot show anything; '' when it can. */
 export const connectError = signal('');
 
 let timer: ReturnType<typeof setTimeout> | undefined;
-/** Counts the questions: only the answer to the last one says how it is. */
+/** Number of the last request: answers to earlier ones are outdated. */
 let requestNumber = 0;
 
-/** Asks who we are, and connects if we may see anything. Tries again while the agent is away. */
+/** Gets the current user, and connects when it has a role. Retries while the agent does not answer. */
 export async function openSession(): Promise<void> {
   clearTimeout(timer);
   const turn = ++requestNumber;
@@ -28,7 +26,7 @@ export async function openSession(): Promise<void> {
   }
 }
 
-/** Resolves once logged in. Rejects with an ApiError that says why not. */
+/** Resolves once logged in; rejects with an ApiError. */
 export async function logIn(body: { user: string; password: string } | { token: string }): Promise<void> {
   const found = await callApi<SessionInfo>('POST', '/api/session', body);
   requestNumber++;
@@ -38,7 +36,7 @@ export async function logIn(body: { user: string; password: string } | { token: 
 export async function logOut(): Promise<void> {
   disconnect();
   await callApi('DELETE', '/api/session').catch(() => {
-    // The login is over already, or the agent is away: the next question tells.
+    // The session has ended already, or the agent does not answer: openSession() finds out.
   });
   await openSession();
 }

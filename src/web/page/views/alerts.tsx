@@ -3,10 +3,10 @@ import { Icon } from '../icons.tsx';
 import { dialogPin } from '../state/navigation.ts';
 import { allPins, isRestricted, type OutputRestriction, type Pin, qualityOf } from '../state/pins.ts';
 
-/** Most names spelled out. */
+/** Limit of names listed. */
 const MAX_NAMES = 4;
 
-/** What nobody must overlook, on every view: overrides, safe states, bad and doubtful pins. */
+/** Alerts on every view: overrides, safe states, rules, bad and uncertain pins. */
 export function Alerts() {
   const pins = allPins();
   const held = (kind: OutputRestriction['kind']) => pins.filter((pin) => isRestricted(pin, kind));

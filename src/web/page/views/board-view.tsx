@@ -18,14 +18,14 @@ const legend = [
   ['used', 'in use'],
 ] as const;
 
-/** The board's connectors as they lie on it, with the pins and their values. */
+/** The connectors of the board as they lie on it, with the pins and their values. */
 export function BoardView() {
   useEffect(() => {
     callApi<Headers>('GET', '/api/headers').then(
       (found) => {
         headers.value = found;
       },
-      // The connection says what is wrong.
+      // The connection state shows the error.
       () => undefined,
     );
   }, []);
@@ -67,7 +67,7 @@ export function BoardView() {
   );
 }
 
-/** One position: its name and use outside, its pad in the middle. */
+/** One position of a connector: its name and pin outside, its pad in the middle. */
 function HeaderPosition({ cell, right }: { cell: HeaderCell; right: boolean }) {
   const { position, kind, name, aliases, bus, use } = cell;
   const look = use !== undefined ? 'is-used' : bus !== undefined ? 'is-bus' : `is-${kind}`;

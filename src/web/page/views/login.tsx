@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks';
 import { ApiError } from '../state/api.ts';
 import { logIn } from '../state/session.ts';
 
-/** Asks for a name and password, or a token. */
+/** The login form: name and password, or a token. */
 export function Login({ node }: { node: string }) {
   const [byToken, setByToken] = useState(false);
   const [refused, setRefused] = useState('');

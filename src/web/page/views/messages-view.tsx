@@ -13,7 +13,7 @@ import {
   setPaused,
 } from '../state/message-log.ts';
 
-/** More lines than anybody reads, and no more than a phone can draw several times a second. */
+/** Limit of rows: as many as a phone can render several times a second. */
 const MAX_ROWS = 200;
 
 const kindLabels = [
@@ -23,7 +23,7 @@ const kindLabels = [
   ['other', 'others'],
 ] as const;
 
-/** What passes on the bus, the newest first. */
+/** The messages of the bus, the newest first. */
 export function MessagesView() {
   const fitting = lines.value.filter(matchesFilter);
   const shown = fitting.slice(0, MAX_ROWS);
@@ -45,7 +45,7 @@ export function MessagesView() {
           />
         </label>
         <button type="button" aria-pressed={paused.value} onClick={() => setPaused(!paused.value)}>
-          <Icon name={paused.value ? 'play' : 'pause'} /> {paused.value ? 'Go on' : 'Pause'}
+          <Icon name={paused.value ? 'play' : 'pause'} /> {paused.value ? 'Resume' : 'Pause'}
         </button>
         <button type="button" onClick={clearLog}>
           Clear
@@ -84,19 +84,19 @@ export function MessagesView() {
             ))}
           </tbody>
         </table>
-        {shown.length === 0 && <p class="nothing">Nothing has passed that fits.</p>}
+        {shown.length === 0 && <p class="nothing">No message matches.</p>}
       </section>
     </>
   );
 }
 
-/** What is not in the list, and why: nobody may take it for all there was. */
+/** Numbers of the messages that are not in the list, with the reasons. */
 function NotShownNote({ unshown }: { unshown: number }) {
   const { paused: whilePaused, older, unfit } = notShown.value;
   const count = (number: number, what: string) => `${plural(number, 'message')} ${what}`;
   const parts = [
-    ...(whilePaused > 0 ? [count(whilePaused, 'passed while paused')] : []),
-    ...(unfit > 0 ? [count(unfit, 'did not fit')] : []),
+    ...(whilePaused > 0 ? [count(whilePaused, 'received while paused')] : []),
+    ...(unfit > 0 ? [count(unfit, 'did not match')] : []),
     ...(unshown > 0 ? [count(unshown, 'further down')] : []),
     ...(older > 0 ? [count(older, `older than the last ${MAX_LINES}`)] : []),
   ];

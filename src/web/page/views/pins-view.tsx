@@ -1,12 +1,12 @@
 import { signal } from '@preact/signals';
 import { Icon } from '../icons.tsx';
 import { PinRow } from '../pins/pin-row.tsx';
+import { session } from '../state/api.ts';
 import { groupOf, type Pin, pinList } from '../state/pins.ts';
-import { session } from '../state/session.ts';
 
 const searchText = signal('');
 
-/** Every pin, by what it belongs to. */
+/** All pins in groups. */
 export function PinsView() {
   const pins = pinList.value;
   const several = new Set(pins.map(({ node }) => node)).size > 1;
@@ -30,7 +30,7 @@ export function PinsView() {
           />
         </label>
       </div>
-      {groups.size === 0 && <p class="nothing">{pins.length === 0 ? 'No pin has reported yet.' : 'No pin fits.'}</p>}
+      {groups.size === 0 && <p class="nothing">{pins.length === 0 ? 'No pin has reported yet.' : 'No pin matches.'}</p>}
       <div class="groups">
         {[...groups].sort(compareGroups).map(([name, members]) => (
           <section key={name} class="group" aria-labelledby={`group-${name}`}>
@@ -51,7 +51,7 @@ export function PinsView() {
 
 type Group = readonly [name: string, members: readonly Pin[]];
 
-/** This node's own before those of others. */
+/** Sorts the groups of this node before those of others, then by name. */
 function compareGroups([a, [first]]: Group, [b, [second]]: Group): number {
   const own = session.value?.node;
   const elsewhere = (pin: Pin | undefined) => Number(pin?.node !== own);

@@ -4,7 +4,7 @@ import type { NodeStatus, Status } from '../../api/schemas.ts';
 import { plural, showAge } from '../format.ts';
 import { callApi } from '../state/api.ts';
 
-/** The hardware, the nodes of the bus, and the agent itself. */
+/** The ports, the nodes of the bus, and the agent. */
 export function SystemView() {
   const status = useStatus();
   return (
@@ -101,7 +101,7 @@ function Fact({ name, value }: { name: string; value: string | number }) {
   );
 }
 
-/** Those that have counted something; zeros say nothing. */
+/** A list of counters without those at zero. */
 function Counters({ title, counters }: { title: string; counters: Readonly<Record<string, number>> }) {
   const counted = Object.entries(counters).filter(([, count]) => count > 0);
   if (counted.length === 0) return null;
@@ -127,7 +127,7 @@ const stateLabels: Readonly<Record<NodeStatus['state'], string>> = {
   v1: 'aktos-dcs v1',
 };
 
-/** Every process on the bus: how it is linked, since when, when it was last heard, and what got lost on the way. */
+/** Every process on the bus: its connection, its last message, and how many messages were lost. */
 export function NodeList({ nodes }: { nodes: readonly NodeStatus[] }) {
   return (
     <ul class="nodes">
@@ -150,11 +150,11 @@ function NodeItem({ node }: { node: NodeStatus }) {
         {state === 'linked' && since !== undefined && <span>for {showAge(since)}</span>}
         {state === 'lost' && since !== undefined && <span class="is-bad">since {showAge(since)}</span>}
         {state !== 'here' && <span>heard {silent < 1 ? 'now' : `${showAge(silent)} ago`}</span>}
-        {trip !== undefined && <span>{trip.toFixed(1)} ms there and back</span>}
+        {trip !== undefined && <span>{trip.toFixed(1)} ms round trip</span>}
         {encrypted !== undefined && <span>{encrypted ? 'encrypted' : 'not encrypted'}</span>}
         {state !== 'v1' && <span>{plural(pins, 'pin')}</span>}
-        {missed > 0 && <span class="is-bad">{plural(missed, 'message')} of it lost</span>}
-        {dropped > 0 && <span class="is-bad">{plural(dropped, 'message')} to it dropped</span>}
+        {missed > 0 && <span class="is-bad">{plural(missed, 'message')} lost</span>}
+        {dropped > 0 && <span class="is-bad">{plural(dropped, 'message')} dropped</span>}
         {addresses.length > 0 && <small>{addresses.join(', ')}</small>}
       </p>
     </li>
@@ -164,10 +164,10 @@ function NodeItem({ node }: { node: NodeStatus }) {
 const WIDTH = 320;
 const HEIGHT = 190;
 const RADIUS = 9;
-/** More would be a tangle; the list has them all. */
+/** Limit of nodes in the graph: more would be unreadable. The list shows all. */
 const MAX_NODES = 10;
 
-/** This node in the middle, the others around it; a line is a direct link. The list beside it says the same in words. */
+/** A graph with this node in the middle and a line to each directly connected node. The list has the same facts as text. */
 export function MeshGraph({ nodes }: { nodes: Status['nodes'] }) {
   const others = nodes.filter(({ state }) => state !== 'here');
   if (others.length === 0 || others.length > MAX_NODES) return null;
@@ -199,10 +199,10 @@ export function MeshGraph({ nodes }: { nodes: Status['nodes'] }) {
 
 const REFRESH_MS = 2000;
 
-/** How the agent fares; undefined: not known yet. */
+/** Status of the agent; `undefined` until the first answer. */
 export const status = signal<Status | undefined>(undefined);
 
-/** Keeps the status fresh while a view that shows it is open. */
+/** Refreshes the status while a component that uses it is mounted. */
 export function useStatus(): Status | undefined {
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -211,7 +211,7 @@ export function useStatus(): Status | undefined {
       try {
         if (!document.hidden) status.value = await callApi<Status>('GET', '/api/status');
       } catch {
-        // The connection says what is wrong; what was known stays.
+        // The connection state shows the error; the last status stays.
       }
       if (!ended) timer = setTimeout(() => void ask(), REFRESH_MS);
     };

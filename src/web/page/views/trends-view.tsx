@@ -14,10 +14,10 @@ const spans = [
   ['10 min', 600],
   ['1 h', 3600],
 ] as const;
-/** Shown when none is chosen. */
+/** Number of pins shown when none is selected. */
 const DEFAULT_COUNT = 4;
 
-/** Charts of the pins that were chosen, below each other with one time axis, as a strip recorder has them. */
+/** Charts of the selected pins, one below the other with a common time axis. */
 export function TrendsView() {
   const pins = pinList.value.filter(({ facts }) => facts.kind !== 'text');
   const names = chosenNames.value.length > 0 ? chosenNames.value : defaultPins(pins);
@@ -78,7 +78,7 @@ function CurrentValue({ name }: { name: string }) {
   );
 }
 
-/** Measured numbers first, then numbers that are set, then levels: the first are what a trend is for. */
+/** Returns the pins shown by default: numeric inputs first, then numeric outputs, then digital pins. */
 function defaultPins(pins: readonly Pin[]): string[] {
   const rank = ({ facts }: Pin) => (facts.kind === 'digital' ? 2 : 0) + (facts.direction === 'out' ? 1 : 0);
   return [...pins]
@@ -87,22 +87,22 @@ function defaultPins(pins: readonly Pin[]): string[] {
     .map(({ name }) => name);
 }
 
-/** Cursors of all charts move together. */
+/** uPlot sync key: the cursors of all charts move together. */
 const CURSOR_GROUP = 'trends';
 
 interface ChartProps {
   readonly name: string;
-  /** Seconds shown, up to now. */
+  /** Time shown (s), up to now. */
   readonly span: number;
   readonly height: number;
 }
 
-/** How a pin changed: a line that stands at each value until the next, with a gap where nobody knew. */
+/** The values of a pin as a stepped line, with gaps where the value was unknown. */
 export function TrendChart({ name, span, height }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const readout = useRef<HTMLParagraphElement>(null);
   const chart = useRef<uPlot | undefined>(undefined);
-  // Drawn once a second, not for every report.
+  // peek(): the chart renders once a second, not for every report.
   const { kind, uom = '' } = pinSignal(name).peek().facts;
   useEffect(() => {
     const host = place.current;
@@ -140,7 +140,7 @@ export function TrendChart({ name, span, height }: ChartProps) {
   );
 }
 
-/** What stood at the cursor's time. */
+/** Returns time and value at the cursor. */
 function valueAt(plot: uPlot, digital: boolean, uom: string): string {
   const { left } = plot.cursor;
   if (left === undefined || left < 0) return '';
@@ -195,7 +195,7 @@ function chartOptions(digital: boolean, uom: string, host: HTMLElement, height: 
   };
 }
 
-/** Some room above and below, also for a value that never changes. */
+/** Adds a margin above and below, also for a constant value. */
 function yRange(_: uPlot, low: number | null, high: number | null): [number, number] {
   if (low === null || high === null) return [0, 1];
   const room = (high - low) * 0.1 || Math.abs(high) * 0.1 || 1;

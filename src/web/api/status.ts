@@ -2,7 +2,7 @@ import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Clock, DurationMs, Timer } from '../../clock/clock.ts';
 import { type Route, route } from '../http/route.ts';
 import type { HeardNode } from '../live/bus-state.ts';
-import type { MeshStatus, WebHost } from '../options.ts';
+import type { MeshStatus, PeerStatus, WebHost } from '../options.ts';
 import { metricsText } from './metrics.ts';
 import {
   errorSchema,
@@ -15,11 +15,11 @@ import {
 } from './schemas.ts';
 
 const errorResponses = {
-  401: { description: 'log in first', schema: errorSchema },
-  403: { description: 'the page it comes from may not', schema: errorSchema },
+  401: { description: 'not logged in', schema: errorSchema },
+  403: { description: 'the origin of the page is not allowed', schema: errorSchema },
 } as const;
 
-/** How the agent fares, for people and for machines. */
+/** Routes for monitoring: status, health, metrics, and what describes the agent. */
 export function statusRoutes(
   host: WebHost,
   status: () => Status,
@@ -32,7 +32,7 @@ export function statusRoutes(
       path: '/api/status',
       summary: 'ports, nodes, counters',
       needs: 'view',
-      responses: { 200: { description: 'how the agent fares', schema: statusSchema }, ...errorResponses },
+      responses: { 200: { description: 'status of the agent', schema: statusSchema }, ...errorResponses },
       handle: () => ({ status: 200, json: status() }),
     }),
     route({
@@ -41,7 +41,7 @@ export function statusRoutes(
       summary: "the board's connectors with the pins on them",
       needs: 'view',
       responses: {
-        200: { description: 'row by row as they lie on the board', schema: headersSchema },
+        200: { description: 'rows of positions, as on the board', schema: headersSchema },
         ...errorResponses,
       },
       handle: () => ({ status: 200, json: host.headers() }),
@@ -57,19 +57,20 @@ export function statusRoutes(
     route({
       method: 'GET',
       path: '/healthz',
-      summary: 'whether the process lives',
+      summary: 'whether the process is alive',
       needs: 'anyone',
-      responses: { 200: { description: 'it does', type: 'text/plain' } },
+      responses: { 200: { description: 'alive', type: 'text/plain' } },
       handle: () => ({ status: 200, text: 'ok\n', type: 'text/plain; charset=utf-8' }),
     }),
     route({
       method: 'GET',
       path: '/readyz',
-      summary: 'whether it does its work: it has started, and no port is down (one this machine lacks does not count)',
+      summary:
+        'whether the agent is ready: it has started and no port is down (a port that this machine lacks does not count)',
       needs: 'anyone',
       responses: {
-        200: { description: 'it does', schema: readySchema },
-        503: { description: 'not yet, or not everything', schema: readySchema },
+        200: { description: 'ready', schema: readySchema },
+        503: { description: 'not started, or a port is down', schema: readySchema },
       },
       handle: () => {
         const waiting = host
@@ -82,49 +83,50 @@ export function statusRoutes(
     route({
       method: 'GET',
       path: '/metrics',
-      summary: 'everything countable, for Prometheus',
+      summary: 'metrics for Prometheus',
       needs: 'view',
-      responses: { 200: { description: 'text format 0.0.4', type: 'text/plain' }, ...errorResponses },
-      handle: () => ({
+      responses: { 200: { description: 'Prometheus text format 0.0.4', type: 'text/plain' }, ...errorResponses },
+      handle: async () => ({
         status: 200,
-        text: metricsText(status(), pins()),
+        text: await metricsText(status(), pins()),
         type: 'text/plain; version=0.0.4; charset=utf-8',
       }),
     }),
   ];
 }
 
-/** Every process on the bus as this node sees it: from what they say of themselves, and from the links there are. */
+/** Every process on the bus as this node sees it, from node messages and from the peers of the mesh. */
 export function nodeStatuses(own: string, heard: readonly HeardNode[], mesh: MeshStatus | undefined): NodeStatus[] {
-  const links = new Map(mesh?.peers.map((link) => [link.id, link]));
+  const peers = new Map(mesh?.peers.map((peer) => [peer.id, peer]));
   const known = new Set(heard.map(({ id }) => id));
-  const nodes = heard.map(({ id, name, pins, heardS, leftS }): NodeStatus => {
-    const link = links.get(id);
-    const state = id === own ? 'here' : leftS !== undefined ? 'lost' : link?.open ? 'linked' : 'relayed';
-    const since = state === 'lost' ? leftS : link?.open ? link.forMs / 1000 : undefined;
-    return {
-      id,
-      name,
-      state,
-      pins,
-      addresses: [...(link?.addresses ?? [])],
-      silent: id === own ? 0 : heardS,
-      ...(since !== undefined && { since }),
-      ...(link?.open && { encrypted: link.encrypted }),
-      ...(link?.roundTripMs !== undefined && { round_trip_ms: link.roundTripMs }),
-      missed: link?.missed ?? 0,
-      dropped: link?.dropped ?? 0,
-    };
-  });
-  const strangers = (mesh?.v1Processes ?? []).flatMap(({ id, silentMs }): NodeStatus[] =>
-    known.has(id)
-      ? []
-      : [{ id, name: id, state: 'v1', pins: 0, addresses: [], silent: silentMs / 1000, missed: 0, dropped: 0 }],
-  );
-  return [...nodes, ...strangers];
+  const v1Processes = (mesh?.v1Processes ?? []).filter(({ id }) => !known.has(id));
+  return [...heard.map((node) => nodeStatus(node, own, peers.get(node.id))), ...v1Processes.map(v1Status)];
 }
 
-/** How often the histogram looks; it cannot see a delay shorter than this. */
+function nodeStatus(
+  { id, name, pins, heardS, leftS }: HeardNode,
+  own: string,
+  peer: PeerStatus | undefined,
+): NodeStatus {
+  const common = { id, name, pins, missed: peer?.missed ?? 0, dropped: peer?.dropped ?? 0 };
+  const state = id === own ? 'here' : leftS !== undefined ? 'lost' : peer?.open ? 'linked' : 'relayed';
+  return {
+    ...common,
+    state,
+    addresses: [...(peer?.addresses ?? [])],
+    silent: state === 'here' ? 0 : heardS,
+    ...(peer?.open && { since: peer.forMs / 1000, encrypted: peer.encrypted }),
+    ...(state === 'lost' && leftS !== undefined && { since: leftS }),
+    ...(peer?.roundTripMs !== undefined && { round_trip_ms: peer.roundTripMs }),
+  };
+}
+
+/** A process of aktos-dcs v1 has no name and sends no node messages. */
+function v1Status({ id, silentMs }: MeshStatus['v1Processes'][number]): NodeStatus {
+  return { id, name: id, state: 'v1', pins: 0, addresses: [], silent: silentMs / 1000, missed: 0, dropped: 0 };
+}
+
+/** Sampling interval of the histogram: it does not measure shorter delays. */
 const RESOLUTION_MS: DurationMs = 20;
 const WINDOW_MS: DurationMs = 10_000;
 
@@ -134,7 +136,7 @@ export interface DelayPercentiles {
   readonly max_ms: number;
 }
 
-/** How late the event loop comes to its timers: the last 10 s, so that a bad moment is seen and then forgotten. */
+/** Event-loop delay: how late timers fire. It covers the last 10 to 20 s, so that a peak is visible and then disappears. */
 export class EventLoopDelay {
   readonly #clock: Clock;
   readonly #histogram: IntervalHistogram;
@@ -156,7 +158,7 @@ export class EventLoopDelay {
     this.#histogram.disable();
   }
 
-  /** The worse of the last whole window and the one that runs. */
+  /** The maximum of the current window and of the one before. */
   get percentiles(): DelayPercentiles {
     const now = this.#read();
     return {
@@ -177,7 +179,7 @@ export class EventLoopDelay {
   #read(): DelayPercentiles {
     const histogram = this.#histogram;
     if (histogram.count === 0) return { p50_ms: 0, p99_ms: 0, max_ms: 0 };
-    // It measures the time between two looks; what is above the resolution is the delay.
+    // The histogram holds the time between two samples: the part above the resolution is the delay.
     const late = (ns: number) => Math.round(Math.max(0, ns / 1e6 - RESOLUTION_MS) * 1000) / 1000;
     return {
       p50_ms: late(histogram.percentile(50)),

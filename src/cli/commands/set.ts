@@ -1,0 +1,83 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { DcsError } from '../../errors/errors.ts';
+import { addExamples } from '../command-tree.ts';
+import { CliError, exitCodes } from '../exit.ts';
+import { addClientOptions, type ClientOptions } from '../options.ts';
+import { printJson, printLine, showValue } from '../output.ts';
+
+interface SetOptions extends ClientOptions {
+  readonly ttl?: number;
+  readonly pulse?: number;
+  readonly hold?: number;
+  /** Seconds on and off. */
+  readonly blink?: readonly [number, number];
+}
+
+/** Adds `set`. */
+export function addSet(cli: Command): void {
+  const command = cli
+    .command('set')
+    .description('set a pin and wait for its confirmation')
+    .argument('<pin>')
+    .argument('<value>', 'on, off, a number or text')
+    .addOption(new Option('--pulse <seconds>', 'switch back to the other level after this time').argParser(seconds))
+    .addOption(new Option('--hold <seconds>', 'lease: switch to the safe value after this time').argParser(seconds))
+    .addOption(
+      new Option('--blink <on,off>', 'switch on and off until the next command: seconds on, seconds off').argParser(
+        phases,
+      ),
+    )
+    .addOption(new Option('--ttl <seconds>', 'reject the command when it arrives later than this').argParser(seconds))
+    .action(set);
+  addClientOptions(command);
+  addExamples(
+    command,
+    'dcs-io set pump on',
+    'dcs-io set pump-speed 42.5',
+    'dcs-io set bell on --pulse 0.5',
+    'dcs-io set valve on --hold 10',
+  );
+}
+
+function seconds(text: string): number {
+  const found = Number(text);
+  if (!(found >= 0) || text.trim() === '') throw new InvalidArgumentError('write seconds, like 5 or 0.5.');
+  return found;
+}
+
+function phases(text: string): [number, number] {
+  const [on, off = on, ...more] = text.split(',').map(Number);
+  if (on === undefined || off === undefined || more.length > 0 || !(on > 0) || !(off > 0)) {
+    throw new InvalidArgumentError('write seconds on and off, like 0.2,0.8, or 0.5 for both.');
+  }
+  return [on, off];
+}
+
+async function set(pin: string, text: string, options: SetOptions): Promise<void> {
+  const { withClient } = await import('../bus-client.ts');
+  const { json, timeout, ttl, pulse, hold, blink } = options;
+  const extra = {
+    ...(ttl !== undefined && { ttl }),
+    ...(pulse !== undefined && { pulse }),
+    ...(hold !== undefined && { hold }),
+    ...(blink !== undefined && { blink }),
+  };
+  const confirm = withClient(options, (client) => client.set(pin, text, timeout, extra).catch(explainTimeout(pin)));
+  const report = await confirm;
+  if (json) printJson(report);
+  else printLine(`${report.pin_name}  ${showValue(report.val)}`);
+}
+
+/** Rethrows a TIMEOUT with the doubt it leaves and the way to remove it. */
+function explainTimeout(pin: string): (error: unknown) => never {
+  return (error) => {
+    if (!(error instanceof DcsError) || error.code !== 'TIMEOUT') throw error;
+    // The pin may say the same itself, with more detail.
+    const cause = error.message.replace(/[;,]? ?whether it took effect is unknown/, '');
+    throw new CliError(
+      exitCodes.noAnswer,
+      `${pin}: ${cause}; whether it took effect is unknown`,
+      `dcs-io get ${pin} shows its value`,
+    );
+  };
+}

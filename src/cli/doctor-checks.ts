@@ -1,0 +1,335 @@
+import { execFile } from 'node:child_process';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  statSync,
+} from 'node:fs';
+import { connect } from 'node:net';
+import { userInfo } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { findChip } from '../../drivers/pwm/channel-files.ts';
+import { detectBoard } from '../board/detect.ts';
+import { systemClock } from '../clock/clock.ts';
+import type { Problem, ResolvedConfig } from '../config/resolved.ts';
+import { lastingPaths, listPorts } from '../driver/kit/serial-ports.ts';
+import { messageOf, systemCode } from '../errors/errors.ts';
+import { queryGuardians } from '../guardian/previous-guardians.ts';
+import { agentIdentity, socketFolder } from '../guardian/takeover-socket.ts';
+import { listAllowed, loadKeys } from '../mesh/security/keys.ts';
+import { BusClient, busEndpoint } from './bus-client.ts';
+import { readConfig } from './config-file.ts';
+import { CliError } from './exit.ts';
+
+const REACH_MS = 2000;
+const AGENT_MS = 5000;
+
+/** What one check found. */
+export interface CheckResult {
+  readonly about: string;
+  readonly state: 'good' | 'doubtful' | 'bad';
+  readonly message: string;
+  /** What to do about it. */
+  readonly advice?: string;
+}
+
+/** A process that has a file open. */
+export interface Holder {
+  readonly pid: number;
+  readonly name: string;
+}
+
+/** Runs every check, of the configuration first; yields each result as soon as it is known. */
+export async function* runChecks(file: string | undefined, bus: string | undefined): AsyncGenerator<CheckResult> {
+  const { config, results } = await checkConfig(file);
+  yield* results;
+  yield checkBoard();
+  for (const path of devicePaths(config)) {
+    for (const result of checkDevice(path)) yield config ? result : downgrade(result);
+  }
+  for (const chip of pwmChips(config)) yield await checkPwmAccess(chip);
+  yield await checkClock();
+  if (config) yield* checkKeys(config);
+  yield* await checkBus(config, bus);
+  if (config) yield* await checkGuardian(config);
+}
+
+/** Without a configuration no device is known to be needed, so none is bad. */
+function downgrade(result: CheckResult): CheckResult {
+  return { ...result, state: result.state === 'bad' ? 'doubtful' : result.state };
+}
+
+async function checkConfig(file: string | undefined): Promise<{ config?: ResolvedConfig; results: CheckResult[] }> {
+  try {
+    const config = await readConfig(file, false);
+    const about = config.file;
+    const right: CheckResult = { about, state: 'good', message: `right, ${config.pins.length} pins` };
+    return { config, results: [right, ...config.warnings.map(fromWarning)] };
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    const missing = error.message.startsWith('no configuration');
+    const advice = missing ? 'dcs-io init writes one' : 'dcs-io check says more';
+    return {
+      results: [{ about: 'configuration', state: missing ? 'doubtful' : 'bad', message: error.message, advice }],
+    };
+  }
+}
+
+/** What `check` warns of keeps the agent from working well: an overlay that is missing, a bus that is off. */
+function fromWarning({ key, line, message, expected }: Problem): CheckResult {
+  return {
+    about: `${key}, line ${line}`,
+    state: 'doubtful',
+    message,
+    ...(expected !== undefined && { advice: expected }),
+  };
+}
+
+function checkBoard(): CheckResult {
+  const board = detectBoard();
+  if (!board)
+    return { about: 'board', state: 'good', message: 'none that dcs-io knows; GPIO lines go by chip and offset' };
+  const enabled = board.enabledBuses(existsSync);
+  const off = board.buses.map(({ name }) => name).filter((name) => !enabled.includes(name));
+  const buses = `on: ${enabled.join(', ') || 'no bus'}; off: ${off.join(', ') || 'none'}`;
+  return {
+    about: 'board',
+    state: 'good',
+    message: `${board.title}; ${buses}`,
+    ...(off.length > 0 && {
+      advice: 'what is off is turned on by dtparam= and dtoverlay= in config.txt, or raspi-config',
+    }),
+  };
+}
+
+/** The device files that matter: those of the configuration, or without one all of the kinds we use. */
+function devicePaths(config: ResolvedConfig | undefined): string[] {
+  const files = (pattern: RegExp) => readdirSync('/dev').filter((name) => pattern.test(name));
+  const chips = files(/^gpiochip\d+$/).map((name) => `/dev/${name}`);
+  if (!config) {
+    return [...chips, ...files(/^i2c-\d+$/).map((name) => `/dev/${name}`), ...listPorts().map(({ path }) => path)];
+  }
+  const real = config.ports.filter(({ mock }) => !mock);
+  const claimed = real.map(({ driver, options }) => driver.claims?.(options) ?? '');
+  const gpio = real.some(({ driver }) => driver.name === 'gpio');
+  return [...(gpio ? chips : []), ...new Set(claimed.filter((path) => path.startsWith('/dev/')))];
+}
+
+function pwmChips(config: ResolvedConfig | undefined): string[] {
+  return (config?.ports ?? []).flatMap(({ driver, mock, options }) => {
+    return driver.name === 'pwm' && !mock ? chipOf(options) : [];
+  });
+}
+
+function chipOf(options: unknown): string[] {
+  const named = typeof options === 'object' && options !== null && 'chip' in options ? options.chip : undefined;
+  return typeof named === 'string' ? [named] : [];
+}
+
+function checkDevice(path: string): CheckResult[] {
+  const access = checkAccess(path);
+  const serial = existsSync(path) && (/^\/dev\/(tty|serial)/.test(path) || lastingPaths().has(path));
+  return serial ? [access, checkInUse(path)] : [access];
+}
+
+/** Reports carry the time of day: machines that are to agree on it need a clock that is set. */
+async function checkClock(): Promise<CheckResult> {
+  const about = 'clock';
+  const advice = 'sudo timedatectl set-ntp true, and a time server that can be reached';
+  try {
+    const args = ['show', '--property=NTPSynchronized', '--value'];
+    const { stdout } = await promisify(execFile)('timedatectl', args, { timeout: REACH_MS });
+    if (stdout.trim() === 'yes') return { about, state: 'good', message: 'is set by a time server' };
+    return { about, state: 'doubtful', message: 'is not set by a time server', advice };
+  } catch (error) {
+    const message = `cannot be asked: ${messageOf(error).split('\n')[0]}`;
+    return { about, state: 'doubtful', message, advice };
+  }
+}
+
+function checkKeys({ bus }: ResolvedConfig): CheckResult[] {
+  const about = 'keys';
+  if (!bus.enabled) return [];
+  if (!bus.security) {
+    if (!bus.insecure) return [{ about, state: 'good', message: 'not needed: the bus is open to this machine alone' }];
+    const advice = 'dcs-io keys new, and bus: { security: { keys: … } } in place of insecure';
+    return [{ about, state: 'doubtful', message: 'anybody who reaches the bus may command the outputs', advice }];
+  }
+  const { keys } = bus.security;
+  try {
+    loadKeys(keys);
+  } catch (error) {
+    return [{ about, state: 'bad', message: messageOf(error), advice: `dcs-io keys new --keys ${keys}` }];
+  }
+  const { grants, broken } = listAllowed(keys);
+  return [
+    grants.length > 0
+      ? { about, state: 'good', message: `there, and ${grants.length} others are let in` }
+      : { about, state: 'doubtful', message: 'nobody else is let in', advice: "dcs-io keys allow NAME 'KEY'" },
+    ...broken.map((name): CheckResult => {
+      const advice = `dcs-io keys allow ${name} 'KEY' makes it anew, dcs-io keys revoke ${name} takes it away`;
+      return { about, state: 'bad', message: `${keys}/allowed/${name} makes no sense`, advice };
+    }),
+  ];
+}
+
+async function checkBus(config: ResolvedConfig | undefined, asked: string | undefined): Promise<CheckResult[]> {
+  const own = config ? `127.0.0.1:${config.bus.rx}:${config.bus.tx}` : undefined;
+  const { host, rx, tx } = busEndpoint(asked ?? process.env['DCS_IO_BUS'] ?? own);
+  const bus = `${host}:${rx}:${tx}`;
+  const about = `bus at ${bus}`;
+  const here = await BusClient.connect({ bus, timeout: AGENT_MS })
+    .then((client) => client.close())
+    .then(
+      (): CheckResult => ({ about, state: 'good', message: 'an agent answers' }),
+      (error: unknown): CheckResult => ({
+        about,
+        // A bus named by --bus must answer; the agent of this machine may not be started yet.
+        state: asked === undefined ? 'doubtful' : 'bad',
+        message: messageOf(error),
+        advice: 'systemctl status dcs-io, or dcs-io run',
+      }),
+    );
+  const others = [...(config?.bus.brokers ?? []), ...(config?.bus.proxyBrokers ?? [])];
+  return [here, ...(await Promise.all(others.map((broker) => checkReachable(broker.host, broker.rx))))];
+}
+
+/** Who holds the outputs, the agent apart. */
+async function checkGuardian({ file, node }: ResolvedConfig): Promise<CheckResult[]> {
+  const about = 'guardian';
+  const seen = await queryGuardians(socketFolder(), agentIdentity(file, node), systemClock);
+  return seen.map(({ guardian, agent, found, held }): CheckResult => {
+    const who = `process ${guardian}`;
+    if (found === 'running')
+      return { about, state: 'good', message: `${who} watches over the agent, process ${agent}` };
+    const what = held.length > 0 ? `holds outputs of ${held.join(', ')}` : 'is still driving outputs';
+    const why = found === 'stopped' ? 'since the agent was stopped' : 'since the agent crashed';
+    const advice = 'the next start of the agent takes over; dcs-io release lets go';
+    return { about, state: found === 'stopped' ? 'good' : 'doubtful', message: `${who} ${what} ${why}`, advice };
+  });
+}
+
+/** Whether a TCP port of another machine takes connections. */
+function checkReachable(host: string, port: number): Promise<CheckResult> {
+  const about = `broker ${host}:${port}`;
+  const advice = 'is that machine on, is its agent running, does a firewall stand between? ping, then nc -vz';
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: REACH_MS });
+    const end = (finding: CheckResult) => {
+      socket.destroy();
+      resolve(finding);
+    };
+    socket.once('connect', () => end({ about, state: 'good', message: 'takes connections' }));
+    socket.once('timeout', () => end({ about, state: 'bad', message: `no answer within ${REACH_MS} ms`, advice }));
+    socket.once('error', (error) => end({ about, state: 'bad', message: messageOf(error), advice }));
+  });
+}
+
+type Access = (path: string) => void;
+const readAndWrite: Access = (path) => accessSync(path, constants.R_OK | constants.W_OK);
+
+/** Whether a device can be opened for reading and writing, and what to do if not. */
+export function checkAccess(path: string, access: Access = readAndWrite): CheckResult {
+  try {
+    access(path);
+    return { about: path, state: 'good', message: 'may be read and written' };
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'ENOENT') {
+      return { about: path, state: 'bad', message: 'is not there', advice: missingDeviceAdvice(path) };
+    }
+    const { mode, gid } = statSync(path);
+    const group = groupName(gid);
+    const user = userInfo().username;
+    const byGroup = (mode & 0o020) === 0o020 && gid !== 0;
+    return {
+      about: path,
+      state: 'bad',
+      message: `${user} may not read and write it (${code})`,
+      advice: byGroup
+        ? `sudo usermod -aG ${group} ${user}, then log in again`
+        : `nobody but its owner may: a udev rule with GROUP="dcs-io", MODE="0660" opens it`,
+    };
+  }
+}
+
+/** Whether the channels of a PWM chip can be had. */
+export async function checkPwmAccess(chip: string, root = '/sys'): Promise<CheckResult> {
+  const folder = await findChip(root, chip);
+  if (folder !== undefined) return checkAccess(join(folder, 'export'), (path) => accessSync(path, constants.W_OK));
+  const advice = 'it comes with its overlay: dtoverlay=pwm in config.txt on a Raspberry Pi';
+  return { about: `PWM chip ${chip}`, state: 'bad', message: 'is not there', advice };
+}
+
+function missingDeviceAdvice(path: string): string {
+  if (path.startsWith('/dev/i2c-'))
+    return 'on a Raspberry Pi: raspi-config, Interface Options, I2C; else modprobe i2c-dev';
+  if (/^\/dev\/(serial0|ttyAMA|ttyS)/.test(path))
+    return 'on a Raspberry Pi: raspi-config, Interface Options, Serial Port';
+  return 'is it plugged in? dcs-io serial list shows the serial ports there are';
+}
+
+function groupName(gid: number): string {
+  const line = readFileSync('/etc/group', 'utf8')
+    .split('\n')
+    .find((text) => text.split(':')[2] === String(gid));
+  return line?.split(':')[0] ?? String(gid);
+}
+
+/** Who else has a device open. Processes of other users are seen by root alone: `complete` tells whether all were. */
+export function findHolders(path: string): { readonly holders: readonly Holder[]; readonly complete: boolean } {
+  const target = realpathSync(path);
+  const holders: Holder[] = [];
+  let complete = true;
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const files = readdirSync(`/proc/${pid}/fd`);
+      if (files.some((fd) => linkTarget(`/proc/${pid}/fd/${fd}`) === target)) {
+        holders.push({ pid: Number(pid), name: readFileSync(`/proc/${pid}/comm`, 'utf8').trim() });
+      }
+    } catch (error) {
+      // A process that has just ended holds nothing.
+      if (systemCode(error) === 'EACCES' || systemCode(error) === 'EPERM') complete = false;
+    }
+  }
+  return { holders, complete };
+}
+
+function linkTarget(link: string): string | undefined {
+  try {
+    return readlinkSync(link);
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'ENOENT' || code === 'EINVAL') return undefined;
+    throw error;
+  }
+}
+
+/** Whether a serial port is free for us: nobody has it open, and the kernel does not write its messages there. */
+export function checkInUse(path: string, cmdline: string = readFileSync('/proc/cmdline', 'utf8')): CheckResult {
+  const name = realpathSync(path).replace('/dev/', '');
+  const consoles = [...cmdline.matchAll(/\bconsole=(\w+)/g)].map(([, console]) => console);
+  if (consoles.includes(name) || consoles.some((one) => `/dev/${one}` === path)) {
+    const advice =
+      'on a Raspberry Pi: raspi-config, Interface Options, Serial Port: no login shell; else take it off the command line';
+    return { about: path, state: 'bad', message: 'is the console of the kernel', advice };
+  }
+  const { holders, complete } = findHolders(path);
+  const [first] = holders;
+  if (first) {
+    const list = holders.map(({ pid, name: program }) => `${program} (${pid})`).join(', ');
+    return {
+      about: path,
+      state: 'doubtful',
+      message: `is held by ${list}`,
+      advice: `if that is not dcs-io itself, end it: kill ${first.pid}`,
+    };
+  }
+  const message = complete ? 'nobody else has it open' : 'no process of this user has it open; as root all are seen';
+  return { about: path, state: 'good', message };
+}

@@ -1,0 +1,57 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { hex, type MuxChannel } from '../../drivers/i2c/bus.ts';
+import { openBus } from '../../drivers/i2c/open-bus.ts';
+import { BusOwner } from '../../drivers/i2c/owner.ts';
+import { FIRST, LAST, type ScannedChip, scanBus } from '../../drivers/i2c/scan.ts';
+import { colour, printLine } from './output.ts';
+
+/** The I2C buses of this machine, in the order of their numbers. */
+export function i2cBuses(): string[] {
+  const names = existsSync('/dev') ? readdirSync('/dev').filter((name) => /^i2c-\d+$/.test(name)) : [];
+  return names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).map((name) => `/dev/${name}`);
+}
+
+/** The chips that answer on a bus, or behind a channel of a mux on it. */
+export async function scanI2cBus(path: string, mux?: MuxChannel): Promise<ScannedChip[]> {
+  const owner = new BusOwner(await openBus(path, 'auto'), []);
+  try {
+    return await scanBus({
+      transfer: (address, write, length) => owner.transfer(mux, address, write, length),
+    });
+  } finally {
+    // A transfer without a mux closes the channel that is open.
+    if (mux) await owner.transfer(undefined, mux.address, Uint8Array.of(0), 0);
+    await owner.close();
+  }
+}
+
+/** Prints the chips of a bus as a grid, with their likely types. */
+export function printChips(path: string, chips: readonly ScannedChip[]): void {
+  printLine(`${path}  ${colour.dim(adapterName(path))}`.trimEnd());
+  for (const row of grid(chips)) printLine(row);
+  for (const { address, state, guesses } of chips) {
+    const types = guesses.length > 0 ? guesses.join(', or ') : 'no known chip usually has this address';
+    printLine(`${hex(address)}  ${types}${state === 'used' ? ' (held by a kernel driver)' : ''}`);
+  }
+}
+
+/** Sixteen addresses a row: the number where a chip answers, UU where a kernel driver holds it, -- where none answers. */
+export function grid(chips: readonly ScannedChip[]): string[] {
+  const states = new Map(chips.map(({ address, state }) => [address, state]));
+  const head = `    ${Array.from({ length: 16 }, (_, column) => column.toString(16).padStart(2)).join(' ')}`;
+  const rows = Array.from({ length: 8 }, (_, row) => {
+    const cells = Array.from({ length: 16 }, (_, column) => {
+      const address = 16 * row + column;
+      if (address < FIRST || address > LAST) return '  ';
+      const state = states.get(address);
+      return state === undefined ? '--' : state === 'used' ? 'UU' : address.toString(16).padStart(2, '0');
+    });
+    return `${row.toString(16)}0: ${cells.join(' ')}`.trimEnd();
+  });
+  return [head, ...rows];
+}
+
+function adapterName(path: string): string {
+  const file = `/sys/class/i2c-dev/${path.replace('/dev/', '')}/name`;
+  return existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
+}
