@@ -1,12 +1,11 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
-import { parseDuration } from '../../driver/kit/schemas.ts';
+import type { Command } from 'commander';
 import { addExamples } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { addClientOptions, type ClientOptions } from '../options.ts';
 
 interface OverrideOptions extends ClientOptions {
-  /** Milliseconds. */
-  readonly for?: number;
+  /** A duration with its unit, like `10m`. */
+  readonly for?: string;
   readonly end?: boolean;
 }
 
@@ -17,30 +16,32 @@ export function addOverride(cli: Command): void {
     .description('set an output by hand for a time, above every command on the bus; or end that')
     .argument('<pin>')
     .argument('[value]', 'on, off, a number or text')
-    .addOption(new Option('--for <duration>', 'how long: 30s, 10m, 2h').argParser(duration))
+    .option('--for <duration>', 'how long: 30s, 10m, 2h')
     .option('--end', 'end the override: the output goes to its safe value')
     .action(override);
   addClientOptions(command);
   addExamples(command, 'dcs-io override pump on --for 10m', 'dcs-io override pump --end');
 }
 
-function duration(text: string): number {
-  const found = parseDuration(text);
-  if (found === undefined || found <= 0) throw new InvalidArgumentError('write a time with its unit, like 30s or 10m.');
-  return found;
-}
-
 async function override(pin: string, text: string | undefined, options: OverrideOptions): Promise<void> {
-  const { end = false, for: lengthMs, timeout } = options;
-  if (end ? text !== undefined || lengthMs !== undefined : text === undefined || lengthMs === undefined) {
+  const { end = false, for: length, timeout } = options;
+  if (end ? text !== undefined || length !== undefined : text === undefined || length === undefined) {
     throw new CliError(
       exitCodes.wrongUse,
       'an override needs a value and a time, or --end',
       `dcs-io override ${pin} on --for 10m, or dcs-io override ${pin} --end`,
     );
   }
-  const [{ withClient }, { printPin }] = await Promise.all([import('../bus-client.ts'), import('../pin-list.ts')]);
-  const seconds = { override: (lengthMs ?? 0) / 1000 };
+  const [{ withClient }, { printPin }, { parseDuration }] = await Promise.all([
+    import('../bus-client.ts'),
+    import('../pin-list.ts'),
+    import('../../driver/kit/schemas.ts'),
+  ]);
+  const lengthMs = length === undefined ? 0 : parseDuration(length);
+  if (lengthMs === undefined || (length !== undefined && lengthMs <= 0)) {
+    throw new CliError(exitCodes.wrongUse, `--for ${length} is no time`, 'write it with its unit, like 30s or 10m');
+  }
+  const seconds = { override: lengthMs / 1000 };
   const report = await withClient(options, (client) =>
     text === undefined ? client.command(pin, seconds, timeout) : client.set(pin, text, timeout, seconds),
   );
