@@ -37,10 +37,10 @@ export interface Line {
 }
 
 /** What trying to take a line came to: one line's trouble is its own. */
-export type Taken = { readonly ok: true; readonly line: Line } | { readonly ok: false; readonly error: DcsError };
+export type LineResult = { readonly ok: true; readonly line: Line } | { readonly ok: false; readonly error: DcsError };
 
 /** A line to take, and who wants to hear of it. */
-export interface Wish {
+export interface LineRequestSpec {
   readonly channel: GpioChannel;
   /** Inputs: the edges of interest; anything but `both` only if nobody wants the level. */
   readonly edges: EdgeKind;
@@ -58,7 +58,7 @@ export interface GpioBackend {
    * Takes lines: an input with both edges watched; an output driving `start` from the first moment, or the level it has
    * when there is no start. One result a wish, in order. Rejects only when the chip itself is gone (PORT_DOWN).
    */
-  take(wishes: readonly Wish[]): Promise<Taken[]>;
+  requestLines(wishes: readonly LineRequestSpec[]): Promise<LineResult[]>;
   /**
    * Drives lines of this backend, and says which levels they then have; those of one request in one step. Throws a
    * DcsError; lines of other requests may then have been driven.
@@ -68,12 +68,12 @@ export interface GpioBackend {
    * How these lines are driven to these levels by another process when this one is gone, and the descriptors through which
    * outputs stay held till then.
    */
-  lastWill(levels: readonly { readonly channel: GpioChannel; readonly high: boolean }[]): {
+  crashPlan(levels: readonly { readonly channel: GpioChannel; readonly high: boolean }[]): {
     readonly plan: GpioPlan;
     readonly descriptors?: readonly number[];
   };
   /** Whether the chip is still there; a reason when it is not. One cheap system call. */
-  missing(): DcsError | undefined;
+  chipGone(): DcsError | undefined;
   /**
    * Called every second: looks at every input. A line that has been taken from us is lost; a level nobody told of (an
    * edge was swallowed below us) is counted as `levels_missed` and told.
@@ -84,6 +84,6 @@ export interface GpioBackend {
 }
 
 /** What looking for a chip came to. */
-export type Found<Chip> =
+export type ChipSearch<Chip> =
   | { readonly kind: 'found'; readonly chip: Chip }
   | { readonly kind: 'absent'; readonly reason: string };

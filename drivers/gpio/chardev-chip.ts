@@ -1,9 +1,9 @@
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
-import type { Found } from './backend.ts';
-import { kernelError } from './kernel-errors.ts';
+import type { ChipSearch } from './backend.ts';
 import type { LineLibc } from './uapi.ts';
 import * as uapi from './uapi.ts';
+import { kernelError } from './uapi.ts';
 
 const DEVICES = '/dev';
 
@@ -59,7 +59,7 @@ export class ChardevChip {
   }
 
   /** A reason when the chip is no longer there. */
-  missing(): DcsError | undefined {
+  goneError(): DcsError | undefined {
     try {
       this.ioctl(uapi.CHIP_INFO, uapi.chipInfoBuffer());
       return undefined;
@@ -97,7 +97,7 @@ export function chipDevices(): string[] {
  * Finds and opens a chip by label or device name. By label is better: the kernel numbers chips in the order it meets
  * them. `absent` also when the kernel is too old for the second interface (before 5.10).
  */
-export function findChardevChip(libc: LineLibc, wanted: string): Found<ChardevChip> {
+export function findChardevChip(libc: LineLibc, wanted: string): ChipSearch<ChardevChip> {
   const names = chipDevices();
   const present = new Map<string, uapi.ChipInfo>();
   const found = new Map<string, ChardevChip>();
@@ -131,7 +131,7 @@ export function findChardevChip(libc: LineLibc, wanted: string): Found<ChardevCh
     const list = [...present.values()].map(({ name, label }) => `${label} (${name})`).join(', ');
     return { kind: 'absent', reason: `no gpiochip ${wanted} on this machine (present: ${list || 'none'})` };
   }
-  return usable(chip);
+  return requireSecondInterface(chip);
 }
 
 function openChip(libc: LineLibc, path: string): ChardevChip {
@@ -147,7 +147,7 @@ function openChip(libc: LineLibc, path: string): ChardevChip {
 }
 
 /** Linux 4.8 to 5.9 have the first interface only. */
-function usable(chip: ChardevChip): Found<ChardevChip> {
+function requireSecondInterface(chip: ChardevChip): ChipSearch<ChardevChip> {
   try {
     chip.line(0);
     return { kind: 'found', chip };

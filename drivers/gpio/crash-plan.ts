@@ -7,14 +7,14 @@ import { loadLibc } from '../../src/linux/libc.ts';
 import type { Log } from '../../src/log/log.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import { type ChardevChip, findChardevChip } from './chardev-chip.ts';
-import { type ChipEstate, type PassedLines, passedLines } from './held-lines.ts';
-import { kernelError } from './kernel-errors.ts';
-import { SYSFS_GPIO } from './sysfs-chip.ts';
+import { type HandedOverLines, type HeldChipLines, handedOverLines } from './line-plan.ts';
+import { SYSFS_GPIO } from './onoff.ts';
 import type { LineLibc } from './uapi.ts';
 import * as uapi from './uapi.ts';
+import { kernelError } from './uapi.ts';
 
 /** A line and the level that is safe. */
-export interface PlannedLine {
+export interface SafeLine {
   readonly offset: number;
   /** As it was requested: output, with its drive and bias. */
   readonly flags: number;
@@ -23,7 +23,7 @@ export interface PlannedLine {
 
 export type GpioPlan =
   /** `held`: what the descriptors hold that come with it, if they do. */
-  | ({ readonly by: 'chardev'; readonly lines: readonly PlannedLine[] } & ChipEstate)
+  | ({ readonly by: 'chardev'; readonly lines: readonly SafeLine[] } & HeldChipLines)
   /** Lines exported by sysfs stay so when a process ends, and keep their level. */
   | { readonly by: 'sysfs'; readonly lines: readonly { readonly number: number; readonly high: boolean }[] };
 
@@ -33,27 +33,27 @@ const CONSUMER = 'dcs-io guardian';
 export const prepare: Prepare = async (plan, { log }, descriptors) => {
   if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of a gpio port', { found: plan });
   return plan.by === 'chardev'
-    ? new SafeLines(await loadLibc('backend chardev'), plan, descriptors, log)
-    : sysfsLines(plan);
+    ? new ChardevExecutor(await loadLibc('backend chardev'), plan, descriptors, log)
+    : createSysfsExecutor(plan);
 };
 
 /**
  * Drives lines to their safe levels through the descriptors it was passed. Lines without one it takes, driving them in the
  * same step, and keeps.
  */
-class SafeLines implements SafeStateExecutor {
+class ChardevExecutor implements SafeStateExecutor {
   readonly #libc: LineLibc;
   readonly #log: Log;
   readonly #plan: Extract<GpioPlan, { by: 'chardev' }>;
-  #held: PassedLines[];
+  #held: HandedOverLines[];
   /** Lines that have their safe level. */
-  readonly #safe = new Set<number>();
+  readonly #driven = new Set<number>();
 
   constructor(libc: LineLibc, plan: Extract<GpioPlan, { by: 'chardev' }>, descriptors: readonly number[], log: Log) {
     this.#libc = libc;
     this.#log = log;
     this.#plan = plan;
-    this.#held = passedLines([{ plan, descriptors }], { label: plan.chip, name: plan.name });
+    this.#held = handedOverLines([{ plan, descriptors }], { label: plan.chip, name: plan.name });
   }
 
   get holds(): boolean {
@@ -62,28 +62,28 @@ class SafeLines implements SafeStateExecutor {
 
   async attempt(): Promise<void> {
     for (const held of [...this.#held]) this.#drive(held);
-    const missing = this.#plan.lines.filter(({ offset }) => !this.#safe.has(offset));
-    if (missing.length > 0) this.#take(missing);
+    const missing = this.#plan.lines.filter(({ offset }) => !this.#driven.has(offset));
+    if (missing.length > 0) this.#requestLines(missing);
   }
 
   handOver(): HeldDescriptors {
     const { chip, name } = this.#plan;
-    const plan: ChipEstate = { chip, name, held: this.#held.map(({ fd, ...held }) => held) };
+    const plan: HeldChipLines = { chip, name, held: this.#held.map(({ fd, ...held }) => held) };
     return { plan, descriptors: this.#held.map(({ fd }) => fd) };
   }
 
   async release(): Promise<void> {
     for (const { fd } of this.#held.splice(0)) closeSync(fd);
-    this.#safe.clear();
+    this.#driven.clear();
   }
 
   /** Lines that are held already: nothing but their level changes. */
-  #drive(held: PassedLines): void {
-    const lines = this.#plan.lines.filter(({ offset }) => held.offsets.includes(offset) && !this.#safe.has(offset));
+  #drive(held: HandedOverLines): void {
+    const lines = this.#plan.lines.filter(({ offset }) => held.offsets.includes(offset) && !this.#driven.has(offset));
     if (lines.length === 0) return;
     try {
       driveLines(this.#libc, held, lines);
-      for (const { offset } of lines) this.#safe.add(offset);
+      for (const { offset } of lines) this.#driven.add(offset);
     } catch (thrown) {
       // Of a chip that has gone: its lines may be had anew where it is back.
       const { chip, name } = this.#plan;
@@ -95,15 +95,15 @@ class SafeLines implements SafeStateExecutor {
   }
 
   /** One descriptor a line, so that one in foreign hands harms no other. */
-  #take(lines: readonly PlannedLine[]): void {
+  #requestLines(lines: readonly SafeLine[]): void {
     const { chip, name } = this.#plan;
     const opened = this.#open();
     let trouble: DcsError | undefined;
     for (const line of lines) {
       const { offset, flags } = line;
       try {
-        this.#held.push({ fd: take(opened, line), offsets: [offset], flags, floating: [] });
-        this.#safe.add(offset);
+        this.#held.push({ fd: requestLine(opened, line), offsets: [offset], flags, floating: [] });
+        this.#driven.add(offset);
       } catch (thrown) {
         trouble = kernelError(thrown, `${chip} line ${offset}`, `/dev/${name}`);
       }
@@ -130,8 +130,8 @@ class SafeLines implements SafeStateExecutor {
 /** Those of a request's lines that are to be safe; the others stay as they are. Throws a SystemCallError. */
 function driveLines(
   libc: LineLibc,
-  { fd, offsets, flags, floating }: PassedLines,
-  lines: readonly PlannedLine[],
+  { fd, offsets, flags, floating }: HandedOverLines,
+  lines: readonly SafeLine[],
 ): void {
   const bitOf = (offset: number) => 1n << BigInt(offsets.indexOf(offset));
   const mask = lines.reduce((bits, { offset }) => bits | bitOf(offset), 0n);
@@ -149,13 +149,13 @@ function driveLines(
   libc.ioctl(fd, uapi.SET_CONFIG, uapi.lineConfig(offsets.length, { flags, values, except }));
 }
 
-function take(chip: ChardevChip, { offset, flags, high }: PlannedLine): number {
+function requestLine(chip: ChardevChip, { offset, flags, high }: SafeLine): number {
   const request = uapi.lineRequest([offset], CONSUMER, { flags, values: high ? 1n : 0n });
   chip.ioctl(uapi.GET_LINE, request);
   return uapi.requestedFd(request);
 }
 
-function sysfsLines({ lines }: Extract<GpioPlan, { by: 'sysfs' }>): SafeStateExecutor {
+function createSysfsExecutor({ lines }: Extract<GpioPlan, { by: 'sysfs' }>): SafeStateExecutor {
   return {
     holds: false,
     async attempt() {

@@ -2,14 +2,13 @@ import type { Driver, OpenResult, PortContext } from '../../src/driver/contract.
 import { DcsError, messageOf } from '../../src/errors/errors.ts';
 import { type Libc, loadLibc } from '../../src/linux/libc.ts';
 import { channelFacts, type GpioAddress, type GpioOptions, optionsSchema, pinSchema } from './address.ts';
-import type { Found, GpioBackend, GpioChannel } from './backend.ts';
-import { ChardevBackend } from './chardev.ts';
+import type { ChipSearch, GpioBackend, GpioChannel } from './backend.ts';
+import { reviewLines } from './bind-channels.ts';
+import { ChardevBackend } from './chardev-backend.ts';
 import { chipDevices, findChardevChip } from './chardev-chip.ts';
-import { openOnoff } from './onoff.ts';
+import { findSysfsChip, openOnoff } from './onoff.ts';
 import { gpioPlacer } from './place.ts';
 import { GpioPort } from './port.ts';
-import { reviewLines } from './review.ts';
-import { findSysfsChip } from './sysfs-chip.ts';
 
 /** Lines of a processor or expander as the Linux kernel offers them. One port is one gpiochip. */
 export const gpio: Driver<GpioOptions, GpioAddress> = {
@@ -27,16 +26,16 @@ export const gpio: Driver<GpioOptions, GpioAddress> = {
 };
 
 /** The ports whose chip has been there in this process. */
-const met = new WeakSet<GpioOptions>();
+const openedBefore = new WeakSet<GpioOptions>();
 
 async function open(options: GpioOptions, channels: readonly GpioChannel[], context: PortContext): Promise<OpenResult> {
   const found = await findBackend(options, context);
   if (found.kind === 'absent') {
     // A chip that was there and is not (a USB adapter) may come back; one that never was belongs to another machine.
-    if (met.has(options)) throw new DcsError('PORT_DOWN', found.reason);
+    if (openedBefore.has(options)) throw new DcsError('PORT_DOWN', found.reason);
     return { kind: 'skipped', reason: found.reason };
   }
-  met.add(options);
+  openedBefore.add(options);
   const backend = found.chip;
   context.log.info({ chip: options.chip, backend: backend.name }, `gpio ${options.chip}: ${backend.name}`);
   const port = new GpioPort(backend, channels, context);
@@ -50,7 +49,7 @@ async function open(options: GpioOptions, channels: readonly GpioChannel[], cont
 }
 
 /** The best kernel interface the options allow, with the chip open. */
-async function findBackend({ chip, backend }: GpioOptions, context: PortContext): Promise<Found<GpioBackend>> {
+async function findBackend({ chip, backend }: GpioOptions, context: PortContext): Promise<ChipSearch<GpioBackend>> {
   if (backend === 'onoff') return findOnoff(chip, context);
   const found = await findChardev(chip, context, backend === 'auto');
   if (found.kind === 'found' || backend === 'chardev') return found;
@@ -58,7 +57,7 @@ async function findBackend({ chip, backend }: GpioOptions, context: PortContext)
   return older.kind === 'found' ? older : found;
 }
 
-async function findChardev(chip: string, context: PortContext, fallBack: boolean): Promise<Found<GpioBackend>> {
+async function findChardev(chip: string, context: PortContext, fallBack: boolean): Promise<ChipSearch<GpioBackend>> {
   // Looked at first: no native library is loaded on a machine that has nothing for it.
   if (chipDevices().length === 0) return { kind: 'absent', reason: 'this machine has no /dev/gpiochip*' };
   let libc: Libc;
@@ -72,7 +71,7 @@ async function findChardev(chip: string, context: PortContext, fallBack: boolean
   return found.kind === 'absent' ? found : { kind: 'found', chip: new ChardevBackend(libc, found.chip, context) };
 }
 
-async function findOnoff(chip: string, context: PortContext): Promise<Found<GpioBackend>> {
+async function findOnoff(chip: string, context: PortContext): Promise<ChipSearch<GpioBackend>> {
   const found = await findSysfsChip(chip);
   return found.kind === 'absent' ? found : { kind: 'found', chip: await openOnoff(found.chip, context) };
 }

@@ -2,45 +2,42 @@ import { closeSync } from 'node:fs';
 import type { PortContext } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { Line, LineEvents } from './backend.ts';
-import { type EdgeEvent, type EventSink, EventStream } from './event-stream.ts';
-import { type EventTime, stampMs } from './event-time.ts';
-import type { HeldLines } from './held-lines.ts';
-import { kernelError } from './kernel-errors.ts';
-import { LevelWatch } from './level-watch.ts';
-import type { RequestPlan } from './line-plan.ts';
+import { type EdgeEvent, type EdgeListener, EdgeStream, type EventTime, LevelTracker, stampMs } from './edges.ts';
+import type { HeldLines, RequestPlan } from './line-plan.ts';
 import type { LineLibc } from './uapi.ts';
 import * as uapi from './uapi.ts';
+import { kernelError } from './uapi.ts';
 
 /** Slack after the kernel's debounce period before the settled level is read: its timer may be late. */
 const SETTLE_SLACK_MS = 10;
 
-interface Member {
+interface RequestedLine {
   readonly what: string;
   readonly bit: bigint;
-  readonly watch: LevelWatch;
+  readonly watch: LevelTracker;
   readonly events: LineEvents;
   held: boolean;
 }
 
 /** Lines held through one descriptor. */
-export class LineRequest implements EventSink {
+export class LineRequest implements EdgeListener {
   readonly lines: readonly Line[];
   readonly #libc: LineLibc;
   #fd: number;
   readonly #path: string;
-  readonly #members: readonly Member[];
-  readonly #byOffset = new Map<number, Member>();
+  readonly #requested: readonly RequestedLine[];
+  readonly #byOffset = new Map<number, RequestedLine>();
   readonly #context: PortContext;
   readonly #time: EventTime;
   readonly #debounceMs: number;
   readonly #values = uapi.lineValues(0n, 0n);
-  readonly #closed: (request: LineRequest) => void;
-  #events: EventStream | undefined;
-  #held: number;
+  readonly #onClosed: (request: LineRequest) => void;
+  #events: EdgeStream | undefined;
+  #heldCount: number;
   #closing: Promise<void> | undefined;
   /** A look at the levels is due: after a loss, or once a debounced line has settled. */
-  #resync = false;
-  #settling = false;
+  #resyncScheduled = false;
+  #settledCheckScheduled = false;
   readonly #flags: number;
   readonly #output: boolean;
   /** Outputs: the levels they are driven to, and those that are let go for the time being. */
@@ -58,23 +55,23 @@ export class LineRequest implements EventSink {
     this.#path = path;
     this.#time = time;
     this.#context = context;
-    this.#closed = closed;
+    this.#onClosed = closed;
     this.#flags = plan.flags;
     this.#output = plan.direction === 'out';
     this.#debounceMs = plan.debounceUs / 1000;
-    this.#held = plan.lines.length;
-    this.#members = plan.lines.map(({ wish, offset }, at): Member => {
-      const watch = new LevelWatch(wish.events, context.count, plan.bothEdges);
+    this.#heldCount = plan.lines.length;
+    this.#requested = plan.lines.map(({ spec: wish, offset }, at): RequestedLine => {
+      const watch = new LevelTracker(wish.events, context.count, plan.bothEdges);
       const member = { what: wish.channel.key, bit: 1n << BigInt(at), watch, events: wish.events, held: true };
       this.#byOffset.set(offset, member);
       return member;
     });
-    this.lines = this.#members.map((member) => this.#line(member));
+    this.lines = this.#requested.map((member) => this.#lineOf(member));
   }
 
   /** The descriptor and what it holds; undefined for inputs, whose edges are for one reader, and when nothing is driven. */
-  get kept(): { readonly fd: number; readonly held: HeldLines } | undefined {
-    const all = uapi.allLines(this.#members.length);
+  get heldOutputs(): { readonly fd: number; readonly held: HeldLines } | undefined {
+    const all = uapi.allLines(this.#requested.length);
     if (!this.#output || this.#closing || this.#floating === all) return undefined;
     const offsets = [...this.#byOffset.keys()];
     const floating = offsets.filter((_, at) => (this.#floating & (1n << BigInt(at))) !== 0n);
@@ -82,7 +79,7 @@ export class LineRequest implements EventSink {
   }
 
   /** Outputs: the levels they were taken with, and those of them that are let go. */
-  drives(levels: bigint, floating = 0n): void {
+  setDriven(levels: bigint, floating = 0n): void {
     this.#driven = levels;
     this.#floating = floating;
   }
@@ -91,10 +88,10 @@ export class LineRequest implements EventSink {
    * Inputs: hears edges from now on, and those the kernel has kept. The levels of now are what the first are compared
    * with. Throws a SystemCallError.
    */
-  begin(): void {
-    const bits = this.#get(uapi.allLines(this.#members.length));
-    for (const { bit, watch } of this.#members) watch.begin((bits & bit) !== 0n);
-    this.#events = new EventStream(this.#libc, this.#fd, this);
+  startEvents(): void {
+    const bits = this.#get(uapi.allLines(this.#requested.length));
+    for (const { bit, watch } of this.#requested) watch.start((bits & bit) !== 0n);
+    this.#events = new EdgeStream(this.#libc, this.#fd, this);
     this.#fd = this.#events.fd;
   }
 
@@ -102,13 +99,13 @@ export class LineRequest implements EventSink {
     const member = this.#byOffset.get(offset);
     if (!member?.held) return;
     if (member.watch.edge(rising, lineSeqno, this.#time(nsHigh, nsLow), stampMs(nsHigh, nsLow)) > 0)
-      this.#resyncSoon(member);
-    if (this.#debounceMs > 0) this.#settleSoon();
+      this.#scheduleResync(member);
+    if (this.#debounceMs > 0) this.#scheduleSettledCheck();
   }
 
   ended(thrown: Error): void {
-    const error = kernelError(thrown, this.#members.map(({ what }) => what).join(', '), this.#path);
-    const listeners = this.#members.filter(({ held }) => held).map(({ events }) => events);
+    const error = kernelError(thrown, this.#requested.map(({ what }) => what).join(', '), this.#path);
+    const listeners = this.#requested.filter(({ held }) => held).map(({ events }) => events);
     // Given back first: who hears of the loss may take the lines anew.
     void this.close();
     for (const events of listeners) events.lost(error);
@@ -119,13 +116,13 @@ export class LineRequest implements EventSink {
     if (this.#closing || !this.#events) return false;
     let bits: bigint;
     try {
-      bits = this.#get(uapi.allLines(this.#members.length));
+      bits = this.#get(uapi.allLines(this.#requested.length));
     } catch (error) {
       this.ended(toError(error));
       return false;
     }
     let again = false;
-    for (const { held, bit, watch } of this.#members) {
+    for (const { held, bit, watch } of this.#requested) {
       if (held && watch.inspect((bits & bit) !== 0n)) again = true;
     }
     return again;
@@ -133,10 +130,10 @@ export class LineRequest implements EventSink {
 
   /** Sets those of the lines that are of this request, in one step. Returns the levels they then have. */
   write(levels: ReadonlyMap<Line, boolean>): [Line, boolean][] {
-    const own: [Line, Member, boolean][] = [];
+    const own: [Line, RequestedLine, boolean][] = [];
     this.lines.forEach((line, at) => {
       const level = levels.get(line);
-      const member = this.#members[at];
+      const member = this.#requested[at];
       if (level !== undefined && member?.held) own.push([line, member, level]);
     });
     const [first] = own;
@@ -161,13 +158,13 @@ export class LineRequest implements EventSink {
   }
 
   async #close(): Promise<void> {
-    this.#closed(this);
-    for (const member of this.#members) member.held = false;
+    this.#onClosed(this);
+    for (const member of this.#requested) member.held = false;
     if (this.#events) await this.#events.close();
     else closeSync(this.#fd);
   }
 
-  #line(member: Member): Line {
+  #lineOf(member: RequestedLine): Line {
     const own = <T>(work: () => T): T => {
       if (!member.held) throw new DcsError('PORT_DOWN', `${member.what} has been given back`);
       try {
@@ -182,23 +179,23 @@ export class LineRequest implements EventSink {
       release: () => {
         if (!member.held) return;
         member.held = false;
-        this.#held--;
-        if (this.#held === 0) void this.close();
+        this.#heldCount--;
+        if (this.#heldCount === 0) void this.close();
       },
     };
   }
 
-  #resyncSoon({ what }: Member): void {
+  #scheduleResync({ what }: RequestedLine): void {
     this.#context.log.warn({ line: what }, `${what}: the kernel dropped edges that came faster than they were read`);
-    if (this.#resync) return;
-    this.#resync = true;
+    if (this.#resyncScheduled) return;
+    this.#resyncScheduled = true;
     // After everything that is waiting has been told: the level read now is the newest.
     setImmediate(() => {
-      this.#resync = false;
+      this.#resyncScheduled = false;
       if (this.#closing) return;
       try {
-        const bits = this.#get(uapi.allLines(this.#members.length));
-        for (const { held, bit, watch } of this.#members) if (held) watch.resync((bits & bit) !== 0n);
+        const bits = this.#get(uapi.allLines(this.#requested.length));
+        for (const { held, bit, watch } of this.#requested) if (held) watch.resync((bits & bit) !== 0n);
       } catch (error) {
         this.ended(toError(error));
       }
@@ -206,12 +203,12 @@ export class LineRequest implements EventSink {
   }
 
   /** After the last edge of a debounced line its settled level is looked at: the last edge is the one that counts. */
-  #settleSoon(): void {
-    if (this.#settling) return;
-    this.#settling = true;
+  #scheduleSettledCheck(): void {
+    if (this.#settledCheckScheduled) return;
+    this.#settledCheckScheduled = true;
     this.#context.clock.after(this.#debounceMs + SETTLE_SLACK_MS, () => {
-      this.#settling = false;
-      if (this.inspect()) this.#settleSoon();
+      this.#settledCheckScheduled = false;
+      if (this.inspect()) this.#scheduleSettledCheck();
     });
   }
 
@@ -241,7 +238,7 @@ export class LineRequest implements EventSink {
   #configure(driven: bigint, floating: bigint): void {
     const except = { flags: uapi.inputFlags(this.#flags), mask: floating };
     const config = { flags: this.#flags, values: driven, except };
-    this.#libc.ioctl(this.#fd, uapi.SET_CONFIG, uapi.lineConfig(this.#members.length, config));
+    this.#libc.ioctl(this.#fd, uapi.SET_CONFIG, uapi.lineConfig(this.#requested.length, config));
     this.#driven = driven;
     if (this.#floating === floating) return;
     this.#floating = floating;

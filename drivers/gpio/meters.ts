@@ -1,6 +1,265 @@
-import type { DurationMs, MonotonicMs } from '../../src/clock/clock.ts';
+import type { Clock, DurationMs, MonotonicMs, Timer } from '../../src/clock/clock.ts';
+import type { PortContext, Reading, ReadingListener } from '../../src/driver/contract.ts';
+import { DcsError } from '../../src/errors/errors.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
 import type { EdgeKind } from './address.ts';
-import type { Edge } from './backend.ts';
+import type { Edge, GpioChannel } from './backend.ts';
+import { type ChannelBinding, type LineHandle, Listeners } from './line-handle.ts';
+
+const DEFAULT_REPORT_MS: DurationMs = 1000;
+
+/** A channel that counts or measures: every edge goes in, and what comes out is told at a bounded rate. */
+export class MeterBinding implements ChannelBinding {
+  readonly #key: string;
+  readonly #lines: readonly LineHandle[];
+  readonly #meter: Meter;
+  readonly #clock: Clock;
+  readonly #reportMs: DurationMs;
+  readonly #listeners = new Listeners();
+  #timer: Timer | undefined;
+  /** What was told last; undefined after trouble. */
+  #lastReported: string | undefined;
+  /** Its lines are held; before they are for the first time there is nothing it could have missed, unless it goes on. */
+  #held = false;
+  #mayHaveMissed: boolean;
+  /** Counters: the count at the beginning of the time the next rate is about. */
+  #rateStart: { at: MonotonicMs; value: number };
+  #rate = 0;
+
+  constructor(channel: GpioChannel, slots: readonly LineHandle[], context: PortContext) {
+    this.#key = channel.key;
+    this.#lines = slots;
+    this.#clock = context.clock;
+    this.#reportMs = channel.address.report ?? DEFAULT_REPORT_MS;
+    this.#mayHaveMissed = channel.openingValue !== undefined;
+    const meter = createMeter(channel, slots, context);
+    this.#meter = meter;
+    this.#rateStart = this.#sample();
+    if (meter.set) this.preset = (value) => this.#preset(value);
+    slots.forEach((slot, line) => {
+      slot.addUser({
+        edge: (edge) => {
+          // From rest: the time of the rate begins with this edge.
+          if (!this.#timer) this.#rateStart = this.#sample();
+          meter.edge(line, edge, this.#clock.now());
+          this.#scheduleReport();
+        },
+        reading: (reading) => this.#onLineReading(reading),
+      });
+    });
+  }
+
+  readonly preset?: (value: RawValue) => void;
+
+  read(): Reading {
+    for (const slot of this.#lines) {
+      const reading = slot.read();
+      if (!reading.ok) return reading;
+    }
+    const { value, doubt } = this.#meter.value(this.#clock.now());
+    const rate = this.#meter.set && { rate: this.#rate };
+    return doubt === undefined ? { ok: true, value, ...rate } : { ok: true, value, uncertain: doubt, ...rate };
+  }
+
+  outputLine(): LineHandle {
+    throw new DcsError('READ_ONLY', `${this.#key} is measured, not driven`);
+  }
+
+  subscribe(listener: ReadingListener): () => void {
+    return this.#listeners.add(listener, () => {
+      const reading = this.read();
+      if (this.#lastReported === undefined) this.#markReported(reading);
+      return reading;
+    });
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+    this.#listeners.clear();
+  }
+
+  #preset(value: RawValue): void {
+    if (typeof value !== 'number' || !Number.isSafeInteger(value)) {
+      throw new DcsError('BAD_VALUE', `${this.#key} counts in whole numbers`, { found: value });
+    }
+    const before = this.#sample().value;
+    this.#meter.set?.(value);
+    this.#rateStart = { at: this.#rateStart.at, value: this.#rateStart.value + value - before };
+    this.#report();
+  }
+
+  /** Trouble is told at once, and so is its end. */
+  #onLineReading(reading: Reading): void {
+    if (!reading.ok) {
+      this.#held = false;
+      this.#lastReported = undefined;
+      this.#listeners.tell(reading);
+    } else if (!this.#held) {
+      const levels = this.#lines.map((slot) => slot.read()).flatMap((one) => (one.ok ? [one.value === true] : []));
+      if (levels.length < this.#lines.length) return;
+      this.#meter.linesHeld(levels, this.#mayHaveMissed);
+      this.#held = true;
+      this.#mayHaveMissed = true;
+      this.#report();
+    }
+  }
+
+  #scheduleReport(): void {
+    this.#timer ??= this.#clock.after(this.#reportMs, () => {
+      this.#timer = undefined;
+      this.#measureRate();
+      this.#report();
+    });
+  }
+
+  /** Over the time since the last report, or since the first edge after a rest. */
+  #measureRate(): void {
+    if (!this.#meter.set) return;
+    const { at, value } = this.#rateStart;
+    this.#rateStart = this.#sample();
+    // More digits than that would be noise of the clock.
+    this.#rate = Number((((this.#rateStart.value - value) * 1000) / (this.#rateStart.at - at)).toPrecision(6));
+  }
+
+  #sample(): { at: MonotonicMs; value: number } {
+    const at = this.#clock.now();
+    // A frequency is measured by being asked for; only what counts has a rate.
+    return { at, value: this.#meter.set ? this.#meter.value(at).value : 0 };
+  }
+
+  #report(): void {
+    const reading = this.read();
+    if (reading.ok && reportedPart(reading) === this.#lastReported) return;
+    if (this.#listeners.any) this.#markReported(reading);
+    this.#listeners.tell(reading);
+  }
+
+  #markReported(reading: Reading): void {
+    if (!reading.ok) return;
+    this.#lastReported = reportedPart(reading);
+    this.#meter.reported?.();
+    // What ends by itself is told once more: a rate, a doubt, a frequency.
+    const { value, uncertain, rate } = reading;
+    if ((this.#meter.decays && value !== 0) || rate || (uncertain !== undefined && this.#meter.reported))
+      this.#scheduleReport();
+  }
+}
+
+function reportedPart({ value, uncertain, rate }: Reading & { ok: true }): string {
+  return JSON.stringify([value, uncertain, rate]);
+}
+
+/** What is made of the edges of one or two lines. */
+export interface Meter {
+  /** Line 0 is the pin's own, line 1 an encoder's second. */
+  edge(line: number, edge: Edge, now: MonotonicMs): void;
+  /** Its lines are held, at these levels. `missed`: edges may have come that it did not see. */
+  linesHeld(levels: readonly boolean[], missed: boolean): void;
+  value(now: MonotonicMs): { readonly value: number; readonly doubt?: string };
+  /** It changes by time alone: a frequency falls when nothing comes. */
+  readonly decays?: true;
+  /** It counts, so it can be set, and has a rate. */
+  set?(value: number): void;
+  /** Its value has been told; doubts about what lies before are over. */
+  reported?(): void;
+}
+
+/** The meter a channel's address asks for. */
+export function createMeter(
+  { address, openingValue: start }: GpioChannel,
+  slots: readonly LineHandle[],
+  context: PortContext,
+): Meter {
+  const from = typeof start === 'number' ? start : 0;
+  const watched = slots[0]?.edges ?? 'both';
+  if (address.count !== undefined) return countingMeter(new EdgeCounter(address.count, watched, from));
+  if (address.encoder !== undefined) return encoderMeter(from, context);
+  if (address.measure === 'frequency') {
+    let meter = new FrequencyMeter(watched);
+    return {
+      edge: (_line, edge, now) => meter.edge(edge, now),
+      linesHeld() {
+        meter = new FrequencyMeter(watched);
+      },
+      value: (now) => ({ value: meter.read(now) }),
+      decays: true,
+    };
+  }
+  const meter = new PulseWidthMeter(address.measure === 'high-time');
+  return {
+    edge: (_line, edge) => meter.edge(edge),
+    linesHeld: () => meter.reset(),
+    value: () => (meter.seconds === undefined ? { value: 0, doubt: 'no pulse yet' } : { value: meter.seconds }),
+  };
+}
+
+/** The kernel numbers edges, so those it dropped are counted too; that it had to drop some is worth knowing. */
+function countingMeter(edges: EdgeCounter): Meter {
+  let overrun = 0;
+  let resumed = false;
+  const doubt = () => {
+    if (overrun > 0) return `overrun: ${overrun} edges came too fast to be seen, and are counted unseen`;
+    return resumed ? 'resumed: edges that came while nobody counted are missing' : undefined;
+  };
+  return {
+    edge(_line, edge) {
+      overrun += edge.lost;
+      edges.edge(edge);
+    },
+    linesHeld(_levels, missed) {
+      resumed = missed;
+    },
+    value: () => withDoubt(edges.value, doubt()),
+    set(value) {
+      overrun = 0;
+      resumed = false;
+      edges.value = value;
+    },
+    reported() {
+      overrun = 0;
+      resumed = false;
+    },
+  };
+}
+
+function encoderMeter(from: number, { count }: PortContext): Meter {
+  const levels = [false, false];
+  let position = new Quadrature(false, false, from);
+  let unknown = 0;
+  let resumed = false;
+  // Until somebody who knows where it is says so.
+  const doubt = () => {
+    if (unknown > 0) return `overrun: the direction of ${unknown} steps is unknown; set the position`;
+    return resumed ? 'resumed: it may have moved while nobody watched; set the position' : undefined;
+  };
+  return {
+    edge(line, { rising, lost }) {
+      levels[line] = rising;
+      const before = position.errors;
+      position.move(levels[0] ?? false, levels[1] ?? false);
+      // A step that was lost cannot be made up for: nobody knows its direction.
+      const more = position.errors - before + lost;
+      if (more > 0) count('encoder_steps_lost', more);
+      unknown += more;
+    },
+    linesHeld([a = false, b = false], missed) {
+      levels[0] = a;
+      levels[1] = b;
+      position = new Quadrature(a, b, position.value);
+      resumed ||= missed;
+    },
+    value: () => withDoubt(position.value, doubt()),
+    set(value) {
+      unknown = 0;
+      resumed = false;
+      position.value = value;
+    },
+  };
+}
+
+function withDoubt(value: number, doubt: string | undefined): { value: number; doubt?: string } {
+  return doubt === undefined ? { value } : { value, doubt };
+}
 
 /**
  * How many of the edges lost before this one were rising, and how many falling. Rising and falling alternate, so with
@@ -44,7 +303,7 @@ export class FrequencyMeter {
   #last: MonotonicMs = 0;
   #periods = 0;
   /** Silence is measured on the reader's clock: no edge brings a stamp. */
-  #heardAt: MonotonicMs = 0;
+  #lastEdgeSeenAt: MonotonicMs = 0;
   #hz = 0;
 
   constructor(watched: EdgeKind) {
@@ -57,7 +316,7 @@ export class FrequencyMeter {
     if (!edge.rising) return;
     this.#first ??= edge.at;
     this.#last = edge.at;
-    this.#heardAt = now;
+    this.#lastEdgeSeenAt = now;
   }
 
   /** Hz since the last call. Without a new edge it falls as the time without one grows, and is 0 after 10 s. */
@@ -68,7 +327,7 @@ export class FrequencyMeter {
       this.#periods = 0;
       return this.#hz;
     }
-    const silence = now - this.#heardAt;
+    const silence = now - this.#lastEdgeSeenAt;
     if (silence >= SILENCE_MS) {
       this.#first = undefined;
       this.#periods = 0;
@@ -79,26 +338,26 @@ export class FrequencyMeter {
 }
 
 /** Seconds of the last level that was seen from its first to its last edge. */
-export class WidthMeter {
+export class PulseWidthMeter {
   seconds: number | undefined;
   readonly #high: boolean;
-  #began: MonotonicMs | undefined;
+  #startedAt: MonotonicMs | undefined;
 
   constructor(high: boolean) {
     this.#high = high;
   }
 
   /** Something was lost in between: what began is not what ends next. */
-  interrupted(): void {
-    this.#began = undefined;
+  reset(): void {
+    this.#startedAt = undefined;
   }
 
   edge({ rising, lost, at }: Edge): void {
-    if (lost > 0) this.interrupted();
-    if (rising === this.#high) this.#began = at;
-    else if (this.#began !== undefined) {
-      this.seconds = (at - this.#began) / 1000;
-      this.#began = undefined;
+    if (lost > 0) this.reset();
+    if (rising === this.#high) this.#startedAt = at;
+    else if (this.#startedAt !== undefined) {
+      this.seconds = (at - this.#startedAt) / 1000;
+      this.#startedAt = undefined;
     }
   }
 }

@@ -1,13 +1,77 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { access, readdir, readFile, realpath } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import type { BinaryValue, Gpio } from 'onoff';
 import type { PortContext } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
-import type { GpioBackend, Line, LineEvents, Taken, Wish } from './backend.ts';
-import { kernelError } from './kernel-errors.ts';
-import { LevelWatch } from './level-watch.ts';
-import { SYSFS_GPIO, type SysfsChip } from './sysfs-chip.ts';
+import type { ChipSearch, GpioBackend, Line, LineEvents, LineRequestSpec, LineResult } from './backend.ts';
+import { LevelTracker } from './edges.ts';
+import { kernelError } from './uapi.ts';
+
+/** Where the kernel's sysfs GPIO interface lives. Deprecated since Linux 4.8, still in many. */
+export const SYSFS_GPIO = '/sys/class/gpio';
+
+/** A chip as sysfs shows it: its lines are numbered from `base` on, over all chips of the machine. */
+export interface SysfsChip {
+  readonly label: string;
+  readonly base: number;
+  readonly lines: number;
+  /** Its own directory; gone when the chip is. */
+  readonly directory: string;
+}
+
+/**
+ * Finds a chip by label or by device name (gpiochip0). The base must be looked up: Linux 6.6 moved the first one from 0
+ * to 512, and it depends on the order of probing on older ones.
+ */
+export async function findSysfsChip(wanted: string, root = SYSFS_GPIO): Promise<ChipSearch<SysfsChip>> {
+  let entries: string[];
+  try {
+    entries = (await readdir(root)).filter((name) => /^gpiochip\d+$/.test(name));
+  } catch {
+    return { kind: 'absent', reason: `this kernel has no sysfs GPIO (${root})` };
+  }
+  const chips = await Promise.all(entries.map((entry) => readChip(join(root, entry))));
+  let found = chips.filter(({ label }) => label === wanted);
+  if (found.length === 0) {
+    const named = await Promise.all(chips.map((chip) => hasDeviceName(chip, wanted)));
+    found = chips.filter((_, at) => named[at]);
+  }
+  const [chip, second] = found;
+  if (second) {
+    throw new DcsError('BAD_CONFIG', `${found.length} chips match ${wanted}`, {
+      found: found.map(({ label, base }) => `${label} (base ${base})`).join(', '),
+      expected: 'the label of one chip',
+    });
+  }
+  if (chip) return { kind: 'found', chip };
+  const present = chips.map(({ label }) => label).join(', ') || 'none';
+  return { kind: 'absent', reason: `no gpiochip ${wanted} on this machine (present: ${present})` };
+}
+
+async function readChip(directory: string): Promise<SysfsChip> {
+  const text = async (name: string) => (await readFile(join(directory, name), 'utf8')).trim();
+  const [label, base, lines] = await Promise.all([text('label'), text('base'), text('ngpio')]);
+  return { label, base: Number(base), lines: Number(lines), directory };
+}
+
+/**
+ * Whether a chip's character device has this name. Up to Linux 6.5 sysfs links to the chip's parent, later to the chip
+ * itself; a parent of several chips makes the name ambiguous, and the caller says so.
+ */
+async function hasDeviceName({ directory }: SysfsChip, name: string): Promise<boolean> {
+  if (!/^gpiochip\d+$/.test(name)) return false;
+  try {
+    const device = await realpath(join(directory, 'device'));
+    if (basename(device) === name) return true;
+    await access(join(device, name));
+    return true;
+  } catch {
+    // No such link or child: then this chip goes by another name.
+    return false;
+  }
+}
 
 type OnOff = typeof import('onoff');
 
@@ -21,10 +85,10 @@ export async function openOnoff(chip: SysfsChip, context: PortContext): Promise<
   return {
     name: 'onoff',
     debounces: false,
-    async take(wishes) {
-      const gone = missing(chip);
+    async requestLines(wishes) {
+      const gone = chipGone(chip);
       if (gone) throw gone;
-      return wishes.map((wish) => take(library, chip, wish, lines, context));
+      return wishes.map((wish) => requestLine(library, chip, wish, lines, context));
     },
     write: (levels) =>
       new Map(
@@ -33,7 +97,7 @@ export async function openOnoff(chip: SysfsChip, context: PortContext): Promise<
           return level === undefined ? [] : [[line, line.write(level)]];
         }),
       ),
-    lastWill: (levels) => ({
+    crashPlan: (levels) => ({
       plan: {
         by: 'sysfs',
         lines: levels.flatMap(({ channel: { address }, high }) =>
@@ -41,7 +105,7 @@ export async function openOnoff(chip: SysfsChip, context: PortContext): Promise<
         ),
       },
     }),
-    missing: () => missing(chip),
+    chipGone: () => chipGone(chip),
     inspect() {
       for (const line of [...lines]) line.inspect();
     },
@@ -63,11 +127,17 @@ async function loadOnoff(): Promise<OnOff> {
   }
 }
 
-function missing(chip: SysfsChip): DcsError | undefined {
+function chipGone(chip: SysfsChip): DcsError | undefined {
   return existsSync(chip.directory) ? undefined : new DcsError('PORT_DOWN', `gpiochip ${chip.label} is gone`);
 }
 
-function take({ Gpio }: OnOff, chip: SysfsChip, wish: Wish, lines: Set<SysfsLine>, context: PortContext): Taken {
+function requestLine(
+  { Gpio }: OnOff,
+  chip: SysfsChip,
+  wish: LineRequestSpec,
+  lines: Set<SysfsLine>,
+  context: PortContext,
+): LineResult {
   const { channel } = wish;
   const exporter = join(SYSFS_GPIO, 'export');
   let undo = () => {};
@@ -100,7 +170,7 @@ function unexport(number: number): void {
 }
 
 /** The line's offset, once everything sysfs cannot do has been refused. */
-function offsetOf(chip: SysfsChip, { channel }: Wish): number {
+function offsetOf(chip: SysfsChip, { channel }: LineRequestSpec): number {
   const { gpio, bias, drive } = channel.address;
   const what = `${chip.label} ${channel.key}`;
   if (typeof gpio === 'string') {
@@ -130,7 +200,7 @@ class SysfsLine implements Line {
   readonly #what: string;
   readonly #number: number;
   readonly #released: () => void;
-  readonly #watch: LevelWatch;
+  readonly #tracker: LevelTracker;
   readonly #events: LineEvents;
   #watched = false;
   #floating = false;
@@ -140,7 +210,7 @@ class SysfsLine implements Line {
     Base: OnOff['Gpio'],
     chip: SysfsChip,
     number: number,
-    { channel, events }: Wish,
+    { channel, events }: LineRequestSpec,
     released: () => void,
     context: PortContext,
   ) {
@@ -148,8 +218,8 @@ class SysfsLine implements Line {
     this.#number = number;
     this.#released = released;
     this.#events = events;
-    this.#watch = new LevelWatch(events, context.count);
-    const fail = (thrown: unknown) => this.#lose(thrown);
+    this.#tracker = new LevelTracker(events, context.count);
+    const fail = (thrown: unknown) => this.#markLost(thrown);
     /** onoff reads the level in its interrupt handler, where an exception would end the process. */
     class Guarded extends Base {
       override readSync(): BinaryValue {
@@ -174,31 +244,31 @@ class SysfsLine implements Line {
   }
 
   float(): void {
-    this.#direct('in');
+    this.#setDirection('in');
     this.#floating = true;
   }
 
   write(high: boolean): boolean {
     // Direction and level in one step, as when the line was taken.
-    if (this.#floating) this.#direct(high ? 'high' : 'low');
+    if (this.#floating) this.#setDirection(high ? 'high' : 'low');
     else this.#attempt(() => this.#gpio.writeSync(high ? 1 : 0));
     this.#floating = false;
     return this.read();
   }
 
   watch({ clock }: PortContext): void {
-    this.#watch.begin(this.read());
+    this.#tracker.start(this.read());
     this.#watched = true;
     this.#gpio.watch((error, value) => {
       if (!this.#open) return;
-      if (error) this.#lose(error);
-      else this.#watch.interrupt(value === 1, clock.now());
+      if (error) this.#markLost(error);
+      else this.#tracker.interrupt(value === 1, clock.now());
     });
   }
 
   inspect(): void {
     const level = this.#gpio.readSync() === 1;
-    if (this.#open && this.#watched) this.#watch.inspect(level);
+    if (this.#open && this.#watched) this.#tracker.inspect(level);
   }
 
   release(): void {
@@ -212,14 +282,14 @@ class SysfsLine implements Line {
     }
   }
 
-  #lose(thrown: unknown): void {
+  #markLost(thrown: unknown): void {
     if (!this.#open) return;
     this.release();
     this.#events.lost(kernelError(thrown, this.#what, SYSFS_GPIO));
   }
 
   /** The library sets a direction only when it takes a line. */
-  #direct(word: 'in' | 'high' | 'low'): void {
+  #setDirection(word: 'in' | 'high' | 'low'): void {
     this.#attempt(() => writeFileSync(join(lineDirectory(this.#number), 'direction'), word));
   }
 

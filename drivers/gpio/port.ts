@@ -12,9 +12,8 @@ import { siblingModule } from '../../src/driver/crash-plan.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { GpioBackend, GpioChannel } from './backend.ts';
-import type { Endpoint } from './endpoint.ts';
-import { wire } from './endpoints.ts';
-import type { LineSlot } from './line-slot.ts';
+import { bindChannels } from './bind-channels.ts';
+import type { ChannelBinding, LineHandle } from './line-handle.ts';
 
 /** How often the port looks whether chip and lines are still there: not every kernel tells. */
 const INSPECTION_MS: DurationMs = 1000;
@@ -28,8 +27,8 @@ export class GpioPort implements Port {
   readonly #backend: GpioBackend;
   readonly #context: PortContext;
   readonly #channels: readonly GpioChannel[];
-  readonly #slots: readonly LineSlot[];
-  readonly #endpoints: ReadonlyMap<string, Endpoint>;
+  readonly #lines: readonly LineHandle[];
+  readonly #bindings: ReadonlyMap<string, ChannelBinding>;
   #check: Timer | undefined;
   #retry: Timer | undefined;
   #retryMs = FIRST_RETRY_MS;
@@ -40,25 +39,25 @@ export class GpioPort implements Port {
     this.#context = context;
     this.#channels = channels;
     if (backend.debounces) this.debounces = true;
-    const { slots, endpoints } = wire(
+    const { lines: slots, bindings: endpoints } = bindChannels(
       channels,
       context,
       (error) => this.#lineLost(error),
       (slot, high) => this.#backend.write(new Map([[slot.line, high]])),
     );
-    this.#slots = slots;
-    this.#endpoints = endpoints;
+    this.#lines = slots;
+    this.#bindings = endpoints;
   }
 
   /** Takes the lines; those that cannot be had now are tried again later. Rejects when the chip is gone. */
   async start(): Promise<void> {
-    await this.#take();
-    this.#watchChip();
+    await this.#requestLines();
+    this.#scheduleInspection();
   }
 
   async read(channels: readonly GpioChannel[]): Promise<Reading[]> {
     if (this.#ended) throw this.#ended;
-    const readings = channels.map((channel) => this.#endpoint(channel).look());
+    const readings = channels.map((channel) => this.#binding(channel).read());
     // A chip that went away answers every line with an error; one look tells that from a line's own trouble.
     if (readings.some(({ ok }) => !ok)) this.#checkChip();
     if (this.#ended) throw this.#ended;
@@ -66,9 +65,9 @@ export class GpioPort implements Port {
   }
 
   async write(channel: GpioChannel, value: RawValue): Promise<WriteResult> {
-    const endpoint = this.#endpoint(channel);
-    if (endpoint.modulate && !this.#ended) {
-      endpoint.modulate(value);
+    const endpoint = this.#binding(channel);
+    if (endpoint.setDutyCycle && !this.#ended) {
+      endpoint.setDutyCycle(value);
       return { readBack: value };
     }
     const [written] = await this.writeAll([{ channel, value }]);
@@ -78,7 +77,7 @@ export class GpioPort implements Port {
   async writeAll(writes: readonly { channel: GpioChannel; value: RawValue }[]): Promise<WriteResult[]> {
     if (this.#ended) throw this.#ended;
     const outputs = writes.map(({ channel, value }) => {
-      const slot = this.#endpoint(channel).output();
+      const slot = this.#binding(channel).outputLine();
       if (typeof value === 'boolean') return { slot, value };
       throw new DcsError('BAD_VALUE', `${channel.key} is on or off`, { found: value, expected: 'true or false' });
     });
@@ -102,17 +101,17 @@ export class GpioPort implements Port {
       if (!own) throw new DcsError('NO_SUCH_CHANNEL', `${channel.key} was not opened with this port`);
       return { channel: own, high: value === true || value === 1 };
     });
-    return { executor: siblingModule(import.meta.url, 'crash-plan'), ...this.#backend.lastWill(levels) };
+    return { executor: siblingModule(import.meta.url, 'crash-plan'), ...this.#backend.crashPlan(levels) };
   }
 
   async float(channel: GpioChannel): Promise<void> {
     if (this.#ended) throw this.#ended;
-    this.#endpoint(channel).output().line.float();
+    this.#binding(channel).outputLine().line.float();
   }
 
   async preset(channel: GpioChannel, value: RawValue): Promise<WriteResult> {
     if (this.#ended) throw this.#ended;
-    const endpoint = this.#endpoint(channel);
+    const endpoint = this.#binding(channel);
     if (!endpoint.preset) throw new DcsError('READ_ONLY', `${channel.key} has no count to set`);
     endpoint.preset(value);
     return { readBack: value };
@@ -120,13 +119,13 @@ export class GpioPort implements Port {
 
   /** `pwm_late_max_ms`: how late the worst edge of a line was that this process switches on and off. */
   metrics(): Readonly<Record<string, number>> {
-    const late = [...this.#endpoints.values()].flatMap(({ lateMs }) => lateMs ?? []);
+    const late = [...this.#bindings.values()].flatMap(({ maxLateMs: lateMs }) => lateMs ?? []);
     return late.length === 0 ? {} : { pwm_late_max_ms: Number(Math.max(...late).toFixed(3)) };
   }
 
   subscribe(channel: GpioChannel, listener: ReadingListener): () => void {
     if (this.#ended) return () => {};
-    return this.#endpoint(channel).subscribe(listener);
+    return this.#binding(channel).subscribe(listener);
   }
 
   async close(): Promise<void> {
@@ -134,39 +133,39 @@ export class GpioPort implements Port {
     await this.#backend.close();
   }
 
-  #endpoint(channel: GpioChannel): Endpoint {
-    const endpoint = this.#endpoints.get(channel.key);
+  #binding(channel: GpioChannel): ChannelBinding {
+    const endpoint = this.#bindings.get(channel.key);
     if (endpoint) return endpoint;
     throw new DcsError('NO_SUCH_CHANNEL', `${channel.key} was not opened with this port`, { found: channel.key });
   }
 
   /** Tries to take every line that is not held and may be had. */
-  async #take(): Promise<void> {
-    const missing = this.#slots.filter((slot) => slot.wanted);
+  async #requestLines(): Promise<void> {
+    const missing = this.#lines.filter((slot) => slot.shouldRequest);
     if (missing.length > 0) {
-      for (const slot of missing) slot.prepare();
-      const taken = await this.#backend.take(missing);
+      for (const slot of missing) slot.beforeRequest();
+      const taken = await this.#backend.requestLines(missing);
       if (this.#ended) {
         for (const one of taken) if (one.ok) one.line.release();
         return;
       }
       missing.forEach((slot, at) => {
         const one = taken[at];
-        if (one) slot.settle(one, this.#context);
+        if (one) slot.accept(one, this.#context);
       });
     }
-    this.#planRetry();
+    this.#scheduleRetry();
   }
 
-  #planRetry(): void {
+  #scheduleRetry(): void {
     if (this.#ended || this.#retry) return;
-    if (!this.#slots.some((slot) => slot.wanted)) {
+    if (!this.#lines.some((slot) => slot.shouldRequest)) {
       this.#retryMs = FIRST_RETRY_MS;
       return;
     }
     this.#retry = this.#context.clock.after(this.#retryMs, () => {
       this.#retry = undefined;
-      this.#take().catch((thrown: unknown) => this.#fail(toDcsError(thrown)));
+      this.#requestLines().catch((thrown: unknown) => this.#goDown(toDcsError(thrown)));
     });
     this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
   }
@@ -175,25 +174,25 @@ export class GpioPort implements Port {
     this.#checkChip();
     if (this.#ended) return;
     this.#context.log.warn({ err: error }, error.message);
-    this.#planRetry();
+    this.#scheduleRetry();
   }
 
-  #watchChip(): void {
+  #scheduleInspection(): void {
     this.#check = this.#context.clock.after(INSPECTION_MS, () => {
       this.#checkChip();
       if (this.#ended) return;
       this.#backend.inspect();
-      this.#watchChip();
+      this.#scheduleInspection();
     });
   }
 
   #checkChip(): void {
     if (this.#ended) return;
-    const gone = this.#backend.missing();
-    if (gone) this.#fail(gone);
+    const gone = this.#backend.chipGone();
+    if (gone) this.#goDown(gone);
   }
 
-  #fail(error: DcsError): void {
+  #goDown(error: DcsError): void {
     if (this.#ended) return;
     this.#end(error);
     this.#context.down(error);
@@ -204,7 +203,7 @@ export class GpioPort implements Port {
     this.#ended = error;
     this.#check?.cancel();
     this.#retry?.cancel();
-    for (const endpoint of this.#endpoints.values()) endpoint.end();
-    for (const slot of this.#slots) slot.end();
+    for (const endpoint of this.#bindings.values()) endpoint.close();
+    for (const slot of this.#lines) slot.close();
   }
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { monotonic, realtime, stampMs } from '../../drivers/gpio/event-time.ts';
+import { monotonic, realtime, stampMs } from '../../drivers/gpio/edges.ts';
 import type { Clock } from '../../src/clock/clock.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 

@@ -2,7 +2,7 @@ import { chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { kernelError } from '../../drivers/gpio/kernel-errors.ts';
+import { kernelError } from '../../drivers/gpio/uapi.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'dcs-io-chip-'));

@@ -1,16 +1,16 @@
 import { expect, it } from 'vitest';
 import type { GpioChannel } from '../../drivers/gpio/backend.ts';
-import { realtime } from '../../drivers/gpio/event-time.ts';
-import type { Located } from '../../drivers/gpio/line-plan.ts';
+import { realtime } from '../../drivers/gpio/edges.ts';
+import type { LocatedLine } from '../../drivers/gpio/line-plan.ts';
 import { LineRequest } from '../../drivers/gpio/line-request.ts';
 import * as uapi from '../../drivers/gpio/uapi.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { memoryLog } from '../support/ports.ts';
 
-function output(offset: number): Located {
+function output(offset: number): LocatedLine {
   const address = { gpio: offset };
   const channel: GpioChannel = { key: `line ${offset}`, kind: 'digital', direction: 'out', address, debounceMs: 0 };
-  return { wish: { channel, edges: 'both', timed: false, events: { level() {}, lost() {} } }, offset, at: offset };
+  return { spec: { channel, edges: 'both', timed: false, events: { level() {}, lost() {} } }, offset, index: offset };
 }
 
 it('a level the kernel refused is not driven later, when another line is let go', () => {
@@ -26,10 +26,10 @@ it('a level the kernel refused is not driven later, when another line is let go'
   };
   const clock = new ManualClock();
   const context = { clock, log: memoryLog(), down() {}, count() {}, changed() {} };
-  const settings = { flags: uapi.flags.output, debounceUs: 0, keep: false, bothEdges: true, timed: false };
+  const settings = { flags: uapi.flags.output, debounceUs: 0, keepLevel: false, bothEdges: true, timed: false };
   const plan = { lines: [output(0), output(1)], direction: 'out', ...settings } as const;
   const request = new LineRequest({ libc, fd: -1, path: 'test', time: realtime }, plan, context, () => {});
-  request.drives(0n);
+  request.setDriven(0n);
   const [relay, other] = request.lines;
   if (!relay || !other) throw new Error('no lines');
   expect(() => request.write(new Map([[relay, true]]))).toThrow(/EIO/);

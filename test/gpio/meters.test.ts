@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { EdgeKind } from '../../drivers/gpio/address.ts';
 import type { Edge } from '../../drivers/gpio/backend.ts';
-import { EdgeCounter, FrequencyMeter, Quadrature, WidthMeter } from '../../drivers/gpio/meters.ts';
+import { EdgeCounter, FrequencyMeter, PulseWidthMeter, Quadrature } from '../../drivers/gpio/meters.ts';
 
 /** A wave of `edges` edges, 1 ms apart, of which those in `dropped` never arrive: the next one says how many are missing. */
 function wave(edges: number, dropped: ReadonlySet<number>, watched: EdgeKind): Edge[] {
@@ -70,7 +70,7 @@ describe('frequency meter', () => {
 
 describe('pulse width meter', () => {
   it('tells the last complete pulse, and none that had a loss in it', () => {
-    const meter = new WidthMeter(true);
+    const meter = new PulseWidthMeter(true);
     expect(meter.seconds).toBeUndefined();
     meter.edge({ rising: false, lost: 0, at: 5 });
     expect(meter.seconds).toBeUndefined();

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Edge, GpioBackend, GpioChannel, Line, Taken, Wish } from '../../drivers/gpio/backend.ts';
+import type { Edge, GpioBackend, GpioChannel, Line, LineRequestSpec, LineResult } from '../../drivers/gpio/backend.ts';
 import type { GpioPlan } from '../../drivers/gpio/crash-plan.ts';
 import { gpio } from '../../drivers/gpio/driver.ts';
 import { GpioPort } from '../../drivers/gpio/port.ts';
@@ -16,14 +16,14 @@ class FakeBackend implements GpioBackend {
   readonly debounces = true;
   readonly busy = new Set<string>();
   readonly levels = new Map<string, boolean>();
-  readonly wishes = new Map<string, Wish>();
+  readonly wishes = new Map<string, LineRequestSpec>();
   readonly attempts: string[] = [];
   readonly writes: string[][] = [];
   gone: DcsError | undefined;
   writing: (() => void) | undefined;
 
-  async take(wishes: readonly Wish[]): Promise<Taken[]> {
-    return wishes.map((wish): Taken => {
+  async requestLines(wishes: readonly LineRequestSpec[]): Promise<LineResult[]> {
+    return wishes.map((wish): LineResult => {
       const { key, openingValue } = wish.channel;
       this.attempts.push(key);
       if (this.busy.has(key)) return { ok: false, error: new DcsError('BUSY', `${key} is held by test`) };
@@ -39,11 +39,11 @@ class FakeBackend implements GpioBackend {
     return new Map(levels);
   }
 
-  missing(): DcsError | undefined {
+  chipGone(): DcsError | undefined {
     return this.gone;
   }
 
-  lastWill(): { plan: GpioPlan } {
+  crashPlan(): { plan: GpioPlan } {
     return { plan: { by: 'sysfs', lines: [] } };
   }
   inspect(): void {}

@@ -1,8 +1,9 @@
 import type { UnixSeconds } from '../../src/clock/clock.ts';
-import type { PortContext, Reading } from '../../src/driver/contract.ts';
+import type { PortContext, Reading, ReadingListener } from '../../src/driver/contract.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
 import type { EdgeKind } from './address.ts';
-import type { Edge, GpioChannel, Line, LineEvents, Taken, Wish } from './backend.ts';
+import type { Edge, GpioChannel, Line, LineEvents, LineRequestSpec, LineResult } from './backend.ts';
 
 /** Who uses a line: several channels can (a level, a counter and a frequency of one wire). */
 export interface LineUser {
@@ -13,7 +14,7 @@ export interface LineUser {
 }
 
 /** One line's place in the port: the line when it is held, the reason when it is not, and who uses it. */
-export class LineSlot implements Wish {
+export class LineHandle implements LineRequestSpec {
   channel: GpioChannel;
   readonly edges: EdgeKind;
   readonly timed: boolean;
@@ -44,7 +45,7 @@ export class LineSlot implements Wish {
   }
 
   /** Not held, and it makes sense to try: a line that does not exist will not come to be. */
-  get wanted(): boolean {
+  get shouldRequest(): boolean {
     return this.#line === undefined && (this.#error.retryable || this.#error.code === 'INTERNAL');
   }
 
@@ -54,12 +55,12 @@ export class LineSlot implements Wish {
     throw this.#error;
   }
 
-  use(user: LineUser): void {
+  addUser(user: LineUser): void {
     this.#users.push(user);
   }
 
   /** The line is about to be taken. An output that was lost does not begin anew: it gets what comes after a loss. */
-  prepare(): void {
+  beforeRequest(): void {
     const { openingValue: _before, ...rest } = this.channel;
     if (!this.#wasLost || !rest.returnValue) return;
     const value = rest.returnValue();
@@ -68,10 +69,10 @@ export class LineSlot implements Wish {
   }
 
   /** What came of taking the line; users are told either way. */
-  settle(taken: Taken, { log }: PortContext): void {
+  accept(taken: LineResult, { log }: PortContext): void {
     if (taken.ok) {
       this.#line = taken.line;
-      this.#tell(this.look());
+      this.#tell(this.read());
       return;
     }
     // Once per kind of trouble: a line that stays busy does not fill the log.
@@ -80,7 +81,7 @@ export class LineSlot implements Wish {
     this.#tell({ ok: false, error: taken.error });
   }
 
-  look(): Reading {
+  read(): Reading {
     if (!this.#line) return { ok: false, error: this.#error };
     try {
       return levelReading(this.#line.read());
@@ -94,7 +95,7 @@ export class LineSlot implements Wish {
     this.#tell(levelReading(high));
   }
 
-  end(): void {
+  close(): void {
     this.#users.length = 0;
     this.#line?.release();
     this.#line = undefined;
@@ -107,4 +108,103 @@ export class LineSlot implements Wish {
 
 function levelReading(high: boolean, sourceTime?: UnixSeconds): Reading {
   return sourceTime === undefined ? { ok: true, value: high } : { ok: true, value: high, sourceTime };
+}
+
+/** What stands behind one channel of the port. */
+export interface ChannelBinding {
+  read(): Reading;
+  /** The slot an output drives. Throws for everything that is no output. */
+  outputLine(): LineHandle;
+  /** Outputs that are no level: takes over what is asked. Throws a DcsError. */
+  setDutyCycle?(value: RawValue): void;
+  /** How late its worst edge was so far, ms. Absent: it switches nothing by itself. */
+  readonly maxLateMs?: number;
+  /** Sets a counter or position. Absent: the channel has nothing to set. Throws BAD_VALUE. */
+  preset?(value: RawValue): void;
+  subscribe(listener: ReadingListener): () => void;
+  close(): void;
+}
+
+/** The subscribers of a channel, told its present value from the event loop first. */
+export class Listeners {
+  readonly #listeners = new Set<ReadingListener>();
+
+  add(listener: ReadingListener, look: () => Reading): () => void {
+    // A wrapper, so that one function subscribed twice is two subscriptions.
+    const own: ReadingListener = (one) => listener(one);
+    this.#listeners.add(own);
+    setImmediate(() => {
+      if (this.#listeners.has(own)) own(look());
+    });
+    return () => {
+      this.#listeners.delete(own);
+    };
+  }
+
+  tell(reading: Reading): void {
+    for (const listener of this.#listeners) listener(reading);
+  }
+
+  get any(): boolean {
+    return this.#listeners.size > 0;
+  }
+
+  clear(): void {
+    this.#listeners.clear();
+  }
+}
+
+/** A channel that is the level of its line. */
+export class LevelBinding implements ChannelBinding {
+  readonly #slot: LineHandle;
+  readonly #listeners = new Listeners();
+
+  constructor(slot: LineHandle) {
+    this.#slot = slot;
+    slot.addUser({ reading: (reading) => this.#listeners.tell(reading) });
+  }
+
+  read(): Reading {
+    return this.#slot.read();
+  }
+
+  outputLine(): LineHandle {
+    const { key, direction } = this.#slot.channel;
+    if (direction === 'out') return this.#slot;
+    throw new DcsError('READ_ONLY', `${key} is an input`);
+  }
+
+  subscribe(listener: ReadingListener): () => void {
+    return this.#listeners.add(listener, () => this.read());
+  }
+
+  close(): void {
+    this.#listeners.clear();
+  }
+}
+
+/** A channel that contradicts another one on its line. */
+export class RefusedBinding implements ChannelBinding {
+  readonly #error: DcsError;
+  readonly #listeners = new Listeners();
+
+  constructor(error: DcsError) {
+    this.#error = error;
+  }
+
+  read(): Reading {
+    return { ok: false, error: this.#error };
+  }
+
+  outputLine(): LineHandle {
+    throw this.#error;
+  }
+
+  subscribe(listener: ReadingListener): () => void {
+    return this.#listeners.add(listener, () => this.read());
+  }
+
+  close(): void {
+    this.#listeners.clear();
+  }
 }

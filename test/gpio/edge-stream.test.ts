@@ -1,7 +1,7 @@
 import { closeSync, readlinkSync, writeSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type EventSink, EventStream } from '../../drivers/gpio/event-stream.ts';
+import { type EdgeListener, EdgeStream } from '../../drivers/gpio/edges.ts';
 import { EVENT_BYTES } from '../../drivers/gpio/uapi.ts';
 import { loadLibc } from '../../src/linux/libc.ts';
 import { until } from '../support/wait.ts';
@@ -27,7 +27,7 @@ function events(from: number, count: number): Buffer {
   return buffer;
 }
 
-function collector(): EventSink & { seqnos: number[]; ends: string[] } {
+function collector(): EdgeListener & { seqnos: number[]; ends: string[] } {
   const seqnos: number[] = [];
   const ends: string[] = [];
   return {
@@ -39,9 +39,9 @@ function collector(): EventSink & { seqnos: number[]; ends: string[] } {
 }
 
 /** A stream on a pipe, which stands in for a line request: what is written into it are the kernel's event structures. */
-function open(sink: EventSink): { stream: EventStream; writer: number } {
+function open(sink: EdgeListener): { stream: EdgeStream; writer: number } {
   const { reader, writer } = libc.pipe();
-  const stream = new EventStream(libc, reader, sink);
+  const stream = new EdgeStream(libc, reader, sink);
   ends.push(() => stream.close());
   return { stream, writer };
 }
@@ -100,7 +100,7 @@ describe('event stream', () => {
 
   it('tells nothing once closing was asked for, not even what was read already, and gives the descriptor back', async () => {
     const seqnos: number[] = [];
-    let stream: EventStream | undefined;
+    let stream: EdgeStream | undefined;
     const opened = open({
       event: ({ lineSeqno }) => {
         seqnos.push(lineSeqno);
@@ -121,7 +121,7 @@ describe('event stream', () => {
   it('takes the place of the descriptor it was given: that one is free again', () => {
     const { reader, writer } = libc.pipe();
     const pipe = readlinkSync(`/proc/self/fd/${reader}`);
-    const stream = new EventStream(libc, reader, collector());
+    const stream = new EdgeStream(libc, reader, collector());
     ends.push(() => stream.close());
     expect(stream.fd).not.toBe(reader);
     expect(readlinkSync(`/proc/self/fd/${stream.fd}`)).toBe(pipe);
@@ -143,6 +143,6 @@ describe('event stream', () => {
   });
 
   it('leaves the descriptor to the caller when it cannot be watched', () => {
-    expect(() => new EventStream(libc, 999_999, collector())).toThrow(/EBADF/);
+    expect(() => new EdgeStream(libc, 999_999, collector())).toThrow(/EBADF/);
   });
 });

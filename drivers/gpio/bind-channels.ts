@@ -1,69 +1,68 @@
-import type { PortContext } from '../../src/driver/contract.ts';
+import type { PortContext, Remark } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { channelKey, type EdgeKind } from './address.ts';
 import type { GpioChannel } from './backend.ts';
-import { type Endpoint, LevelChannel, RefusedChannel } from './endpoint.ts';
-import { LineSlot } from './line-slot.ts';
-import { MeterChannel } from './meter-channel.ts';
-import { type Drive, PwmChannel } from './pwm-channel.ts';
+import { type ChannelBinding, LevelBinding, LineHandle, RefusedBinding } from './line-handle.ts';
+import { MeterBinding } from './meters.ts';
+import { type DriveLine, SoftwarePwm } from './software-pwm.ts';
 
 /** The lines a port needs and what stands behind each of its channels. */
-export interface Wiring {
-  readonly slots: readonly LineSlot[];
-  readonly endpoints: ReadonlyMap<string, Endpoint>;
+export interface Bindings {
+  readonly lines: readonly LineHandle[];
+  readonly bindings: ReadonlyMap<string, ChannelBinding>;
 }
 
 /** One wire, as far as its channels agree about it. */
-interface Wire {
+interface SharedLine {
   readonly channel: GpioChannel;
   readonly edges: Set<EdgeKind>;
   timed: boolean;
 }
 
 /** Gives every channel its endpoint; channels on one line share it, a channel that wants it otherwise is refused. */
-export function wire(
+export function bindChannels(
   channels: readonly GpioChannel[],
   context: PortContext,
   lost: (error: DcsError) => void,
-  drive: Drive,
-): Wiring {
-  const wires = new Map<string, Wire>();
+  drive: DriveLine,
+): Bindings {
+  const wires = new Map<string, SharedLine>();
   const refused = new Map<string, DcsError>();
   for (const channel of channels) {
-    const conflict = linesOf(channel)
-      .map((line) => conflictOn(wires.get(line.key)?.channel, line))
+    const conflict = lineChannelsOf(channel)
+      .map((line) => lineConflict(wires.get(line.key)?.channel, line))
       .find(Boolean);
     if (conflict) refused.set(channel.key, conflict);
-    else for (const line of linesOf(channel)) join(wires, line, channel);
+    else for (const line of lineChannelsOf(channel)) addUse(wires, line, channel);
   }
-  const slots = new Map<string, LineSlot>();
+  const slots = new Map<string, LineHandle>();
   for (const [key, { channel, edges, timed }] of wires) {
     const [only] = edges;
-    slots.set(key, new LineSlot(channel, { edges: edges.size === 1 && only ? only : 'both', timed }, lost));
+    slots.set(key, new LineHandle(channel, { edges: edges.size === 1 && only ? only : 'both', timed }, lost));
   }
-  const endpoints = new Map<string, Endpoint>();
+  const endpoints = new Map<string, ChannelBinding>();
   for (const channel of channels)
-    endpoints.set(channel.key, endpointOf(channel, slots, refused.get(channel.key), context, drive));
-  return { slots: [...slots.values()], endpoints };
+    endpoints.set(channel.key, bindChannel(channel, slots, refused.get(channel.key), context, drive));
+  return { lines: [...slots.values()], bindings: endpoints };
 }
 
-function endpointOf(
+function bindChannel(
   channel: GpioChannel,
-  slots: ReadonlyMap<string, LineSlot>,
+  slots: ReadonlyMap<string, LineHandle>,
   refusal: DcsError | undefined,
   context: PortContext,
-  drive: Drive,
-): Endpoint {
-  if (refusal) return new RefusedChannel(refusal);
-  const own = linesOf(channel).flatMap(({ key }) => slots.get(key) ?? []);
+  drive: DriveLine,
+): ChannelBinding {
+  if (refusal) return new RefusedBinding(refusal);
+  const own = lineChannelsOf(channel).flatMap(({ key }) => slots.get(key) ?? []);
   const [first] = own;
-  if (!first) return new RefusedChannel(new DcsError('INTERNAL', `${channel.key} has no line`));
-  if (channel.address.pwm !== undefined) return new PwmChannel(channel, first, context, drive);
-  return channel.kind === 'digital' ? new LevelChannel(first) : new MeterChannel(channel, own, context);
+  if (!first) return new RefusedBinding(new DcsError('INTERNAL', `${channel.key} has no line`));
+  if (channel.address.pwm !== undefined) return new SoftwarePwm(channel, first, context, drive);
+  return channel.kind === 'digital' ? new LevelBinding(first) : new MeterBinding(channel, own, context);
 }
 
 /** The lines of a channel, as channels that are just those lines. */
-export function linesOf(channel: GpioChannel): GpioChannel[] {
+export function lineChannelsOf(channel: GpioChannel): GpioChannel[] {
   const { gpio, bias, drive, encoder } = channel.address;
   const wiring = { ...(bias !== undefined && { bias }), ...(drive !== undefined && { drive }) };
   const line = (name: number | string): GpioChannel => {
@@ -78,7 +77,7 @@ export function linesOf(channel: GpioChannel): GpioChannel[] {
 }
 
 /** Why a line cannot be had as one channel wants it, when another has it already. Inputs of equal settings share it. */
-export function conflictOn(held: GpioChannel | undefined, line: GpioChannel): DcsError | undefined {
+export function lineConflict(held: GpioChannel | undefined, line: GpioChannel): DcsError | undefined {
   if (!held) return undefined;
   const settings = ({ direction, debounceMs, address: { bias, drive } }: GpioChannel) =>
     [direction, `debounce ${debounceMs} ms`, `bias ${bias ?? 'unset'}`, `drive ${drive ?? 'unset'}`].join(', ');
@@ -91,9 +90,33 @@ export function conflictOn(held: GpioChannel | undefined, line: GpioChannel): Dc
   });
 }
 
-function join(wires: Map<string, Wire>, line: GpioChannel, { address }: GpioChannel): void {
+function addUse(wires: Map<string, SharedLine>, line: GpioChannel, { address }: GpioChannel): void {
   const wire = wires.get(line.key) ?? { channel: line, edges: new Set(), timed: false };
   wires.set(line.key, wire);
   wire.edges.add(address.count ?? (address.measure === 'frequency' ? 'rising' : 'both'));
   if (address.measure !== undefined) wire.timed = true;
+}
+
+/** Pins that want one line in different ways: the later one could never work. */
+export function reviewLines(channels: readonly GpioChannel[]): Remark[] {
+  const held = new Map<string, { line: GpioChannel; by: GpioChannel }>();
+  const remarks: Remark[] = [];
+  for (const channel of channels) {
+    for (const line of lineChannelsOf(channel)) {
+      const first = held.get(line.key);
+      const conflict = lineConflict(first?.line, line);
+      if (!first) held.set(line.key, { line, by: channel });
+      else if (conflict) {
+        const { message, expected } = conflict;
+        remarks.push({
+          channel: channel.key,
+          other: first.by.key,
+          message,
+          ...(expected && { expected }),
+          fatal: true,
+        });
+      }
+    }
+  }
+  return remarks;
 }

@@ -1,17 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Edge } from '../../drivers/gpio/backend.ts';
-import { LevelWatch } from '../../drivers/gpio/level-watch.ts';
+import { LevelTracker } from '../../drivers/gpio/edges.ts';
 
 function watched(level: boolean) {
   const told: boolean[] = [];
   const counters = new Map<string, number>();
   const edges: Edge[] = [];
-  const watch = new LevelWatch(
+  const watch = new LevelTracker(
     { level: (high) => void told.push(high), edge: (edge) => void edges.push(edge), lost() {} },
     (name, by = 1) => void counters.set(name, (counters.get(name) ?? 0) + by),
   );
-  watch.begin(level);
+  watch.start(level);
   return { watch, told, edges, counters };
 }
 

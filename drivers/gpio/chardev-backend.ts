@@ -2,17 +2,29 @@ import { closeSync } from 'node:fs';
 import { withDeadline } from '../../src/clock/clock.ts';
 import type { PortContext } from '../../src/driver/contract.ts';
 import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
-import type { GpioBackend, GpioChannel, Line, Taken, Wish } from './backend.ts';
+import type { GpioBackend, GpioChannel, Line, LineRequestSpec, LineResult } from './backend.ts';
 import type { ChardevChip } from './chardev-chip.ts';
-import type { GpioPlan, PlannedLine } from './crash-plan.ts';
-import { type EventTime, monotonic, realtime } from './event-time.ts';
-import { type Continuation, continuation, type PassedLines, passedLines } from './held-lines.ts';
-import { kernelError } from './kernel-errors.ts';
-import { type Located, lineFlags, NOBODY, onePlan, planRequests, type RequestPlan } from './line-plan.ts';
+import type { GpioPlan, SafeLine } from './crash-plan.ts';
+import { type EventTime, monotonic, realtime } from './edges.ts';
+import {
+  type AdoptionPlan,
+  adoptedLevels,
+  currentLevels,
+  type HandedOverLines,
+  handedOverLines,
+  type LocatedLine,
+  lineFlags,
+  openingLevels,
+  planAdoption,
+  planRequest,
+  planRequests,
+  type RequestPlan,
+  UNUSED,
+} from './line-plan.ts';
 import { LineRequest } from './line-request.ts';
-import { levelsToGoOn, shownLevels, startLevels } from './start-levels.ts';
 import type { LineLibc } from './uapi.ts';
 import * as uapi from './uapi.ts';
+import { kernelError } from './uapi.ts';
 
 /** What gpioinfo shows as the consumer of our lines. */
 const CONSUMER = 'dcs-io';
@@ -34,24 +46,25 @@ export class ChardevBackend implements GpioBackend {
     this.#context = context;
   }
 
-  async take(wishes: readonly Wish[]): Promise<Taken[]> {
-    const gone = this.missing();
+  async requestLines(wishes: readonly LineRequestSpec[]): Promise<LineResult[]> {
+    const gone = this.chipGone();
     if (gone) throw gone;
-    const passed = passedLines((await this.#context.reclaim?.()) ?? [], this.#chip.info);
-    const results: Taken[] = [];
-    const located: Located[] = [];
+    const passed = handedOverLines((await this.#context.reclaim?.()) ?? [], this.#chip.info);
+    const results: LineResult[] = [];
+    const located: LocatedLine[] = [];
     const offsets = new Map<number, string>();
     wishes.forEach((wish, at) => {
       try {
-        const offset = this.#locate(wish, offsets, passed);
+        const offset = this.#locateLine(wish, offsets, passed);
         offsets.set(offset, wish.channel.key);
-        located.push({ wish, offset, at });
+        located.push({ spec: wish, offset, index: at });
       } catch (error) {
-        results[at] = { ok: false, error: this.#explain(error, wish.channel.key) };
+        results[at] = { ok: false, error: this.#kernelError(error, wish.channel.key) };
       }
     });
-    const adopted = this.#adopt(passed, located, results);
-    for (const plan of planRequests(located.filter(({ at }) => !adopted.has(at)))) this.#request(plan, results);
+    const adopted = this.#adoptLines(passed, located, results);
+    for (const plan of planRequests(located.filter(({ index: at }) => !adopted.has(at))))
+      this.#requestOrSplit(plan, results);
     if (wishes.some(({ channel }) => channel.direction === 'out')) this.#context.crashPlanChanged?.();
     return results;
   }
@@ -64,21 +77,21 @@ export class ChardevBackend implements GpioBackend {
     return found;
   }
 
-  lastWill(levels: readonly { readonly channel: GpioChannel; readonly high: boolean }[]): {
+  crashPlan(levels: readonly { readonly channel: GpioChannel; readonly high: boolean }[]): {
     plan: GpioPlan;
     descriptors: readonly number[];
   } {
-    const lines = levels.map(({ channel, high }): PlannedLine => {
+    const lines = levels.map(({ channel, high }): SafeLine => {
       return { offset: this.#chip.offsetOf(channel.address.gpio), flags: lineFlags({ channel, edges: 'both' }), high };
     });
     const { label: chip, name } = this.#chip.info;
-    const kept = [...this.#requests].flatMap((request) => request.kept ?? []);
+    const kept = [...this.#requests].flatMap((request) => request.heldOutputs ?? []);
     const plan = { by: 'chardev', chip, name, lines, held: kept.map(({ held }) => held) } as const;
     return { plan, descriptors: kept.map(({ fd }) => fd) };
   }
 
-  missing(): DcsError | undefined {
-    return this.#closed ? undefined : this.#chip.missing();
+  chipGone(): DcsError | undefined {
+    return this.#closed ? undefined : this.#chip.goneError();
   }
 
   inspect(): void {
@@ -104,7 +117,11 @@ export class ChardevBackend implements GpioBackend {
   }
 
   /** The line of a wish, once it is known to exist and to be free. */
-  #locate({ channel }: Wish, alsoWanted: ReadonlyMap<number, string>, passed: readonly PassedLines[]): number {
+  #locateLine(
+    { channel }: LineRequestSpec,
+    alsoWanted: ReadonlyMap<number, string>,
+    passed: readonly HandedOverLines[],
+  ): number {
     const offset = this.#chip.offsetOf(channel.address.gpio);
     const other = alsoWanted.get(offset);
     if (other !== undefined) {
@@ -125,22 +142,22 @@ export class ChardevBackend implements GpioBackend {
    * Goes on with lines that were passed on: they have been held and driven all along. Those that do not fit any more are let
    * go, to be taken anew. Returns the places of the wishes that are served.
    */
-  #adopt(passed: readonly PassedLines[], located: readonly Located[], results: Taken[]): Set<number> {
+  #adoptLines(passed: readonly HandedOverLines[], located: readonly LocatedLine[], results: LineResult[]): Set<number> {
     const served = new Set<number>();
     for (const one of passed) {
-      const going = continuation(one, located);
+      const going = planAdoption(one, located);
       try {
         if (!going) throw new DcsError('BAD_CONFIG', 'they are wanted in another way now');
-        const { lines } = this.#goOn(one, going);
-        going.plan.lines.forEach(({ at }, index) => {
+        const { lines } = this.#adoptRequest(one, going);
+        going.plan.lines.forEach(({ index: at }, index) => {
           const line = lines[index];
-          if (at === NOBODY) line?.release();
+          if (at === UNUSED) line?.release();
           else if (line) results[at] = { ok: true, line };
           served.add(at);
         });
       } catch (error) {
         closeSync(one.fd);
-        const { message } = this.#explain(error, `lines ${one.offsets.join(', ')}`);
+        const { message } = this.#kernelError(error, `lines ${one.offsets.join(', ')}`);
         this.#context.log.info(
           { lines: one.offsets },
           `lines that were held since the last life are taken anew: ${message}`,
@@ -150,36 +167,36 @@ export class ChardevBackend implements GpioBackend {
     return served;
   }
 
-  #settle(request: LineRequest, lines: readonly Located[], results: Taken[]): void {
-    lines.forEach(({ at }, index) => {
+  #storeLines(request: LineRequest, lines: readonly LocatedLine[], results: LineResult[]): void {
+    lines.forEach(({ index: at }, index) => {
       const line = request.lines[index];
       if (line) results[at] = { ok: true, line };
     });
   }
 
   /** Takes the lines of a plan; when the kernel refuses them together, one by one, so that only the guilty one fails. */
-  #request(plan: RequestPlan, results: Taken[]): void {
+  #requestOrSplit(plan: RequestPlan, results: LineResult[]): void {
     try {
-      this.#settle(this.#take(plan), plan.lines, results);
+      this.#storeLines(this.#requestPlan(plan), plan.lines, results);
     } catch (error) {
       const [first, ...more] = plan.lines;
       if (more.length > 0) {
-        for (const line of plan.lines) this.#request(onePlan([line]), results);
-      } else if (first) results[first.at] = { ok: false, error: this.#explain(error, first.wish.channel.key) };
+        for (const line of plan.lines) this.#requestOrSplit(planRequest([line]), results);
+      } else if (first) results[first.index] = { ok: false, error: this.#kernelError(error, first.spec.channel.key) };
     }
   }
 
-  #take(plan: RequestPlan): LineRequest {
-    const { fd, time } = this.#getLines(plan);
-    const request = this.#hold(fd, time, plan);
+  #requestPlan(plan: RequestPlan): LineRequest {
+    const { fd, time } = this.#getLine(plan);
+    const request = this.#trackRequest(fd, time, plan);
     try {
-      if (plan.direction === 'in') request.begin();
-      else if (!plan.keep) request.drives(startLevels(plan));
+      if (plan.direction === 'in') request.startEvents();
+      else if (!plan.keepLevel) request.setDriven(openingLevels(plan));
       else {
         // Taken as they are, they become outputs that drive what they already show.
-        const levels = shownLevels(this.#libc, this.#chip, fd, plan);
+        const levels = currentLevels(this.#libc, this.#chip, fd, plan);
         this.#configure(fd, plan, levels);
-        request.drives(levels);
+        request.setDriven(levels);
       }
     } catch (error) {
       void request.close();
@@ -189,20 +206,20 @@ export class ChardevBackend implements GpioBackend {
   }
 
   /** With lines that have been held all along. Throws, and leaves the descriptor to the caller. */
-  #goOn({ fd, flags, floating }: PassedLines, { plan, idle }: Continuation): LineRequest {
-    const levels = levelsToGoOn(this.#libc, this.#chip, fd, plan);
-    const asTheyAre = plan.lines.every(({ wish }) => wish.channel.openingValue === undefined);
+  #adoptRequest({ fd, flags, floating }: HandedOverLines, { plan, idle }: AdoptionPlan): LineRequest {
+    const levels = adoptedLevels(this.#libc, this.#chip, fd, plan);
+    const asTheyAre = plan.lines.every(({ spec: wish }) => wish.channel.openingValue === undefined);
     if (!asTheyAre || idle || flags !== plan.flags || floating.length > 0) this.#configure(fd, plan, levels, idle);
-    const request = this.#hold(fd, realtime, plan);
-    request.drives(levels, idle);
+    const request = this.#trackRequest(fd, realtime, plan);
+    request.setDriven(levels, idle);
     if (idle) {
-      const lines = plan.lines.flatMap(({ at, offset }) => (at === NOBODY ? offset : []));
+      const lines = plan.lines.flatMap(({ index: at, offset }) => (at === UNUSED ? offset : []));
       this.#context.log.info({ lines }, `lines ${lines.join(', ')} are driven no more; dcs-io release gives them back`);
     }
     return request;
   }
 
-  #hold(fd: number, time: EventTime, plan: RequestPlan): LineRequest {
+  #trackRequest(fd: number, time: EventTime, plan: RequestPlan): LineRequest {
     const source = { libc: this.#libc, fd, path: this.#chip.path, time };
     const request = new LineRequest(source, plan, this.#context, (one) => this.#requests.delete(one));
     this.#requests.add(request);
@@ -216,16 +233,16 @@ export class ChardevBackend implements GpioBackend {
   }
 
   /** One GET_LINE: lines, direction, levels and everything else in one step, so that nothing glitches. */
-  #getLines(plan: RequestPlan): { fd: number; time: EventTime } {
+  #getLine(plan: RequestPlan): { fd: number; time: EventTime } {
     const offsets = plan.lines.map(({ offset }) => offset);
     const get = (flags: number): number => {
-      const values = plan.direction === 'out' && !plan.keep ? { values: startLevels(plan) } : {};
+      const values = plan.direction === 'out' && !plan.keepLevel ? { values: openingLevels(plan) } : {};
       const config = { flags, debounceUs: plan.debounceUs, ...values };
       const request = uapi.lineRequest(offsets, CONSUMER, config);
       this.#chip.ioctl(uapi.GET_LINE, request);
       return uapi.requestedFd(request);
     };
-    if (plan.direction === 'out') return { fd: get(plan.keep ? 0 : plan.flags), time: realtime };
+    if (plan.direction === 'out') return { fd: get(plan.keepLevel ? 0 : plan.flags), time: realtime };
     if (plan.timed) return { fd: get(plan.flags), time: monotonic(this.#context.clock) };
     try {
       return { fd: get(plan.flags | uapi.flags.realtimeClock), time: realtime };
@@ -236,7 +253,7 @@ export class ChardevBackend implements GpioBackend {
     }
   }
 
-  #explain(error: unknown, key: string): DcsError {
+  #kernelError(error: unknown, key: string): DcsError {
     return kernelError(error, `${this.#chip.info.label} ${key}`, this.#chip.path);
   }
 }
