@@ -5,7 +5,7 @@ import type { Direction } from '../../src/pin/pin.ts';
 import { hex, type MuxChannel } from './bus.ts';
 import type { ChipKind } from './chips/chip.ts';
 import { type ChipName, chipNames, chips } from './chips/chips.ts';
-import { type RegisterPlace, registerTypes, sizeOf } from './register-types.ts';
+import { type RegisterLocation, registerTypes, sizeOf } from './registers.ts';
 
 const byte = z.int().min(0).max(0xff);
 const chipAddress = z.int().min(0x03).max(0x77);
@@ -16,7 +16,7 @@ const initSchema = z.strictObject({
   mask: byte.default(0xff).describe('bits of the register that are set; the others stay'),
   direction: z.enum(['in', 'out']).optional().describe('only for pins of this direction'),
 });
-export type Init = z.infer<typeof initSchema>;
+export type RegisterSetting = z.infer<typeof initSchema>;
 
 const keys = z.strictObject({
   address: chipAddress.describe('7-bit address of the chip: 0x20'),
@@ -46,8 +46,8 @@ export interface I2cAddress {
   readonly address: number;
   readonly mux: MuxChannel | undefined;
   readonly chip: { readonly name: ChipName; readonly value: string } | undefined;
-  readonly place: RegisterPlace | undefined;
-  readonly init: readonly Init[];
+  readonly location: RegisterLocation | undefined;
+  readonly init: readonly RegisterSetting[];
   readonly poll: DurationMs;
 }
 
@@ -56,7 +56,7 @@ export const pinSchema = keys.transform((found, context): I2cAddress => {
     context.addIssue({ code: 'custom', message, path: [key] });
     return z.NEVER;
   };
-  const problem = found.chip === undefined ? registerMisfit(found) : chipMisfit(found);
+  const problem = found.chip === undefined ? registerKeyError(found) : chipKeyError(found);
   if (problem) return refuse(problem);
   const { address, mux, chip, value, register, type, shift, bit, init, poll } = found;
   const at = mux ? `${hex(mux.address)}/${mux.channel}/${hex(address)}` : hex(address);
@@ -70,7 +70,7 @@ export const pinSchema = keys.transform((found, context): I2cAddress => {
     address,
     mux,
     chip: chip !== undefined && value !== undefined ? { name: chip, value } : undefined,
-    place: chip === undefined ? place : undefined,
+    location: chip === undefined ? place : undefined,
     init,
     poll,
   };
@@ -80,7 +80,7 @@ function valuesOf(chip: ChipName): ChipKind['values'] {
   return chips[chip].values;
 }
 
-function chipMisfit({ chip, value, register, bit, init }: Keys): [string, string] | undefined {
+function chipKeyError({ chip, value, register, bit, init }: Keys): [string, string] | undefined {
   if (chip === undefined) return undefined;
   const names = Object.keys(valuesOf(chip));
   if (value === undefined || !names.includes(value)) return ['value', `${chip} has the values ${names.join(', ')}`];
@@ -89,7 +89,7 @@ function chipMisfit({ chip, value, register, bit, init }: Keys): [string, string
   return init.length > 0 ? ['init', `${chip} sets itself up`] : undefined;
 }
 
-function registerMisfit({ value, bit, type, shift, register, write_register }: Keys): [string, string] | undefined {
+function registerKeyError({ value, bit, type, shift, register, write_register }: Keys): [string, string] | undefined {
   if (value !== undefined) return ['value', 'value goes with chip'];
   if (bit !== undefined && bit >= 8 * sizeOf(type)) return ['bit', `${type} has the bits 0 to ${8 * sizeOf(type) - 1}`];
   if (shift > 0 && bit !== undefined) return ['shift', 'bit already says which'];

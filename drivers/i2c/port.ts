@@ -13,19 +13,18 @@ import { siblingModule } from '../../src/driver/crash-plan.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { I2cAddress } from './address.ts';
-import type { I2cBus } from './bus.ts';
+import { BusOwner, type I2cBus } from './bus.ts';
+import { BusChip, type ChipChannel } from './bus-chip.ts';
 import type { I2cPlan } from './crash-plan.ts';
 import type { Backend } from './open-bus.ts';
-import { BusOwner } from './owner.ts';
-import { Unit, type UnitChannel } from './unit.ts';
 
 /** A port on an I2C bus: its chips fail and heal each for itself. */
 export class I2cPort implements Port {
   readonly #owner: BusOwner;
   readonly #context: PortContext;
   readonly #backend: Backend;
-  readonly #units: readonly Unit[];
-  readonly #places = new Map<string, { readonly unit: Unit; readonly one: UnitChannel }>();
+  readonly #chips: readonly BusChip[];
+  readonly #channels = new Map<string, { readonly unit: BusChip; readonly one: ChipChannel }>();
   #ended: DcsError | undefined;
 
   constructor(bus: I2cBus, channels: readonly Channel<I2cAddress>[], context: PortContext, backend: Backend = 'auto') {
@@ -42,22 +41,22 @@ export class I2cPort implements Port {
     const life = {
       clock: context.clock,
       count: (name: string) => context.count(name),
-      gone: (error: DcsError) => {
+      busGone: (error: DcsError) => {
         if (this.#ended) return;
-        this.#end(error);
+        this.#close(error);
         context.down(error);
       },
     };
-    this.#units = [...groups.values()].map((members) => new Unit(this.#owner, members, life));
-    for (const unit of this.#units) {
-      for (const one of unit.channels) this.#places.set(one.channel.key, { unit, one });
+    this.#chips = [...groups.values()].map((members) => new BusChip(this.#owner, members, life));
+    for (const unit of this.#chips) {
+      for (const one of unit.channels) this.#channels.set(one.channel.key, { unit, one });
     }
   }
 
   /** Sets the chips up; resolves when the start values are out. Rejects with PORT_DOWN when the bus is gone already. */
   async begin(): Promise<void> {
     const { name } = this.#owner;
-    for (const unit of this.#units) {
+    for (const unit of this.#chips) {
       try {
         await unit.begin();
       } catch (error) {
@@ -73,7 +72,7 @@ export class I2cPort implements Port {
     if (this.#ended) throw this.#ended;
     const readings = new Map<string, Reading>();
     const keys = new Set(channels.map(({ key }) => key));
-    const readUnit = async (unit: Unit) => {
+    const readUnit = async (unit: BusChip) => {
       const members = unit.channels.filter(({ channel }) => keys.has(channel.key));
       if (members.length === 0) return;
       const found = await unit.read(members);
@@ -82,7 +81,7 @@ export class I2cPort implements Port {
         if (reading) readings.set(channel.key, reading);
       });
     };
-    await Promise.all(this.#units.map(readUnit));
+    await Promise.all(this.#chips.map(readUnit));
     const ended: DcsError | undefined = this.#ended;
     if (ended) throw ended;
     return channels.map(
@@ -96,7 +95,7 @@ export class I2cPort implements Port {
 
   async write(channel: Channel, value: RawValue, options?: WriteOptions): Promise<WriteResult> {
     if (this.#ended) throw this.#ended;
-    const place = this.#places.get(channel.key);
+    const place = this.#channels.get(channel.key);
     if (!place) throw new DcsError('NO_SUCH_CHANNEL', `${channel.key} is not on ${this.#owner.name}`);
     if (channel.direction !== 'out') throw new DcsError('READ_ONLY', `${channel.key} is an input`);
     if (!fitsKind(channel.kind, value)) {
@@ -114,7 +113,7 @@ export class I2cPort implements Port {
       path: this.#owner.name,
       backend: this.#backend,
       // Inputs too: a chip without registers must not pull them low.
-      channels: this.#units.flatMap(({ channels }) =>
+      channels: this.#chips.flatMap(({ channels }) =>
         channels.map(({ channel: { key, kind, direction, address, debounceMs } }) => {
           return { key, kind, direction, address, debounceMs };
         }),
@@ -125,7 +124,7 @@ export class I2cPort implements Port {
   }
 
   subscribe(channel: Channel, listener: ReadingListener): () => void {
-    const one = this.#places.get(channel.key)?.one;
+    const one = this.#channels.get(channel.key)?.one;
     if (!one || this.#ended) return () => {};
     one.listeners.add(listener);
     const { last } = one;
@@ -140,13 +139,13 @@ export class I2cPort implements Port {
   }
 
   async close(): Promise<void> {
-    this.#end(new DcsError('PORT_DOWN', `${this.#owner.name} is closed`));
+    this.#close(new DcsError('PORT_DOWN', `${this.#owner.name} is closed`));
     await this.#owner.close();
   }
 
-  #end(error: DcsError): void {
+  #close(error: DcsError): void {
     if (this.#ended) return;
     this.#ended = error;
-    for (const unit of this.#units) unit.end();
+    for (const unit of this.#chips) unit.close();
   }
 }

@@ -1,7 +1,26 @@
 import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
+import type { RegisterSetting } from './address.ts';
 import type { ChipAccess } from './bus.ts';
-import { type RegisterPlace, type RegisterType, sizeOf } from './register-types.ts';
+
+/** How a number stands in registers. */
+export const registerTypes = ['u8', 'i8', 'u16be', 'u16le', 'i16be', 'i16le', 'u24be', 'u32be', 'u32le'] as const;
+export type RegisterType = (typeof registerTypes)[number];
+
+/** A place in a chip's registers. */
+export interface RegisterLocation {
+  readonly register: number | undefined;
+  readonly writeRegister: number | undefined;
+  readonly type: RegisterType;
+  /** The value's lowest bit within the register. */
+  readonly shift: number;
+  readonly bit: number | undefined;
+}
+
+/** Bytes of a type. */
+export function sizeOf(type: RegisterType): number {
+  return Number(type.replace(/\D/g, '')) / 8;
+}
 
 export function decode(bytes: Buffer, type: RegisterType): number {
   const size = sizeOf(type);
@@ -32,8 +51,8 @@ export function encode(asked: number, type: RegisterType): number[] {
 }
 
 /** What a chip without registers was last sent: reading it gives the levels of its legs, not what it drives. */
-export class Latch {
-  #sent: number | undefined;
+export class OutputLatch {
+  #lastSent: number | undefined;
   /** Bits that are inputs: they must be left at 1, or the chip pulls its own leg low. */
   readonly #inputs: number;
 
@@ -43,33 +62,33 @@ export class Latch {
 
   /** The value with one bit changed; the others stay as they are driven now. */
   async next(levels: () => Promise<number>, bit: number, on: boolean): Promise<number> {
-    const base = this.#sent ?? (await levels()) | this.#inputs;
+    const base = this.#lastSent ?? (await levels()) | this.#inputs;
     return on ? base | (1 << bit) : base & ~(1 << bit);
   }
 
   sent(value: number): void {
-    this.#sent = value;
+    this.#lastSent = value;
   }
 
   /** The chip lost its power: nobody knows what it drives. */
   forget(): void {
-    this.#sent = undefined;
+    this.#lastSent = undefined;
   }
 }
 
 /** One look at a chip: a register that several pins are in is read once. */
-export class Look {
+export class RegisterReader {
   readonly #access: ChipAccess;
-  readonly #read = new Map<string, number>();
+  readonly #values = new Map<string, number>();
 
   constructor(access: ChipAccess) {
     this.#access = access;
   }
 
-  async at({ register, type, shift, bit }: RegisterPlace): Promise<RawValue> {
+  async read({ register, type, shift, bit }: RegisterLocation): Promise<RawValue> {
     const name = `${register} ${type}`;
-    const value = this.#read.get(name) ?? (await readRegister(this.#access, register, type));
-    this.#read.set(name, value);
+    const value = this.#values.get(name) ?? (await readRegister(this.#access, register, type));
+    this.#values.set(name, value);
     return bit === undefined ? Math.floor(value / 2 ** shift) : ((value >> bit) & 1) === 1;
   }
 }
@@ -79,11 +98,11 @@ async function readRegister(access: ChipAccess, register: number | undefined, ty
   return decode(register === undefined ? await access.receive(size) : await access.read(register, size), type);
 }
 
-export async function writePlace(
+export async function writeLocation(
   access: ChipAccess,
-  place: RegisterPlace,
+  place: RegisterLocation,
   value: RawValue,
-  latch: Latch,
+  latch: OutputLatch,
 ): Promise<void> {
   const { writeRegister, type, shift, bit } = place;
   if (shift > 0) throw new DcsError('NOT_SUPPORTED', 'a shifted value cannot be written');
@@ -102,4 +121,20 @@ export async function writePlace(
   const next = await latch.next(() => readRegister(access, undefined, type), bit, on);
   await put(encode(next, type));
   latch.sent(next);
+}
+
+/**
+ * Sets registers as the pins of a chip want them: each register once, in the order in which it is first named. Bits
+ * nobody names stay as they are.
+ */
+export async function setRegisters(access: ChipAccess, wanted: readonly RegisterSetting[]): Promise<void> {
+  const registers = new Map<number, { value: number; mask: number }>();
+  for (const { register, value, mask } of wanted) {
+    const before = registers.get(register) ?? { value: 0, mask: 0 };
+    registers.set(register, { value: (before.value & ~mask) | (value & mask), mask: before.mask | mask });
+  }
+  for (const [register, { value, mask }] of registers) {
+    const kept = mask === 0xff ? 0 : (await access.read(register, 1)).readUInt8() & ~mask;
+    await access.write(register, [kept | value]);
+  }
 }

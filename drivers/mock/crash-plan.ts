@@ -2,7 +2,7 @@ import type { Prepare } from '../../src/driver/crash-plan.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
-import { WriteRecord } from './record.ts';
+import { WriteLog } from './device.ts';
 
 /** Levels to write into the file that stands for the hardware. */
 export interface MockPlan {
@@ -12,7 +12,7 @@ export interface MockPlan {
 
 export const prepare: Prepare = async (plan) => {
   if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of a mock port', { found: plan });
-  const record = new WriteRecord(plan.record);
+  const record = new WriteLog(plan.record);
   return {
     holds: false,
     async attempt() {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Clock } from '../../src/clock/clock.ts';
 import type { Driver } from '../../src/driver/contract.ts';
 import { durationSchema } from '../../src/driver/kit/schemas.ts';
-import { MockHardware } from './hardware.ts';
+import { MockDevice } from './device.ts';
 import { MockPort } from './port.ts';
 
 const channelName = z.union([z.string().min(1), z.number().int().nonnegative()]).transform(String);
@@ -44,15 +44,15 @@ type MockAddress = z.infer<typeof pinSchema>;
  *
  * It also stands in for any other driver: it opens channels of every kind by their key alone.
  */
-export function createMock(hardware?: MockHardware): Driver<MockOptions, MockAddress> {
-  const known = new WeakMap<object, MockHardware>();
-  const hardwareOf = (options: MockOptions, clock: Clock): MockHardware => {
+export function createMock(hardware?: MockDevice): Driver<MockOptions, MockAddress> {
+  const known = new WeakMap<object, MockDevice>();
+  const hardwareOf = (options: MockOptions, clock: Clock): MockDevice => {
     const found = known.get(options);
     if (found) return found;
-    const made = hardware ?? new MockHardware(options.record);
+    const made = hardware ?? new MockDevice(options.record);
     known.set(options, made);
     for (const [from, to] of options.loopback) made.wire(from, to);
-    script(made, options, clock);
+    scheduleFaults(made, options, clock);
     return made;
   };
   return {
@@ -65,7 +65,7 @@ export function createMock(hardware?: MockHardware): Driver<MockOptions, MockAdd
     describe: ({ channel, type }) => ({ key: channel, kind: type, directions: ['in', 'out'] }),
     async open(options, channels, context) {
       const opened = hardwareOf(options, context.clock);
-      if (opened.absence) throw opened.absence;
+      if (opened.unplugError) throw opened.unplugError;
       return { kind: 'port', port: new MockPort(opened, channels, options, context) };
     },
   };
@@ -80,12 +80,12 @@ export function mockOptions(): MockOptions {
 const BOUNCE_MS = 20;
 const CHATTER_MS = 2;
 
-function bounce(hardware: MockHardware, channel: string, length: number, clock: Clock): void {
+function bounce(hardware: MockDevice, channel: string, length: number, clock: Clock): void {
   const changes = 2 * Math.floor(length / CHATTER_MS / 2) + 1;
   hardware.bounce(channel, hardware.get(channel) !== true, changes, CHATTER_MS, clock);
 }
 
-function script(hardware: MockHardware, options: MockOptions, clock: Clock): void {
+function scheduleFaults(hardware: MockDevice, options: MockOptions, clock: Clock): void {
   for (const { kind, channel = '*', after, for: length } of options.faults) {
     if (kind === 'bounce') {
       clock.after(after, () => bounce(hardware, channel, length ?? BOUNCE_MS, clock));

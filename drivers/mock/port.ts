@@ -13,7 +13,7 @@ import { siblingModule } from '../../src/driver/crash-plan.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { MockPlan } from './crash-plan.ts';
-import type { Fault, MockHardware } from './hardware.ts';
+import type { Fault, MockDevice } from './device.ts';
 
 interface Subscription {
   readonly channel: Channel;
@@ -22,7 +22,7 @@ interface Subscription {
 
 /** A port on simulated hardware. Obeys the same contract as every real one. */
 export class MockPort implements Port {
-  readonly #hardware: MockHardware;
+  readonly #hardware: MockDevice;
   readonly #context: PortContext;
   readonly #latency: DurationMs;
   readonly #timeout: DurationMs;
@@ -34,7 +34,7 @@ export class MockPort implements Port {
   #ended: DcsError | undefined;
 
   constructor(
-    hardware: MockHardware,
+    hardware: MockDevice,
     channels: readonly Channel[],
     times: { latency: DurationMs; timeout: DurationMs; record?: string | undefined },
     context: PortContext,
@@ -58,8 +58,8 @@ export class MockPort implements Port {
   }
 
   async read(channels: readonly Channel[]): Promise<Reading[]> {
-    await this.#takesTime(channels.some(({ key }) => this.#hardware.faultOf(key)?.kind === 'timeout'));
-    return channels.map((channel) => this.#look(channel));
+    await this.#wait(channels.some(({ key }) => this.#hardware.faultOf(key)?.kind === 'timeout'));
+    return channels.map((channel) => this.#read(channel));
   }
 
   async write(channel: Channel, value: RawValue): Promise<WriteResult> {
@@ -71,7 +71,7 @@ export class MockPort implements Port {
       });
     }
     const fault = this.#hardware.faultOf(channel.key);
-    await this.#takesTime(fault?.kind === 'timeout');
+    await this.#wait(fault?.kind === 'timeout');
     if (fault) {
       this.#context.count(fault.kind === 'timeout' ? 'timeouts' : 'errors');
       throw failure(channel, fault);
@@ -82,13 +82,13 @@ export class MockPort implements Port {
 
   /** It keeps its level, as a wire without a load does, until somebody sets it. */
   async float({ key }: Channel): Promise<void> {
-    await this.#takesTime(false);
+    await this.#wait(false);
     this.#hardware.floating.add(key);
   }
 
   /** A simulated counter can be set as a real one. */
   async preset(channel: Channel, value: RawValue): Promise<WriteResult> {
-    await this.#takesTime(false);
+    await this.#wait(false);
     if (channel.kind !== 'counter') throw new DcsError('READ_ONLY', `${channel.key} has no count to set`);
     if (typeof value !== 'number' || !Number.isSafeInteger(value)) {
       throw new DcsError('BAD_VALUE', `${channel.key} counts in whole numbers`, { found: value });
@@ -111,7 +111,7 @@ export class MockPort implements Port {
     const subscription = { channel, listener };
     this.#subscriptions.add(subscription);
     queueMicrotask(() => {
-      if (this.#subscriptions.has(subscription)) listener(this.#look(channel));
+      if (this.#subscriptions.has(subscription)) listener(this.#read(channel));
     });
     return () => {
       this.#subscriptions.delete(subscription);
@@ -132,11 +132,11 @@ export class MockPort implements Port {
 
   #changed(key: string): void {
     for (const { channel, listener } of [...this.#subscriptions]) {
-      if (key === '*' || key === channel.key) listener(this.#look(channel));
+      if (key === '*' || key === channel.key) listener(this.#read(channel));
     }
   }
 
-  #look(channel: Channel): Reading {
+  #read(channel: Channel): Reading {
     const fault = this.#hardware.faultOf(channel.key);
     if (fault) return { ok: false, error: failure(channel, fault) };
     return {
@@ -147,7 +147,7 @@ export class MockPort implements Port {
   }
 
   /** Waits as the device would; rejects at once when the port ends meanwhile. */
-  async #takesTime(silent: boolean): Promise<void> {
+  async #wait(silent: boolean): Promise<void> {
     if (this.#ended) throw this.#ended;
     const wait = silent ? this.#timeout : this.#latency;
     if (wait <= 0) return;

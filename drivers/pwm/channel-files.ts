@@ -37,7 +37,7 @@ export class ChannelFiles {
   }
 
   /** Has the kernel show the channel. Throws a DcsError. */
-  async take(clock: Clock): Promise<void> {
+  async export(clock: Clock): Promise<void> {
     const count = Number(await this.#read(join(this.#chip, 'npwm')));
     if (this.#number >= count) {
       throw new DcsError('NO_SUCH_CHANNEL', `${basename(this.#chip)} has no channel ${this.#number}`, {
@@ -46,12 +46,12 @@ export class ChannelFiles {
       });
     }
     if (!existsSync(this.#file('enable'))) await this.#write(join(this.#chip, 'export'), String(this.#number));
-    for (let tries = 0; !(await this.#handedOver()) && tries < EXPORT_TRIES; tries++)
+    for (let tries = 0; !(await this.#isWritable()) && tries < EXPORT_TRIES; tries++)
       await sleep(clock, EXPORT_WAIT_MS);
   }
 
   /** The share of a period it is on, 0 to 1; 0 while it is not enabled. */
-  async share(): Promise<number> {
+  async dutyCycle(): Promise<number> {
     const [enabled, duty, period] = [
       await this.#get('enable'),
       await this.#get('duty_cycle'),
@@ -79,7 +79,7 @@ export class ChannelFiles {
   }
 
   /** A rule of the system gives the files of a new channel to a group, one after the other. */
-  async #handedOver(): Promise<boolean> {
+  async #isWritable(): Promise<boolean> {
     try {
       for (const name of SETTINGS) await access(this.#file(name), constants.W_OK);
       return true;

@@ -18,7 +18,7 @@ export const prepare: Prepare = async (plan, { clock }) => {
       for (const { pwm, frequency, share } of plan.outputs) {
         const files = new ChannelFiles(plan.chip, pwm, frequency);
         try {
-          await files.take(clock);
+          await files.export(clock);
           await files.set(share);
         } catch (error) {
           trouble = messageOf(error);

@@ -1,11 +1,26 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
-import type { Driver } from '../../src/driver/contract.ts';
-import { DcsError } from '../../src/errors/errors.ts';
-import { findChip } from './channel-files.ts';
+import type { DurationMs, Timer } from '../../src/clock/clock.ts';
+import type {
+  Channel,
+  CrashPlan,
+  Driver,
+  Port,
+  PortContext,
+  Reading,
+  ReadingListener,
+  SafeWrite,
+  WriteOptions,
+  WriteResult,
+} from '../../src/driver/contract.ts';
+import { siblingModule } from '../../src/driver/crash-plan.ts';
+import { SequentialQueue } from '../../src/driver/kit/sequential-queue.ts';
+import { DcsError, toDcsError } from '../../src/errors/errors.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
+import { ChannelFiles, findChip } from './channel-files.ts';
+import type { PwmPlan } from './crash-plan.ts';
 import { pwmPlacer } from './place.ts';
-import { PwmPort } from './port.ts';
 
 const optionsSchema = z.strictObject({
   chip: z
@@ -46,3 +61,185 @@ export const pwm: Driver<PwmOptions, PwmAddress> = {
     return { kind: 'port', port };
   },
 };
+
+/** Wait before a channel that could not be had is tried again; doubles up to the longest. */
+const FIRST_RETRY_MS: DurationMs = 500;
+const LONGEST_RETRY_MS: DurationMs = 30_000;
+
+interface Output {
+  readonly channel: Channel<PwmAddress>;
+  readonly files: ChannelFiles;
+  readonly listeners: Set<ReadingListener>;
+  /** Writes and looks. */
+  readonly queue: SequentialQueue;
+  /** Why it could not be taken. */
+  error: DcsError | undefined;
+}
+
+/** The channels of one PWM chip. They stay with the kernel when the port closes, and go on as they were. */
+export class PwmPort implements Port {
+  readonly #chip: string;
+  readonly #outputs: ReadonlyMap<string, Output>;
+  readonly #context: PortContext;
+  #retry: Timer | undefined;
+  #retryMs = FIRST_RETRY_MS;
+  #ended: DcsError | undefined;
+
+  /** `chip`: its folder in /sys/class/pwm. */
+  constructor(chip: string, channels: readonly Channel<PwmAddress>[], context: PortContext) {
+    this.#chip = chip;
+    this.#context = context;
+    this.#outputs = new Map(
+      channels.map((channel): [string, Output] => {
+        const files = new ChannelFiles(chip, channel.address.pwm, channel.address.frequency);
+        return [channel.key, { channel, files, listeners: new Set(), queue: new SequentialQueue(), error: undefined }];
+      }),
+    );
+  }
+
+  /**
+   * Takes the channels and drives those that have a start. One that cannot be had harms no other, and is tried again.
+   * Rejects when the chip is gone.
+   */
+  async begin(): Promise<void> {
+    for (const output of this.#outputs.values()) await output.queue.run(() => this.#openChannel(output));
+    const ended: DcsError | undefined = this.#ended;
+    if (ended) throw ended;
+    this.#scheduleRetry();
+  }
+
+  async read(channels: readonly Channel[]): Promise<Reading[]> {
+    if (this.#ended) throw this.#ended;
+    const readings = await Promise.all(channels.map(({ key }) => this.#read(this.#output(key))));
+    const ended: DcsError | undefined = this.#ended;
+    if (ended) throw ended;
+    return readings;
+  }
+
+  async write({ key }: Channel, value: RawValue, { expiresAt }: WriteOptions = {}): Promise<WriteResult> {
+    if (this.#ended) throw this.#ended;
+    const output = this.#output(key);
+    const share = dutyCycleOf(key, value);
+    const readBack = await output.queue.run(async () => {
+      if (this.#ended) throw this.#ended;
+      if (expiresAt !== undefined && this.#context.clock.now() > expiresAt) {
+        throw new DcsError('EXPIRED', `${key}: the command waited too long for its turn`);
+      }
+      try {
+        if (output.error) await output.files.export(this.#context.clock);
+        await output.files.set(share);
+        return await output.files.dutyCycle();
+      } catch (thrown) {
+        throw this.#failed(thrown);
+      }
+    });
+    if (this.#ended) throw this.#ended;
+    output.error = undefined;
+    tell(output, { ok: true, value: readBack });
+    return { readBack };
+  }
+
+  crashPlan(writes: readonly SafeWrite[]): CrashPlan {
+    const outputs = writes.flatMap(({ channel: { key }, value }) => {
+      const { pwm, frequency } = this.#output(key).channel.address;
+      return [{ pwm, frequency, share: dutyCycleOf(key, value) }];
+    });
+    const plan: PwmPlan = { chip: this.#chip, outputs };
+    return { executor: siblingModule(import.meta.url, 'crash-plan'), plan };
+  }
+
+  subscribe({ key }: Channel, listener: ReadingListener): () => void {
+    if (this.#ended) return () => {};
+    const output = this.#output(key);
+    const own: ReadingListener = (reading) => listener(reading);
+    output.listeners.add(own);
+    void this.#read(output).then((reading) => {
+      if (output.listeners.has(own)) own(reading);
+    });
+    return () => {
+      output.listeners.delete(own);
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#end(new DcsError('PORT_DOWN', 'the pwm port is closed'));
+  }
+
+  #output(key: string): Output {
+    const output = this.#outputs.get(key);
+    if (output) return output;
+    throw new DcsError('NO_SUCH_CHANNEL', `${key} was not opened with this port`, { found: key });
+  }
+
+  async #openChannel(output: Output): Promise<void> {
+    const { files, channel } = output;
+    const { key, openingValue: start, address } = channel;
+    try {
+      await files.export(this.#context.clock);
+      if (start !== undefined) await files.set(dutyCycleOf(key, start));
+      output.error = undefined;
+      const { log } = this.#context;
+      log.info({ channel: key }, `${key} of ${basename(this.#chip)}: by the kernel, ${address.frequency} Hz`);
+    } catch (thrown) {
+      const error = this.#failed(thrown);
+      // Once per kind of trouble: what stays as it is does not fill the log.
+      if (error.message !== output.error?.message) this.#context.log.warn({ err: error }, error.message);
+      output.error = error;
+    }
+  }
+
+  #scheduleRetry(): void {
+    const missing = [...this.#outputs.values()].filter(({ error }) => error?.retryable);
+    if (this.#ended || missing.length === 0) return;
+    this.#retry = this.#context.clock.after(this.#retryMs, () => void this.#retryChannels(missing));
+    this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
+  }
+
+  async #retryChannels(missing: readonly Output[]): Promise<void> {
+    for (const output of missing) {
+      await output.queue.run(async () => {
+        // A command may have been faster.
+        if (!this.#ended && output.error) await this.#openChannel(output);
+      });
+      if (!output.error) tell(output, await this.#read(output));
+    }
+    this.#scheduleRetry();
+  }
+
+  async #read(output: Output): Promise<Reading> {
+    try {
+      return await output.queue.run(async (): Promise<Reading> => {
+        if (output.error) throw output.error;
+        return { ok: true, value: await output.files.dutyCycle() };
+      });
+    } catch (thrown) {
+      return { ok: false, error: this.#failed(thrown) };
+    }
+  }
+
+  #failed(thrown: unknown): DcsError {
+    const error = toDcsError(thrown);
+    if (error.code !== 'PORT_DOWN' || this.#ended || existsSync(this.#chip)) return error;
+    const gone = new DcsError('PORT_DOWN', `the PWM chip ${basename(this.#chip)} is gone`, { cause: error });
+    this.#end(gone);
+    this.#context.down(gone);
+    return gone;
+  }
+
+  #end(error: DcsError): void {
+    if (this.#ended) return;
+    this.#ended = error;
+    this.#retry?.cancel();
+    for (const { listeners } of this.#outputs.values()) listeners.clear();
+  }
+}
+
+function tell({ listeners }: Output, reading: Reading): void {
+  for (const listener of listeners) listener(reading);
+}
+
+function dutyCycleOf(key: string, value: RawValue): number {
+  if (typeof value !== 'number') throw new DcsError('BAD_VALUE', `${key} takes a number`, { found: value });
+  if (value >= 0 && value <= 1) return value;
+  throw new DcsError('OUT_OF_RANGE', `${key}: a share of on-time is 0 to 1`, { found: value, expected: '0 to 1' });
+}

@@ -5,7 +5,7 @@ import type { RawValue } from '../../src/pin/pin.ts';
 import type { SysfsAddress } from './driver.ts';
 
 /** A value as sysfs has it; `uncertain` says why it is doubtful. */
-export interface Found {
+export interface SysfsValue {
   readonly value: RawValue;
   readonly uncertain?: string;
 }
@@ -14,7 +14,7 @@ export interface Found {
 const POWER_ON = 85;
 
 /** Reads what an address names. Throws a DcsError. */
-export async function readAddress(root: string, address: SysfsAddress): Promise<Found> {
+export async function readAddress(root: string, address: SysfsAddress): Promise<SysfsValue> {
   if (address.kind === 'w1') return await readThermometer(root, address.id);
   if (address.kind === 'led') {
     return { value: number(await text(ledFile(root, address.name, 'brightness')), address.name) > 0 };
@@ -34,7 +34,7 @@ export async function writeAddress(root: string, address: SysfsAddress, value: R
 }
 
 /** `w1_slave` has two lines: the checksum's verdict (YES), and t= in thousandths of a degree. */
-async function readThermometer(root: string, id: string): Promise<Found> {
+async function readThermometer(root: string, id: string): Promise<SysfsValue> {
   const found = await text(join(root, 'bus/w1/devices', id, 'w1_slave'));
   if (!/crc=[0-9a-f]{2} YES\s/.test(found)) {
     throw new DcsError('BAD_REPLY', `wrong checksum from the thermometer ${id}`, { found: found.trim() });

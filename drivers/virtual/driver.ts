@@ -45,12 +45,12 @@ class VirtualPort implements Port {
   }
 
   async read(channels: readonly Channel[]): Promise<Reading[]> {
-    this.#check();
-    return channels.map((channel) => this.#look(channel));
+    this.#requireOpen();
+    return channels.map((channel) => this.#read(channel));
   }
 
   async write(channel: Channel, value: RawValue): Promise<{ readBack: RawValue }> {
-    this.#check();
+    this.#requireOpen();
     if (!fitsKind(channel.kind, value)) {
       throw new DcsError('BAD_VALUE', `${channel.key} cannot hold ${JSON.stringify(value)}`, {
         found: value,
@@ -64,7 +64,7 @@ class VirtualPort implements Port {
   subscribe(channel: Channel, listener: ReadingListener): () => void {
     let live = true;
     queueMicrotask(() => {
-      if (live && !this.#closed) listener(this.#look(channel));
+      if (live && !this.#closed) listener(this.#read(channel));
     });
     return () => {
       live = false;
@@ -75,13 +75,13 @@ class VirtualPort implements Port {
     this.#closed = true;
   }
 
-  #look(channel: Channel): Reading {
+  #read(channel: Channel): Reading {
     const value = this.#values.get(channel.key);
     if (value !== undefined) return { ok: true, value, sourceTime: this.#context.clock.unix() };
     return { ok: false, error: new DcsError('NO_SUCH_CHANNEL', `no virtual channel ${channel.key}`) };
   }
 
-  #check(): void {
+  #requireOpen(): void {
     if (this.#closed) throw new DcsError('PORT_DOWN', 'the virtual port is closed');
   }
 }

@@ -1,8 +1,14 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { hex, type MuxChannel } from '../../drivers/i2c/bus.ts';
+import {
+  BusOwner,
+  FIRST_ADDRESS,
+  hex,
+  LAST_ADDRESS,
+  type MuxChannel,
+  type ScannedChip,
+  scanBus,
+} from '../../drivers/i2c/bus.ts';
 import { openBus } from '../../drivers/i2c/open-bus.ts';
-import { BusOwner } from '../../drivers/i2c/owner.ts';
-import { FIRST, LAST, type ScannedChip, scanBus } from '../../drivers/i2c/scan.ts';
 import { colour, printLine } from './output.ts';
 
 /** The I2C buses of this machine, in the order of their numbers. */
@@ -42,7 +48,7 @@ export function grid(chips: readonly ScannedChip[]): string[] {
   const rows = Array.from({ length: 8 }, (_, row) => {
     const cells = Array.from({ length: 16 }, (_, column) => {
       const address = 16 * row + column;
-      if (address < FIRST || address > LAST) return '  ';
+      if (address < FIRST_ADDRESS || address > LAST_ADDRESS) return '  ';
       const state = states.get(address);
       return state === undefined ? '--' : state === 'used' ? 'UU' : address.toString(16).padStart(2, '0');
     });

@@ -1,5 +1,5 @@
+import { type Fault, MockDevice } from '../../drivers/mock/device.ts';
 import { createMock, mockOptions } from '../../drivers/mock/driver.ts';
-import { type Fault, MockHardware as MockDevice } from '../../drivers/mock/hardware.ts';
 import type { DurationMs } from '../clock/clock.ts';
 import type { ResolvedConfig, ResolvedPin, ResolvedPort } from '../config/resolved.ts';
 import { DcsError } from '../errors/errors.ts';

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
+import { MockDevice } from '../../drivers/mock/device.ts';
 import { createMock, mockOptions } from '../../drivers/mock/driver.ts';
-import { MockHardware } from '../../drivers/mock/hardware.ts';
 import { Agent } from '../../src/agent/agent.ts';
 import { sleep } from '../../src/clock/clock.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
@@ -17,7 +17,7 @@ pins:
 `;
 
 /** An agent on hardware that takes 50 ms to open. */
-function agentOn(hardware: MockHardware, clock: ManualClock): Agent {
+function agentOn(hardware: MockDevice, clock: ManualClock): Agent {
   const driver = createMock(hardware);
   const { open } = driver;
   driver.open = async (...given) => {
@@ -33,7 +33,7 @@ it('an agent that is stopped while it starts leaves no output on, whenever that 
   const seen: unknown[] = [];
   for (let turns = 0; turns < 60; turns++) {
     const clock = new ManualClock();
-    const hardware = new MockHardware();
+    const hardware = new MockDevice();
     const agent = agentOn(hardware, clock);
     const started = agent.start();
     for (let turn = 0; turn < turns; turn++) await (turn % 3 === 2 ? clock.advance(1) : Promise.resolve());
@@ -49,7 +49,7 @@ it('an agent that is stopped while it starts leaves no output on, whenever that 
 
 it('nor one whose port is coming back just then', async () => {
   const clock = new ManualClock();
-  const hardware = new MockHardware();
+  const hardware = new MockDevice();
   const agent = agentOn(hardware, clock);
   const started = agent.start();
   await clock.advance(1000);

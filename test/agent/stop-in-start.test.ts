@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { MockDevice } from '../../drivers/mock/device.ts';
 import { createMock } from '../../drivers/mock/driver.ts';
-import { MockHardware } from '../../drivers/mock/hardware.ts';
 import { Agent } from '../../src/agent/agent.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { loadConfigText } from '../../src/config/load.ts';
@@ -16,7 +16,7 @@ ports: { sim: { driver: mock } }
 pins: { lamp: { port: sim, channel: lamp, direction: out, initial: true, safe: false } }
 `;
 
-function agentOn(hardware: MockHardware, opening: () => Promise<void> = () => Promise.resolve()) {
+function agentOn(hardware: MockDevice, opening: () => Promise<void> = () => Promise.resolve()) {
   const mock = createMock(hardware);
   const open: typeof mock.open = async (...how) => {
     await opening();
@@ -32,7 +32,7 @@ describe('an agent that is stopped in the middle of its start', () => {
   it('leaves no output at its initial value, wherever it was', async () => {
     const left: number[] = [];
     for (let turns = 0; turns < 60; turns++) {
-      const hardware = new MockHardware();
+      const hardware = new MockDevice();
       const agent = agentOn(hardware);
       const started = agent.start().catch(() => undefined);
       for (let turn = 0; turn < turns; turn++) await Promise.resolve();
@@ -44,7 +44,7 @@ describe('an agent that is stopped in the middle of its start', () => {
   });
 
   it('leaves none at it that was on its way when a port opened', async () => {
-    const hardware = new MockHardware();
+    const hardware = new MockDevice();
     let open: (() => void) | undefined;
     const opening = () =>
       new Promise<void>((resolve) => {

@@ -1,5 +1,5 @@
+import { MockDevice } from '../../drivers/mock/device.ts';
 import { createMock } from '../../drivers/mock/driver.ts';
-import { MockHardware } from '../../drivers/mock/hardware.ts';
 import { virtual } from '../../drivers/virtual/driver.ts';
 import { conformance } from './suite.ts';
 
@@ -8,7 +8,7 @@ for (const [type, values, wrong] of [
   ['analog', [1.5, -20], 'warm'],
   ['text', ['a', 'b'], 1],
 ] as const) {
-  const hardware = new MockHardware();
+  const hardware = new MockDevice();
   conformance(`mock ${type}`, {
     driver: createMock(hardware),
     options: () => ({}),

@@ -1,13 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { accessTo } from '../../drivers/i2c/bus.ts';
-import { ads1115 } from '../../drivers/i2c/chips/ads1115.ts';
-import { bme280, compensate } from '../../drivers/i2c/chips/bme280.ts';
-import { glyph } from '../../drivers/i2c/chips/font.ts';
-import { mcp3424 } from '../../drivers/i2c/chips/mcp3424.ts';
-import { mcp4725 } from '../../drivers/i2c/chips/mcp4725.ts';
-import { sensirionCrc, sht3x } from '../../drivers/i2c/chips/sht3x.ts';
-import { ssd1306 } from '../../drivers/i2c/chips/ssd1306.ts';
-import { BusOwner } from '../../drivers/i2c/owner.ts';
+import { BusOwner, chipAccess } from '../../drivers/i2c/bus.ts';
+import { bme280, compensate, sensirionCrc, sht3x } from '../../drivers/i2c/chips/climate.ts';
+import { ads1115, mcp3424, mcp4725 } from '../../drivers/i2c/chips/converters.ts';
+import { glyph, ssd1306 } from '../../drivers/i2c/chips/ssd1306.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { RegisterChip, SimBus, type SimChip } from './sim-bus.ts';
 
@@ -16,7 +11,7 @@ function bench(chip: SimChip) {
   bus.chips.set(0x40, chip);
   const clock = new ManualClock();
   const owner = new BusOwner(bus, []);
-  return { bus, clock, access: accessTo(owner, { address: 0x40 }, clock) };
+  return { bus, clock, access: chipAccess(owner, { address: 0x40 }, clock) };
 }
 
 /** The worked example of the BMP280 data sheet (BST-BMP280-DS001, 3.12): same factors and formulas as the BME280's. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createI2c } from '../../drivers/i2c/driver.ts';
+import { MockDevice } from '../../drivers/mock/device.ts';
 import { createMock } from '../../drivers/mock/driver.ts';
-import { MockHardware } from '../../drivers/mock/hardware.ts';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { Supervisor } from '../../src/bus/supervisor.ts';
@@ -44,7 +44,7 @@ async function bench() {
   const clock = new ManualClock();
   const bus = new Bus({ clock });
   const log = memoryLog();
-  const hardware = new MockHardware();
+  const hardware = new MockDevice();
   const i2c = new SimBus();
   const chip = new Expander((pulled) => hardware.set('int', pulled));
   i2c.chips.set(0x20, chip);

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { I2cAddress } from '../../drivers/i2c/address.ts';
+import { BusOwner } from '../../drivers/i2c/bus.ts';
+import { BusChip } from '../../drivers/i2c/bus-chip.ts';
 import { createI2c } from '../../drivers/i2c/driver.ts';
-import { BusOwner } from '../../drivers/i2c/owner.ts';
-import { Unit } from '../../drivers/i2c/unit.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Channel } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
@@ -60,7 +60,7 @@ const outputA3: Channel<I2cAddress> = {
     mux: undefined,
     chip: undefined,
     poll: 50,
-    place: { register: 0x12, writeRegister: 0x14, type: 'u8', shift: 0, bit: 3 },
+    location: { register: 0x12, writeRegister: 0x14, type: 'u8', shift: 0, bit: 3 },
     init: [{ register: 0x00, mask: 0x08, value: 0x00, direction: 'out' }],
   },
 };
@@ -138,11 +138,11 @@ describe('register chips', () => {
       late = 100;
       return 0xff;
     });
-    const unit = new Unit(new BusOwner(bus, []), [outputA3], { clock, count: () => {}, gone: () => {} });
+    const unit = new BusChip(new BusOwner(bus, []), [outputA3], { clock, count: () => {}, busGone: () => {} });
     const written = unit.write(outputA3, true, { expiresAt: clock.now() + 50 });
     await expect(written).rejects.toMatchObject({ code: 'EXPIRED' });
     expect(bus.transfers).not.toContain('20: 1408 > 0');
-    unit.end();
+    unit.close();
   });
 
   it('an output that must be safe after a loss is never given what it had, not even for a moment', async () => {
@@ -151,7 +151,7 @@ describe('register chips', () => {
     bus.chips.set(0x20, chip);
     const clock = new ManualClock();
     const output = { ...outputA3, returnValue: () => false };
-    const unit = new Unit(new BusOwner(bus, []), [output], { clock, count: () => {}, gone: () => {} });
+    const unit = new BusChip(new BusOwner(bus, []), [output], { clock, count: () => {}, busGone: () => {} });
     await unit.begin();
     await unit.write(output, true);
     bus.chips.delete(0x20);
@@ -169,8 +169,8 @@ describe('register chips', () => {
     const chip = new Mcp23017();
     bus.chips.set(0x20, chip);
     const output = { ...outputA3, returnValue: () => false };
-    const unit = new Unit(new BusOwner(bus, []), [output], {
-      ...{ clock: new ManualClock(), count: () => {}, gone: () => {} },
+    const unit = new BusChip(new BusOwner(bus, []), [output], {
+      ...{ clock: new ManualClock(), count: () => {}, busGone: () => {} },
     });
     await unit.begin();
     await unit.write(output, true);

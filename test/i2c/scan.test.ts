@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { scanBus } from '../../drivers/i2c/scan.ts';
+import { scanBus } from '../../drivers/i2c/bus.ts';
 import { RegisterChip, SimBus } from './sim-bus.ts';
 
 describe('scanning an I2C bus', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { MockDevice } from '../../drivers/mock/device.ts';
 import { createMock, mockOptions } from '../../drivers/mock/driver.ts';
-import { MockHardware } from '../../drivers/mock/hardware.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Reading } from '../../src/driver/contract.ts';
 import { openPort } from '../support/ports.ts';
@@ -8,7 +8,7 @@ import { openPort } from '../support/ports.ts';
 const input = { keys: { channel: 'in' }, direction: 'in' } as const;
 const output = { keys: { channel: 'out' }, direction: 'out' } as const;
 
-async function open(options: object, hardware = new MockHardware()) {
+async function open(options: object, hardware = new MockDevice()) {
   const clock = new ManualClock();
   const held = await openPort(createMock(hardware), options, [input, output], clock);
   const seen: Reading[] = [];
@@ -66,7 +66,7 @@ describe('mock hardware', () => {
   });
 
   it('outlives its ports: one that is opened again finds the levels as they were', async () => {
-    const hardware = new MockHardware();
+    const hardware = new MockDevice();
     const { port, channels } = await open({}, hardware);
     const out = channels[1];
     if (out) await port.write(out, true);

@@ -1,5 +1,5 @@
+import { MockDevice } from '../../drivers/mock/device.ts';
 import { createMock } from '../../drivers/mock/driver.ts';
-import { MockHardware } from '../../drivers/mock/hardware.ts';
 import { addPinsToTable } from '../../src/agent/pins.ts';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
@@ -42,7 +42,7 @@ export async function pinBench(
 ) {
   const bus = new Bus({ clock });
   const log = memoryLog();
-  const hardware = new MockHardware();
+  const hardware = new MockDevice();
   const driver = createMock(hardware);
   const life = pinEnvironment(bus, log, file);
   await life.kept.load(true);

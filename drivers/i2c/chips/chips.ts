@@ -1,9 +1,6 @@
-import { ads1115 } from './ads1115.ts';
-import { bme280 } from './bme280.ts';
 import type { ChipKind } from './chip.ts';
-import { mcp3424 } from './mcp3424.ts';
-import { mcp4725 } from './mcp4725.ts';
-import { sht3x } from './sht3x.ts';
+import { bme280, sht3x } from './climate.ts';
+import { ads1115, mcp3424, mcp4725 } from './converters.ts';
 import { ssd1306, ssd1306Low } from './ssd1306.ts';
 
 /** Chips that have code, by the name a configuration gives them. All others are register maps, which are data. */

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { scanBus } from '../../../drivers/i2c/bus.ts';
 import { i2c } from '../../../drivers/i2c/driver.ts';
 import { openKernelBus } from '../../../drivers/i2c/kernel-bus.ts';
-import { scanBus } from '../../../drivers/i2c/scan.ts';
 import { cliFile } from '../../support/agent-process.ts';
 import { openPort } from '../../support/ports.ts';
 

@@ -18,9 +18,9 @@ const STATUS = 0xf3;
 const CTRL_MEAS = 0xf4;
 const DATA = 0xf7;
 /** Once over, one measurement in forced mode. */
-const ONCE = 0b001_001_01;
+const FORCED_MODE = 0b001_001_01;
 /** One measurement of everything takes at most this long (ms; datasheet 9.1: 1.25 + 3 × 2.3 + 2 × 0.575). */
-const CONVERSION_MS = 10;
+const BME_CONVERSION_MS = 10;
 
 /** Bosch BME280 (temperature, pressure, humidity) and BMP280 (without humidity). Datasheet BST-BME280-DS002. */
 export const bme280: ChipKind = {
@@ -57,8 +57,8 @@ class Bme280 implements Chip {
     const calibration = this.#calibration;
     if (!calibration) throw new DcsError('INTERNAL', 'the BME280 has not been set up');
     if (this.#hasHumidity) await this.#access.write(CTRL_HUM, [1]);
-    await this.#access.write(CTRL_MEAS, [ONCE]);
-    await sleep(this.#access.clock, CONVERSION_MS);
+    await this.#access.write(CTRL_MEAS, [FORCED_MODE]);
+    await sleep(this.#access.clock, BME_CONVERSION_MS);
     if (((await this.#access.read(STATUS, 1)).readUInt8() & 0b1000) !== 0) {
       throw new DcsError('BAD_REPLY', `the BME280 at ${hex(this.#access.address)} does not finish measuring`);
     }
@@ -128,4 +128,56 @@ function humidityOf(raw: number, fine: number, factors: readonly number[]): numb
   const b =
     (raw - (h4 * 64 + (h5 / 16384) * a)) * ((h2 / 65536) * (1 + (h6 / 67108864) * a * (1 + (h3 / 67108864) * a)));
   return Math.min(100, Math.max(0, b * (1 - (h1 * b) / 524288)));
+}
+
+/** One measurement of high repeatability, without clock stretching. */
+const SHT_MEASURE = [0x24, 0x00] as const;
+/** Longest time it takes (ms). */
+const SHT_CONVERSION_MS = 16;
+
+/** Sensirion SHT30, SHT31, SHT35. Datasheet version 7. */
+export const sht3x: ChipKind = {
+  title: 'Sensirion SHT3x: air temperature and humidity',
+  values: { temperature: measured('°C'), humidity: measured('%') },
+  make: (access) => new Sht3x(access),
+};
+
+class Sht3x implements Chip {
+  readonly #access: ChipAccess;
+
+  constructor(access: ChipAccess) {
+    this.#access = access;
+  }
+
+  async setUp(): Promise<void> {
+    // Nothing to set: each measurement is asked for by itself.
+  }
+
+  async read(): Promise<ReadonlyMap<string, number>> {
+    await this.#access.send(SHT_MEASURE);
+    await sleep(this.#access.clock, SHT_CONVERSION_MS);
+    const data = await this.#access.receive(6);
+    return new Map([
+      ['temperature', -45 + (175 * this.#word(data, 0)) / 65535],
+      ['humidity', (100 * this.#word(data, 3)) / 65535],
+    ]);
+  }
+
+  #word(data: Buffer, at: number): number {
+    const word = data.subarray(at, at + 2);
+    if (sensirionCrc(word) === data.readUInt8(at + 2)) return word.readUInt16BE();
+    throw new DcsError('BAD_REPLY', `wrong checksum from the SHT3x at ${hex(this.#access.address)}`, {
+      found: data.toString('hex'),
+    });
+  }
+}
+
+/** CRC-8 with the polynomial 0x31, starting at 0xFF (datasheet 4.12: 0xBEEF gives 0x92). */
+export function sensirionCrc(bytes: Uint8Array): number {
+  let crc = 0xff;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc & 0x80 ? (crc << 1) ^ 0x31 : crc << 1) & 0xff;
+  }
+  return crc;
 }

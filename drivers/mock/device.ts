@@ -1,7 +1,8 @@
+import { appendFileSync, readFileSync } from 'node:fs';
 import type { Clock, DurationMs } from '../../src/clock/clock.ts';
-import { DcsError } from '../../src/errors/errors.ts';
+import { DcsError, systemCode } from '../../src/errors/errors.ts';
+import { isRecord } from '../../src/message/envelope.ts';
 import type { PinKind, RawValue } from '../../src/pin/pin.ts';
-import { WriteRecord } from './record.ts';
 
 /** What can go wrong with a simulated channel. */
 export type Fault =
@@ -23,7 +24,7 @@ const RECORD_LIMIT = 10_000;
  * The simulated hardware behind mock ports: what the screw terminals show. It outlives a port, as real hardware does: a
  * port that is closed and opened again finds the same levels.
  */
-export class MockHardware {
+export class MockDevice {
   /** Everything ports wrote, in order. */
   readonly writes: RecordedWrite[] = [];
   /** Outputs that nobody drives any more. */
@@ -33,12 +34,12 @@ export class MockHardware {
   readonly #faults = new Map<string, Fault>();
   readonly #watchers = new Set<(key: string) => void>();
   readonly #unplugged = new Set<(error: DcsError) => void>();
-  readonly #record: WriteRecord | undefined;
+  readonly #record: WriteLog | undefined;
   #absence: DcsError | undefined;
 
   /** With `file`, levels outlive the process too, as those of real hardware do. */
   constructor(file?: string) {
-    this.#record = file === undefined ? undefined : new WriteRecord(file);
+    this.#record = file === undefined ? undefined : new WriteLog(file);
     for (const [key, value] of this.#record?.levels() ?? []) this.#values.set(key, value);
   }
 
@@ -103,7 +104,7 @@ export class MockHardware {
   }
 
   /** Why it cannot be opened now. */
-  get absence(): DcsError | undefined {
+  get unplugError(): DcsError | undefined {
     return this.#absence;
   }
 
@@ -119,5 +120,45 @@ export class MockHardware {
 
   #reaches(from: string, to: string): boolean {
     return (this.#wires.get(from) ?? []).some((next) => next === to || this.#reaches(next, to));
+  }
+}
+
+/**
+ * What a simulated device was told, in a file others can watch: one JSON line a write with `key`, `value`, `at` (ms of the
+ * system's monotonic clock, the same in every process) and `by` (process id).
+ */
+export class WriteLog {
+  readonly #file: string;
+
+  constructor(file: string) {
+    this.#file = file;
+  }
+
+  /** Throws a SystemError when the file cannot be written. */
+  write(key: string, value: RawValue): void {
+    const at = Number(process.hrtime.bigint()) / 1e6;
+    appendFileSync(this.#file, `${JSON.stringify({ key, value, at, by: process.pid })}\n`);
+  }
+
+  /** The last value of each key. None when there is no file yet. */
+  levels(): Map<string, RawValue> {
+    const levels = new Map<string, RawValue>();
+    for (const line of this.#lines()) {
+      const found: unknown = JSON.parse(line);
+      if (!isRecord(found) || typeof found['key'] !== 'string') continue;
+      const { key, value } = found;
+      if (typeof value === 'boolean' || typeof value === 'number' || typeof value === 'string') levels.set(key, value);
+    }
+    return levels;
+  }
+
+  #lines(): string[] {
+    try {
+      // A line that was being written when the process was killed is no write.
+      return readFileSync(this.#file, 'utf8').split('\n').slice(0, -1);
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return [];
+      throw error;
+    }
   }
 }

@@ -1,4 +1,28 @@
-/** What is used of npm i2c-bus 5. Declared here because the package is optional: npm leaves it out without a compiler. */
+// Types of optional npm packages, as far as they are used. npm leaves these packages out where there is no compiler; dcs-io
+// builds there all the same.
+
+/** npm onoff 6 */
+declare module 'onoff' {
+  export type BinaryValue = 0 | 1;
+
+  export class Gpio {
+    constructor(
+      gpio: number,
+      direction: 'in' | 'out' | 'high' | 'low',
+      edge?: 'none' | 'rising' | 'falling' | 'both',
+      options?: { debounceTimeout?: number; activeLow?: boolean; reconfigureDirection?: boolean },
+    );
+    readSync(): BinaryValue;
+    writeSync(value: BinaryValue): void;
+    watch(listener: (error: Error | null | undefined, value: BinaryValue) => void): void;
+    unwatchAll(): void;
+    unexport(): void;
+    direction(): string;
+    edge(): string;
+  }
+}
+
+/** npm i2c-bus 5 */
 declare module 'i2c-bus' {
   export interface I2cBusHandle {
     i2cFuncsSync(): { readonly i2c: boolean };
