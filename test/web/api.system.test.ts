@@ -12,7 +12,7 @@ beforeAll(async () => {
 afterAll(() => web.stop());
 
 describe('the HTTP API of an agent', () => {
-  it('lists every pin with what it is and what it last reported', async () => {
+  it('lists every pin with its properties and its last report', async () => {
     const { status, text } = await web.http('GET', '/api/pins');
     expect(status).toBe(200);
     const pins: unknown = JSON.parse(text);
@@ -26,19 +26,19 @@ describe('the HTTP API of an agent', () => {
     ]);
   });
 
-  it('a PUT is a command and returns the answer of the pin; the hardware has it', async () => {
+  it('PUT sets a pin, writes the hardware and returns the report of the pin', async () => {
     const done = await web.http('PUT', '/api/pins/pump', { json: { val: 'on' } });
     expect(done).toMatchObject({ status: 200, json: { name: 'pump', val: true, quality: 'good' } });
     await until('the wire', async () => (await web.http('GET', '/api/pins/pump-seen')).json['val'] === true);
     expect(await web.agent.report('pump')).toMatchObject({ val: true });
   });
 
-  it('a name with a slash and letters beyond ASCII is reached', async () => {
+  it('accepts pin names with a slash and non-ASCII letters', async () => {
     const path = `/api/pins/${encodeURIComponent('odd/näme:1')}`;
     expect(await web.http('PUT', path, { json: { val: true } })).toMatchObject({ status: 200, json: { val: true } });
   });
 
-  it('an override wins over a later command, which is refused with 409, until it is ended', async () => {
+  it('refuses a command with 409 while an override is active', async () => {
     const put = (json: object) => web.http('PUT', '/api/pins/pump', { json });
     expect(await put({ val: true, override: 60 })).toMatchObject({ status: 200, json: { output: { by: 'override' } } });
     expect(await put({ val: false })).toMatchObject({ status: 409, json: { code: 'OVERRIDDEN' } });
@@ -56,13 +56,13 @@ describe('the HTTP API of an agent', () => {
     ['/api/pins/pump', { override: 0, val: true }, 400, 'BAD_COMMAND'],
     ['/api/pins/nobody', { val: true }, 404, 'NO_SUCH_PIN'],
     ['/api/pins/slow', { val: true, timeout: 0.2 }, 504, 'TIMEOUT'],
-  ])('PUT %s %j is refused with %i %s, in the words of the pin', async (path, json, status, code) => {
+  ])('refuses PUT %s %j with %i %s and the message of the pin', async (path, json, status, code) => {
     const refused = await web.http('PUT', path, { json });
     expect(refused).toMatchObject({ status, json: { code } });
     expect(String(refused.json['message'])).toMatch(/\w+ \w+/);
   });
 
-  it('a body that is not called JSON, is too long, or is none is refused', async () => {
+  it('refuses a body with another content type, invalid JSON, or more than 64 KiB', async () => {
     const put = (body: string, type: string) =>
       fetch(new URL('/api/pins/pump', web.url), { method: 'PUT', body, headers: { 'content-type': type } });
     expect((await put('{"val":true}', 'text/plain')).status).toBe(400);
@@ -70,7 +70,7 @@ describe('the HTTP API of an agent', () => {
     expect((await put(JSON.stringify({ val: 'x'.repeat(70_000) }), 'application/json')).status).toBe(413);
   });
 
-  it('a path or a method that is not there is said so', async () => {
+  it('answers an unknown path with 404 and an unknown method with 405', async () => {
     expect(await web.http('GET', '/api/nothing')).toMatchObject({ status: 404 });
     const wrong = await web.http('DELETE', '/api/pins/pump');
     expect(wrong.status).toBe(405);
@@ -79,7 +79,7 @@ describe('the HTTP API of an agent', () => {
     expect(await web.http('GET', '/../../etc/passwd')).toMatchObject({ status: 404 });
   });
 
-  it('events begin with the state and go on with reports, commands and refusals of the pins asked for', async () => {
+  it('streams the last reports first, then reports, commands and refusals of the selected pins', async () => {
     const end = new AbortController();
     const response = await fetch(new URL('/api/events?pin=speed*', web.url), { signal: end.signal });
     expect(response.headers.get('content-type')).toBe('text/event-stream');
@@ -98,7 +98,7 @@ describe('the HTTP API of an agent', () => {
     await reading;
   });
 
-  it('history tells how a pin changed', async () => {
+  it('returns the past values of a pin', async () => {
     await web.http('PUT', '/api/pins/speed', { json: { val: 20 } });
     await web.http('PUT', '/api/pins/speed', { json: { val: 30 } });
     const { json } = await web.http('GET', '/api/history?pin=speed&seconds=60');
@@ -107,7 +107,7 @@ describe('the HTTP API of an agent', () => {
     expect([...t].sort()).toEqual(t);
   });
 
-  it('readyz names the port that is not open; healthz is alive all the same', async () => {
+  it('readyz names a port that is not open, while healthz answers ok', async () => {
     const faults = '[{ kind: disconnect, after: 0ms }]';
     const broken = await WebAgent.start(
       undefined,
@@ -120,11 +120,11 @@ describe('the HTTP API of an agent', () => {
     await broken.stop();
   });
 
-  it('metrics are text Prometheus reads: pins by quality, ports, drops, event-loop delay', async () => {
+  it('serves metrics in Prometheus format: pins by quality, ports, drops, event-loop delay', async () => {
     const { status, text, headers } = await web.http('GET', '/metrics');
     expect(status).toBe(200);
     expect(headers.get('content-type')).toContain('version=0.0.4');
-    // Judged by the parser of Prometheus's own Python client.
+    // Parsed with the official Python client of Prometheus.
     const {
       status: code,
       stdout,
@@ -160,13 +160,13 @@ describe('the HTTP API of an agent', () => {
     expect(text).toContain('dcs_io_pin_value{pin="odd/näme:1",unit=""}');
   });
 
-  it('the OpenAPI document is valid for an independent judge, and names every role and error', async () => {
+  it('serves an OpenAPI document that an independent validator accepts, with roles and errors', async () => {
     const { json } = await web.http('GET', '/api/openapi.json');
     const validator = new Validator();
     const { valid, errors } = await validator.validate(json);
     expect(errors ?? []).toEqual([]);
     expect([valid, validator.version]).toEqual([true, '3.1']);
-    // The judge sees what is wrong.
+    // The validator detects errors.
     expect(await validator.validate({ ...json, paths: { 'no-slash': {} } })).toMatchObject({ valid: false });
     expect(at(json, ['paths', '/api/pins/{name}', 'put', 'x-role'])).toBe('operate');
     expect(Object.keys(Object(at(json, ['paths', '/api/pins/{name}', 'put', 'responses'])))).toEqual(
@@ -174,7 +174,7 @@ describe('the HTTP API of an agent', () => {
     );
   });
 
-  it('the OpenAPI document describes every answer as it is', async () => {
+  it('describes every response in the OpenAPI document by a schema that it matches', async () => {
     const { json } = await web.http('GET', '/api/openapi.json');
     const ajv = new Ajv2020({ strict: false });
     const tried: string[] = [];
@@ -205,7 +205,7 @@ describe('the HTTP API of an agent', () => {
   });
 });
 
-/** What stands at a path of something that came as JSON. */
+/** Returns the value at a path of parsed JSON. */
 function at(found: unknown, path: readonly string[]): unknown {
   return path.reduce<unknown>(
     (inner, key) => (typeof inner === 'object' && inner !== null ? Reflect.get(inner, key) : undefined),

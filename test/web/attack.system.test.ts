@@ -15,7 +15,7 @@ const viewer = newToken();
 let web: WebAgent;
 let open: WebAgent;
 const sockets: Socket[] = [];
-/** Connections that begin something and never end it; the server has to end them. */
+/** Connections with an unfinished request; the server has to close them. */
 const lazy: { what: string; closed: boolean }[] = [];
 
 beforeAll(async () => {
@@ -51,14 +51,14 @@ afterAll(async () => {
 function dial({ port }: WebAgent): Socket {
   const socket = connect(port, '127.0.0.1');
   socket.on('error', () => {
-    // The server has closed it: the test asks for that.
+    // The test checks that the server closes it.
   });
   socket.resume();
   sockets.push(socket);
   return socket;
 }
 
-/** A request as it stands, without the tidying of a browser. */
+/** Sends a raw request: fetch would normalise the path. */
 function raw(to: WebAgent, text: string): Promise<string> {
   return new Promise((resolve) => {
     const socket = dial(to);
@@ -75,7 +75,7 @@ function raw(to: WebAgent, text: string): Promise<string> {
 const statusOf = (answer: string) => Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1]);
 const bearer = { authorization: `Bearer ${viewer.token}` };
 
-describe('an attacker', () => {
+describe('attacks', () => {
   it.each([
     '/../../../../etc/passwd',
     '/%2e%2e/%2e%2e/%2e%2e/etc/passwd',
@@ -87,13 +87,13 @@ describe('an attacker', () => {
     '/assets',
     '/./src/web/web-server.ts',
     'http://evil.example/etc/passwd',
-  ])('gets no file of the machine at %s', async (path) => {
+  ])('path traversal reads no file of the machine: %s', async (path) => {
     const answer = await raw(open, `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
     expect([400, 404]).toContain(statusOf(answer));
     expect(answer).not.toMatch(/root:|"dependencies"|import \{/);
   });
 
-  it('is told at once that a body is too long, although he has sent next to nothing of it', async () => {
+  it('a too long body is refused by its declared length, before it arrives', async () => {
     const head = 'PUT /api/pins/pump HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n';
     expect(statusOf(await raw(open, `${head}Content-Length: 10000000000\r\n\r\n{`))).toBe(413);
     const chunk = `10000\r\n${'x'.repeat(0x10000)}\r\n`;
@@ -101,7 +101,7 @@ describe('an attacker', () => {
     expect(await open.http('GET', '/healthz')).toMatchObject({ status: 200 });
   });
 
-  it('gets nowhere with a body that is no command', async () => {
+  it('a body that is not a command is refused, and cannot pollute prototypes', async () => {
     for (const json of [
       { val: true, __proto__: { role: 'admin' }, x: 1 },
       { val: { a: 1 } },
@@ -119,7 +119,7 @@ describe('an attacker', () => {
     expect(statusOf(polluting)).toBe(400);
   });
 
-  it('whose page is on another site gets nothing from an agent without users: not by its name, its form, nor its WebSocket', async () => {
+  it('a page of another site gets nothing from an agent without users: by DNS rebinding, form, script or WebSocket', async () => {
     const evil = { host: 'evil.example' };
     const status = (headers: Record<string, string>, method = 'GET', path = '/api/pins') =>
       new Promise<number>((resolve) => {
@@ -129,10 +129,10 @@ describe('an attacker', () => {
         });
         request.end(method === 'GET' ? undefined : '{"val":true}');
       });
-    // DNS rebinding: the browser takes the agent for a part of the site.
+    // DNS rebinding: the browser believes that the agent is part of the site.
     expect(await status({ ...evil, origin: 'http://evil.example' })).toBe(403);
     expect(await status(evil, 'GET', '/')).toBe(403);
-    // A form or script without asking: only simple content types, and always with its origin.
+    // A form or script without CORS preflight can send simple content types only, and always sends its origin.
     expect(await status({ origin: 'http://evil.example', 'content-type': 'text/plain' }, 'PUT', '/api/pins/pump')).toBe(
       403,
     );
@@ -146,7 +146,7 @@ describe('an attacker', () => {
     expect((await open.http('GET', '/api/pins/pump')).json['val']).toBe(false);
   });
 
-  it('cannot make a browser log in, nor change anything with its cookie', async () => {
+  it('a page of another site can neither log a browser in nor use its cookie', async () => {
     const login = { user: 'ali', password: PASSWORD };
     const evil = { origin: 'http://evil.example' };
     expect(await web.http('POST', '/api/session', { json: login, headers: evil })).toMatchObject({ status: 403 });
@@ -163,7 +163,7 @@ describe('an attacker', () => {
     expect(await web.http('GET', '/api/pins', { headers: { cookie: changed } })).toMatchObject({ status: 401 });
   });
 
-  it('who has a login of his own cannot guess those of others without end', async () => {
+  it('a successful login does not reset the rate limit for other names', async () => {
     const strict = await WebAgent.start(`web:
   listen: 127.0.0.1:0
   users:
@@ -180,7 +180,7 @@ describe('an attacker', () => {
     await strict.stop();
   }, 20_000);
 
-  it('who was logged out hears nothing more over the stream of events he had opened', async () => {
+  it('a logout ends the event streams of the session', async () => {
     const { headers, json } = await web.http('POST', '/api/session', { json: { user: 'ali', password: PASSWORD } });
     const cookie = headers.get('set-cookie')?.split(';')[0] ?? '';
     const stream = await fetch(new URL('/api/events', web.url), { headers: { cookie } });
@@ -194,7 +194,7 @@ describe('an attacker', () => {
     await reading;
   });
 
-  it('who opens connections without end is bounded and counted; those who are there go on, and others come in afterwards', async () => {
+  it('connections are limited and counted; open ones continue, and new ones are accepted once there is room', async () => {
     const client = web.client({ token: viewer.token });
     await client.ready();
     const many = Array.from({ length: 300 }, () => dial(web));
@@ -214,7 +214,7 @@ describe('an attacker', () => {
     client.close();
   }, 60_000);
 
-  it('from one address cannot hold all connections; from this machine, where a proxy may be, he can', () => {
+  it('one network can hold 40 % of the connections; a local reverse proxy can hold all', () => {
     const limit = new ConnectionLimit(100);
     const server = new Server();
     limit.attach(server);
@@ -233,14 +233,14 @@ describe('an attacker', () => {
     expect(from('2001:db8::1').destroyed).toBe(false);
   });
 
-  it('who begins requests and does not end them is disconnected', async () => {
+  it('a client that does not finish its request is disconnected', async () => {
     await until('the end of all', () => lazy.every(({ closed }) => closed), 40_000);
     expect(await open.http('GET', '/healthz')).toMatchObject({ status: 200 });
   }, 60_000);
 });
 
-describe('the page protects itself', () => {
-  it('no script or style but its own files, none written into the page, no frame around it', async () => {
+describe('the protection of the page', () => {
+  it('allows scripts and styles of its own files only, none inline, and no frame around it', async () => {
     const { headers, text } = await open.http('GET', '/');
     const policy = headers.get('content-security-policy') ?? '';
     expect(policy).toContain("default-src 'none'");
@@ -251,7 +251,7 @@ describe('the page protects itself', () => {
     expect(headers.get('x-frame-options')).toBe('DENY');
   });
 
-  it('its cookie is for it alone: no script, no other site, over TLS no other way and no other host', async () => {
+  it('sets a cookie that is HttpOnly and SameSite=Strict, with TLS also Secure and __Host-', async () => {
     const { headers } = await web.http('POST', '/api/session', { json: { user: 'ali', password: PASSWORD } });
     expect(headers.get('set-cookie')).toMatch(/^dcs-io-0=[\w-]{43}; Path=\/; HttpOnly; SameSite=Strict$/);
     const folder = mkdtempSync(join(tmpdir(), 'dcs-io-web-tls-'));

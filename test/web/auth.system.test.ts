@@ -3,10 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { originKind } from '../../src/web/auth/authenticator.ts';
-import { hashPassword, newToken, verifyPassword } from '../../src/web/auth/credentials.ts';
-import { LoginRateLimit, Sessions } from '../../src/web/auth/sessions.ts';
+import { hashPassword, newToken } from '../../src/web/auth/credentials.ts';
 import { until } from '../support/wait.ts';
 import { getTls, makeCertificate, WebAgent } from './web-agent.ts';
 
@@ -43,7 +40,7 @@ async function login(): Promise<{ cookie: string; csrf: string }> {
   return { cookie: set.split(';')[0] ?? '', csrf: String(json['csrf']) };
 }
 
-/** How the agent answers a WebSocket: `open`, or the status it is refused with. */
+/** Opens a WebSocket; returns `open` or the status of the rejection. */
 function dial(headers: Record<string, string>, protocols: string[] = ['dcs-io']): Promise<string> {
   return new Promise((resolve) => {
     const socket = new WebSocket(`${web.url.replace('http', 'ws')}api/socket`, protocols, { headers });
@@ -64,20 +61,20 @@ describe('an agent with users', () => {
     '/api/events',
     '/api/headers',
     '/metrics',
-  ])('tells a stranger nothing at %s', async (path) => {
+  ])('tells an unauthenticated client nothing at %s', async (path) => {
     const { status, text } = await web.http('GET', path);
     expect(status).toBe(401);
     expect(text).not.toContain('pump');
   });
 
-  it('tells a stranger that it lives, and how to log in, and no more', async () => {
+  it('tells an unauthenticated client only that it is alive and how to log in', async () => {
     expect(await web.http('GET', '/healthz')).toMatchObject({ status: 200 });
     expect(await web.http('GET', '/api/session')).toMatchObject({ json: { user: null, role: null, login: true } });
     expect(await web.http('PUT', '/api/pins/pump', { json: on })).toMatchObject({ status: 401 });
     expect(await dial({})).toBe('401');
   });
 
-  it('view sees and commands nothing; operate commands; admin sends anything', async () => {
+  it('view reads and commands nothing, operate commands, admin sends any subject', async () => {
     const put = (token: string) => web.http('PUT', '/api/pins/pump', { json: on, headers: bearer(token) });
     expect(await web.http('GET', '/api/pins/pump', { headers: bearer(viewer.token) })).toMatchObject({ status: 200 });
     expect(await put(viewer.token)).toMatchObject({ status: 403 });
@@ -98,7 +95,7 @@ describe('an agent with users', () => {
     for (const client of [sees, operates, all]) client?.close();
   });
 
-  it('a browser logs in with name and password; what changes something also needs the csrf token', async () => {
+  it('a browser logs in with name and password; a change also needs the CSRF token', async () => {
     const { cookie, csrf } = await login();
     expect(await web.http('GET', '/api/session', { headers: { cookie } })).toMatchObject({
       json: { user: 'ali', role: 'operate', csrf },
@@ -126,7 +123,7 @@ describe('an agent with users', () => {
     expect(await closed).toBe(4401);
   });
 
-  it('a page of another site may not even read, nor open a WebSocket with the cookie of a login', async () => {
+  it('a page of another site can neither read nor open a WebSocket with the cookie of a login', async () => {
     const { cookie } = await login();
     const own = new URL(web.url).origin;
     expect(await dial({ cookie, origin: own })).toBe('open');
@@ -136,7 +133,7 @@ describe('an agent with users', () => {
     }
   });
 
-  it('a listed page may, with a token, and is told so in its preflight', async () => {
+  it('a page of a listed origin can use a token, and its CORS preflight succeeds', async () => {
     const origin = 'https://panel.example';
     const preflight = await web.http('OPTIONS', '/api/pins', { headers: { origin } });
     expect(preflight.status).toBe(204);
@@ -147,7 +144,7 @@ describe('an agent with users', () => {
     expect(await dial({ origin })).toBe('401');
   });
 
-  it('after five wrong tries an address has to wait, whatever the password then is; a right token still passes', async () => {
+  it('after five failed logins an address has to wait, even with the right password; a valid token still passes', async () => {
     const strict = await WebAgent.start(
       `web: { listen: "127.0.0.1:0", users: { ali: { role: view, password: ${await hashPassword(PASSWORD)}, token: ${viewer.hash} } } }`,
     );
@@ -162,7 +159,7 @@ describe('an agent with users', () => {
     await strict.stop();
   });
 
-  it('every answer says to a browser what it may do with it', async () => {
+  it('every response carries the security headers', async () => {
     const { headers } = await web.http('GET', '/api/session');
     expect(headers.get('x-content-type-options')).toBe('nosniff');
     expect(headers.get('content-security-policy')).toContain("default-src 'none'");
@@ -171,7 +168,7 @@ describe('an agent with users', () => {
 });
 
 describe('an agent without users', () => {
-  it('answers only to names of this machine: a foreign name that points here gets nothing', async () => {
+  it('answers only to names of this machine, so that DNS rebinding gets nothing', async () => {
     const open = await WebAgent.start();
     const get = (host: string) =>
       new Promise<number>((resolve) => {
@@ -193,7 +190,7 @@ describe('an agent without users', () => {
 });
 
 describe('TLS', () => {
-  it('is served with the key files of the configuration', async () => {
+  it('serves HTTPS with the certificate of the configuration', async () => {
     const { cert, key } = makeCertificate(folder);
     const secure = await WebAgent.start(`web: { listen: "127.0.0.1:0", tls: { cert: ${cert}, key: ${key} } }`);
     expect(secure.url).toMatch(/^https:/);
@@ -202,7 +199,7 @@ describe('TLS', () => {
     await secure.stop();
   });
 
-  it('a renewed certificate is used without a restart; one that does not fit is said, and the old one stays', async () => {
+  it('a renewed certificate is used without a restart; an unusable one is logged, and the old one stays', async () => {
     const place = mkdtempSync(join(tmpdir(), 'dcs-io-renewal-'));
     const { cert, key } = makeCertificate(place);
     const old = readFileSync(cert, 'utf8');
@@ -213,7 +210,7 @@ describe('TLS', () => {
     const fresh = makeCertificate(other);
     const said = (text: string) => until(text, () => secure.agent.log.includes(text), 20_000);
     const serving = async (ca: string) => (await getTls(url, ca).catch(() => undefined))?.serial;
-    // Only the certificate is there yet, then what is none at all: the old one serves.
+    // First only the certificate is replaced, then the key is invalid: the old pair stays in use.
     writeFileSync(cert, readFileSync(fresh.cert));
     await said('is not the key of the certificate');
     expect(await serving(old)).toBe(serial);
@@ -222,7 +219,7 @@ describe('TLS', () => {
     writeFileSync(key, 'no key');
     await said('expected a private key in PEM form');
     expect(await serving(old)).toBe(serial);
-    // As renewals do it: the path is a link that is moved.
+    // ACME clients do it like this: the path is a symbolic link that is replaced.
     rmSync(key);
     symlinkSync(fresh.key, key);
     const renewed = await until('the new certificate', () => serving(readFileSync(fresh.cert, 'utf8')), 20_000);
@@ -231,69 +228,11 @@ describe('TLS', () => {
     for (const folder of [place, other]) rmSync(folder, { recursive: true, force: true });
   }, 90_000);
 
-  it('a key that cannot be read harms the page alone, and is said', async () => {
+  it('an unreadable key is logged and stops the web page only', async () => {
     const agent = await WebAgent.start('web: { listen: "127.0.0.1:0", tls: { cert: ./no.pem, key: ./no.pem } }').catch(
       (error: unknown) => String(error),
     );
     expect(agent).toContain('the web page is not served');
     expect(agent).toContain('tested is running');
-  });
-});
-
-describe('the parts', () => {
-  it('a password fits its hash and no other; nonsense fits nothing', async () => {
-    const hash = await hashPassword(PASSWORD);
-    expect(await verifyPassword(PASSWORD, hash)).toBe(true);
-    expect(await verifyPassword('correct horsf', hash)).toBe(false);
-    expect(await verifyPassword(PASSWORD, 'scrypt:30:8:5:aaaaaaaaaaaaaaaaaaaaaa:bbb')).toBe(false);
-    expect(await hashPassword(PASSWORD)).not.toBe(hash);
-  });
-
-  it('waits double from the sixth wrong try on, an IPv6 /64 counts as one, and a right one clears it', async () => {
-    const clock = new ManualClock();
-    const limit = new LoginRateLimit(clock);
-    for (let wrong = 0; wrong < 4; wrong++) limit.recordFailure('2001:db8::1', 'ali');
-    expect(limit.waitSeconds('2001:db8::2')).toBe(0);
-    limit.recordFailure('2001:db8::3', 'ali');
-    expect(limit.waitSeconds('2001:db8::4')).toBe(10);
-    expect(limit.waitSeconds('2001:db8:0:1::4')).toBe(0);
-    await clock.advance(10_000);
-    expect(limit.waitSeconds('2001:db8::4')).toBe(0);
-    limit.recordFailure('2001:db8::1', 'ali');
-    expect(limit.waitSeconds('2001:db8::1')).toBe(20);
-    limit.recordSuccess('2001:db8::1', 'ali');
-    expect(limit.waitSeconds('2001:db8::1')).toBe(0);
-    for (let wrong = 0; wrong < 4; wrong++) limit.recordFailure('192.0.2.1', 'boss');
-    limit.recordSuccess('192.0.2.1', 'eve');
-    limit.recordFailure('192.0.2.1', 'boss');
-    expect(limit.waitSeconds('192.0.2.1')).toBe(10);
-  });
-
-  it('a session ends after 12 h without a request, and after a week in any case', async () => {
-    const clock = new ManualClock();
-    const sessions = new Sessions(clock);
-    const { secret, session } = sessions.create({ name: 'ali', role: 'view' });
-    for (let day = 0; day < 13; day++) {
-      await clock.advance(11 * 3_600_000);
-      expect(sessions.find(secret)).toBe(session);
-    }
-    await clock.advance(11 * 3_600_000);
-    await clock.advance(11 * 3_600_000);
-    await clock.advance(11 * 3_600_000);
-    expect(sessions.find(secret)).toBeUndefined();
-    const other = sessions.create({ name: 'ali', role: 'view' });
-    await clock.advance(12 * 3_600_000);
-    expect(sessions.isAlive(other.session)).toBe(false);
-  });
-
-  it.each([
-    [undefined, 'pi:8080', 'none'],
-    ['http://pi:8080', 'pi:8080', 'own'],
-    ['http://PI:8080', 'Pi:8080', 'own'],
-    ['http://pi', 'pi:8080', 'foreign'],
-    ['null', 'pi', 'foreign'],
-    ['https://panel.example', 'pi', 'listed'],
-  ] as const)('origin %s at host %s is %s', (origin, host, kind) => {
-    expect(originKind(origin, host, ['https://panel.example'], false)).toBe(kind);
   });
 });

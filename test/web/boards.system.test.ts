@@ -2,29 +2,29 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { layOutHeaders } from '../../src/board/header-layout.ts';
 import { listBoards, loadBoard } from '../../src/board/load-board.ts';
 import { until } from '../support/wait.ts';
-import { shot } from './browser.ts';
-import { barriers, demo, PageBench, scrollsSideways } from './page-bench.ts';
+import { screenshot } from './browser.ts';
+import { accessibilityViolations, BrowserPages, demo, scrollsHorizontally } from './browser-pages.ts';
 import { WebAgent } from './web-agent.ts';
 
-let bench: PageBench;
+let browserPages: BrowserPages;
 let web: WebAgent;
 beforeAll(async () => {
-  bench = await PageBench.launch();
+  browserPages = await BrowserPages.launch();
   web = await WebAgent.start(undefined, demo);
 }, 60_000);
 afterEach(async () => {
-  expect(await bench.closePages()).toEqual([]);
+  expect(await browserPages.closePages()).toEqual([]);
 });
 afterAll(async () => {
-  await bench.close();
+  await browserPages.close();
   await web.stop();
 });
 
 describe('the board view', () => {
-  it('draws every board there is, pad by pad, on a desktop and a phone', async () => {
+  it('draws every board with all its pads, on a desktop and a phone', async () => {
     const looks = [
-      ['desktop', await bench.open(web.url)],
-      ['phone', await bench.open(web.url, { width: 360, height: 740 })],
+      ['desktop', await browserPages.open(web.url)],
+      ['phone', await browserPages.open(web.url, { width: 360, height: 740 })],
     ] as const;
     const boards = listBoards();
     expect(boards).toEqual(
@@ -54,7 +54,7 @@ describe('the board view', () => {
         await page.route('**/api/headers', (route) => route.fulfill({ contentType: 'application/json', body: json }));
         await page.goto(`${web.url}#pins`);
         await page.goto(`${web.url}#board`);
-        // The one before stands there until the agent has answered.
+        // The page shows the previous board until the agent has answered.
         await until(`${pads} pads of ${name}`, async () => (await page.locator('.pad').count()) === pads, 20_000);
         const titles = headers.map(({ title, connector }) => `${title} ${connector}`);
         await until(
@@ -64,9 +64,9 @@ describe('the board view', () => {
         );
         if (pads === 0) await page.getByText('There is nothing to draw').waitFor();
         if (found) await page.getByRole('button', { name: /green-led/ }).waitFor();
-        expect(await scrollsSideways(page), `${name} ${look} scrolls sideways`).toBe(false);
-        expect(await barriers(page), `${name} ${look}`).toEqual([]);
-        await shot(page, `board-${name}-${look}`);
+        expect(await scrollsHorizontally(page), `${name} ${look} scrolls horizontally`).toBe(false);
+        expect(await accessibilityViolations(page), `${name} ${look}`).toEqual([]);
+        await screenshot(page, `board-${name}-${look}`);
         await page.unroute('**/api/headers');
       }
     }

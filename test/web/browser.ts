@@ -2,10 +2,10 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 
-/** Where screenshots go for people to look at; without it none are kept. */
+/** Folder of the screenshots; `undefined`: none are kept. */
 const shots = process.env['DCS_IO_SHOTS'];
 
-/** Debian's Chromium without a window; as root, in a container, and without a graphics card too. */
+/** Launches Debian's Chromium headless; it works as root, in a container and without a GPU. */
 export function launchBrowser(): Promise<Browser> {
   return chromium.launch({
     executablePath: '/usr/bin/chromium',
@@ -13,8 +13,8 @@ export function launchBrowser(): Promise<Browser> {
   });
 }
 
-/** Makes a screenshot, in every run: what cannot be drawn fails here. */
-export async function shot(page: Page, name: string): Promise<void> {
+/** Makes a screenshot in every run, so that rendering errors fail the test. */
+export async function screenshot(page: Page, name: string): Promise<void> {
   if (shots !== undefined) mkdirSync(shots, { recursive: true });
   await page.screenshot(shots === undefined ? {} : { path: join(shots, `${name}.png`) });
 }

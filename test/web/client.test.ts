@@ -3,7 +3,7 @@ import { type SocketLike, WebClient } from '../../src/web/client/web-client.ts';
 
 type Listener = (event: { data?: unknown; reason?: string }) => void;
 
-/** A WebSocket whose other end is the test. */
+/** A fake WebSocket that the test controls. */
 class FakeSocket implements SocketLike {
   static readonly made: FakeSocket[] = [];
   readonly sent: string[] = [];
@@ -40,7 +40,7 @@ class FakeSocket implements SocketLike {
 const session = { WebSession: { id: 'me', user: 'ali', role: 'admin', node: 'tested', missed: 0 } };
 const last = () => FakeSocket.made.at(-1);
 
-describe('the client', () => {
+describe('WebClient', () => {
   beforeEach(() => {
     vi.useFakeTimers();
     FakeSocket.made.length = 0;
@@ -49,7 +49,7 @@ describe('the client', () => {
     vi.useRealTimers();
   });
 
-  it('takes a connection on which nothing is heard for dead, although no close comes, and makes another', async () => {
+  it('reconnects when a connection is silent, although no close event comes', async () => {
     const client = new WebClient('http://pi:8080', { WebSocket: FakeSocket });
     const heard: string[] = [];
     client.on((subject) => heard.push(subject));
@@ -67,7 +67,7 @@ describe('the client', () => {
     expect(first?.closed).toBe(true);
     expect(client.session).toBeUndefined();
     expect(heard.at(-1)).toBe('WebClosed');
-    // What the dead one still brings is nobody's business.
+    // Late messages of the dead connection are ignored.
     first?.say(session);
     first?.break();
     expect(client.session).toBeUndefined();
@@ -77,7 +77,7 @@ describe('the client', () => {
     client.close();
   });
 
-  it('takes a silent connection for dead in time also when the clock has been set back meanwhile', async () => {
+  it('detects a silent connection in time also when the clock was set back', async () => {
     const client = new WebClient('http://pi:8080', { WebSocket: FakeSocket });
     const [first] = FakeSocket.made;
     first?.say(session);
@@ -92,7 +92,7 @@ describe('the client', () => {
     client.close();
   });
 
-  it('shows what the agent no longer knows when it is back as bad, not as it was', async () => {
+  it('marks pins bad that the agent does not know after a reconnect', async () => {
     const client = new WebClient('http://pi:8080', { WebSocket: FakeSocket });
     const heard: unknown[] = [];
     client.on((subject, { pin_name, val, quality }) => subject === 'IoMessage' && heard.push([pin_name, val, quality]));
@@ -110,7 +110,7 @@ describe('the client', () => {
       last()?.say(report('lamp', false));
       last()?.say(session);
     }
-    // Its node died while the agent was away: nobody is left who could say so.
+    // Its node died while the agent was down: no message reports that.
     expect(client.pins.get('pressure')).toMatchObject({ val: 4.2, quality: 'bad' });
     expect(client.pins.get('pressure')).not.toHaveProperty('reply_to');
     expect(client.pins.get('lamp')).toMatchObject({ val: false, quality: 'good' });
@@ -124,7 +124,7 @@ describe('the client', () => {
     client.close();
   });
 
-  it('comes again more and more seldom, at most every 8 s, and never after it was closed', async () => {
+  it('reconnects with a backoff of up to 8 s, and never after close()', async () => {
     const client = new WebClient('http://pi:8080', { WebSocket: FakeSocket, token: 'secret' });
     expect(last()?.protocols).toEqual(['dcs-io', 'dcs-io.token.secret']);
     const waits: number[] = [];

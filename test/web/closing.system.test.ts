@@ -7,15 +7,15 @@ import { until } from '../support/wait.ts';
 import { parsed } from './web-agent.ts';
 import { startWeb } from './web-server.ts';
 
-const over: (() => void)[] = [];
+const cleanups: (() => void)[] = [];
 afterEach(() => {
-  for (const end of over.splice(0)) end();
+  for (const end of cleanups.splice(0)) end();
 });
 
-/** A WebSocket that has been told under which id it sends. */
+/** Opens a WebSocket; resolves with its id once WebSession has arrived. */
 async function socketOf(url: string, headers: Record<string, string> = {}): Promise<{ socket: WebSocket; id: string }> {
   const socket = new WebSocket(`${url.replace('http', 'ws')}api/socket`, ['dcs-io'], { headers });
-  over.push(() => socket.terminate());
+  cleanups.push(() => socket.terminate());
   const id = await new Promise<string>((resolve) => {
     socket.on('message', (data) => {
       const { payload } = parsed(String(data));
@@ -32,10 +32,10 @@ function command(id: string, serial: number, val: unknown): string {
 }
 
 describe('a WebSocket that the agent has closed', () => {
-  it('commands nothing more, however long the other end takes to close it too', async () => {
+  it('ignores further commands, even while the client has not answered the close', async () => {
     const { token, hash } = newToken();
     const { web, host, url } = await startWeb([{ name: 'ali', role: 'operate', token: hash }]);
-    over.push(() => web.stop());
+    cleanups.push(() => web.stop());
     const heard: unknown[] = [];
     const pump = new Actor('pump');
     pump.onPin('pump', ({ val }) => {
@@ -53,7 +53,7 @@ describe('a WebSocket that the agent has closed', () => {
     const closed = new Promise((resolve) => socket.once('close', resolve));
     socket.send(command(id, 0, 'logged in'));
     await expect.poll(() => heard).toEqual(['logged in']);
-    // It does not read that it has been closed, and goes on.
+    // The client does not read the close frame and goes on sending.
     socket.pause();
     await fetch(`${url}api/session`, { method: 'DELETE', headers: { cookie, 'x-csrf-token': csrf } });
     socket.send(command(id, 1, 'logged out'));
@@ -63,11 +63,11 @@ describe('a WebSocket that the agent has closed', () => {
   });
 });
 
-describe('a WebSocket that sends faster than it may', () => {
-  it('is read more slowly, and not taken for dead meanwhile: nothing it sent is lost', async () => {
+describe('a WebSocket above its rate limit', () => {
+  it('is read more slowly and not disconnected, and nothing it sent is lost', async () => {
     const clock = new ManualClock();
     const { web, host, url } = await startWeb([], clock);
-    over.push(() => web.stop());
+    cleanups.push(() => web.stop());
     const heard: unknown[] = [];
     const pump = new Actor('pump');
     pump.onPin('pump', ({ val }) => {
@@ -81,7 +81,7 @@ describe('a WebSocket that sends faster than it may', () => {
     });
     const question = { sender: [id], timestamp: 1, payload: { UpdateIoMessage: {} } };
     for (let at = 0; at < 1000; at++) socket.send(JSON.stringify({ ...question, msg_id: `${id}.${at}` }));
-    // More than one read takes in, so that it waits until they have been paid for.
+    // Longer than one read, so that it waits in the socket while reading is paused.
     socket.send(command(id, 1000, 'x'.repeat(60_000)));
     socket.send(command(id, 1001, 'last'));
     await until(

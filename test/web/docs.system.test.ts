@@ -16,17 +16,17 @@ beforeAll(async () => {
 });
 afterAll(() => web.stop());
 
-/** The documented address is the usual one; a test takes any free one. */
+/** Replaces the documented port by the free port of the test. */
 const here = (example: string) => example.replaceAll('http://127.0.0.1:8080', new URL(web.url).origin);
 
 describe('docs/web.md', () => {
-  it('the curl command works', async () => {
+  it('has a curl command that works', async () => {
     const [command = ''] = blocks('sh');
     const { stdout } = await promisify(execFile)('/bin/sh', ['-c', here(command)]);
     expect(JSON.parse(stdout)).toMatchObject({ name: 'green-led', val: true });
   });
 
-  it('the client works in Node.js as it stands, with the WebSocket of ws where Node has none', async () => {
+  it('has a client example that works in Node.js, with the package ws where Node.js has no WebSocket', async () => {
     const [script = ''] = blocks('js');
     const file = join(web.agent.folder, 'client.mjs');
     const client = JSON.stringify(join(root, 'dist/src/web/client/web-client.js'));
@@ -37,7 +37,7 @@ describe('docs/web.md', () => {
     expect(stdout).toMatch(/IoMessage .*green-led/s);
   });
 
-  it('every path it lists is there, and every path that is there is listed', async () => {
+  it('lists every path of the API and no other', async () => {
     const { json } = await web.http('GET', '/api/openapi.json');
     const paths = Object.keys({ ...(typeof json['paths'] === 'object' ? json['paths'] : {}) });
     for (const path of paths) expect(text, path).toContain(path.replace('{name}', 'NAME'));
@@ -47,7 +47,7 @@ describe('docs/web.md', () => {
     expect(listed.filter((path) => !paths.includes(path))).toEqual([]);
   });
 
-  it('dcs-io web makes lines the configuration takes', async () => {
+  it('dcs-io web prints lines that the configuration accepts', async () => {
     const token = await cli(['web', 'token']);
     expect(token).toMatchObject({ code: 0 });
     const { stdout } = await promisify(execFile)('/bin/sh', [

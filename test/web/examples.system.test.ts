@@ -20,7 +20,7 @@ beforeAll(async () => {
   web = await WebAgent.start(
     `web: { listen: "127.0.0.1:0", origins: ["${origin}"], users: { panel: { role: operate, token: ${operator.hash} } } }`,
   );
-  // A web server that knows nothing of the agent, with the example and the client as it is shipped.
+  // Another web server, with the example and the packaged client.
   site = createServer((request, response) => {
     const name = new URL(request.url ?? '/', origin).pathname.slice(1) || 'index.html';
     if (!['index.html', 'lamp.js', 'web-client.js'].includes(name)) {
@@ -38,7 +38,7 @@ afterAll(async () => {
 });
 
 describe('examples', () => {
-  it('a page from elsewhere is an actor: it shows a pin and commands it with its token', async () => {
+  it('the page of examples/browser, served from elsewhere, shows a pin and commands it with a token', async () => {
     const browser = await launchBrowser();
     const page = await browser.newPage();
     await page.goto(`${origin}/?pin=pump&agent=${encodeURIComponent(web.url)}&token=${operator.token}`);

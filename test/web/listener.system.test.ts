@@ -20,8 +20,8 @@ function certificate() {
   return makeCertificate(folder);
 }
 
-describe('a server that had to wait for its port', () => {
-  it('watches its certificate once, and uses the renewed one', async () => {
+describe('a listener whose port was in use', () => {
+  it('watches the certificate once and uses a renewed one', async () => {
     const clock = new ManualClock(Date.now() / 1000);
     const host = bareHost(clock);
     const { log } = host;
@@ -38,7 +38,7 @@ describe('a server that had to wait for its port', () => {
     const tried = () => log.lines.filter(({ message }) => message.startsWith('web: the certificate is valid')).length;
     await listener.start();
     for (let attempt = 2; attempt < 6; attempt++) {
-      // Its answer is a matter of the operating system's time, not of this clock's.
+      // The bind error arrives in real time, not by the manual clock.
       await until('the next attempt', async () => {
         if (clock.pending > 0) await clock.advance(3000);
         return tried() >= attempt;

@@ -7,7 +7,7 @@ import { inside, Lab } from '../mesh/support/lab.ts';
 import { endPeers, Peer } from '../mesh/support/peer.ts';
 import { AgentProcess, cliFile } from '../support/agent-process.ts';
 import { until } from '../support/wait.ts';
-import { launchBrowser, shot } from './browser.ts';
+import { launchBrowser, screenshot } from './browser.ts';
 import { parsed, WebAgent } from './web-agent.ts';
 
 const LIMIT_MS = 20_000;
@@ -28,8 +28,8 @@ afterAll(() => browser.close());
 const pinsOf = (...names: string[]) =>
   `ports: { sim: { driver: mock } }\npins:\n${names.map((name) => `  ${name}: { port: sim, channel: ${name}, direction: out, initial: true, safe: false }`).join('\n')}\n`;
 
-describe('the nodes and links of the mesh', () => {
-  it('show who is linked, who is lost, who speaks v1; the pins of a lost node are bad and cannot be commanded, here and in another browser', async () => {
+describe('the nodes of the mesh', () => {
+  it('are shown as linked, lost or v1; the pins of a lost node are bad and disabled, in every browser', async () => {
     const web = await WebAgent.start(undefined, pinsOf('pump'));
     agents.push(web);
     const beside = web.agent;
@@ -64,7 +64,7 @@ describe('the nodes and links of the mesh', () => {
     await node('attic')
       .getByText(/since \d+ s|since now/)
       .waitFor();
-    await shot(page, 'mesh');
+    await screenshot(page, 'mesh');
     const after = await browser.newPage();
     await after.goto(web.url);
     for (const one of [before, after]) {
@@ -73,7 +73,7 @@ describe('the nodes and links of the mesh', () => {
       expect(await one.getByRole('switch', { name: 'fan' }).isDisabled()).toBe(true);
       expect(await one.getByRole('switch', { name: 'door' }).isEnabled()).toBe(true);
     }
-    await shot(after, 'mesh-lost-pins');
+    await screenshot(after, 'mesh-lost-pins');
     const { text } = await web.http('GET', '/metrics');
     expect(text).toContain('dcs_io_node_up{node="attic"} 0');
     expect(text).toContain('dcs_io_node_up{node="hall"} 1');
@@ -89,7 +89,7 @@ describe('the nodes and links of the mesh', () => {
     expect((await web.http('GET', '/api/pins/vent')).status).toBe(404);
   }, 120_000);
 
-  it('between machines the round trip is known', async () => {
+  it('the round-trip time between machines is measured', async () => {
     const [a, b] = [lab.machine('a'), lab.machine('b')];
     lab.network(1, { [a]: '10.91.1.1', [b]: '10.91.1.2' });
     const folder = mkdtempSync(join(tmpdir(), 'dcs-io-web-mesh-'));

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cliFile, root } from '../support/agent-process.ts';
 import { freePort } from '../support/free-port.ts';
 import { until } from '../support/wait.ts';
-import { launchBrowser, shot } from './browser.ts';
+import { launchBrowser, screenshot } from './browser.ts';
 import { parsed, WebAgent } from './web-agent.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'dcs-io-web-modbus-'));
@@ -17,7 +17,7 @@ beforeAll(async () => {
   const port = await freePort();
   const file = join(folder, 'devices.yaml');
   const tty = join(folder, 'tty');
-  // Every second question to unit 2 is refused, so that something is counted.
+  // Every second request to unit 2 is refused, so that errors are counted.
   writeFileSync(
     file,
     `tcp: 127.0.0.1:${port}
@@ -53,7 +53,7 @@ afterAll(async () => {
 });
 
 describe('a Modbus bus', () => {
-  it('tells its utilisation, round trips and errors in /metrics, and the Grafana dashboard asks for nothing else', async () => {
+  it('exports utilisation, round trips and errors in /metrics, and the Grafana dashboard uses only existing metrics', async () => {
     const metrics = await until('the metrics of the bus', async () => {
       const { text } = await web.http('GET', '/metrics');
       return /dcs_io_port_events_total\{port="plc"/.test(text) && /utilisation/.test(text) ? text : undefined;
@@ -70,7 +70,7 @@ describe('a Modbus bus', () => {
     expect(parsed(dashboard)['title']).toBe('dcs-io');
   });
 
-  it('shows how busy each bus is in the page: the serial one as much as its line takes, and what went wrong on it', async () => {
+  it('shows the utilisation and the errors of each bus on the page', async () => {
     const browser = await launchBrowser();
     const page = await browser.newPage();
     await page.goto(`${web.url}#system`);
@@ -83,7 +83,7 @@ describe('a Modbus bus', () => {
     await port('plc').getByText('round trip below').waitFor();
     await port('plc').getByText('exception 6').waitFor();
     await port('rs485').getByText('open', { exact: true }).waitFor();
-    await shot(page, 'modbus');
+    await screenshot(page, 'modbus');
     await browser.close();
   }, 60_000);
 });

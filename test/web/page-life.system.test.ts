@@ -3,24 +3,24 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { hashPassword, newToken } from '../../src/web/auth/credentials.ts';
 import { freePort } from '../support/free-port.ts';
 import { until } from '../support/wait.ts';
-import { shot } from './browser.ts';
-import { barriers, demo, PageBench } from './page-bench.ts';
+import { screenshot } from './browser.ts';
+import { accessibilityViolations, BrowserPages, demo } from './browser-pages.ts';
 import { WebAgent } from './web-agent.ts';
 
 const PASSWORD = 'correct horse';
 const LIMIT_MS = 20_000;
 const robot = newToken();
-let bench: PageBench;
+let browserPages: BrowserPages;
 const agents: WebAgent[] = [];
 
 beforeAll(async () => {
-  bench = await PageBench.launch();
+  browserPages = await BrowserPages.launch();
 }, 60_000);
 afterEach(async () => {
-  expect(await bench.closePages()).toEqual([]);
+  expect(await browserPages.closePages()).toEqual([]);
   for (const agent of agents.splice(0)) await agent.stop();
 });
-afterAll(() => bench.close());
+afterAll(() => browserPages.close());
 
 async function start(web?: string, plant = demo): Promise<WebAgent> {
   const agent = await WebAgent.start(web, plant);
@@ -42,11 +42,11 @@ async function logIn(page: Page): Promise<void> {
 const switchOf = (page: Page, pin: string) => page.getByRole('switch', { name: pin, exact: true });
 const live = (page: Page) => page.getByText('live', { exact: true }).waitFor({ timeout: LIMIT_MS });
 
-describe('while the agent is away', () => {
-  it('the page says so, shows what it knows as old, disables every control, asks no more than it has to, and heals', async () => {
+describe('while the agent is down', () => {
+  it('the page shows the outage and the last values, disables every control, reconnects at a bounded rate, and recovers', async () => {
     const port = await freePort();
     const web = await start(`web: { listen: "127.0.0.1:${port}" }`);
-    const page = await bench.open(web.url);
+    const page = await browserPages.open(web.url);
     await live(page);
     await switchOf(page, 'valve').click();
     await page.locator('.pin', { hasText: 'valve-open' }).getByText('on', { exact: true }).waitFor();
@@ -65,9 +65,9 @@ describe('while the agent is away', () => {
       expect(await page.getByRole('dialog').getByRole('button', { name, exact: true }).isDisabled()).toBe(true);
     }
     await page.keyboard.press('Escape');
-    await shot(page, 'offline');
-    expect(await barriers(page)).toEqual([]);
-    // Two kinds of questions, each every 2 to 8 s: their number must not grow with the time.
+    await screenshot(page, 'offline');
+    expect(await accessibilityViolations(page)).toEqual([]);
+    // Two kinds of requests, each every 2 to 8 s: their rate must not grow.
     await page.waitForTimeout(6000);
     expect(asked).toBeLessThan(12);
     await start(`web: { listen: "127.0.0.1:${port}" }`);
@@ -80,10 +80,10 @@ describe('while the agent is away', () => {
     expect(await switchOf(page, 'valve').isEnabled()).toBe(true);
   }, 90_000);
 
-  it('a login that has ended with it leads to the login, and from there back to live values at once', async () => {
+  it('a session that ended with the agent leads to the login form, and from there back to live values', async () => {
     const port = await freePort();
     const web = await start(await closedAt(port));
-    const page = await bench.open(web.url);
+    const page = await browserPages.open(web.url);
     await logIn(page);
     await live(page);
     await web.agent.stop('SIGKILL');
@@ -97,10 +97,10 @@ describe('while the agent is away', () => {
   }, 90_000);
 });
 
-describe('several at once', () => {
-  it('two browsers see each other’s commands, and who gave them; one logs out and the other stays', async () => {
+describe('load and several browsers', () => {
+  it('two browsers see the commands of each other with the user; one logs out and the other stays', async () => {
     const web = await start(await closedAt(0));
-    const [one, other] = [await bench.open(web.url), await bench.open(web.url)];
+    const [one, other] = [await browserPages.open(web.url), await browserPages.open(web.url)];
     for (const page of [one, other]) {
       await logIn(page);
       await live(page);
@@ -117,13 +117,13 @@ describe('several at once', () => {
     await until('the valve', async () => (await switchOf(other, 'valve').getAttribute('aria-checked')) === 'false');
   }, 60_000);
 
-  it('with a thousand pins of which hundreds change each second the page goes on answering', async () => {
+  it('with 1000 pins and 500 changes a second the page stays responsive', async () => {
     const pins = Array.from(
       { length: 1000 },
       (_, at) => `  tank${at % 50}.level${at}: { virtual: number, direction: out, initial: ${at} }`,
     );
     const web = await start(undefined, `pins:\n${pins.join('\n')}`);
-    const page = await bench.open(web.url);
+    const page = await browserPages.open(web.url);
     await page.locator('.pin').nth(999).waitFor({ state: 'attached', timeout: 60_000 });
     const client = web.client();
     await client.ready();
@@ -134,7 +134,7 @@ describe('several at once', () => {
       }
     }, 20);
     try {
-      // Each turn waits for whatever the page is at: it was at it for ever.
+      // Each timer waits for the work of the page.
       const turns = await page.evaluate<number>(
         `new Promise((resolve) => { let turns = 0; const turn = () => ++turns < 100 ? setTimeout(turn, 10) : resolve(turns); turn(); })`,
       );
@@ -143,15 +143,15 @@ describe('several at once', () => {
       clearInterval(timer);
       client.close();
     }
-    // It is up to date, and not only busy.
+    // The page shows the current value.
     await web.http('PUT', '/api/pins/tank7.level7', { json: { val: 4321 } });
     const row = page.locator('.pin', { has: page.getByRole('button', { name: 'level7', exact: true }) });
     await until('the last value', async () => (await row.locator('.number').textContent()) === '4321', LIMIT_MS);
   }, 120_000);
 
-  it('under 1000 messages a second the log is bounded and says what it leaves out, a filter finds the rare one, and the page answers', async () => {
+  it('at 1000 messages a second the log is bounded and counts what it omits, the filter works, and the page stays responsive', async () => {
     const web = await start();
-    const page = await bench.open(`${web.url}#messages`);
+    const page = await browserPages.open(`${web.url}#messages`);
     await live(page);
     const flood = web.client();
     await flood.ready();
@@ -169,7 +169,7 @@ describe('several at once', () => {
       await page.getByRole('row', { name: /command valve true/ }).waitFor({ timeout: LIMIT_MS });
       await page.waitForTimeout(3000);
       expect(await page.getByRole('row', { name: /command valve true/ }).count()).toBe(1);
-      // The longest time the page kept a person waiting.
+      // The longest time the event loop of the page was blocked.
       const longest = await page.evaluate<number>(
         `new Promise((resolve) => { let last = performance.now(), longest = 0, left = 100;
         const turn = () => { const now = performance.now(); longest = Math.max(longest, now - last); last = now; if (--left > 0) setTimeout(turn, 10); else resolve(longest); }; turn(); })`,
@@ -181,7 +181,7 @@ describe('several at once', () => {
       const first = await page.locator('.log tbody tr').first().innerText();
       await page.waitForTimeout(1000);
       expect(await page.locator('.log tbody tr').first().innerText()).toBe(first);
-      await shot(page, 'flood');
+      await screenshot(page, 'flood');
     } finally {
       clearInterval(timer);
       flood.close();

@@ -2,33 +2,33 @@ import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { hashPassword } from '../../src/web/auth/credentials.ts';
 import { until } from '../support/wait.ts';
-import { shot } from './browser.ts';
-import { barriers, demo, type Look, PageBench, scrollsSideways, views } from './page-bench.ts';
+import { screenshot } from './browser.ts';
+import { accessibilityViolations, BrowserPages, demo, type Look, scrollsHorizontally, views } from './browser-pages.ts';
 import { WebAgent } from './web-agent.ts';
 
 const PASSWORD = 'correct horse';
 
-let bench: PageBench;
+let browserPages: BrowserPages;
 let web: WebAgent;
 
 beforeAll(async () => {
-  bench = await PageBench.launch();
+  browserPages = await BrowserPages.launch();
   web = await WebAgent.start(undefined, demo);
 }, 60_000);
 afterEach(async () => {
-  expect(await bench.closePages()).toEqual([]);
+  expect(await browserPages.closePages()).toEqual([]);
 });
 afterAll(async () => {
-  await bench.close();
+  await browserPages.close();
   await web.stop();
 });
 
-const open = (url: string, look?: Look) => bench.open(url, look);
+const open = (url: string, look?: Look) => browserPages.open(url, look);
 const switchOf = (page: Page, pin: string) => page.getByRole('switch', { name: pin, exact: true });
 const isOn = async (page: Page, pin: string) => (await switchOf(page, pin).getAttribute('aria-checked')) === 'true';
 
 describe('the page of the demo on mock hardware', () => {
-  it('a switch toggled in the page changes the pin, and its limit switch is seen to follow', async () => {
+  it('a switch on the page changes the pin, and its limit switch follows', async () => {
     const page = await open(web.url);
     await switchOf(page, 'valve').click();
     await until('the switch', () => isOn(page, 'valve'));
@@ -38,20 +38,20 @@ describe('the page of the demo on mock hardware', () => {
     await row.page().locator('.pin', { hasText: 'confirmed' }).first().waitFor();
   });
 
-  it('a trend goes back to before the page was opened', async () => {
+  it('a trend shows values from before the page was opened', async () => {
     for (const level of [10, 20, 30]) await web.http('PUT', '/api/pins/tank-fill', { json: { val: level } });
     const page = await open(`${web.url}#trends`);
     await page.getByRole('img', { name: /^tank-level: 10 to 40/ }).waitFor();
   });
 
-  it('a pin that is changed elsewhere changes in the page', async () => {
+  it('the page shows a change made by another client', async () => {
     const page = await open(web.url);
     await until('the lamp to be off', async () => !(await isOn(page, 'green-led')));
     expect(await web.agent.cli('set', 'green-led', 'on')).toMatchObject({ code: 0 });
     await until('the lamp', () => isOn(page, 'green-led'));
   });
 
-  it('a slider moved by keyboard sets the output once it is let go', async () => {
+  it('a slider moved by keyboard sets the output once the key is released', async () => {
     const page = await open(web.url);
     const slider = page.getByRole('slider', { name: 'tank-fill' });
     await slider.focus();
@@ -59,7 +59,7 @@ describe('the page of the demo on mock hardware', () => {
     await until('the level', async () => (await web.http('GET', '/api/pins/tank-level')).json['val'] === 100);
   });
 
-  it('a value that is refused is said in words, and the page shows what the pin is', async () => {
+  it('a refused value shows the reason, and the page keeps showing the reported value', async () => {
     const page = await open(web.url);
     await page.locator('.pin').getByRole('button', { name: 'tank-fill' }).click();
     const dialog = page.getByRole('dialog');
@@ -69,16 +69,16 @@ describe('the page of the demo on mock hardware', () => {
     expect((await web.http('GET', '/api/pins/tank-fill')).json['val']).not.toBe(1234);
   });
 
-  it('an override is unmistakable on every view, and is ended where it is shown', async () => {
+  it('an override is shown on every view and can be ended there', async () => {
     const page = await open(web.url);
     await page.locator('.pin').getByRole('button', { name: 'pump' }).click();
     const dialog = page.getByRole('dialog');
     await dialog.getByRole('group', { name: 'Override' }).getByRole('button', { name: 'On', exact: true }).click();
     await dialog.getByText('overridden').waitFor();
-    await shot(page, 'override-dialog');
+    await screenshot(page, 'override-dialog');
     await page.keyboard.press('Escape');
     await page.locator('.pin', { hasText: 'pump' }).getByText('overridden').waitFor();
-    await shot(page, 'override');
+    await screenshot(page, 'override');
     await switchOf(page, 'pump').click();
     await page.locator('.pin', { hasText: 'pump' }).getByText('not done').waitFor();
     for (const view of views) {
@@ -91,7 +91,7 @@ describe('the page of the demo on mock hardware', () => {
     expect(await web.agent.report('pump')).toMatchObject({ val: false });
   });
 
-  it('everything can be done by keyboard: from the address to a switch, its dialog, an override and back', async () => {
+  it('everything works by keyboard: from the address to a switch, its dialog, an override and back', async () => {
     const page = await open(web.url);
     await switchOf(page, 'valve').waitFor();
     const before = await isOn(page, 'valve');
@@ -129,7 +129,7 @@ describe('the page of the demo on mock hardware', () => {
     expect(await focused()).toBe('valve');
   });
 
-  it('a screen reader is told of each control what it is and how it stands', async () => {
+  it('a screen reader gets the role, name and state of each control', async () => {
     const page = await open(web.url);
     await web.http('PUT', '/api/pins/tank-fill', { json: { val: 40 } });
     await until(
@@ -150,7 +150,7 @@ describe('the page of the demo on mock hardware', () => {
     ]);
   });
 
-  it('who wants no motion sees none', async () => {
+  it('prefers-reduced-motion disables all motion', async () => {
     const still = await open(web.url, { still: true });
     await switchOf(still, 'valve').waitFor();
     const moving = await still.evaluate<number>(
@@ -159,7 +159,7 @@ describe('the page of the demo on mock hardware', () => {
     expect(moving).toBe(0);
   });
 
-  it('messages pass by, can be found and stopped', async () => {
+  it('messages are listed live, can be filtered and paused', async () => {
     const page = await open(`${web.url}#messages`);
     await page.getByText('live', { exact: true }).waitFor();
     await web.http('PUT', '/api/pins/request', { json: { val: true } });
@@ -181,14 +181,14 @@ describe('the page of the demo on mock hardware', () => {
   });
 });
 
-describe('for everybody', () => {
+describe('accessibility and login', () => {
   it.each([
     ['desktop', {}],
     ['desktop-dark', { dark: true }],
     ['phone', { width: 360, height: 740 }],
     ['phone-dark', { width: 360, height: 740, dark: true }],
   ] as const)(
-    '%s: no view has a barrier axe knows of, nor scrolls sideways',
+    '%s: axe finds no violation in any view, and none scrolls horizontally',
     async (name, look) => {
       const page = await open(web.url, look);
       await page.getByText('live', { exact: true }).waitFor();
@@ -197,15 +197,15 @@ describe('for everybody', () => {
         await page.locator('.toolbar').waitFor();
         if (view === 'board') await page.locator('.pad').first().waitFor();
         if (view === 'system') await page.locator('.port').first().waitFor();
-        await shot(page, `${name}-${view}`);
-        expect(await barriers(page), `${name} ${view}`).toEqual([]);
-        expect(await scrollsSideways(page), `${name} ${view} scrolls sideways`).toBe(false);
+        await screenshot(page, `${name}-${view}`);
+        expect(await accessibilityViolations(page), `${name} ${view}`).toEqual([]);
+        expect(await scrollsHorizontally(page), `${name} ${view} scrolls horizontally`).toBe(false);
       }
     },
     60_000,
   );
 
-  it('who must log in sees nothing before, and gets in with a password; a viewer has no switches', async () => {
+  it('the page shows nothing before the login; a viewer has no switches', async () => {
     const closed = await WebAgent.start(
       `web: { listen: "127.0.0.1:0", users: { ali: { role: operate, password: ${await hashPassword(PASSWORD)} }, eve: { role: view, password: ${await hashPassword(PASSWORD)} } } }`,
       demo,
@@ -218,7 +218,7 @@ describe('for everybody', () => {
     };
     await logIn('ali', 'wrong');
     await page.getByText('is wrong').waitFor();
-    await shot(page, 'login');
+    await screenshot(page, 'login');
     expect(await page.content()).not.toContain('green-led');
     await logIn('ali', PASSWORD);
     await switchOf(page, 'green-led').click();

@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => web.stop());
 
-/** How each route answers a stranger, view, operate and admin. */
+/** Status of each route for an unauthenticated client, view, operate and admin. */
 const table: Readonly<Record<string, readonly [stranger: number, view: number, operate: number, admin: number]>> = {
   'GET /api/pins': [401, 200, 200, 200],
   'GET /api/pins/{name}': [401, 200, 200, 200],
@@ -47,13 +47,13 @@ async function ask(route: string, who: Who): Promise<number> {
     },
     ...(body !== undefined && { body: JSON.stringify(body) }),
   });
-  // A stream of events has no end.
+  // An event stream has no end.
   await response.body?.cancel();
   return response.status;
 }
 
-describe('who may what', () => {
-  it('over HTTP: every route there is, for every role', async () => {
+describe('permissions', () => {
+  it('over HTTP: every route, for every role', async () => {
     const { json } = await web.http('GET', '/api/openapi.json');
     const there = Object.entries(parsed(JSON.stringify(json['paths']))).flatMap(([path, methods]) =>
       Object.keys(Object(methods)).map((method) => `${method.toUpperCase()} ${path}`),
@@ -67,14 +67,14 @@ describe('who may what', () => {
     expect(found).toEqual(table);
   });
 
-  it('HEAD tells nobody more than GET would', async () => {
+  it('HEAD needs the same role as GET', async () => {
     for (const [route, [stranger]] of Object.entries(table)) {
       if (!route.startsWith('GET ') || route.includes('events')) continue;
       expect(await ask(route.replace('GET', 'HEAD'), 'stranger'), route).toBe(stranger);
     }
   });
 
-  it('over the WebSocket: every subject, for every role; what is refused is answered and goes nowhere', async () => {
+  it('over the WebSocket: every subject, for every role; a refused message is answered and not delivered', async () => {
     const clients: Record<string, WebClient> = {};
     for (const role of roles) {
       clients[role] = web.client({ token: tokens[role].token });
@@ -118,7 +118,7 @@ describe('who may what', () => {
         const tagged = Object.fromEntries(
           Object.entries(payload).map(([subject, data]) => [subject, { ...data, tag }]),
         );
-        // Nobody answers some of them: whoever may send them is not told that he may not.
+        // Some have no answer: without NO_PERMISSION the message was accepted.
         const answer = clients[role]?.request(tagged, 400).then(
           () => 'done',
           (error: unknown) => String(Reflect.get(Object(error), 'code')),

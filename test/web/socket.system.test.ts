@@ -11,8 +11,8 @@ beforeAll(async () => {
 });
 afterAll(() => web.stop());
 
-describe('the WebSocket speaks the envelopes of the bus', () => {
-  it('a client is told every pin and node before it is told that it is connected', async () => {
+describe('the WebSocket', () => {
+  it('a client gets every pin and node before WebSession', async () => {
     const client = web.client();
     const nodes: unknown[] = [];
     client.on((subject, data) => subject === 'NodeMessage' && nodes.push(data['name']));
@@ -24,7 +24,7 @@ describe('the WebSocket speaks the envelopes of the bus', () => {
     client.close();
   });
 
-  it('a command is answered once, and the report reaches every other client and process', async () => {
+  it('answers a command once, and delivers the report to every other client and process', async () => {
     const [one, other] = [web.client(), web.client()];
     const observer = await new Observer(web.agent.bus).start();
     await Promise.all([one.ready(), other.ready()]);
@@ -41,7 +41,7 @@ describe('the WebSocket speaks the envelopes of the bus', () => {
     other.close();
   });
 
-  it('a browser program is an actor: messages of subjects of its own go both ways', async () => {
+  it('carries messages of any subject in both directions', async () => {
     const client = web.client();
     const observer = await new Observer(web.agent.bus).start();
     const { id } = await client.ready();
@@ -57,7 +57,7 @@ describe('the WebSocket speaks the envelopes of the bus', () => {
     client.close();
   });
 
-  it('it comes back by itself after the agent was away, and a command meanwhile is refused at once', async () => {
+  it('the client reconnects after an outage, and rejects a command meanwhile at once', async () => {
     const mortal = await WebAgent.start(`web: { listen: "127.0.0.1:${await freePort()}" }`);
     const client = mortal.client();
     await client.ready();
@@ -71,11 +71,11 @@ describe('the WebSocket speaks the envelopes of the bus', () => {
   });
 
   it.each([
-    ['what is no JSON', () => '{', 1007],
-    ['what is no envelope', () => '{"payload":{}}', 1007],
-    ['a sender that is somebody else', (id: string) => envelope('other', `${id}.1`), 1008],
+    ['invalid JSON', () => '{', 1007],
+    ['JSON that is not an envelope', () => '{"payload":{}}', 1007],
+    ['the sender of somebody else', (id: string) => envelope('other', `${id}.1`), 1008],
     ['a message id of somebody else', (id: string) => envelope(id, 'other.1'), 1008],
-  ])('%s closes the connection with the reason, and goes nowhere', async (_what, text, code) => {
+  ])('closes the connection with the reason, and delivers nothing, on %s', async (_what, text, code) => {
     const socket = new WebSocket(`${web.url.replace('http', 'ws')}api/socket`, ['dcs-io']);
     const closed = new Promise<number>((resolve) => socket.once('close', resolve));
     socket.on('message', (data) => {
@@ -87,7 +87,7 @@ describe('the WebSocket speaks the envelopes of the bus', () => {
     expect(json['val']).not.toBe('forged');
   });
 
-  it('a message that is too long closes the connection, and the agent goes on', async () => {
+  it('a too long message closes the connection, and the agent keeps running', async () => {
     const socket = new WebSocket(`${web.url.replace('http', 'ws')}api/socket`);
     const closed = new Promise<number>((resolve) => socket.once('close', resolve));
     socket.once('open', () => socket.send('x'.repeat(100_000)));
@@ -95,7 +95,7 @@ describe('the WebSocket speaks the envelopes of the bus', () => {
     expect(await web.http('GET', '/healthz')).toMatchObject({ status: 200 });
   });
 
-  it('SIGTERM ends the agent at once, although a browser and a reader of events hang on', async () => {
+  it('SIGTERM stops the agent within 2 s, although a browser and an event stream are open', async () => {
     const mortal = await WebAgent.start();
     const client = mortal.client();
     await client.ready();
@@ -112,7 +112,7 @@ describe('the WebSocket speaks the envelopes of the bus', () => {
     client.close();
   });
 
-  it('any other path is not upgraded', async () => {
+  it('no other path is upgraded', async () => {
     const socket = new WebSocket(`${web.url.replace('http', 'ws')}api/other`);
     const error = await new Promise<Error>((resolve) => socket.once('error', resolve));
     expect(error.message).toContain('404');

@@ -2,19 +2,19 @@ import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { startWeb } from './web-server.ts';
 
-const over: (() => void)[] = [];
+const cleanups: (() => void)[] = [];
 afterEach(() => {
-  for (const end of over.splice(0)) end();
+  for (const end of cleanups.splice(0)) end();
 });
 
-describe('an upgrade that is refused', () => {
+describe('a rejected upgrade', () => {
   it.each(['/api/socket', '/elsewhere'])(
-    'at %s ends its connection, whatever the other end does',
+    'at %s closes the connection, whatever the client does',
     async (path) => {
       const users = [{ name: 'ali', role: 'view', token: `sha256:${'0'.repeat(64)}` }] as const;
       const { web, port } = await startWeb(users);
       const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
-      over.push(
+      cleanups.push(
         () => socket.destroy(),
         () => web.stop(),
       );
@@ -22,7 +22,7 @@ describe('an upgrade that is refused', () => {
       socket.on('data', (data) => {
         answer += data;
       });
-      // One that was only answered, not let go of, would go on taking what is written to it.
+      // A connection that was answered but not destroyed would still accept writes.
       const broken = new Promise<void>((resolve) => socket.once('error', () => resolve()));
       socket.write(
         `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`,

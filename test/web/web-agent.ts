@@ -6,7 +6,7 @@ import { WebSocket } from 'ws';
 import { type ClientOptions, WebClient } from '../../src/web/client/web-client.ts';
 import { AgentProcess } from '../support/agent-process.ts';
 
-/** A plant of every kind of pin, with a wire from output to input. */
+/** Pins of every kind, with outputs wired to inputs. */
 export const PLANT = `
 board: none
 ports:
@@ -21,7 +21,7 @@ pins:
   "odd/näme:1": { port: sim, channel: odd, direction: out }
 `;
 
-/** An agent with a web layer, and where it is. */
+/** An agent process with a web server. */
 export class WebAgent {
   readonly agent: AgentProcess;
   readonly url: string;
@@ -45,7 +45,7 @@ export class WebAgent {
     return Number(new URL(this.url).port);
   }
 
-  /** A request and its answer; `json` is undefined when the body is none. */
+  /** Sends a request. `json` is empty when the body is not JSON. */
   async http(method: string, path: string, options: { json?: unknown; headers?: Record<string, string> } = {}) {
     const { json, headers } = options;
     const response = await fetch(new URL(path, this.url), {
@@ -57,7 +57,7 @@ export class WebAgent {
     return { status: response.status, headers: response.headers, text, json: parsed(text) };
   }
 
-  /** A client of the WebSocket; `headers` are what a browser would send by itself. */
+  /** Creates a WebSocket client; `headers` stand for those that a browser sends by itself. */
   client(options: ClientOptions = {}, headers: Record<string, string> = {}): WebClient {
     const Socket = class extends WebSocket {
       constructor(url: string, protocols: string[]) {
@@ -72,7 +72,7 @@ export class WebAgent {
   }
 }
 
-/** Fields of something that came as JSON. */
+/** Parses a JSON object; returns an empty one for anything else. */
 export function parsed(text: string): Record<string, unknown> {
   try {
     const found: unknown = JSON.parse(text);
@@ -82,7 +82,7 @@ export function parsed(text: string): Record<string, unknown> {
   }
 }
 
-/** A certificate for localhost, made for this test. */
+/** Creates a self-signed certificate for localhost. */
 export function makeCertificate(folder: string): { cert: string; key: string } {
   const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
   const what = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
@@ -91,7 +91,7 @@ export function makeCertificate(folder: string): { cert: string; key: string } {
   return { cert, key };
 }
 
-/** A request over TLS that trusts one certificate only: GET, or POST of a body. */
+/** Sends a GET, or a POST with a body, over TLS; only the given certificate is trusted. */
 export function getTls(
   url: string,
   ca: string,

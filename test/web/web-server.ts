@@ -4,7 +4,7 @@ import type { WebHost, WebUser } from '../../src/web/options.ts';
 import { WebServer } from '../../src/web/web-server.ts';
 import { memoryLog } from '../support/ports.ts';
 
-/** An agent without pins, ports and mesh, as its web layer sees it. */
+/** A host without pins, ports and mesh. */
 export function bareHost(clock: Clock = systemClock): WebHost & { readonly log: ReturnType<typeof memoryLog> } {
   return {
     bus: new Bus({ clock }),
@@ -20,7 +20,7 @@ export function bareHost(clock: Clock = systemClock): WebHost & { readonly log: 
   };
 }
 
-/** A web layer in this process, on any free port of loopback. */
+/** Starts a web server in this process on a free loopback port. */
 export async function startWeb(users: readonly WebUser[] = [], clock?: Clock) {
   const host = bareHost(clock);
   const web = new WebServer({ host: '127.0.0.1', port: 0, users, origins: [], historyMs: 1000 }, host);

@@ -7,7 +7,7 @@ import { launchBrowser } from './browser.ts';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** The demo's plant on a simulated board, without its actor: only the test moves it. */
+/** The demo configuration without its actor: only the test changes values. */
 export const demo = readFileSync(join(root, 'examples/demo/dcs-io.yaml'), 'utf8')
   .replace(/^(node|web):.*$/gm, '')
   .replace(/^actors:[\s\S]*$/m, '');
@@ -21,10 +21,10 @@ export interface Look {
   readonly still?: boolean;
 }
 
-/** A browser whose pages keep what they complain of. */
-export class PageBench {
-  /** Errors of scripts, of the console, and requests to anywhere but the page's own agent. */
-  readonly complaints: string[] = [];
+/** A browser that collects the errors of its pages. */
+export class BrowserPages {
+  /** Errors of scripts and of the console, and requests to other hosts than the agent. */
+  readonly pageErrors: string[] = [];
   readonly #browser: Browser;
   readonly #contexts: BrowserContext[] = [];
 
@@ -32,11 +32,11 @@ export class PageBench {
     this.#browser = browser;
   }
 
-  static async launch(): Promise<PageBench> {
-    return new PageBench(await launchBrowser());
+  static async launch(): Promise<BrowserPages> {
+    return new BrowserPages(await launchBrowser());
   }
 
-  /** The page in a browser of its own. */
+  /** Opens the page in a new browser context. */
   async open(url: string, look: Look = {}): Promise<Page> {
     const { width = 1280, height = 860, dark = false, still = false } = look;
     const context = await this.#browser.newContext({
@@ -47,19 +47,19 @@ export class PageBench {
     });
     this.#contexts.push(context);
     const page = await context.newPage();
-    page.on('pageerror', (error) => this.complaints.push(error.message));
-    page.on('console', (message) => message.type() === 'error' && this.complaints.push(message.text()));
+    page.on('pageerror', (error) => this.pageErrors.push(error.message));
+    page.on('console', (message) => message.type() === 'error' && this.pageErrors.push(message.text()));
     page.on('request', (request) => {
-      if (new URL(request.url()).host !== new URL(url).host) this.complaints.push(`asked ${request.url()}`);
+      if (new URL(request.url()).host !== new URL(url).host) this.pageErrors.push(`asked ${request.url()}`);
     });
     await page.goto(url);
     return page;
   }
 
-  /** Closes the pages; returns what they complained of, except of an agent that was not there or did not let them in. */
+  /** Closes the pages. Returns their errors, except those of an agent that was down or refused the login. */
   async closePages(): Promise<string[]> {
     for (const context of this.#contexts.splice(0)) await context.close();
-    return this.complaints.splice(0).filter((text) => !/status of (401|403|429)|ERR_|WebSocket/.test(text));
+    return this.pageErrors.splice(0).filter((text) => !/status of (401|403|429)|ERR_|WebSocket/.test(text));
   }
 
   async close(): Promise<void> {
@@ -67,14 +67,14 @@ export class PageBench {
   }
 }
 
-/** What axe finds wrong, each with where. The policy of the page forbids scripts in it; the browser's own tools may. */
-export function barriers(page: Page): Promise<unknown> {
+/** Returns the violations that axe finds. Playwright can run scripts in spite of the Content-Security-Policy. */
+export function accessibilityViolations(page: Page): Promise<unknown> {
   return page.evaluate<unknown>(
     `${axe}; axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) =>
     violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html, failureSummary }) => html + ' ' + failureSummary).join(' | ')))`,
   );
 }
 
-export function scrollsSideways(page: Page): Promise<boolean> {
+export function scrollsHorizontally(page: Page): Promise<boolean> {
   return page.evaluate<boolean>('document.documentElement.scrollWidth > innerWidth');
 }
