@@ -1,95 +1,49 @@
 import { closeSync } from 'node:fs';
-import { getSystemErrorName } from 'node:util';
 import type { Clock, DurationMs, Timer } from '../clock/clock.ts';
 import { DcsError, messageOf } from '../errors/errors.ts';
+import { loadLibc, unixAddress } from '../linux/libc.ts';
 import type { Log } from '../log/log.ts';
 
 /** Sends datagrams to the service manager. */
 export interface NotifySocket {
-  /** Throws a DcsError when the datagram cannot be handed over. */
+  /** Throws when the kernel does not take the datagram. */
   send(text: string): void;
   close(): void;
 }
 
-const AF_UNIX = 1;
-/** The same on x86, ARM and RISC-V; others have no koffi. */
-const SOCK_DGRAM = 2;
-const SOCK_CLOEXEC = 0o2000000;
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
-/** sun_path of sockaddr_un. */
-const PATH_BYTES = 108;
-
 /**
- * The socket of sd_notify(3): `path` is what NOTIFY_SOCKET says, with @ for the abstract namespace. Node has no datagrams on
- * Unix sockets, so the C library is asked. Rejects with NOT_SUPPORTED where koffi does not load, BAD_VALUE for a wrong path.
+ * Opens the socket of sd_notify(3). `path` is the value of NOTIFY_SOCKET, with @ for the abstract namespace. Rejects with
+ * NOT_SUPPORTED where koffi does not load, because Node.js has no datagrams on Unix sockets, and with BAD_VALUE for a wrong path.
  */
 export async function openNotifySocket(path: string): Promise<NotifySocket> {
-  const abstract = path.startsWith('@');
-  const name = Buffer.from(abstract ? `\0${path.slice(1)}` : path);
-  if ((!abstract && !path.startsWith('/')) || name.length >= PATH_BYTES) {
+  if (!path.startsWith('@') && !path.startsWith('/')) {
     throw new DcsError('BAD_VALUE', 'NOTIFY_SOCKET names no Unix socket', { found: path });
   }
-  const { default: koffi } = await import('koffi').catch((cause: unknown) => {
-    throw new DcsError(
-      'NOT_SUPPORTED',
-      'the service manager cannot be told: the npm package koffi does not load here',
-      { expected: 'a unit with Type=exec, as dcs-io service install writes here', cause },
-    );
-  });
-  const library = koffi.load(null);
-  const socket: (domain: number, type: number, protocol: number) => number = library.func(
-    'int socket(int domain, int type, int protocol)',
-  );
-  const sendto: (
-    fd: number,
-    bytes: Uint8Array,
-    count: number,
-    flags: number,
-    address: Uint8Array,
-    size: number,
-  ) => number = library.func(
-    'long sendto(int fd, const void *bytes, unsigned long count, int flags, const void *address, unsigned int size)',
-  );
-  const failure = (call: string) => {
-    const code = getSystemErrorName(-koffi.errno());
-    return new DcsError('PORT_DOWN', `${call} to ${path}: ${code}`, { found: code });
-  };
-  const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) throw failure('socket');
-  // An abstract name is as long as it is said to be; a path may end with its NUL.
-  const address = Buffer.alloc(2 + name.length + (abstract ? 0 : 1));
-  address.writeUInt16LE(AF_UNIX, 0);
-  name.copy(address, 2);
-  return {
-    send(text) {
-      const bytes = Buffer.from(text);
-      const sent = sendto(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL, address, address.length);
-      if (sent < 0) throw failure('sendto');
-    },
-    close: () => closeSync(fd),
-  };
+  const address = unixAddress(path);
+  const libc = await loadLibc('sd_notify', 'a unit with Type=exec, as dcs-io service install writes here');
+  const fd = libc.unixSocket();
+  return { send: (text) => libc.sendTo(fd, Buffer.from(text), address), close: () => closeSync(fd) };
 }
 
 const STATUS_MS: DurationMs = 5000;
-/** The watchdog is fed three times in its period: one delay is no death. */
-const FEEDS_PER_PERIOD = 3;
+/** Keep-alives in one period of the watchdog: one delay alone does not end the process. */
+const KEEP_ALIVES_PER_PERIOD = 3;
 
-/** What the manager is told of the agent. */
+/** The state of the agent, for the service manager. */
 export interface HealthReport {
   /** One line for `systemctl status`. */
   status(): string;
-  /** Why the agent is not to be trusted any more; undefined while all is alive. */
+  /** Why the agent cannot be trusted any more; `undefined` while all is well. */
   fault(): string | undefined;
 }
 
-/** What systemd wants of this process, from its environment. */
+/** What systemd wants from this process, from its environment. */
 export interface ManagerEnv {
   readonly socket: string;
   readonly watchdogMs: DurationMs | undefined;
 }
 
-/** Undefined: nobody wants to be told. The watchdog of another process is not ours. */
+/** `undefined` when no service manager listens. Ignores a watchdog that is meant for another process. */
 export function managerEnv(env: NodeJS.ProcessEnv, pid: number): ManagerEnv | undefined {
   const { NOTIFY_SOCKET: socket, WATCHDOG_USEC: usec, WATCHDOG_PID: owner } = env;
   if (!socket) return undefined;
@@ -97,7 +51,7 @@ export function managerEnv(env: NodeJS.ProcessEnv, pid: number): ManagerEnv | un
   return { socket, watchdogMs: ours ? Number(usec) / 1000 : undefined };
 }
 
-/** Tells the service manager (systemd) when the agent is ready, how it fares, and, for its watchdog, that it is alive. */
+/** Notifies the service manager (systemd) of start, status and stop, and keeps its watchdog alive while the agent is well. */
 export class ServiceManager {
   readonly #clock: Clock;
   readonly #log: Log;
@@ -111,46 +65,46 @@ export class ServiceManager {
 
   constructor(
     socket: NotifySocket,
-    vitals: HealthReport,
-    life: { clock: Clock; log: Log; watchdogMs: DurationMs | undefined },
+    health: HealthReport,
+    environment: { clock: Clock; log: Log; watchdogMs: DurationMs | undefined },
   ) {
     this.#socket = socket;
-    this.#health = vitals;
-    this.#clock = life.clock;
-    this.#log = life.log;
-    this.#watchdogMs = life.watchdogMs;
+    this.#health = health;
+    this.#clock = environment.clock;
+    this.#log = environment.log;
+    this.#watchdogMs = environment.watchdogMs;
   }
 
-  /** Undefined when there is no service manager, or none that can be told, which is logged. Never rejects. */
-  static async find(vitals: HealthReport, clock: Clock, log: Log): Promise<ServiceManager | undefined> {
+  /** `undefined` when there is no service manager, or when its socket cannot be opened, which is logged. Never rejects. */
+  static async find(health: HealthReport, clock: Clock, log: Log): Promise<ServiceManager | undefined> {
     const env = managerEnv(process.env, process.pid);
     if (!env) return undefined;
-    // Programs started by this one must not speak for it.
+    // A child process must not speak for this one.
     for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) delete process.env[name];
     try {
       const socket = await openNotifySocket(env.socket);
-      return new ServiceManager(socket, vitals, { clock, log, watchdogMs: env.watchdogMs });
+      return new ServiceManager(socket, health, { clock, log, watchdogMs: env.watchdogMs });
     } catch (error) {
-      log.error({ err: error }, messageOf(error));
+      log.error({ err: error }, `the service manager is not notified: ${messageOf(error)}`);
       return undefined;
     }
   }
 
-  /** The agent runs. From now on its status is told and the watchdog fed. */
+  /** Notifies READY=1. From now on sends the status when it changes, and keep-alives. */
   ready(): void {
     this.#lastStatus = this.#health.status();
     this.#send(`READY=1\nSTATUS=${this.#lastStatus}`);
     this.#every(STATUS_MS, () => this.#sendStatus());
     if (this.#watchdogMs === undefined) return;
-    this.#feed();
-    this.#every(this.#watchdogMs / FEEDS_PER_PERIOD, () => this.#feed());
+    this.#keepAlive();
+    this.#every(this.#watchdogMs / KEEP_ALIVES_PER_PERIOD, () => this.#keepAlive());
   }
 
-  /** The agent begins to stop, in good order. */
+  /** Notifies STOPPING=1: the agent stops in good order. */
   stopping(): void {
     for (const timer of this.#timers) timer.cancel();
     this.#timers = [];
-    // Stopping is bounded and takes less than any watchdog: one more feed lets it end.
+    // A stop takes less than any watchdog period, so one last keep-alive is enough for it.
     this.#send(`STOPPING=1\nSTATUS=stopping${this.#watchdogMs === undefined ? '' : '\nWATCHDOG=1'}`);
   }
 
@@ -158,14 +112,14 @@ export class ServiceManager {
     this.#socket.close();
   }
 
-  #feed(): void {
-    const ailment = this.#health.fault();
-    if (ailment === undefined) {
+  #keepAlive(): void {
+    const fault = this.#health.fault();
+    if (fault === undefined) {
       this.#faulty = false;
       this.#send('WATCHDOG=1');
       return;
     }
-    if (!this.#faulty) this.#log.error({}, `the watchdog is not fed any more: ${ailment}`);
+    if (!this.#faulty) this.#log.error({}, `no more keep-alives to the systemd watchdog: ${fault}`);
     this.#faulty = true;
     this.#sendStatus();
   }
@@ -194,7 +148,9 @@ export class ServiceManager {
       this.#lastError = '';
     } catch (error) {
       const message = messageOf(error);
-      if (message !== this.#lastError) this.#log.error({ err: error }, `the service manager is not told: ${message}`);
+      if (message !== this.#lastError) {
+        this.#log.error({ err: error }, `the service manager is not notified: ${message}`);
+      }
       this.#lastError = message;
     }
   }

@@ -89,7 +89,7 @@ export default class extends Actor {
 
   it('is not needed: an agent without one, or with one that is gone, starts all the same', async () => {
     agent = await AgentProcess.start(PINS, {}, { NOTIFY_SOCKET: join(folder, 'nobody'), WATCHDOG_USEC: '600000' });
-    expect(agent.log).toContain('the service manager is not told');
+    expect(agent.log).toContain('the service manager is not notified');
     expect(agent.log).not.toContain('"level":60');
   });
 
@@ -140,7 +140,7 @@ describe('vitality', () => {
     const [status] = sent.splice(0).filter((text) => text.startsWith('STATUS'));
     expect(status).toMatch(/^STATUS=hangs has been at one message for 6\d s$/);
     expect(feeds()).toBe(0);
-    expect(log.lines.filter(({ message }) => message.includes('not fed any more'))).toHaveLength(1);
+    expect(log.lines.filter(({ message }) => message.includes('no more keep-alives'))).toHaveLength(1);
     free();
     await clock.advance(3000);
     expect(feeds()).toBeGreaterThan(1);

@@ -55,7 +55,7 @@ describe('passing descriptors on', () => {
     passing.send(end, own(held('a')));
     const before = openSync('/dev/null', 'r');
     closeSync(before);
-    expect(() => passing.receive(other, 2)).toThrow('other descriptors came than were told');
+    expect(() => passing.receive(other, 2)).toThrow('other descriptors arrived than were announced');
     const after = openSync('/dev/null', 'r');
     closeSync(after);
     expect(after).toBe(before);
@@ -84,7 +84,7 @@ describe('passing descriptors on', () => {
     box.close();
     expect(existsSync(path)).toBe(false);
     expect(() => fstatSync(box.end)).toThrow('EBADF');
-    expect(() => passing.openReceiver(join(folder, 'x'.repeat(100)))).toThrow('too long for a socket');
+    expect(() => passing.openReceiver(join(folder, 'x'.repeat(100)))).toThrow('too long for a Unix socket');
   });
 
   it('lays a control message out as the kernel has it, for words of 64 and of 32 bit', () => {

@@ -284,11 +284,11 @@ describe('the hand-over to the next life', () => {
       const before = await finding;
       expect(['lines', 'plc'].filter((port) => before.isUnsafe(port))).toEqual(end === 'agentGone' ? ['plc'] : []);
       expect(await before.release('plc')).toEqual([]);
-      const [estate, ...more] = await before.release('lines');
+      const [held, ...more] = await before.release('lines');
       expect(more).toEqual([]);
-      expect(estate?.plan).toEqual({ lines: ['a', 'b'] });
+      expect(held?.plan).toEqual({ lines: ['a', 'b'] });
       expect(lines.holds).toBe(false);
-      const [first = 0, second = 0] = estate?.descriptors ?? [];
+      const [first = 0, second = 0] = held?.descriptors ?? [];
       expect(readFileSync(first, 'utf8')).toBe(end);
       for (const fd of [first, second]) closeSync(fd);
       expect(await before.release('lines')).toEqual([]);

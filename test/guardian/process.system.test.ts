@@ -30,7 +30,7 @@ const EXECUTOR = `import { closeSync, writeSync } from 'node:fs';
 export const prepare = async (plan, context, descriptors) => ({
   get holds() { return descriptors.length > 0; },
   attempt: async () => void writeSync(descriptors[0], plan.safe),
-  estate: () => ({ plan, descriptors: [...descriptors] }),
+  handOver: () => ({ plan, descriptors: [...descriptors] }),
   release: async () => { for (const fd of descriptors.splice(0)) closeSync(fd); },
 });`;
 
@@ -115,12 +115,12 @@ describe('the guardian as a process, passed an open descriptor', () => {
     await until('the safe state', () => driven() === 'safe');
     expect(holds()).toBe(true);
     const next = await PreviousGuardians.find(folder, identity(), systemClock, memoryLog());
-    const [estate] = await next.release('relays');
-    expect(estate?.plan).toEqual({ safe: 'safe' });
+    const [held] = await next.release('relays');
+    expect(held?.plan).toEqual({ safe: 'safe' });
     expect(holds()).toBe(false);
     await next.finish();
     await until('its end', () => guardian.exitCode === 0);
-    for (const fd of estate?.descriptors ?? []) {
+    for (const fd of held?.descriptors ?? []) {
       expect(readlinkSync(`/proc/self/fd/${fd}`)).toBe(hardware);
       closeSync(fd);
     }
