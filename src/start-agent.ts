@@ -51,16 +51,11 @@ export async function createAgent(config: ResolvedConfig, options: StartAgentOpt
   return new Agent(await withSimulatedPorts(config), { ...rest, log, simulated: mock });
 }
 
-/** Reads and checks a configuration. Rejects with BAD_CONFIG. */
+/** Reads and checks a configuration. Rejects with BAD_CONFIG. A broken driver of others harms only its pins. */
 export async function checkedConfig(config: string | object, mock: boolean): Promise<ResolvedConfig> {
-  const [{ allDrivers }, { loadConfig, loadConfigText }] = await Promise.all([
-    import('./driver-registry.ts'),
-    import('./config/load.ts'),
-  ]);
-  const context = { drivers: await allDrivers(), mock };
-  const loaded = await (typeof config === 'string'
-    ? loadConfig(config, context)
-    : loadConfigText(JSON.stringify(config), 'the configuration', context));
+  const { loadConfiguration } = await import('./driver-registry.ts');
+  const source = typeof config === 'string' ? config : { ...config };
+  const loaded = await loadConfiguration(source, { mock, skipBrokenDrivers: true });
   if (loaded.ok) return loaded.config;
   const mistakes = loaded.problems.filter(({ severity }) => severity === 'error').map(problemText);
   throw new DcsError('BAD_CONFIG', mistakes.join('\n'), { expected: 'a configuration without mistakes' });
@@ -79,7 +74,8 @@ async function withSimulatedPorts(config: ResolvedConfig): Promise<ResolvedConfi
 
 function problemText({ file, line, column, key, message, found, expected }: Problem): string {
   const detail = [found && `found ${found}`, expected && `expected ${expected}`].filter(Boolean).join('; ');
-  return `${file}:${line}:${column}: ${key && `${key}: `}${message}${detail && ` (${detail})`}`;
+  const place = line === 0 ? '' : `${file}:${line}:${column}: `;
+  return `${place}${key && `${key}: `}${message}${detail && ` (${detail})`}`;
 }
 
 const noLog: Log = { debug() {}, info() {}, warn() {}, error() {} };

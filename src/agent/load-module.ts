@@ -95,7 +95,8 @@ function resolveWith(ownModules: OwnModules, mark: string) {
     const own = Object.hasOwn(ownModules, specifier) ? ownModules[specifier] : undefined;
     if (own !== undefined) return { url: own, shortCircuit: true };
     // A module, with or without a package.json that says so: otherwise Node tries CommonJS first, and complains.
-    if (specifier.endsWith(mark)) return { url: specifier, format: 'module', shortCircuit: true };
+    if (specifier.startsWith('file:') && specifier.endsWith(mark))
+      return { url: specifier, format: 'module', shortCircuit: true };
     return next(specifier, context);
   };
 }

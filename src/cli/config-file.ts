@@ -1,8 +1,8 @@
-import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { relative } from 'node:path';
-import { type LoadedConfig, loadConfig } from '../config/load.ts';
+import type { LoadedConfig } from '../config/load.ts';
 import type { Problem, ResolvedConfig } from '../config/resolved.ts';
-import { allDrivers, driversIn } from '../driver-registry.ts';
+import { loadConfiguration } from '../driver-registry.ts';
 import { systemCode } from '../errors/errors.ts';
 import { CliError, exitCodes } from './exit.ts';
 import { colour, count } from './output.ts';
@@ -36,22 +36,9 @@ function requireReadable(file: string): string {
   throw new CliError(exitCodes.wrongUse, `${file} is a folder`, `perhaps -c ${file.replace(/\/?$/, '/dcs-io.yaml')}`);
 }
 
-/**
- * Reads and checks a configuration with the drivers it names: loading the others would be most of a start. Where
- * anything is wrong it is read again with all of them, so that what is said takes every driver into account.
- */
-export async function loadFile(file: string, mock: boolean): Promise<LoadedConfig> {
-  const loaded = await loadConfig(file, { drivers: await driversIn(textOf(file)), mock });
-  return loaded.ok ? loaded : loadConfig(file, { drivers: await allDrivers(), mock });
-}
-
-function textOf(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    // Loading the configuration says what is wrong with the file.
-    return '';
-  }
+/** Reads and checks a configuration file. */
+export function loadFile(file: string, mock: boolean, skipBrokenDrivers = false): Promise<LoadedConfig> {
+  return loadConfiguration(file, { mock, skipBrokenDrivers });
 }
 
 /** Reads a configuration that must be right. Throws with every mistake in it otherwise. */
@@ -66,7 +53,8 @@ export async function readConfig(option: string | undefined, mock: boolean): Pro
 /** `file:line:column: key: message (found …; expected …; did you mean …?)`, on one line. */
 export function describeProblem(problem: Problem): string {
   const { file, line, column, key, message, found, expected, didYouMean, severity } = problem;
-  const place = `${relative('', file) || file}:${line}:${column}`;
+  // A configuration that is an object has no lines.
+  const place = line === 0 ? 'configuration' : `${relative('', file) || file}:${line}:${column}`;
   const detail = [
     found === undefined ? '' : `found ${found}`,
     // A list of all there is only helps who is far from any of it.

@@ -1,9 +1,93 @@
+import { isIP, isIPv4 } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { type ConfigContext, thisMachine } from './context.ts';
-import { displayText, type Located, textOf } from './located.ts';
+import { descend, displayText, isEmpty, type Located, textOf } from './located.ts';
 import type { Problems } from './problems.ts';
-import { GUARDIAN_TIMEOUT_MS, guardianSchema, stateSchema } from './schema.ts';
-import { isEmpty, validate } from './validation.ts';
+import type { ResolvedBus, ResolvedWeb } from './resolved.ts';
+import { busSchema, GUARDIAN_TIMEOUT_MS, guardianSchema, stateSchema, webSchema } from './schema.ts';
+import { validate } from './validation.ts';
+
+/** Reads `bus:` of `file`. Absent: on loopback with the ports of aktos-dcs. */
+export function readBus(located: Located | undefined, file: string, problems: Problems): ResolvedBus {
+  const checked = located && !isEmpty(located) ? validate(busSchema, located, problems) : undefined;
+  const { proxy_brokers: proxyBrokers, security, ...rest } = checked?.value ?? busSchema.parse({});
+  const keys = security && { keys: resolve(dirname(file), security.keys) };
+  const bus = { ...rest, proxyBrokers, ...(keys && { security: keys }) };
+  if (located) checkReach(located, bus, problems);
+  return bus;
+}
+
+function checkReach(located: Located, { listen, insecure, security, rx, tx }: ResolvedBus, problems: Problems): void {
+  if (!isLoopback(listen) && !insecure && !security) {
+    problems.invalid(
+      descend(located, ['listen']).located,
+      `listening on ${listen} lets every machine that reaches it command the outputs of this one`,
+      {
+        expected:
+          '127.0.0.1, or security: { keys: ./keys } beside it, or insecure: true where everyone in that network may do so',
+      },
+    );
+  }
+  if (rx === tx) {
+    problems.invalid(descend(located, ['tx']).located, 'rx and tx must be two different ports', {
+      expected: 'rx: 5012, tx: 5013',
+    });
+  }
+}
+
+/** Addresses that no other machine can reach. */
+export function isLoopback(address: string): boolean {
+  return address === 'localhost' || address === '::1' || (isIPv4(address) && address.startsWith('127.'));
+}
+
+const LISTEN = /^(?:\[([^\]\s]+)\]|([^:\s[\]]+)):(\d{1,5})$/;
+
+/** Reads `web:` of `file`. Absent: no page and no HTTP at all. */
+export function readWeb(located: Located | undefined, file: string, problems: Problems): { web?: ResolvedWeb } {
+  if (located === undefined) return {};
+  // `web:` with nothing behind it asks for the page as it is by default.
+  const checked =
+    located.node.kind === 'scalar' && located.node.value === null
+      ? { value: webSchema.parse({}) }
+      : validate(webSchema, located, problems);
+  if (checked === undefined) return {};
+  const { listen, users, tls, origins, history } = checked.value;
+  const [, bracketed, named = '', port = ''] = LISTEN.exec(listen) ?? [];
+  const host = bracketed ?? named;
+  const at = (key: string) => descend(located, [key]).located;
+  if (Number(port) > 65_535 || (bracketed !== undefined && isIP(bracketed) !== 6) || host === '') {
+    problems.invalid(at('listen'), 'listen is an address with a port', {
+      expected: '127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080',
+    });
+    return {};
+  }
+  if (!isLoopback(host) && Object.keys(users).length === 0) {
+    problems.invalid(
+      at('listen'),
+      `listening on ${host} without users lets everyone in that network command the outputs`,
+      {
+        expected:
+          '127.0.0.1:8080, or users: { NAME: { role: operate, password: … } } beside it; `dcs-io web password` makes the password line',
+      },
+    );
+  }
+  if (!isLoopback(host) && tls === undefined) {
+    problems.warning(at('listen').at, 'web.listen', 'passwords, tokens and values cross the network unencrypted', {
+      expected: 'tls: { cert: FILE, key: FILE } beside it',
+    });
+  }
+  const path = (name: string) => resolve(dirname(file), name);
+  return {
+    web: {
+      host,
+      port: Number(port),
+      users: Object.entries(users).map(([name, user]) => ({ name, ...user })),
+      origins,
+      historyMs: history,
+      ...(tls && { tls: { cert: path(tls.cert), key: path(tls.key) } }),
+    },
+  };
+}
 
 /** Where a service of the system keeps what it has; whoever makes the folder wants it used. */
 const USUAL_FOLDER = '/var/lib/dcs-io';

@@ -7,10 +7,10 @@ import type { BoardLine } from '../driver/placement.ts';
 import { messageOf } from '../errors/errors.ts';
 import { type ConfigContext, thisMachine } from './context.ts';
 import { parseLocated } from './document.ts';
-import { descend, entriesOf, type Located } from './located.ts';
+import { descend, entriesOf, isEmpty, type Located } from './located.ts';
 import { Problems } from './problems.ts';
 import { boardSchema, hatsSchema } from './schema.ts';
-import { isEmpty, reportUnknownName, validate } from './validation.ts';
+import { reportUnknownName, validate } from './validation.ts';
 
 /** What the file and the machine say about the computer. */
 export interface ChosenBoard {

@@ -5,7 +5,7 @@ import type { Driver } from '../driver/contract.ts';
 import type { SystemFiles } from '../driver/placement.ts';
 import { systemCode } from '../errors/errors.ts';
 
-/** What reading a configuration asks of the computer it runs on. */
+/** The computer that a configuration is read on, as far as its meaning depends on it. */
 export interface Machine extends SystemFiles {
   hostname(): string;
   deviceTree(): DeviceTree;
@@ -29,12 +29,18 @@ function orElse<Found, Else>(look: () => Found, absent: Else): Found | Else {
 }
 
 export interface ConfigContext {
-  /** Every driver a port may name. */
+  /** The drivers that ports may name, beside those that `drivers:` of the configuration loads. */
   readonly drivers: readonly Driver[];
-  /** Open the mock in place of all hardware. */
+  /** Loads a driver of others by package name or file, relative to a folder. Rejects with a DcsError that says what is wrong. */
+  readonly loadDriver?: (specifier: string, folder: string) => Promise<Driver>;
+  /** A driver that cannot be loaded is a warning, and its pins are bad. Otherwise it is an error. */
+  readonly skipBrokenDrivers?: boolean;
+  /** Why drivers of the configuration could not be loaded; a port of an unknown driver may be theirs. */
+  readonly driverFailures?: readonly string[];
+  /** Replace all hardware by the mock driver. */
   readonly mock?: boolean;
   readonly machine?: Machine;
-  /** Folder of boards and device profiles; by default the one shipped. */
+  /** Folder of boards and device profiles; default: the one of this package. */
   readonly dataFolder?: string;
   /** Folder of the user's own device profiles. */
   readonly profileFolder?: string;

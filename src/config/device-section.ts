@@ -2,13 +2,13 @@ import { z } from 'zod';
 import { dataFolder } from '../board/load-board.ts';
 import type { ConfigContext } from './context.ts';
 import { keysAt } from './json-schema.ts';
-import { entriesOf, type Located, textOf, withEntries } from './located.ts';
+import { entriesOf, type Located, lastKey, textOf, withEntries } from './located.ts';
 import type { PinDraft } from './pin-section.ts';
 import type { Ports } from './port-sections.ts';
 import type { Problems } from './problems.ts';
 import { profileFiles, readEntries } from './profile.ts';
 import { deviceKeys, pinKeys } from './schema.ts';
-import { checkName, lastKey, reportUnknownKey, reportUnknownName, sectionEntries, validate } from './validation.ts';
+import { checkName, reportUnknownKey, reportUnknownName, sectionEntries, validate } from './validation.ts';
 
 const DEVICE_KEYS = [...Object.keys(deviceKeys), 'pins'];
 const structureSchema = z.strictObject(deviceKeys);
@@ -45,7 +45,7 @@ function readDevice(
   if (named && !known.some((port) => port === textOf(named))) reportUnknownName(named, 'port', known, problems);
   const port = ports.get(textOf(named) ?? '');
   const defaults = new Map([...entries].filter(([key]) => !DEVICE_KEYS.includes(key)));
-  if (port) reportUnknownKeys(device, defaults, keysAt(port.driver.pin), problems);
+  if (port && !port.standIn) reportUnknownKeys(device, defaults, keysAt(port.driver.pin), problems);
   // Without its port nothing can be said about its pins.
   if (named === undefined || port === undefined) return [];
   const profile = readProfile(entries.get('profile'), port.driver.name, context, problems);

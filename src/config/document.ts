@@ -16,18 +16,18 @@ import type { Located } from './located.ts';
 import type { Problems } from './problems.ts';
 import type { Place } from './resolved.ts';
 
-/** More values than any plant needs; fewer than nested aliases can make of ten lines. */
+/** Upper limit of values: more than any plant needs, fewer than nested aliases can make of ten lines. */
 const MAX_VALUES = 100_000;
 
-/** What people mean who get these errors. */
+/** The usual cause of an error of the YAML parser. */
 const HINTS: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: 'spaces',
   MULTILINE_IMPLICIT_KEY: 'a space after the colon of every key, like node: hall',
 };
 
 /**
- * Parses YAML 1.2 into values that know their places. Syntax errors and keys given twice go to `problems`; what could be
- * read in spite of them is returned, so that the rest of the file is checked in the same run.
+ * Parses YAML 1.2 into values that know their places. Reports syntax errors and duplicate keys, and returns all that can be
+ * read in spite of them, so that the rest of the file is checked in the same run.
  */
 export function parseLocated(text: string, file: string, problems: Problems): Located | undefined {
   const document = parseDocument(text, { prettyErrors: false, uniqueKeys: false });
@@ -104,7 +104,7 @@ class Reader {
         this.#problems.error(at, value.path, message, { expected: 'each key once' });
       }
     }
-    // What the map says itself goes before what it takes over with <<.
+    // A key of the map itself wins over one that << takes over.
     for (const [key, value] of merged) if (!entries.has(key)) entries.set(key, value);
     return entries;
   }
@@ -136,7 +136,53 @@ class Reader {
   }
 }
 
-/** Places by offset. The parser's own counter of lines goes wrong where a quote is not closed, so it is not used. */
+/**
+ * Gives every value of a plain object its key path as its place; line and column are 0. Reports values that a file cannot
+ * hold (functions, dates) and objects that contain themselves. Keys whose value is `undefined` are left out.
+ */
+export function locateObject(value: unknown, name: string, problems: Problems): Located {
+  const place = { file: name, line: 0, column: 0 };
+  const ancestors = new Set<unknown>();
+  const locate = (found: unknown, path: string): Located => {
+    const node = ancestors.has(found) ? undefined : nodeOf(found, path);
+    if (node) return { at: place, keyAt: place, path, node };
+    problems.error(place, path, ancestors.has(found) ? 'this contains itself' : 'a configuration cannot hold this', {
+      found: typeof found,
+      expected: 'text, a number, true, false, null, a list or an object of these',
+    });
+    return { at: place, keyAt: place, path, node: { kind: 'scalar', value: null, text: '' } };
+  };
+  const nodeOf = (found: unknown, path: string): Located['node'] | undefined => {
+    if (found === null || found === undefined) return { kind: 'scalar', value: null, text: '' };
+    if (typeof found === 'boolean' || typeof found === 'number') {
+      return { kind: 'scalar', value: found, text: String(found) };
+    }
+    if (typeof found === 'string') return { kind: 'scalar', value: found, text: JSON.stringify(found) };
+    ancestors.add(found);
+    const node = Array.isArray(found)
+      ? { kind: 'list' as const, items: found.map((item, index) => locate(item, `${path}[${index}]`)) }
+      : sectionOf(found, path);
+    ancestors.delete(found);
+    return node;
+  };
+  const sectionOf = (found: unknown, path: string): Located['node'] | undefined => {
+    if (typeof found !== 'object' || found === null || !isPlainObject(found)) return undefined;
+    const present = Object.entries(found).filter(([, entry]) => entry !== undefined);
+    const entries = present.map(([key, entry]): [string, Located] => [
+      key,
+      locate(entry, path === '' ? key : `${path}.${key}`),
+    ]);
+    return { kind: 'section', entries: new Map(entries) };
+  };
+  return locate(value, '');
+}
+
+function isPlainObject(found: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(found);
+  return prototype === null || prototype === Object.prototype;
+}
+
+/** Finds the place of an offset. The parser's own line counter is wrong after a quote that is not closed. */
 function placesIn(text: string, file: string): (offset: number) => Place {
   const starts = [0];
   for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) starts.push(at + 1);

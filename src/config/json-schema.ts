@@ -4,6 +4,7 @@ import {
   boardSchema,
   busSchema,
   deviceKeys,
+  driversSchema,
   guardianSchema,
   hatsSchema,
   pinSchema,
@@ -82,6 +83,7 @@ export function jsonSchema(drivers: readonly Driver[]): JsonSchema {
       board: nullable(inputSchema(boardSchema)),
       hats: nullable(inputSchema(hatsSchema)),
       bus: nullable(inputSchema(busSchema)),
+      drivers: nullable(inputSchema(driversSchema)),
       ports: namedEntries({ $ref: '#/definitions/port' }, 'hardware to open, by a name of your own'),
       profiles: nullable({
         type: 'string',

@@ -1,40 +1,37 @@
 import { readFileSync } from 'node:fs';
-import { dirname, extname, resolve } from 'node:path';
+import { dirname, extname, join, resolve } from 'node:path';
+import type { Driver } from '../driver/contract.ts';
 import { messageOf } from '../errors/errors.ts';
-import { readGuardian, readProfileFolder, readState } from './agent-sections.ts';
+import { readBus, readGuardian, readProfileFolder, readState, readWeb } from './agent-sections.ts';
 import { chooseBoard, readHats } from './board-sections.ts';
 import { type ConfigContext, thisMachine } from './context.ts';
 import { readDevices } from './device-section.ts';
-import { parseLocated } from './document.ts';
-import { displayText, entriesOf, type Located } from './located.ts';
-import { readBus, readWeb } from './network-sections.ts';
+import { locateObject, parseLocated } from './document.ts';
+import { loadDrivers } from './drivers-section.ts';
+import { displayText, entriesOf, isEmpty, type Located } from './located.ts';
 import { checkPin, type PinDraft } from './pin-section.ts';
 import { readPorts, readServers } from './port-sections.ts';
 import { Problems } from './problems.ts';
-import {
-  checkChannels,
-  checkClaims,
-  checkFollows,
-  checkLines,
-  checkNames,
-  checkReadOn,
-  reviewPorts,
-} from './relations.ts';
+import { checkRelations } from './relations.ts';
 import type { Problem, ResolvedConfig, ResolvedPort } from './resolved.ts';
-import { checkContradictions, checkRulePins, symmetricInterlocks } from './rules.ts';
-import { isEmpty, reportUnknownKey, sectionEntries } from './validation.ts';
+import { checkRules, symmetricInterlocks } from './rules.ts';
+import { reportUnknownKey, sectionEntries } from './validation.ts';
 
 export type LoadedConfig =
   | { readonly ok: true; readonly config: ResolvedConfig }
   /** Errors first, then warnings; each in the order of the file. */
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
-/** The sections of a file. */
-export const sections = [
+/** A configuration as a plain object, with the keys of a configuration file. */
+export type ConfigObject = Readonly<Record<string, unknown>>;
+
+/** The sections of a configuration. */
+const SECTIONS = [
   'node',
   'board',
   'hats',
   'bus',
+  'drivers',
   'ports',
   'profiles',
   'devices',
@@ -45,29 +42,67 @@ export const sections = [
   'state',
   'guardian',
 ] as const;
-const ACTOR_FILES = ['.ts', '.js', '.mjs'];
+const ACTOR_EXTENSIONS = ['.ts', '.js', '.mjs'];
 
 /**
- * Reads and checks a configuration file. Every mistake in it is reported, not only the first.
- * Rejects only when the program's own data files are damaged.
+ * Reads and checks a configuration: a file, or an object with the same keys, whose relative paths start at `folder`
+ * (default: the working directory). Reports every mistake, not only the first. Rejects only when data files of this package
+ * are damaged.
  */
-export async function loadConfig(file: string, context: ConfigContext): Promise<LoadedConfig> {
+export async function loadConfig(
+  source: string | ConfigObject,
+  context: ConfigContext,
+  folder = process.cwd(),
+): Promise<LoadedConfig> {
+  const problems = new Problems();
+  const { root, file } = locate(source, folder, problems);
+  const { drivers, failures } = await loadDrivers(entriesOf(root).get('drivers'), file, context, problems);
+  const all = { ...context, drivers: [...context.drivers, ...drivers], driverFailures: failures };
+  return resultOf(resolveConfig(root, file, all, problems), problems);
+}
+
+/** The drivers that a configuration loads. Leaves out those that cannot be loaded. */
+export async function readDrivers(
+  source: string | ConfigObject,
+  context: ConfigContext,
+  folder = process.cwd(),
+): Promise<readonly Driver[]> {
+  const problems = new Problems();
+  const { root, file } = locate(source, folder, problems);
+  return (await loadDrivers(entriesOf(root).get('drivers'), file, context, problems)).drivers;
+}
+
+/**
+ * Reads and checks a text. Problems name `file`, and relative paths start at its folder. Loads no drivers that the text
+ * names.
+ */
+export function loadConfigText(text: string, file: string, context: ConfigContext): LoadedConfig {
+  const problems = new Problems();
+  return resultOf(resolveConfig(parseLocated(text, file, problems), file, context, problems), problems);
+}
+
+function locate(
+  source: string | ConfigObject,
+  folder: string,
+  problems: Problems,
+): { root: Located | undefined; file: string } {
+  if (typeof source === 'string') return { root: readLocated(source, problems), file: source };
+  const file = join(folder, '(object)');
+  return { root: locateObject(source, file, problems), file };
+}
+
+function readLocated(file: string, problems: Problems): Located | undefined {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    const problems = new Problems();
     problems.error({ file, line: 1, column: 1 }, '', `the file cannot be read: ${messageOf(error)}`);
-    return { ok: false, problems: problems.of('error') };
+    return undefined;
   }
-  return loadConfigText(text, file, context);
+  return parseLocated(text, file, problems);
 }
 
-/** Like loadConfig, of a text; `file` is what problems name and what paths in it are relative to. */
-export function loadConfigText(text: string, file: string, context: ConfigContext): LoadedConfig {
-  const problems = new Problems();
-  const root = parseLocated(text, file, problems);
-  const config = resolveConfig(root, file, context, problems);
+function resultOf(config: Omit<ResolvedConfig, 'warnings'>, problems: Problems): LoadedConfig {
   const errors = problems.of('error');
   const warnings = problems.of('warning');
   return errors.length === 0
@@ -81,21 +116,14 @@ function resolveConfig(
   context: ConfigContext,
   problems: Problems,
 ): Omit<ResolvedConfig, 'warnings'> {
-  if (root && root.node.kind !== 'section' && !isEmpty(root)) {
-    problems.invalid(root, 'a configuration is a section of keys', { expected: `some of ${sections.join(', ')}` });
-  }
+  if (root) checkSections(root, problems);
   const entries = entriesOf(root);
-  if (root) {
-    for (const key of entries.keys()) {
-      if (!sections.some((section) => section === key)) reportUnknownKey(root, key, problems, sections);
-    }
-  }
   const bare = chooseBoard(entries.get('board'), context, problems);
   const board = readHats(entries.get('hats'), bare, context, problems);
   const bus = readBus(entries.get('bus'), file, problems);
   const ports = readPorts(entries.get('ports'), context, problems);
-  const own = readProfileFolder(entries.get('profiles'), file, context, problems);
-  const withProfiles = own === undefined ? context : { ...context, profileFolder: own };
+  const profileFolder = readProfileFolder(entries.get('profiles'), file, context, problems);
+  const withProfiles = profileFolder === undefined ? context : { ...context, profileFolder };
   const drafts: PinDraft[] = [
     ...[...sectionEntries(entries.get('pins'), problems)].map(([name, located]) => ({
       name,
@@ -106,20 +134,10 @@ function resolveConfig(
   ];
   const scope = { ports, board, context, problems };
   const pins = drafts.flatMap((draft) => checkPin(draft, scope) ?? []);
-  checkNames(drafts, problems);
-  checkChannels(pins, problems);
-  checkLines(pins, problems);
-  checkFollows(pins, drafts, problems);
-  checkReadOn(pins, drafts, problems);
-  checkRulePins(
-    pins,
-    drafts.map((draft) => draft.name),
-    problems,
-  );
-  checkContradictions(pins, problems);
+  checkRelations(pins, drafts, ports, problems);
+  const names = drafts.map((draft) => draft.name);
+  checkRules(pins, names, problems);
   const specs = symmetricInterlocks(pins.map(({ spec }) => spec));
-  checkClaims(ports, problems);
-  reviewPorts(ports, pins, problems);
   return {
     file,
     node: readNode(entries.get('node'), context, problems),
@@ -141,6 +159,15 @@ function resolveConfig(
   };
 }
 
+function checkSections(root: Located, problems: Problems): void {
+  if (root.node.kind !== 'section' && !isEmpty(root)) {
+    problems.invalid(root, 'a configuration is a section of keys', { expected: `some of ${SECTIONS.join(', ')}` });
+  }
+  for (const key of entriesOf(root).keys()) {
+    if (!SECTIONS.some((section) => section === key)) reportUnknownKey(root, key, problems, SECTIONS);
+  }
+}
+
 function readNode(located: Located | undefined, context: ConfigContext, problems: Problems): string {
   const fallback = (context.machine ?? thisMachine).hostname();
   if (located === undefined || isEmpty(located)) return fallback;
@@ -159,7 +186,7 @@ function readActors(located: Located | undefined, file: string, context: ConfigC
   return located.node.items.flatMap((item) => {
     const named = item.node.kind === 'scalar' ? String(item.node.value ?? '') : '';
     const path = resolve(dirname(file), named);
-    if (named === '' || !ACTOR_FILES.includes(extname(path))) {
+    if (named === '' || !ACTOR_EXTENSIONS.includes(extname(path))) {
       problems.invalid(item, 'an actor is a TypeScript or JavaScript file', {
         expected: 'a path that ends in .ts, .js or .mjs',
       });

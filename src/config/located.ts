@@ -1,10 +1,10 @@
 import type { Place } from './resolved.ts';
 
-/** A value of the user's file that still knows where it stands. */
+/** A value of the configuration that knows its place. */
 export interface Located {
-  /** Where the value stands. */
+  /** Place of the value. */
   readonly at: Place;
-  /** Where its key stands; for the root and for items of a list, the value. */
+  /** Place of its key; the place of the value for the root and for items of a list. */
   readonly keyAt: Place;
   /** Dotted path from the root: `pins.pump.range`. */
   readonly path: string;
@@ -26,14 +26,14 @@ export interface Section {
   readonly entries: ReadonlyMap<string, Located>;
 }
 
-/** Turns the located value into a plain one, for a schema to check. */
+/** The value without its place, for a schema to check. */
 export function toPlain({ node }: Located): unknown {
   if (node.kind === 'scalar') return node.value;
   if (node.kind === 'list') return node.items.map(toPlain);
   return Object.fromEntries([...node.entries].map(([key, value]) => [key, toPlain(value)]));
 }
 
-/** The entries of a section; none when it is something else. */
+/** The entries of a section; none when the value is no section. */
 export function entriesOf(located: Located | undefined): ReadonlyMap<string, Located> {
   return located?.node.kind === 'section' ? located.node.entries : new Map();
 }
@@ -44,12 +44,22 @@ export function textOf(located: Located | undefined): string | undefined {
   return typeof located.node.value === 'string' ? located.node.value : undefined;
 }
 
+/** `key:` without a value. */
+export function isEmpty({ node }: Located): boolean {
+  return node.kind === 'scalar' && node.value === null;
+}
+
+/** The last key of the path. */
+export function lastKey({ path }: Located): string {
+  return path.slice(path.lastIndexOf('.') + 1);
+}
+
 /** A section with other entries, at the same place. */
 export function withEntries(located: Located, entries: ReadonlyMap<string, Located>): Located {
   return { ...located, node: { kind: 'section', entries } };
 }
 
-/** The value as a person would recognise it in an error. */
+/** The value as a person recognises it in an error. */
 export function displayText(located: Located): string {
   const { node } = located;
   if (node.kind === 'scalar') return node.text === '' ? 'nothing' : node.text;
@@ -57,19 +67,24 @@ export function displayText(located: Located): string {
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
-/** What stands at a path below, as far down as the file goes. `whole`: all of the path is there. */
+/** The place of a key as an error about another place names it. */
+export function placeText({ keyAt: { file, line }, path }: Located, seenFrom: Located): string {
+  if (line === 0) return `at ${path}`;
+  return file === seenFrom.keyAt.file ? `in line ${line}` : `in ${file}:${line}`;
+}
+
+/** Goes down a path as far as the configuration does. `whole` says that all of the path is there. */
 export function descend(from: Located, path: readonly PropertyKey[]): { located: Located; whole: boolean } {
   let located = from;
   for (const step of path) {
-    const { node } = located;
-    const next =
-      node.kind === 'section'
-        ? node.entries.get(String(step))
-        : node.kind === 'list' && typeof step === 'number'
-          ? node.items[step]
-          : undefined;
+    const next = child(located, step);
     if (next === undefined) return { located, whole: false };
     located = next;
   }
   return { located, whole: true };
+}
+
+function child({ node }: Located, step: PropertyKey): Located | undefined {
+  if (node.kind === 'section') return node.entries.get(String(step));
+  return node.kind === 'list' && typeof step === 'number' ? node.items[step] : undefined;
 }

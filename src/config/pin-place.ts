@@ -1,12 +1,13 @@
 import type { Board } from '../board/board.ts';
 import type { Driver } from '../driver/contract.ts';
 import type { BoardLine, PinToPlace, PlacedKeys, Placement, PlacementAdvice } from '../driver/placement.ts';
-import { messageOf } from '../errors/errors.ts';
 import { type BoardWithHats, type ChosenBoard, lineKey, type WiredLine } from './board-sections.ts';
 import { closestMatch } from './closest-match.ts';
 import { type ConfigContext, thisMachine } from './context.ts';
+import { callDriver } from './drivers-section.ts';
+import { keysAt } from './json-schema.ts';
 import { displayText, entriesOf, type Located, toPlain } from './located.ts';
-import { impliedPort, type PortEntry, type Ports } from './port-sections.ts';
+import { impliedPort, type PortEntry, type Ports, standInPort } from './port-sections.ts';
 import type { Problems } from './problems.ts';
 import { pinKeys } from './schema.ts';
 import { reportUnknownName } from './validation.ts';
@@ -88,7 +89,7 @@ function placeOnPort(
 }
 
 function placeWithoutPort(section: Located, keys: ReadonlyMap<string, Located>, scope: PinScope): PinPlace | undefined {
-  const { context, problems } = scope;
+  const { ports, context, problems } = scope;
   const advice: PlacementAdvice[] = [];
   for (const driver of placersOf(keys, context.drivers)) {
     const pin = pinToPlace(section, keys, advice, scope);
@@ -96,6 +97,14 @@ function placeWithoutPort(section: Located, keys: ReadonlyMap<string, Located>, 
     if (placement === undefined || placement.kind === 'invalid') return undefined;
     if (placement.kind === 'placed') return onImpliedPort(section, driver, placement, keys, scope);
     if (placement.advice) advice.push(placement.advice);
+  }
+  const known = [...Object.keys(pinKeys), ...context.drivers.flatMap((driver) => keysAt(driver.pin))];
+  const unknown = [...keys.keys()].find((key) => !known.includes(key));
+  const standIn = unknown === undefined ? undefined : standInPort(`(${unknown})`, unknown, context);
+  if (standIn !== undefined) {
+    const port = ports.get(standIn.name) ?? standIn;
+    ports.set(port.name, port);
+    return { port, keys, lines: [] };
   }
   const usages = context.drivers.flatMap(({ placer }) => (placer?.keys.length === 1 ? [placer.usage] : []));
   problems.error(section.keyAt, section.path, 'this pin does not say where it is', {
@@ -170,16 +179,6 @@ function pinToPlace(
     error: (key, message, expected) => problems.invalid(at(key), message, { expected }),
     warning: (key, message, expected) => problems.warning(at(key).at, at(key).path, message, { expected }),
   };
-}
-
-/** An error of a driver of others is a mistake of the configuration at this place, and hides no other mistake. */
-export function callDriver<T>(section: Located, problems: Problems, call: () => T): T | undefined {
-  try {
-    return call();
-  } catch (error) {
-    problems.error(section.keyAt, section.path, messageOf(error));
-    return undefined;
-  }
 }
 
 function lineOf(written: Located, scope: PinScope): BoardLine | undefined {

@@ -1,11 +1,10 @@
 import type { ChannelFacts } from '../driver/contract.ts';
-import { DcsError, messageOf } from '../errors/errors.ts';
 import type { Direction, PinKind, PinSpec, RawValue } from '../pin/pin.ts';
 import { lineKey } from './board-sections.ts';
+import { callDriver, guessKind } from './drivers-section.ts';
 import { keysAt } from './json-schema.ts';
 import { type Located, withEntries } from './located.ts';
 import { type PinScope, placePin } from './pin-place.ts';
-import type { PortEntry } from './port-sections.ts';
 import type { Problems } from './problems.ts';
 import type { ResolvedPin } from './resolved.ts';
 import { rulesOf } from './rules.ts';
@@ -26,6 +25,8 @@ export interface CheckedPin extends ResolvedPin {
   readonly located: Located;
   /** Its keys, inherited ones too. */
   readonly entries: ReadonlyMap<string, Located>;
+  /** The driver could not be loaded, so its kind of value is not known. */
+  readonly kindIsGuess?: true;
 }
 
 /** Checks one pin. `undefined` when something is wrong with it, which has been reported. */
@@ -51,15 +52,18 @@ export function checkPin({ name, located, inherited }: PinDraft, scope: PinScope
   const { driver, options } = place.port;
   const address = validate(driver.pin, withEntries(located, place.keys), problems, Object.keys(pinKeys));
   if (common === undefined || address === undefined || options === undefined) return undefined;
-  const facts = describe(place.port, address.value, options.value, located, problems);
-  if (facts === undefined) return undefined;
+  const described = callDriver(located, problems, () => driver.describe(address.value, options.value));
+  if (described === undefined) return undefined;
+  const { standIn } = place.port;
+  const facts = standIn ? { ...described, kind: guessKind(entries) } : described;
   const simulated = place.port.mock || driver.hardware === 'simulated' ? true : undefined;
   const spec = specOf(name, common.value, facts, entries, located, simulated, problems);
-  checkKeyUse(spec, facts, { own, entries, located }, problems);
+  if (!standIn) checkKeyUse(spec, facts, { own, entries, located }, problems);
   // A channel without an address of its own is the pin's alone.
   const key = facts.key ?? name;
   const lines = place.lines.map(lineKey);
-  return { spec, port: place.port.name, key, address: address.value, lines, located, entries };
+  const pin = { spec, port: place.port.name, key, address: address.value, lines, located, entries };
+  return standIn ? { ...pin, kindIsGuess: true } : pin;
 }
 
 function specOf(
@@ -110,22 +114,6 @@ function specOf(
     debounceMs: given.debounce ?? 0,
     rules: rulesOf(given),
   };
-}
-
-function describe(
-  { driver }: PortEntry,
-  address: unknown,
-  options: unknown,
-  located: Located,
-  problems: Problems,
-): ChannelFacts | undefined {
-  try {
-    return driver.describe(address, options);
-  } catch (error) {
-    const expected = error instanceof DcsError ? error.expected : undefined;
-    problems.error(located.keyAt, located.path, messageOf(error), { expected });
-    return undefined;
-  }
 }
 
 /** Reports keys that neither pins nor any driver have, of a pin whose driver is not known. */

@@ -1,14 +1,14 @@
 import { displayText, type Located } from './located.ts';
 import type { Place, Problem } from './resolved.ts';
 
-/** What a problem says beside its place. */
+/** The parts of a problem beside place and message. */
 export interface ProblemDetail {
   readonly found?: string | undefined;
   readonly expected?: string | undefined;
   readonly didYouMean?: string | undefined;
 }
 
-/** Collects everything that is wrong with a configuration, so that one run tells all of it. */
+/** Collects all problems of a configuration, so that one run reports every one. */
 export class Problems {
   readonly #all = new Map<string, Problem>();
 
@@ -20,12 +20,12 @@ export class Problems {
     this.#add('warning', place, key, message, detail);
   }
 
-  /** An error about a value, which is shown. */
+  /** Adds an error about a value, with the value. */
   invalid(located: Located, message: string, detail: ProblemDetail = {}): void {
     this.error(located.at, located.path, message, { found: displayText(located), ...detail });
   }
 
-  /** All of one severity, in the order of the files. */
+  /** The problems of one severity, in the order of the files. */
   of(severity: Problem['severity']): Problem[] {
     return [...this.#all.values()]
       .filter((problem) => problem.severity === severity)
@@ -35,8 +35,8 @@ export class Problems {
   #add(severity: Problem['severity'], place: Place, key: string, message: string, detail: ProblemDetail): void {
     const { file, line, column } = place;
     const { found, expected, didYouMean } = detail;
-    // A default that many pins inherit is wrong once, not once a pin.
-    const identity = `${severity} ${file}:${line}:${column} ${message}`;
+    // A wrong default that many pins inherit is one problem. Values of an object have no line: their key tells them apart.
+    const identity = `${severity} ${file}:${line}:${column} ${line === 0 ? key : ''} ${message}`;
     this.#all.set(identity, {
       severity,
       file,

@@ -1,27 +1,44 @@
 import type { Channel } from '../driver/contract.ts';
 import type { PinKind } from '../pin/pin.ts';
-import { entriesOf, type Located } from './located.ts';
+import { callDriver } from './drivers-section.ts';
+import { entriesOf, type Located, placeText } from './located.ts';
 import type { CheckedPin, PinDraft } from './pin-section.ts';
 import type { PortEntry, Ports } from './port-sections.ts';
 import type { Problems } from './problems.ts';
-import type { Place } from './resolved.ts';
 import { reportUnknownName } from './validation.ts';
 
-/** Reports names given to two pins: `meter.power` in pins, and power of the device meter. */
-export function checkNames(drafts: readonly PinDraft[], problems: Problems): void {
+/** Reports pins and ports that contradict each other: names, channels, lines and hardware used twice, broken references. */
+export function checkRelations(
+  pins: readonly CheckedPin[],
+  drafts: readonly PinDraft[],
+  ports: Ports,
+  problems: Problems,
+): void {
+  const names = drafts.map((draft) => draft.name);
+  checkNames(drafts, problems);
+  checkChannels(pins, problems);
+  checkLines(pins, problems);
+  checkFollows(pins, names, problems);
+  checkReadOn(pins, names, problems);
+  checkClaims(ports, problems);
+  reviewPorts(ports, pins, problems);
+}
+
+/** Reports names given to two pins: `meter.power` in `pins`, and power of the device meter. */
+function checkNames(drafts: readonly PinDraft[], problems: Problems): void {
   const seen = new Map<string, Located>();
   for (const { name, located } of drafts) {
     const first = seen.get(name);
     if (first === undefined) seen.set(name, located);
     else {
-      const message = `a pin ${name} already stands ${placeSeenFrom(first.keyAt, located.keyAt)}`;
+      const message = `a pin ${name} already stands ${placeText(first, located)}`;
       problems.error(located.keyAt, located.path, message, { expected: 'each pin name once' });
     }
   }
 }
 
 /** Reports channels that two pins share. */
-export function checkChannels(pins: readonly CheckedPin[], problems: Problems): void {
+function checkChannels(pins: readonly CheckedPin[], problems: Problems): void {
   const seen = new Map<string, CheckedPin>();
   for (const pin of pins) {
     const channel = JSON.stringify([pin.port, pin.key]);
@@ -29,8 +46,8 @@ export function checkChannels(pins: readonly CheckedPin[], problems: Problems): 
     if (first === undefined) seen.set(channel, pin);
     else {
       const { keyAt, path } = pin.located;
-      const there = placeSeenFrom(first.located.keyAt, keyAt);
-      problems.error(keyAt, path, `${pin.key} of port ${pin.port} already is pin ${first.spec.name} ${there}`, {
+      const other = `pin ${first.spec.name} ${placeText(first.located, pin.located)}`;
+      problems.error(keyAt, path, `${pin.key} of port ${pin.port} already is ${other}`, {
         found: `${first.spec.name} and ${pin.spec.name} on one channel`,
         expected: 'one pin a channel',
       });
@@ -38,8 +55,8 @@ export function checkChannels(pins: readonly CheckedPin[], problems: Problems): 
   }
 }
 
-/** Reports lines that pins of two ports want: a chip's GPIO, and the processor's PWM that comes out at it. */
-export function checkLines(pins: readonly CheckedPin[], problems: Problems): void {
+/** Reports lines that pins of two ports use: GPIO of a chip, and the processor's PWM that comes out at the line. */
+function checkLines(pins: readonly CheckedPin[], problems: Problems): void {
   const seen = new Map<string, CheckedPin>();
   for (const pin of pins) {
     for (const line of pin.lines ?? []) {
@@ -47,53 +64,70 @@ export function checkLines(pins: readonly CheckedPin[], problems: Problems): voi
       if (first === undefined) seen.set(line, pin);
       else if (first.port !== pin.port) {
         const { keyAt, path } = pin.located;
-        const message = `the line ${line} already is pin ${first.spec.name} ${placeSeenFrom(first.located.keyAt, keyAt)}`;
-        problems.error(keyAt, path, message, { expected: 'a line as GPIO or for PWM, not both' });
+        const other = `pin ${first.spec.name} ${placeText(first.located, pin.located)}`;
+        problems.error(keyAt, path, `the line ${line} already is ${other}`, {
+          expected: 'a line as GPIO or for PWM, not both',
+        });
       }
     }
   }
 }
 
-/** Checks `follow`: the pin is there, holds values of the same sort, and nobody follows himself. */
-export function checkFollows(pins: readonly CheckedPin[], drafts: readonly PinDraft[], problems: Problems): void {
-  const names = drafts.map((draft) => draft.name);
+/** Checks `follow`: the other pin exists and has the same type of value, and no pin follows itself. */
+function checkFollows(pins: readonly CheckedPin[], names: readonly string[], problems: Problems): void {
   const byName = new Map(pins.map((pin) => [pin.spec.name, pin]));
   for (const pin of pins) {
-    const { rules, kind } = pin.spec;
+    const { rules, kind, name } = pin.spec;
     const key = pin.entries.get('follow');
     if (rules.follow === undefined || key === undefined) continue;
-    const { pin: follow, invert } = rules.follow;
+    const { pin: followed, invert } = rules.follow;
     const written = entriesOf(key).get('pin') ?? key;
     if (invert && kind !== 'digital') {
-      problems.invalid(
-        entriesOf(key).get('invert') ?? key,
-        `${pin.spec.name} is ${kind}: only a digital pin is inverted`,
-      );
+      problems.invalid(entriesOf(key).get('invert') ?? key, `${name} is ${kind}: only a digital pin is inverted`);
     }
-    if (!names.includes(follow)) {
-      reportUnknownName(written, 'pin', names, problems);
-      continue;
-    }
-    const other = byName.get(follow);
-    if (other && valueType(other.spec.kind) !== valueType(kind)) {
-      problems.invalid(
-        written,
-        `${pin.spec.name} is ${kind} and cannot follow ${follow}, which is ${other.spec.kind}`,
-        {
-          expected: `a pin that is ${kind}`,
-        },
-      );
-    }
-    const circle = findCycle(pin, byName);
-    if (circle) {
-      problems.invalid(written, `${circle.join(' follows ')}: this never comes to rest`, { expected: 'no circle' });
-    }
+    if (names.includes(followed)) checkFollowed(pin, followed, written, byName, problems);
+    else reportUnknownName(written, 'pin', names, problems);
   }
 }
 
-/** Checks `read_on`: the pin is there, and is another one. */
-export function checkReadOn(pins: readonly CheckedPin[], drafts: readonly PinDraft[], problems: Problems): void {
-  const names = drafts.map((draft) => draft.name);
+function checkFollowed(
+  pin: CheckedPin,
+  followed: string,
+  written: Located,
+  byName: ReadonlyMap<string, CheckedPin>,
+  problems: Problems,
+): void {
+  const { name, kind } = pin.spec;
+  const other = byName.get(followed);
+  const kindsKnown = !pin.kindIsGuess && !other?.kindIsGuess;
+  if (other && kindsKnown && valueType(other.spec.kind) !== valueType(kind)) {
+    problems.invalid(written, `${name} is ${kind} and cannot follow ${followed}, which is ${other.spec.kind}`, {
+      expected: `a pin that is ${kind}`,
+    });
+  }
+  const cycle = findCycle(pin, byName);
+  if (cycle) {
+    problems.invalid(written, `${cycle.join(' follows ')}: this never comes to rest`, { expected: 'no circle' });
+  }
+}
+
+/** The names of a cycle of `follow` that starts and ends at a pin. `undefined` when the pin is in none. */
+function findCycle(start: CheckedPin, byName: ReadonlyMap<string, CheckedPin>): string[] | undefined {
+  const path = [start.spec.name];
+  for (let at = start.spec.rules.follow?.pin; at !== undefined; at = byName.get(at)?.spec.rules.follow?.pin) {
+    path.push(at);
+    if (at === start.spec.name) return path;
+    if (path.indexOf(at) !== path.length - 1) return undefined;
+  }
+  return undefined;
+}
+
+function valueType(kind: PinKind): string {
+  return kind === 'counter' ? 'analog' : kind;
+}
+
+/** Checks `read_on`: the pin exists and is another one. */
+function checkReadOn(pins: readonly CheckedPin[], names: readonly string[], problems: Problems): void {
   for (const { spec, entries } of pins) {
     const written = entries.get('read_on');
     if (spec.readOn === undefined || written === undefined) continue;
@@ -104,37 +138,19 @@ export function checkReadOn(pins: readonly CheckedPin[], drafts: readonly PinDra
   }
 }
 
-/** The names of a circle that `follow` goes round, starting and ending at a pin; undefined when it is in none. */
-function findCycle(start: CheckedPin, byName: ReadonlyMap<string, CheckedPin>): string[] | undefined {
-  const way = [start.spec.name];
-  for (let at = start.spec.rules.follow?.pin; at !== undefined; at = byName.get(at)?.spec.rules.follow?.pin) {
-    way.push(at);
-    if (at === start.spec.name) return way;
-    if (way.indexOf(at) !== way.length - 1) return undefined;
-  }
-  return undefined;
-}
-
-function valueType(kind: PinKind): string {
-  return kind === 'counter' ? 'analog' : kind;
-}
-
-function placeSeenFrom(place: Place, seenFrom: Place): string {
-  return place.file === seenFrom.file ? `in line ${place.line}` : `in ${place.file}:${place.line}`;
-}
-
-/** Reports hardware that two ports want for themselves. */
-export function checkClaims(ports: Ports, problems: Problems): void {
+/** Reports hardware that two ports claim. */
+function checkClaims(ports: Ports, problems: Problems): void {
   const seen = new Map<string, PortEntry>();
   for (const port of ports.values()) {
-    const claim = port?.options && port.driver.claims?.(port.options.value);
+    const claim = port && claimOf(port, problems);
     if (port === undefined || claim === undefined) continue;
     const first = seen.get(claim);
     if (first === undefined) seen.set(claim, port);
     else if (port.located) {
-      const { keyAt, path } = port.located;
-      const there = first.located ? `port ${first.name} in line ${first.located.keyAt.line}` : `port ${first.name}`;
-      problems.error(keyAt, path, `${claim} already is ${there}`, {
+      const there = first.located
+        ? `port ${first.name} ${placeText(first.located, port.located)}`
+        : `port ${first.name}`;
+      problems.error(port.located.keyAt, port.located.path, `${claim} already is ${there}`, {
         found: `${claim} opened twice`,
         expected: 'one port a piece of hardware; many pins and devices may use it',
       });
@@ -142,19 +158,28 @@ export function checkClaims(ports: Ports, problems: Problems): void {
   }
 }
 
-/** Asks the drivers what is doubtful or impossible about their ports, and reports it. */
-export function reviewPorts(ports: Ports, pins: readonly CheckedPin[], problems: Problems): void {
+function claimOf({ driver, options, located }: PortEntry, problems: Problems): string | undefined {
+  return options && callDriver(located, problems, () => driver.claims?.(options.value));
+}
+
+/** Reports what the drivers find doubtful or impossible about their ports. */
+function reviewPorts(ports: Ports, pins: readonly CheckedPin[], problems: Problems): void {
   for (const port of ports.values()) {
-    if (port?.options === undefined) continue;
-    const own = pins.filter((pin) => pin.port === port.name);
-    const remarks = port.driver.review?.(port.options.value, own.map(channelOf)) ?? [];
-    for (const { channel, other, message, expected, fatal } of remarks) {
-      const about: Located | undefined =
-        own.find((pin) => pin.key === channel)?.located ?? port.located ?? own[0]?.located;
-      const rival = own.find((pin) => pin.key === other);
-      const text = rival ? `${message}: pin ${rival.spec.name} in line ${rival.located.keyAt.line}` : message;
-      if (about) problems[fatal ? 'error' : 'warning'](about.keyAt, about.path, text, { expected });
-    }
+    const own = pins.filter((pin) => pin.port === port?.name);
+    if (port) reviewPort(port, own, problems);
+  }
+}
+
+function reviewPort({ driver, options, located }: PortEntry, pins: readonly CheckedPin[], problems: Problems): void {
+  if (options === undefined) return;
+  const at = located ?? pins[0]?.located;
+  const remarks = callDriver(at, problems, () => driver.review?.(options.value, pins.map(channelOf))) ?? [];
+  for (const { channel, other, message, expected, fatal } of remarks) {
+    const about = pins.find((pin) => pin.key === channel)?.located ?? at;
+    const second = pins.find((pin) => pin.key === other);
+    if (about === undefined) continue;
+    const text = second ? `${message}: pin ${second.spec.name} ${placeText(second.located, about)}` : message;
+    problems[fatal ? 'error' : 'warning'](about.keyAt, about.path, text, { expected });
   }
 }
 

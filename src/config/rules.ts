@@ -5,7 +5,7 @@ import type { Problems } from './problems.ts';
 import type { PinKeys } from './schema.ts';
 import { reportUnknownName } from './validation.ts';
 
-/** The rules a pin's keys state. */
+/** The rules that a pin's keys state. */
 export function rulesOf({ follow, interlock, requires, max_on, min_on, min_off, rate }: PinKeys): Rules {
   return {
     ...(follow !== undefined && {
@@ -50,111 +50,136 @@ export function symmetricInterlocks(specs: readonly PinSpec[]): Map<string, PinS
   return all;
 }
 
-/** Checks `requires` and `interlock`: the pins are there and are others. `names`: all pins, wrong ones too. */
-export function checkRulePins(pins: readonly CheckedPin[], names: readonly string[], problems: Problems): void {
+/**
+ * Reports rules that name wrong pins, outputs that could never be on whatever is commanded, and values that rules never
+ * allow. `names` are all pins, also those with mistakes.
+ */
+export function checkRules(pins: readonly CheckedPin[], names: readonly string[], problems: Problems): void {
   const byName = new Map(pins.map((pin) => [pin.spec.name, pin]));
-  for (const { spec, entries } of pins) {
-    for (const key of ['requires', 'interlock'] as const) {
-      const written = entries.get(key);
-      const found = key === 'requires' ? spec.rules.requires : spec.rules.interlock?.pins;
-      for (const other of written && found ? found : []) {
-        const place = written && locateName(written, other);
-        if (!place) continue;
-        const there = byName.get(other);
-        if (other === spec.name) problems.invalid(place, `${spec.name} cannot have itself in ${key}`);
-        else if (!names.includes(other)) reportUnknownName(place, 'pin', names, problems);
-        else if (key === 'interlock' && there && there.spec.direction !== 'out') {
-          problems.invalid(place, `${other} is an input: only outputs can be interlocked`, {
-            expected: `an output, or requires: ${other}`,
-          });
-        }
-      }
+  for (const pin of pins) {
+    const { requires, interlock } = pin.spec.rules;
+    checkRulePins('requires', requires, pin, { names, byName, problems });
+    checkRulePins('interlock', interlock?.pins, pin, { names, byName, problems });
+  }
+  checkContradictions(pins, problems);
+}
+
+interface RuleScope {
+  readonly names: readonly string[];
+  readonly byName: ReadonlyMap<string, CheckedPin>;
+  readonly problems: Problems;
+}
+
+/** Checks the pins that a rule names: they exist, and none is the pin itself. */
+function checkRulePins(
+  key: 'requires' | 'interlock',
+  others: readonly string[] | undefined,
+  { spec, entries }: CheckedPin,
+  { names, byName, problems }: RuleScope,
+): void {
+  const written = entries.get(key);
+  if (written === undefined) return;
+  for (const other of others ?? []) {
+    const place = locateName(written, other);
+    if (!place) continue;
+    if (other === spec.name) problems.invalid(place, `${spec.name} cannot have itself in ${key}`);
+    else if (!names.includes(other)) reportUnknownName(place, 'pin', names, problems);
+    else if (key === 'interlock' && byName.get(other)?.spec.direction === 'in') {
+      problems.invalid(place, `${other} is an input: only outputs can be interlocked`, {
+        expected: `an output, or requires: ${other}`,
+      });
     }
   }
 }
 
-/** Finds outputs that could never be on, whatever is commanded, and values that rules would never allow. */
-export function checkContradictions(pins: readonly CheckedPin[], problems: Problems): void {
+function checkContradictions(pins: readonly CheckedPin[], problems: Problems): void {
   const specs = symmetricInterlocks(pins.map(({ spec }) => spec));
   for (const pin of pins) {
     const spec = specs.get(pin.spec.name);
     if (spec?.direction !== 'out') continue;
-    const why = reasonNeverOn(spec, specs);
-    if (why !== undefined) {
+    const reason = reasonNeverOn(spec, specs);
+    if (reason !== undefined) {
       const { keyAt, path } = ruleLocation(pin);
-      problems.error(keyAt, path, `${spec.name} can never be on: ${why}`, { expected: 'rules that can all hold' });
+      problems.error(keyAt, path, `${spec.name} can never be on: ${reason}`, { expected: 'rules that can all hold' });
     }
     checkRuleValues(pin, spec, problems);
   }
 }
 
-type Requirements = readonly { readonly pin: string; readonly on: boolean; readonly because: string }[];
-
-/** What has to be so while an output is on. */
-function requirementsOf({ name, rules }: PinSpec): Requirements {
-  const { requires = [], interlock, follow } = rules;
-  const needs = [
-    ...requires.map((pin) => ({ pin, on: true, because: `${name} requires ${pin}` })),
-    ...(interlock?.pins ?? []).map((pin) => ({ pin, on: false, because: `${name} is interlocked with ${pin}` })),
-    ...(follow
-      ? [
-          {
-            pin: follow.pin,
-            on: !follow.invert,
-            because: `${name} follows ${follow.pin}${follow.invert ? ' inverted' : ''}`,
-          },
-        ]
-      : []),
-  ];
-  // Itself: reported as such.
-  return needs.filter(({ pin }) => pin !== name);
+interface Requirement {
+  readonly pin: string;
+  readonly on: boolean;
+  readonly because: string;
 }
 
-/** Why an output can never be on; undefined: it can. Follows what its being on needs, as far as that goes. */
+/** The states of other pins that an output needs while it is on. */
+function requirementsOf({ name, rules }: PinSpec): readonly Requirement[] {
+  const { requires = [], interlock, follow } = rules;
+  const followed = follow && {
+    pin: follow.pin,
+    on: !follow.invert,
+    because: `${name} follows ${follow.pin}${follow.invert ? ' inverted' : ''}`,
+  };
+  const all = [
+    ...requires.map((pin) => ({ pin, on: true, because: `${name} requires ${pin}` })),
+    ...(interlock?.pins ?? []).map((pin) => ({ pin, on: false, because: `${name} is interlocked with ${pin}` })),
+    ...(followed ? [followed] : []),
+  ];
+  // A rule that names its own pin is reported as such.
+  return all.filter(({ pin }) => pin !== name);
+}
+
+/** The reason why an output can never be on, found by following what its being on needs. `undefined` when it can be on. */
 function reasonNeverOn(start: PinSpec, specs: ReadonlyMap<string, PinSpec>): string | undefined {
   const known = new Map([[start.name, { on: true, because: '' }]]);
-  const open = [start];
-  for (let spec = open.shift(); spec !== undefined; spec = open.shift()) {
+  const queue = [start];
+  for (let spec = queue.shift(); spec !== undefined; spec = queue.shift()) {
     for (const { pin, on, because } of requirementsOf(spec)) {
       const before = known.get(pin);
       if (before && before.on !== on) return before.because === '' ? because : `${before.because}, but ${because}`;
-      // It would have to be on before it may be on. A circle of `follow` alone is found elsewhere.
+      // The output would have to be on before it may be on. `checkFollows` finds cycles of `follow` alone.
       if (pin === start.name && on && because.includes(' requires ')) return because;
       if (before) continue;
       known.set(pin, { on, because });
       const next = specs.get(pin);
-      if (on && next?.direction === 'out') open.push(next);
+      if (on && next?.direction === 'out') queue.push(next);
     }
   }
   return undefined;
 }
 
+/** Reports `initial`, `safe`, `range` and `min_on` that the rules of the pin contradict. */
 function checkRuleValues({ entries, located }: CheckedPin, spec: PinSpec, problems: Problems): void {
   const { requires, interlock, maxOnMs, minOnMs } = spec.rules;
-  const at = (key: string) => entries.get(key) ?? located;
-  const bound = requires ? 'requires' : interlock ? 'interlock' : undefined;
-  if (bound && spec.initial !== undefined && (typeof spec.initial === 'object' || isOn(spec.initial))) {
-    problems.invalid(at('initial'), `${spec.name} starts off: whether ${bound} allows more is not known yet`, {
-      expected: 'initial: off',
-    });
-  }
-  const limiting = bound ?? (maxOnMs === undefined ? undefined : 'max_on');
-  if (limiting && spec.safe !== undefined && isOn(spec.safe)) {
-    problems.invalid(at('safe'), `${limiting} may forbid the safe value`, { expected: 'safe: off, or no such rule' });
-  }
-  if (limiting && spec.range && (spec.range[0] > 0 || spec.range[1] < 0)) {
-    problems.invalid(at('range'), `${limiting} needs the value 0 for off`, { expected: 'a range with 0 in it' });
+  const report = (key: string, message: string, expected: string) =>
+    problems.invalid(entries.get(key) ?? located, message, { expected });
+  const condition = requires ? 'requires' : interlock ? 'interlock' : undefined;
+  if (condition && startsOn(spec.initial)) {
+    report('initial', `${spec.name} starts off: whether ${condition} allows more is not known yet`, 'initial: off');
   }
   if (maxOnMs !== undefined && minOnMs !== undefined && minOnMs > maxOnMs) {
-    problems.invalid(at('min_on'), 'min_on is longer than max_on', { expected: 'min_on of at most max_on' });
+    report('min_on', 'min_on is longer than max_on', 'min_on of at most max_on');
   }
+  const limit = condition ?? (maxOnMs === undefined ? undefined : 'max_on');
+  if (limit === undefined) return;
+  if (spec.safe !== undefined && isOn(spec.safe)) {
+    report('safe', `${limit} may forbid the safe value`, 'safe: off, or no such rule');
+  }
+  if (spec.range && (spec.range[0] > 0 || spec.range[1] < 0)) {
+    report('range', `${limit} needs the value 0 for off`, 'a range with 0 in it');
+  }
+}
+
+/** Whether an output may be on at start: `last` may be any value. */
+function startsOn(initial: PinSpec['initial']): boolean {
+  return initial !== undefined && (typeof initial === 'object' || isOn(initial));
 }
 
 function ruleLocation({ entries, located }: CheckedPin): Located {
   return entries.get('requires') ?? entries.get('interlock') ?? entries.get('follow') ?? located;
 }
 
-/** Where a name stands in a value that is a name, a list of names, or a section with one of those. */
+/** The place of a name in a value that is a name, a list of names, or a section with one of those. */
 function locateName(written: Located, name: string): Located | undefined {
   const { node } = written;
   if (node.kind === 'scalar') return String(node.value) === name ? written : undefined;

@@ -72,6 +72,11 @@ export const hatsSchema = z.array(z.string().min(1)).meta({
   examples: [['waveshare-relay-3']],
 });
 
+export const driversSchema = z.array(z.string().min(1)).meta({
+  description: 'drivers of others: npm packages beside this file, or files (./my-driver.ts)',
+  examples: [['dcs-io-driver-foo', './my-driver.ts']],
+});
+
 export const stateSchema = z
   .string()
   .min(1)

@@ -1,15 +1,15 @@
 import type { z } from 'zod';
 import { closestMatch } from './closest-match.ts';
 import { keysAt } from './json-schema.ts';
-import { descend, displayText, entriesOf, type Located, toPlain } from './located.ts';
+import { descend, displayText, entriesOf, isEmpty, type Located, lastKey, textOf, toPlain } from './located.ts';
 import type { Problems } from './problems.ts';
 import { nameSchema } from './schema.ts';
 
 type Issue = z.core.$ZodIssue;
 
 /**
- * Checks a located value with a schema. What is wrong goes to `problems`, each with the place of the key or value it is
- * about. `known` are keys of the same section that others read, and that a misspelt one may have meant.
+ * Checks a located value with a schema. Reports each mistake to `problems` at the place of its key or value. `known` are
+ * keys of the same section that other readers take: a misspelt key may mean one of them.
  */
 export function validate<T>(
   schema: z.ZodType<T>,
@@ -24,51 +24,50 @@ export function validate<T>(
   return undefined;
 }
 
-function report(
-  issue: Issue,
-  base: Located,
-  problems: Problems,
-  keys: (path: readonly PropertyKey[]) => readonly string[],
-): void {
+type KeysAt = (path: readonly PropertyKey[]) => readonly string[];
+
+function report(issue: Issue, base: Located, problems: Problems, keys: KeysAt): void {
   const { located, whole } = descend(base, issue.path);
   if (issue.code === 'unrecognized_keys') {
     for (const key of issue.keys) reportUnknownKey(located, key, problems, keys(issue.path));
     return;
   }
-  if (issue.code === 'invalid_union' && issue.errors.length > 0 && isDefaultText(issue.message)) {
-    const branch = closestBranch(issue.errors);
-    if (branch) {
-      for (const inner of branch) report({ ...inner, path: [...issue.path, ...inner.path] }, base, problems, keys);
-      return;
-    }
-  }
-  const name = String(issue.path.at(-1) ?? '');
-  if (!whole) {
-    const expected = expectation(issue);
-    const own = isDefaultText(issue.message) ? undefined : issue.message;
-    const message = issue.code === 'custom' ? issue.message : `${name} is missing`;
-    // The value is not there: the section that should have it is what the user has to look at.
-    problems.error(located.keyAt, located.path, message, {
-      expected: issue.code === 'custom' ? undefined : (own ?? expected),
-    });
+  const branch = meantBranch(issue);
+  if (branch) {
+    for (const inner of branch) report({ ...inner, path: [...issue.path, ...inner.path] }, base, problems, keys);
+  } else if (!whole) reportMissing(issue, located, problems);
+  else reportValue(issue, located, problems);
+}
+
+/** Points at the section that lacks the value, because the value has no place. */
+function reportMissing(issue: Issue, { keyAt, path }: Located, problems: Problems): void {
+  if (issue.code === 'custom') {
+    problems.error(keyAt, path, issue.message);
     return;
   }
+  const expected = isDefaultText(issue.message) ? expectation(issue) : issue.message;
+  problems.error(keyAt, path, `${nameOf(issue)} is missing`, { expected });
+}
+
+function reportValue(issue: Issue, located: Located, problems: Problems): void {
   if (!isDefaultText(issue.message)) {
     problems.invalid(located, issue.message);
     return;
   }
+  const name = nameOf(issue);
   const expected = expectation(issue);
   const words = issue.code === 'invalid_value' ? issue.values.map(String) : [];
-  const text = located.node.kind === 'scalar' && typeof located.node.value === 'string' ? located.node.value : '';
   const message =
     words.length > 1 ? `there is no ${name} ${displayText(located)}` : `${name || 'this'} must be ${expected}`;
-  problems.invalid(located, message, {
-    expected,
-    didYouMean: closestMatch(text, words),
-  });
+  problems.invalid(located, message, { expected, didYouMean: closestMatch(textOf(located) ?? '', words) });
 }
 
-/** Says that a section has a key it cannot have. */
+/** The last key of an issue's path. */
+function nameOf({ path }: Issue): string {
+  return String(path.at(-1) ?? '');
+}
+
+/** Reports a key that its section cannot have. */
 export function reportUnknownKey(section: Located, key: string, problems: Problems, known: readonly string[]): void {
   const entry = entriesOf(section).get(key) ?? section;
   const present = entriesOf(section);
@@ -86,9 +85,10 @@ function missingSpace(key: string, known: readonly string[]): string | undefined
   return known.includes(word) ? `${word}: ${value}` : undefined;
 }
 
-/** Of the alternatives of a union, the one the user seems to have meant; undefined when they only differ in type. */
-function closestBranch(branches: readonly (readonly Issue[])[]): readonly Issue[] | undefined {
-  const deep = branches.filter((branch) => branch.every((issue) => issue.path.length > 0 || 'keys' in issue));
+/** Of the alternatives of a union, the one that the user seems to mean. `undefined` when they only differ in type. */
+function meantBranch(issue: Issue): readonly Issue[] | undefined {
+  if (issue.code !== 'invalid_union' || !isDefaultText(issue.message)) return undefined;
+  const deep = issue.errors.filter((branch) => branch.every((issue) => issue.path.length > 0 || 'keys' in issue));
   const weight = (branch: readonly Issue[]) =>
     branch.reduce((sum, issue) => sum + ('keys' in issue ? 2 * issue.keys.length : 1), 0);
   return [...deep].sort((a, b) => weight(a) - weight(b))[0];
@@ -130,7 +130,7 @@ function unitOf(origin: string): string {
   return origin === 'string' ? ' characters' : origin === 'array' ? ' items' : '';
 }
 
-/** zod's own wording, which is about types and not about plants. */
+/** The wording of zod itself, which speaks of types. */
 function isDefaultText(message: string): boolean {
   return /^(Invalid |Too (small|big)|Unrecognized )/.test(message);
 }
@@ -139,7 +139,7 @@ function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1);
 }
 
-/** Says that something is not one of the things known by name. */
+/** Reports a name that is none of the known ones. `what` says what it should name. */
 export function reportUnknownName(located: Located, what: string, known: readonly string[], problems: Problems): void {
   const word = located.node.kind === 'scalar' ? String(located.node.value) : '';
   problems.invalid(located, `there is no ${what} ${displayText(located)}`, {
@@ -153,22 +153,12 @@ function wordList(words: readonly string[]): string {
   return words.length <= most ? words.join(', ') : `${words.slice(0, most).join(', ')} and ${words.length - most} more`;
 }
 
-/** The entries of a part of the file that must be a section of keys. Absent or empty: none. */
+/** The entries of a part of the configuration that must be a section of keys; none when it is absent or empty. */
 export function sectionEntries(located: Located | undefined, problems: Problems): ReadonlyMap<string, Located> {
   if (located === undefined || isEmpty(located)) return new Map();
   if (located.node.kind === 'section') return entriesOf(located);
   problems.invalid(located, `${lastKey(located)} must be a section of keys`, { expected: 'name: { … } on each line' });
   return new Map();
-}
-
-/** `key:` with nothing behind it. */
-export function isEmpty({ node }: Located): boolean {
-  return node.kind === 'scalar' && node.value === null;
-}
-
-/** The key itself, without the path to it. */
-export function lastKey({ path }: Located): string {
-  return path.slice(path.lastIndexOf('.') + 1);
 }
 
 /** Checks the name a user gives to a port, a device or a pin. */
