@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ChannelFacts } from '../../src/driver/contract.ts';
 import { byteOrders } from '../../src/driver/kit/number-codec.ts';
 import { durationSchema } from '../../src/driver/kit/schemas.ts';
-import { isBitTable, MAX_READ_REGISTERS, type Span, type Table } from './protocol/request.ts';
+import { isBitTable, MAX_READ_REGISTERS, type Table, type TableSpan } from './protocol/request.ts';
 import { type Quirks, quirksSchema } from './quirks.ts';
 import { type FormatSpec, formatOf, type RegisterFormat, valueTypes } from './register-format.ts';
 import type { Verify } from './write.ts';
@@ -262,7 +262,7 @@ export function registerFormat(address: ModbusAddress): RegisterFormat | undefin
 }
 
 /** The run of the device's table that the value takes. */
-export function spanOf(address: ModbusAddress, defaults: AddressDefaults): Span {
+export function spanOf(address: ModbusAddress, defaults: AddressDefaults): TableSpan {
   return {
     unit: address.unit ?? defaults.unit,
     table: address.table,
@@ -272,7 +272,7 @@ export function spanOf(address: ModbusAddress, defaults: AddressDefaults): Span 
 }
 
 /** What must be read in one piece to know the value: its own run and, if it has one, its scale factor. */
-export function readSpanOf(address: ModbusAddress, defaults: AddressDefaults): Span {
+export function readSpanOf(address: ModbusAddress, defaults: AddressDefaults): TableSpan {
   const own = spanOf(address, defaults);
   if (address.scaleOffset === undefined) return own;
   const scale = own.first + address.scaleOffset;

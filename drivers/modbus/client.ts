@@ -14,12 +14,12 @@ import { encodeWrite, readBack, sendWrite, writeFailure } from './write.ts';
 export interface ReadValue {
   /** Address of its first register or bit, counted from 0. */
   readonly at: number;
-  /** Undefined: the registers hold none. */
+  /** `undefined` when the registers hold none; `reason` says why. */
   readonly value: RawValue | undefined;
   readonly reason: string | undefined;
 }
 
-/** A bus for one-off work: the same transactions as a port's, one after the other, without polling. */
+/** A bus for single requests: the same transactions as a port's, one after the other, without polling. */
 export class ModbusClient {
   readonly counters = new Map<string, number>();
   readonly #transport: Transport;
@@ -31,7 +31,7 @@ export class ModbusClient {
     this.counters = counters;
   }
 
-  /** Rejects when the way to the devices cannot be opened. */
+  /** Rejects when the link to the devices cannot be opened. */
   static async open(options: ModbusOptions, clock: Clock, log: Log): Promise<ModbusClient> {
     const counters = new Map<string, number>();
     const count = (name: string, by = 1) => {
@@ -43,25 +43,25 @@ export class ModbusClient {
     return new ModbusClient(transport, clock, counters);
   }
 
-  /** Rejects as Transport.transact does. Waits while a late reply of the unit could be mistaken for the answer. */
-  async ask(request: Request): Promise<Buffer> {
+  /** Rejects as Transport.transact does. Waits while a late reply of the unit could be taken for the reply. */
+  async transact(request: Request): Promise<Buffer> {
     const wait = this.#transport.freeAt(request.unit) - this.#clock.now();
     if (wait > 0) await sleep(this.#clock, wait);
     return this.#transport.transact(request);
   }
 
-  /** Reads `count` values that lie one after the other, in as few requests as the standard allows. */
+  /** Reads `count` consecutive values in as few requests as the standard allows. */
   async read(channel: Channel<ModbusAddress>, count: number, unit: number): Promise<ReadValue[]> {
-    const watch = new PolledChannel(channel, { unit, poll: 0 });
-    const { span } = watch;
+    const polled = new PolledChannel(channel, { unit, poll: 0 });
+    const { span } = polled;
     const values: ReadValue[] = [];
     const most = Math.floor((isBitTable(span.table) ? MAX_READ_BITS : MAX_READ_REGISTERS) / span.count);
     for (let done = 0; done < count; done += most) {
       const here = Math.min(most, count - done);
       const first = span.first + done * span.count;
-      const data = await this.ask({ kind: 'read', ...span, first, count: here * span.count });
+      const data = await this.transact({ kind: 'read', ...span, first, count: here * span.count });
       for (let index = 0; index < here; index++) {
-        const reading = watch.decode(data, index * span.count);
+        const reading = polled.decode(data, index * span.count);
         values.push({
           at: first + index * span.count,
           value: reading.ok ? reading.value : undefined,
@@ -72,14 +72,15 @@ export class ModbusClient {
     return values;
   }
 
-  /** Writes and reads back. Undefined: written, but the device does not let it be read. Rejects as Port.write does. */
+  /** Writes and reads back. `undefined` when the value cannot be read back. Rejects as Port.write does. */
   async write(channel: Channel<ModbusAddress>, value: RawValue, unit: number): Promise<RawValue | undefined> {
-    const watch = new PolledChannel(channel, { unit, poll: 0 });
-    const ask = (request: Request) => this.ask(request);
-    await sendWrite(ask, encodeWrite(watch, value)).catch((error: unknown) => {
+    const polled = new PolledChannel(channel, { unit, poll: 0 });
+    const transact = (request: Request) => this.transact(request);
+    await sendWrite(transact, encodeWrite(polled, value)).catch((error: unknown) => {
       throw writeFailure(error);
     });
-    return (await readBack(ask, watch, () => undefined)).readBack;
+    const reading = await readBack(transact, polled, () => undefined);
+    return reading?.ok ? reading.value : undefined;
   }
 
   /** Idempotent, never rejects. */

@@ -5,11 +5,11 @@ import { addressSchema, describeAddress, type ModbusAddress, spanOf } from './ad
 import { Heartbeat, type HeartbeatSpec } from './heartbeat.ts';
 import { type ModbusOptions, optionsSchema } from './options.ts';
 import { ModbusPort } from './port.ts';
-import type { Span } from './protocol/request.ts';
-import { collectQuirks, unitLimits } from './quirks.ts';
-import { outlook, review } from './review.ts';
+import type { TableSpan } from './protocol/request.ts';
+import { collectQuirks } from './quirks.ts';
+import { estimate, review } from './review.ts';
 import { modbusServer } from './server/serve.ts';
-import { lineTiming, planLimits, ResponseDelays } from './transport/line-timing.ts';
+import { lineTiming, ResponseDelays } from './transport/line-timing.ts';
 import { openTransport } from './transport/open.ts';
 import type { TransportEvents } from './transport/transport.ts';
 
@@ -22,22 +22,22 @@ export const modbus: Driver<ModbusOptions, ModbusAddress> = {
   pin: addressSchema,
   describe: (address, options) => describeAddress(address, options),
   review,
-  estimate: outlook,
+  estimate,
   server: modbusServer,
   claims: ({ way }) =>
     way.by !== 'serial' ? undefined : typeof way.place === 'string' ? way.place : `USB ${usbName(way.place)}`,
   open,
 };
 
-/** The run of the device's table that a pin takes; two pins of one port overlap when their runs do. */
-export function registersOf(address: ModbusAddress, options: ModbusOptions): Span {
+/** The registers or bits that a pin takes; two pins of one port overlap when these do. */
+export function registersOf(address: ModbusAddress, options: ModbusOptions): TableSpan {
   return spanOf(address, options);
 }
 
 function startHeartbeat(port: ModbusPort, unit: number, spec: HeartbeatSpec, context: PortContext): void {
-  const heart = new Heartbeat(unit, spec, context.clock, (task) => port.run(task), context.count);
-  port.onDown(() => heart.stop());
-  heart.start();
+  const heartbeat = new Heartbeat(unit, spec, context.clock, (task) => port.run(task), context.count);
+  port.onDown(() => heartbeat.stop());
+  heartbeat.start();
 }
 
 async function open(
@@ -50,7 +50,7 @@ async function open(
   let handed = false;
   const events: TransportEvents = {
     count: (name, by) => context.count(name, by),
-    unitReleased: () => port?.freed(),
+    unitReleased: () => port?.unitReleased(),
     down: (error) => {
       early = error;
       port?.down();
@@ -63,10 +63,8 @@ async function open(
   const transport = await openTransport(options, quirks, context, events);
   if (typeof transport === 'string') return { kind: 'skipped', reason: transport };
   const timing = (unit: number) => lineTiming(quirks.get(unit)?.line ?? options.line);
-  const times = options.way.by === 'serial' ? new ResponseDelays(timing) : undefined;
-  const limits = (unit: number) =>
-    unitLimits(planLimits(options.max_gap, times && timing(unit), times?.delayOf(unit)), quirks.get(unit));
-  port = new ModbusPort(transport, limits, options, channels, context, times);
+  const responseDelays = options.way.by === 'serial' ? new ResponseDelays(timing) : undefined;
+  port = new ModbusPort(transport, options, channels, context, responseDelays);
   try {
     await port.start();
     if (early) throw early;

@@ -1,25 +1,25 @@
 import type { Clock, DurationMs, Timer } from '../../src/clock/clock.ts';
-import type { Task } from '../../src/driver/kit/task-queue.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { ModbusException } from './protocol/exception.ts';
+import type { ModbusTask } from './transport/transport.ts';
 import { sendWrite } from './write.ts';
 
 export interface HeartbeatSpec {
   readonly holding: number;
   readonly every: DurationMs;
-  /** Written in turn. Absent: it counts up. */
+  /** Values written in turn. `undefined`: a counter. */
   readonly values?: readonly number[] | undefined;
 }
 
 /**
- * Keeps the watchdog of one device content for as long as this process works: the device goes to its own safe state when
- * it no longer hears from us. A beat that cannot be sent in time is left out and counted.
+ * Writes the watchdog register of one device periodically. The device goes to its own safe state when the writes stop. A
+ * write that cannot be sent in time is left out and counted.
  */
 export class Heartbeat {
   readonly #clock: Clock;
   readonly #unit: number;
   readonly #spec: HeartbeatSpec;
-  readonly #run: (task: Task<void>) => Promise<void>;
+  readonly #run: (task: ModbusTask<void>) => Promise<void>;
   readonly #count: (name: string) => void;
   #timer: Timer | undefined;
   #writes = 0;
@@ -29,7 +29,7 @@ export class Heartbeat {
     unit: number,
     spec: HeartbeatSpec,
     clock: Clock,
-    run: (task: Task<void>) => Promise<void>,
+    run: (task: ModbusTask<void>) => Promise<void>,
     count: (name: string) => void,
   ) {
     this.#unit = unit;
@@ -43,19 +43,19 @@ export class Heartbeat {
     const { every, holding, values } = this.#spec;
     if (this.#ended) return;
     this.#timer = this.#clock.after(every, () => this.start());
-    const beat = this.#writes++;
-    const word = values?.[beat % values.length] ?? beat & 0xffff;
+    const index = this.#writes++;
+    const word = values?.[index % values.length] ?? index & 0xffff;
     const write = { kind: 'write-register', unit: this.#unit, at: holding, word } as const;
     this.#run({
       lane: 'write',
       unit: this.#unit,
       key: `heartbeat of unit ${this.#unit}`,
       ttlMs: every,
-      work: (ask) => sendWrite(ask, write),
+      work: (transact) => sendWrite(transact, write),
     }).catch((error: unknown) => {
       if (this.#ended) return;
       this.#count('heartbeats_missed');
-      // A register that is not there is a mistake of the configuration, not a passing fault.
+      // A missing register is a mistake in the configuration, not a passing fault.
       if (error instanceof ModbusException && error.code === 'NO_SUCH_CHANNEL') this.#count('heartbeats_refused');
       else if (!(error instanceof DcsError)) throw error;
     });

@@ -1,33 +1,39 @@
-import type { Channel, Reading, ReadingListener } from '../../src/driver/contract.ts';
+import type { Channel, Reading } from '../../src/driver/contract.ts';
 import type { PolledItem } from '../../src/driver/kit/poller.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { type ModbusAddress, readSpanOf, registerFormat } from './address.ts';
-import { bitAt, type Span } from './protocol/request.ts';
+import { bitAt, type TableSpan } from './protocol/request.ts';
 import type { RegisterFormat } from './register-format.ts';
 
-/** What a port keeps of one channel: how to read it, who listens, and what they were last told. */
-export class PolledChannel implements PolledItem {
+/** A channel of a bus: how to read it, and its last known reading. */
+export class PolledChannel implements PolledItem<TableSpan, Buffer> {
   readonly channel: Channel<ModbusAddress>;
-  #span: Span;
-  #located: boolean;
   readonly periodMs: number;
+  /** `undefined` for coils and discrete inputs. */
   readonly format: RegisterFormat | undefined;
-  /** Line settings of its unit, where they are its own; what has the same is best read in one go. */
+  /** Line settings of its unit where they are its own; channels with equal settings are best read in one go. */
   readonly lineKey: string;
-  /** Registers that are read along before the value itself. */
-  readonly #leadingRegisters: number;
-  readonly #listeners = new Set<ReadingListener>();
-  #last: Reading | undefined;
   /** The device has refused to let it be read; it may still be written. */
   writeOnly = false;
-  /** Commands under way. */
+  /** Number of commands under way. */
   pendingCommands = 0;
-  /** Number of the latest write; an older one that waits for a busy device is overtaken. */
+  /** Number of the latest write; an older write that waits for a busy device is obsolete. */
   lastWrite = 0;
+  readonly #changed: (reading: Reading) => void;
+  /** Registers that are read along before the value itself. */
+  readonly #leadingRegisters: number;
+  #span: TableSpan;
+  #located: boolean;
+  #last: Reading | undefined;
 
-  constructor(channel: Channel<ModbusAddress>, defaults: { unit: number; poll: number }) {
+  constructor(
+    channel: Channel<ModbusAddress>,
+    defaults: { readonly unit: number; readonly poll: number },
+    changed: (reading: Reading) => void = () => undefined,
+  ) {
     this.channel = channel;
+    this.#changed = changed;
     this.#span = readSpanOf(channel.address, defaults);
     this.#located = channel.address.model === undefined;
     this.#leadingRegisters = channel.address.first - this.#span.first;
@@ -36,20 +42,13 @@ export class PolledChannel implements PolledItem {
     this.lineKey = JSON.stringify(channel.address.quirks?.line ?? '');
   }
 
-  get span(): Span {
+  get span(): TableSpan {
     return this.#span;
   }
 
-  /** Whether its address on the wire is known; that of a SunSpec point is once its model has been found. */
+  /** Whether its address on the wire is known: that of a SunSpec point is unknown until its model has been found. */
   get located(): boolean {
     return this.#located;
-  }
-
-  /** Its model begins at `base`. */
-  locate(base: number): void {
-    if (this.#located) return;
-    this.#located = true;
-    this.#span = { ...this.#span, first: this.#span.first + base };
   }
 
   get neverRead(): boolean {
@@ -60,8 +59,11 @@ export class PolledChannel implements PolledItem {
     return this.#last;
   }
 
-  get watched(): boolean {
-    return this.#listeners.size > 0;
+  /** Its SunSpec model begins at address `base`. */
+  locate(base: number): void {
+    if (this.#located) return;
+    this.#located = true;
+    this.#span = { ...this.#span, first: this.#span.first + base };
   }
 
   /** The value in a reply that begins `offset` registers or bits before it. */
@@ -76,8 +78,8 @@ export class PolledChannel implements PolledItem {
     return this.format ? this.format.decode(data, 0) : { ok: true, value: bitAt(data, 0) };
   }
 
-  /** What a device shows that has taken this value. */
-  expectedReading(value: RawValue): RawValue | undefined {
+  /** The value that a device shows after it has taken `value`; `undefined` when no value can be shown. */
+  shownValue(value: RawValue): RawValue | undefined {
     if (!this.format) return value;
     const shown = this.format.decode(this.format.encode(value), 0);
     return shown.ok ? shown.value : undefined;
@@ -91,28 +93,22 @@ export class PolledChannel implements PolledItem {
     this.report({ ok: false, error });
   }
 
-  listen(listener: ReadingListener): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
-  silence(): void {
-    this.#listeners.clear();
-  }
-
-  /** Passes a reading on if it says anything new. */
+  /** Tells a reading that differs from the last known one. */
   report(reading: Reading): void {
     if (this.#last && sameReading(this.#last, reading)) return;
     this.#last = reading;
-    for (const listener of [...this.#listeners]) listener(reading);
+    this.#changed(reading);
+  }
+
+  /** A command with `value` was answered; `reading` was read back. Only a reading that differs is told from now on. */
+  noteWritten(value: RawValue, reading: Reading | undefined): void {
+    if (reading) this.#last = reading.ok ? reading : undefined;
+    // A register that cannot be read is not told to be unreadable after each command.
+    else if (this.#last?.ok) this.#last = { ok: true, value };
   }
 }
 
 function sameReading(a: Reading, b: Reading): boolean {
-  if (a.ok && b.ok) return sameValue(a.value, b.value);
+  if (a.ok && b.ok) return a.value === b.value;
   return !a.ok && !b.ok && a.error.code === b.error.code;
-}
-
-function sameValue(a: RawValue, b: RawValue): boolean {
-  return a === b;
 }

@@ -4,7 +4,6 @@ import type {
   Port,
   PortContext,
   Reading,
-  ReadingListener,
   SafeWrite,
   WriteOptions,
   WriteResult,
@@ -13,7 +12,6 @@ import { siblingModule } from '../../src/driver/crash-plan.ts';
 import { type PlanLimits, planBlocks } from '../../src/driver/kit/block-planner.ts';
 import { Poller } from '../../src/driver/kit/poller.ts';
 import { Scheduler } from '../../src/driver/kit/scheduler.ts';
-import type { Task } from '../../src/driver/kit/task-queue.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { ModbusAddress } from './address.ts';
@@ -21,83 +19,97 @@ import type { ModbusPlan } from './crash-plan.ts';
 import type { ModbusOptions } from './options.ts';
 import { Outputs } from './outputs.ts';
 import { PolledChannel } from './polled-channel.ts';
-import { describeRequest } from './protocol/request.ts';
-import { collectQuirks, type Quirks } from './quirks.ts';
+import { describeRequest, type Request, type TableSpan } from './protocol/request.ts';
+import { collectQuirks, type Quirks, readLimits } from './quirks.ts';
 import { noModelError, SunSpecLocator } from './sunspec.ts';
-import type { ResponseDelays } from './transport/line-timing.ts';
-import type { Transport } from './transport/transport.ts';
+import { type ResponseDelays, readGap } from './transport/line-timing.ts';
+import type { ModbusTask, Transport } from './transport/transport.ts';
 import { CancellableDelays, encodeWrite } from './write.ts';
 
 const READ_TTL_MS = 10_000;
 
 /** One Modbus bus and everything on it. */
 export class ModbusPort implements Port {
-  readonly #watches = new Map<string, PolledChannel>();
+  readonly #channels = new Map<string, PolledChannel>();
   readonly #transport: Transport;
-  readonly #poller: Poller;
-  readonly #scheduler: Scheduler;
-  readonly #limits: (unit: number) => PlanLimits;
+  readonly #poller: Poller<TableSpan, Buffer>;
+  readonly #scheduler: Scheduler<Request, Buffer, TableSpan>;
   readonly #context: PortContext;
   readonly #options: ModbusOptions;
   readonly #quirks: ReadonlyMap<number, Quirks>;
+  readonly #responseDelays: ResponseDelays | undefined;
   readonly #outputs: Outputs;
   readonly #locator: SunSpecLocator;
   readonly #delays: CancellableDelays;
   readonly #onDown = new Set<() => void>();
-  #planned = false;
+  /** The opening values have been written, so polling may begin. */
+  #started = false;
+  #planning = false;
   #closed = false;
 
+  /** `responseDelays`: those of the units on a serial line; `undefined` over a network. */
   constructor(
     transport: Transport,
-    limits: (unit: number) => PlanLimits,
     options: ModbusOptions,
     channels: readonly Channel<ModbusAddress>[],
     context: PortContext,
-    times?: ResponseDelays,
+    responseDelays?: ResponseDelays,
   ) {
+    const { clock, log } = context;
     const count = (name: string, by?: number) => context.count(name, by);
     this.#transport = transport;
-    this.#limits = limits;
     this.#context = context;
     this.#options = options;
+    this.#responseDelays = responseDelays;
     this.#quirks = collectQuirks(channels.map(({ address: { unit = options.unit, quirks } }) => ({ unit, quirks })));
-    this.#delays = new CancellableDelays(context.clock);
-    this.#poller = new Poller(limits, count, (span) => {
-      const what = describeRequest({ kind: 'read', ...span });
-      context.log.info({ ...span }, `${what}: the device has no such address in it; it is read in parts`);
-    });
-    this.#scheduler = new Scheduler(
-      transport,
-      this.#poller,
-      context.clock,
+    this.#delays = new CancellableDelays(clock);
+    this.#poller = new Poller({
+      limits: (span) => this.#limits(span),
       count,
-      (unit, back) => {
-        if (back) this.#outputs.unitReturned(unit);
+      onSplit: (span) => {
+        const what = describeRequest({ kind: 'read', ...span });
+        log.info({ ...span }, `${what}: the device has no such address in it; it is read in parts`);
+      },
+    });
+    this.#scheduler = new Scheduler({
+      transport,
+      poller: this.#poller,
+      clock,
+      count,
+      readRequest: (span): Request => ({ kind: 'read', ...span }),
+      onAnswer: (unit, wasOffline) => {
+        if (wasOffline) this.#outputs.unitReturned(unit);
         this.#outputs.unitAnswered(unit);
       },
-      (request, tripMs) => {
-        // How long a device thinks decides what is worth reading along.
-        if (times?.record(request, tripMs)) this.#replan();
+      onRoundTrip: (request, tripMs) => {
+        // The response delay decides which gaps are worth reading along.
+        if (responseDelays?.record(request, tripMs)) this.#replan();
       },
-    );
-    const { clock, log } = context;
-    const own = { clock, run: <T>(task: Task<T>) => this.run(task), ended: () => this.#closed };
-    this.#outputs = new Outputs({ ...own, log, delays: this.#delays, count }, this.#watches);
-    this.#locator = new SunSpecLocator({ ...own, watches: this.#watches, located: () => this.#replan() });
-    for (const channel of channels) this.#watches.set(channel.key, new PolledChannel(channel, options));
+    });
+    const bus = { clock, run: <T>(task: ModbusTask<T>) => this.run(task), ended: () => this.#closed };
+    this.#outputs = new Outputs({ ...bus, log, delays: this.#delays, count }, this.#channels);
+    this.#locator = new SunSpecLocator({ ...bus, channels: this.#channels, located: () => this.#replan() });
+    for (const channel of channels) {
+      const changed = (reading: Reading) => {
+        if (!this.#closed) context.changed(channel, reading);
+      };
+      this.#channels.set(channel.key, new PolledChannel(channel, options, changed));
+    }
   }
 
   /**
-   * Writes the start values, before anything else is asked of the bus. A device that refuses does not stop the rest;
-   * one that does not answer gets its start value as soon as it does.
+   * Writes the opening values before anything else is sent, then begins to poll. A device that refuses does not stop the
+   * rest; a device that does not answer gets its opening value as soon as it does.
    */
   async start(): Promise<void> {
-    const starting = [...this.#watches.values()].flatMap((watch) => {
-      const { openingValue: start } = watch.channel;
-      return start === undefined ? [] : [this.#outputs.start(watch, start)];
+    const opening = [...this.#channels.values()].flatMap((polled) => {
+      const { openingValue } = polled.channel;
+      return openingValue === undefined ? [] : [this.#outputs.open(polled, openingValue)];
     });
     this.#locator.start();
-    await Promise.all(starting);
+    await Promise.all(opening);
+    this.#started = true;
+    this.#replan();
   }
 
   async read(channels: readonly Channel[]): Promise<Reading[]> {
@@ -105,41 +117,42 @@ export class ModbusPort implements Port {
     const readings = new Map<PolledChannel, Reading>();
     const groups = new Map<string, PolledChannel[]>();
     for (const { key } of channels) {
-      const watch = this.#watches.get(key);
-      if (watch && !watch.located) readings.set(watch, watch.last ?? { ok: false, error: noModelError(watch) });
-      if (!watch?.located) continue;
-      const group = `${watch.span.unit}/${watch.span.table}`;
-      groups.set(group, [...(groups.get(group) ?? []), watch]);
+      const polled = this.#channels.get(key);
+      if (polled && !polled.located) readings.set(polled, polled.last ?? { ok: false, error: noModelError(polled) });
+      if (!polled?.located) continue;
+      const group = `${polled.span.unit}/${polled.span.table}`;
+      groups.set(group, [...(groups.get(group) ?? []), polled]);
     }
-    const blocks = [...groups.values()].flatMap((group) =>
-      planBlocks(group, ({ span }) => span, this.#limits(group[0]?.span.unit ?? 0)),
-    );
+    const blocks = [...groups.values()].flatMap((group) => {
+      const [first] = group;
+      return first ? planBlocks(group, ({ span }) => span, this.#limits(first.span)) : [];
+    });
     await Promise.all(blocks.map(({ items }) => this.#readTogether(items, readings)));
     return channels.map((channel) => {
-      const watch = this.#watches.get(channel.key);
-      return (watch && readings.get(watch)) ?? { ok: false, error: unknown(channel) };
+      const polled = this.#channels.get(channel.key);
+      return (polled && readings.get(polled)) ?? { ok: false, error: unknownChannel(channel) };
     });
   }
 
   async write(channel: Channel, value: RawValue, options: WriteOptions = {}): Promise<WriteResult> {
-    const watch = this.#watches.get(channel.key);
-    if (!watch) throw unknown(channel);
-    return await this.#outputs.command(watch, value, options);
+    const polled = this.#channels.get(channel.key);
+    if (!polled) throw unknownChannel(channel);
+    return await this.#outputs.command(polled, value, options);
   }
 
-  /** Values whose SunSpec model has not been found are left out until it is. */
+  /** SunSpec points are left out until their model has been found. */
   crashPlan(writes: readonly SafeWrite[]): CrashPlan | undefined {
     const requests = writes.flatMap(({ channel, value }) => {
-      const watch = this.#watches.get(channel.key);
-      return watch?.located ? [encodeWrite(watch, value)] : [];
+      const polled = this.#channels.get(channel.key);
+      return polled?.located ? [encodeWrite(polled, value)] : [];
     });
     if (requests.length === 0) return undefined;
     const plan: ModbusPlan = { options: this.#options, quirks: this.#quirks, writes: requests };
     return { executor: siblingModule(import.meta.url, 'crash-plan'), plan };
   }
 
-  /** Puts a piece of work on a unit into the bus's one queue. */
-  run<Result>(task: Task<Result>): Promise<Result> {
+  /** Puts a task into the one queue of the bus. */
+  run<Result>(task: ModbusTask<Result>): Promise<Result> {
     return this.#scheduler.submit(task);
   }
 
@@ -147,30 +160,13 @@ export class ModbusPort implements Port {
     return this.#scheduler.metrics;
   }
 
-  subscribe(channel: Channel, listener: ReadingListener): () => void {
-    const watch = this.#watches.get(channel.key);
-    let active = true;
-    const tell = (reading: Reading) => {
-      if (active && !this.#closed) listener(reading);
-    };
-    const last: Reading | undefined = watch ? watch.last : { ok: false, error: unknown(channel) };
-    if (last) this.#context.clock.after(0, () => tell(last));
-    const unlisten = watch?.listen(tell);
-    this.#replan();
-    return () => {
-      active = false;
-      unlisten?.();
-      this.#replan();
-    };
-  }
-
   async close(): Promise<void> {
     this.down();
     await this.#transport.close();
   }
 
-  /** Something in the transport lets the bus go on. */
-  freed(): void {
+  /** The transport can serve a unit again; see TransportEvents.unitReleased. */
+  unitReleased(): void {
     this.#scheduler.dispatch();
   }
 
@@ -179,56 +175,61 @@ export class ModbusPort implements Port {
     this.#onDown.add(end);
   }
 
-  /** Ends all reporting; what waits is rejected. */
+  /** Tells no more changes and rejects what waits. */
   down(): void {
     this.#closed = true;
     this.#scheduler.close();
-    this.#delays.end(new DcsError('PORT_DOWN', 'the port went down'));
+    this.#delays.cancelAll(new DcsError('PORT_DOWN', 'the port went down'));
     for (const end of this.#onDown) end();
-    for (const watch of this.#watches.values()) watch.silence();
   }
 
-  /** Reads watches of one block; if the device refuses the block, one by one, so that only the refused one fails. */
-  async #readTogether(watches: readonly PolledChannel[], readings: Map<PolledChannel, Reading>): Promise<void> {
-    const first = watches[0];
-    const last = Math.max(...watches.map(({ span }) => span.first + span.count));
+  #limits({ unit, table }: TableSpan): PlanLimits {
+    const delays = this.#responseDelays;
+    const gap = this.#options.max_gap ?? readGap(delays?.timingOf(unit), delays?.delayOf(unit));
+    return readLimits(table, gap, this.#quirks.get(unit));
+  }
+
+  /** Reads channels in one request; if the device refuses it, one by one, so that only the refused channel fails. */
+  async #readTogether(channels: readonly PolledChannel[], readings: Map<PolledChannel, Reading>): Promise<void> {
+    const [first] = channels;
     if (!first) return;
-    const span = { ...first.span, count: last - first.span.first };
+    const end = Math.max(...channels.map(({ span }) => span.first + span.count));
+    const span = { ...first.span, count: end - first.span.first };
     try {
-      const data = await this.#scheduler.submit({
+      const data = await this.run({
         lane: 'demand',
         unit: span.unit,
         ttlMs: READ_TTL_MS,
-        work: (ask) => ask({ kind: 'read', ...span }),
+        work: (transact) => transact({ kind: 'read', ...span }),
       });
-      for (const watch of watches) readings.set(watch, watch.decode(data, watch.span.first - span.first));
+      for (const polled of channels) readings.set(polled, polled.decode(data, polled.span.first - span.first));
     } catch (thrown) {
       const error = toDcsError(thrown);
       if (this.#closed) throw error;
-      if (error.code === 'NO_SUCH_CHANNEL' && watches.length > 1) {
-        await Promise.all(watches.map((watch) => this.#readTogether([watch], readings)));
+      if (error.code === 'NO_SUCH_CHANNEL' && channels.length > 1) {
+        await Promise.all(channels.map((polled) => this.#readTogether([polled], readings)));
         return;
       }
-      for (const watch of watches) readings.set(watch, { ok: false, error });
+      for (const polled of channels) readings.set(polled, { ok: false, error });
     }
   }
 
-  /** Plans once for all subscriptions made in one go. */
+  /** Plans the polls anew, once for all changes made in one go. */
   #replan(): void {
-    if (this.#planned) return;
-    this.#planned = true;
+    if (this.#planning || !this.#started) return;
+    this.#planning = true;
     queueMicrotask(() => {
-      this.#planned = false;
+      this.#planning = false;
       if (this.#closed) return;
-      const watched = [...this.#watches.values()].filter((watch) => watch.watched && watch.located);
-      // The poller spreads reads over their period in this order: a line is set anew as rarely as can be.
-      watched.sort((a, b) => (a.lineKey < b.lineKey ? -1 : a.lineKey > b.lineKey ? 1 : 0));
-      this.#poller.plan(watched, this.#context.clock.now());
+      const located = [...this.#channels.values()].filter((polled) => polled.located);
+      // The poller spreads reads over their period in this order, so line settings change as rarely as possible.
+      located.sort((a, b) => (a.lineKey < b.lineKey ? -1 : a.lineKey > b.lineKey ? 1 : 0));
+      this.#poller.plan(located, this.#context.clock.now());
       this.#scheduler.dispatch();
     });
   }
 }
 
-function unknown(channel: Channel): DcsError {
+function unknownChannel(channel: Channel): DcsError {
   return new DcsError('NO_SUCH_CHANNEL', `${channel.key} is not a channel of this port`);
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { PlanLimits } from '../../src/driver/kit/block-planner.ts';
 import { durationSchema, lineSchema } from '../../src/driver/kit/schemas.ts';
 import { DcsError } from '../../src/errors/errors.ts';
+import { isBitTable, MAX_READ_BITS, MAX_READ_REGISTERS, type Table } from './protocol/request.ts';
 
 /** How one unit wants to be treated, where that differs from its port. The same for all pins of the unit. */
 export const quirksSchema = z.strictObject({
@@ -46,16 +47,14 @@ export function collectQuirks(pins: readonly { unit: number; quirks: Quirks | un
   return units;
 }
 
-/** The limits of a unit's reads: the bus's, narrowed by its quirks. */
-export function unitLimits(bus: PlanLimits, quirks: Quirks | undefined): PlanLimits {
-  if (!quirks) return bus;
-  const gap = quirks.max_gap;
+/** Limits of the reads of one table of a unit: those of the standard, narrowed by the unit's quirks. `gap` in registers. */
+export function readLimits(table: Table, gap: number, quirks: Quirks | undefined): PlanLimits {
+  const bits = isBitTable(table);
+  const registers = quirks?.max_gap ?? gap;
   return {
-    gapRegisters: gap ?? bus.gapRegisters,
-    gapBits: gap === undefined ? bus.gapBits : 16 * gap,
-    maxRegisters: quirks.max_registers ?? bus.maxRegisters,
-    maxBits: quirks.max_bits ?? bus.maxBits,
-    merge: quirks.merge ?? bus.merge,
-    forbidden: quirks.forbidden ?? bus.forbidden,
+    gap: bits ? 16 * registers : registers,
+    maxItems: bits ? (quirks?.max_bits ?? MAX_READ_BITS) : (quirks?.max_registers ?? MAX_READ_REGISTERS),
+    merge: quirks?.merge ?? true,
+    forbidden: quirks?.forbidden ?? [],
   };
 }

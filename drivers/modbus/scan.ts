@@ -93,7 +93,7 @@ async function probe(
 ): Promise<FoundUnit | undefined> {
   let doubt: string | undefined;
   try {
-    await client.ask({ kind: 'read', unit, table: 'holding', first: 0, count: 1 });
+    await client.transact({ kind: 'read', unit, table: 'holding', first: 0, count: 1 });
   } catch (error) {
     if (!(error instanceof DcsError) || error.code === 'PORT_DOWN') throw error;
     if (error instanceof ModbusException) {
@@ -107,7 +107,7 @@ async function probe(
 /** 'Read device identification', which few devices know. */
 async function identify(client: ModbusClient, unit: number): Promise<string[]> {
   try {
-    const data = await client.ask({ kind: 'identify', unit, level: 1, object: 0 });
+    const data = await client.transact({ kind: 'identify', unit, level: 1, object: 0 });
     const texts: string[] = [];
     // After level, conformity, more, next and the number of objects.
     for (let at = 5; at + 2 <= data.length; ) {

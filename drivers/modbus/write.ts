@@ -1,20 +1,30 @@
 import type { Clock, DurationMs, Timer } from '../../src/clock/clock.ts';
-import type { WriteResult } from '../../src/driver/contract.ts';
-import type { Task, Transact } from '../../src/driver/kit/task-queue.ts';
+import type { Reading } from '../../src/driver/contract.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { PolledChannel } from './polled-channel.ts';
 import { isPermanent, ModbusException } from './protocol/exception.ts';
 import type { Request, Table } from './protocol/request.ts';
 import { badValue } from './register-format.ts';
-import { NotSentError } from './transport/transport.ts';
+import { type ModbusTask, type ModbusTransact, NotSentError } from './transport/transport.ts';
 
 const ILLEGAL_FUNCTION = 1;
+const VERIFY_TTL_MS = 5000;
 
-/** The request that writes a value. Throws BAD_VALUE, OUT_OF_RANGE or READ_ONLY before anything is sent. */
-export function encodeWrite({ channel, span, format, located: placed }: PolledChannel, value: RawValue): Request {
+/** Where a device shows that a write has taken effect, if not in the register written. */
+export interface Verify {
+  readonly table: Table;
+  readonly first: number;
+  /** How long the device may take. */
+  readonly delayMs: DurationMs;
+  /** Numbers may differ by this. */
+  readonly tolerance: number;
+}
+
+/** Returns the request that writes a value. Throws BAD_VALUE, OUT_OF_RANGE or READ_ONLY before anything is sent. */
+export function encodeWrite({ channel, span, format, located }: PolledChannel, value: RawValue): Request {
   const { unit, table, first } = span;
-  if (!placed) throw new DcsError('PORT_DOWN', `${channel.key}: its SunSpec model has not been found yet`);
+  if (!located) throw new DcsError('PORT_DOWN', `${channel.key}: its SunSpec model has not been found yet`);
   if (channel.direction === 'in') throw new DcsError('READ_ONLY', `${channel.key} is configured as an input`);
   if (table === 'discrete' || table === 'input')
     throw new DcsError('READ_ONLY', `${channel.key} cannot be written: a ${table} register belongs to the device`);
@@ -33,26 +43,26 @@ export function encodeWrite({ channel, span, format, located: placed }: PolledCh
 }
 
 /**
- * Sends the write. A device that does not know the function for one item gets the one for several; one that cannot
- * write bits of a register has the register read and written, which the task that holds the unit makes safe against
- * our own writes (not against those of another master).
+ * Sends the write. A device without the function for one item gets the function for several. A device without the mask
+ * write has its register read and written: the task holds the unit, so no other write of ours comes in between, but
+ * another master's may.
  */
-export async function sendWrite(ask: Transact, request: Request): Promise<void> {
+export async function sendWrite(transact: ModbusTransact, request: Request): Promise<void> {
   try {
-    await ask(request);
+    await transact(request);
   } catch (error) {
-    // With exception 1 the device says that it has done nothing, so asking again in other words is safe.
+    // Exception 1 says that the device has done nothing, so another request for the same effect is safe.
     if (!(error instanceof ModbusException) || error.exception !== ILLEGAL_FUNCTION) throw error;
-    if (request.kind === 'mask-register') return readModifyWrite(ask, request);
+    if (request.kind === 'mask-register') return readModifyWrite(transact, request);
     const other = multipleForm(request);
     if (!other) throw error;
-    await ask(other);
+    await transact(other);
   }
 }
 
 /**
- * What a failed write is to whoever commanded it. A reply that confirms something else, or arrives damaged, leaves it as
- * unknown as none at all: TIMEOUT. If all that failed was to ask beforehand, nothing was written: PORT_DOWN.
+ * Returns the error that ends a command whose write failed with `thrown`. A damaged reply, or one that confirms something
+ * else, leaves the effect unknown: TIMEOUT. When only a preceding read failed, nothing was written: PORT_DOWN.
  */
 export function writeFailure(thrown: unknown): DcsError {
   const error = toDcsError(thrown);
@@ -62,16 +72,19 @@ export function writeFailure(thrown: unknown): DcsError {
   return new DcsError('TIMEOUT', `${error.message}; whether it took effect is unknown`, { cause: error });
 }
 
-async function readModifyWrite(ask: Transact, request: Extract<Request, { kind: 'mask-register' }>): Promise<void> {
+async function readModifyWrite(
+  transact: ModbusTransact,
+  request: Extract<Request, { kind: 'mask-register' }>,
+): Promise<void> {
   const { unit, at, and, or } = request;
-  // Never from memory: what was polled may have changed since.
-  const question = { kind: 'read', unit, table: 'holding', first: at, count: 1 } as const;
-  const present = await ask(question).catch((thrown: unknown) => {
+  // Read it now: the polled value may be out of date.
+  const read = { kind: 'read', unit, table: 'holding', first: at, count: 1 } as const;
+  const present = await transact(read).catch((thrown: unknown) => {
     const error = toDcsError(thrown);
     throw error.code === 'TIMEOUT' || error.code === 'BAD_REPLY' ? new NotSentError(error) : error;
   });
   const word = (present.readUInt16BE(0) & and) | (or & ~and & 0xffff);
-  await sendWrite(ask, { kind: 'write-register', unit, at, word });
+  await sendWrite(transact, { kind: 'write-register', unit, at, word });
 }
 
 function multipleForm(request: Request): Request | undefined {
@@ -84,41 +97,71 @@ function multipleForm(request: Request): Request | undefined {
 }
 
 /**
- * Reads back what was just written and tells the channel's listeners. A register that the device does not let be read is
- * not asked for again.
+ * Reads back a value just written. `undefined` when it could not be read, which does not make an acknowledged write fail. A
+ * register that the device never lets be read is not asked for again.
  */
 export async function readBack(
-  ask: Transact,
-  watch: PolledChannel,
+  transact: ModbusTransact,
+  polled: PolledChannel,
   count: (name: string) => void,
-): Promise<WriteResult> {
-  if (watch.writeOnly) return {};
+): Promise<Reading | undefined> {
+  if (polled.writeOnly) return undefined;
   try {
-    const data = await ask({ kind: 'read', ...watch.span });
-    const reading = watch.decode(data, 0);
-    watch.report(reading);
-    return reading.ok ? { readBack: reading.value } : {};
+    return polled.decode(await transact({ kind: 'read', ...polled.span }), 0);
   } catch (error) {
-    // The write itself was acknowledged: that it could not be verified does not make it fail.
     count('writes_unverified');
-    if (isPermanent(error)) watch.writeOnly = true;
-    return {};
+    if (isPermanent(error)) polled.writeOnly = true;
+    return undefined;
   }
 }
 
-/** Where a device shows that a write has had its effect, if that is not the register written. */
-export interface Verify {
-  readonly table: Table;
-  readonly first: number;
-  /** How long the device may take to get there. */
-  readonly delayMs: DurationMs;
-  /** Numbers may differ by this. */
-  readonly tolerance: number;
+/**
+ * Checks, after its delay, whether an acknowledged write has taken effect. Rejects with DEVICE_REFUSED when the device shows
+ * something else, and with TIMEOUT when it cannot be asked, because the effect is unknown then.
+ */
+export async function verifyWrite(
+  polled: PolledChannel,
+  verify: Verify,
+  written: RawValue,
+  delays: CancellableDelays,
+  run: (task: ModbusTask<Buffer>) => Promise<Buffer>,
+): Promise<void> {
+  const { key } = polled.channel;
+  const { unit } = polled.span;
+  const { table, first, tolerance } = verify;
+  const count = polled.format?.registers ?? 1;
+  let data: Buffer;
+  try {
+    await delays.wait(verify.delayMs);
+    data = await run({
+      lane: 'verify',
+      unit,
+      ttlMs: VERIFY_TTL_MS,
+      work: (transact) => transact({ kind: 'read', unit, table, first, count }),
+    });
+  } catch (thrown) {
+    const cause = toDcsError(thrown);
+    throw new DcsError('TIMEOUT', `${key}: the device took the value, but it could not be verified: ${cause.message}`, {
+      cause,
+    });
+  }
+  const found = polled.decodeExact(data);
+  const expected = polled.shownValue(written);
+  if (found.ok && expected !== undefined && withinTolerance(found.value, expected, tolerance)) return;
+  const shown = found.ok ? found.value : found.error.message;
+  throw new DcsError(
+    'DEVICE_REFUSED',
+    `${key}: the device took ${written}, but ${table} ${first} then showed ${shown}`,
+    { found: shown, expected: `${written} ± ${tolerance}` },
+  );
 }
 
-const READ_TTL_MS = 5000;
+function withinTolerance(found: RawValue, expected: RawValue, tolerance: number): boolean {
+  if (typeof found !== 'number' || typeof expected !== 'number') return found === expected;
+  return Math.abs(found - expected) <= tolerance;
+}
 
-/** Delays that can all be ended at once. */
+/** Delays that can all be cancelled at once. */
 export class CancellableDelays {
   readonly #clock: Clock;
   readonly #waiting = new Set<(error: DcsError) => void>();
@@ -130,63 +173,18 @@ export class CancellableDelays {
   wait(delay: DurationMs): Promise<void> {
     return new Promise((resolve, reject) => {
       let timer: Timer | undefined;
-      const cancelAll = (error?: DcsError) => {
+      const end = (error?: DcsError) => {
         timer?.cancel();
-        this.#waiting.delete(cancelAll);
+        this.#waiting.delete(end);
         if (error) reject(error);
         else resolve();
       };
-      this.#waiting.add(cancelAll);
-      timer = this.#clock.after(delay, () => cancelAll());
+      this.#waiting.add(end);
+      timer = this.#clock.after(delay, () => end());
     });
   }
 
-  end(error: DcsError): void {
+  cancelAll(error: DcsError): void {
     for (const end of [...this.#waiting]) end(error);
   }
-}
-
-/**
- * Looks, after its delay, whether an acknowledged write has had its effect. Rejects with DEVICE_REFUSED when the device
- * shows something else, and with TIMEOUT when it cannot be asked: then nobody knows.
- */
-export async function verifyWrite(
-  watch: PolledChannel,
-  verify: Verify,
-  written: RawValue,
-  delays: CancellableDelays,
-  run: (task: Task<Buffer>) => Promise<Buffer>,
-): Promise<void> {
-  const { key } = watch.channel;
-  const { unit } = watch.span;
-  const count = watch.format?.registers ?? 1;
-  let data: Buffer;
-  try {
-    await delays.wait(verify.delayMs);
-    const { table, first } = verify;
-    data = await run({
-      lane: 'verify',
-      unit,
-      ttlMs: READ_TTL_MS,
-      work: (ask) => ask({ kind: 'read', unit, table, first, count }),
-    });
-  } catch (thrown) {
-    const cause = toDcsError(thrown);
-    throw new DcsError('TIMEOUT', `${key}: the device took the value, but it could not be verified: ${cause.message}`, {
-      cause,
-    });
-  }
-  const found = watch.decodeExact(data);
-  const wanted = watch.expectedReading(written);
-  if (found.ok && wanted !== undefined && withinTolerance(found.value, wanted, verify.tolerance)) return;
-  throw new DcsError(
-    'DEVICE_REFUSED',
-    `${key}: the device took ${written}, but ${verify.table} ${verify.first} then showed ${found.ok ? found.value : found.error.message}`,
-    { found: found.ok ? found.value : found.error.message, expected: `${written} ± ${verify.tolerance}` },
-  );
-}
-
-function withinTolerance(found: RawValue, wanted: RawValue, tolerance: number): boolean {
-  if (typeof found !== 'number' || typeof wanted !== 'number') return found === wanted;
-  return Math.abs(found - wanted) <= tolerance;
 }

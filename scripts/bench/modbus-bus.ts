@@ -8,7 +8,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import modbusSerial from 'modbus-serial';
 import { modbus } from '../../drivers/modbus/driver.ts';
-import { lineTiming, planLimits, readTime } from '../../drivers/modbus/transport/line-timing.ts';
+import { readLimits } from '../../drivers/modbus/quirks.ts';
+import { lineTiming, readGap, readTime } from '../../drivers/modbus/transport/line-timing.ts';
 import { systemClock } from '../../src/clock/clock.ts';
 import { planBlocks } from '../../src/driver/kit/block-planner.ts';
 
@@ -108,7 +109,9 @@ async function ours(path: string, baud: number, tags: readonly number[], units =
 function planOf(tags: readonly number[], baud: number) {
   const timing = lineTiming({ baud, dataBits: 8, parity: 'none', stopBits: 1 });
   const spans = tags.map((first) => ({ unit: 1, table: 'holding' as const, first, count: 1 }));
-  return planBlocks(spans, (span) => span, planLimits(undefined, timing, 0)).map(({ span }) => span);
+  return planBlocks(spans, (span) => span, readLimits('holding', readGap(timing, 0), undefined)).map(
+    ({ span }) => span,
+  );
 }
 
 /** modbus-serial with these reads, one after the other, without the gap the standard asks for. */

@@ -8,4 +8,5 @@ export * from '../log/log.ts';
 export * from '../pin/pin.ts';
 export * from './contract.ts';
 export * from './crash-plan.ts';
+export * from './kit/index.ts';
 export * from './placement.ts';

@@ -89,7 +89,7 @@ afterEach(async () => {
 async function outputs(): Promise<Record<string, unknown>> {
   const client = await ModbusClient.open(modbus.options.parse({ tcp: `127.0.0.1:${tcp}` }), systemClock, memoryLog());
   const read = (unit: number, table: 'coil' | 'holding', first: number, count = 1) =>
-    client.ask({ kind: 'read', unit, table, first, count });
+    client.transact({ kind: 'read', unit, table, first, count });
   try {
     const speed = await read(1, 'holding', 10, 2);
     return {

@@ -1,13 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Span } from '../../drivers/modbus/protocol/request.ts';
-import { type PlanLimits, planBlocks, splitBlock } from '../../src/driver/kit/block-planner.ts';
+import { type PlanLimits, planBlocks, type Span, splitBlock } from '../../src/driver/kit/block-planner.ts';
 
 const limits = (over: Partial<PlanLimits> = {}): PlanLimits => ({
-  gapRegisters: 10,
-  gapBits: 100,
-  maxRegisters: 125,
-  maxBits: 2000,
+  gap: 10,
+  maxItems: 125,
   merge: true,
   forbidden: [],
   ...over,
@@ -28,7 +25,7 @@ describe('the planner', () => {
     fc.assert(
       fc.property(tags, fc.integer({ min: 0, max: 60 }), fc.integer({ min: 8, max: 125 }), (chosen, gap, longest) => {
         const items = chosen.map(({ first, count }) => span(first, count));
-        const blocks = plan(items, { gapRegisters: gap, maxRegisters: longest });
+        const blocks = plan(items, { gap, maxItems: longest });
         const served = blocks.flatMap((block) => [...block.items]);
         expect(new Set(served)).toEqual(new Set(items));
         expect(served.length).toBe(items.length);
@@ -54,7 +51,7 @@ describe('the planner', () => {
       fc.property(tags, fc.integer({ min: 0, max: 30 }), (chosen, gap) => {
         for (const block of plan(
           chosen.map(({ first, count }) => span(first, count)),
-          { gapRegisters: gap },
+          { gap },
         )) {
           let end = block.span.first;
           for (const item of block.items) {
@@ -74,10 +71,7 @@ describe('the planner', () => {
     fc.assert(
       fc.property(few, (chosen) => {
         const items = chosen.map(({ first, count }) => span(first, count)).sort((a, b) => a.first - b.first);
-        const cost = plan(items, { gapRegisters: 3, maxRegisters: 12 }).reduce(
-          (sum, { span: { count } }) => sum + 3.5 + count,
-          0,
-        );
+        const cost = plan(items, { gap: 3, maxItems: 12 }).reduce((sum, { span: { count } }) => sum + 3.5 + count, 0);
         let best = Number.POSITIVE_INFINITY;
         for (let pattern = 0; pattern < 1 << (items.length - 1); pattern++) {
           let total = 0;
@@ -127,7 +121,7 @@ describe('the planner', () => {
   });
 
   it('divides a refused read at its holes first, then in halves, and a single value not at all', () => {
-    const block = (items: Span[]) => plan(items, { gapRegisters: 100 })[0] ?? { span: span(0), items: [] };
+    const block = (items: Span[]) => plan(items, { gap: 100 })[0] ?? { span: span(0), items: [] };
     const heads = (items: Span[]) => splitBlock(block(items), (item) => item).map(({ first }) => first);
     expect(heads([span(0), span(1), span(5), span(9)])).toEqual([5, 9]);
     expect(heads([span(0), span(1), span(2), span(3)])).toEqual([2]);

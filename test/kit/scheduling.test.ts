@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { standardLimits } from '../../src/driver/kit/block-planner.ts';
+import type { Span } from '../../src/driver/kit/block-planner.ts';
 import { Poller } from '../../src/driver/kit/poller.ts';
 import type { Lane, QueuedTask } from '../../src/driver/kit/task-queue.ts';
 import { TaskQueue } from '../../src/driver/kit/task-queue.ts';
 
-const task = (lane: Lane, queuedAt: number, unit = 1): QueuedTask => ({
+const limits = { gap: 0, maxItems: 125, merge: true, forbidden: [] };
+const task = (lane: Lane, queuedAt: number, unit = 1): QueuedTask<string, string> => ({
   lane,
   unit,
   key: undefined,
@@ -16,7 +17,7 @@ const task = (lane: Lane, queuedAt: number, unit = 1): QueuedTask => ({
 
 describe('the queue of a bus', () => {
   it('lets writes go before verification and that before reads, each in the order they came', () => {
-    const queue = new TaskQueue();
+    const queue = new TaskQueue<string, string>();
     const tasks = [task('demand', 0), task('verify', 1), task('write', 2), task('write', 3)];
     for (const one of tasks) queue.add(one);
     const order = tasks.map(() => queue.take(() => true, 10));
@@ -24,7 +25,7 @@ describe('the queue of a bus', () => {
   });
 
   it('starves no lane: under endless writes a read has its turn after a second or so', () => {
-    const queue = new TaskQueue();
+    const queue = new TaskQueue<string, string>();
     const read = task('demand', 0);
     queue.add(read);
     let now = 0;
@@ -39,7 +40,7 @@ describe('the queue of a bus', () => {
   });
 
   it('passes over units that are not free, however long they have waited', () => {
-    const queue = new TaskQueue();
+    const queue = new TaskQueue<string, string>();
     const [held, free] = [task('write', 0, 1), task('demand', 4000, 2)];
     queue.add(held);
     queue.add(free);
@@ -57,10 +58,7 @@ describe('polling', () => {
   });
 
   it('spreads all reads of one period over it, whatever their units, and keeps to that grid', () => {
-    const poller = new Poller(
-      () => standardLimits(0),
-      () => undefined,
-    );
+    const poller = new Poller<Span, Buffer>({ limits: () => limits, count: () => undefined });
     poller.plan(
       Array.from({ length: 10 }, (_, unit) => item(unit + 1, 1000)),
       5000,
@@ -77,10 +75,7 @@ describe('polling', () => {
   });
 
   it('lets the fast go before the slow when both are due, and starves none', () => {
-    const poller = new Poller(
-      () => standardLimits(0),
-      () => undefined,
-    );
+    const poller = new Poller<Span, Buffer>({ limits: () => limits, count: () => undefined });
     poller.plan([item(1, 1000), item(2, 100)], 0);
     const units: number[] = [];
     // A bus on which a read takes 60 ms: the fast one alone nearly fills it.

@@ -216,7 +216,6 @@ describe('a serial bus', () => {
         poll: '50ms',
         timeoutMs: 300,
       }).open();
-      for (const channel of channels) bus.port.subscribe?.(channel, () => {});
       await clock.advance(5000);
       const before = bus.slave.requests;
       await clock.advance(60_000);
@@ -233,7 +232,6 @@ describe('a serial bus', () => {
       const channels = Array.from({ length: count }, (_, at) => channelOf({ holding: 1, unit: at + 1 }));
       const alone = { store: memory(clock), channels, clock, units: new Set([1]), poll: '20ms', timeoutMs: 300 };
       const bus = await new SimBus(alone).open();
-      for (const channel of channels) bus.port.subscribe?.(channel, () => {});
       // Until all that are dead are known to be.
       await clock.advance(20_000);
       const before = bus.slave.requests;
@@ -290,7 +288,6 @@ describe('a serial bus', () => {
     const store = memory(clock);
     const channels = [...polled, output];
     const bus = await new SimBus({ store, channels, clock, poll: '20ms', slaveMs: 5, echo: 'off' }).open();
-    for (const channel of channels) bus.port.subscribe?.(channel, () => {});
     await clock.advance(2000);
     let longest = 0;
     for (let write = 1; write <= 200; write++) {
@@ -331,7 +328,6 @@ describe('a serial bus', () => {
       heard.push({ unit, at: clock.now() });
       return undefined;
     };
-    for (const channel of channels) bus.port.subscribe?.(channel, () => undefined);
     await clock.advance(3000);
     const character = 10_000 / 9600;
     // Request and reply of one register, the silence before the reply, and 2 ms of thinking.

@@ -22,7 +22,7 @@ describe('1,000 tags on 50 units of one bus', () => {
     const bus = await new SimBus({ store: memory, channels, clock, baud: BAUD, slaveMs: SLAVE_MS, poll: '5s' }).open();
     const values = new Map<string, RawValue>();
     for (const channel of channels)
-      bus.port.subscribe?.(channel, (reading) => {
+      bus.listen(channel, (reading) => {
         if (reading.ok) values.set(channel.key, reading.value);
       });
     const asked: number[] = [];

@@ -55,7 +55,7 @@ export class Owner {
     const context: PortContext = {
       clock: this.clock,
       log: this.#log,
-      changed: () => undefined,
+      changed: (channel, reading) => this.#note(channel, reading),
       down: (error) => {
         this.downs.push({ error, at: performance.now() });
         for (const channel of this.#channels) this.#note(channel, { ok: false, error });
@@ -67,10 +67,6 @@ export class Owner {
     if (opened.kind === 'skipped') throw new DcsError('PORT_SKIPPED', opened.reason);
     this.port = opened.port;
     this.opens++;
-    for (const channel of this.#channels)
-      opened.port.subscribe?.(channel, (reading) => {
-        this.#note(channel, reading);
-      });
     return opened.port;
   }
 
@@ -108,7 +104,7 @@ export class Owner {
     }
   }
 
-  #note(channel: Channel, reading: Reading): void {
+  #note(channel: Pick<Channel, 'key'>, reading: Reading): void {
     const known = this.readings.get(channel.key);
     if (known) known.push(reading);
     else this.readings.set(channel.key, [reading]);

@@ -5,13 +5,14 @@ import { ascii, rtu } from '../../drivers/modbus/protocol/framing.ts';
 import { AsciiRequestReader, RtuRequestReader } from '../../drivers/modbus/server/line-server.ts';
 import type { Store } from '../../drivers/modbus/server/respond.ts';
 import { LineSlave } from '../../drivers/modbus/simulator/slaves.ts';
-import { lineTiming, planLimits, ResponseDelays } from '../../drivers/modbus/transport/line-timing.ts';
+import { lineTiming, ResponseDelays } from '../../drivers/modbus/transport/line-timing.ts';
 import type { EchoMode } from '../../drivers/modbus/transport/line-transaction.ts';
 import { LineTransport } from '../../drivers/modbus/transport/line-transport.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Channel, PortContext } from '../../src/driver/contract.ts';
 import type { LinkEvents } from '../../src/driver/kit/link.ts';
 import { DcsError } from '../../src/errors/errors.ts';
+import { recordReadings } from '../support/ports.ts';
 import { silentLog } from './owner.ts';
 
 export interface SimBusOptions {
@@ -40,10 +41,15 @@ export class SimBus {
   /** Time during which the line was busy with the slave's proper work, for the utilisation. */
   #events: LinkEvents | undefined;
   readonly #transport: LineTransport;
+  readonly #readings = recordReadings();
+  readonly #polls: boolean;
+  /** Calls the listener with the last reading of a channel, and then with every change. */
+  readonly listen = this.#readings.listen;
 
   constructor(options: SimBusOptions) {
     const { store, channels, baud = 19200, slaveMs = 2, timeoutMs = 100, echo = 'auto' } = options;
     this.clock = options.clock ?? new ManualClock();
+    this.#polls = options.poll !== undefined;
     const clock = this.clock;
     const framing = options.framing === 'ascii' ? ascii : rtu;
     const timing = lineTiming({ baud, dataBits: 8, parity: 'none', stopBits: 1 });
@@ -66,7 +72,7 @@ export class SimBus {
       clock,
       log: silentLog,
       count,
-      changed: () => undefined,
+      changed: this.#readings.changed,
       down: (error) => this.downs.push(error),
     };
     const unit = (one: number) => ({ timeoutMs, pauseMs: options.pauseMs?.(one) ?? 0, timing });
@@ -74,7 +80,7 @@ export class SimBus {
       { clock, framing, echo, turnaroundMs: 100, unit },
       {
         count,
-        unitReleased: () => this.port.freed(),
+        unitReleased: () => this.port.unitReleased(),
         down: (error) => {
           this.port.down();
           context.down(error);
@@ -82,11 +88,10 @@ export class SimBus {
       },
     );
     const parsed = modbus.options.parse({ serial: '/dev/null', poll: options.poll ?? '1h' });
-    const times = new ResponseDelays(() => timing);
-    const limits = (unit: number) => planLimits(undefined, timing, times.delayOf(unit));
-    this.port = new ModbusPort(this.#transport, limits, parsed, channels, context, times);
+    this.port = new ModbusPort(this.#transport, parsed, channels, context, new ResponseDelays(() => timing));
   }
 
+  /** Opens the line, and starts the port if it is to poll: without `poll` only what a test asks for is sent. */
   async open(): Promise<this> {
     await this.#transport.start(async (events) => {
       this.#events = events;
@@ -99,7 +104,7 @@ export class SimBus {
         },
       };
     });
-    await this.settle(this.port.start());
+    if (this.#polls) await this.settle(this.port.start());
     return this;
   }
 

@@ -27,7 +27,7 @@ describe('SunSpec models', () => {
     inverter(store, base, length);
     const bus = await new SimBus({ store, channels: [power, absent], clock, poll: '1s' }).open();
     const seen: unknown[] = [];
-    bus.port.subscribe?.(power, (reading) => seen.push(reading));
+    bus.listen(power, (reading) => seen.push(reading));
     await clock.advance(3000);
     expect(power.key).toBe('u1/sunspec103/14');
     expect(seen).toEqual([{ ok: true, value: 123.4 }]);
@@ -45,7 +45,7 @@ describe('SunSpec models', () => {
     const bus = await new SimBus({ store, channels: [power], clock, poll: '1s' }).open();
     bus.slave.script = () => ({ kind: 'silent' });
     const seen: unknown[] = [];
-    bus.port.subscribe?.(power, (reading) => seen.push(reading));
+    bus.listen(power, (reading) => seen.push(reading));
     await clock.advance(5000);
     expect(seen).toMatchObject([{ ok: false, error: { code: 'TIMEOUT' } }]);
     bus.slave.script = () => undefined;

@@ -22,7 +22,6 @@ async function busWith(again: Readonly<Record<number, RawValue>>) {
     if (pdu[0] === 6) writes.push(`${pdu.readUInt16BE(1)}=${pdu.readUInt16BE(3)}`);
     return undefined;
   };
-  for (const channel of [...outputs, other]) bus.port.subscribe?.(channel, () => undefined);
   await clock.advance(1000);
   const power = async (state: boolean) => {
     on = state;
@@ -110,7 +109,6 @@ describe('a command that did nothing', () => {
     // It may not be asked yet, for its reply may still come.
     const command = bus.port.write(four, 99, { expiresAt: clock.now() + 50 });
     await expect(bus.settle(command)).rejects.toMatchObject({ code: 'EXPIRED' });
-    bus.port.subscribe?.(four, () => undefined);
     await clock.advance(2000);
     expect(store.get(1, 'holding', 4)).toEqual([7]);
     await bus.port.close();
@@ -140,7 +138,6 @@ describe('a unit whose gateway says that it is not there (exception 10)', () => 
     const bus = new SimBus({ store, channels: [four], clock, echo: 'off', poll: '200ms' });
     bus.slave.script = (_request, index) => (index === 0 ? { kind: 'exception', code: 10 } : undefined);
     await bus.open();
-    bus.port.subscribe?.(four, () => undefined);
     await clock.advance(2000);
     expect(store.get(1, 'holding', 4)).toEqual([7]);
     await bus.port.close();
@@ -155,7 +152,6 @@ describe('many units that are away', () => {
     const alive = new Set([1]);
     const bus = await new SimBus({ store, channels, clock, echo: 'off', poll: '1s', timeoutMs: 500 }).open();
     bus.slave.script = ({ unit }) => (alive.has(unit) ? undefined : { kind: 'silent' });
-    for (const channel of channels) bus.port.subscribe?.(channel, () => undefined);
     await clock.advance(60_000);
     expect(bus.port.metrics()['units_off_line']).toBe(5);
     alive.add(6);
@@ -175,10 +171,9 @@ describe('a unit that a command finds away', () => {
     const bus = await new SimBus({ store, channels, clock, echo: 'off', poll: '1s', timeoutMs: 500 }).open();
     bus.slave.script = ({ unit }) => (alive.has(unit) ? undefined : { kind: 'silent' });
     let good: boolean | undefined;
-    bus.port.subscribe?.(output, ({ ok }) => {
+    bus.listen(output, ({ ok }) => {
       good = ok;
     });
-    for (const channel of channels.slice(1)) bus.port.subscribe?.(channel, () => undefined);
     await clock.advance(60_000);
     expect(good).toBe(true);
     alive.delete(1);

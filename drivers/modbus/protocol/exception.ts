@@ -34,11 +34,6 @@ export function isPermanent(error: unknown): boolean {
   return error instanceof ModbusException && error.exception >= 1 && error.exception <= 3;
 }
 
-/** Nobody was there: no answer at all, or a gateway's word that the unit gives none. */
-export function isNoAnswer({ code }: DcsError): boolean {
-  return code === 'TIMEOUT' || code === 'NO_DEVICE';
-}
-
 /** The device's refusal. `exception` is the code on the wire. */
 export class ModbusException extends DcsError {
   readonly exception: number;

@@ -1,18 +1,16 @@
+import type { Span } from '../../../src/driver/kit/block-planner.ts';
+
 /** The four tables of a Modbus device. */
 export type Table = 'coil' | 'discrete' | 'holding' | 'input';
 
-/** A run of one table of one unit. Addresses are those of the wire: 0-based. */
-export interface Span {
-  readonly unit: number;
+/** A run of registers, coils or discrete inputs of one unit. Addresses are those on the wire, counted from 0. */
+export interface TableSpan extends Span {
   readonly table: Table;
-  readonly first: number;
-  /** Registers, or bits for coils and discrete inputs. */
-  readonly count: number;
 }
 
 /** Everything a master can ask. `data` of registers is big-endian, two bytes a register, as on the wire. */
 export type Request =
-  | ({ readonly kind: 'read' } & Span)
+  | ({ readonly kind: 'read' } & TableSpan)
   | { readonly kind: 'write-coil'; readonly unit: number; readonly at: number; readonly on: boolean }
   | { readonly kind: 'write-register'; readonly unit: number; readonly at: number; readonly word: number }
   | { readonly kind: 'write-coils'; readonly unit: number; readonly first: number; readonly bits: readonly boolean[] }

@@ -1,15 +1,14 @@
 import { type Clock, type DurationMs, systemClock, type Timer } from '../../../src/clock/clock.ts';
-import { type PlanLimits, standardLimits } from '../../../src/driver/kit/block-planner.ts';
 import type { LineSettings } from '../../../src/driver/kit/schemas.ts';
-import { isBitTable, type Request, type Span } from '../protocol/request.ts';
+import { isBitTable, type Request, type TableSpan } from '../protocol/request.ts';
 
 /** Above 19200 baud the standard fixes the silence between frames (Modbus over serial line 1.02, 2.5.1.1). */
 const FIXED_GAP_BAUD = 19200;
 const FIXED_GAP_MS = 1.75;
 
-/** What a serial line's settings mean in time. */
+/** Durations that follow from the settings of a serial line. */
 export interface LineTiming {
-  /** One character: start bit, data, parity, stop bits. */
+  /** Time of one character: start bit, data, parity, stop bits. */
   readonly characterMs: DurationMs;
   /** The silence that ends a frame. */
   readonly gapMs: DurationMs;
@@ -24,15 +23,15 @@ export function lineTiming(line: LineSettings): LineTiming {
 /** A stream without a baud rate: RTU or ASCII over TCP. */
 export const noTiming: LineTiming = { characterMs: 0, gapMs: 0 };
 
-/** Timers of the event loop are right to a millisecond, which at 115200 baud is the time of eleven characters. */
+/** Resolution of event loop timers; at 115200 baud eleven characters take one millisecond. */
 const TIMER_GRAIN_MS = 1.2;
 
 /**
- * Calls `action` once after `delay`, right to some 50 µs: the last stretch is waited out turn by turn of the event
- * loop, which stays free for everything else. Never early.
+ * Calls `action` once after `delay`, never early and at most some 50 µs late. It polls the clock on each turn of the event
+ * loop for the last 1.2 ms; the loop stays free for everything else.
  */
 export function afterExactly(clock: Clock, delay: DurationMs, action: () => void): Timer {
-  // A clock that is moved by hand has no turns to wait for.
+  // A manual clock does not move from turn to turn of the event loop.
   if (clock !== systemClock) return clock.after(delay, action);
   const due = clock.now() + delay;
   let over = false;
@@ -52,46 +51,43 @@ export function afterExactly(clock: Clock, delay: DurationMs, action: () => void
   };
 }
 
-/** Request of a read and of its reply without data: unit, function, address, count, CRC; unit, function, count, CRC. */
+/** Bytes of a read without data. Request: unit, function, address, count, CRC. Reply: unit, function, count, CRC. */
 const READ_OVERHEAD = 13;
 
 /**
- * The least time one read takes on a serial line: its characters, the silence of 3.5 characters before request and
- * reply, and what the device needs to think.
+ * The shortest time of one read on a serial line: its characters, the silence of 3.5 characters before request and reply,
+ * and the response delay of the device.
  */
-export function readTime(span: Span, line: LineTiming, slaveMs: DurationMs): DurationMs {
+export function readTime(span: TableSpan, line: LineTiming, responseMs: DurationMs): DurationMs {
   const data = isBitTable(span.table) ? Math.ceil(span.count / 8) : 2 * span.count;
-  return (READ_OVERHEAD + data) * line.characterMs + 2 * line.gapMs + slaveMs;
+  return (READ_OVERHEAD + data) * line.characterMs + 2 * line.gapMs + responseMs;
 }
 
-/** How many registers may be read in vain before a second request would have been cheaper. */
-export function breakEvenGap(line: LineTiming, slaveMs: DurationMs): number {
-  return Math.floor((READ_OVERHEAD * line.characterMs + 2 * line.gapMs + slaveMs) / (2 * line.characterMs));
+/** How many unrequested registers may be read along before a second request would be cheaper. */
+export function breakEvenGap(line: LineTiming, responseMs: DurationMs): number {
+  return Math.floor((READ_OVERHEAD * line.characterMs + 2 * line.gapMs + responseMs) / (2 * line.characterMs));
 }
 
-/** Slave time that a plan reckons with when nothing is known about the device. */
+/** Response delay that a plan assumes for an unknown device. */
 export const DEFAULT_RESPONSE_MS = 5;
 /** Over a network a round trip costs far more than the bytes of some dozens of registers. */
 const NETWORK_GAP = 50;
+const MAX_GAP = 124;
 
-/** What is worth reading along: the user's word, or the break-even of the line. */
-export function planLimits(
-  maxGap: number | undefined,
-  line: LineTiming | undefined,
-  slaveMs: DurationMs = DEFAULT_RESPONSE_MS,
-): PlanLimits {
-  return standardLimits(maxGap ?? (line ? Math.min(124, breakEvenGap(line, slaveMs)) : NETWORK_GAP));
+/** Number of registers worth reading along: the break-even of the line, or a fixed number over a network. */
+export function readGap(line: LineTiming | undefined, responseMs: DurationMs = DEFAULT_RESPONSE_MS): number {
+  return line ? Math.min(MAX_GAP, breakEvenGap(line, responseMs)) : NETWORK_GAP;
 }
 
-/** Round trips an estimate is made of; their median, so that a few odd ones do not count. */
+/** Number of round trips behind an estimate. It is their median, so that a few odd ones do not count. */
 const SAMPLES = 16;
-/** A new plan is worth its while when the estimate has moved by this share, and by this time. */
+/** A new plan is worthwhile when the estimate has changed by this share and by this time. */
 const MIN_CHANGE_SHARE = 0.15;
 const MIN_CHANGE_MS = 0.3;
 
 /**
- * How long each unit thinks, learned from the reads on a serial line: what a round trip takes beyond its characters and
- * silences. Delays of adapter and operating system are in it, as they should: a request saved saves them too.
+ * Learns the response delay of each unit from reads on a serial line: the round trip without its characters and silences.
+ * Delays of adapter and operating system are included on purpose, because a request saved saves them too.
  */
 export class ResponseDelays {
   readonly #timing: (unit: number) => LineTiming;
@@ -102,11 +98,15 @@ export class ResponseDelays {
     this.#timing = timing;
   }
 
+  timingOf(unit: number): LineTiming {
+    return this.#timing(unit);
+  }
+
   delayOf(unit: number): DurationMs {
     return this.#learned.get(unit) ?? DEFAULT_RESPONSE_MS;
   }
 
-  /** A request was answered. Returns whether the unit's time is now known to be another, so that plans may change. */
+  /** A request was answered. Returns whether the unit's delay has changed so much that reads should be planned anew. */
   record(request: Request, tripMs: DurationMs): boolean {
     if (request.kind !== 'read' || request.unit === 0) return false;
     const { unit } = request;

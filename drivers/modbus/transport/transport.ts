@@ -1,30 +1,23 @@
-import type { MonotonicMs } from '../../../src/clock/clock.ts';
+import type { BusTransport } from '../../../src/driver/kit/scheduler.ts';
+import type { Task, Transact } from '../../../src/driver/kit/task-queue.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import { describeRequest, isWrite, type Request } from '../protocol/request.ts';
 
+/** A task that uses a Modbus bus. */
+export type ModbusTask<Result> = Task<Result, Request, Buffer>;
+/** Sends one request over the bus that a task holds. */
+export type ModbusTransact = Transact<Request, Buffer>;
+
 /**
- * Carries one request to its one reply, or to the reason why there is none. A reply that is late, foreign or corrupt
- * never becomes the result: it is counted and dropped.
+ * Carries Modbus requests. Resolves with the reply's data, see matchReply; rejects with a ModbusException when the device
+ * refuses. A write that ends with PORT_DOWN was not sent; a write under way when the link breaks ends with TIMEOUT.
  */
-export interface Transport {
-  /** How many requests may be under way at once. */
-  readonly concurrency: number;
-  /**
-   * Resolves with the reply's data (see matchReply). Rejects with TIMEOUT, BAD_REPLY, PORT_DOWN or a ModbusException.
-   * A write that ends with PORT_DOWN was not sent; one that the link left under way ends with TIMEOUT.
-   * With `expiresAt` it is not sent after that, however long the line took to be ready for it: EXPIRED.
-   * The caller keeps to `concurrency` and `freeAt`.
-   */
-  transact(request: Request, expiresAt?: MonotonicMs): Promise<Buffer>;
-  /** When `unit` may be asked next. Later than now while a late reply of it could be taken for the answer to another. */
-  freeAt(unit: number): MonotonicMs;
-  /** Whether the line is set up for this unit. Absent: it always is. */
-  ready?(unit: number): boolean;
-  /** Rejects what is pending with PORT_DOWN and gives the hardware back. Idempotent, never rejects. */
+export interface Transport extends BusTransport<Request, Buffer> {
+  /** Rejects what is pending with PORT_DOWN and closes the hardware. Idempotent, never rejects. */
   close(): Promise<void>;
 }
 
-/** What a transport tells its owner. */
+/** Events of a transport. */
 export interface TransportEvents {
   /** The link is lost. Everything pending has been rejected. Called at most once, never after close. */
   down(error: DcsError): void;
@@ -33,21 +26,21 @@ export interface TransportEvents {
   count(name: string, by?: number): void;
 }
 
-/** A question that had to come before a write got no answer: the write was not sent. */
+/** A read that had to precede a write got no answer, so the write was not sent. */
 export class NotSentError extends DcsError {
   constructor(cause: DcsError) {
     super('TIMEOUT', cause.message, { cause });
   }
 }
 
-/** The line became ready for a request too late. */
+/** The request expired before the line was ready for it. */
 export function expiredError(request: Request): DcsError {
   return new DcsError('EXPIRED', `${describeRequest(request)}: its time was up before it could be sent`);
 }
 
 /**
- * What a request under way ends with when the link breaks. PORT_DOWN would say that nothing has been done; of a write that
- * is on its way nobody knows, and the code for that is TIMEOUT.
+ * Returns the error that ends a request under way when the link breaks. A write ends with TIMEOUT, because it may have taken
+ * effect; PORT_DOWN would say that nothing has been done.
  */
 export function connectionLostError(request: Request, error: DcsError): DcsError {
   const harmless = !isWrite(request) && request.kind !== 'raw';

@@ -112,7 +112,7 @@ async function raw(fn: number, digits: string, options: TargetOptions & { readon
     throw new CliError(exitCodes.wrongUse, `${digits} is not data`, 'pairs of hexadecimal digits, at most 252');
   const request = { kind: 'raw', unit: options.unit, fn, data: Buffer.from(text, 'hex') } as const;
   const target = await parseTarget(options, options.unit);
-  const reply = await withClient(target, (client) => client.ask(request));
+  const reply = await withClient(target, (client) => client.transact(request));
   printLine(reply.toString('hex'));
 }
 

@@ -1,11 +1,11 @@
 import type { Clock, DurationMs, MonotonicMs } from '../../clock/clock.ts';
 
-/** Round trips the percentiles are taken from. */
+/** Number of round trips that the percentiles are taken from. */
 const SAMPLES = 512;
-/** The utilisation is that of the last one to two of these. */
+/** The utilisation covers the last one to two of these windows. */
 const WINDOW_MS = 10_000;
 
-/** How long requests take, and what share of the time one is under way. */
+/** Measures the round-trip times of a bus, and the share of time in which a request is under way. */
 export class BusMeter {
   readonly #clock: Clock;
   readonly #roundTrips = new Float64Array(SAMPLES);
@@ -13,16 +13,16 @@ export class BusMeter {
   #inFlight = 0;
   #busySince: MonotonicMs = 0;
   #busy: DurationMs = 0;
-  /** Beginnings of the present window and of the one before. */
+  /** Starts of the present window and of the one before. */
   #windows: [WindowStart, WindowStart];
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    const mark = { at: clock.now(), busy: 0 };
-    this.#windows = [mark, mark];
+    const start = { at: clock.now(), busy: 0 };
+    this.#windows = [start, start];
   }
 
-  /** A request begins. Returns what to call when it has ended; `answered`: its time counts as a round trip. */
+  /** A request begins. Call the returned function at its end; `answered`: its time counts as a round trip. */
   start(): (answered: boolean) => void {
     const began = this.#clock.now();
     this.#rotateWindow(began);

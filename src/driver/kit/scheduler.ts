@@ -1,63 +1,82 @@
-import { isNoAnswer } from '../../../drivers/modbus/protocol/exception.ts';
-import type { Request } from '../../../drivers/modbus/protocol/request.ts';
-import type { Transport } from '../../../drivers/modbus/transport/transport.ts';
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../../clock/clock.ts';
 import { DcsError, toDcsError } from '../../errors/errors.ts';
+import type { Span } from './block-planner.ts';
 import { BusMeter } from './bus-meter.ts';
 import type { PollBlock, Poller } from './poller.ts';
 import { type QueuedTask, type Task, TaskQueue } from './task-queue.ts';
 import { UnitHealth } from './unit-health.ts';
 
-/** Share of the bus's time that units which do not answer may take together while others do. */
+/** Share of the bus's time that off-line units may take together while other units answer. */
 const OFFLINE_SHARE = 0.08;
-/** After so many tasks in a row a due poll gets its turn. */
+/** After this many tasks in a row a due poll gets its turn. */
 const TASKS_IN_A_ROW = 8;
 
 /**
- * The one queue of a physical bus: whatever its units, pins and settings, every request passes here. Tasks go before
- * polls, in lanes; a unit that is being written to, or whose late reply is still to be feared, is passed over and the
- * others go on.
+ * Carries one request to its reply, or to the reason why there is none. A reply that is late, foreign or corrupt never
+ * becomes the result: it is counted and dropped.
  */
-export class Scheduler {
-  readonly #transport: Transport;
-  readonly #poller: Poller;
+export interface BusTransport<Request, Reply> {
+  /** How many requests may be under way at once. */
+  readonly concurrency: number;
+  /**
+   * Sends a request that is not expired and resolves with its reply. The caller keeps to `concurrency` and `freeAt`.
+   * Rejects with TIMEOUT or NO_DEVICE (no answer), BAD_REPLY (damaged), PORT_DOWN or EXPIRED (not sent), or with the
+   * device's refusal; NO_SUCH_CHANNEL refuses an address.
+   */
+  transact(request: Request, expiresAt?: MonotonicMs): Promise<Reply>;
+  /** When `unit` may be asked next: later than now while its late reply could be taken for the reply to another request. */
+  freeAt(unit: number): MonotonicMs;
+  /** Whether the line is set up for this unit. `undefined`: it always is. */
+  ready?(unit: number): boolean;
+}
+
+/** What a scheduler works with. */
+export interface SchedulerOptions<Request, Reply, Where extends Span> {
+  readonly transport: BusTransport<Request, Reply>;
+  readonly poller: Poller<Where, Reply>;
+  readonly clock: Clock;
+  count(name: string, by?: number): void;
+  /** The request that reads a span. */
+  readRequest(span: Where): Request;
+  /** A unit has answered, be it with a refusal. `wasOffline`: it had been off line. */
+  onAnswer?(unit: number, wasOffline: boolean): void;
+  /** A request was answered after this time. */
+  onRoundTrip?(request: Request, tripMs: DurationMs): void;
+}
+
+/**
+ * The one queue of a physical bus: every request passes here. Tasks go before polls, in lanes. A unit that is held by a
+ * task, or whose late reply may still come, is passed over and the other units go on.
+ */
+export class Scheduler<Request extends { readonly unit: number }, Reply, Where extends Span> {
+  readonly #options: SchedulerOptions<Request, Reply, Where>;
+  readonly #transport: BusTransport<Request, Reply>;
+  readonly #poller: Poller<Where, Reply>;
   readonly #clock: Clock;
-  readonly #count: (name: string, by?: number) => void;
-  readonly #queue = new TaskQueue();
+  readonly #queue = new TaskQueue<Request, Reply>();
   readonly #health = new Map<number, UnitHealth>();
   readonly #meter: BusMeter;
   /** Units held by a task. */
   readonly #held = new Set<number>();
-  /** Requests of polls under way, by unit. */
+  /** Number of polls under way, by unit. */
   readonly #polling = new Map<number, number>();
-  readonly #answered: (unit: number, back: boolean) => void;
-  readonly #measured: (request: Request, tripMs: DurationMs) => void;
   #running = 0;
   #tasksInARow = 0;
+  /** No off-line unit is probed before this time while others answer. */
   #probesFrom: MonotonicMs = 0;
   #timer: Timer | undefined;
   #closed = false;
 
-  /** `answered`: a unit has given an answer, be it a refusal; `back`: it had been off line. `measured`: how long a request took. */
-  constructor(
-    transport: Transport,
-    poller: Poller,
-    clock: Clock,
-    count: (name: string, by?: number) => void,
-    answered: (unit: number, back: boolean) => void = () => undefined,
-    measured: (request: Request, tripMs: DurationMs) => void = () => undefined,
-  ) {
-    this.#answered = answered;
-    this.#measured = measured;
-    this.#transport = transport;
-    this.#poller = poller;
-    this.#clock = clock;
-    this.#meter = new BusMeter(clock);
-    this.#count = count;
+  constructor(options: SchedulerOptions<Request, Reply, Where>) {
+    this.#options = options;
+    this.#transport = options.transport;
+    this.#poller = options.poller;
+    this.#clock = options.clock;
+    this.#meter = new BusMeter(options.clock);
   }
 
-  /** Queues a task. Rejects with what its work rejects with, EXPIRED (never sent) or PORT_DOWN (never sent). */
-  submit<Result>(task: Task<Result>): Promise<Result> {
+  /** Queues a task. Rejects with what its work rejects with, or with EXPIRED or PORT_DOWN when it was never sent. */
+  submit<Result>(task: Task<Result, Request, Reply>): Promise<Result> {
     return new Promise((resolve, reject) => {
       const now = this.#clock.now();
       if (this.#closed) {
@@ -66,41 +85,37 @@ export class Scheduler {
       }
       const probeAt = this.#health.get(task.unit)?.probeAt;
       if (probeAt !== undefined && probeAt > now) {
-        reject(
-          new DcsError(
-            'PORT_DOWN',
-            `unit ${task.unit} does not answer; it is asked again in ${Math.ceil(probeAt - now)} ms`,
-          ),
-        );
+        const wait = Math.ceil(probeAt - now);
+        reject(new DcsError('PORT_DOWN', `unit ${task.unit} does not answer; it is asked again in ${wait} ms`));
         return;
       }
-      const overtook = this.#queue.add({
+      const replaced = this.#queue.add({
         lane: task.lane,
         unit: task.unit,
         key: task.key,
         queuedAt: now,
         expiresAt: now + task.ttlMs,
-        run: (ask) => task.work(ask).then(resolve, reject),
-        reject: reject,
+        run: (transact) => task.work(transact).then(resolve, reject),
+        reject,
       });
-      if (overtook) this.#count('writes_overtaken');
+      if (replaced) this.#options.count('writes_overtaken');
       this.dispatch();
     });
   }
 
   get metrics(): Record<string, number> {
-    const away = [...this.#health.values()].filter(({ offline }) => offline).length;
-    return { ...this.#meter.metrics, units_off_line: away };
+    const offline = [...this.#health.values()].filter((unit) => unit.offline).length;
+    return { ...this.#meter.metrics, units_off_line: offline };
   }
 
-  /** Something has changed: starts whatever may go now. */
+  /** Starts whatever may be sent now. Call it when something has changed. */
   dispatch(): void {
     if (this.#closed) return;
     this.#timer?.cancel();
     this.#timer = undefined;
     const now = this.#clock.now();
     const expired = this.#queue.expire(now);
-    if (expired > 0) this.#count('tasks_expired', expired);
+    if (expired > 0) this.#options.count('tasks_expired', expired);
     while (this.#running < this.#transport.concurrency) {
       const poll = this.#tasksInARow >= TASKS_IN_A_ROW ? this.#nextPoll(now, true) : undefined;
       const task = poll ? undefined : this.#nextTask(now);
@@ -117,7 +132,7 @@ export class Scheduler {
     this.#armTimer(now);
   }
 
-  /** Refuses what waits, with PORT_DOWN. What is under way is the transport's to reject. */
+  /** Rejects what waits, with PORT_DOWN. The transport rejects what is under way. */
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
@@ -125,28 +140,27 @@ export class Scheduler {
   }
 
   /** A task has its unit to itself: a poll sent before a write must not be answered after it. */
-  #nextTask(now: MonotonicMs): QueuedTask | undefined {
+  #nextTask(now: MonotonicMs): QueuedTask<Request, Reply> | undefined {
     return this.#queue.take((unit) => this.#isFree(unit, now) && !this.#polling.has(unit), now);
   }
 
-  #nextPoll(now: MonotonicMs, first = false): PollBlock | undefined {
+  #nextPoll(now: MonotonicMs, beforeTasks = false): PollBlock<Where, Reply> | undefined {
     const probe = this.#nextProbe(now);
     if (probe) return probe;
     // A waiting task needs its unit to itself, so polls let the unit become free, unless it is their turn.
     const usable = (unit: number) =>
-      this.#isFree(unit, now) && !this.#isOffline(unit) && (first || !this.#queue.hasTaskFor(unit));
+      this.#isFree(unit, now) && !this.#isOffline(unit) && (beforeTasks || !this.#queue.hasTaskFor(unit));
     return this.#poller.nextBlock(now, usable, (unit) => this.#transport.ready?.(unit) ?? true);
   }
 
-  #nextProbe(now: MonotonicMs): PollBlock | undefined {
+  #nextProbe(now: MonotonicMs): PollBlock<Where, Reply> | undefined {
     if (this.#probesFrom > now && this.#anyOnline()) return undefined;
     const due: { readonly unit: number; readonly since: MonotonicMs }[] = [];
-    for (const [unit, health] of this.#health) {
-      const { probeAt: since } = health;
+    for (const [unit, { probeAt: since }] of this.#health) {
       if (since === undefined || since > now || !this.#isFree(unit, now) || this.#polling.has(unit)) continue;
       due.push({ unit, since });
     }
-    // Who has waited longest goes first: the share of the bus may be too small for all, and must not be one unit's alone.
+    // The longest wait goes first: the share of the bus may be too small for all units and must not go to one alone.
     due.sort((a, b) => a.since - b.since);
     for (const { unit } of due) {
       const block = this.#poller.probe(unit);
@@ -167,7 +181,7 @@ export class Scheduler {
     return this.#poller.blocks.some((block) => !this.#isOffline(block.span.unit));
   }
 
-  async #runTask(task: QueuedTask): Promise<void> {
+  async #runTask(task: QueuedTask<Request, Reply>): Promise<void> {
     this.#running++;
     this.#held.add(task.unit);
     await task.run((request, expiresAt) => this.#transact(request, expiresAt));
@@ -176,17 +190,17 @@ export class Scheduler {
     this.dispatch();
   }
 
-  async #runPoll(block: PollBlock): Promise<void> {
+  async #runPoll(block: PollBlock<Where, Reply>): Promise<void> {
     const { unit } = block.span;
     this.#running++;
     this.#polling.set(unit, (this.#polling.get(unit) ?? 0) + 1);
     this.#poller.markSent(block);
     const began = this.#clock.now();
-    const away = this.#isOffline(unit);
+    const offline = this.#isOffline(unit);
     let error: DcsError | undefined;
     try {
-      const data = await this.#readWithRetry({ kind: 'read', ...block.span });
-      for (const item of block.items) item.deliver(data, item.span.first - block.span.first);
+      const reply = await this.#readWithRetry(this.#options.readRequest(block.span));
+      for (const item of block.items) item.deliver(reply, item.span.first - block.span.first);
     } catch (thrown) {
       error = toDcsError(thrown);
     }
@@ -196,13 +210,13 @@ export class Scheduler {
     else this.#polling.delete(unit);
     if (this.#closed) return;
     const now = this.#clock.now();
-    this.#poller.markDone(block, now, error !== undefined, away);
+    this.#poller.markDone(block, now, error !== undefined, offline);
     if (error) this.#pollFailed(block, error, began, now);
     this.dispatch();
   }
 
-  /** A damaged reply is asked for once more: noise passes. */
-  async #readWithRetry(request: Request): Promise<Buffer> {
+  /** A damaged reply is asked for once more, because noise passes. */
+  async #readWithRetry(request: Request): Promise<Reply> {
     try {
       return await this.#transact(request);
     } catch (error) {
@@ -212,30 +226,29 @@ export class Scheduler {
     }
   }
 
-  #pollFailed(block: PollBlock, error: DcsError, began: MonotonicMs, now: MonotonicMs): void {
+  #pollFailed(block: PollBlock<Where, Reply>, error: DcsError, began: MonotonicMs, now: MonotonicMs): void {
     if (error.code === 'PORT_DOWN') return;
     if (error.code === 'NO_SUCH_CHANNEL' && this.#poller.split(block, now)) return;
     for (const item of block.items) item.fail(error);
     if (!isNoAnswer(error)) return;
     const { unit } = block.span;
-    // What the unit owed meanwhile has waited behind this request: it is as doubtful as what was asked.
+    // Reads of the unit that were due meanwhile have waited behind this request, so their values are doubtful too.
     this.#poller.failUnit(unit, error, this.#isOffline(unit) ? Number.POSITIVE_INFINITY : now);
     if (this.#isOffline(unit)) this.#probesFrom = now + (now - began) * (1 / OFFLINE_SHARE - 1);
   }
 
-  /** Every request of this bus goes through here: it is what tells whether a unit is alive. */
-  async #transact(request: Request, expiresAt?: MonotonicMs): Promise<Buffer> {
+  /** Every request of the bus goes through here, which tells whether its unit answers. */
+  async #transact(request: Request, expiresAt?: MonotonicMs): Promise<Reply> {
     const ended = this.#meter.start();
     const began = this.#clock.now();
     try {
-      const data = await this.#transport.transact(request, expiresAt);
+      const reply = await this.#transport.transact(request, expiresAt);
       ended(true);
-      this.#measured(request, this.#clock.now() - began);
+      this.#options.onRoundTrip?.(request, this.#clock.now() - began);
       this.#noteAnswer(request.unit);
-      return data;
+      return reply;
     } catch (thrown) {
       const error = toDcsError(thrown);
-      // It was not sent: nobody has answered.
       const unsent = error.code === 'PORT_DOWN' || error.code === 'EXPIRED';
       ended(error.code !== 'TIMEOUT' && !unsent);
       if (isNoAnswer(error)) this.#noteSilence(request.unit, error);
@@ -245,10 +258,10 @@ export class Scheduler {
   }
 
   #noteAnswer(unit: number): void {
-    const back = this.#health.get(unit)?.noteAnswer() ?? false;
-    this.#answered(unit, back);
-    if (!back) return;
-    this.#count('units_recovered');
+    const wasOffline = this.#health.get(unit)?.noteAnswer() ?? false;
+    this.#options.onAnswer?.(unit, wasOffline);
+    if (!wasOffline) return;
+    this.#options.count('units_recovered');
     this.#poller.pollNow(unit, this.#clock.now());
   }
 
@@ -256,12 +269,12 @@ export class Scheduler {
     const health = this.#health.get(unit) ?? new UnitHealth();
     this.#health.set(unit, health);
     if (!health.noteSilence(this.#clock.now(), this.#anyOnline())) return;
-    this.#count('units_lost');
-    // Also when it was a command that found it away: from now on it is only asked when the bus has time for it.
+    this.#options.count('units_lost');
+    // Fail its values now, also when a command found it off line: it is polled again only when the bus has time for it.
     this.#poller.failUnit(unit, error);
   }
 
-  /** Wakes up when time alone makes something possible. */
+  /** Sets the timer to the next moment at which something may be sent because time has passed. */
   #armTimer(now: MonotonicMs): void {
     if (this.#running >= this.#transport.concurrency) return;
     const moments: MonotonicMs[] = [];
@@ -276,4 +289,9 @@ export class Scheduler {
     const later = moments.filter((moment) => moment > now);
     if (later.length > 0) this.#timer = this.#clock.after(Math.min(...later) - now, () => this.dispatch());
   }
+}
+
+/** Whether the unit gave no answer at all, or a gateway says so. */
+export function isNoAnswer({ code }: DcsError): boolean {
+  return code === 'TIMEOUT' || code === 'NO_DEVICE';
 }

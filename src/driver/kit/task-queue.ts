@@ -1,56 +1,55 @@
-import type { Request } from '../../../drivers/modbus/protocol/request.ts';
 import type { DurationMs, MonotonicMs } from '../../clock/clock.ts';
 import { DcsError } from '../../errors/errors.ts';
 
-/** What goes before what, unless something has waited for long. Polling comes after all of these. */
+/** Lanes in the order of their priority; polling comes after all of them. `demand`: a read that somebody waits for. */
 export const lanes = ['write', 'verify', 'demand'] as const;
 export type Lane = (typeof lanes)[number];
 
-/** Sends one request over the bus the task holds, as Transport.transact does. */
-export type Transact = (request: Request, expiresAt?: MonotonicMs) => Promise<Buffer>;
+/** Sends one request over the bus that the task holds; see BusTransport.transact. */
+export type Transact<Request, Reply> = (request: Request, expiresAt?: MonotonicMs) => Promise<Reply>;
 
-/** A piece of work on one unit that somebody waits for. It may ask more than once and keeps its place meanwhile. */
-export interface Task<Result> {
+/** A piece of work on one unit. It may send several requests and holds its unit meanwhile. */
+export interface Task<Result, Request, Reply> {
   readonly lane: Lane;
   readonly unit: number;
-  /** A waiting task of the same key is overtaken by this one: it is refused, never sent. */
+  /** A waiting task of the same key is replaced by this one: it is rejected and never sent. */
   readonly key?: string;
-  /** Not begun after this, it is refused with EXPIRED. */
+  /** A task that has not begun by then is rejected with EXPIRED. */
   readonly ttlMs: DurationMs;
-  work(ask: Transact): Promise<Result>;
+  work(transact: Transact<Request, Reply>): Promise<Result>;
 }
 
 /** A task in the queue. */
-export interface QueuedTask {
+export interface QueuedTask<Request, Reply> {
   readonly lane: Lane;
   readonly unit: number;
   readonly key: string | undefined;
   readonly queuedAt: MonotonicMs;
   readonly expiresAt: MonotonicMs;
-  /** Runs it; settles when it is over, never rejects. */
-  run(ask: Transact): Promise<void>;
+  /** Runs the task; resolves when it is over, never rejects. */
+  run(transact: Transact<Request, Reply>): Promise<void>;
   reject(error: DcsError): void;
 }
 
 /** A task that has waited for this long goes before all younger ones: no lane starves another. */
 const MAX_LANE_WAIT_MS: DurationMs = 1000;
 
-/** The tasks that wait, in lanes; within a lane in the order they came. */
-export class TaskQueue {
-  readonly #queues: Record<Lane, QueuedTask[]> = { write: [], verify: [], demand: [] };
+/** The waiting tasks of a bus, in lanes; within a lane in the order they came. */
+export class TaskQueue<Request, Reply> {
+  readonly #queues: Record<Lane, QueuedTask<Request, Reply>[]> = { write: [], verify: [], demand: [] };
 
-  /** Adds a task. One of the same key that still waits is refused; returns whether there was one. */
-  add(task: QueuedTask): boolean {
+  /** Adds a task. Rejects a waiting task of the same key; returns whether there was one. */
+  add(task: QueuedTask<Request, Reply>): boolean {
     const queue = this.#queues[task.lane];
     const at = task.key === undefined ? -1 : queue.findIndex((other) => other.key === task.key);
-    const [overtaken] = at < 0 ? [] : queue.splice(at, 1);
-    overtaken?.reject(new DcsError('EXPIRED', 'overtaken by a newer value before it was sent'));
+    const [replaced] = at < 0 ? [] : queue.splice(at, 1);
+    replaced?.reject(new DcsError('EXPIRED', 'overtaken by a newer value before it was sent'));
     queue.push(task);
-    return overtaken !== undefined;
+    return replaced !== undefined;
   }
 
   /** Takes the first task whose unit is free. */
-  take(free: (unit: number) => boolean, now: MonotonicMs): QueuedTask | undefined {
+  take(free: (unit: number) => boolean, now: MonotonicMs): QueuedTask<Request, Reply> | undefined {
     const oldest = this.#oldest((task) => now - task.queuedAt >= MAX_LANE_WAIT_MS && free(task.unit));
     if (oldest) {
       const queue = this.#queues[oldest.lane];
@@ -64,7 +63,7 @@ export class TaskQueue {
     return undefined;
   }
 
-  /** Refuses what has waited too long; returns how many that were. */
+  /** Rejects tasks whose time is up; returns their number. */
   expire(now: MonotonicMs): number {
     const late = this.all().filter(({ expiresAt }) => expiresAt <= now);
     if (late.length === 0) return 0;
@@ -78,20 +77,20 @@ export class TaskQueue {
     return lanes.some((lane) => this.#queues[lane].some((task) => task.unit === unit));
   }
 
-  #oldest(fits: (task: QueuedTask) => boolean): QueuedTask | undefined {
-    let oldest: QueuedTask | undefined;
+  all(): QueuedTask<Request, Reply>[] {
+    return lanes.flatMap((lane) => this.#queues[lane]);
+  }
+
+  /** Rejects all tasks. */
+  clear(error: () => DcsError): void {
+    for (const lane of lanes) for (const task of this.#queues[lane].splice(0)) task.reject(error());
+  }
+
+  #oldest(fits: (task: QueuedTask<Request, Reply>) => boolean): QueuedTask<Request, Reply> | undefined {
+    let oldest: QueuedTask<Request, Reply> | undefined;
     for (const lane of lanes)
       for (const task of this.#queues[lane])
         if (fits(task) && (!oldest || task.queuedAt < oldest.queuedAt)) oldest = task;
     return oldest;
-  }
-
-  all(): QueuedTask[] {
-    return lanes.flatMap((lane) => this.#queues[lane]);
-  }
-
-  /** Refuses everything. */
-  clear(error: () => DcsError): void {
-    for (const lane of lanes) for (const task of this.#queues[lane].splice(0)) task.reject(error());
   }
 }

@@ -1,15 +1,15 @@
 import type { DurationMs, MonotonicMs } from '../../clock/clock.ts';
 
-/** Requests in a row without any answer after which a unit counts as off line. */
+/** A unit is off line after this many requests in a row without an answer. */
 const OFFLINE_AFTER = 2;
 const FIRST_PROBE_MS = 500;
-/** Longest wait between two probes while other units of the bus are alive, and while there are none. */
+/** Longest wait between two probes while other units of the bus answer, and while none does. */
 const MAX_PROBE_WAIT_SHARED_MS = 10_000;
 const MAX_PROBE_WAIT_ALONE_MS = 2_000;
 
 /**
- * Whether one unit answers. A unit that does not is left alone but for a probe now and then, ever rarer, so that it
- * costs the others little.
+ * Knows whether one unit of a bus answers. An off-line unit is only probed, with a wait that doubles each time, so that it
+ * costs the other units little.
  */
 export class UnitHealth {
   #misses = 0;
@@ -20,12 +20,12 @@ export class UnitHealth {
     return this.#probeAt !== undefined;
   }
 
-  /** When an off-line unit may be asked again. */
+  /** When an off-line unit may be asked again; `undefined` while it is on line. */
   get probeAt(): MonotonicMs | undefined {
     return this.#probeAt;
   }
 
-  /** It has answered, be it with an exception. Returns whether it was off line until now. */
+  /** The unit has answered; a refusal is an answer too. Returns whether it was off line until now. */
   noteAnswer(): boolean {
     const was = this.offline;
     this.#misses = 0;
@@ -34,7 +34,7 @@ export class UnitHealth {
     return was;
   }
 
-  /** It has not answered. Returns whether it is off line from now on and was not before. */
+  /** The unit has not answered. `shared`: other units of the bus do. Returns whether it has just gone off line. */
   noteSilence(now: MonotonicMs, shared: boolean): boolean {
     this.#misses++;
     if (this.#misses < OFFLINE_AFTER) return false;
