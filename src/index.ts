@@ -5,7 +5,7 @@ export { type RestartPolicy, Supervised, Supervisor } from './bus/supervisor.ts'
 export { type Clock, type DurationMs, type MonotonicMs, systemClock, type UnixSeconds } from './clock/clock.ts';
 export { DcsError, type ErrorCode, errorCodes } from './errors/errors.ts';
 export type { Log } from './log/log.ts';
-export { LightClient } from './mesh/light-client.ts';
+export { type ConnectOptions, connect, LightClient } from './mesh/light-client.ts';
 export { Mesh, type MeshEvents, type MeshOptions, type MeshPeer, type MeshStats } from './mesh/mesh.ts';
 export { allow, type Grant, listAllowed, newKeys, revoke, showKey } from './mesh/security/keys.ts';
 export { type Endpoint, parseEndpoint } from './mesh/transport/addresses.ts';

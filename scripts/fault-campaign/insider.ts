@@ -1,5 +1,5 @@
 import { Dealer } from 'zeromq';
-import { readNodes } from '../../src/mesh/peer/node-info.ts';
+import { readNodes } from '../../src/mesh/local-node.ts';
 import type { KeyPair } from '../../src/mesh/security/keys.ts';
 import { keyProof } from '../../src/mesh/security/keys.ts';
 import { isRecord, newId } from '../../src/message/envelope.ts';

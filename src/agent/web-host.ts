@@ -53,7 +53,7 @@ export function webHost(config: ResolvedConfig, parts: AgentParts): WebHost {
       mesh && {
         broker: mesh.isBroker,
         peers: mesh.links,
-        v1Processes: mesh.strangers,
+        v1Processes: mesh.v1Processes,
         counters: { ...mesh.stats },
       },
     headers: () => {

@@ -1,9 +1,8 @@
-import { Actor } from '../bus/actor.ts';
-import { Bus } from '../bus/bus.ts';
+import type { Actor } from '../bus/actor.ts';
 import { closestMatch } from '../config/closest-match.ts';
 import { DcsError } from '../errors/errors.ts';
-import { LightClient } from '../mesh/light-client.ts';
-import { type Endpoint, parseEndpoint } from '../mesh/transport/addresses.ts';
+import { connect, type LightClient } from '../mesh/light-client.ts';
+import { type Endpoint, endpointText, parseEndpoint } from '../mesh/transport/addresses.ts';
 import { isRecord } from '../message/envelope.ts';
 import { type IoMessage, isReport } from '../message/payloads.ts';
 import { CliError, exitCodes } from './exit.ts';
@@ -43,34 +42,25 @@ export async function withClient<T>(options: ClientOptions, work: (client: BusCl
 
 /** A command's connection to the bus. */
 export class BusClient {
-  readonly actor = new Actor('cli');
+  readonly actor: Actor;
   /** `HOST:RX:TX`. */
   readonly address: string;
-  readonly #bus = new Bus();
-  readonly #connection: LightClient;
+  readonly #client: LightClient;
 
-  constructor(endpoint: Endpoint) {
-    const quiet = { debug() {}, info() {}, warn() {}, error() {} };
-    this.address = `${endpoint.host}:${endpoint.rx}:${endpoint.tx}`;
-    this.#connection = new LightClient(this.#bus, endpoint, quiet);
-    this.#bus.join(this.actor);
+  constructor(client: LightClient, address: string) {
+    this.actor = client.actor;
+    this.address = address;
+    this.#client = client;
   }
 
   /** Rejects with TIMEOUT when no agent answers. */
   static async connect(options: ClientOptions): Promise<BusClient> {
-    const client = new BusClient(busEndpoint(options.bus));
-    try {
-      await client.#connection.start(options.timeout);
-      return client;
-    } catch (error) {
-      await client.close();
-      throw error;
-    }
+    const address = endpointText(busEndpoint(options.bus));
+    return new BusClient(await connect({ bus: address, timeoutMs: options.timeout, name: 'cli' }), address);
   }
 
-  async close(): Promise<void> {
-    await this.#connection.stop();
-    this.#bus.close();
+  close(): Promise<void> {
+    return this.#client.close();
   }
 
   /** A pin's report. Rejects with the closest name when no pin of that name answers. */

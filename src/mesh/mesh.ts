@@ -3,10 +3,11 @@ import { isIPv4 } from 'node:net';
 import type { Bus } from '../bus/bus.ts';
 import type { DurationMs, Timer } from '../clock/clock.ts';
 import { DcsError, messageOf, systemCode } from '../errors/errors.ts';
+import type { Log } from '../log/log.ts';
 import type { NodeAbout, PinInfo } from '../message/payloads.ts';
-import { Member } from './member.ts';
-import { checkOptions, type MeshOptions, onLoopback } from './options.ts';
-import type { NodeInfo } from './peer/node-info.ts';
+import type { NodeInfo } from './local-node.ts';
+import { Member, type MemberListener } from './member.ts';
+import { type MeshOptions, type MeshSettings, meshSettings, onLoopback } from './options.ts';
 import type { EndReason } from './peer/session.ts';
 import { type KeyPair, loadKeys } from './security/keys.ts';
 import { type MeshStats, newStats } from './stats.ts';
@@ -16,89 +17,89 @@ import { LINGER_MS, openSocketFactory } from './transport/socket-factory.ts';
 export type { MeshOptions } from './options.ts';
 export type { MeshStats } from './stats.ts';
 
-/** How often a machine that has not got its address yet is asked for it (ms). */
+/** How often a machine without its address is asked whether it has it now (ms). */
 const ADDRESS_MS: DurationMs = 1000;
 
-/** Another dcs-io node, as its events name it. */
+/** Another dcs-io node. */
 export type MeshPeer = Pick<NodeInfo, 'id' | 'name' | 'boot' | 'addresses'>;
 
-/** A direct link with another dcs-io node. */
+/** The session with another dcs-io node, or the lack of one. */
 export interface MeshLink extends MeshPeer {
   readonly open: boolean;
-  /** How long it has been open, or not. */
+  /** How long it has been open, or closed. */
   readonly forMs: DurationMs;
   readonly encrypted: boolean;
-  /** Of a datagram there and back; unknown within a machine. */
+  /** Round trip of the last ping; `undefined` within a machine. */
   readonly roundTripMs?: DurationMs;
-  /** Messages that did not arrive, and that were not sent because the peer does not take them. */
+  /** Messages from the peer that were lost, and messages to it that were dropped because it does not read. */
   readonly missed: number;
   readonly dropped: number;
 }
 
-/** `mesh.on('peer-up', (peer) => …)`. Processes of v1 have no events: they neither beat nor say goodbye. */
+/** `mesh.on('peer-up', (peer) => …)`. v1 processes cause no events: they have neither heartbeat nor goodbye. */
 export interface MeshEvents {
   'peer-up': [peer: MeshPeer];
-  /** Within 2 s of the peer's death, hang or disappearance from the network. */
+  /** Emitted within 2 s of the peer's death, hang or disappearance from the network. */
   'peer-down': [peer: MeshPeer, reason: EndReason];
-  /** This many messages of the peer did not arrive; its last values were asked for. */
+  /** So many messages of the peer were lost; it was asked for its last reports. */
   gap: [peer: MeshPeer, missed: number];
-  /** This many messages were not sent, because the peer does not take them. */
+  /** So many messages to the peer were dropped, because it does not read. */
   drop: [peer: MeshPeer, messages: number];
 }
 
 /**
- * This process's place among the others: joins the local bus to the actors of all processes that speak aktos-dcs v1, on
- * this machine, in the LAN and behind tunnels.
+ * Connects the local bus with the actors of other processes: dcs-io nodes and processes of aktos-dcs v1, on this machine, in
+ * the network and behind tunnels.
  *
  * ```ts
- * const mesh = new Mesh(bus, { listen: '127.0.0.1', rx: 5012, tx: 5013, brokers: [], proxyBrokers: [], insecure: false, log });
+ * const mesh = new Mesh(bus, { name: 'boiler-room' });
  * await mesh.start();
  * ```
  */
 export class Mesh extends EventEmitter<MeshEvents> {
   readonly stats: MeshStats = newStats();
   readonly #bus: Bus;
-  readonly #options: MeshOptions;
+  readonly #settings: MeshSettings;
+  readonly #events: EventRelay;
   #member: Member | undefined;
-  #about: () => NodeAbout = () => ({ pins: [] });
   #started: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
-  /** The way from loopback to the network, while the machine has not got its address. */
+  /** The move from loopback to the network, once the machine has its address. */
   #move: Promise<void> = Promise.resolve();
-  #waiting: Timer | undefined;
+  #addressTimer: Timer | undefined;
 
-  /** Throws BAD_CONFIG when the options would open the bus to a network without saying so. */
-  constructor(bus: Bus, options: MeshOptions) {
+  /** Throws BAD_CONFIG when the options would open the bus to a network and nothing says so. */
+  constructor(bus: Bus, options: MeshOptions = {}) {
     super();
-    checkOptions(options);
     this.#bus = bus;
-    this.#options = options;
+    this.#settings = meshSettings(options);
+    this.#events = new EventRelay(this, this.#settings.log);
   }
 
-  /** This process's id on the wire, new at every start; empty until it has started. */
+  /** This process's id on the wire, new at every start; empty before the start. */
   get id(): string {
     return this.#member?.info.id ?? '';
   }
 
-  /** Whether this process is the address broker of its machine. */
+  /** True when this process is the address broker of its machine. */
   get isBroker(): boolean {
-    return this.#member?.role.isBroker ?? false;
+    return this.#member?.v1.election.isBroker ?? false;
   }
 
-  /** Says what this node tells the others about itself. */
+  /** Sets what this node tells the others about itself. */
   describe(about: () => NodeAbout): void {
-    this.#about = about;
+    this.#events.about = about;
   }
 
   /** The pins the others are told about. */
   get pins(): readonly PinInfo[] {
-    return this.#about().pins;
+    return this.#events.about().pins;
   }
 
   /**
-   * Binds the sockets and joins the mesh. Once it has resolved, what is sent reaches the processes of this machine that
-   * were there before. An address that this machine has not got, as before its network is up, is waited for; until then
-   * the mesh is on loopback alone. Rejects with BAD_CONFIG (no address), NO_PERMISSION (a port below 1024),
+   * Binds the sockets and joins the mesh. Messages sent after that reach the processes of this machine that were there before.
+   * When this machine does not have the address `listen` yet, because its network is not up, the mesh runs on loopback until
+   * it has. Rejects with BAD_CONFIG (no address), NO_PERMISSION (a port below 1024),
    * NOT_SUPPORTED (no ZeroMQ for this machine) or STOPPED.
    */
   start(): Promise<void> {
@@ -106,27 +107,27 @@ export class Mesh extends EventEmitter<MeshEvents> {
     return this.#started;
   }
 
-  /** Leaves the mesh. Idempotent, at most 1 s; what was sent before still leaves. */
+  /** Leaves the mesh within 1 s; messages sent before still leave. Idempotent. */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
     return this.#stopped;
   }
 
-  /** Where other dcs-io nodes reach this one; for diagnosis. Only once it has started. */
+  /** Where other dcs-io nodes reach this one, for diagnosis; empty before the start. */
   get address(): Pick<NodeInfo, 'addresses' | 'port'> {
     return this.#member?.info ?? { addresses: [], port: 0 };
   }
 
-  /** Tells everybody of this node and its pins now, without waiting for the next heartbeat. */
+  /** Sends a heartbeat with this node's pins now. */
   announce(): void {
     this.#member?.presence.announce();
   }
 
-  /** The dcs-io nodes this one has a direct link with, or had and is calling again. */
+  /** The dcs-io nodes with which this one has a session, or had one and dials again. */
   get links(): readonly MeshLink[] {
     const now = this.#bus.clock.now();
-    return [...(this.#member?.peers.directory.entries() ?? [])].flatMap((entry) => {
-      const { info, session, answered, since, missed, dropped } = entry;
+    return [...(this.#member?.peers.directory.nodes() ?? [])].flatMap((node) => {
+      const { info, session, answered, since, missed, dropped } = node;
       if (!session && !answered) return [];
       const { id, name, boot, addresses, key } = info;
       const roundTripMs = session?.roundTripMs;
@@ -140,52 +141,38 @@ export class Mesh extends EventEmitter<MeshEvents> {
     });
   }
 
-  /** The processes of aktos-dcs v1 that were heard directly within the last minute, with how long ago (ms). */
-  get strangers(): readonly { readonly id: string; readonly silentMs: number }[] {
-    const { directSenders: neighbours, peers } = this.#member ?? {};
-    return (neighbours?.known() ?? []).filter(({ id }) => !peers?.directory.get(id));
-  }
-
-  /** A listener that throws harms nobody else. */
-  #tell<Name extends keyof MeshEvents>(name: Name, ...detail: MeshEvents[Name]): void {
-    try {
-      this.emit<keyof MeshEvents>(name, ...detail);
-    } catch (error) {
-      this.#options.log.error({ err: error }, `a listener of '${name}' failed: ${messageOf(error)}`);
-    }
+  /** The v1 processes heard directly within the last minute, with how long ago (ms). */
+  get v1Processes(): readonly { readonly id: string; readonly silentMs: number }[] {
+    const { v1Processes, peers } = this.#member ?? {};
+    return (v1Processes?.known() ?? []).filter(({ id }) => !peers?.directory.get(id));
   }
 
   async #start(): Promise<void> {
-    const { listen, log, security, insecure } = this.#options;
+    const { listen, log, security, insecure } = this.#settings;
     const own = security && loadKeys(security.keys);
     if (!isLoopback(listen) && (insecure || !security))
       log.warn({ listen }, 'the bus is open: whoever reaches it can command the outputs');
-    if (await this.#join(own, this.#options)) return;
+    if (await this.#join(own, this.#settings)) return;
     log.warn({ listen }, `${listen} is not an address of this machine yet: until it is, the bus is on loopback alone`);
-    await this.#join(own, onLoopback(this.#options));
+    await this.#join(own, onLoopback(this.#settings));
     this.#awaitAddress(own);
   }
 
-  /** False: this machine has not got the address to listen on. */
-  async #join(own: KeyPair | undefined, options: MeshOptions): Promise<boolean> {
-    // Of its own: within one, the socket that decides who may come in cannot be opened again before ZeroMQ has done away
-    // with the last member's, and nobody says when it has.
-    const sockets = await openSocketFactory(this.stats, options.log, own);
+  /** Resolves with false when this machine does not have the address to listen on. */
+  async #join(own: KeyPair | undefined, settings: MeshSettings): Promise<boolean> {
+    // Each member has a ZeroMQ context of its own. In a shared one, the authenticator's socket cannot be bound again before
+    // ZeroMQ has destroyed the last member's, and ZeroMQ does not tell when it has.
+    const sockets = await openSocketFactory(this.stats, settings.log, own);
     if (this.#stopped) throw stoppedError();
-    const member = new Member(this.#bus, sockets, options, own, () => this.#about(), {
-      peerUp: (peer) => this.#tell('peer-up', peer),
-      peerDown: (peer, reason) => this.#tell('peer-down', peer, reason),
-      gap: (peer, missed) => this.#tell('gap', peer, missed),
-      drop: (peer, messages) => this.#tell('drop', peer, messages),
-    });
+    const member = new Member(this.#bus, sockets, settings, own, this.#events);
     this.#member = member;
     try {
       await member.start();
     } catch (error) {
       await member.stop(0);
       if (this.#stopped) throw stoppedError();
-      if (isIPv4(options.listen) && systemCode(error) === 'EADDRNOTAVAIL') return false;
-      throw bindError(error, options.listen);
+      if (isIPv4(settings.listen) && systemCode(error) === 'EADDRNOTAVAIL') return false;
+      throw bindError(error, settings.listen);
     }
     if (this.#stopped) throw stoppedError();
     return true;
@@ -193,23 +180,23 @@ export class Mesh extends EventEmitter<MeshEvents> {
 
   #awaitAddress(own: KeyPair | undefined): void {
     if (this.#stopped) return;
-    this.#waiting = this.#bus.clock.after(ADDRESS_MS, () => {
-      if (ownAddresses().includes(this.#options.listen)) this.#move = this.#moveOut(own);
+    this.#addressTimer = this.#bus.clock.after(ADDRESS_MS, () => {
+      if (ownAddresses().includes(this.#settings.listen)) this.#move = this.#moveToNetwork(own);
       else this.#awaitAddress(own);
     });
   }
 
-  /** From loopback to the network. Never rejects. */
-  async #moveOut(own: KeyPair | undefined): Promise<void> {
-    const { log, listen } = this.#options;
+  /** Moves from loopback to the network. Never rejects. */
+  async #moveToNetwork(own: KeyPair | undefined): Promise<void> {
+    const { log, listen } = this.#settings;
     try {
       await this.#member?.stop(LINGER_MS);
       if (this.#stopped) return;
-      if (await this.#join(own, this.#options)) {
+      if (await this.#join(own, this.#settings)) {
         log.info({ listen }, `the bus listens on ${listen} now`);
         return;
       }
-      await this.#join(own, onLoopback(this.#options));
+      await this.#join(own, onLoopback(this.#settings));
     } catch (error) {
       if (!this.#stopped) log.error({ err: error }, messageOf(error));
     }
@@ -217,13 +204,49 @@ export class Mesh extends EventEmitter<MeshEvents> {
   }
 
   async #stop(): Promise<void> {
-    this.#waiting?.cancel();
+    this.#addressTimer?.cancel();
     await this.#move;
     await this.#member?.stop(LINGER_MS);
     try {
       await this.#started;
     } catch {
-      // Whoever called start was told.
+      // The caller of start() has this error.
+    }
+  }
+}
+
+/** Emits a member's events on the mesh. A listener that throws harms no other. */
+class EventRelay implements MemberListener {
+  about: () => NodeAbout = () => ({ pins: [] });
+  readonly #mesh: EventEmitter<MeshEvents>;
+  readonly #log: Log;
+
+  constructor(mesh: EventEmitter<MeshEvents>, log: Log) {
+    this.#mesh = mesh;
+    this.#log = log;
+  }
+
+  onPeerUp(peer: NodeInfo): void {
+    this.#emit('peer-up', peer);
+  }
+
+  onPeerDown(peer: NodeInfo, reason: EndReason): void {
+    this.#emit('peer-down', peer, reason);
+  }
+
+  onGap(peer: NodeInfo, missed: number): void {
+    this.#emit('gap', peer, missed);
+  }
+
+  onDropped(peer: NodeInfo, messages: number): void {
+    this.#emit('drop', peer, messages);
+  }
+
+  #emit<Name extends keyof MeshEvents>(name: Name, ...detail: MeshEvents[Name]): void {
+    try {
+      this.#mesh.emit<keyof MeshEvents>(name, ...detail);
+    } catch (error) {
+      this.#log.error({ err: error }, `a listener of '${name}' failed: ${messageOf(error)}`);
     }
   }
 }

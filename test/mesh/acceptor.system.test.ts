@@ -11,9 +11,10 @@ it('a door at which one frame trips us up hears those that follow', async () => 
   const stats = newStats();
   const heard: unknown[] = [];
   const door = new Acceptor(await openSocketFactory(stats, log, undefined), {
-    onHandshakeFrame(frame) {
-      if (frame['bad']) throw new Error('nobody thought of this one');
+    onCallerFrame(frame) {
+      if (frame['bad']) throw new Error('an unexpected error');
       heard.push(frame);
+      return undefined;
     },
   });
   const caller = new Dealer({ linger: 0 });
@@ -24,7 +25,7 @@ it('a door at which one frame trips us up hears those that follow', async () => 
     await until('the second frame', () => heard.length > 0);
     expect(heard).toEqual([{ good: 1 }]);
     expect(stats.malformed).toBe(1);
-    expect(log.lines.at(-1)).toMatchObject({ level: 'error', message: expect.stringContaining('nobody thought') });
+    expect(log.lines.at(-1)).toMatchObject({ level: 'error', message: expect.stringContaining('an unexpected error') });
   } finally {
     caller.close();
     door.close(0);

@@ -27,7 +27,7 @@ async function gate() {
   allow(own.folder, 'hall', hall.publicKey, { write: ['pump*'] });
   allow(own.folder, 'other', other.publicKey);
   const kit = await openSocketFactory(newStats(), quietLog);
-  const made = new AccessControl(own.folder, loadKeys(own.folder), new ManualClock(), kit, () => undefined);
+  const made = new AccessControl(own.folder, loadKeys(own.folder), new ManualClock(), kit);
   return { gate: made, hall: hall.publicKey, other: other.publicKey };
 }
 

@@ -6,6 +6,7 @@ import { CONTACT_EXPIRY_MS, Dialer } from '../../src/mesh/v1/dialer.ts';
 import { SocketPair } from '../../src/mesh/v1/socket-pair.ts';
 import { until } from '../support/wait.ts';
 import { quietLog } from './support/log.ts';
+import { ignoringPair } from './support/pair-listener.ts';
 
 const pairs: SocketPair[] = [];
 afterEach(() => {
@@ -17,12 +18,12 @@ async function bench() {
   const kit = await openSocketFactory(stats, quietLog);
   const clock = new ManualClock();
   const pair = new SocketPair(kit, 'client', {
-    frame: () => undefined,
-    up: (_pair, endpoint) => dialer.up(endpoint),
-    down: (_pair, endpoint) => dialer.down(endpoint),
+    ...ignoringPair,
+    onUp: (_pair, endpoint) => dialer.up(endpoint),
+    onDown: (_pair, endpoint) => dialer.down(endpoint),
   });
   const dialer = new Dialer(pair, clock, kit);
-  const server = new SocketPair(kit, 'server', { frame: () => undefined });
+  const server = new SocketPair(kit, 'server', ignoringPair);
   pairs.push(pair, server);
   const ports = await server.bind(['127.0.0.1'], 0, 0);
   if (!ports) throw new Error('no free ports');

@@ -12,6 +12,7 @@ import { SocketPair } from '../../src/mesh/v1/socket-pair.ts';
 import { freePort } from '../support/free-port.ts';
 import { quietLog } from './support/log.ts';
 import { loneMesh } from './support/lone-mesh.ts';
+import { ignoringPair } from './support/pair-listener.ts';
 import { endPeers, Peer, talkBoth } from './support/peer.ts';
 
 const open: { stop(): Promise<void> }[] = [];
@@ -61,9 +62,9 @@ describe('a peer that lies', () => {
     await expect.poll(() => heard, { timeout: 5000 }).toEqual(['Actor.0', 'Actor.4']);
     expect(mesh.stats.forged).toBe(3);
     expect(warnings).toEqual([
-      'a message was refused: its sender is not the owner of the link',
+      'a message was refused: its last sender is not the peer of this session',
       'a message was refused: its msg_id is not of its creator',
-      'a message was refused: its sender is not the owner of the link',
+      'a message was refused: its last sender is not the peer of this session',
     ]);
     dealer.close();
   });
@@ -137,7 +138,7 @@ describe('a contact that stays dead', () => {
     const stats = newStats();
     const kit = await openSocketFactory(stats, quietLog);
     const clock = new ManualClock();
-    const pair = new SocketPair(kit, 'client', { frame: () => undefined });
+    const pair = new SocketPair(kit, 'client', ignoringPair);
     const dialer = new Dialer(pair, clock, kit);
     const ports = { rx: await freePort(), tx: await freePort() };
     dialer.dial({ addresses: ['127.0.0.1'], ports }, []);

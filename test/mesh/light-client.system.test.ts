@@ -3,12 +3,11 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import { LightClient } from '../../src/mesh/light-client.ts';
-import { Mesh } from '../../src/mesh/mesh.ts';
+import { connect } from '../../src/mesh/light-client.ts';
+import { Mesh, type MeshOptions } from '../../src/mesh/mesh.ts';
 import { loadZmq } from '../../src/mesh/transport/socket-factory.ts';
 import { freePort } from '../support/free-port.ts';
 import { until } from '../support/wait.ts';
-import { quietLog } from './support/log.ts';
 import { endPeers, Peer } from './support/peer.ts';
 
 const open: { stop(): Promise<void> }[] = [];
@@ -17,113 +16,135 @@ afterEach(async () => {
   for (const each of open.splice(0)) await each.stop();
 });
 
-async function agent(): Promise<{ bus: Bus; mesh: Mesh; rx: number; tx: number }> {
+async function agent(options: MeshOptions = {}): Promise<{ bus: Bus; mesh: Mesh; rx: number; tx: number; at: string }> {
   const [rx, tx] = [await freePort(), await freePort()];
   const bus = new Bus();
-  const options = { listen: '127.0.0.1', rx, tx, brokers: [], proxyBrokers: [], insecure: false, log: quietLog };
-  const mesh = new Mesh(bus, options);
+  const mesh = new Mesh(bus, { rx, tx, ...options });
   open.push(mesh);
   await mesh.start();
-  return { bus, mesh, rx, tx };
+  return { bus, mesh, rx, tx, at: `127.0.0.1:${rx}:${tx}` };
 }
 
-/** A pin as an agent has it: answers each command with one report or error. */
+/** A pin as an agent has it: answers each command and question with one report or error. */
 function lamp(bus: Bus): void {
   const actor = new Actor('lamp');
+  let state = false;
+  const report = (reply_to: string) =>
+    actor.send({ IoMessage: { pin_name: 'lamp', val: state, last_change: 1, quality: 'good', reply_to } });
   actor.onPin('lamp', ({ val }, { msg_id }) => {
     if (typeof val === 'boolean') {
-      actor.send({ IoMessage: { pin_name: 'lamp', val, last_change: 1, quality: 'good', reply_to: msg_id } });
+      state = val;
+      report(msg_id);
     } else {
       actor.send({ IoErrorMessage: { pin_name: 'lamp', code: 'BAD_VALUE', message: 'not a bool', reply_to: msg_id } });
     }
   });
+  actor.on('UpdateIoMessage', (_data, { msg_id }) => void report(msg_id));
   bus.join(actor);
 }
 
-describe('a leaf', () => {
-  it('asks through the broker at once when it has started, and gets the one answer', async () => {
-    const { bus, rx, tx } = await agent();
+describe('a light client', () => {
+  it('reaches the pins of an agent at once, and gets the one answer', async () => {
+    const { bus, at } = await agent();
     lamp(bus);
     for (let run = 0; run < 10; run++) {
-      const local = new Bus();
-      const leaf = new LightClient(local, { host: '127.0.0.1', rx, tx }, quietLog);
-      await leaf.start(2000);
-      const asker = new Actor('cli');
-      local.join(asker);
-      const answer = await asker.request({ IoMessage: { pin_name: 'lamp', val: true } }, { timeoutMs: 1000 });
-      expect(answer.payload['IoMessage']).toMatchObject({ val: true });
-      await expect(asker.request({ IoMessage: { pin_name: 'lamp', val: 'banana' } })).rejects.toMatchObject({
-        code: 'BAD_VALUE',
-      });
-      await leaf.stop();
+      await using client = await connect({ bus: at });
+      expect(await client.set('lamp', true)).toMatchObject({ val: true });
+      await expect(client.set('lamp', 'banana')).rejects.toMatchObject({ code: 'BAD_VALUE', message: 'not a bool' });
+      expect(await client.get('lamp')).toMatchObject({ pin_name: 'lamp', val: true });
+    }
+  });
+
+  it('hears reports and other messages, sends messages, and rejects with TIMEOUT where no pin answers', async () => {
+    const { bus, at } = await agent();
+    lamp(bus);
+    const greeter = new Actor('greeter');
+    greeter.on('Question', (data, { msg_id }) => void greeter.send({ Answer: { to: data, reply_to: msg_id } }));
+    bus.join(greeter);
+    await using client = await connect({ bus: at, timeoutMs: 2000, name: 'script' });
+    const heard: unknown[] = [];
+    client.on('IoMessage', (data) => void heard.push(data));
+    client.onReport('lamp', ({ val }) => void heard.push(val));
+    await client.set('lamp', true, { ttl: 1, hold: 5, timeoutMs: 1000 });
+    expect(heard).toMatchObject([{ pin_name: 'lamp', val: true }, true]);
+    const answer = await client.request({ Question: { n: 1 } });
+    expect(answer.payload['Answer']).toMatchObject({ to: { n: 1 } });
+    await expect(client.set('no-such-pin', 1, { timeoutMs: 100 })).rejects.toMatchObject({ code: 'TIMEOUT' });
+  });
+
+  it('takes the address of the bus from DCS_IO_BUS', async () => {
+    const { at, mesh } = await agent();
+    const before = process.env['DCS_IO_BUS'];
+    process.env['DCS_IO_BUS'] = at;
+    try {
+      await using client = await connect();
+      expect(client.id).not.toBe(mesh.id);
+    } finally {
+      if (before === undefined) delete process.env['DCS_IO_BUS'];
+      else process.env['DCS_IO_BUS'] = before;
     }
   });
 
   it('is heard again after its agent was restarted, and asks for nothing meanwhile', async () => {
-    const { mesh, rx, tx } = await agent();
+    const { mesh, rx, tx, at } = await agent();
     const clock = new ManualClock();
-    const local = new Bus({ clock });
-    const leaf = new LightClient(local, { host: '127.0.0.1', rx, tx }, quietLog);
-    open.push(leaf);
     let ready = false;
-    const started = leaf.start(2000).then(() => {
+    const connecting = connect({ bus: at, clock }).then((client) => {
       ready = true;
+      return client;
     });
-    await until('the leaf', async () => {
+    await until('the client', async () => {
       if (!ready) await clock.advance(20);
       return ready;
     });
-    await started;
+    const client = await connecting;
+    open.push({ stop: () => client.close() });
     expect(clock.pending).toBe(0);
     await mesh.stop();
     const bus = new Bus();
-    const options = { listen: '127.0.0.1', rx, tx, brokers: [], proxyBrokers: [], insecure: false, log: quietLog };
-    const again = new Mesh(bus, options);
+    const again = new Mesh(bus, { rx, tx });
     open.push(again);
     await again.start();
     const heard: unknown[] = [];
     const listener = new Actor('listener');
-    listener.on('FromLeaf', (data) => {
+    listener.on('FromClient', (data) => {
       heard.push(data);
     });
     bus.join(listener);
-    const actor = new Actor('cli');
-    local.join(actor);
-    await until('the leaf again', () => {
-      actor.send({ FromLeaf: {} });
+    await until('the client again', () => {
+      client.send({ FromClient: {} });
       return heard.length > 0;
     });
     expect(clock.pending).toBe(0);
   });
 
   it('says where no agent answers', async () => {
-    const [rx, tx] = [await freePort(), await freePort()];
-    const leaf = new LightClient(new Bus(), { host: '127.0.0.1', rx, tx }, quietLog);
-    await expect(leaf.start(300)).rejects.toMatchObject({
+    const at = `127.0.0.1:${await freePort()}:${await freePort()}`;
+    await expect(connect({ bus: at, timeoutMs: 300 })).rejects.toMatchObject({
       code: 'TIMEOUT',
-      message: expect.stringContaining(`no agent answers at 127.0.0.1:${rx}:${tx}`),
+      message: expect.stringContaining(`no agent answers at ${at}`),
     });
   });
 
   it('in Python, without an introduction, has two-way traffic with everybody of the machine', async () => {
     const { bus, rx, tx } = await agent();
     const actor = new Actor('listener');
-    actor.on('FromLeaf', () => {
-      actor.send({ ToLeaf: {} });
+    actor.on('FromClient', () => {
+      actor.send({ ToClient: {} });
     });
     bus.join(actor);
     const other = await Peer.node({ rx, tx }).ready();
-    const leaf = await new Peer('/usr/bin/python3', ['test/mesh/minimal-leaf.py', `${rx}`, `${tx}`]).ready();
+    const client = await new Peer('/usr/bin/python3', ['test/mesh/minimal-client.py', `${rx}`, `${tx}`]).ready();
     // Its two sockets are connected at different moments: the first answers may be before it can hear any.
-    const knocking = setInterval(() => leaf.send('FromLeaf', {}), 50);
+    const sending = setInterval(() => client.send('FromClient', {}), 50);
     try {
-      await leaf.hears('ToLeaf');
+      await client.hears('ToClient');
     } finally {
-      clearInterval(knocking);
+      clearInterval(sending);
     }
-    await other.hears('FromLeaf');
+    await other.hears('FromClient');
     other.send('FromAfar', {});
-    await leaf.hears('FromAfar');
+    await client.hears('FromAfar');
   });
 
   it('of the documentation reads a report and sets a pin, and says why it was refused', async () => {
@@ -147,13 +168,12 @@ describe('a leaf', () => {
 
 describe('a mesh', () => {
   it('refuses to listen on the network unless that is said', () => {
-    const options = { listen: '0.0.0.0', rx: 1, tx: 2, brokers: [], proxyBrokers: [], insecure: false, log: quietLog };
-    expect(() => new Mesh(new Bus(), options)).toThrow(/everybody/);
+    expect(() => new Mesh(new Bus(), { listen: '0.0.0.0' })).toThrow(/everybody/);
   });
 
   it('says that an address is none', async () => {
-    const options = { rx: await freePort(), tx: await freePort(), brokers: [], proxyBrokers: [], log: quietLog };
-    const mesh = new Mesh(new Bus(), { ...options, listen: 'eth-none', insecure: true });
+    const [rx, tx] = [await freePort(), await freePort()];
+    const mesh = new Mesh(new Bus(), { rx, tx, listen: 'eth-none', insecure: true });
     await expect(mesh.start()).rejects.toMatchObject({ code: 'BAD_CONFIG', found: 'eth-none' });
     await mesh.stop();
   });
@@ -170,8 +190,7 @@ describe('a mesh', () => {
     const { mesh, rx, tx } = await agent();
     const begun = performance.now();
     await Promise.all([mesh.stop(), mesh.stop()]);
-    const options = { listen: '127.0.0.1', rx, tx, brokers: [], proxyBrokers: [], insecure: false, log: quietLog };
-    const other = new Mesh(new Bus(), options);
+    const other = new Mesh(new Bus(), { rx, tx });
     const started = other.start().catch((error: unknown) => error);
     await other.stop();
     await started;
@@ -191,8 +210,7 @@ describe('a mesh', () => {
     // As it begins, as it binds, and as it waits for the broker.
     for (const timers of [0, 1, 2]) {
       const clock = new ManualClock();
-      const options = { listen: '127.0.0.1', rx, tx, brokers: [], proxyBrokers: [], insecure: false, log: quietLog };
-      const mesh = new Mesh(new Bus({ clock }), options);
+      const mesh = new Mesh(new Bus({ clock }), { rx, tx });
       const started = mesh.start().catch((error: unknown) => error);
       await until('its timers', () => clock.pending >= timers);
       let stopped = false;

@@ -23,18 +23,18 @@ describe('what waits for a peer that takes nothing', () => {
   it('does not grow by beats; once it takes again it gets what waited, and then a beat', async () => {
     const clock = new ManualClock();
     const wire = new Stuck();
-    const outbox = new Outbox(clock, wire, 0, { dropped: () => undefined, unreachable: () => undefined });
+    const outbox = new Outbox(clock, wire, 0, { onDropped: () => undefined, onDisconnect: () => undefined });
     await clock.advance(1);
     outbox.post('{"a":1}', true);
     for (let tick = 0; tick < 1000; tick++) {
-      outbox.beat();
+      outbox.heartbeat();
       await clock.advance(3);
     }
     wire.takes = true;
     await clock.advance(10);
     expect(wire.sent).toHaveLength(1);
     expect(wire.sent[0]).toContain('"m":[{"a":1}]');
-    outbox.beat();
+    outbox.heartbeat();
     await clock.advance(10);
     expect(wire.sent.at(-1)).toMatch(/^\{"s":1,"t":/);
     outbox.close();

@@ -95,8 +95,7 @@ describe('what datagrams say of a peer', () => {
   async function reach() {
     const clock = new ManualClock();
     const { pings } = await end();
-    const found = PingMonitor.open(pings, clock, '127.0.0.1', { peerNotReceiving: nil, peerGaveUp: nil });
-    if (!found) throw new Error('no datagrams on this machine');
+    const found = new PingMonitor(pings, clock, '127.0.0.1', { onPeerNotReceiving: nil, onPeerGaveUp: nil });
     const other = await end();
     const line = other.pings.open(undefined, nothing);
     expect(found.acceptOffer(line?.offer)).toBe(true);
@@ -116,7 +115,7 @@ describe('what datagrams say of a peer', () => {
   it('is that it lives for as long as it answers, and that packets are lost once an answer is missing', async () => {
     const { clock, found } = await reach();
     found.tick(clock.now(), false, false);
-    found.answered(1n);
+    found.onPong(1n);
     expect([found.confirmed, found.alive(clock.now()), found.lossy(clock.now())]).toEqual([true, true, false]);
     await clock.advance(400);
     found.tick(clock.now(), true, false);
@@ -131,7 +130,7 @@ describe('what datagrams say of a peer', () => {
 
   it('is not believed of an answer nobody asked for', async () => {
     const { clock, found } = await reach();
-    found.answered(7n);
+    found.onPong(7n);
     expect(found.confirmed).toBe(false);
     expect(found.alive(clock.now())).toBe(false);
   });

@@ -79,7 +79,7 @@ describe('keys', () => {
     const log = { ...quietLog, warn: (_detail: object, message: string) => warnings.push(message) };
     const clock = new ManualClock();
     const kit = await openSocketFactory(newStats(), log);
-    const gate = new AccessControl(keys, loadKeys(keys), clock, kit, () => undefined);
+    const gate = new AccessControl(keys, loadKeys(keys), clock, kit);
     expect(gate.keys()).toEqual([publicKey]);
     expect(warnings).toHaveLength(2);
   });
@@ -110,7 +110,7 @@ describe('the gate', () => {
     const own = loadKeys(keys);
     const stats = newStats();
     const kit = await openSocketFactory(stats, quietLog, own);
-    const gate = new AccessControl(keys, own, systemClock, kit, () => undefined);
+    const gate = new AccessControl(keys, own, systemClock, kit);
     await gate.start();
     const router = kit.router();
     const heard: string[] = [];

@@ -1,9 +1,6 @@
-import { Actor } from '../../src/bus/actor.ts';
-import { Bus } from '../../src/bus/bus.ts';
-import { LightClient } from '../../src/mesh/light-client.ts';
-import { parseEndpoint } from '../../src/mesh/transport/addresses.ts';
+import type { Actor } from '../../src/bus/actor.ts';
+import { connect, type LightClient } from '../../src/mesh/light-client.ts';
 import { isRecord } from '../../src/message/envelope.ts';
-import { memoryLog } from './ports.ts';
 import { until } from './wait.ts';
 
 /** A message an observer saw; `at` is monotonic ms. */
@@ -11,29 +8,31 @@ export type Observed = Record<string, unknown> & { subject: string; at: number }
 
 /** A process of its own on the bus of an agent under test, as any client program is. */
 export class Observer {
-  readonly actor = new Actor('observer');
   readonly seen: Observed[] = [];
-  readonly #bus = new Bus();
-  readonly #leaf: LightClient;
+  readonly #endpoint: string;
+  #client: LightClient | undefined;
 
   constructor(endpoint: string) {
-    this.#leaf = new LightClient(this.#bus, parseEndpoint(endpoint), memoryLog());
-    this.actor.onAny(({ payload }) => {
+    this.#endpoint = endpoint;
+  }
+
+  get actor(): Actor {
+    if (!this.#client) throw new Error('the observer has not started');
+    return this.#client.actor;
+  }
+
+  async start(): Promise<this> {
+    this.#client = await connect({ bus: this.#endpoint, name: 'observer' });
+    this.#client.onAny(({ payload }) => {
       for (const [subject, data] of Object.entries(payload)) {
         if (isRecord(data)) this.seen.push({ ...data, subject, at: performance.now() });
       }
     });
-    this.#bus.join(this.actor);
-  }
-
-  async start(): Promise<this> {
-    await this.#leaf.start(5000);
     return this;
   }
 
   async stop(): Promise<void> {
-    await this.#leaf.stop();
-    this.#bus.close();
+    await this.#client?.close();
   }
 
   /** Waits for a report of a pin that fits, seen already or from now on; takes it and that pin's messages before it. */

@@ -1,19 +1,20 @@
 import type { DurationMs, MonotonicMs } from '../../clock/clock.ts';
 
-/** Frames of a sound network are held up for less than this (ms). */
+/** Frames of a healthy network are delayed by less than this (ms). */
 const NORMAL_DELAY_MS = 100;
-/** How long a hold-up is remembered (ms). */
+/** How long a delay is remembered (ms). */
 const MEMORY_MS = 20_000;
-/** No network earns more patience than this without datagrams (ms), and with them. */
-const LONGEST_MS = 8000;
-const LONGEST_ALIVE_MS = 15_000;
+/** The silence limit never grows beyond this (ms): without answered pings, and with them. */
+const MAX_LIMIT_MS = 8000;
+const MAX_LIMIT_ALIVE_MS = 15_000;
 
-/** What datagrams say of a peer. */
+/** What pings say about a peer. */
 export interface PingEvidence {
-  /** Datagrams reach this peer at all. */
+  /** Pings reach this peer at all. */
   readonly confirmed: boolean;
+  /** A ping was answered just now. */
   alive(now: MonotonicMs): boolean;
-  /** Some were lost lately. */
+  /** Pings were lost lately. */
   lossy(now: MonotonicMs): boolean;
 }
 
@@ -21,64 +22,95 @@ export interface PingEvidence {
 export type Verdict = 'waiting' | 'stalled' | 'lost';
 
 /**
- * What a peer's silence means. A network that loses packets makes silences of its own: TCP sends again after 0.2 s and
- * doubles that at each failure, while everything behind the lost packet waits. Datagrams do not, so where they pass, a
- * peer that does not answer them is gone, and one that does has a connection that is held up: by losses, if there are any;
- * without any the connection itself is cut. Where they do not pass there is only this: whoever was held up for t lately may
- * be held up for 2 t + 0.2 s next, and for twice that after one more loss.
+ * Decides what a peer's silence means. A lossy network causes silences of its own: TCP retransmits after 0.2 s and doubles
+ * that at each failure, and everything behind the lost packet waits. UDP pings do not wait for each other. So where pings
+ * pass, a peer that does not answer them is gone. A peer that answers has a delayed connection when packets are lost, and a
+ * cut one when none are. Where no pings pass, the limit grows with the longest recent delay t: to 2 t + 0.2 s for the next
+ * retransmission, and twice that after one more loss.
  */
 export class FailureDetector {
   readonly #silenceLimit: DurationMs;
   #longestDelay: DurationMs = 0;
   #longestDelayAt: MonotonicMs = 0;
 
-  /** `silence`: the limit in a sound network. */
-  constructor(silence: DurationMs) {
-    this.#silenceLimit = silence;
+  /** `silenceLimit` holds in a healthy network (ms). */
+  constructor(silenceLimit: DurationMs) {
+    this.#silenceLimit = silenceLimit;
   }
 
-  /** A frame was on the way for so much longer than the fastest. */
-  noteDelay(waited: DurationMs, now: MonotonicMs): void {
-    if (waited < NORMAL_DELAY_MS) return;
-    if (waited < this.#longestDelay && now - this.#longestDelayAt < MEMORY_MS) return;
-    this.#longestDelay = waited;
+  /** A frame took so much longer than the fastest one. */
+  noteDelay(delay: DurationMs, now: MonotonicMs): void {
+    if (delay < NORMAL_DELAY_MS) return;
+    if (delay < this.#longestDelay && now - this.#longestDelayAt < MEMORY_MS) return;
+    this.#longestDelay = delay;
     this.#longestDelayAt = now;
   }
 
-  /** `silence`: how long nothing has come on the connection. */
-  verdict(silence: DurationMs, now: MonotonicMs, witness: PingEvidence | undefined): Verdict {
+  /** `silence`: how long nothing has come on the connection (ms). `pings`: `undefined` when the peer is not pinged. */
+  verdict(silence: DurationMs, now: MonotonicMs, pings: PingEvidence | undefined): Verdict {
     if (silence <= this.#silenceLimit) return 'waiting';
-    const troubled = this.#longestDelay > 0 && now - this.#longestDelayAt <= MEMORY_MS;
-    if (witness?.confirmed) {
-      if (!witness.alive(now) || silence > LONGEST_ALIVE_MS) return 'lost';
-      return troubled || witness.lossy(now) ? 'stalled' : 'lost';
+    const delayed = this.#longestDelay > 0 && now - this.#longestDelayAt <= MEMORY_MS;
+    if (pings?.confirmed) {
+      if (!pings.alive(now) || silence > MAX_LIMIT_ALIVE_MS) return 'lost';
+      return delayed || pings.lossy(now) ? 'stalled' : 'lost';
     }
-    const limit = troubled ? Math.min(LONGEST_MS, this.#silenceLimit + 5 * this.#longestDelay) : this.#silenceLimit;
+    const limit = delayed ? Math.min(MAX_LIMIT_MS, this.#silenceLimit + 5 * this.#longestDelay) : this.#silenceLimit;
     return silence > limit ? 'lost' : 'waiting';
   }
 }
 
-/** How long one smallest offset counts (ms): clocks of two machines drift apart by up to 100 µs a second. */
-const WINDOW_MS = 30_000;
+/** How long one smallest offset counts (ms): the clocks of two machines drift apart by up to 100 µs per second. */
+const OFFSET_WINDOW_MS = 30_000;
 
 /**
- * How long messages were on the way, without comparing the wall clocks of two machines: each carries its sender's
- * monotonic time, and whatever a message took longer than the fastest of the last minute, it waited somewhere.
+ * Estimates how long frames were queued on their way, without comparing the wall clocks of two machines. Each frame carries
+ * its sender's monotonic time. What it took longer than the fastest frame of the last minute, it waited somewhere.
  */
 export class DelayEstimate {
   #smallestOffset = Number.POSITIVE_INFINITY;
   #previousSmallest = Number.POSITIVE_INFINITY;
-  #since: MonotonicMs = 0;
+  #windowStart: MonotonicMs = 0;
 
-  /** Notes a message sent at `sent` (the sender's clock) and read at `now` (ours). Returns how long it waited. */
+  /** Notes a frame sent at `sent` (the sender's clock) and read at `now` (our clock). Returns how long it waited. */
   queueingDelay(sent: MonotonicMs, now: MonotonicMs): DurationMs {
     const offset = now - sent;
-    if (now - this.#since > WINDOW_MS) {
+    if (now - this.#windowStart > OFFSET_WINDOW_MS) {
       this.#previousSmallest = this.#smallestOffset;
       this.#smallestOffset = Number.POSITIVE_INFINITY;
-      this.#since = now;
+      this.#windowStart = now;
     }
     this.#smallestOffset = Math.min(this.#smallestOffset, offset);
     return offset - Math.min(this.#smallestOffset, this.#previousSmallest);
+  }
+}
+
+/** A process that did not run for this long was stopped or hung (ms). */
+const STALL_MS = 1500;
+/** How long after a stall commands on v1 links, which carry no age, count as old (ms). */
+const RESUME_GRACE_MS = 500;
+
+/** Detects that this process itself did not run: stopped, hung or suspended. */
+export class StallDetector {
+  readonly #longestTick: DurationMs;
+  #tickedAt: MonotonicMs;
+  #graceUntil: MonotonicMs = 0;
+
+  /** `tick` is called every `period` ms. */
+  constructor(period: DurationMs, now: MonotonicMs) {
+    this.#longestTick = 3 * period;
+    this.#tickedAt = now;
+  }
+
+  /** Returns true when this process did not run since the last call, so that the silence of others means nothing. */
+  tick(now: MonotonicMs): boolean {
+    const pause = now - this.#tickedAt;
+    this.#tickedAt = now;
+    if (pause > STALL_MS) this.#graceUntil = now + RESUME_GRACE_MS;
+    return pause > this.#longestTick;
+  }
+
+  /** True just after a stall: what is read now may be as old as the stall was long. */
+  resumedRecently(now: MonotonicMs): boolean {
+    return now < this.#graceUntil;
   }
 }

@@ -7,11 +7,12 @@ import type { Log } from '../../log/log.ts';
 import { isRecord } from '../../message/envelope.ts';
 import type { MeshStats } from '../stats.ts';
 import { isPort } from '../transport/addresses.ts';
+import type { PingEvidence } from './failure-detector.ts';
 
 /** Bytes of a line's name, which is public, and of its key, which only the two ends of a session know. */
 const NAME = 8;
 const KEY = 16;
-/** name, kind, flags, serial, seal. */
+/** A datagram is: name, kind, flags, serial, authentication tag. */
 const TAG_AT = NAME + 1 + 1 + 8;
 const TAG = 8;
 const PING = 1;
@@ -19,26 +20,26 @@ const PONG = 2;
 const GIVE_UP = 3;
 const NOT_RECEIVING = 1;
 
-/** How the other end of a session takes datagrams. */
+/** How the other end of a session is pinged. */
 export interface PingOffer {
   readonly port: number;
   /** Name and key of the line, base64url. */
   readonly line: string;
 }
 
-export interface PingHooks {
-  /** An ask was answered. */
+export interface PingReceiver {
+  /** A ping was answered. */
   onPong(serial: bigint): void;
-  /** The peer asked us. `deaf`: it hears nothing of us on the connection. */
-  onPing(deaf: boolean): void;
-  /** The peer takes us for lost. */
+  /** The peer pinged us. `notReceiving`: it gets nothing of us on the connection. */
+  onPing(notReceiving: boolean): void;
+  /** The peer declares us lost. */
   onGiveUp(): void;
 }
 
 /**
- * Asks and answers in datagrams, beside the connections: a datagram that is lost holds up none behind it, so they tell a
- * peer that is gone from a network that loses packets. They carry nothing else. Each session has a line of its own, with
- * a key the two ends told each other over the session; what is not sealed with it, or is repeated, is counted and dropped.
+ * The UDP socket for pings beside the connections. A lost datagram delays none behind it, so pings tell a dead peer from a
+ * network that loses packets. They carry nothing else. Each session has a line of its own, with a key that the two ends told
+ * each other over the session. A datagram without a valid tag, or a repeated one, is counted and dropped.
  */
 export class PingSocket {
   readonly #stats: MeshStats;
@@ -52,7 +53,7 @@ export class PingSocket {
     this.#log = log;
   }
 
-  /** Binds to this port, or any if it is taken. Without datagrams the mesh works too: only less patient with bad networks. */
+  /** Binds to this port, or to any when it is taken. Without pings the mesh works, with less tolerance for bad networks. */
   async bind(host: string, port: number): Promise<void> {
     for (const wanted of [port, 0]) {
       const socket = createSocket('udp4');
@@ -61,7 +62,7 @@ export class PingSocket {
         await once(socket, 'listening');
       } catch (error) {
         socket.close();
-        this.#log.debug({ err: error, host, port: wanted }, `no datagrams at this port: ${messageOf(error)}`);
+        this.#log.debug({ err: error, host, port: wanted }, `cannot bind the UDP port for pings: ${messageOf(error)}`);
         continue;
       }
       socket.on('message', (packet, from) => this.#receive(packet, from));
@@ -72,17 +73,17 @@ export class PingSocket {
     }
   }
 
-  /** A line for a session; undefined without datagrams. `host`: the peer's address, unless it is for the peer to find us. */
-  open(host: string | undefined, hooks: PingHooks): PingChannel | undefined {
+  /** Opens a channel for a session; `undefined` without a socket. `host`: the peer's address; when not known, its first ping tells. */
+  open(host: string | undefined, receiver: PingReceiver): PingChannel | undefined {
     const socket = this.#socket;
     if (!socket) return undefined;
-    const own = randomBytes(NAME + KEY);
-    const name = own.toString('latin1', 0, NAME);
-    const line = new PingChannel(socket, { port: this.#port, line: own.toString('base64url') }, own, host, hooks, () =>
+    const line = randomBytes(NAME + KEY);
+    const name = line.toString('latin1', 0, NAME);
+    const channel = new PingChannel(socket, { port: this.#port, line }, host, receiver, () =>
       this.#channels.delete(name),
     );
-    this.#channels.set(name, line);
-    return line;
+    this.#channels.set(name, channel);
+    return channel;
   }
 
   close(): void {
@@ -92,19 +93,19 @@ export class PingSocket {
   }
 
   #receive(packet: Buffer, from: RemoteInfo): void {
-    const line = packet.length === TAG_AT + TAG ? this.#channels.get(packet.toString('latin1', 0, NAME)) : undefined;
-    if (!line?.receive(packet, from)) this.#stats.malformed++;
+    const known = packet.length === TAG_AT + TAG ? this.#channels.get(packet.toString('latin1', 0, NAME)) : undefined;
+    if (!known?.receive(packet, from)) this.#stats.malformed++;
   }
 }
 
-/** The datagrams of one session. */
+/** The pings of one session. */
 export class PingChannel {
-  /** What the peer must know to send us something. */
+  /** What the peer must know to ping us. */
   readonly offer: PingOffer;
   readonly #socket: Socket;
   readonly #ownLine: Buffer;
-  readonly #hooks: PingHooks;
-  readonly #closed: () => void;
+  readonly #receiver: PingReceiver;
+  readonly #onClose: () => void;
   #host: string | undefined;
   #port: number | undefined;
   #peerLine: Buffer | undefined;
@@ -113,72 +114,71 @@ export class PingChannel {
 
   constructor(
     socket: Socket,
-    offer: PingOffer,
-    own: Buffer,
+    own: { readonly port: number; readonly line: Buffer },
     host: string | undefined,
-    hooks: PingHooks,
-    closed: () => void,
+    receiver: PingReceiver,
+    onClose: () => void,
   ) {
     this.#socket = socket;
-    this.offer = offer;
-    this.#ownLine = own;
+    this.offer = { port: own.port, line: own.line.toString('base64url') };
+    this.#ownLine = own.line;
     this.#host = host;
-    this.#hooks = hooks;
-    this.#closed = closed;
+    this.#receiver = receiver;
+    this.#onClose = onClose;
   }
 
-  /** The peer says where it takes datagrams. False: that makes no sense. */
+  /** Takes the peer's offer. Returns false when it is malformed. */
   acceptOffer(found: unknown): boolean {
     if (!isRecord(found) || !isPort(found['port']) || typeof found['line'] !== 'string') return false;
-    const theirs = Buffer.from(found['line'], 'base64url');
-    if (theirs.length !== NAME + KEY) return false;
-    this.#peerLine = theirs;
+    const line = Buffer.from(found['line'], 'base64url');
+    if (line.length !== NAME + KEY) return false;
+    this.#peerLine = line;
     this.#port ??= found['port'];
     return true;
   }
 
-  /** Whether the peer can be asked: we know where it is. */
+  /** True when the peer's address is known, so that it can be pinged. */
   get usable(): boolean {
     return this.#peerLine !== undefined && this.#host !== undefined && this.#port !== undefined;
   }
 
-  /** Asks; `deaf`: nothing is heard of the peer on the connection. Returns the serial its answer will have. */
-  ping(deaf: boolean): bigint {
-    this.#send(PING, deaf ? NOT_RECEIVING : 0, ++this.#serial);
+  /** Sends a ping. `notReceiving`: nothing comes from the peer on the connection. Returns the serial of its answer. */
+  ping(notReceiving: boolean): bigint {
+    this.#send(PING, notReceiving ? NOT_RECEIVING : 0, ++this.#serial);
     return this.#serial;
   }
 
-  /** Tells the peer that it is taken for lost; more than once, since datagrams get lost. */
+  /** Tells the peer that we declare it lost: three times, because datagrams get lost. */
   giveUp(): void {
     for (let times = 0; times < 3; times++) this.#send(GIVE_UP, 0, ++this.#serial);
   }
 
-  /** A packet with our name. False: it is not the peer's, or not new. */
+  /** Handles a datagram with our name. Returns false when it is not from the peer, or not new. */
   receive(packet: Buffer, from: RemoteInfo): boolean {
     if (!timingSafeEqual(packet.subarray(TAG_AT), authTag(this.#ownLine, packet))) return false;
     const kind = packet[NAME];
     const flags = packet[NAME + 1] ?? 0;
     const serial = packet.readBigUInt64BE(NAME + 2);
     if (kind === PONG) {
-      this.#hooks.onPong(serial);
+      this.#receiver.onPong(serial);
       return true;
     }
     if ((kind !== PING && kind !== GIVE_UP) || serial <= this.#lastPeerSerial) return false;
     this.#lastPeerSerial = serial;
     if (kind === GIVE_UP) {
-      this.#hooks.onGiveUp();
+      this.#receiver.onGiveUp();
       return true;
     }
-    // Who is behind an address translation is where its packets come from.
+    // A peer behind an address translation is where its packets come from.
     this.#host = from.address;
     this.#port = from.port;
     this.#send(PONG, 0, serial);
-    this.#hooks.onPing((flags & NOT_RECEIVING) !== 0);
+    this.#receiver.onPing((flags & NOT_RECEIVING) !== 0);
     return true;
   }
 
   close(): void {
-    this.#closed();
+    this.#onClose();
   }
 
   #send(kind: number, flags: number, serial: bigint): void {
@@ -190,11 +190,12 @@ export class PingChannel {
     packet.writeBigUInt64BE(serial, NAME + 2);
     authTag(this.#peerLine, packet).copy(packet, TAG_AT);
     this.#socket.send(packet, this.#port, this.#host, () => {
-      // One that cannot be sent is one that is lost: its answer does not come, which is what is measured here.
+      // A datagram that cannot be sent counts as lost: its answer is missing, and that is what the monitor measures.
     });
   }
 }
 
+/** The first 8 bytes of an HMAC-SHA256 over all that comes before the tag. */
 function authTag(line: Buffer, packet: Buffer): Buffer {
   return createHmac('sha256', line.subarray(NAME)).update(packet.subarray(0, TAG_AT)).digest().subarray(0, TAG);
 }
@@ -203,86 +204,73 @@ function authTag(line: Buffer, packet: Buffer): Buffer {
 const PONG_TIMEOUT_MS = 300;
 /** How long a loss is remembered (ms). */
 const LOSS_MEMORY_MS = 20_000;
-/** A peer that answered so lately is there (ms). A quarter of all packets lost each way: 16 asks fail together once in 500,000. */
+/**
+ * A peer whose last answer is younger than this lives (ms). When a quarter of all packets is lost each way, 16 pings fail
+ * together once in 500,000 times.
+ */
 const ALIVE_MS = 1200;
-/** A second ask follows the first of a tick after this (ms). */
-const AGAIN_MS = 75;
-/** How often a line is used although nothing is wrong (ms): address translations forget after 30 s. */
+/** A second ping follows the first one of a tick after this (ms). */
+const SECOND_PING_MS = 75;
+/** How often a healthy channel is used (ms): address translations forget it after 30 s. */
 const KEEPALIVE_MS = 10_000;
-/** How often a line is tried that never worked, before it is left alone. */
-const TRIES = 40;
+/** How often a channel that never worked is tried. */
+const MAX_TRIES = 40;
 
-export interface PingMonitorHooks {
-  /** The peer hears nothing of us on the connection. */
-  peerNotReceiving(): void;
-  /** The peer takes us for lost. */
-  peerGaveUp(): void;
+export interface PingedPeer {
+  /** The peer gets nothing of us on the connection. */
+  onPeerNotReceiving(): void;
+  /** The peer declares us lost. */
+  onPeerGaveUp(): void;
 }
 
-/** What datagrams say of one peer while its connection is silent: whether it lives, and whether the network loses packets. */
-export class PingMonitor {
+/** Pings one peer while its connection is silent: tells whether it lives, and whether the network loses packets. */
+export class PingMonitor implements PingEvidence, PingReceiver {
   readonly #clock: Clock;
-  readonly #channel: PingChannel;
+  readonly #peer: PingedPeer;
+  readonly #channel: PingChannel | undefined;
   readonly #unanswered = new Map<bigint, MonotonicMs>();
   #answeredAt = Number.NEGATIVE_INFINITY;
   #lostAt = Number.NEGATIVE_INFINITY;
   #roundTripMs: DurationMs | undefined;
-  #askedAt = Number.NEGATIVE_INFINITY;
+  #pingedAt = Number.NEGATIVE_INFINITY;
   #tries = 0;
   #confirmed = false;
   #closed = false;
 
-  /** Undefined where there are no datagrams. */
-  static open(
-    pings: PingSocket,
-    clock: Clock,
-    host: string | undefined,
-    hooks: PingMonitorHooks,
-  ): PingMonitor | undefined {
-    let reach: PingMonitor | undefined;
-    const line = pings.open(host, {
-      onPong: (serial) => reach?.answered(serial),
-      onPing: (isDeaf) => {
-        reach?.asked();
-        if (isDeaf) hooks.peerNotReceiving();
-      },
-      onGiveUp: () => hooks.peerGaveUp(),
-    });
-    reach = line && new PingMonitor(clock, line);
-    return reach;
-  }
-
-  constructor(clock: Clock, line: PingChannel) {
+  /** `host`: the peer's address; `undefined` when it dialled us: its first ping tells. */
+  constructor(socket: PingSocket, clock: Clock, host: string | undefined, peer: PingedPeer) {
     this.#clock = clock;
-    this.#channel = line;
+    this.#peer = peer;
+    this.#channel = socket.open(host, this);
   }
 
-  get offer(): PingOffer {
-    return this.#channel.offer;
+  /** `undefined` when this process has no UDP socket: then nothing is known of any peer. */
+  get offer(): PingOffer | undefined {
+    return this.#channel?.offer;
   }
 
-  /** Datagrams of this peer get through to us, or did. */
+  /** Datagrams of this peer reach us, or did. */
   get confirmed(): boolean {
     return this.#confirmed;
   }
 
-  /** The peer says where it takes datagrams. False: that makes no sense. */
+  /** Takes the peer's offer. Returns false when it is malformed. */
   acceptOffer(found: unknown): boolean {
-    const met = this.#channel.acceptOffer(found);
-    if (met) this.tick(this.#clock.now(), false, false);
-    return met;
+    const accepted = this.#channel?.acceptOffer(found) ?? true;
+    if (accepted) this.tick(this.#clock.now(), false, false);
+    return accepted;
   }
 
-  /** Called several times a second. `silent`: the connection is, suspiciously; `deaf`: so long that the peer should know. */
-  tick(now: MonotonicMs, silent: boolean, deaf: boolean): void {
-    if (!this.#channel.usable) return;
-    if (!silent && (this.confirmed ? now - this.#askedAt < KEEPALIVE_MS : this.#tries >= TRIES)) return;
+  /** Call it several times a second. `silent`: the connection is silent; `notReceiving`: for so long that the peer is told. */
+  tick(now: MonotonicMs, silent: boolean, notReceiving: boolean): void {
+    if (!this.#channel?.usable) return;
+    if (!silent && (this.#confirmed ? now - this.#pingedAt < KEEPALIVE_MS : this.#tries >= MAX_TRIES)) return;
     this.#tries++;
-    this.#ping(now, deaf);
-    if (silent) this.#clock.after(AGAIN_MS, () => !this.#closed && this.#ping(this.#clock.now(), deaf));
+    this.#ping(now, notReceiving);
+    if (silent) this.#clock.after(SECOND_PING_MS, () => !this.#closed && this.#ping(this.#clock.now(), notReceiving));
   }
 
-  /** How long the last answer took; undefined: there was none. */
+  /** Round trip of the last answered ping; `undefined` when none was answered. */
   get roundTripMs(): DurationMs | undefined {
     return this.#roundTripMs;
   }
@@ -296,43 +284,52 @@ export class PingMonitor {
     return now - this.#lostAt < LOSS_MEMORY_MS;
   }
 
-  answered(serial: bigint): void {
-    const askedAt = this.#unanswered.get(serial);
-    if (askedAt === undefined) return;
+  onPong(serial: bigint): void {
+    const pingedAt = this.#unanswered.get(serial);
+    if (pingedAt === undefined) return;
     this.#unanswered.delete(serial);
-    this.asked();
+    this.#confirm();
     this.#answeredAt = this.#clock.now();
-    this.#roundTripMs = this.#answeredAt - askedAt;
+    this.#roundTripMs = this.#answeredAt - pingedAt;
   }
 
-  /** The peer asked: it can send to us. Whether we can to it only an answer tells. */
-  asked(): void {
-    // What was asked before the peer could answer was not lost by the network.
-    if (!this.#confirmed) this.#unanswered.clear();
-    this.#confirmed = true;
+  onPing(notReceiving: boolean): void {
+    // The peer can send to us. Only an answer shows that we can send to it.
+    this.#confirm();
+    if (notReceiving) this.#peer.onPeerNotReceiving();
   }
 
-  /** Tells the peer that we have given it up: it may hear us, although we do not hear it. */
+  onGiveUp(): void {
+    this.#peer.onPeerGaveUp();
+  }
+
+  /** Tells the peer that we declare it lost: it may get this although we get nothing of it. */
   giveUp(): void {
-    this.#channel.giveUp();
+    this.#channel?.giveUp();
   }
 
   close(): void {
     this.#closed = true;
-    this.#channel.close();
+    this.#channel?.close();
   }
 
-  #ping(now: MonotonicMs, deaf: boolean): void {
+  #confirm(): void {
+    // Pings sent before the peer could answer were not lost by the network.
+    if (!this.#confirmed) this.#unanswered.clear();
+    this.#confirmed = true;
+  }
+
+  #ping(now: MonotonicMs, notReceiving: boolean): void {
     this.#expireUnanswered(now);
-    this.#askedAt = now;
-    this.#unanswered.set(this.#channel.ping(deaf), now);
+    this.#pingedAt = now;
+    if (this.#channel) this.#unanswered.set(this.#channel.ping(notReceiving), now);
   }
 
   #expireUnanswered(now: MonotonicMs): void {
     for (const [serial, at] of this.#unanswered) {
       if (now - at <= PONG_TIMEOUT_MS) return;
       this.#unanswered.delete(serial);
-      if (this.confirmed) this.#lostAt = now;
+      if (this.#confirmed) this.#lostAt = now;
     }
   }
 }

@@ -5,43 +5,43 @@ import { tcp } from '../transport/addresses.ts';
 import { isReadable, type SocketFactory } from '../transport/socket-factory.ts';
 import type { Session } from './session.ts';
 
-/** One connection of a session, from our end: our dealer at the peer's door, or the peer's dealer at ours. */
+/** Our end of the connection of a session: our dealer socket, or one route of our router socket. */
 export interface Connection {
-  /** We called the peer; otherwise it called us. */
+  /** True when we dialled the peer, false when it dialled us. */
   readonly outgoing: boolean;
-  /** Public key of the peer, proven, when the mesh is encrypted. */
+  /** Verified public key of the peer, when the mesh is encrypted. */
   readonly key: string | undefined;
-  /** Hands a frame to the transport. Rejects when it cannot be taken now (EAGAIN) or the peer is gone (EHOSTUNREACH). */
+  /** Hands a frame to the transport. Rejects with EAGAIN when its queue is full, with EHOSTUNREACH when the peer is gone. */
   send(text: string): Promise<void>;
-  /** `linger`: what was sent may still leave. */
+  /** `linger`: frames sent before may still leave. */
   close(linger: boolean): void;
 }
 
-export interface AcceptorHooks {
-  /** A frame of somebody who has no session yet. */
-  onHandshakeFrame(frame: Record<string, unknown>, wire: AcceptedConnection): void;
+export interface CallerHandshake {
+  /** Handles a frame of a node without a session. Returns the session that this frame opens. */
+  onCallerFrame(frame: Record<string, unknown>, connection: AcceptedConnection): Session | undefined;
 }
 
-/** A connection another node made to our door. */
+/** A connection that another node dialled. */
 export class AcceptedConnection implements Connection {
   readonly outgoing = false;
   key: string | undefined;
   /**
-   * What every frame of the caller must carry. The transport's name of a connection can be taken by another caller once
-   * the first is gone; this cannot be guessed.
+   * Every frame of the caller must carry this token. ZeroMQ may give the routing id of a closed connection to another
+   * caller; the token cannot be guessed.
    */
   token: string | undefined;
   readonly #router: Router;
   readonly #route: Buffer;
-  readonly #closed: (wire: AcceptedConnection) => void;
+  readonly #onClose: (connection: AcceptedConnection) => void;
 
-  constructor(router: Router, id: Buffer, closed: (wire: AcceptedConnection) => void) {
+  constructor(router: Router, route: Buffer, onClose: (connection: AcceptedConnection) => void) {
     this.#router = router;
-    this.#route = id;
-    this.#closed = closed;
+    this.#route = route;
+    this.#onClose = onClose;
   }
 
-  /** The transport's name of the connection. */
+  /** ZeroMQ's name of the connection. */
   get routingId(): string {
     return this.#route.toString('latin1');
   }
@@ -51,24 +51,25 @@ export class AcceptedConnection implements Connection {
   }
 
   close(): void {
-    this.#closed(this);
+    this.#onClose(this);
   }
 }
 
-/** The socket where other dcs-io nodes call us; one connection each. */
+/** Listens for connections of other dcs-io nodes, and gives each frame to its session or to the handshake. */
 export class Acceptor {
   readonly #sockets: SocketFactory;
-  readonly #hooks: AcceptorHooks;
+  readonly #handshake: CallerHandshake;
   readonly #router: Router;
   readonly #sessions = new Map<string, { readonly session: Session; readonly token: string | undefined }>();
-  /** Further addresses, and whether each could be had. */
+  /** Further hosts, and whether the bind succeeded. */
   readonly #moreHosts = new Map<string, boolean>();
   #bindingMore = false;
+  #reading = false;
   #closed = false;
 
-  constructor(sockets: SocketFactory, hooks: AcceptorHooks) {
+  constructor(sockets: SocketFactory, handshake: CallerHandshake) {
     this.#sockets = sockets;
-    this.#hooks = hooks;
+    this.#handshake = handshake;
     this.#router = sockets.router();
   }
 
@@ -80,11 +81,10 @@ export class Acceptor {
     const address = this.#router.lastEndpoint ?? '';
     return Number(address.slice(address.lastIndexOf(':') + 1));
   }
-  #reading = false;
 
   /**
-   * Binds to a port of more addresses, those that are not bound yet; one that cannot be had is told of once and tried again
-   * the next time. Never rejects.
+   * Binds a port of further hosts, those that are not bound yet. A bind that fails is logged once and tried again at the next
+   * call. Never rejects.
    */
   async bindMore(hosts: readonly string[], port: number): Promise<void> {
     if (this.#bindingMore) return;
@@ -99,17 +99,12 @@ export class Acceptor {
         if (!this.#moreHosts.has(host))
           this.#sockets.log.warn(
             { err: error, host, port },
-            `other machines cannot find this one: ${messageOf(error)}`,
+            `cannot listen for other machines at ${host}:${port}: ${messageOf(error)}`,
           );
         this.#moreHosts.set(host, false);
       }
     }
     this.#bindingMore = false;
-  }
-
-  /** From now on the frames of this connection are the session's. */
-  attachSession(wire: AcceptedConnection, session: Session): void {
-    this.#sessions.set(wire.routingId, { session, token: wire.token });
   }
 
   close(linger: number): void {
@@ -120,45 +115,47 @@ export class Acceptor {
   }
 
   async #readFrames(): Promise<void> {
+    const { stats, log } = this.#sockets;
     try {
-      for await (const [id, frame, ...more] of this.#router) {
-        if (id === undefined || frame === undefined || more.length > 0) this.#sockets.stats.malformed++;
-        else if (isReadable(frame, this.#sockets.stats)) this.#handleFrame(id, frame);
+      for await (const [route, frame, ...more] of this.#router) {
+        if (route === undefined || frame === undefined || more.length > 0) stats.malformed++;
+        else if (isReadable(frame, stats)) this.#handleFrame(route, frame);
       }
     } catch (error) {
       if (this.#closed) return;
-      this.#sockets.stats.socketErrors++;
-      this.#sockets.log.error({ err: error }, `the door is broken: ${messageOf(error)}`);
+      stats.socketErrors++;
+      log.error({ err: error }, `the socket for other nodes failed: ${messageOf(error)}`);
     }
   }
 
-  /** A frame that trips us up harms its sender alone. */
-  #handleFrame(id: Buffer, frame: Buffer): void {
+  /** An exception while handling a frame harms its sender alone. */
+  #handleFrame(route: Buffer, frame: Buffer): void {
     try {
-      this.#dispatch(id, frame);
+      this.#dispatch(route, frame);
     } catch (error) {
       this.#sockets.stats.malformed++;
-      this.#sockets.log.error({ err: error }, `a frame of another node was not understood: ${messageOf(error)}`);
+      this.#sockets.log.error({ err: error }, `handling a frame of another node failed: ${messageOf(error)}`);
     }
   }
 
-  #dispatch(id: Buffer, frame: Buffer): void {
+  #dispatch(route: Buffer, frame: Buffer): void {
     const found = parseFrame(frame);
     if (!isRecord(found)) {
       this.#sockets.stats.malformed++;
       return;
     }
-    const known = this.#sessions.get(id.toString('latin1'));
-    if (known && (known.token === undefined || found['k'] === known.token)) known.session.receive(found);
-    else
-      this.#hooks.onHandshakeFrame(
-        found,
-        new AcceptedConnection(this.#router, id, (wire) => this.#sessions.delete(wire.routingId)),
-      );
+    const known = this.#sessions.get(route.toString('latin1'));
+    if (known && (known.token === undefined || found['k'] === known.token)) {
+      known.session.receive(found);
+      return;
+    }
+    const connection = new AcceptedConnection(this.#router, route, ({ routingId }) => this.#sessions.delete(routingId));
+    const session = this.#handshake.onCallerFrame(found, connection);
+    if (session) this.#sessions.set(connection.routingId, { session, token: connection.token });
   }
 }
 
-/** The JSON of a frame; undefined when it is none. */
+/** The JSON of a frame; `undefined` when it is none. */
 export function parseFrame(frame: Buffer): unknown {
   try {
     return JSON.parse(frame.toString());

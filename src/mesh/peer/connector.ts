@@ -2,46 +2,56 @@ import type { Dealer } from 'zeromq';
 import type { Clock, DurationMs, Timer } from '../../clock/clock.ts';
 import { messageOf } from '../../errors/errors.ts';
 import { isRecord } from '../../message/envelope.ts';
-import type { AccessControl } from '../security/access-control.ts';
+import { type LocalNode, readNode, waysTo } from '../local-node.ts';
+import type { PeerAccess } from '../security/access-control.ts';
 import { tcp } from '../transport/addresses.ts';
 import { isReadable, type SocketFactory } from '../transport/socket-factory.ts';
 import { type Connection, parseFrame } from './acceptor.ts';
 import type { Directory, KnownNode } from './directory.ts';
-import { type NodeInfo, readNode, waysTo } from './node-info.ts';
 import type { Session } from './session.ts';
 
-/** How long one address gets before the next is tried (ms). */
+/** How long one target gets to accept the connection before the next is tried (ms). */
 const CONNECT_MS = 800;
 /** How often hello is repeated until it is answered (ms). */
 const HELLO_MS = 1000;
-/** How long a node that has taken the connection may take to answer (ms). */
+/** How long a node that has accepted the connection may take to answer hello (ms). */
 const ANSWER_MS = 3000;
+/** Wait before the next target when one has refused or closed the connection (ms). */
+const NEXT_TARGET_MS = 50;
+/** How long frames sent last may still leave (ms). */
+const LINGER_MS = 1000;
 
-/** A place to call. */
+/** An address to dial. */
 export interface DialTarget {
   readonly host: string;
   readonly port: number;
-  /** Public key that must be there, when the mesh is encrypted. */
+  /** Public key the server must have, when the mesh is encrypted. */
   readonly key?: string;
 }
 
-export interface OutgoingConnectionHooks {
-  /** What we say first. */
+export interface CalleeHandshake {
+  /** The first frame of a connection. */
   hello(): object;
-  /** A frame that is not part of a session yet: an answer to hello. */
-  onHandshakeFrame(frame: Record<string, unknown>, caller: OutgoingConnection): void;
-  onClosed?(): void;
+  /** Handles a frame of the node we dialled that is not part of a session yet. */
+  onCalleeFrame(frame: Record<string, unknown>, connection: OutgoingConnection): void;
+  /** The node we dialled does not allow our key. */
+  onKeyRefused(): void;
 }
 
-/** Calls another node at its door: at one address after the other, until it answers. One connection, one life. */
+/** Dials another node: one target after the other, until one answers. An object is used for one connection only. */
 export class OutgoingConnection implements Connection {
   readonly outgoing = true;
-  /** The session this call has become. */
+  /** The node it dials; `undefined` when it dials whatever node is at an address. */
+  readonly node: KnownNode | undefined;
+  /** Id of the node that has answered. */
+  peerId: string | undefined;
+  /** The session this connection carries. */
   session: Session | undefined;
   readonly #sockets: SocketFactory;
   readonly #clock: Clock;
-  readonly #hooks: OutgoingConnectionHooks;
+  readonly #handshake: CalleeHandshake;
   readonly #targets: () => readonly DialTarget[];
+  readonly #onClosed: () => void;
   #target: DialTarget | undefined;
   #dealer: Dealer | undefined;
   #token: string | undefined;
@@ -51,17 +61,21 @@ export class OutgoingConnection implements Connection {
   #helloTimer: Timer | undefined;
   #closed = false;
 
-  /** `places` is asked before every attempt: addresses may change. */
+  /** `targets` is called before every attempt, because addresses may change. */
   constructor(
     sockets: SocketFactory,
     clock: Clock,
-    places: () => readonly DialTarget[],
-    hooks: OutgoingConnectionHooks,
+    handshake: CalleeHandshake,
+    targets: () => readonly DialTarget[],
+    node?: KnownNode,
+    onClosed: () => void = () => undefined,
   ) {
     this.#sockets = sockets;
     this.#clock = clock;
-    this.#targets = places;
-    this.#hooks = hooks;
+    this.#handshake = handshake;
+    this.#targets = targets;
+    this.node = node;
+    this.#onClosed = onClosed;
     this.#dialNext();
   }
 
@@ -69,28 +83,28 @@ export class OutgoingConnection implements Connection {
     return this.#target?.key;
   }
 
-  /** Where the connection goes. */
+  /** Address the connection goes to. */
   get host(): string | undefined {
     return this.#target?.host;
   }
 
-  /** Every frame is an object, so what the door wants to see can be put in front. */
+  /** Every frame is a JSON object, so the token is put in front of its other members. */
   send(text: string): Promise<void> {
     const marked = this.#token === undefined ? text : `{"k":${JSON.stringify(this.#token)},${text.slice(1)}`;
     return this.#dealer?.send(marked) ?? Promise.resolve();
   }
 
-  /** What the door wants to see in every frame from now on. */
+  /** Sets the token that the acceptor expects in every frame. */
   setToken(token: unknown): void {
     if (typeof token === 'string') this.#token = token;
   }
 
-  /** Answers the door before there is a session. */
+  /** Sends a frame of the handshake, before there is a session. */
   sendHandshake(data: object): void {
     this.#dealer?.send(JSON.stringify(data)).catch(() => this.#sockets.stats.sendDrops++);
   }
 
-  /** The call has become a session: no more attempts. */
+  /** The connection carries this session now: no more attempts. */
   attachSession(session: Session): void {
     this.session = session;
     this.#attemptTimer?.cancel();
@@ -100,46 +114,52 @@ export class OutgoingConnection implements Connection {
   close(linger: boolean): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#hooks.onClosed?.();
+    this.#onClosed();
     this.#attemptTimer?.cancel();
-    this.#helloTimer?.cancel();
-    this.#closeDealer(linger ? 1000 : 0);
+    this.#closeDealer(linger ? LINGER_MS : 0);
   }
 
   #dialNext(): void {
     if (this.#closed) return;
     this.#closeDealer(0);
-    const places = this.#targets();
-    this.#target = places[this.#attempt++ % Math.max(1, places.length)];
+    const targets = this.#targets();
+    this.#target = targets[this.#attempt++ % Math.max(1, targets.length)];
     this.#attemptTimer = this.#clock.after(CONNECT_MS, () => this.#dialNext());
     if (!this.#target) return;
     const dealer = this.#sockets.dealer(this.#target.key);
     this.#dealer = dealer;
-    const next = () => {
-      if (dealer !== this.#dealer || this.session) return;
-      this.#attemptTimer?.cancel();
-      this.#attemptTimer = this.#clock.after(50, () => this.#dialNext());
-    };
-    dealer.events.on('handshake', () => this.#sendHello(dealer));
-    dealer.events.on('handshake:error:protocol', next);
-    dealer.events.on('handshake:error:auth', next);
-    dealer.events.on('disconnect', () => {
-      if (dealer !== this.#dealer) return;
-      if (this.session) this.session.onDisconnect();
-      else next();
-    });
+    this.#watch(dealer);
     void this.#readFrames(dealer);
     try {
       dealer.connect(tcp(this.#target.host, this.#target.port));
     } catch (error) {
       this.#sockets.stats.socketErrors++;
-      this.#sockets.log.debug({ place: this.#target }, `cannot call: ${messageOf(error)}`);
+      this.#sockets.log.debug({ target: this.#target }, `cannot connect: ${messageOf(error)}`);
     }
+  }
+
+  #watch(dealer: Dealer): void {
+    const next = () => {
+      if (dealer !== this.#dealer || this.session) return;
+      this.#attemptTimer?.cancel();
+      this.#attemptTimer = this.#clock.after(NEXT_TARGET_MS, () => this.#dialNext());
+    };
+    dealer.events.on('handshake', () => this.#sendHello(dealer));
+    dealer.events.on('handshake:error:protocol', next);
+    dealer.events.on('handshake:error:auth', () => {
+      if (dealer === this.#dealer) this.#handshake.onKeyRefused();
+      next();
+    });
+    dealer.events.on('disconnect', () => {
+      if (dealer !== this.#dealer) return;
+      if (this.session) this.session.onDisconnect();
+      else next();
+    });
   }
 
   #sendHello(dealer: Dealer): void {
     if (this.#closed || dealer !== this.#dealer || this.session) return;
-    dealer.send(JSON.stringify(this.#hooks.hello())).catch(() => this.#sockets.stats.sendDrops++);
+    this.sendHandshake(this.#handshake.hello());
     this.#helloTimer?.cancel();
     if (this.#helloSentOn !== dealer) {
       this.#helloSentOn = dealer;
@@ -150,19 +170,26 @@ export class OutgoingConnection implements Connection {
   }
 
   async #readFrames(dealer: Dealer): Promise<void> {
+    const { stats, log } = this.#sockets;
     try {
       for await (const [frame] of dealer) {
-        if (frame && !isReadable(frame, this.#sockets.stats)) continue;
+        if (frame && !isReadable(frame, stats)) continue;
         const found = frame === undefined ? undefined : parseFrame(frame);
-        if (!isRecord(found)) this.#sockets.stats.malformed++;
+        if (!isRecord(found)) stats.malformed++;
         else if (this.session) this.session.receive(found);
-        else this.#hooks.onHandshakeFrame(found, this);
+        else this.#onHandshakeFrame(found);
       }
     } catch (error) {
       if (dealer !== this.#dealer) return;
-      this.#sockets.stats.socketErrors++;
-      this.#sockets.log.debug({ err: error }, `a call broke: ${messageOf(error)}`);
+      stats.socketErrors++;
+      log.debug({ err: error }, `an outgoing connection failed: ${messageOf(error)}`);
     }
+  }
+
+  #onHandshakeFrame(frame: Record<string, unknown>): void {
+    const id = readNode(frame['welcome'])?.id ?? frame['id'];
+    if (typeof id === 'string') this.peerId = id;
+    this.#handshake.onCalleeFrame(frame, this);
   }
 
   #closeDealer(linger: number): void {
@@ -175,149 +202,118 @@ export class OutgoingConnection implements Connection {
   }
 }
 
-/** How long after a link with a named broker is gone it is called again (ms). */
+/** How long after the connection with a named broker has closed it is dialled again (ms). */
 const REDIAL_MS = 500;
-
-export interface NamedBrokerDialerHost extends Pick<OutgoingConnectionHooks, 'hello' | 'onHandshakeFrame'> {
-  hasSession(id: string): boolean;
-}
-
-/**
- * Calls the broker of another machine, whoever that is: with one allowed key after the other, because a door is asked for
- * by its key. Again whenever there is no session with whoever was found there.
- */
-export class NamedBrokerDialer {
-  readonly #sockets: SocketFactory;
-  readonly #clock: Clock;
-  readonly #targets: () => readonly DialTarget[];
-  readonly #host: NamedBrokerDialerHost;
-  #brokerId = '';
-  #connection: OutgoingConnection | undefined;
-  #stopped = false;
-
-  constructor(sockets: SocketFactory, clock: Clock, places: () => readonly DialTarget[], host: NamedBrokerDialerHost) {
-    this.#sockets = sockets;
-    this.#clock = clock;
-    this.#targets = places;
-    this.#host = host;
-    this.#dial();
-  }
-
-  stop(): void {
-    this.#stopped = true;
-    if (!this.#connection?.session) this.#connection?.close(false);
-  }
-
-  #dial(): void {
-    if (this.#stopped) return;
-    if (this.#host.hasSession(this.#brokerId)) {
-      this.#clock.after(REDIAL_MS, () => this.#dial());
-      return;
-    }
-    this.#connection = new OutgoingConnection(this.#sockets, this.#clock, this.#targets, {
-      hello: () => this.#host.hello(),
-      onHandshakeFrame: (frame, caller) => {
-        this.#brokerId =
-          readNode(frame['welcome'])?.id ?? (typeof frame['id'] === 'string' ? frame['id'] : this.#brokerId);
-        this.#host.onHandshakeFrame(frame, caller);
-      },
-      onClosed: () => {
-        this.#clock.after(REDIAL_MS, () => this.#dial());
-      },
-    });
-  }
-}
-
-/** How long the node that should be called by the other waits before it calls itself (ms). */
+/** How long the node that the other one should dial waits before it dials itself (ms). */
 const DIAL_BACKOFF_MS: DurationMs = 1000;
 
-export interface ConnectorHost {
-  self(): NodeInfo;
-  /** This process stays on its machine. */
-  readonly local: boolean;
-  /** Who may come in; undefined while the mesh is not encrypted. */
-  accessControl(): AccessControl | undefined;
-  /** What we say first. */
-  hello(): object;
-  /** A door has answered: whom we called (`entry`), or whoever is the broker at a named address. */
-  onHandshakeFrame(entry: KnownNode | undefined, frame: Record<string, unknown>, caller: OutgoingConnection): void;
-}
+/** Which nodes a process dials: any, those of its machine, or only brokers that it was told the address of. */
+export type DialScope = 'network' | 'machine' | 'named-brokers';
 
-/** Who calls whom, when, and where. */
+/** Decides which node dials which, when, and at which addresses. */
 export class Connector {
   readonly #sockets: SocketFactory;
   readonly #clock: Clock;
   readonly #directory: Directory;
-  readonly #host: ConnectorHost;
-  readonly #brokers: NamedBrokerDialer[] = [];
+  readonly #localNode: LocalNode;
+  readonly #access: PeerAccess | undefined;
+  readonly #scope: DialScope;
+  readonly #handshake: CalleeHandshake;
+  readonly #brokerConnections = new Set<OutgoingConnection>();
   #stopped = false;
 
-  constructor(sockets: SocketFactory, clock: Clock, directory: Directory, host: ConnectorHost) {
+  /** `access`: `undefined` while the mesh is not encrypted. */
+  constructor(
+    sockets: SocketFactory,
+    directory: Directory,
+    localNode: LocalNode,
+    access: PeerAccess | undefined,
+    scope: DialScope,
+    handshake: CalleeHandshake,
+  ) {
     this.#sockets = sockets;
-    this.#clock = clock;
+    this.#clock = directory.clock;
     this.#directory = directory;
-    this.#host = host;
+    this.#localNode = localNode;
+    this.#access = access;
+    this.#scope = scope;
+    this.#handshake = handshake;
   }
 
-  /** One of the two calls: who has the smaller id, unless the other cannot. Later both do, in case that was wrong. */
-  connectTo(entry: KnownNode): void {
-    entry.dialBackoff?.cancel();
-    if (this.#stopped || this.#targets(entry).length === 0) return;
-    const self = this.#host.self();
-    if (self.id < entry.info.id || waysTo(self, entry.info).length === 0) this.#dial(entry);
+  /** The node with the smaller id dials, unless it cannot. The other one dials later, in case the first could not. */
+  connectTo(node: KnownNode): void {
+    node.dialBackoff?.cancel();
+    if (this.#stopped || this.#targets(node).length === 0) return;
+    const self = this.#localNode.info();
+    if (self.id < node.info.id || waysTo(self, node.info).length === 0) this.#dial(node);
     else {
-      entry.dialBackoff = this.#clock.after(DIAL_BACKOFF_MS, () => {
-        if (!entry.session) this.#dial(entry);
+      node.dialBackoff = this.#clock.after(DIAL_BACKOFF_MS, () => {
+        if (!node.session) this.#dial(node);
       });
     }
   }
 
-  /** A second connection beside one that brings nothing: whoever made the first makes it. */
+  /** Opens a second connection beside one that brings nothing. The node that dialled the first one dials it. */
   openStandby(session: Session): void {
-    const entry = this.#directory.get(session.peer.id);
-    if (this.#stopped || entry?.session !== session || !session.connection.outgoing) return;
-    entry.standbyConnection ??= this.#newConnection(entry);
+    const node = this.#directory.get(session.peer.id);
+    if (this.#stopped || node?.session !== session || !session.connection.outgoing) return;
+    node.standbyConnection ??= this.#newConnection(node);
   }
 
-  /** Calls the broker of another machine at its well-known port. */
-  dialBroker(host: string, port: number): void {
-    const places = () => (this.#host.accessControl()?.keys() ?? []).map((key) => ({ host, port, key }));
-    this.#brokers.push(
-      new NamedBrokerDialer(this.#sockets, this.#clock, places, {
-        hello: () => this.#host.hello(),
-        onHandshakeFrame: (frame, caller) => this.#host.onHandshakeFrame(undefined, frame, caller),
-        hasSession: (id) => this.#directory.get(id)?.session !== undefined,
-      }),
+  /**
+   * Dials the broker of another machine at its well-known port, and again whenever there is no session with it. CURVE needs
+   * the server's key before connecting, and nobody knows which node is the broker, so each allowed key is tried in turn.
+   */
+  dialBroker(host: string, port: number, knownId = ''): void {
+    if (this.#stopped) return;
+    const again = (id: string) => void this.#clock.after(REDIAL_MS, () => this.dialBroker(host, port, id));
+    if (this.#directory.get(knownId)?.session) {
+      again(knownId);
+      return;
+    }
+    const targets = () => (this.#access?.keys() ?? []).map((key) => ({ host, port, key }));
+    const connection: OutgoingConnection = new OutgoingConnection(
+      this.#sockets,
+      this.#clock,
+      this.#handshake,
+      targets,
+      undefined,
+      () => {
+        this.#brokerConnections.delete(connection);
+        again(connection.peerId ?? knownId);
+      },
     );
+    this.#brokerConnections.add(connection);
   }
 
-  /** No more calls; those that became sessions stay. */
+  /** No more dialling; connections that carry sessions stay. */
   stop(): void {
     this.#stopped = true;
-    for (const { connection, standbyConnection, dialBackoff } of this.#directory.entries()) {
+    for (const { connection, standbyConnection, dialBackoff } of this.#directory.nodes()) {
       dialBackoff?.cancel();
       standbyConnection?.close(false);
       if (!connection?.session) connection?.close(false);
     }
-    for (const broker of this.#brokers) broker.stop();
+    for (const connection of [...this.#brokerConnections]) if (!connection.session) connection.close(false);
   }
 
-  #dial(entry: KnownNode): void {
-    if (!this.#stopped) entry.connection ??= this.#newConnection(entry);
+  #dial(node: KnownNode): void {
+    if (!this.#stopped) node.connection ??= this.#newConnection(node);
   }
 
-  #newConnection(entry: KnownNode): OutgoingConnection {
-    return new OutgoingConnection(this.#sockets, this.#clock, () => this.#targets(entry), {
-      hello: () => this.#host.hello(),
-      onHandshakeFrame: (frame, caller) => this.#host.onHandshakeFrame(entry, frame, caller),
-    });
+  #newConnection(node: KnownNode): OutgoingConnection {
+    return new OutgoingConnection(this.#sockets, this.#clock, this.#handshake, () => this.#targets(node), node);
   }
 
   #targets({ info }: KnownNode): readonly DialTarget[] {
-    const self = this.#host.self();
-    if (this.#host.local && info.machine !== self.machine) return [];
-    const gate = this.#host.accessControl();
-    if (gate ? !gate.allows(info.key) : info.key !== undefined) return [];
-    return waysTo(info, self).map((host) => ({ host, port: info.port, ...(info.key && { key: info.key }) }));
+    const self = this.#localNode.info();
+    if (this.#scope === 'named-brokers' || (this.#scope === 'machine' && info.machine !== self.machine)) return [];
+    // An encrypted mesh and an open one do not mix.
+    if (this.#access ? !this.#access.keys().includes(info.key ?? '') : info.key !== undefined) return [];
+    return waysTo(info, self).map((host) => ({
+      host,
+      port: info.port,
+      ...(info.key !== undefined && { key: info.key }),
+    }));
   }
 }

@@ -4,107 +4,110 @@ import type { Connection } from './acceptor.ts';
 
 /** A batch is sent when it has grown to this many characters, whatever the turn of the event loop. */
 const BATCH_CHARS = 16_384;
-/** What may wait for one peer that does not take it (characters). Beyond it messages are dropped, counted, and resynced. */
+/** Most characters that wait for one peer that does not read. Beyond it messages are dropped, counted, and resynced. */
 export const OUTBOX_CHARS = 4 * 1024 * 1024;
 /**
- * Under load what follows within this time of the last frame leaves with the next (ms): a frame costs more than what is
- * in it. And the most turns of the event loop that may take.
+ * Under load, messages that follow within this time of the last frame leave with the next one (ms): a frame costs more than
+ * its content. GATHER_TURNS is the most turns of the event loop that may take.
  */
 const GATHER_MS = 0.3;
 const GATHER_TURNS = 20;
-/** How often a frame the transport refused is tried again (ms). */
+/** How often a frame that the transport refused is tried again (ms). */
 const RETRY_MS = 3;
 
-export interface OutboxHooks {
-  dropped(messages: number): void;
-  unreachable(): void;
+export interface OutboxOwner {
+  /** So many messages were dropped, because the peer does not read. */
+  onDropped(messages: number): void;
+  /** The transport says that the peer is gone. */
+  onDisconnect(): void;
 }
 
 /**
- * What waits to be sent to one peer. A message leaves at once, unless one has just left: then it leaves with those that
- * follow, at the end of this turn of the event loop or a few later. An urgent one never waits and takes the waiting ones
+ * The send queue of one session. A message leaves at once, unless one has just left: then it leaves with those that follow,
+ * at the end of this turn of the event loop or a few turns later. An urgent message never waits and takes the waiting ones
  * with it, so the order stays.
  */
 export class Outbox {
   lastSent: MonotonicMs;
   readonly #clock: Clock;
-  readonly #wire: Connection;
-  readonly #hooks: OutboxHooks;
+  readonly #connection: Connection;
+  readonly #owner: OutboxOwner;
   #batch: string[] = [];
   #batchChars = 0;
-  #next = 0;
-  readonly #frames: { readonly text: string; readonly messages: number }[] = [];
-  #chars = 0;
+  #nextSerial = 0;
+  readonly #frames: string[] = [];
+  #frameChars = 0;
   #pumping = false;
-  #turn: NodeJS.Immediate | undefined;
-  #flushed: MonotonicMs = 0;
-  #held: Timer | undefined;
+  #gatherTurn: NodeJS.Immediate | undefined;
+  #flushedAt: MonotonicMs = 0;
+  #holdTimer: Timer | undefined;
   #closed = false;
-  #empty: () => void = () => undefined;
+  #onEmpty: () => void = () => undefined;
 
-  constructor(clock: Clock, wire: Connection, hold: DurationMs, hooks: OutboxHooks) {
+  /** Messages wait for `hold` ms before the first of them leaves. */
+  constructor(clock: Clock, connection: Connection, hold: DurationMs, owner: OutboxOwner) {
     this.#clock = clock;
-    this.#wire = wire;
-    this.#hooks = hooks;
+    this.#connection = connection;
+    this.#owner = owner;
     this.lastSent = clock.now();
-    this.#held = clock.after(hold, () => {
-      this.#held = undefined;
+    this.#holdTimer = clock.after(hold, () => {
+      this.#holdTimer = undefined;
       this.flush();
     });
   }
 
-  /** How many messages have been numbered: sent, or next to be. */
+  /** Number of messages that have a serial number: they were sent or are in the next frames. */
   get numbered(): number {
-    return this.#next;
+    return this.#nextSerial;
   }
 
   post(text: string, urgent: boolean): void {
     this.#batch.push(text);
     this.#batchChars += text.length;
     if (this.#batchChars >= BATCH_CHARS) this.#seal();
-    if (urgent || (this.#turn === undefined && this.#clock.now() - this.#flushed >= GATHER_MS)) this.flush();
-    else this.#turn ??= setImmediate(() => this.#gather(1));
+    if (urgent || (this.#gatherTurn === undefined && this.#clock.now() - this.#flushedAt >= GATHER_MS)) this.flush();
+    else this.#gatherTurn ??= setImmediate(() => this.#gather(1));
   }
 
   #gather(turns: number): void {
-    this.#turn = undefined;
+    this.#gatherTurn = undefined;
     if (this.#batch.length === 0) return;
-    if (turns >= GATHER_TURNS || this.#clock.now() - this.#flushed >= GATHER_MS) this.flush();
-    else this.#turn = setImmediate(() => this.#gather(turns + 1));
+    if (turns >= GATHER_TURNS || this.#clock.now() - this.#flushedAt >= GATHER_MS) this.flush();
+    else this.#gatherTurn = setImmediate(() => this.#gather(turns + 1));
   }
 
-  /** Sends a frame of the mesh's own, after what waits in this turn. */
+  /** Sends a control frame, behind the messages that wait. */
   control(text: string): void {
     this.flush();
-    this.#enqueue(text, 0);
+    this.#enqueue(text);
   }
 
   /**
-   * Says that we live, and how far the numbering is: a loss at the end is noticed too. Behind what already waits it would
-   * say nothing more, and to a peer that takes nothing they would pile up without end.
+   * Sends a heartbeat with the next serial number, so that a loss at the end is noticed too. Sends none while frames wait:
+   * behind them it would say nothing more, and for a peer that does not read heartbeats would pile up.
    */
-  beat(): void {
-    if (this.#frames.length === 0) this.#enqueue(`{"s":${this.#next},"t":${this.#now()}}`, 0);
+  heartbeat(): void {
+    if (this.#frames.length === 0) this.#enqueue(`{"s":${this.#nextSerial},"t":${this.#now()}}`);
   }
 
-  /** Sends the batch; `now`: although the session has just opened. */
+  /** Sends the batch. `now`: even when the session has just opened. */
   flush(now = false): void {
     if (now) {
-      this.#held?.cancel();
-      this.#held = undefined;
+      this.#holdTimer?.cancel();
+      this.#holdTimer = undefined;
     }
-    if (this.#held) return;
-    this.#flushed = this.#clock.now();
+    if (this.#holdTimer) return;
+    this.#flushedAt = this.#clock.now();
     this.#seal();
     if (!this.#pumping) void this.#pump();
   }
 
-  /** Resolves when everything has been handed to the transport, or after `limit`. */
+  /** Resolves when every frame was handed to the transport, or after `limit` ms. */
   drained(limit: DurationMs): Promise<void> {
     if (this.#frames.length === 0) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = this.#clock.after(limit, resolve);
-      this.#empty = () => {
+      this.#onEmpty = () => {
         timer.cancel();
         resolve();
       };
@@ -113,51 +116,52 @@ export class Outbox {
 
   close(): void {
     this.#closed = true;
-    this.#held?.cancel();
-    if (this.#turn) clearImmediate(this.#turn);
+    this.#holdTimer?.cancel();
+    if (this.#gatherTurn) clearImmediate(this.#gatherTurn);
     this.#frames.length = 0;
     this.#batch = [];
   }
 
+  /** Makes a frame of the batch. */
   #seal(): void {
     const messages = this.#batch.length;
     if (messages === 0) return;
-    const text = `{"s":${this.#next},"t":${this.#now()},"m":[${this.#batch.join(',')}]}`;
-    this.#next += messages;
+    const text = `{"s":${this.#nextSerial},"t":${this.#now()},"m":[${this.#batch.join(',')}]}`;
+    this.#nextSerial += messages;
     this.#batch = [];
     this.#batchChars = 0;
-    this.#frames.push({ text, messages });
-    this.#chars += text.length;
-    if (this.#chars <= OUTBOX_CHARS) return;
-    this.#frames.pop();
-    this.#chars -= text.length;
-    this.#hooks.dropped(messages);
+    if (this.#frameChars + text.length > OUTBOX_CHARS) this.#owner.onDropped(messages);
+    else this.#append(text);
   }
 
-  #enqueue(text: string, messages: number): void {
-    this.#frames.push({ text, messages });
-    this.#chars += text.length;
+  #append(frame: string): void {
+    this.#frames.push(frame);
+    this.#frameChars += frame.length;
+  }
+
+  #enqueue(frame: string): void {
+    this.#append(frame);
     if (!this.#pumping) void this.#pump();
   }
 
-  /** Hands frames to the transport in order; one that is refused is tried again, and nothing overtakes it. */
+  /** Hands frames to the transport in order. A refused frame is tried again, and no other overtakes it. */
   async #pump(): Promise<void> {
     this.#pumping = true;
-    for (let frame = this.#frames[0]; frame && !this.#closed; frame = this.#frames[0]) {
+    for (let frame = this.#frames[0]; frame !== undefined && !this.#closed; frame = this.#frames[0]) {
       try {
-        await this.#wire.send(frame.text);
-        if (this.#frames.shift()) this.#chars -= frame.text.length;
+        await this.#connection.send(frame);
+        if (this.#frames.shift() !== undefined) this.#frameChars -= frame.length;
         this.lastSent = this.#clock.now();
       } catch (error) {
         if (systemCode(error) === 'EHOSTUNREACH') {
-          this.#hooks.unreachable();
+          this.#owner.onDisconnect();
           break;
         }
         await new Promise<void>((resolve) => void this.#clock.after(RETRY_MS, resolve));
       }
     }
     this.#pumping = false;
-    this.#empty();
+    this.#onEmpty();
   }
 
   #now(): string {

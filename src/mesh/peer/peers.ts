@@ -1,296 +1,236 @@
-import type { Clock, DurationMs, MonotonicMs, Timer } from '../../clock/clock.ts';
-import { PingMonitor, PingSocket } from '../liveness/pings.ts';
-import type { Subscription } from '../routing/subscription.ts';
-import type { AccessControl } from '../security/access-control.ts';
+import type { Timer } from '../../clock/clock.ts';
+import { StallDetector } from '../liveness/failure-detector.ts';
+import { PingSocket } from '../liveness/pings.ts';
+import type { LocalNode, NodeInfo } from '../local-node.ts';
+import type { Router } from '../routing/router.ts';
+import type { PeerAccess } from '../security/access-control.ts';
 import type { SocketFactory } from '../transport/socket-factory.ts';
-import { type AcceptedConnection, Acceptor, type Connection } from './acceptor.ts';
-import { Connector, type OutgoingConnection } from './connector.ts';
+import { Acceptor, type Connection } from './acceptor.ts';
+import { Connector, type DialScope } from './connector.ts';
 import { Directory, type KnownNode } from './directory.ts';
-import { Handshake } from './handshake.ts';
-import { type NodeInfo, readNode, readNodes } from './node-info.ts';
+import { Handshake, type SessionOpener } from './handshake.ts';
+import { PeerTransport } from './peer-transport.ts';
 import { ReplacedSessions } from './replaced-sessions.ts';
-import { type EndReason, readPeerState, Session, type SessionHost } from './session.ts';
-import { SubscriptionSync } from './subscription-sync.ts';
+import {
+  type EndReason,
+  readPeerState,
+  Session,
+  type SessionContext,
+  type SessionEvent,
+  type SessionListener,
+} from './session.ts';
+import { SubscriptionSync, type V1Processes } from './subscription-sync.ts';
 
 const TICK_MS = 150;
-/** A process that did not run for this long was stopped or hung (ms). */
-const STALL_MS = 1500;
-/** Wait before a newcomer is told to those who seem not to know it (ms). */
+/** Wait before a new peer is told to those that seem not to know it (ms). */
 const GOSSIP_MS = 300;
 
-export interface PeersHost extends Omit<SessionHost, 'nodes' | 'stalled' | 'sentBefore' | 'ended'> {
-  self(): NodeInfo;
-  /** This process stays on its machine. */
-  readonly local: boolean;
-  /** What we want of a peer, and whom we hear without it. */
-  subscriptionFor(from: Session | undefined): Subscription;
-  directSenders(): readonly string[];
-  opened(session: Session, fresh: boolean): void;
-  closed(session: Session, reason: EndReason): void;
-  /** This process did not run for so long that what it reads now may be old. */
-  stalled(): void;
-  /** Who may come in; undefined while the mesh is not encrypted. */
-  accessControl(): AccessControl | undefined;
+export type PeerEvent =
+  /** There is a session with the peer, after there was none. */
+  | { readonly type: 'up' }
+  | { readonly type: 'down'; readonly reason: EndReason }
+  | Extract<SessionEvent, { readonly type: 'settled' | 'birth' | 'gap' | 'dropped' }>;
+
+export interface PeerListener {
+  /** Must not throw. */
+  onPeerEvent(session: Session, event: PeerEvent): void;
+  /** A node that we dialled does not allow our key. */
+  onKeyRefused(): void;
 }
 
-/** The dcs-io nodes we know of, and one session with each that can be reached. */
-export class Peers {
-  readonly acceptor: Acceptor;
-  readonly #id: string;
-  readonly #sockets: SocketFactory;
-  readonly #clock: Clock;
-  readonly #host: PeersHost;
-  readonly #sessionHost: SessionHost;
+/** Finds other dcs-io nodes and keeps one session with each that can be reached. */
+export class Peers implements SessionListener, SessionOpener {
   readonly directory: Directory;
+  readonly connector: Connector;
+  readonly subscriptionSync: SubscriptionSync;
+  readonly stalls: StallDetector;
+  readonly #sockets: SocketFactory;
+  readonly #localNode: LocalNode;
+  readonly #access: PeerAccess | undefined;
+  readonly #scope: DialScope;
+  readonly #listener: PeerListener;
+  readonly #handshake: Handshake;
+  readonly #messages: PeerTransport;
+  readonly #sessionContext: SessionContext;
   readonly #replaced: ReplacedSessions;
   readonly #pings: PingSocket;
-  readonly #handshake: Handshake;
-  readonly #subscriptionSync: SubscriptionSync;
-  readonly connector: Connector;
+  #acceptor: Acceptor | undefined;
   #ticker: Timer | undefined;
-  #ticked: MonotonicMs;
   #stopped = false;
 
-  constructor(sockets: SocketFactory, host: PeersHost) {
-    this.#id = host.self().id;
+  /** `access`: `undefined` while the mesh is not encrypted. */
+  constructor(
+    sockets: SocketFactory,
+    router: Router,
+    localNode: LocalNode,
+    v1: V1Processes,
+    access: PeerAccess | undefined,
+    scope: DialScope,
+    listener: PeerListener,
+  ) {
+    const { clock, stats } = router;
     this.#sockets = sockets;
-    this.#host = host;
-    this.#clock = host.clock;
-    this.#ticked = this.#clock.now();
-    this.directory = new Directory(this.#clock);
-    this.#handshake = new Handshake(sockets.stats);
-    this.#pings = new PingSocket(sockets.stats, sockets.log);
-    this.#replaced = new ReplacedSessions(this.#clock, (session, missed) => {
-      this.#missed(session, missed);
-      session.sendControl({ sync: true });
-    });
-    this.#subscriptionSync = new SubscriptionSync(this.#clock, {
-      sessions: () => this.sessions(),
-      subscriptionFor: (session) => host.subscriptionFor(session),
-      directSenders: () => host.directSenders(),
-    });
-    this.connector = new Connector(sockets, this.#clock, this.directory, {
-      self: () => host.self(),
-      local: host.local,
-      accessControl: () => host.accessControl(),
-      hello: () => ({ hello: host.self(), t: this.#clock.now(), ...this.#subscriptionSync.current() }),
-      onHandshakeFrame: (entry, frame, caller) => this.#onCalleeFrame(entry, frame, caller),
-    });
-    this.acceptor = new Acceptor(sockets, { onHandshakeFrame: (frame, wire) => this.#onCallerFrame(frame, wire) });
-    this.#sessionHost = {
-      clock: host.clock,
-      stats: host.stats,
-      message: (session, found, waited) => host.message(session, found, waited),
-      changed: (session, before) => {
-        this.refresh(false);
-        if (session.subscription !== before) host.changed(session, before);
-      },
-      nodes: (nodes) => {
-        for (const node of nodes) this.learn(node);
-      },
-      birth: (session, found) => host.birth(session, found),
-      gap: (session, missed) => this.#missed(session, missed),
-      sync: (session) => host.sync(session),
-      dropped: (session, messages) => {
-        const entry = this.directory.get(session.peer.id);
-        if (entry) entry.dropped += messages;
-        host.dropped(session, messages);
-      },
-      stalled: (session) => this.connector.openStandby(session),
-      sentBefore: (session, sent) => this.#replaced.reconcile(session, sent),
-      settled: (session) => {
-        host.settled(session);
-        this.refresh(false);
-      },
-      ended: (session, reason) => this.#ended(session, reason),
-    };
-  }
-
-  /** Sessions that are open now. */
-  *sessions(): Iterable<Session> {
-    for (const { session } of this.directory.entries()) if (session) yield session;
+    this.#localNode = localNode;
+    this.#access = access;
+    this.#scope = scope;
+    this.#listener = listener;
+    this.stalls = new StallDetector(TICK_MS, clock.now());
+    this.directory = new Directory(clock);
+    this.#pings = new PingSocket(stats, sockets.log);
+    this.#replaced = new ReplacedSessions(clock);
+    this.#messages = new PeerTransport(router, this.directory, localNode, access);
+    this.#sessionContext = { clock, stats, messages: this.#messages, listener: this };
+    this.subscriptionSync = new SubscriptionSync(this.directory, router, v1);
+    this.#handshake = new Handshake(stats, localNode, this.directory, this.subscriptionSync, access, this);
+    this.connector = new Connector(sockets, this.directory, localNode, access, scope, this.#handshake);
   }
 
   session(id: string): Session | undefined {
     return this.directory.get(id)?.session;
   }
 
-  /** Binds the door and, unless this process stays on its machine, the same port for datagrams. Returns the port. */
+  /** Listens for other nodes and, unless this process stays on its machine, for pings at the same port. Returns the port. */
   async bind(listen: string): Promise<number> {
-    const port = await this.acceptor.bind(listen);
-    if (!this.#host.local) await this.#pings.bind(listen, port);
+    this.#acceptor = new Acceptor(this.#sockets, this.#handshake);
+    const port = await this.#acceptor.bind(listen);
+    if (this.#scope === 'network') await this.#pings.bind(listen, port);
     return port;
   }
 
-  /** Of a broker with keys, who does not serve v1: it is called by its well-known port, on addresses it gets later too. */
+  /** A broker with keys does not serve v1, and is dialled at its well-known port: on addresses it gets later too. */
   bindMore(port: number): void {
-    if (this.#host.accessControl()) void this.acceptor.bindMore(this.#host.self().addresses, port);
+    if (this.#access) void this.#acceptor?.bindMore(this.#localNode.info().addresses, port);
   }
 
   start(): void {
-    this.#tick();
+    const { clock } = this.directory;
+    const now = clock.now();
+    const ownStall = this.stalls.tick(now);
+    for (const session of [...this.directory.sessions(), ...this.#replaced.sessions()]) session.tick(now, ownStall);
+    this.#sockets.stats.expiredContacts += this.directory.expire();
+    this.#ticker = clock.after(TICK_MS, () => this.start());
   }
 
-  /** Somebody told us of a node, or it told us itself. */
   learn(info: NodeInfo): void {
-    if (this.#stopped || info.id === this.#id || this.directory.hasLeft(info.id)) return;
-    const entry = this.directory.ensure(info);
-    if (!entry) return;
-    // Whom we have talked with is not who somebody else says it is now.
-    if (entry.answered && entry.info.key !== info.key) {
+    if (this.#stopped || info.id === this.#localNode.id || this.directory.hasLeft(info.id)) return;
+    const node = this.directory.ensure(info);
+    if (!node) return;
+    // What a node said about itself counts more than what others say about it now.
+    if (node.answered && node.info.key !== info.key) {
       this.#sockets.stats.forged++;
       return;
     }
-    entry.info = info;
-    if (!entry.session && !entry.connection) this.connector.connectTo(entry);
+    node.info = info;
+    if (!node.session && !node.connection) this.connector.connectTo(node);
   }
 
-  /** What we want of the peers, or whom we hear, may have changed. `soon`: it matters at once. */
-  refresh(soon: boolean): void {
-    if (!this.#stopped) this.#subscriptionSync.refresh(soon);
-  }
-
-  async stop(linger: DurationMs): Promise<void> {
+  async stop(linger: number): Promise<void> {
     this.#stopped = true;
     this.#ticker?.cancel();
-    this.#subscriptionSync.stop();
+    this.subscriptionSync.stop();
+    this.#handshake.stop();
     this.connector.stop();
-    await Promise.all([...this.sessions()].map((session) => session.leave()));
+    await Promise.all([...this.directory.sessions()].map((session) => session.leave()));
     this.#replaced.stop();
     this.#pings.close();
-    this.acceptor.close(linger);
+    this.#acceptor?.close(linger);
   }
 
   /** Ends the sessions of a key that is not allowed any more. */
   revoke(key: string): void {
-    for (const session of [...this.sessions()]) if (session.connection.key === key) session.end('revoked');
+    for (const session of [...this.directory.sessions()]) if (session.connection.key === key) session.end('revoked');
     this.#replaced.revoke(key);
   }
 
-  /** Somebody is at our door: says hello, proves its key, or was refused before and talks on. */
-  #onCallerFrame(frame: Record<string, unknown>, wire: AcceptedConnection): void {
-    const answer = (data: object) => void wire.send(JSON.stringify(data)).catch(() => this.#sockets.stats.sendDrops++);
-    const gate = this.#host.accessControl();
-    const hello = gate ? this.#handshake.verifyCaller(gate, frame, wire, answer) : frame;
-    if (!hello) return;
-    const peer = readNode(hello['hello']);
-    if (!peer || peer.id === this.#id) {
-      this.#sockets.stats.malformed++;
-      if (frame['bye'] === undefined) answer({ bye: 'unknown' }); // it may think it has a session that we gave up
-      return;
-    }
-    const entry = this.directory.ensure(peer);
-    if (!entry || this.#stopped) return;
-    if (entry.answered && entry.info.key !== wire.key) {
-      // Another key claims to be a node we talk with, or did until its link broke: an id belongs to one life of one node.
-      this.#sockets.stats.forged++;
-      return;
-    }
-    if (entry.session?.connection.outgoing && this.#id < peer.id) {
-      answer({ bye: 'duplicate', id: this.#id });
-      return;
-    }
-    entry.info = peer;
-    const nodes = [...this.directory.entries()].filter(({ session, info }) => session && info.id !== peer.id);
-    answer({
-      welcome: this.#host.self(),
-      t: this.#clock.now(),
-      ...this.#subscriptionSync.current(),
-      nodes: nodes.map(({ info }) => info),
-      token: wire.token,
-    });
-    this.acceptor.attachSession(wire, this.#open(entry, wire, hello));
+  onKeyRefused(): void {
+    this.#listener.onKeyRefused();
   }
 
-  /** A door has answered: whom we called (`entry`), or whoever is the broker at a named address. */
-  #onCalleeFrame(called: KnownNode | undefined, frame: Record<string, unknown>, caller: OutgoingConnection): void {
-    if (this.#handshake.answerChallenge(this.#host.accessControl(), this.#id, frame, caller)) return;
-    const peer = readNode(frame['welcome']);
-    const entry = called ?? (peer && this.directory.ensure(peer));
-    if (
-      peer &&
-      entry &&
-      peer.id === entry.info.id &&
-      (called ? called.connection === caller || called.standbyConnection === caller : !entry.session)
-    ) {
-      entry.info = peer;
-      if (entry.standbyConnection === caller) {
-        entry.standbyConnection = undefined;
-        entry.connection = caller;
-      }
-      caller.setToken(frame['token']);
-      caller.attachSession(this.#open(entry, caller, frame, caller.host));
-      for (const node of readNodes(frame['nodes'])) this.learn(node);
-    } else if (frame['bye'] !== undefined || peer) {
-      // We have a session already, or somebody else lives at that address now.
-      if (called?.connection === caller) called.connection = undefined;
-      if (called?.standbyConnection === caller) called.standbyConnection = undefined;
-      caller.close(false);
-    }
-  }
-
-  /** `host`: where the peer is, if we called it. */
-  #open(entry: KnownNode, wire: Connection, frame: Record<string, unknown>, host?: string): Session {
-    const far = entry.info.machine !== this.#host.self().machine;
-    const reach = far
-      ? PingMonitor.open(this.#pings, this.#clock, host, {
-          peerNotReceiving: () => this.connector.openStandby(session),
-          peerGaveUp: () => session.end('disconnected'),
-        })
-      : undefined;
-    const session = new Session(this.#sessionHost, wire, readPeerState(entry.info, frame), far, reach);
+  openSession(node: KnownNode, connection: Connection, frame: Record<string, unknown>, host?: string): Session {
+    const remote = node.info.machine !== this.#localNode.info().machine;
+    const path = { remote, socket: this.#pings, host };
+    const session = new Session(this.#sessionContext, connection, readPeerState(node.info, frame), path);
     if (typeof frame['t'] === 'number') session.compareClocks(frame['t']);
-    const old = entry.session;
-    if (!old) entry.since = this.#clock.now();
-    entry.session = session;
-    entry.answered = true;
-    entry.dialBackoff?.cancel();
+    const old = node.session;
+    if (!old) node.since = this.directory.clock.now();
+    node.session = session;
+    node.answered = true;
+    node.dialBackoff?.cancel();
     if (old) this.#replaced.add(old, session);
-    this.#host.opened(session, old === undefined);
-    this.refresh(false);
-    if (!old) this.#clock.after(GOSSIP_MS, () => this.#gossip(session));
+    this.#messages.sendSnapshot(session);
+    if (!old) {
+      this.#listener.onPeerEvent(session, { type: 'up' });
+      this.directory.clock.after(GOSSIP_MS, () => this.#gossip(session));
+    }
+    this.subscriptionSync.refresh(false);
     return session;
   }
 
-  #missed(session: Session, missed: number): void {
-    const entry = this.directory.get(session.peer.id);
-    if (entry) entry.missed += missed;
-    this.#host.gap(session, missed);
+  onSessionEvent(session: Session, event: SessionEvent): void {
+    switch (event.type) {
+      case 'subscription':
+        this.subscriptionSync.refresh(false);
+        if (session.subscription !== event.before) this.#messages.sendSnapshot(session, event.before);
+        break;
+      case 'nodes':
+        for (const node of event.nodes) this.learn(node);
+        break;
+      case 'sync-request':
+        this.#messages.sendSnapshot(session);
+        break;
+      case 'stalled':
+        this.connector.openStandby(session);
+        break;
+      case 'sent-before':
+        this.#replaced.reconcile(session, event.sent);
+        break;
+      case 'ended':
+        this.#onEnded(session, event.reason);
+        break;
+      default:
+        this.#count(session, event);
+        this.#listener.onPeerEvent(session, event);
+        if (event.type === 'settled') this.subscriptionSync.refresh(false);
+    }
   }
 
-  /** Tells the others of a newcomer that they do not seem to know, and the newcomer of them. */
+  #count({ peer }: Session, event: PeerEvent): void {
+    const node = this.directory.get(peer.id);
+    if (event.type === 'gap') {
+      if (node) node.missed += event.missed;
+      this.#sockets.stats.missed += event.missed;
+    } else if (event.type === 'dropped') {
+      if (node) node.dropped += event.messages;
+      this.#sockets.stats.dropped += event.messages;
+    }
+  }
+
+  /** Tells the other peers of a new one that they do not seem to know, and the new one of them. */
   #gossip(newcomer: Session): void {
-    for (const session of this.sessions()) {
+    for (const session of this.directory.sessions()) {
       if (session === newcomer || session.reachesDirectly(newcomer.peer.id)) continue;
       session.sendControl({ nodes: [newcomer.peer] });
       newcomer.sendControl({ nodes: [session.peer] });
     }
   }
 
-  #ended(session: Session, reason: EndReason): void {
+  #onEnded(session: Session, reason: EndReason): void {
     this.#replaced.forget(session);
-    const entry = this.directory.get(session.peer.id);
-    if (entry && entry.connection === session.connection) entry.connection = undefined;
-    if (!entry || entry.session !== session) return;
-    entry.session = undefined;
-    entry.standbyConnection?.close(false);
-    entry.standbyConnection = undefined;
-    entry.since = this.#clock.now();
-    this.#host.closed(session, reason);
+    const node = this.directory.get(session.peer.id);
+    if (node && node.connection === session.connection) node.connection = undefined;
+    if (!node || node.session !== session) return;
+    node.session = undefined;
+    node.standbyConnection?.close(false);
+    node.standbyConnection = undefined;
+    node.since = this.directory.clock.now();
+    this.#listener.onPeerEvent(session, { type: 'down', reason });
     if (this.#stopped) return;
-    this.refresh(false);
+    this.subscriptionSync.refresh(false);
     if (reason === 'leave') this.directory.tombstone(session.peer.id);
-    if (reason === 'leave' || reason === 'revoked') this.directory.forget(entry);
-    else entry.dialBackoff = this.#clock.after(50 + Math.random() * 100, () => this.connector.connectTo(entry));
-  }
-
-  #tick(): void {
-    const now = this.#clock.now();
-    const excused = now - this.#ticked > 3 * TICK_MS;
-    if (now - this.#ticked > STALL_MS) this.#host.stalled();
-    this.#ticked = now;
-    for (const session of [...this.sessions(), ...this.#replaced.sessions()]) session.tick(now, excused);
-    this.#sockets.stats.expiredContacts += this.directory.expire();
-    this.#ticker = this.#clock.after(TICK_MS, () => this.#tick());
+    if (reason === 'leave' || reason === 'revoked') this.directory.forget(node);
+    else {
+      const delay = 50 + Math.random() * 100;
+      node.dialBackoff = this.directory.clock.after(delay, () => this.connector.connectTo(node));
+    }
   }
 }

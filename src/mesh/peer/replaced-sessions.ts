@@ -1,46 +1,44 @@
 import type { Clock, DurationMs, Timer } from '../../clock/clock.ts';
 import type { Session } from './session.ts';
 
-/** How long a session that was replaced is still listened to (ms). */
+/** How long frames of a replaced session still count (ms). */
 const REPLACED_GRACE_MS: DurationMs = 1000;
 
 /**
- * Sessions whose place another connection has taken. What is on the way on the old one still counts for a moment; what had
- * not come by then is lost, and both ends know how much that is.
+ * Sessions that another connection has replaced. What is under way on the old connection still counts for a moment. What has
+ * not come by then is lost, and both ends know how much that is: each tells the other how many messages it had sent.
  */
 export class ReplacedSessions {
   readonly #clock: Clock;
-  readonly #gap: (session: Session, missed: number) => void;
   readonly #sessions = new Set<Session>();
-  readonly #replaced = new WeakMap<Session, Session>();
+  readonly #predecessors = new WeakMap<Session, Session>();
   readonly #timers = new Set<Timer>();
 
-  /** `gap`: of what the peer of this session said before, so many messages never came. */
-  constructor(clock: Clock, gap: (session: Session, missed: number) => void) {
+  constructor(clock: Clock) {
     this.#clock = clock;
-    this.#gap = gap;
   }
 
   sessions(): Iterable<Session> {
     return this.#sessions;
   }
 
+  /** Replaces a session. Its successor tells the peer how many messages the old one has sent. */
   add(old: Session, successor: Session): void {
     old.markReplaced();
     successor.settled = old.settled;
     this.#sessions.add(old);
-    this.#replaced.set(successor, old);
+    this.#predecessors.set(successor, old);
     successor.sendControl({ former: old.sent });
     this.#later(() => old.end('replaced'));
   }
 
-  /** The peer of this session says how many messages it had sent on the one before. */
-  reconcile(session: Session, sent: number): void {
-    const old = this.#replaced.get(session);
+  /** The peer says how many messages it sent before, on the session that this one replaced. Missing ones are reported. */
+  reconcile(session: Session, sentBefore: number): void {
+    const old = this.#predecessors.get(session);
     if (!old) return;
-    this.#replaced.delete(session);
+    this.#predecessors.delete(session);
     this.#later(() => {
-      if (sent > old.received) this.#gap(session, sent - old.received);
+      if (sentBefore > old.received) session.reportGap(sentBefore - old.received);
     });
   }
 
@@ -48,12 +46,12 @@ export class ReplacedSessions {
     this.#sessions.delete(session);
   }
 
-  /** Ends those of a key. */
+  /** Ends the sessions of a key. */
   revoke(key: string): void {
     for (const session of [...this.#sessions]) if (session.connection.key === key) session.end('revoked');
   }
 
-  /** Ends them all. */
+  /** Ends all of them. */
   stop(): void {
     for (const timer of this.#timers) timer.cancel();
     this.#timers.clear();

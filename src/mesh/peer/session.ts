@@ -1,95 +1,114 @@
 import type { Clock, DurationMs, MonotonicMs } from '../../clock/clock.ts';
-import { type Envelope, isRecord, type Payload } from '../../message/envelope.ts';
+import { isRecord } from '../../message/envelope.ts';
 import { DelayEstimate, FailureDetector } from '../liveness/failure-detector.ts';
-import type { PingMonitor } from '../liveness/pings.ts';
+import { type PingedPeer, PingMonitor, type PingSocket } from '../liveness/pings.ts';
+import { type NodeInfo, readNodes } from '../local-node.ts';
 import { Subscription } from '../routing/subscription.ts';
 import type { MeshStats } from '../stats.ts';
 import type { Connection } from './acceptor.ts';
-import { type NodeInfo, readNodes } from './node-info.ts';
-import { Outbox } from './outbox.ts';
+import { Outbox, type OutboxOwner } from './outbox.ts';
 
-/** A session says at least this often that it lives (ms); over a network, which may lose some of it, more often. */
-const BEAT_MS = 600;
-const NETWORK_BEAT_MS = 150;
-/** A peer that is silent for so long is gone or hangs (ms). */
+/** Longest time between two frames to a peer of this machine (ms), and to one behind a network, which may lose some. */
+const HEARTBEAT_MS = 600;
+const NETWORK_HEARTBEAT_MS = 150;
+/** A peer that is silent for so long is dead or hangs (ms). */
 const SILENCE_MS = 1800;
-/** After so much silence it is asked beside the connection (ms). */
+/** After so much silence the peer is pinged beside the connection (ms). */
 const SUSPECT_MS = 400;
 /**
  * Messages wait this long after a session has opened (ms): what the peer sent just before, through a broker, must not be
  * overtaken by what it sends directly now.
  */
 const OPEN_HOLD_MS = 30;
-
 /**
- * How long what the peer said on other ways, before it said its first word here, may take to arrive (ms). The end that is
- * called has the session before the caller knows of it: whoever gave up the other ways when the session opens would lose
- * what is said on them until then.
+ * How long the peer's earlier messages on other ways may still take after its first frame here (ms). The accepting end has
+ * the session before the dialling end does. If it gave up the other ways at once, messages sent there until then were lost.
  */
 const SETTLE_MS = 100;
-
-/** How long what came before the connection broke may take to be read (ms). */
+/** How long frames that arrived before the disconnect may take to be read (ms). */
 const DRAIN_MS = 50;
-/** How long a peer that takes nothing may hold up our leave (ms). */
+/** How long a peer that reads nothing may delay our leave (ms). */
 const LEAVE_MS = 200;
-
-/** What a session needs from the mesh. None may throw. */
-export interface SessionHost {
-  readonly clock: Clock;
-  readonly stats: MeshStats;
-  /** One message. `waited`: how long it was held up on the way. */
-  message(session: Session, found: unknown, waited: DurationMs): void;
-  /** The peer wants other things now, or hears others. */
-  changed(session: Session, before: Subscription): void;
-  /** The peer knows these nodes. */
-  nodes(nodes: readonly NodeInfo[]): void;
-  /** The peer says what it is and which pins it has. */
-  birth(session: Session, found: unknown): void;
-  gap(session: Session, missed: number): void;
-  /** The peer missed something and asks for the last values. */
-  sync(session: Session): void;
-  dropped(session: Session, messages: number): void;
-  /** The peer lives, but the connection brings nothing, one way or the other: another one may. */
-  stalled(session: Session): void;
-  /** On the connection this one has replaced the peer sent so many messages. */
-  sentBefore(session: Session, sent: number): void;
-  /** All that the peer says comes on this session now. */
-  settled(session: Session): void;
-  ended(session: Session, reason: EndReason): void;
-}
-
-/** Where the peer stands when a session opens. */
-export interface PeerState {
-  readonly peer: NodeInfo;
-  /** What it wants to hear. */
-  readonly subscription: Subscription;
-  /** Ids of the processes it hears without our help. */
-  readonly directlyReachable: ReadonlySet<string>;
-}
+/** Most process ids in one `near` list. */
+const MAX_IDS = 4096;
 
 export type EndReason = 'leave' | 'silent' | 'disconnected' | 'replaced' | 'revoked' | 'stopped';
 
+export type SessionEvent =
+  /** The peer wants other messages now, or gets messages of other processes directly. `before`: its old subscription. */
+  | { readonly type: 'subscription'; readonly before: Subscription }
+  /** The peer knows these nodes. */
+  | { readonly type: 'nodes'; readonly nodes: readonly NodeInfo[] }
+  /** The peer describes itself and its pins: data of a NodeMessage, unchecked. */
+  | { readonly type: 'birth'; readonly data: unknown }
+  /** So many messages of the peer were lost. It has been asked for its last reports. */
+  | { readonly type: 'gap'; readonly missed: number }
+  /** The peer lost messages and asks for the last reports. */
+  | { readonly type: 'sync-request' }
+  /** So many messages to the peer were dropped, because it does not read. */
+  | { readonly type: 'dropped'; readonly messages: number }
+  /** The peer lives, but the connection brings nothing, one way or the other: a second connection may. */
+  | { readonly type: 'stalled' }
+  /** The peer says how many messages it had sent on the connection that this one replaced. */
+  | { readonly type: 'sent-before'; readonly sent: number }
+  /** Everything the peer sends comes on this session now: the other ways to it may be given up. */
+  | { readonly type: 'settled' }
+  | { readonly type: 'ended'; readonly reason: EndReason };
+
+export interface SessionListener {
+  /** Must not throw. */
+  onSessionEvent(session: Session, event: SessionEvent): void;
+}
+
+export interface MessageReceiver {
+  /** Takes one message of a peer. `queueingDelay`: how long it was delayed on its way (ms). Must not throw. */
+  receive(message: unknown, session: Session, queueingDelay: DurationMs): void;
+}
+
+/** What all sessions of a process share. */
+export interface SessionContext {
+  readonly clock: Clock;
+  readonly stats: MeshStats;
+  readonly messages: MessageReceiver;
+  readonly listener: SessionListener;
+}
+
+/** A peer as its hello or welcome describes it. */
+export interface PeerState {
+  readonly peer: NodeInfo;
+  readonly subscription: Subscription;
+  /** Ids of the processes whose messages the peer gets directly, without our help. */
+  readonly directlyReachable: ReadonlySet<string>;
+}
+
+/** How the peer is reached: `remote` means behind a network. Only then it is pinged, through `socket`, at `host`. */
+export interface PeerPath {
+  readonly remote: boolean;
+  readonly socket?: PingSocket;
+  /** The peer's address; `undefined` when the peer dialled us: its first ping tells. */
+  readonly host?: string | undefined;
+}
+
 /**
- * A direct link with another dcs-io node: one connection, both ways. The messages on it are numbered, so that nothing is
- * lost silently; it carries beats, so that a peer that is gone or hangs is noticed in 2 s; and what the peer wants.
+ * The link with another dcs-io node over one connection, both ways (PROTOCOL.md). Messages are numbered, so that no loss goes
+ * unnoticed. Heartbeats make the death or hang of the peer known within 2 s. The peer is sent only what it subscribes to.
  */
-export class Session {
+export class Session implements OutboxOwner, PingedPeer {
   readonly peer: NodeInfo;
   readonly connection: Connection;
-  /** What the peer wants to hear. */
   subscription: Subscription;
-  /** Ids of the processes the peer hears without our help. */
+  /** Ids of the processes whose messages the peer gets directly, without our help. */
   directlyReachable: ReadonlySet<string>;
-  /** What we told the peer last that we want and hear. */
+  /** The subscription we announced to the peer last, as text. */
   lastAnnounced = '';
-  /** All that the peer says comes here now; it may be given up on other ways. */
+  /** Everything the peer sends comes on this session. */
   settled = false;
-  readonly #host: SessionHost;
+  readonly #context: SessionContext;
   readonly #outbox: Outbox;
   readonly #delay = new DelayEstimate();
   readonly #failureDetector = new FailureDetector(SILENCE_MS);
   readonly #pings: PingMonitor | undefined;
-  readonly #beatPeriod: DurationMs;
+  readonly #heartbeatPeriod: DurationMs;
   #nextSerial = 0;
   #lastFrameAt: MonotonicMs;
   #peerSpoke = false;
@@ -97,81 +116,77 @@ export class Session {
   #replaced = false;
   #ended = false;
 
-  /** `far`: on another machine, behind a network. */
-  constructor(host: SessionHost, wire: Connection, position: PeerState, far: boolean, reach: PingMonitor | undefined) {
-    this.#host = host;
-    this.#beatPeriod = far ? NETWORK_BEAT_MS : BEAT_MS;
-    this.#pings = reach;
-    this.connection = wire;
-    this.peer = position.peer;
-    this.subscription = position.subscription;
-    this.directlyReachable = position.directlyReachable;
-    this.#lastFrameAt = host.clock.now();
-    this.#outbox = new Outbox(host.clock, wire, OPEN_HOLD_MS, {
-      dropped: (messages) => host.dropped(this, messages),
-      unreachable: () => this.onDisconnect(),
-    });
-    if (reach) this.sendControl({ ping: reach.offer });
+  constructor(context: SessionContext, connection: Connection, state: PeerState, path: PeerPath) {
+    this.#context = context;
+    this.#heartbeatPeriod = path.remote ? NETWORK_HEARTBEAT_MS : HEARTBEAT_MS;
+    this.connection = connection;
+    this.peer = state.peer;
+    this.subscription = state.subscription;
+    this.directlyReachable = state.directlyReachable;
+    this.#lastFrameAt = context.clock.now();
+    this.#outbox = new Outbox(context.clock, connection, OPEN_HOLD_MS, this);
+    if (path.remote && path.socket) this.#pings = new PingMonitor(path.socket, context.clock, path.host, this);
+    if (this.#pings?.offer) this.sendControl({ ping: this.#pings.offer });
   }
 
-  /** How long a datagram takes there and back; unknown within a machine. */
+  /** How long the last ping took there and back; `undefined` within a machine and while no ping was answered. */
   get roundTripMs(): DurationMs | undefined {
     return this.#pings?.roundTripMs;
   }
 
-  /** How many messages have come. */
+  /** Number of messages received. */
   get received(): number {
     return this.#nextSerial;
   }
 
-  /** How many messages were sent. */
+  /** Number of messages sent. */
   get sent(): number {
     return this.#outbox.numbered;
   }
 
-  /** The peer hears this process itself. */
+  /** True when the peer gets the messages of this process directly, or is that process. */
   reachesDirectly(id: string | undefined): boolean {
     return id !== undefined && (id === this.peer.id || this.directlyReachable.has(id));
   }
 
-  /** Sends one encoded envelope. `urgent`: at once, not with the others of this turn of the event loop. */
+  /** Sends one encoded envelope. `urgent`: at once, not together with the others of this turn of the event loop. */
   post(text: string, urgent: boolean): void {
     if (!this.#replaced && !this.#ended) this.#outbox.post(text, urgent);
   }
 
-  /** Sends something of the mesh's own. */
+  /** Sends a control frame. */
   sendControl(data: object): void {
     if (!this.#ended) this.#outbox.control(JSON.stringify(data));
   }
 
-  /** The peer's clock, as its greeting gave it: what comes after it is measured against that. */
+  /** Takes the peer's clock from its hello or welcome: the delay of later frames is measured against it. */
   compareClocks(theirs: MonotonicMs): void {
-    this.#delay.queueingDelay(theirs, this.#host.clock.now());
+    this.#delay.queueingDelay(theirs, this.#context.clock.now());
   }
 
-  /** One frame of the peer. */
+  /** Handles one frame of the peer. */
   receive(frame: unknown): void {
     if (this.#ended) return;
     if (!isRecord(frame)) {
-      this.#host.stats.malformed++;
+      this.#context.stats.malformed++;
       return;
     }
-    const now = this.#host.clock.now();
+    const now = this.#context.clock.now();
     this.#lastFrameAt = now;
     if (frame['hello'] !== undefined) return; // repeated before our welcome had arrived
     if (!this.#peerSpoke) this.#onFirstFrame();
     const { s, t, m } = frame;
     if (isCount(s) && typeof t === 'number') {
-      const waited = this.#delay.queueingDelay(t, now);
-      this.#failureDetector.noteDelay(waited, now);
-      this.#onMessages(s, Array.isArray(m) ? m : [], waited);
-    } else this.#onControl(frame);
+      const queueingDelay = this.#delay.queueingDelay(t, now);
+      this.#failureDetector.noteDelay(queueingDelay, now);
+      this.#onMessages(s, Array.isArray(m) ? m : [], queueingDelay);
+    } else if (!this.#onSubscription(frame) && !this.#onControl(frame)) this.#context.stats.malformed++;
   }
 
-  /** Called several times a second. `excused`: we were away ourselves, so the peer's silence means nothing yet. */
-  tick(now: MonotonicMs, excused: boolean): void {
+  /** Call it several times a second. `ownStall`: this process did not run, so the peer's silence means nothing yet. */
+  tick(now: MonotonicMs, ownStall: boolean): void {
     if (this.#ended) return;
-    if (excused) this.#lastFrameAt = Math.max(this.#lastFrameAt, now - this.#beatPeriod);
+    if (ownStall) this.#lastFrameAt = Math.max(this.#lastFrameAt, now - this.#heartbeatPeriod);
     const silence = now - this.#lastFrameAt;
     if (!this.#replaced) this.#pings?.tick(now, silence > SUSPECT_MS, silence > SILENCE_MS);
     const verdict = this.#failureDetector.verdict(silence, now, this.#pings);
@@ -180,34 +195,53 @@ export class Session {
       this.end('silent');
       return;
     }
-    if (verdict === 'stalled' && !this.#replaced) this.#host.stalled(this);
-    if (now - this.#outbox.lastSent >= this.#beatPeriod && !this.#replaced) this.#outbox.beat();
+    if (this.#replaced) return;
+    if (verdict === 'stalled') this.#emit({ type: 'stalled' });
+    if (now - this.#outbox.lastSent >= this.#heartbeatPeriod) this.#outbox.heartbeat();
   }
 
-  /** Another connection has taken over: what is on the way here still counts, nothing more is sent. */
+  /** Another connection has taken over: what is under way on this one still counts, and nothing more is sent on it. */
   markReplaced(): void {
     this.#outbox.flush(true);
     this.#replaced = true;
   }
 
-  /** The connection has broken. That news may overtake what came on it before: a goodbye, at the end. */
+  /** Reports a loss of messages and asks the peer for its last reports. */
+  reportGap(missed: number): void {
+    this.#emit({ type: 'gap', missed });
+    this.sendControl({ sync: true });
+  }
+
+  /** The connection has broken. This event may overtake frames that arrived before it, such as a final `bye`. */
   onDisconnect(): void {
     if (this.#disconnected) return;
     this.#disconnected = true;
     this.#drainThenEnd();
   }
 
-  /** Ends the session; what waits to be sent is forgotten, never sent later. Idempotent. */
+  onDropped(messages: number): void {
+    this.#emit({ type: 'dropped', messages });
+  }
+
+  onPeerNotReceiving(): void {
+    this.#emit({ type: 'stalled' });
+  }
+
+  onPeerGaveUp(): void {
+    this.end('disconnected');
+  }
+
+  /** Ends the session. What waits to be sent is dropped, never sent later. Idempotent. */
   end(reason: EndReason): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#outbox.close();
     this.#pings?.close();
     this.connection.close(reason === 'stopped');
-    this.#host.ended(this, reason);
+    this.#emit({ type: 'ended', reason });
   }
 
-  /** Sends what is left, says goodbye and ends; takes at most a moment. */
+  /** Sends what is left and `bye`, then ends; takes at most 200 ms. */
   async leave(): Promise<void> {
     if (this.#ended) return;
     this.#outbox.flush(true);
@@ -216,58 +250,64 @@ export class Session {
     this.end('stopped');
   }
 
+  #emit(event: SessionEvent): void {
+    this.#context.listener.onSessionEvent(this, event);
+  }
+
   #drainThenEnd(): void {
-    const heard = this.#lastFrameAt;
-    this.#host.clock.after(DRAIN_MS, () => {
-      if (this.#lastFrameAt > heard) this.#drainThenEnd();
+    const lastFrameAt = this.#lastFrameAt;
+    this.#context.clock.after(DRAIN_MS, () => {
+      if (this.#lastFrameAt > lastFrameAt) this.#drainThenEnd();
       else this.end('disconnected');
     });
   }
 
   #onFirstFrame(): void {
     this.#peerSpoke = true;
-    this.#host.clock.after(SETTLE_MS, () => {
+    this.#context.clock.after(SETTLE_MS, () => {
       if (this.settled || this.#replaced || this.#ended) return;
       this.settled = true;
-      this.#host.settled(this);
+      this.#emit({ type: 'settled' });
     });
   }
 
-  #onMessages(first: number, messages: readonly unknown[], waited: DurationMs): void {
+  #onMessages(first: number, messages: readonly unknown[], queueingDelay: DurationMs): void {
     const missed = first - this.#nextSerial;
     if (missed < 0) {
-      this.#host.stats.malformed++;
+      this.#context.stats.malformed++;
       return;
     }
     this.#nextSerial = first + messages.length;
-    if (missed > 0) {
-      this.#host.gap(this, missed);
-      this.sendControl({ sync: true });
-    }
-    for (const message of messages) this.#host.message(this, message, waited);
+    if (missed > 0) this.reportGap(missed);
+    for (const message of messages) this.#context.messages.receive(message, this, queueingDelay);
   }
 
-  #onControl(frame: Record<string, unknown>): void {
-    const want = Subscription.parse(frame['want']);
-    const near = readProcessIds(frame['near']);
-    if (want || near) {
-      const before = this.subscription;
-      this.subscription = want ?? before;
-      this.directlyReachable = near ?? this.directlyReachable;
-      this.#host.changed(this, before);
-    } else if (frame['nodes'] !== undefined) this.#host.nodes(readNodes(frame['nodes']));
-    else if (frame['sync'] === true) this.#host.sync(this);
-    else if (frame['bye'] === 'leave') this.end('leave');
-    else if (frame['bye'] !== undefined) this.end('disconnected');
-    else if (frame['birth'] !== undefined) this.#host.birth(this, frame['birth']);
-    else if (isCount(frame['former'])) this.#host.sentBefore(this, frame['former']);
-    else if (frame['ping'] !== undefined) {
-      if (this.#pings && !this.#pings.acceptOffer(frame['ping'])) this.#host.stats.malformed++;
-    } else this.#host.stats.malformed++;
+  /** Handles `want` and `near`. Returns false when the frame has neither. */
+  #onSubscription(frame: Record<string, unknown>): boolean {
+    const subscription = Subscription.parse(frame['want']);
+    const directlyReachable = readProcessIds(frame['near']);
+    if (!subscription && !directlyReachable) return false;
+    const before = this.subscription;
+    this.subscription = subscription ?? before;
+    this.directlyReachable = directlyReachable ?? this.directlyReachable;
+    this.#emit({ type: 'subscription', before });
+    return true;
+  }
+
+  /** Handles the other control frames. Returns false when the frame is malformed. */
+  #onControl({ nodes, sync, bye, birth, former, ping }: Record<string, unknown>): boolean {
+    if (nodes !== undefined) this.#emit({ type: 'nodes', nodes: readNodes(nodes) });
+    else if (sync === true) this.#emit({ type: 'sync-request' });
+    else if (bye !== undefined) this.end(bye === 'leave' ? 'leave' : 'disconnected');
+    else if (birth !== undefined) this.#emit({ type: 'birth', data: birth });
+    else if (isCount(former)) this.#emit({ type: 'sent-before', sent: former });
+    else if (ping !== undefined) return this.#pings?.acceptOffer(ping) ?? true;
+    else return false;
+    return true;
   }
 }
 
-/** Where a peer stands, as its greeting says. */
+/** Reads a peer's state from its hello or welcome. */
 export function readPeerState(peer: NodeInfo, frame: Record<string, unknown>): PeerState {
   return {
     peer,
@@ -276,27 +316,12 @@ export function readPeerState(peer: NodeInfo, frame: Record<string, unknown>): P
   };
 }
 
-/** A number of messages. Anything else that JSON calls a number would end the counting of those that follow. */
+/** True for a number of messages. Any other JSON number would corrupt the numbering. */
 function isCount(found: unknown): found is number {
   return typeof found === 'number' && Number.isSafeInteger(found) && found >= 0;
 }
 
-/** Reads a list of process ids. */
 function readProcessIds(found: unknown): ReadonlySet<string> | undefined {
-  if (!Array.isArray(found) || found.length > 4096) return undefined;
+  if (!Array.isArray(found) || found.length > MAX_IDS) return undefined;
   return new Set(found.filter((id) => typeof id === 'string' && id.length <= 64));
-}
-
-/** Whether a message commands anything, for whoever must decide how long it may wait. */
-export function isCommand({ payload }: Envelope): boolean {
-  return commandsPin(payload) || commandsPort(payload);
-}
-
-/** A message may have several subjects; a report beside a command does not make it harmless. */
-export function commandsPin({ IoMessage: io }: Payload): boolean {
-  return isRecord(io) && io['last_change'] === undefined;
-}
-
-export function commandsPort({ SerialPortMessage: serial }: Payload): boolean {
-  return isRecord(serial) && serial['source_time'] === undefined;
 }

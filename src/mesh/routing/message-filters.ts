@@ -1,26 +1,26 @@
 import type { DurationMs, MonotonicMs } from '../../clock/clock.ts';
-import type { Envelope } from '../../message/envelope.ts';
+import { type Envelope, isRecord, type Payload } from '../../message/envelope.ts';
 import { ioMessageOf, isReport } from '../../message/payloads.ts';
 
 /**
- * Remembers message ids so that a message is delivered once however many ways it comes. Memory is bounded: ids are kept
- * in two generations, and when the young one is full the old one is forgotten. Exact ids, not 'serials above the last':
- * one forged high serial would silence its creator for ever, and a message overtaken by the next would be lost.
+ * Remembers message ids, so that a message is delivered once however many ways it comes. Memory is bounded: ids are kept
+ * in two generations, and the old generation is dropped when the young one is full. Ids are compared exactly. A rule such
+ * as "serials above the last one" would let one forged high serial silence its creator, and would drop reordered messages.
  */
 export class SeenMessageIds {
-  readonly #generation: number;
+  readonly #generationSize: number;
   #young = new Map<string, string | undefined>();
   #old = new Map<string, string | undefined>();
 
-  /** `generation`: ids in one generation; at least that many, at most twice as many are remembered. */
-  constructor(generation = 32_768) {
-    this.#generation = generation;
+  /** Remembers at least `generationSize` ids, and at most twice as many. */
+  constructor(generationSize = 32_768) {
+    this.#generationSize = generationSize;
   }
 
-  /** Notes an id and the node it came from. False: it was there already. */
+  /** Adds an id and the node it came from. Returns false when the id is known already. */
   add(id: string, from?: string): boolean {
     if (this.#young.has(id) || this.#old.has(id)) return false;
-    if (this.#young.size >= this.#generation) {
+    if (this.#young.size >= this.#generationSize) {
       this.#old = this.#young;
       this.#young = new Map();
     }
@@ -28,7 +28,7 @@ export class SeenMessageIds {
     return true;
   }
 
-  /** The node a message came from, as long as it is remembered: where its answer must go. */
+  /** The node a message came from, while it is remembered: its answer goes back there. */
   origin(id: string): string | undefined {
     return this.#young.get(id) ?? this.#old.get(id);
   }
@@ -40,33 +40,33 @@ export class SeenMessageIds {
 
 /** Most pins remembered. */
 const MAX_PINS = 20_000;
-/** What is overtaken arrives within this time of what came after it (ms). */
+/** A stale report arrives within this time after the newer one (ms). */
 const WINDOW_MS: DurationMs = 5000;
-/** And is so many messages of its creator older at most: one forged high number must not silence a pin. */
+/** A stale report is at most this many messages older, so that one forged high serial cannot silence a pin. */
 const MAX_SERIAL_DISTANCE = 10_000;
 
-interface Newest {
+interface NewestReport {
   readonly creator: string;
   readonly serial: number;
   readonly at: MonotonicMs;
 }
 
 /**
- * Finds reports that arrive after a newer one of their pin: where a shorter way opens, or a connection replaces another,
- * the old way may still bring something. A value that has been superseded must not be the last one heard.
+ * Detects reports that arrive after a newer report of their pin. That happens where a shorter way opens or a connection is
+ * replaced: the old way may still bring something. An outdated value must not be the last one delivered.
  */
 export class StaleReportFilter {
-  readonly #newest = new Map<string, Newest>();
+  readonly #newest = new Map<string, NewestReport>();
 
-  /** Notes a message. True: a newer report of the same pin was here before it. */
+  /** Notes a message. Returns true when a newer report of the same pin arrived before it. */
   isStale(envelope: Envelope, now: MonotonicMs): boolean {
     const report = ioMessageOf(envelope.payload);
     if (!report || !isReport(report)) return false;
     const { creator, serial } = parseMessageId(envelope.msg_id);
     const newest = this.#newest.get(report.pin_name);
     if (newest?.creator === creator && now - newest.at < WINDOW_MS) {
-      const older = newest.serial - serial;
-      if (older > 0 && older <= MAX_SERIAL_DISTANCE) return true;
+      const distance = newest.serial - serial;
+      if (distance > 0 && distance <= MAX_SERIAL_DISTANCE) return true;
     }
     if (newest || this.#newest.size < MAX_PINS) this.#newest.set(report.pin_name, { creator, serial, at: now });
     return false;
@@ -76,4 +76,19 @@ export class StaleReportFilter {
 function parseMessageId(id: string): { creator: string; serial: number } {
   const dot = id.lastIndexOf('.');
   return { creator: id.slice(0, dot), serial: Number(id.slice(dot + 1)) };
+}
+
+/** True when a message commands a pin or a serial port. */
+export function isCommand({ payload }: Envelope): boolean {
+  return commandsPin(payload) || commandsPort(payload);
+}
+
+/** True when a payload commands a pin. It may have several subjects: a report beside a command does not make it harmless. */
+export function commandsPin({ IoMessage: io }: Payload): boolean {
+  return isRecord(io) && io['last_change'] === undefined;
+}
+
+/** True when a payload commands a serial port. */
+export function commandsPort({ SerialPortMessage: serial }: Payload): boolean {
+  return isRecord(serial) && serial['source_time'] === undefined;
 }

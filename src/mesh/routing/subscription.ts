@@ -2,13 +2,11 @@ import type { BusInterest } from '../../bus/bus.ts';
 import { type Envelope, isRecord } from '../../message/envelope.ts';
 import { ioMessageOf } from '../../message/payloads.ts';
 
-/** Most subjects or pins one peer may ask for; a peer that wants more gets everything. */
+/** Most subjects or pins in one subscription; a peer that asks for more gets everything. */
 const MAX_NAMES = 20_000;
 const MAX_NAME = 256;
 
-/**
- * What a peer wants to hear. Its publisher sends it nothing else, so what nobody listens to costs the wire nothing.
- */
+/** The messages a peer wants. It is sent no others, so messages without a subscriber use no bandwidth. */
 export class Subscription {
   static readonly everything = new Subscription(true, [], []);
   readonly all: boolean;
@@ -25,7 +23,7 @@ export class Subscription {
     return everything ? Subscription.everything : new Subscription(false, subjects, pins);
   }
 
-  /** Reads it from the wire; undefined when it makes no sense. */
+  /** Parses the wire form; `undefined` when it is malformed. */
   static parse(found: unknown): Subscription | undefined {
     if (!isRecord(found) || typeof found['all'] !== 'boolean') return undefined;
     const { all, subjects, pins } = found;
@@ -42,7 +40,7 @@ export class Subscription {
       : { all: false, subjects: [...this.#subjects].sort(), pins: [...this.#pins].sort() };
   }
 
-  /** Both together. */
+  /** A subscription to everything that either of the two matches. */
   union(other: Subscription): Subscription {
     if (this.all || other.all) return Subscription.everything;
     return new Subscription(false, [...this.#subjects, ...other.#subjects], [...this.#pins, ...other.#pins]);

@@ -10,29 +10,29 @@ export function ownAddresses(): readonly string[] {
     .map((entry) => entry.address);
 }
 
-/** Reaches only this machine. */
+/** True for an address that reaches only this machine. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || /^127\./.test(host);
 }
 
-/** An address another machine could use: a unicast IPv4 that is not loopback, link-local or 'any'. */
+/** True for an address that another machine can use: unicast IPv4, not loopback, link-local or 'any'. */
 export function isRoutable(host: string): boolean {
   return isIPv4(host) && !isLoopback(host) && !/^(0|169\.254|22[4-9]|2[3-5]\d)\./.test(host);
 }
 
-/** Addresses under which others can reach a socket bound to `listen`; none when that is loopback. */
+/** Addresses at which other machines reach a socket bound to `listen`; empty for loopback. */
 export function reachableAddresses(listen: string): readonly string[] {
   if (isLoopback(listen)) return [];
   const own = ownAddresses().filter(isRoutable);
   return listen === '0.0.0.0' || listen === '*' ? own : [listen];
 }
 
-/** An address broker of another process or machine; written `ip:rx:tx`, as aktos-dcs does. */
+/** Address of a broker, written `ip:rx:tx` as in aktos-dcs. */
 export interface Endpoint {
   readonly host: string;
-  /** Port at which the other end listens for what we send (its SUB). */
+  /** Port of the broker's SUB socket: we publish to it. */
   readonly rx: number;
-  /** Port from which the other end publishes (its PUB). */
+  /** Port of the broker's PUB socket: we subscribe to it. */
   readonly tx: number;
 }
 
@@ -64,4 +64,12 @@ export function tcp(host: string, port: number | '*'): string {
 
 export function isPort(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535;
+}
+
+/** Ports that a pair of sockets is bound to. */
+export interface Ports {
+  /** Port of our SUB: others publish to it. */
+  readonly rx: number;
+  /** Port of our PUB: others subscribe to it. */
+  readonly tx: number;
 }

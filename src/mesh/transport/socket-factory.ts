@@ -8,36 +8,37 @@ type Zmq = typeof import('zeromq');
 
 /** Longest frame on any link; a longer one is dropped and counted. */
 export const MAX_FRAME = 1024 * 1024;
-/** The transport ends the connection a frame longer than this comes from, without a word: it must not fill the memory. */
+/** ZeroMQ closes a connection that sends a longer frame, and does not report it. The limit protects the memory. */
 const MAX_TRANSPORT_FRAME = 2 * MAX_FRAME;
-/** Frames that wait for one peer, each way. Beyond it a peer that does not read loses, and nobody else. */
+/** Most frames that wait for one peer, each way. Beyond it frames to that peer are dropped. */
 export const HIGH_WATER_MARK = 1000;
-/** Frames of a session that wait in the transport, each way; a frame may hold many messages. */
+/** Most frames of a session that wait in ZeroMQ, each way; a frame may hold many messages. */
 const SESSION_HIGH_WATER_MARK = 250;
-/** How long what was sent last may take to leave when the sockets close (ms). */
+/** How long frames sent last may still leave when the sockets close (ms). */
 export const LINGER_MS = 1000;
 
 const ZAP_DOMAIN = 'dcs-io';
 
-/** What every socket of one mesh is made with. */
+/** Makes the ZeroMQ sockets of one mesh, all in one context. */
 export interface SocketFactory {
   readonly context: Context;
   readonly stats: MeshStats;
   readonly log: Log;
-  /** Name of what the gate guards. */
+  /** ZAP domain of the sockets that need an allowed key. */
   readonly zapDomain: string;
   subscriber(): Subscriber;
   publisher(): XPublisher;
-  /** Encrypted if this node has keys: then only those get in whom the gate lets in. */
+  /** Accepts sessions. Encrypted when this node has keys: then only allowed keys are admitted. */
   router(): Router;
-  /** The socket on which ZeroMQ asks who may come in. */
+  /** The socket on which ZeroMQ asks whether a connection is admitted (ZAP). */
   zap(): Router;
-  /** `serverKey`: the public key the other end must have, when the mesh is encrypted. */
+  /** Dials a session. `serverKey`: the public key the other end must have, when the mesh is encrypted. */
   dealer(serverKey?: string): Dealer;
 }
 
 /**
- * Loads ZeroMQ and makes a context of its own. `own`: this node's keys, when its sessions are encrypted. Rejects with NOT_SUPPORTED where there is no binary for this machine.
+ * Loads ZeroMQ and makes a context. `own`: this process's keys, when its sessions are encrypted. Rejects with NOT_SUPPORTED
+ * when there is no binary for this machine.
  */
 export async function openSocketFactory(stats: MeshStats, log: Log, own?: KeyPair): Promise<SocketFactory> {
   const zmq = await loadZmq();
@@ -71,8 +72,8 @@ export async function openSocketFactory(stats: MeshStats, log: Log, own?: KeyPai
         context,
         ...commonOptions(),
         ...sessionOptions(),
-        // With it libzmq throws away what came last, when the connection breaks before it was read: a goodbye, or the report
-        // of a safe state. A call is for one connection, and is over when that breaks; whoever it would reach then drops it.
+        // With `immediate` libzmq drops frames that arrived but were not read yet when the connection breaks: a bye, or the
+        // report of a safe state. A dealer is used for one connection, so nothing is queued for a later one.
         immediate: false,
         ...(own &&
           serverKey !== undefined && {
@@ -84,14 +85,14 @@ export async function openSocketFactory(stats: MeshStats, log: Log, own?: KeyPai
   };
 }
 
-/** Whether a frame may be read at all; one that is too long is counted. */
+/** Returns false for a frame that is too long, and counts it. */
 export function isReadable(frame: Buffer, stats: MeshStats): boolean {
   if (frame.length <= MAX_FRAME) return true;
   stats.oversized++;
   return false;
 }
 
-/** Loads the native library; only a process that joins the mesh pays for it. */
+/** Loads the native library: only a process that joins the mesh needs it. */
 export async function loadZmq(load: () => Promise<Zmq> = () => import('zeromq')): Promise<Zmq> {
   try {
     return await load();
@@ -106,8 +107,8 @@ export async function loadZmq(load: () => Promise<Zmq> = () => import('zeromq'))
 }
 
 /**
- * `immediate` keeps anything from being queued for a peer that is not there (it would arrive after its restart, stale);
- * the random part keeps the peers of a dead broker from knocking at the same moment.
+ * With `immediate` nothing is queued for a peer that is not connected: it would arrive outdated after the peer's restart. The
+ * random part keeps the peers of a dead broker from reconnecting at the same moment.
  */
 function commonOptions() {
   return {
@@ -122,10 +123,9 @@ function commonOptions() {
 }
 
 /**
- * The kernel looks whether the other end is there, within 6 s. ZeroMQ's own heartbeats are not used anywhere: libzmq 4.3
- * aborts the process (`Assertion failed: !_io_error`) when it wants to send one, or to answer one, on a connection that
- * broke while its input was held up, as it is while the program is busy and its peer sends much. That would take processes
- * of v1 with it too.
+ * TCP keepalive finds a dead peer within 6 s. ZeroMQ's own heartbeats are never used: libzmq 4.3 aborts the process
+ * (`Assertion failed: !_io_error`) when it sends or answers one on a connection that broke while its input was blocked. Input is
+ * blocked while the program is busy and the peer sends much. The abort would also hit v1 processes.
  */
 export const keepaliveOptions = {
   tcpKeepalive: 1,
@@ -134,12 +134,12 @@ export const keepaliveOptions = {
   tcpKeepaliveCount: 5,
 } as const;
 
-/** A send must never wait: what cannot be taken now is dropped and counted. */
+/** A send never waits: a frame that cannot be queued is dropped and counted. */
 function sendOptions() {
   return { sendHighWaterMark: HIGH_WATER_MARK, sendTimeout: 0 };
 }
 
-/** Enforcing the domain means: while nobody answers for it, nobody gets in. */
+/** With `zapEnforceDomain` no connection is admitted while the authenticator does not run. */
 function curveServerOptions({ publicKey, secretKey }: KeyPair) {
   return {
     curveServer: true,
@@ -155,7 +155,7 @@ function sessionOptions() {
     sendHighWaterMark: SESSION_HIGH_WATER_MARK,
     receiveHighWaterMark: SESSION_HIGH_WATER_MARK,
     sendTimeout: 0,
-    // Sessions have beats of their own. This is only for the connections of sessions that are over.
+    // Sessions have heartbeats of their own; this is for connections whose session has ended.
     ...keepaliveOptions,
   };
 }

@@ -1,25 +1,25 @@
 import type { Clock, MonotonicMs } from '../../clock/clock.ts';
-import type { NodeInfo } from '../peer/node-info.ts';
+import type { NodeInfo } from '../local-node.ts';
 import { type Endpoint, endpointText } from '../transport/addresses.ts';
 import type { SocketFactory } from '../transport/socket-factory.ts';
 import { type Contact, contactKey, isOnThisMachine, sameContact } from './introductions.ts';
 import type { SocketPair } from './socket-pair.ts';
 
-/** How long a contact may stay out of reach before it is forgotten (ms). Its process introduces itself when it returns. */
+/** How long an unreachable contact is kept (ms). Its process introduces itself when it returns. */
 export const CONTACT_EXPIRY_MS = 30_000;
-/** Most processes that are called at a time: a list may name however many, and each costs sockets. */
+/** Most processes dialled at a time: a list may be of any length, and each process costs sockets. */
 const MAX_DIALLED = 1024;
 
 interface Dialled {
   readonly contact: Contact;
-  /** The address that answered first; the others are left alone, so nothing comes twice. */
+  /** The address that answered first; the others are disconnected, so that nothing comes twice. */
   live: Endpoint | undefined;
-  /** Since when none has answered. */
+  /** Since when no address answers. */
   dead: MonotonicMs;
   endpoints: readonly Endpoint[];
 }
 
-/** Connects the client link to the server links of other processes, one way to each, and forgets the dead. */
+/** Connects the client link to the server links of other processes, at one address each, and forgets dead ones. */
 export class Dialer {
   readonly #pair: SocketPair;
   readonly #clock: Clock;
@@ -33,12 +33,12 @@ export class Dialer {
     this.#sockets = sockets;
   }
 
-  /** Connects to a contact unless that has been done. `own`: this machine's addresses. */
+  /** Connects to a contact, unless it is dialled already. `own`: this machine's addresses. */
   dial(contact: Contact, own: readonly string[]): void {
     const key = contactKey(contact);
     if (this.#dialled.has(key)) return;
-    // A process is told of under all its addresses by itself, under the one that answers by others: it is one all the same,
-    // or the way to it that works would be given up together with the one that does not.
+    // A process names all its addresses, others name the one that answers. Both are one process: otherwise the connection
+    // that works would be forgotten together with the one that does not.
     for (const [other, entry] of this.#dialled) {
       if (!sameContact(entry.contact, contact)) continue;
       if (entry.live || contact.addresses.every((address) => entry.contact.addresses.includes(address))) return;
@@ -58,7 +58,7 @@ export class Dialer {
     this.#connect(entry);
   }
 
-  /** Called by the client link's hooks. */
+  /** An endpoint of the client link is connected. */
   up(endpoint: Endpoint): void {
     const entry = this.#byEndpoint.get(endpointText(endpoint));
     if (!entry || entry.live) return;
@@ -70,6 +70,7 @@ export class Dialer {
     }
   }
 
+  /** An endpoint of the client link has lost its connection. */
   down(endpoint: Endpoint): void {
     const entry = this.#byEndpoint.get(endpointText(endpoint));
     if (!entry || entry.live !== endpoint) return;
@@ -78,14 +79,14 @@ export class Dialer {
     this.#connect(entry);
   }
 
-  /** Contacts that answer now, under the address at which they do: the only ones worth handing on. */
+  /** Contacts that answer now, with the address that does: only these are passed on to others. */
   verified(): readonly Contact[] {
     return [...this.#dialled.values()].flatMap(({ contact, live }) =>
       live && contact.addresses.includes(live.host) ? [{ addresses: [live.host], ports: contact.ports }] : [],
     );
   }
 
-  /** Gives up the way to a dcs-io node: there is a session with it now. */
+  /** Disconnects from a dcs-io node: there is a session with it now. */
   release({ addresses, server }: NodeInfo): void {
     for (const [key, entry] of this.#dialled) {
       const { contact } = entry;
@@ -94,14 +95,14 @@ export class Dialer {
     }
   }
 
-  /** Forgets contacts that have been dead too long. Called now and then. */
+  /** Forgets contacts that have been dead for too long. Call it every few seconds. */
   sweep(): void {
     const now = this.#clock.now();
     for (const [key, entry] of this.#dialled) {
       if (entry.live || now - entry.dead < CONTACT_EXPIRY_MS) continue;
       this.#forget(key, entry);
       this.#sockets.stats.expiredContacts++;
-      this.#sockets.log.info({ contact: entry.contact }, 'a contact stayed dead and is forgotten');
+      this.#sockets.log.info({ contact: entry.contact }, 'a contact does not answer and is forgotten');
     }
   }
 
@@ -122,8 +123,8 @@ export class Dialer {
 }
 
 /**
- * A process of this machine answers at any of its addresses, so one is enough; one without an address is on a machine
- * that has only loopback, which can only be this one.
+ * A process of this machine answers at any of its addresses, so one is enough. A process without an address is on a machine
+ * that has only loopback, so on this one.
  */
 function addressesToTry(contact: Contact, own: readonly string[]): readonly string[] {
   if (contact.addresses.length === 0) return ['127.0.0.1'];

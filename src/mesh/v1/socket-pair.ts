@@ -1,67 +1,57 @@
 import type { Subscriber, XPublisher } from 'zeromq';
 import { messageOf, systemCode } from '../../errors/errors.ts';
-import { type Endpoint, tcp } from '../transport/addresses.ts';
+import { type Endpoint, type Ports, tcp } from '../transport/addresses.ts';
 import { isReadable, keepaliveOptions, type SocketFactory } from '../transport/socket-factory.ts';
 
-/** What a link does with what happens on its sockets. None may throw. */
-export interface PairHooks {
-  /** One frame came in. */
-  frame(text: string, pair: SocketPair): void;
-  /** The way to and from an endpoint we connect to works: it gets what we publish, and we what it publishes. */
-  up?(pair: SocketPair, endpoint: Endpoint): void;
-  /** A way that had worked is gone; ZeroMQ tries again by itself. */
-  down?(pair: SocketPair, endpoint: Endpoint): void;
-  /** Somebody new gets everything we publish here, or somebody does no more. */
-  subscribed?(pair: SocketPair): void;
-  unsubscribed?(pair: SocketPair): void;
-}
-
-/** Ports that have been bound. */
-export interface Ports {
-  /** Ours is the SUB: others send to it. */
-  readonly rx: number;
-  /** Ours is the PUB: others listen to it. */
-  readonly tx: number;
+export interface PairListener {
+  /** One frame came in. Must not throw, like the others. */
+  onFrame(text: string, pair: SocketPair): void;
+  /** Both connections to an endpoint work: it gets what we publish, and we what it publishes. */
+  onUp(pair: SocketPair, endpoint: Endpoint): void;
+  /** A connection to an endpoint that was up has broken; ZeroMQ reconnects by itself. */
+  onDown(pair: SocketPair, endpoint: Endpoint): void;
+  /** A subscriber to everything published here has joined, or left. */
+  onSubscriber(pair: SocketPair, joined: boolean): void;
 }
 
 /**
- * One link of the v1 protocol: a SUB and a PUB, both bound or both connected. Publishing never waits and never throws;
- * a link to a peer that is not there drops what is published.
+ * One link of the v1 protocol: a SUB and a PUB socket, both bound or both connected. Publishing never waits and never throws;
+ * what is published to a peer that is not connected is dropped.
  */
 export class SocketPair {
   readonly role: string;
   readonly #sockets: SocketFactory;
-  readonly #hooks: PairHooks;
+  readonly #listener: PairListener;
   readonly #sub: Subscriber;
   readonly #pub: XPublisher;
-  /** By the ZeroMQ address of either port. */
+  /** Keyed by the ZeroMQ address of either port. */
   readonly #links = new Map<string, Link>();
-  #listeners = 0;
+  #subscribers = 0;
   #closed = false;
-  #listening = false;
+  #reading = false;
   #watching = false;
   #prefix = '';
 
-  constructor(sockets: SocketFactory, role: string, hooks: PairHooks) {
+  constructor(sockets: SocketFactory, role: string, listener: PairListener) {
     this.#sockets = sockets;
     this.role = role;
-    this.#hooks = hooks;
+    this.#listener = listener;
     this.#sub = sockets.subscriber();
     this.#pub = sockets.publisher();
     this.#sub.subscribe();
   }
 
-  /** Peers that get everything published here. */
-  get listeners(): number {
-    return this.#listeners;
+  /** Number of peers that subscribe to everything published here. */
+  get subscribers(): number {
+    return this.#subscribers;
   }
 
   /**
-   * Binds both ports on every host, or none of them. Port 0: any free one (the same on every host). Undefined: a port
-   * is taken. Rejects with the transport's error when a host is not an address of this machine.
+   * Binds both ports on every host, or none of them. Port 0 is any free one, the same on every host. Resolves with `undefined`
+   * when a port is taken. Rejects with the transport's error when a host is not an address of this machine.
    */
   async bind(hosts: readonly string[], rx: number, tx: number): Promise<Ports | undefined> {
-    this.#listen();
+    this.#startReading();
     const bound: { socket: Subscriber | XPublisher; address: string }[] = [];
     const ports = { rx, tx };
     try {
@@ -81,23 +71,23 @@ export class SocketPair {
     }
   }
 
-  /** Connects to an endpoint; the hook `up` tells when it works. Twice is once. */
+  /** Connects to an endpoint; `onUp` tells when it works. Idempotent. */
   connect(endpoint: Endpoint): void {
     const { host, rx, tx } = endpoint;
     if (this.#links.has(tcp(host, tx))) return;
-    // Not where others connect to what we publish: a listener of v1 that lost such a connection in an outage would never
-    // know. Left alone, the connection goes on when the outage is over. Once: ZeroMQ warns of it on a socket that is in use.
+    // Only where we connect. A v1 subscriber that connected to us and lost the connection in an outage would never know; left
+    // alone, the connection goes on after the outage. Set once: ZeroMQ warns of it on a socket in use.
     if (!this.#watching) Object.assign(this.#pub, keepaliveOptions);
     this.#watch();
-    const link = { endpoint, ways: new Set<string>() };
+    const link = { endpoint, connected: new Set<string>() };
     this.#links.set(tcp(host, tx), link);
     this.#links.set(tcp(host, rx), link);
     this.#attempt(() => this.#sub.connect(tcp(host, tx)));
     this.#attempt(() => this.#pub.connect(tcp(host, rx)));
-    this.#listen();
+    this.#startReading();
   }
 
-  /** Gives an endpoint up. */
+  /** Disconnects from an endpoint. */
   disconnect({ host, rx, tx }: Endpoint): void {
     if (!this.#links.delete(tcp(host, tx))) return;
     this.#links.delete(tcp(host, rx));
@@ -105,14 +95,14 @@ export class SocketPair {
     this.#attempt(() => this.#pub.disconnect(tcp(host, rx)));
   }
 
-  /** The way to and from this endpoint works. */
+  /** True when both connections to this endpoint work. */
   isUp({ host, tx }: Endpoint): boolean {
     const link = this.#links.get(tcp(host, tx));
     return link !== undefined && isUp(link);
   }
 
-  /** Listen to everything that is published at the other end, or only to frames that begin like this. */
-  listenTo(prefix: string): void {
+  /** Subscribes to the frames that begin with this prefix; the empty prefix means all of them. */
+  subscribeTo(prefix: string): void {
     if (prefix === this.#prefix || this.#closed) return;
     this.#attempt(() => this.#sub.subscribe(prefix));
     const before = this.#prefix;
@@ -120,12 +110,12 @@ export class SocketPair {
     this.#prefix = prefix;
   }
 
-  /** Publishes one frame to those who listen to everything. False: nobody does. */
+  /** Publishes one frame to those that subscribe to everything. Returns false when nobody does. */
   publish(text: string): boolean {
-    return this.#listeners > 0 && this.announce(text);
+    return this.#subscribers > 0 && this.announce(text);
   }
 
-  /** Publishes one frame to those who listen to everything, and to those who asked for such frames. */
+  /** Publishes one frame, also to those that subscribe to its prefix only. */
   announce(text: string): boolean {
     if (this.#closed) return false;
     try {
@@ -137,7 +127,7 @@ export class SocketPair {
     }
   }
 
-  /** Closes both sockets; what was published goes on leaving for up to `linger` ms. */
+  /** Closes both sockets; published frames may still leave for `linger` ms. */
   close(linger: number): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -149,9 +139,9 @@ export class SocketPair {
     }
   }
 
-  #listen(): void {
-    if (this.#listening) return;
-    this.#listening = true;
+  #startReading(): void {
+    if (this.#reading) return;
+    this.#reading = true;
     void this.#receiveFrames();
     void this.#receiveSubscriptions();
   }
@@ -160,7 +150,7 @@ export class SocketPair {
     try {
       for await (const frames of this.#sub) {
         for (const frame of frames) {
-          if (isReadable(frame, this.#sockets.stats)) this.#hooks.frame(frame.toString(), this);
+          if (isReadable(frame, this.#sockets.stats)) this.#listener.onFrame(frame.toString(), this);
         }
       }
     } catch (error) {
@@ -174,11 +164,11 @@ export class SocketPair {
         // The first byte says subscribe (1) or unsubscribe (0); the rest is the prefix, empty for everything.
         if (frame === undefined || frame.length !== 1) continue;
         if (frame[0] === 1) {
-          this.#listeners++;
-          this.#hooks.subscribed?.(this);
+          this.#subscribers++;
+          this.#listener.onSubscriber(this, true);
         } else if (frame[0] === 0) {
-          this.#listeners = Math.max(0, this.#listeners - 1);
-          this.#hooks.unsubscribed?.(this);
+          this.#subscribers = Math.max(0, this.#subscribers - 1);
+          this.#listener.onSubscriber(this, false);
         }
       }
     } catch (error) {
@@ -187,32 +177,32 @@ export class SocketPair {
   }
 
   /**
-   * Monitors are attached only to sockets that connect, and always with handlers: a monitor nobody drains stops the
-   * ZeroMQ of the whole process once it is full.
+   * Monitors only sockets that connect, and always with handlers: a monitor that nobody reads blocks the ZeroMQ of the whole
+   * process once its queue is full.
    */
   #watch(): void {
     if (this.#watching) return;
     this.#watching = true;
     for (const socket of [this.#sub, this.#pub]) {
-      socket.events.on('handshake', ({ address }) => this.#wayUp(address));
-      socket.events.on('disconnect', ({ address }) => this.#wayDown(address));
+      socket.events.on('handshake', ({ address }) => this.#onHandshake(address));
+      socket.events.on('disconnect', ({ address }) => this.#onDisconnect(address));
     }
   }
 
-  #wayUp(address: string): void {
+  #onHandshake(address: string): void {
     const link = this.#links.get(address);
     if (!link) return;
     const was = isUp(link);
-    link.ways.add(address);
-    if (!was && isUp(link)) this.#hooks.up?.(this, link.endpoint);
+    link.connected.add(address);
+    if (!was && isUp(link)) this.#listener.onUp(this, link.endpoint);
   }
 
-  #wayDown(address: string): void {
+  #onDisconnect(address: string): void {
     const link = this.#links.get(address);
     if (!link) return;
     const was = isUp(link);
-    link.ways.delete(address);
-    if (was) this.#hooks.down?.(this, link.endpoint);
+    link.connected.delete(address);
+    if (was) this.#listener.onDown(this, link.endpoint);
   }
 
   readonly #dropped = (): void => {
@@ -234,12 +224,12 @@ export class SocketPair {
   }
 }
 
-/** An endpoint we connect to, and which of its two addresses have a live connection. */
+/** An endpoint we connect to, and those of its two addresses that are connected. */
 interface Link {
   readonly endpoint: Endpoint;
-  readonly ways: Set<string>;
+  readonly connected: Set<string>;
 }
 
-function isUp({ ways }: Link): boolean {
-  return ways.size === 2;
+function isUp({ connected }: Link): boolean {
+  return connected.size === 2;
 }

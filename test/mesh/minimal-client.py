@@ -17,10 +17,10 @@ sub.connect("tcp://127.0.0.1:" + tx)
 def send():
     for serial, line in enumerate(sys.stdin):
         payload = json.loads(line)["send"]
-        pub.send_json({"sender": ["leaf1"], "timestamp": time.time(), "msg_id": "leaf1.%d" % serial, "payload": payload})
+        pub.send_json({"sender": ["client1"], "timestamp": time.time(), "msg_id": "client1.%d" % serial, "payload": payload})
 
 
 threading.Thread(target=send, daemon=True).start()
-print(json.dumps({"ready": "leaf1"}), flush=True)
+print(json.dumps({"ready": "client1"}), flush=True)
 while True:
     print(json.dumps({"got": sub.recv_json()}), flush=True)
