@@ -3,7 +3,7 @@ import type { Board } from '../../src/board/board.ts';
 import { type Hat, listHats, loadHat } from '../../src/board/hat.ts';
 import { layOutHeaders } from '../../src/board/header-layout.ts';
 import { listBoards, loadBoard } from '../../src/board/load-board.ts';
-import { headerView } from '../../src/cli/header-view.ts';
+import { headerView } from '../../src/cli/commands/boards.ts';
 import { code, codeBlock, prose, table } from './markdown.ts';
 
 const plain = pc.createColors(false);

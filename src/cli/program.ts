@@ -18,7 +18,7 @@ const commandFiles: Readonly<Record<string, () => Promise<AddCommand>>> = {
   get: async () => (await import('./commands/get.ts')).addGet,
   set: async () => (await import('./commands/set.ts')).addSet,
   override: async () => (await import('./commands/override.ts')).addOverride,
-  rearm: async () => (await import('./commands/rearm.ts')).addRearm,
+  rearm: async () => (await import('./commands/override.ts')).addRearm,
   boards: async () => (await import('./commands/boards.ts')).addBoards,
   scan: async () => (await import('./commands/scan.ts')).addScan,
   modbus: async () => (await import('./commands/modbus.ts')).addModbus,

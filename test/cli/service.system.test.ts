@@ -2,7 +2,7 @@ import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, st
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { unitText } from '../../src/cli/service-unit.ts';
+import { unitText } from '../../src/cli/commands/service.ts';
 import { cli, runToEnd } from '../support/agent-process.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'dcs-io-service-'));

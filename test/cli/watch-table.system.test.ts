@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { truncateLine } from '../../src/cli/live-table.ts';
+import { truncateLine } from '../../src/cli/pin-list.ts';
 import { AgentProcess, cliFile } from '../support/agent-process.ts';
 import { until } from '../support/wait.ts';
 

@@ -1,11 +1,15 @@
 import { type Command, Option } from 'commander';
+import type { Logger } from 'pino';
+import { type Clock, systemClock } from '../../clock/clock.ts';
 import { DcsError, messageOf } from '../../errors/errors.ts';
+import { isJournalStream, journalPrefix } from '../../guardian/nonblocking-log.ts';
 import { addExamples } from '../command-tree.ts';
 import { exitCodeOf, exitCodes } from '../exit.ts';
-import { type LogLevel, logLevels } from '../log.ts';
 import { configOption, mockOption } from '../options.ts';
-import { UncaughtErrors } from '../uncaught-errors.ts';
 import { version } from '../version.ts';
+
+const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
+type LogLevel = (typeof logLevels)[number];
 
 interface RunOptions {
   readonly config?: string;
@@ -31,10 +35,9 @@ export function addRun(cli: Command): void {
 }
 
 async function run(options: RunOptions): Promise<void> {
-  const [{ createAgent }, { printProblems, readConfig }, { createLog }] = await Promise.all([
+  const [{ createAgent }, { printProblems, readConfig }] = await Promise.all([
     import('../../start-agent.ts'),
     import('../config-file.ts'),
-    import('../log.ts'),
   ]);
   const mock = options.mock === true;
   const config = await readConfig(options.config, mock);
@@ -68,4 +71,57 @@ async function run(options: RunOptions): Promise<void> {
   clearInterval(alive);
   // A timer or socket left behind by a user's actor would keep the process alive.
   process.exit();
+}
+
+/** A log on stderr: readable on a terminal, JSON lines in a pipe, with priorities where systemd's journal reads it. */
+async function createLog(level: LogLevel): Promise<Logger> {
+  const { pino } = await import('pino');
+  if (!process.stderr.isTTY) {
+    const lines = pino.destination({ dest: 2, sync: true });
+    const journal = { write: (line: string) => lines.write(journalPrefix(line) + line) };
+    return pino({ level, base: null }, isJournalStream(2) ? journal : lines);
+  }
+  const { default: pretty } = await import('pino-pretty');
+  return pino(
+    { level, base: null },
+    pretty({ colorize: true, translateTime: 'SYS:HH:MM:ss.l', sync: true, destination: 2, singleLine: true }),
+  );
+}
+
+/** More uncaught errors than this within WINDOW_MS end the process: its state can no longer be trusted. */
+const LIMIT = 10;
+const WINDOW_MS = 60_000;
+
+/**
+ * Handles uncaught exceptions and unhandled rejections, like those of a timer in a user's actor. One of them is logged and the
+ * agent goes on, because it must not switch the relays off. Too many of them stop the agent in good order.
+ */
+class UncaughtErrors {
+  readonly #clock: Clock;
+  readonly #log: { error(detail: object, message: string): void };
+  #recent: number[] = [];
+  #giveUp: (error: Error) => void = () => {};
+  readonly #listener = (error: unknown) => this.take(error);
+
+  constructor(log: { error(detail: object, message: string): void }, clock: Clock = systemClock) {
+    this.#log = log;
+    this.#clock = clock;
+  }
+
+  /** Installs the handlers. Resolves with the last error when there were too many, else never. */
+  watch(): Promise<Error> {
+    process.on('uncaughtException', this.#listener);
+    process.on('unhandledRejection', this.#listener);
+    return new Promise((resolve) => {
+      this.#giveUp = resolve;
+    });
+  }
+
+  take(error: unknown): void {
+    this.#log.error({ err: error }, `uncaught error: ${messageOf(error)}`);
+    const now = this.#clock.now();
+    this.#recent = [...this.#recent.filter((at) => now - at < WINDOW_MS), now];
+    if (this.#recent.length < LIMIT) return;
+    this.#giveUp(new Error(`${LIMIT} uncaught errors within ${WINDOW_MS / 1000} s: ${messageOf(error)}`));
+  }
 }

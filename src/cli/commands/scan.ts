@@ -5,9 +5,9 @@ import { systemClock } from '../../clock/clock.ts';
 import type { LineSettings } from '../../driver/kit/schemas.ts';
 import { addExamples } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
-import { addTargetOptions, parseTarget, type TargetOptions } from '../modbus-target.ts';
 import { jsonOption } from '../options.ts';
 import { count, printJson, printLine, printNote } from '../output.ts';
+import { addTargetOptions, parseTarget, type TargetOptions } from './modbus.ts';
 
 interface ScanModbusOptions extends TargetOptions {
   readonly baud?: readonly number[];

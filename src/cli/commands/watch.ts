@@ -49,7 +49,7 @@ async function watchLines(client: BusClient, wanted: (pin: string) => boolean, o
 }
 
 async function watchTable(client: BusClient, wanted: (pin: string) => boolean, options: WatchOptions): Promise<void> {
-  const [{ LiveTable }, { PinList }] = await Promise.all([import('../live-table.ts'), import('../pin-list.ts')]);
+  const { LiveTable, PinList } = await import('../pin-list.ts');
   const list = new PinList(client, (pin) => live.changed(pin));
   const live = new LiveTable(process.stdout, list, { title: `dcs-io watch  ${client.address}`, wanted });
   const { stdin } = process;

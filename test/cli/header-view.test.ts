@@ -2,7 +2,7 @@ import pc from 'picocolors';
 import { describe, expect, test } from 'vitest';
 import { layOutHeaders } from '../../src/board/header-layout.ts';
 import { listBoards, loadBoard } from '../../src/board/load-board.ts';
-import { headerView } from '../../src/cli/header-view.ts';
+import { headerView } from '../../src/cli/commands/boards.ts';
 
 const plain = pc.createColors(false);
 const coloured = pc.createColors(true);
