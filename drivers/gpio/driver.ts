@@ -21,6 +21,16 @@ export const gpio: Driver<GpioOptions, GpioAddress> = {
   placer: gpioPlacer,
   // Two ports on one chip would not know of each other's lines.
   claims: ({ chip }) => `gpiochip ${chip}`,
+  access: {
+    groups: ['gpio'],
+    devices: ['/dev/gpiochip*'],
+    hint: 'the kernel needs the driver of the GPIO chip; a Raspberry Pi has it',
+  },
+  async devicePaths() {
+    const chips = chipDevices().map((name) => `/dev/${name}`);
+    // Kernels before 5.10 may have the interface of sysfs alone.
+    return chips.length > 0 ? chips : ['/sys/class/gpio/export'];
+  },
   review: (_options, channels) => reviewLines(channels),
   open,
 };

@@ -32,6 +32,11 @@ export function createI2c(
     describe: ({ key, kind, directions }) => ({ key, kind, directions }),
     // Two owners would switch each other's muxes, and change bits at once.
     claims: ({ bus }) => bus,
+    access: {
+      groups: ['i2c'],
+      devices: ['/dev/i2c-*'],
+      hint: 'on a Raspberry Pi: raspi-config, Interface Options, I2C; else modprobe i2c-dev',
+    },
     async open({ bus, backend }, channels, context) {
       const port = new I2cPort(await openBus(bus, backend), channels, context, backend);
       try {

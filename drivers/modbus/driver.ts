@@ -1,5 +1,5 @@
 import type { Channel, Driver, OpenResult, PortContext } from '../../src/driver/contract.ts';
-import { usbName } from '../../src/driver/kit/serial-ports.ts';
+import { serialAccess, usbName } from '../../src/driver/kit/serial-ports.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import { addressSchema, describeAddress, type ModbusAddress, spanOf } from './address.ts';
 import { Heartbeat, type HeartbeatSpec } from './heartbeat.ts';
@@ -24,6 +24,7 @@ export const modbus: Driver<ModbusOptions, ModbusAddress> = {
   review,
   estimate,
   server: modbusServer,
+  access: serialAccess,
   claims: ({ way }) =>
     way.by !== 'serial' ? undefined : typeof way.place === 'string' ? way.place : `USB ${usbName(way.place)}`,
   open,

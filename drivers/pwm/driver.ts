@@ -48,6 +48,14 @@ export const pwm: Driver<PwmOptions, PwmAddress> = {
   describe: ({ pwm }) => ({ key: `pwm ${pwm}`, kind: 'analog', directions: ['out'] }),
   // Two ports on one chip would not know of each other's channels.
   claims: ({ chip }) => `PWM chip ${chip}`,
+  access: {
+    groups: ['pwm'],
+    hint: 'it comes with its overlay: dtoverlay=pwm in config.txt on a Raspberry Pi',
+  },
+  async devicePaths({ chip, root }) {
+    const folder = await findChip(root, chip);
+    return folder === undefined ? [] : [join(folder, 'export')];
+  },
   async open({ chip, root }, channels, context) {
     const folder = await findChip(root, chip);
     if (folder === undefined) {

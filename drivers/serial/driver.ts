@@ -1,4 +1,5 @@
 import type { Driver } from '../../src/driver/contract.ts';
+import { serialAccess } from '../../src/driver/kit/serial-ports.ts';
 import { pinSchema, type SerialAddress } from './address.ts';
 import { openTransport, pathOf } from './line/open.ts';
 import { optionsSchema, type SerialOptions } from './options.ts';
@@ -17,6 +18,7 @@ export const serial: Driver<SerialOptions, SerialAddress> = {
     directions: command || control === 'dtr' || control === 'rts' || control === 'break' ? ['out'] : ['in'],
   }),
   claims: ({ path }) => path,
+  access: serialAccess,
   // Heals within 2 s of replugging, the time for opening included.
   reopenMs: 1000,
   async open(options, channels, context) {

@@ -11,17 +11,17 @@ import {
 } from 'node:fs';
 import { connect } from 'node:net';
 import { userInfo } from 'node:os';
-import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { findChip } from '../../drivers/pwm/channel-files.ts';
 import { detectBoard } from '../board/detect.ts';
 import { systemClock } from '../clock/clock.ts';
-import type { Problem, ResolvedConfig } from '../config/resolved.ts';
+import type { Problem, ResolvedConfig, ResolvedPort } from '../config/resolved.ts';
 import { lastingPaths, listPorts } from '../driver/kit/serial-ports.ts';
+import { allDrivers } from '../driver-registry.ts';
 import { messageOf, systemCode } from '../errors/errors.ts';
 import { queryGuardians } from '../guardian/previous-guardians.ts';
 import { agentIdentity, socketFolder } from '../guardian/takeover-socket.ts';
 import { listAllowed, loadKeys } from '../mesh/security/keys.ts';
+import { namePattern } from '../message/name-pattern.ts';
 import { BusClient, busEndpoint } from './bus-client.ts';
 import { readConfig } from './config-file.ts';
 import { CliError } from './exit.ts';
@@ -49,19 +49,11 @@ export async function* runChecks(file: string | undefined, bus: string | undefin
   const { config, results } = await checkConfig(file);
   yield* results;
   yield checkBoard();
-  for (const path of devicePaths(config)) {
-    for (const result of checkDevice(path)) yield config ? result : downgrade(result);
-  }
-  for (const chip of pwmChips(config)) yield await checkPwmAccess(chip);
+  yield* await checkDevices(config);
   yield await checkClock();
   if (config) yield* checkKeys(config);
   yield* await checkBus(config, bus);
   if (config) yield* await checkGuardian(config);
-}
-
-/** Without a configuration no device is known to be needed, so none is bad. */
-function downgrade(result: CheckResult): CheckResult {
-  return { ...result, state: result.state === 'bad' ? 'doubtful' : result.state };
 }
 
 async function checkConfig(file: string | undefined): Promise<{ config?: ResolvedConfig; results: CheckResult[] }> {
@@ -107,34 +99,55 @@ function checkBoard(): CheckResult {
   };
 }
 
-/** The device files that matter: those of the configuration, or without one all of the kinds we use. */
-function devicePaths(config: ResolvedConfig | undefined): string[] {
-  const files = (pattern: RegExp) => readdirSync('/dev').filter((name) => pattern.test(name));
-  const chips = files(/^gpiochip\d+$/).map((name) => `/dev/${name}`);
-  if (!config) {
-    return [...chips, ...files(/^i2c-\d+$/).map((name) => `/dev/${name}`), ...listPorts().map(({ path }) => path)];
+/** Checks the devices of the configuration's ports; without a configuration, those that the drivers of this version open. */
+async function checkDevices(config: ResolvedConfig | undefined): Promise<CheckResult[]> {
+  if (config) {
+    const results = await Promise.all(config.ports.filter(({ mock }) => !mock).map(checkPort));
+    // Several ports may open one device.
+    return [...new Map(results.flat().map((result) => [JSON.stringify(result), result])).values()];
   }
-  const real = config.ports.filter(({ mock }) => !mock);
-  const claimed = real.map(({ driver, options }) => driver.claims?.(options) ?? '');
-  const gpio = real.some(({ driver }) => driver.name === 'gpio');
-  return [...(gpio ? chips : []), ...new Set(claimed.filter((path) => path.startsWith('/dev/')))];
+  const serial = new Set(listPorts().map(({ path }) => path));
+  const paths = (await allDrivers()).flatMap(({ access }) => access?.devices ?? []).flatMap(expandPath);
+  // The kernel has /dev/ttyS* without hardware behind them.
+  const present = [...new Set(paths)].filter((path) => !path.startsWith('/dev/tty') || serial.has(path));
+  // No port is known to need them, so none is bad.
+  return present
+    .flatMap((path) => checkDevice(path))
+    .map((result) => ({ ...result, state: result.state === 'bad' ? 'doubtful' : result.state }));
 }
 
-function pwmChips(config: ResolvedConfig | undefined): string[] {
-  return (config?.ports ?? []).flatMap(({ driver, mock, options }) => {
-    return driver.name === 'pwm' && !mock ? chipOf(options) : [];
-  });
+/** Checks the devices that a port opens. */
+export async function checkPort({ driver, options }: Pick<ResolvedPort, 'driver' | 'options'>): Promise<CheckResult[]> {
+  const claim = driver.claims?.(options);
+  const paths = await driver.devicePaths?.(options);
+  const advice = driver.access?.hint;
+  if (paths?.length === 0) {
+    return [{ about: claim ?? driver.name, state: 'bad', message: 'is not there', ...(advice && { advice }) }];
+  }
+  return (paths ?? (claim?.startsWith('/dev/') ? [claim] : [])).flatMap((path) => checkDevice(path, advice));
 }
 
-function chipOf(options: unknown): string[] {
-  const named = typeof options === 'object' && options !== null && 'chip' in options ? options.chip : undefined;
-  return typeof named === 'string' ? [named] : [];
-}
-
-function checkDevice(path: string): CheckResult[] {
-  const access = checkAccess(path);
+function checkDevice(path: string, hint?: string): CheckResult[] {
+  const access = checkAccess(path, hint);
   const serial = existsSync(path) && (/^\/dev\/(tty|serial)/.test(path) || lastingPaths().has(path));
   return serial ? [access, checkInUse(path)] : [access];
+}
+
+/** The files that match a path in which `*` stands for any text without `/`. */
+function expandPath(pattern: string): string[] {
+  const [, ...parts] = pattern.split('/');
+  const matches = parts.reduce<string[]>(
+    (folders, part) =>
+      folders.flatMap((folder) => {
+        if (!part.includes('*')) return [`${folder}/${part}`];
+        const names = existsSync(folder || '/') ? readdirSync(folder || '/').filter(namePattern(part)) : [];
+        return names
+          .sort((first, second) => first.localeCompare(second, 'en', { numeric: true }))
+          .map((name) => `${folder}/${name}`);
+      }),
+    [''],
+  );
+  return matches.filter((path) => existsSync(path));
 }
 
 /** Reports carry the time of day: machines that are to agree on it need a clock that is set. */
@@ -230,18 +243,15 @@ function checkReachable(host: string, port: number): Promise<CheckResult> {
   });
 }
 
-type Access = (path: string) => void;
-const readAndWrite: Access = (path) => accessSync(path, constants.R_OK | constants.W_OK);
-
-/** Whether a device can be opened for reading and writing, and what to do if not. */
-export function checkAccess(path: string, access: Access = readAndWrite): CheckResult {
+/** Checks whether this user can open a device, and says what to do if not. `hint`: how the device comes to exist. */
+export function checkAccess(path: string, hint?: string, access: (path: string) => void = tryAccess): CheckResult {
   try {
     access(path);
     return { about: path, state: 'good', message: 'may be read and written' };
   } catch (error) {
     const code = systemCode(error);
     if (code === 'ENOENT') {
-      return { about: path, state: 'bad', message: 'is not there', advice: missingDeviceAdvice(path) };
+      return { about: path, state: 'bad', message: 'is not there', ...(hint !== undefined && { advice: hint }) };
     }
     const { mode, gid } = statSync(path);
     const group = groupName(gid);
@@ -253,25 +263,15 @@ export function checkAccess(path: string, access: Access = readAndWrite): CheckR
       message: `${user} may not read and write it (${code})`,
       advice: byGroup
         ? `sudo usermod -aG ${group} ${user}, then log in again`
-        : `nobody but its owner may: a udev rule with GROUP="dcs-io", MODE="0660" opens it`,
+        : `only its owner may: a udev rule with GROUP="dcs-io", MODE="0660" opens it`,
     };
   }
 }
 
-/** Whether the channels of a PWM chip can be had. */
-export async function checkPwmAccess(chip: string, root = '/sys'): Promise<CheckResult> {
-  const folder = await findChip(root, chip);
-  if (folder !== undefined) return checkAccess(join(folder, 'export'), (path) => accessSync(path, constants.W_OK));
-  const advice = 'it comes with its overlay: dtoverlay=pwm in config.txt on a Raspberry Pi';
-  return { about: `PWM chip ${chip}`, state: 'bad', message: 'is not there', advice };
-}
-
-function missingDeviceAdvice(path: string): string {
-  if (path.startsWith('/dev/i2c-'))
-    return 'on a Raspberry Pi: raspi-config, Interface Options, I2C; else modprobe i2c-dev';
-  if (/^\/dev\/(serial0|ttyAMA|ttyS)/.test(path))
-    return 'on a Raspberry Pi: raspi-config, Interface Options, Serial Port';
-  return 'is it plugged in? dcs-io serial list shows the serial ports there are';
+/** Throws when this user may not open a file in the ways its mode provides: some files of sysfs can only be written. */
+function tryAccess(path: string): void {
+  const { mode } = statSync(path);
+  accessSync(path, (mode & 0o444) === 0 ? constants.W_OK : constants.R_OK | constants.W_OK);
 }
 
 function groupName(gid: number): string {

@@ -235,6 +235,11 @@ export interface Driver<Options = unknown, Address = unknown> {
   /** What the operating system must grant; `undefined` when an ordinary user's rights are enough. */
   readonly access?: AccessNeeds;
   /**
+   * Paths of the files that a port with these options opens; none when its hardware is missing. `doctor` checks them. For
+   * drivers whose `claims` is not the path of the device.
+   */
+  devicePaths?(options: Options): Promise<readonly string[]>;
+  /**
    * The hardware that a port with these options keeps to itself, as every driver would name it: `/dev/ttyUSB0`,
    * `192.168.1.10:502`. Two ports with one claim are a configuration error. Absent: it shares well.
    */

@@ -3,7 +3,9 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { checkAccess, checkInUse, checkPwmAccess } from '../../src/cli/doctor-checks.ts';
+import { i2c } from '../../drivers/i2c/driver.ts';
+import { pwm } from '../../drivers/pwm/driver.ts';
+import { checkAccess, checkInUse, checkPort } from '../../src/cli/doctor-checks.ts';
 import { AgentProcess, cli } from '../support/agent-process.ts';
 import { freePort } from '../support/free-port.ts';
 
@@ -90,8 +92,11 @@ describe('a PWM chip', () => {
     symlinkSync(join(root, 'devices/fe20c000.pwm'), join(root, 'class/pwm/pwmchip2/device'));
     writeFileSync(join(root, 'class/pwm/pwmchip2/export'), '');
     const about = join(root, 'class/pwm/pwmchip2/export');
-    expect(await checkPwmAccess('fe20c000.pwm', root)).toMatchObject({ about, state: 'good' });
-    expect(await checkPwmAccess('fe20c800.pwm', root)).toMatchObject({ state: 'bad', message: 'is not there' });
+    const check = (chip: string) => checkPort({ driver: pwm, options: { chip, root } });
+    expect(await check('fe20c000.pwm')).toMatchObject([{ about, state: 'good' }]);
+    expect(await check('fe20c800.pwm')).toMatchObject([
+      { about: 'PWM chip fe20c800.pwm', state: 'bad', message: 'is not there', advice: pwm.access?.hint },
+    ]);
     rmSync(root, { recursive: true });
   });
 });
@@ -105,9 +110,12 @@ describe('a device', () => {
 
   it('that is closed to this user says which group opens it', () => {
     chmodSync(device, 0o600);
-    expect(checkAccess(device, denied)).toMatchObject({ state: 'bad', advice: expect.stringContaining('udev rule') });
+    expect(checkAccess(device, undefined, denied)).toMatchObject({
+      state: 'bad',
+      advice: expect.stringContaining('udev rule'),
+    });
     expect(checkAccess('/dev/null')).toMatchObject({ state: 'good' });
-    expect(checkAccess('/dev/i2c-99').advice).toContain('raspi-config');
+    expect(checkAccess('/dev/i2c-99', i2c.access?.hint).advice).toContain('raspi-config');
   });
 
   it('that somebody has open says who', () => {

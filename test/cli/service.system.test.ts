@@ -2,7 +2,9 @@ import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, st
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { unitText } from '../../src/cli/commands/service.ts';
+import { serial } from '../../drivers/serial/driver.ts';
+import { virtual } from '../../drivers/virtual/driver.ts';
+import { serviceNeeds, unitText } from '../../src/cli/commands/service.ts';
 import { cli, runToEnd } from '../support/agent-process.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'dcs-io-service-'));
@@ -53,14 +55,22 @@ describe('dcs-io service', () => {
 
   it('a path with spaces and signs that mean something to systemd is written so that it is read back', () => {
     const program = ['/opt/my node/bin/node', '/opt/50%/$x/main.js'];
-    const text = unitText({ program, origin: 'A test', notifies: true });
+    const text = unitText({ program, origin: 'A test', notifies: true, addressFamilies: [] });
     expect(text).toContain('ExecStart="/opt/my node/bin/node" ');
     expect(text).toContain('50%%');
     expect(text).toContain('$$x');
   });
 
+  it('grants the groups and the address families that the drivers need', () => {
+    const can = { ...virtual, access: { groups: ['can', 'dialout'], addressFamilies: ['AF_CAN'] as const } };
+    const { groups, addressFamilies } = serviceNeeds([serial, can, virtual]);
+    expect(groups).toEqual(['dialout', 'can']);
+    const text = unitText({ program: ['/bin/true'], origin: 'A test', notifies: true, addressFamilies });
+    expect(text).toMatch(/^RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_CAN$/m);
+  });
+
   it('an agent that cannot tell systemd of its life is not waited for, and has no watchdog', () => {
-    const text = unitText({ program: ['/bin/true'], origin: 'A test', notifies: false });
+    const text = unitText({ program: ['/bin/true'], origin: 'A test', notifies: false, addressFamilies: [] });
     expect(text).toMatch(/^Type=exec$/m);
     expect(text).not.toContain('Watchdog');
   });

@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
+import type { Driver } from '../../driver/contract.ts';
 import { messageOf } from '../../errors/errors.ts';
 import { addExamples } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
@@ -64,12 +65,14 @@ async function install({ root }: ServiceOptions): Promise<void> {
   const program = resolveProgram(root);
   const notifies = await canNotify();
   mkdirSync(join(root, 'etc'), { recursive: true });
-  const present = hardwareGroups.filter((name) => readIds(join(root, 'etc/group')).has(name));
+  const config = join(root, CONFIG);
+  const { allDrivers } = await import('../../driver-registry.ts');
+  const { groups, addressFamilies } = serviceNeeds(await allDrivers());
+  const present = groups.filter((name) => readIds(join(root, 'etc/group')).has(name));
   run('systemd-sysusers', root === '/' ? ['-'] : [`--root=${root}`, '-'], usersText(present));
   const origin = 'Written by dcs-io service install, which writes it anew';
-  write(join(root, UNIT), unitText({ program, origin, notifies }));
+  write(join(root, UNIT), unitText({ program, origin, notifies, addressFamilies }));
   printLine(`wrote ${join(root, UNIT)}`);
-  const config = join(root, CONFIG);
   if (existsSync(config)) printLine(`kept ${config}`);
   else await init({ config, yes: true });
   setOwnership(root, config);
@@ -176,30 +179,45 @@ function run(program: string, args: readonly string[], input = ''): void {
   throw new CliError(exitCodes.failed, `${program} ${args.join(' ')}: ${error?.message ?? stderr.trim()}`, hint);
 }
 
-export const serviceUser = 'dcs-io';
-/** Groups that open hardware on the usual systems. */
-export const hardwareGroups = ['gpio', 'pwm', 'dialout', 'i2c'] as const;
+const serviceUser = 'dcs-io';
 
-/** What differs from one installation to the next. */
-export interface UnitFacts {
-  /** The command line that starts dcs-io, absolute paths. */
+/** What the operating system must grant the service. */
+interface ServiceNeeds {
+  readonly groups: readonly string[];
+  /** Socket families beyond those of IP, netlink and local sockets. */
+  readonly addressFamilies: readonly string[];
+}
+
+/** The sum of what drivers need. */
+export function serviceNeeds(drivers: readonly Driver[]): ServiceNeeds {
+  const needs = drivers.flatMap(({ access }) => access ?? []);
+  return {
+    groups: [...new Set(needs.flatMap(({ groups = [] }) => groups))],
+    addressFamilies: [...new Set(needs.flatMap(({ addressFamilies = [] }) => addressFamilies))],
+  };
+}
+
+/** Parts of the unit that differ from one installation to the next. */
+interface UnitFacts {
+  /** The command line that starts dcs-io, with absolute paths. */
   readonly program: readonly string[];
-  /** First line of the unit: where it comes from. */
+  /** First line of the unit: which program wrote it. */
   readonly origin: string;
-  /** The agent can tell systemd of its start and its life, which needs npm koffi. */
+  /** The agent can notify systemd of its start and its health, which needs npm koffi. */
   readonly notifies: boolean;
+  readonly addressFamilies: readonly string[];
 }
 
 /** The systemd unit of the agent. */
-export function unitText({ program, origin, notifies }: UnitFacts): string {
+export function unitText({ program, origin, notifies, addressFamilies }: UnitFacts): string {
   const command = [...program, 'run', '--config', '/etc/dcs-io/dcs-io.yaml'].map(quoted).join(' ');
   return `# ${origin}; own settings: systemctl edit dcs-io
 [Unit]
 Description=dcs-io, hardware I/O agent
 Documentation=man:dcs-io(1)
-# Not after the network: the hardware needs none, and links to other machines come up by themselves.
+# Not after network.target: hardware needs no network, and connections to other machines come up by themselves.
 After=systemd-udevd.service
-# Never given up: what keeps it from starting now may be gone in a minute, and nobody is there at night.
+# Restarts are not limited: the cause of a failed start may be gone in a minute.
 StartLimitIntervalSec=0
 
 [Service]
@@ -207,19 +225,28 @@ Type=${notifies ? 'notify' : 'exec'}
 ExecStart=${command}
 Restart=always
 RestartSec=1
-# But a configuration that is wrong (2) is for a person to mend.
+# Exit code 2 is a wrong configuration, which a person has to correct.
 RestartPreventExitStatus=2
-${notifies ? 'WatchdogSec=10\n' : ''}# It stops within 2 s, or it hangs.
+${notifies ? 'WatchdogSec=10\n' : ''}# The agent stops within 2 s.
 TimeoutStopSec=10
-# The guardian outlives a crash and a stop, holds the outputs and hands them to the next life: no relay moves at a restart.
+# The guardian outlives a crash and a stop, holds the outputs and hands them to the next start: no relay moves at a restart.
 KillMode=process
 RuntimeDirectory=dcs-io
 RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes
 StateDirectory=dcs-io
 StateDirectoryMode=0750
+${sandbox(addressFamilies)}
+[Install]
+WantedBy=multi-user.target
+`;
+}
 
-# With the groups that /etc/group gives this user, which open the hardware.
+/** The user of the service and the limits of its process. */
+function sandbox(addressFamilies: readonly string[]): string {
+  const families = ['AF_UNIX', 'AF_INET', 'AF_INET6', 'AF_NETLINK', ...addressFamilies];
+  return `
+# Hardware is opened through the groups that /etc/group gives this user.
 User=${serviceUser}
 Group=${serviceUser}
 UMask=0027
@@ -235,7 +262,7 @@ ProtectKernelModules=yes
 ProtectKernelLogs=yes
 ProtectControlGroups=yes
 ProtectHostname=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictAddressFamilies=${families.join(' ')}
 RestrictNamespaces=yes
 RestrictSUIDSGID=yes
 RestrictRealtime=yes
@@ -244,19 +271,16 @@ RemoveIPC=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallErrorNumber=EPERM
-
-[Install]
-WantedBy=multi-user.target
 `;
 }
 
-/** The user of the service, for systemd-sysusers; a member of `groups`, each of which it would make where it is missing. */
+/** The service's user for systemd-sysusers, a member of `groups`. systemd-sysusers would create a group that is missing. */
 export function usersText(groups: readonly string[]): string {
   const member = groups.map((group) => `m ${serviceUser} ${group}\n`);
   return `u ${serviceUser} - "dcs-io agent" /var/lib/dcs-io\n${member.join('')}`;
 }
 
-/** A word of a command line as systemd reads it. */
+/** A word of a command line, quoted for systemd. */
 function quoted(word: string): string {
   const text = word.replaceAll('%', '%%').replaceAll('$', '$$$$');
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { DcsError } from '../../errors/errors.ts';
+import type { AccessNeeds } from '../contract.ts';
 
 /** A serial port of this machine. */
 export interface FoundPort {
@@ -29,6 +30,13 @@ export const usbSchema = z.strictObject({
   interface: z.int().min(0).optional().describe('number of the interface, for adapters with several ports'),
 });
 export type UsbIds = z.output<typeof usbSchema>;
+
+/** What the operating system must grant for serial ports. */
+export const serialAccess: AccessNeeds = {
+  groups: ['dialout'],
+  devices: ['/dev/ttyUSB*', '/dev/ttyACM*', '/dev/ttyAMA*', '/dev/ttyS*'],
+  hint: 'is it plugged in? dcs-io serial list; on a Raspberry Pi: raspi-config, Interface Options, Serial Port',
+};
 
 /** The serial ports there are, as the kernel's sysfs shows them. `root` is for tests. */
 export function listPorts(root = '/sys/class/tty'): FoundPort[] {
