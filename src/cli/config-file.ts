@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { relative } from 'node:path';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Problem, ResolvedConfig } from '../config/resolved.ts';
-import { loadConfiguration } from '../driver-registry.ts';
+import { type LoadOptions, loadConfiguration } from '../driver-registry.ts';
 import { systemCode } from '../errors/errors.ts';
 import { CliError, exitCodes } from './exit.ts';
 import { colour, count } from './output.ts';
@@ -37,13 +37,16 @@ function requireReadable(file: string): string {
 }
 
 /** Reads and checks a configuration file. */
-export function loadFile(file: string, mock: boolean, skipBrokenDrivers = false): Promise<LoadedConfig> {
-  return loadConfiguration(file, { mock, skipBrokenDrivers });
+export function loadFile(file: string, options: LoadOptions = {}): Promise<LoadedConfig> {
+  return loadConfiguration(file, options);
 }
 
-/** Reads a configuration that must be right. Throws with every mistake in it otherwise. */
-export async function readConfig(option: string | undefined, mock: boolean): Promise<ResolvedConfig> {
-  const loaded = await loadFile(configFile(option), mock);
+/**
+ * Reads a configuration that must be right; throws with every mistake in it otherwise. A driver that cannot be loaded is only
+ * a warning, so that one broken driver stops neither the agent nor the commands that need no driver.
+ */
+export async function readConfig(file: string | undefined, options: LoadOptions = {}): Promise<ResolvedConfig> {
+  const loaded = await loadFile(configFile(file), { skipBrokenDrivers: true, ...options });
   if (loaded.ok) return loaded.config;
   const errors = loaded.problems.filter(({ severity }) => severity === 'error');
   const texts = loaded.problems.map(describeProblem);

@@ -58,7 +58,7 @@ export async function* runChecks(file: string | undefined, bus: string | undefin
 
 async function checkConfig(file: string | undefined): Promise<{ config?: ResolvedConfig; results: CheckResult[] }> {
   try {
-    const config = await readConfig(file, false);
+    const config = await readConfig(file, { skipBrokenDrivers: false });
     const about = config.file;
     const right: CheckResult = { about, state: 'good', message: `right, ${config.pins.length} pins` };
     return { config, results: [right, ...config.warnings.map(fromWarning)] };

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { describeProblem, loadFile } from '../../src/cli/config-file.ts';
+import { describeProblem, loadFile, readConfig } from '../../src/cli/config-file.ts';
 import { allDrivers, driverNames, driversIn } from '../../src/driver-registry.ts';
 
 let folder: string;
@@ -14,7 +14,7 @@ afterEach(() => rmSync(folder, { recursive: true }));
 async function load(text: string) {
   const file = join(folder, 'dcs-io.yaml');
   writeFileSync(file, text);
-  return loadFile(file, false);
+  return loadFile(file);
 }
 
 describe('reading a configuration file', () => {
@@ -36,8 +36,21 @@ describe('reading a configuration file', () => {
     for (const name of driverNames) expect(text).toContain(name);
   });
 
+  test('a driver that cannot be loaded is a mistake for check, and a warning for run and every other command', async () => {
+    writeFileSync(join(folder, 'broken.js'), "throw new Error('no such chip');\n");
+    const text = 'drivers: [./broken.js]\npins: { lamp: { virtual: bool } }\n';
+    const checked = await load(text);
+    expect(checked).toMatchObject({
+      ok: false,
+      problems: [{ severity: 'error', message: expect.stringContaining('no such chip') }],
+    });
+    const { pins, warnings } = await readConfig(join(folder, 'dcs-io.yaml'));
+    expect(pins).toHaveLength(1);
+    expect(warnings).toMatchObject([{ key: 'drivers[0]', message: expect.stringContaining('no such chip') }]);
+  });
+
   test('a file that is a folder is said to be unreadable', async () => {
-    expect(await loadFile(folder, false)).toMatchObject({
+    expect(await loadFile(folder)).toMatchObject({
       ok: false,
       problems: [{ message: expect.stringContaining('EISDIR') }],
     });

@@ -125,7 +125,7 @@ async function findBoard(name: string | undefined): Promise<Board> {
 /** Refuses a file with mistakes: half a drawing would look like a whole one. */
 async function readCorrectConfig(file: string) {
   const { loadFile } = await import('../config-file.ts');
-  const loaded = await loadFile(file, false);
+  const loaded = await loadFile(file);
   if (loaded.ok) return loaded.config;
   throw new CliError(exitCodes.wrongUse, `${file} has mistakes`, `dcs-io check -c ${file} lists them`);
 }

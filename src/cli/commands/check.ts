@@ -28,7 +28,7 @@ export function addCheck(cli: Command): void {
 async function check(options: CheckOptions): Promise<void> {
   const { configFile, describeProblem, loadFile } = await import('../config-file.ts');
   const file = configFile(options.config);
-  const loaded = await loadFile(file, options.mock === true);
+  const loaded = await loadFile(file, { mock: options.mock === true });
   const problems = loaded.ok ? loaded.config.warnings : loaded.problems;
   for (const problem of problems) {
     if (options.json) printJson(problem);

@@ -218,7 +218,7 @@ async function pinsOnBus(options: ClientOptions): Promise<Candidate[] | undefine
 
 async function pinsInFile(file: string | undefined): Promise<Candidate[]> {
   const { readConfig } = await import('../config-file.ts');
-  const config = await readConfig(file, false).catch(explain);
+  const config = await readConfig(file).catch(explain);
   return (config?.pins ?? []).map(({ spec }) => ({ word: spec.name, about: spec.label ?? '' }));
 }
 

@@ -106,7 +106,7 @@ function patternText(patterns: readonly string[]): string {
 async function keysFolder({ keys, config }: KeysOptions): Promise<string> {
   if (keys !== undefined) return keys;
   const { configFile, readConfig } = await import('../config-file.ts');
-  const { bus } = await readConfig(config, false);
+  const { bus } = await readConfig(config);
   if (bus.security) return bus.security.keys;
   throw new CliError(
     exitCodes.wrongUse,

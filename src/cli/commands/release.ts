@@ -28,7 +28,7 @@ async function release(options: ReleaseOptions): Promise<void> {
     import('../config-file.ts'),
     import('../../guardian/takeover-socket.ts'),
   ]);
-  const config = await readConfig(options.config, false);
+  const config = await readConfig(options.config);
   await releaseGuardians(agentIdentity(config.file, config.node));
 }
 

@@ -40,7 +40,7 @@ async function run(options: RunOptions): Promise<void> {
     import('../config-file.ts'),
   ]);
   const mock = options.mock === true;
-  const config = await readConfig(options.config, mock);
+  const config = await readConfig(options.config, { mock });
   const log = await createLog(options.logLevel);
   printProblems(config.warnings, (problem, text) => log.warn({ ...problem }, text));
   const agent = await createAgent(config, { mock, log, version: version() });

@@ -66,8 +66,8 @@ async function install({ root }: ServiceOptions): Promise<void> {
   const notifies = await canNotify();
   mkdirSync(join(root, 'etc'), { recursive: true });
   const config = join(root, CONFIG);
-  const { allDrivers } = await import('../../driver-registry.ts');
-  const { groups, addressFamilies } = serviceNeeds(await allDrivers());
+  const { driversFor } = await import('../../driver-registry.ts');
+  const { groups, addressFamilies } = serviceNeeds(await driversFor(existsSync(config) ? config : undefined));
   const present = groups.filter((name) => readIds(join(root, 'etc/group')).has(name));
   run('systemd-sysusers', root === '/' ? ['-'] : [`--root=${root}`, '-'], usersText(present));
   const origin = 'Written by dcs-io service install, which writes it anew';

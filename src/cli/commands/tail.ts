@@ -54,7 +54,7 @@ async function tail(patterns: readonly string[], options: TailOptions): Promise<
 
 async function auditFile(options: TailOptions): Promise<string> {
   const { configFile, readConfig } = await import('../config-file.ts');
-  const { node, state } = await readConfig(options.config, false);
+  const { node, state } = await readConfig(options.config);
   if (state !== undefined) return `${state}/${encodeURIComponent(node)}.audit.jsonl`;
   throw new CliError(
     exitCodes.failed,
