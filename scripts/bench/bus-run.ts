@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { allow, newKeys, showKey } from '../../src/mesh/security/keys.ts';
+import { cpuPerThousand, loads } from './bus-agent.ts';
 import { fan, listener } from './bus-fan.ts';
 import { type Kind, openSide, type Place } from './bus-side.ts';
 
@@ -18,6 +19,8 @@ const TRIPS = 2000;
 const TRIPS_MS = 5000;
 /** Of how many runs, taken in turn, the median counts. */
 const ROUNDS = 3;
+/** Runs of one agent, of which the median counts. */
+const CPU_ROUNDS = 5;
 const MQTT_PORT = 18_830 + Math.floor(Math.random() * 1000);
 const kinds = ['zmq', 'tcp', 'mqtt0', 'mqtt1', 'mesh', 'curve'] as const;
 
@@ -138,7 +141,7 @@ async function medians(measured: (kind: Kind) => Promise<number>): Promise<Parti
   return Object.fromEntries([...all].map(([kind, found]) => [kind, middle(found)]));
 }
 
-const sections = ['burst', 'single', 'trips', 'fan', 'local'] as const;
+const sections = ['burst', 'single', 'trips', 'fan', 'local', 'cpu'] as const;
 type Section = (typeof sections)[number];
 
 /** Raw transports, other peers of the mesh, and this process alone; `keys`: a folder with keys that allow themselves. */
@@ -181,6 +184,31 @@ async function main(wanted: readonly Section[], keys: string): Promise<void> {
     const { bus, emitter } = await inProcess();
     row('in one process: EventEmitter', emitter.toFixed(0), '1');
     row('in one process: bus', bus.toFixed(0), (bus / emitter).toFixed(2), '≥ 1,000,000 or ≥ 0.25');
+  }
+  if (wanted.includes('cpu')) await agentCpu(nextPort);
+}
+
+/**
+ * CPU of a built agent for 1,000 commands and reports. With DCS_IO_VS, a built checkout, both take turns, and the ratio is
+ * the median of the pairs.
+ */
+async function agentCpu(nextPort: () => number): Promise<void> {
+  const vs = process.env['DCS_IO_VS'];
+  const tree = process.env['DCS_IO_TREE'] ?? process.cwd();
+  row('CPU of an agent with simulated hardware', 'ms per 1,000', vs === undefined ? '' : 'ratio');
+  for (const load of loads) {
+    for (const peer of [false, true]) {
+      const pairs: { mine: number; other: number }[] = [];
+      for (let round = 0; round < CPU_ROUNDS; round++) {
+        const mine = await cpuPerThousand({ tree, load, peer, port: nextPort() });
+        const other = vs === undefined ? mine : await cpuPerThousand({ tree: vs, load, peer, port: nextPort() });
+        pairs.push({ mine, other });
+      }
+      const middle = (figures: number[]) => figures.sort((one, two) => one - two)[Math.floor(figures.length / 2)] ?? 0;
+      const name = `1,000 ${load}s, ${peer ? 'one peer' : 'alone'}`;
+      const ratio = middle(pairs.map(({ mine, other }) => mine / other)).toFixed(2);
+      row(name, middle(pairs.map(({ mine }) => mine)).toFixed(1), vs === undefined ? '' : ratio);
+    }
   }
 }
 
