@@ -49,7 +49,7 @@ export function addPinsToTable(
     const value = override && validKeptValue(spec, override.value, 'the value it was overridden with', log);
     if (!output || !override || value === undefined) continue;
     const left = override.until - clock.unix();
-    if (left <= 0) void kept.override(spec.name, undefined);
+    if (left <= 0) void kept.saveOverride(spec.name, undefined);
     else output.resumeOverride(override, clock.now() + left * 1000);
   }
 }

@@ -45,9 +45,15 @@ export type Reading =
 
 export type ReadingListener = (reading: Reading) => void;
 
-/** What a write came to. `readBack` is what the hardware then said, where it can be asked. */
+/** The result of a write. */
 export interface WriteResult {
+  /** The value that the hardware then had, where it can be read back. */
   readonly readBack?: RawValue;
+  /**
+   * Raw distance of neighbouring values that the channel can hold near the written one (a DAC's step, a float32's). A
+   * read-back within half of it confirms the write. Without it whole numbers must be equal, and others as float32 values.
+   */
+  readonly resolution?: number;
 }
 
 /** What a write may be told beside its value. */

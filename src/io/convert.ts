@@ -5,60 +5,80 @@ const ON = new Set(['on', 'true', '1']);
 const OFF = new Set(['off', 'false', '0']);
 const EXACT = /^-?\d{16,20}$/;
 
-/** The user's value of a raw one: invert, scale and offset applied. */
+/** Converts a raw value to the user's: applies invert, scale, offset and precision. */
 export function toValue(spec: PinSpec, raw: RawValue): RawValue {
   if (typeof raw === 'boolean') return spec.invert ? !raw : raw;
   if (spec.kind === 'text') return raw;
   const plain = spec.scale === 1 && spec.offset === 0;
   if (plain && (spec.precision === undefined || typeof raw === 'string')) return raw;
-  // A 64-bit number that came as exact text: scaled it is a measurement, for which a double is exact enough.
+  // A scaled 64-bit number is a measurement, for which a double is exact enough.
   return roundToPrecision(spec, Number(raw) * spec.scale + spec.offset);
 }
 
-/** The user's rate of a raw one: the same scale, no offset. */
+/** Converts a raw rate to the user's: applies the scale, and no offset. */
 export function toRate(spec: PinSpec, raw: number): number {
   return spec.scale === 1 ? raw : round(raw * spec.scale);
 }
 
+/** A value that was asked for: in the user's units, and as the hardware gets it. */
+export interface ParsedValue {
+  readonly value: RawValue;
+  readonly raw: RawValue;
+}
+
 /**
- * The raw value that makes the pin show what a user, a message or a config file asked for. Throws BAD_VALUE or
- * OUT_OF_RANGE; never guesses. A digital pin takes true/false, 1/0 and on/off; an analog one finite numbers, also as text.
+ * Parses a value from a user, a message or a configuration file. Throws BAD_VALUE or OUT_OF_RANGE and never guesses. A
+ * digital pin takes true/false, 1/0 and on/off; an analog pin takes finite numbers, also as text.
  */
-export function toRaw(spec: PinSpec, asked: unknown): RawValue {
+export function parseValue(spec: PinSpec, asked: unknown): ParsedValue {
   switch (spec.kind) {
     case 'digital': {
-      const level = parseDigital(asked);
-      if (level === undefined) throw badValue(spec, asked, 'true, false, 1, 0, "on" or "off"');
-      return spec.invert ? !level : level;
+      const value = parseDigital(asked);
+      if (value === undefined) throw badValue(spec, asked, 'true, false, 1, 0, "on" or "off"');
+      return { value, raw: spec.invert ? !value : value };
     }
     case 'text':
       if (typeof asked !== 'string') throw badValue(spec, asked, 'text');
-      return asked;
+      return { value: asked, raw: asked };
     case 'analog':
     case 'counter': {
-      const number = parseNumber(asked);
-      if (number === undefined) throw badValue(spec, asked, 'a number');
-      checkRange(spec, number);
-      const plain = spec.scale === 1 && spec.offset === 0;
+      const value = parseNumber(asked);
+      if (value === undefined) throw badValue(spec, asked, 'a number');
+      checkRange(spec, value);
+      if (spec.scale !== 1 || spec.offset !== 0) return { value, raw: round((value - spec.offset) / spec.scale) };
       // Beyond 2^53 a whole number is exact only as text; the driver knows whether it fits.
-      if (plain && typeof asked === 'string' && EXACT.test(asked) && !Number.isSafeInteger(number)) return asked;
-      return plain ? number : round((number - spec.offset) / spec.scale);
+      const exact = typeof asked === 'string' && EXACT.test(asked) && !Number.isSafeInteger(value);
+      return exact ? { value: asked, raw: asked } : { value, raw: value };
     }
   }
 }
 
-/** What a command asks for, as the pin's kind has it, exact: `"on"` is true, `"21.5"` is 21.5. Throws as `toRaw` does. */
-export function parseValue(spec: PinSpec, asked: unknown): RawValue {
-  const raw = toRaw(spec, asked);
-  if (typeof raw === 'boolean') return toValue(spec, raw);
-  return typeof raw === 'number' ? Number(asked) : raw;
+/** Converts a value of the user to the raw value of the hardware. Throws as `parseValue` does. */
+export function toRaw(spec: PinSpec, asked: unknown): RawValue {
+  return parseValue(spec, asked).raw;
 }
 
-/** Whether hardware has what it was given; it may round numbers, as the pin itself does. */
-export function valuesMatch({ precision }: PinSpec, has: RawValue, given: RawValue): boolean {
-  if (typeof has !== 'number' || typeof given !== 'number') return has === given;
-  const rounding = precision === undefined ? 0 : 10 ** -precision;
-  return Math.abs(has - given) <= Math.max(rounding, 0.001 * Math.max(Math.abs(has), Math.abs(given)));
+/** Relative distance of neighbouring float32 values. */
+const FLOAT32_STEP = 2 ** -23;
+/** Relative error of a double after scaling and rounding to twelve digits. */
+const SCALING_ERROR = 1e-11;
+
+/**
+ * Returns whether the hardware has the value that it was given, both in the user's units. `resolution`: raw distance of
+ * neighbouring values that the channel can hold; the hardware may round to the nearest one. Without it whole numbers must
+ * be equal, and others may differ as float32 values do. The pin's `precision` and `tolerance` allow for more.
+ */
+export function valuesMatch(spec: PinSpec, has: RawValue, given: RawValue, resolution?: number): boolean {
+  if (has === given) return true;
+  if (typeof has !== 'number' || typeof given !== 'number') return false;
+  const { precision, tolerance = 0, scale } = spec;
+  const size = Math.max(Math.abs(has), Math.abs(given));
+  const shown = precision === undefined ? 0 : 0.5 * 10 ** -precision;
+  const whole = Number.isInteger(has) && Number.isInteger(given);
+  const held = whole ? 0 : FLOAT32_STEP * size;
+  const allowed =
+    resolution === undefined ? shown + held : shown + (resolution * Math.abs(scale)) / 2 + SCALING_ERROR * size;
+  return Math.abs(has - given) <= Math.max(tolerance, allowed);
 }
 
 function parseDigital(asked: unknown): boolean | undefined {

@@ -2,35 +2,42 @@ import { type DurationMs, type MonotonicMs, sleep, type Timer } from '../clock/c
 import type { WriteOptions } from '../driver/contract.ts';
 import { toDcsError } from '../errors/errors.ts';
 import type { Envelope } from '../message/envelope.ts';
-import type { CommandState, IoMessage, OutputReport, PinValue } from '../message/payloads.ts';
-import { parseCommand, parseControl, timedStepFor } from '../output/command.ts';
+import type { CommandState, IoCommand, IoControl, IoMessage, OutputReport, PinValue } from '../message/payloads.ts';
+import { parseCommand, parseControl, type TimedStep, timedStepFor } from '../output/command.ts';
 import type { KeptOverride } from '../output/kept-state.ts';
 import type { LastCommand, Output } from '../output/output.ts';
-import type { PinSpec, RawValue } from '../pin/pin.ts';
-import { parseValue, toRaw, valuesMatch } from './convert.ts';
+import { isOn, type PinSpec, type RawValue } from '../pin/pin.ts';
+import { type ParsedValue, parseValue, toRaw, valuesMatch } from './convert.ts';
 import { type CommandOutcome, PinActor, type PinEnvironment } from './pin-actor.ts';
 import type { Observation } from './pin-state.ts';
 import type { ChannelHandle } from './port-runner.ts';
 
-/** What the hardware refused and nobody waits for is tried again this often. */
+/** A decision that the hardware refuses is retried this often. */
 const RETRY_MS: DurationMs = 250;
-/** A command that takes longer is reported as accepted meanwhile. */
+/** A command that takes longer is reported as `accepted` meanwhile. */
 const SLOW_COMMAND_MS: DurationMs = 200;
-/** The answer to an override waits at most so long for the disk. */
+/** Longest time that the answer to an override waits for the disk. */
 const OVERRIDE_SAVE_LIMIT_MS: DurationMs = 1000;
 
-/** Drives one output: whatever its decision core says, at the moment it says so. */
+/** The actor of one output: drives the hardware to what `Output` decides. */
 export class OutputActor extends PinActor {
   readonly #output: Output;
   #unwatch: (() => void)[] = [];
   #evaluationTimer: Timer | undefined;
   #evaluationQueued = false;
-  /** What it follows was last like this. */
+  /** When the command under way began. `undefined` when there is none. */
+  #commandBegan: MonotonicMs | undefined;
+  /** The slow-command timer runs. It is not cancelled with each command: a busy output would arm it for every one. */
+  #slowTimerArmed = false;
+  /** Resolution of the last write; see WriteResult. */
+  #resolution: number | undefined;
+  /** Last known value and quality of the followed pin. */
   #followed: string | undefined;
+  /** Message of the last failure, which is logged once. */
   #lastFailure: string | undefined;
 
-  constructor(spec: PinSpec, output: Output, handle: ChannelHandle, life: PinEnvironment) {
-    super(spec, handle, life);
+  constructor(spec: PinSpec, output: Output, handle: ChannelHandle, environment: PinEnvironment) {
+    super(spec, handle, environment);
     this.#output = output;
   }
 
@@ -39,12 +46,12 @@ export class OutputActor extends PinActor {
     const { controller, rules } = this.spec;
     this.#output.apply({ kind: 'start' });
     super.onStart();
-    const notice = () => {
+    const reevaluate = () => {
       this.#output.reevaluate();
       this.#queueEvaluation();
     };
     for (const pin of [...(rules.requires ?? []), ...(rules.interlock?.pins ?? [])]) {
-      this.#unwatch.push(table.watch(pin, notice));
+      this.#unwatch.push(table.watch(pin, reevaluate));
     }
     if (rules.follow) this.#unwatch.push(table.watch(rules.follow.pin, () => this.#queueEvaluation()));
     if (controller !== undefined) {
@@ -56,18 +63,18 @@ export class OutputActor extends PinActor {
         }),
       );
     }
-    // An override may be in force already, and ends although the hardware may tell nothing.
+    // An override from before the restart must end, although the hardware may report nothing.
     this.#queueEvaluation();
   }
 
-  /** Drives it to its exit value: the last word, for the inbox is closed. So it is when a failing pin is restarted. */
+  /** Drives the output to its exit value. The inbox is closed, so no later command changes it. */
   override async onStop(): Promise<void> {
     await super.onStop();
     for (const end of this.#unwatch.splice(0)) end();
     try {
       await this.#applyExitValue(this.#output.stop());
     } finally {
-      // From now on nobody looks what it is.
+      // Nobody observes the hardware from now on.
       this.#output.markUnknown();
       this.environment.table.notifyWatchers(this.spec.name);
     }
@@ -80,7 +87,7 @@ export class OutputActor extends PinActor {
       return;
     }
     if (value === undefined) return;
-    await this.#write(value);
+    await this.#drive(value, toRaw(this.spec, value));
     this.report();
   }
 
@@ -90,29 +97,44 @@ export class OutputActor extends PinActor {
     arrival: MonotonicMs,
   ): Promise<CommandOutcome> {
     const control = parseControl(message);
-    if (control) {
-      if (control.rearm) this.#rearm();
-      if (control.override === 0) this.#output.apply({ kind: 'override-end' });
-      await this.#evaluate();
-      return {};
-    }
+    if (control) return this.#executeControl(control);
     const command = parseCommand(message);
-    const value = parseValue(this.spec, command.val);
-    const step = timedStepFor(this.spec, command, value);
+    const parsed = parseValue(this.spec, command.val);
+    const step = timedStepFor(this.spec, command, parsed.value);
     if (command.override !== undefined) {
       this.checkExpiry(command.ttl, arrival);
-      return this.#override(value, command.override, envelope);
+      return this.#override(parsed, command.override, envelope);
     }
-    this.#output.admit(value);
+    this.#output.admit(parsed.value);
+    const { node, actor } = this.environment.nodes.senderOf(envelope);
     const at = this.clock.unix() - (this.clock.now() - arrival) / 1000;
-    this.#output.lastCommand = { ...this.environment.nodes.senderOf(envelope), at, val: value, state: 'accepted' };
-    const slow = this.clock.after(SLOW_COMMAND_MS, () => this.report());
-    const { ttl } = command;
+    this.#output.lastCommand = { node, actor, at, val: parsed.value, state: 'accepted' };
+    await this.#executeCommand(command, parsed, step, arrival);
+    return {};
+  }
+
+  async #executeControl({ rearm, override }: IoControl): Promise<CommandOutcome> {
+    if (rearm) {
+      this.#output.admitRearm();
+      this.#output.apply({ kind: 'rearm' });
+    }
+    if (override === 0) this.#output.apply({ kind: 'override-end' });
+    await this.#evaluate();
+    return {};
+  }
+
+  async #executeCommand(
+    { ttl }: IoCommand,
+    { value, raw }: ParsedValue,
+    step: TimedStep | undefined,
+    arrival: MonotonicMs,
+  ): Promise<void> {
+    this.#reportIfSlow();
     try {
       this.checkExpiry(ttl, arrival);
       // The port may have a queue of its own.
-      const { state } = await this.#write(value, ttl === undefined ? undefined : { expiresAt: arrival + ttl * 1000 });
-      // Only now: a command that was refused must not keep the pulse before it from ending.
+      const state = await this.#drive(value, raw, ttl === undefined ? undefined : { expiresAt: arrival + ttl * 1000 });
+      // Only now: a refused command must not cancel the pulse before it.
       this.#output.apply({ kind: 'command', value, step, ...(state === 'failed' && ({ unconfirmed: true } as const)) });
       this.#output.markApplied(value);
       this.#setCommandState(state);
@@ -120,71 +142,102 @@ export class OutputActor extends PinActor {
       const { code } = toDcsError(error);
       this.#setCommandState(code === 'TIMEOUT' ? 'unknown' : code === 'EXPIRED' ? 'expired' : 'failed');
       if (code === 'TIMEOUT') {
-        // Unconfirmed, it may have taken effect all the same: what was to end it still has to.
+        // The command may have taken effect, so its pulse or lease still has to end.
         this.#output.apply({ kind: 'command', value, step, unconfirmed: true });
         this.#output.markApplied(value);
       }
       throw error;
     } finally {
-      slow.cancel();
-      this.#queueEvaluation();
+      this.#commandBegan = undefined;
+      this.#evaluateAfterCommand();
     }
-    return {};
   }
 
   protected override outputReport(): OutputReport {
     const { decision, desired, lastCommand, override, overriddenBy } = this.#output;
-    const { by, why } = decision;
-    return {
-      ...(desired !== undefined && { desired }),
-      by,
-      why,
-      ...(lastCommand && { command: lastCommand }),
-      ...(override && overriddenBy && { override: { ...overriddenBy, val: override.value } }),
+    // Assigned one by one: spreading costs much in the path of every command.
+    const report: { -readonly [Key in keyof OutputReport]: OutputReport[Key] } = {
+      by: decision.by,
+      why: decision.why,
     };
+    if (desired !== undefined) report.desired = desired;
+    if (lastCommand) report.command = lastCommand;
+    if (override && overriddenBy) report.override = { ...overriddenBy, val: override.value };
+    return report;
   }
 
   protected override onObservation({ val, quality }: Observation): void {
-    const { known: facts, lastCommand } = this.#output;
+    const output = this.#output;
+    const { known, lastCommand } = output;
     if (quality === 'good' && lastCommand) this.#settleLastCommand(lastCommand, val);
     if (val === null || quality !== 'good') {
-      if (!facts.certain) return;
-      this.#output.markUnknown();
+      if (!known.certain) return;
+      output.markUnknown();
     } else {
-      // However it came to be so; only what it goes to at the end is not what it was.
-      if (this.#output.decision.by !== 'exit') this.environment.kept.setLast(this.spec, val);
-      const { openedWith: given } = this.#output;
-      if (given !== undefined && !valuesMatch(this.spec, val, given)) this.#output.rejectedAtOpen(val);
-      else if (facts.certain && facts.value === val) return;
-      this.#output.confirm(val);
+      this.#keepLast(val);
+      if (this.#rejectedAtOpen(val)) output.rejectedAtOpen(val);
+      else if (known.certain && known.value === val) return;
+      output.confirm(val);
     }
     this.#queueEvaluation();
   }
 
-  /** Looks, in this turn and between two messages, whether there is something to do. */
+  protected override onWritten(value: RawValue): void {
+    this.#keepLast(value);
+    if (this.#rejectedAtOpen(value)) this.#output.rejectedAtOpen(value);
+    this.#output.writeConfirmed(value);
+  }
+
+  /** Remembers any confirmed value for `initial: last`, except the exit value. */
+  #keepLast(value: RawValue): void {
+    if (!this.#output.stopping) this.environment.kept.setLast(this.spec, value);
+  }
+
+  #rejectedAtOpen(value: RawValue): boolean {
+    const { openedWith } = this.#output;
+    return openedWith !== undefined && !valuesMatch(this.spec, value, openedWith, this.#resolution);
+  }
+
+  /** Evaluates the output in this turn of the event loop, between two messages. */
   #queueEvaluation(): void {
     if (this.#evaluationQueued) return;
     this.#evaluationQueued = true;
     this.after(0, () => this.#evaluate());
   }
 
-  /** Does what is due, and sees to it that it is looked again when time will change it. */
+  /** Evaluates the output after a command: at once when nothing is due, else after the answer. */
+  #evaluateAfterCommand(): void {
+    const output = this.#output;
+    try {
+      output.apply({ kind: 'evaluate' });
+      const overrideEnded = output.overriddenBy !== undefined && output.override === undefined;
+      if (this.spec.rules.follow || overrideEnded || output.due) this.#queueEvaluation();
+      else this.#evaluateWhenTimeIsUp();
+    } catch {
+      // A defect must not change the answer: the supervisor sees it when the evaluation fails again.
+      this.#queueEvaluation();
+    }
+  }
+
+  /** Applies the due decision, and sets the timer for the next evaluation. */
   async #evaluate(): Promise<void> {
+    const output = this.#output;
     this.#evaluationQueued = false;
     this.#evaluationTimer?.cancel();
     this.#follow();
-    this.#output.apply({ kind: 'look' });
-    if (this.#output.overriddenBy && !this.#output.override) this.#forgetOverride();
-    const { due } = this.#output;
+    output.apply({ kind: 'evaluate' });
+    if (output.overriddenBy && !output.override) this.#forgetOverride();
+    const { due } = output;
     if (!due) {
-      const { reevaluateAt } = this.#output.decision;
-      if (reevaluateAt !== undefined) this.#evaluateIn(Math.max(1, reevaluateAt - this.clock.now()));
+      this.#evaluateWhenTimeIsUp();
       return;
     }
     try {
-      const { value, certain: sure } = this.#output.known;
-      // For another reason than before it may be to stay as it is.
-      if (due.value !== undefined && !(sure && due.value === value)) await this.#write(due.value);
+      const { value, certain } = output.known;
+      // A new reason alone needs no write.
+      if (due.value !== undefined && !(certain && due.value === value)) {
+        await this.#drive(due.value, toRaw(this.spec, due.value));
+      }
       this.#lastFailure = undefined;
     } catch (error) {
       const { message } = toDcsError(error);
@@ -193,11 +246,17 @@ export class OutputActor extends PinActor {
       this.#evaluateIn(RETRY_MS);
       return;
     }
-    this.#output.markApplied(due.value);
+    output.markApplied(due.value);
     this.report();
-    // What it was told to be and is not, all the same: no reason to try without a pause.
-    if (this.#output.due?.value === due.value) this.#evaluateIn(RETRY_MS);
+    // Hardware that took the value and does not have it is retried, with a pause.
+    if (output.due?.value === due.value) this.#evaluateIn(RETRY_MS);
     else this.#queueEvaluation();
+  }
+
+  #evaluateWhenTimeIsUp(): void {
+    const { reevaluateAt } = this.#output.decision;
+    if (reevaluateAt === undefined) this.#evaluationTimer?.cancel();
+    else this.#evaluateIn(Math.max(1, reevaluateAt - this.clock.now()));
   }
 
   #evaluateIn(ms: DurationMs): void {
@@ -219,24 +278,19 @@ export class OutputActor extends PinActor {
       return;
     }
     try {
-      this.#output.apply({ kind: 'follow', value: parseValue(this.spec, val) });
+      this.#output.apply({ kind: 'follow', value: parseValue(this.spec, val).value });
     } catch (error) {
       this.refuse(error, undefined);
     }
   }
 
-  #rearm(): void {
-    this.#output.admitRearm();
-    this.#output.apply({ kind: 'rearm' });
-  }
-
-  async #override(value: RawValue, seconds: number, envelope: Envelope): Promise<CommandOutcome> {
+  async #override({ value, raw }: ParsedValue, seconds: number, envelope: Envelope): Promise<CommandOutcome> {
     this.#output.admitOverride(value);
     let failure: unknown;
     try {
-      await this.#write(value);
+      await this.#drive(value, raw);
     } catch (error) {
-      // Unconfirmed, it may be so all the same: its end has to come.
+      // An unconfirmed override may have taken effect, so its end has to come.
       if (toDcsError(error).code !== 'TIMEOUT') throw error;
       failure = error;
     }
@@ -246,54 +300,78 @@ export class OutputActor extends PinActor {
     this.#output.overriddenBy = unkept;
     this.#output.markApplied(value);
     this.#queueEvaluation();
-    const after = this.#saveOverride({ ...by, value }, () => {
+    const answerAfter = this.#saveOverride({ ...by, value }, () => {
       if (this.#output.overriddenBy === unkept) this.#output.overriddenBy = by;
     });
     if (failure) throw failure;
-    return { answerAfter: after };
+    return { answerAfter };
   }
 
-  /** Only the answer waits for the disk: one that hangs must not keep the output from obeying its rules. */
-  async #saveOverride(override: KeptOverride, done: () => void): Promise<void> {
-    const { environment: life, spec, clock } = this;
-    const saving = life.kept.override(spec.name, override);
-    void saving.then((kept) => (kept ? done() : undefined));
+  /** Only the answer waits for the disk: the output obeys its rules although the disk hangs. */
+  async #saveOverride(override: KeptOverride, onSaved: () => void): Promise<void> {
+    const { environment, spec, clock } = this;
+    const saving = environment.kept.saveOverride(spec.name, override);
+    void saving.then((saved) => (saved ? onSaved() : undefined));
     if (await Promise.race([saving, sleep(clock, OVERRIDE_SAVE_LIMIT_MS)])) return;
-    life.log.warn({ pin: spec.name }, `${spec.name}: this override does not survive a restart: it is not on the disk`);
+    const message = `${spec.name}: this override does not survive a restart: it is not on the disk`;
+    environment.log.warn({ pin: spec.name }, message);
   }
 
   #forgetOverride(): void {
     this.#output.overriddenBy = undefined;
-    void this.environment.kept.override(this.spec.name, undefined);
+    void this.environment.kept.saveOverride(this.spec.name, undefined);
   }
 
-  async #write(value: RawValue, options?: WriteOptions): Promise<{ state: CommandState }> {
-    const { spec, handle, environment: life } = this;
-    const raw = toRaw(spec, value);
+  /** Writes a value to the hardware. Resolves with what became of it. */
+  async #drive(value: RawValue, raw: RawValue, options?: WriteOptions): Promise<CommandState> {
+    const { spec, handle, environment } = this;
     this.#output.writeStarted(value);
-    life.table.notifyWatchers(spec.name);
+    // Only a write to on blocks other outputs.
+    if (isOn(value)) environment.table.notifyWatchers(spec.name);
     try {
-      const { value: has, asked } = await this.writeHardware(raw, () => handle.write(raw, options));
-      this.#output.writeConfirmed(has);
-      return { state: asked ? (valuesMatch(spec, has, value) ? 'verified' : 'failed') : 'sent' };
+      const written = await this.write(raw, handle.write(raw, options));
+      this.#resolution = written.resolution;
+      if (!written.wasReadBack) return 'sent';
+      return valuesMatch(spec, written.value, value, written.resolution) ? 'verified' : 'failed';
     } catch (error) {
       if (toDcsError(error).code === 'TIMEOUT') this.#output.writeUnconfirmed(value);
       else this.#output.writeRefused();
+      environment.table.notifyWatchers(spec.name);
       throw error;
-    } finally {
-      life.table.notifyWatchers(spec.name);
     }
   }
 
-  /** What the hardware shows tells what became of a command that nobody confirmed. */
+  /** Reports a command as `accepted` that is still under way after SLOW_COMMAND_MS. */
+  #reportIfSlow(): void {
+    this.#commandBegan = this.clock.now();
+    if (this.#slowTimerArmed) return;
+    this.#slowTimerArmed = true;
+    this.clock.after(SLOW_COMMAND_MS, () => this.#onSlowTimer());
+  }
+
+  #onSlowTimer(): void {
+    this.#slowTimerArmed = false;
+    if (this.#commandBegan === undefined) return;
+    const remaining = this.#commandBegan + SLOW_COMMAND_MS - this.clock.now();
+    if (remaining <= 0) {
+      this.report();
+      return;
+    }
+    this.#slowTimerArmed = true;
+    this.clock.after(remaining, () => this.#onSlowTimer());
+  }
+
+  /** Settles an unconfirmed command by what the hardware shows. */
   #settleLastCommand({ state, val: value }: LastCommand, val: PinValue): void {
     if (state !== 'unknown' && state !== 'sent') return;
-    if (val !== null && valuesMatch(this.spec, val, value)) this.#setCommandState('verified');
+    if (val !== null && valuesMatch(this.spec, val, value, this.#resolution)) this.#setCommandState('verified');
     else if (state === 'unknown') this.#setCommandState('failed');
   }
 
   #setCommandState(state: CommandState): void {
     const { lastCommand } = this.#output;
-    if (lastCommand) this.#output.lastCommand = { ...lastCommand, state };
+    if (!lastCommand) return;
+    const { node, actor, at, val } = lastCommand;
+    this.#output.lastCommand = { node, actor, at, val, state };
   }
 }

@@ -10,12 +10,12 @@ import type { KeptOutputs } from '../output/kept-state.ts';
 import type { Nodes } from '../output/nodes.ts';
 import type { PinTable } from '../output/pin-table.ts';
 import type { PinSpec, RawValue } from '../pin/pin.ts';
-import { toRate, toRaw, toValue } from './convert.ts';
+import { parseValue, toRate, toValue } from './convert.ts';
 import { Debouncer, StalenessMonitor } from './input-filters.ts';
 import { type Observation, PinState } from './pin-state.ts';
 import type { ChannelHandle } from './port-runner.ts';
 
-/** What pins share. */
+/** What the pins of a process share. */
 export interface PinEnvironment {
   readonly log: Log;
   readonly table: PinTable;
@@ -23,15 +23,24 @@ export interface PinEnvironment {
   readonly kept: KeptOutputs;
 }
 
-/** What a command was carried out with. */
+/** The outcome of a command that succeeded. */
 export interface CommandOutcome {
-  /** Its answer is to wait until this has settled. Never rejects. */
+  /** The answer is sent once this has settled. Never rejects. */
   readonly answerAfter?: Promise<void>;
 }
 
+/** A write that the hardware took. */
+export interface Written {
+  /** The value that the hardware has, in the user's units: read back where it can be, else the one written. */
+  readonly value: RawValue;
+  readonly wasReadBack: boolean;
+  /** See WriteResult. */
+  readonly resolution: number | undefined;
+}
+
 /**
- * One pin's life on the bus: hardware changes become reports, commands are carried out, and every command gets exactly
- * one answer: a report with `reply_to`, or an IoErrorMessage.
+ * The actor of one pin. Hardware changes become reports, and commands are carried out. Each command gets exactly one
+ * answer: a report with `reply_to`, or an IoErrorMessage.
  */
 export class PinActor extends Actor {
   readonly spec: PinSpec;
@@ -44,16 +53,16 @@ export class PinActor extends Actor {
   #duplicateSeen = false;
   /** A write is under way. */
   #writing = false;
-  /** A change was seen during the write and not reported. */
+  /** An observation during the write was not reported. */
   #reportWithheld = false;
-  /** Ends the silence that `max_silence` allows. */
+  /** Reports again after `max_silence` without a report. */
   #maxSilence: Timer | undefined;
 
-  constructor(spec: PinSpec, handle: ChannelHandle, life: PinEnvironment) {
+  constructor(spec: PinSpec, handle: ChannelHandle, environment: PinEnvironment) {
     super(`pin ${spec.name}`);
     this.spec = spec;
     this.handle = handle;
-    this.environment = life;
+    this.environment = environment;
     this.state = new PinState(spec);
     this.onPin(spec.name, (message, envelope, arrival) => this.#onMessage(message, envelope, arrival));
     this.on('UpdateIoMessage', (data, envelope) => this.#onUpdate(data, envelope));
@@ -69,9 +78,8 @@ export class PinActor extends Actor {
       this.#debouncer = new Debouncer(clock, spec.debounceMs, read, (reading) => this.#observeAndReport(reading));
     }
     if (spec.staleAfterMs !== undefined) {
-      this.#staleness = new StalenessMonitor(clock, spec.staleAfterMs, handle, (reading) =>
-        this.#observeAndReport(reading),
-      );
+      const emit = (reading: Reading) => this.#observeAndReport(reading);
+      this.#staleness = new StalenessMonitor(clock, spec.staleAfterMs, handle, emit);
     }
     this.#unlisten = handle.listen((reading) => this.#onReading(reading));
   }
@@ -83,44 +91,51 @@ export class PinActor extends Actor {
   }
 
   /**
-   * Carries a command out; throws a DcsError when it is refused. The answer waits for what it resolves with. A counter is an
-   * input that can be set to a number.
+   * Carries out a command. Throws a DcsError when it is refused. A counter is an input that a command sets to a number; all
+   * other inputs are read-only.
    */
   protected async execute(message: IoMessage, _envelope: Envelope, arrival: MonotonicMs): Promise<CommandOutcome> {
     const { spec } = this;
     if (spec.kind !== 'counter') throw new DcsError('READ_ONLY', `${spec.name} is an input`);
     const command = parseCommand(message);
-    const raw = toRaw(spec, command.val);
-    // Throws: what ends by itself is for outputs.
+    const { raw } = parseValue(spec, command.val);
+    // Throws: pulses, leases and blinking are for outputs.
     timedStepFor(spec, command, raw);
     this.checkExpiry(command.ttl, arrival);
-    await this.writeHardware(raw, () => this.handle.preset(raw));
+    await this.write(raw, this.handle.preset(raw));
     return {};
   }
 
-  /** What is wanted of an output; undefined on inputs. */
+  /** Returns the `output` part of a report. `undefined` on inputs. */
   protected outputReport(): OutputReport | undefined {
     return undefined;
   }
 
-  /** Told what was found before it is reported. */
-  protected onObservation(_found: Observation): void {}
+  /** Called with each observation of the hardware before it is reported. */
+  protected onObservation(_observation: Observation): void {}
 
-  /** Sends a value to the hardware. Resolves with what it then has, as the user means it, and whether it could be asked. */
-  protected async writeHardware(
-    raw: RawValue,
-    write: () => Promise<WriteResult>,
-  ): Promise<{ value: RawValue; asked: boolean }> {
+  /** Called with the value of a confirmed write before the pin table changes. */
+  protected onWritten(_value: RawValue): void {}
+
+  /** Waits for the result of a write and takes over the value that the hardware has then. */
+  protected async write(raw: RawValue, writing: Promise<WriteResult>): Promise<Written> {
     this.#writing = true;
     try {
-      const { readBack } = await write();
+      const { readBack, resolution } = await writing;
       const value = toValue(this.spec, readBack ?? raw);
-      this.#observe({ val: value, quality: 'good', rate: this.state.rate }, 0);
-      return { value, asked: readBack !== undefined };
+      const news = this.state.update(
+        { val: value, quality: 'good', rate: this.state.rate },
+        this.clock.unix(),
+        // What was written is reported although it differs by less than the deadband.
+        0,
+      );
+      this.onWritten(value);
+      this.#updateTable(news);
+      return { value, wasReadBack: readBack !== undefined, resolution };
     } catch (error) {
       const failure = toDcsError(error);
       if (failure.code === 'TIMEOUT' && this.state.quality === 'good') {
-        // Sent, but nobody confirmed: the old value may not be true any more.
+        // The value was sent but not confirmed, so the old value is not certain any more.
         const reason = `a write was not confirmed: ${failure.message}`;
         this.#observe({ val: this.state.val, quality: 'uncertain', reason });
         this.report();
@@ -132,17 +147,21 @@ export class PinActor extends Actor {
     }
   }
 
+  /** Throws EXPIRED when a command is older than its `ttl`. */
   protected checkExpiry(ttl: number | undefined, arrival: MonotonicMs): void {
+    if (ttl === undefined) return;
     const age = (this.clock.now() - arrival) / 1000;
-    if (ttl === undefined || age <= ttl) return;
+    if (age <= ttl) return;
     throw new DcsError('EXPIRED', `${this.spec.name}: the command waited ${age.toFixed(3)} s, its ttl is ${ttl} s`);
   }
 
+  /** Sends a report. `replyTo`: msg_id of the command or query that it answers. */
   protected report(replyTo?: string): void {
     this.send({ IoMessage: this.state.report(replyTo, this.outputReport()) });
     this.#restartMaxSilence();
   }
 
+  /** Sends an IoErrorMessage and logs it. */
   protected refuse(error: unknown, replyTo: string | undefined): void {
     const { code, message, rule } = toDcsError(error);
     const answer: IoError = {
@@ -156,7 +175,7 @@ export class PinActor extends Actor {
     this.send({ IoErrorMessage: answer });
   }
 
-  /** Nothing is known any more; what was is reported as bad. */
+  /** Reports the last value with quality bad. */
   protected reportBad(reason: string): void {
     this.#observe({ val: this.state.val, quality: 'bad', reason });
     this.report();
@@ -168,10 +187,10 @@ export class PinActor extends Actor {
       return;
     }
     try {
-      const { answerAfter: after } = await this.execute(message, envelope, arrival);
+      const { answerAfter } = await this.execute(message, envelope, arrival);
       const answer = () => this.report(envelope.msg_id);
-      // Nobody else waits for it: the pin goes on with its work.
-      if (after) void after.then(() => this.after(0, answer));
+      // Only the answer waits: the pin handles its next message.
+      if (answerAfter) void answerAfter.then(() => this.after(0, answer));
       else answer();
     } catch (error) {
       this.refuse(error, envelope.msg_id);
@@ -188,7 +207,7 @@ export class PinActor extends Actor {
     try {
       this.#onReading(await this.handle.read());
     } catch (error) {
-      // The port is not open: it tells that itself, and the value when it is.
+      // The port is not open. Its runner reports that, and the value when it opens.
       this.environment.log.debug({ pin: this.spec.name, err: error }, `not read: ${messageOf(error)}`);
     }
   }
@@ -201,16 +220,25 @@ export class PinActor extends Actor {
 
   #observeAndReport(reading: Reading): void {
     if (!this.#observe(this.#observationOf(reading))) return;
-    // The hardware echoes what is being written; the answer to the command says it.
+    // The hardware echoes the write; the answer to the command reports it.
     if (this.#writing) this.#reportWithheld = true;
     else this.report();
   }
 
-  #observe(found: Observation, deadband?: number): boolean {
-    const news = this.state.update(found, this.clock.unix(), deadband);
-    this.onObservation(found);
-    if (news) this.environment.table.update(this.spec.name, { val: this.state.val, quality: this.state.quality });
+  /** Takes over an observation. Returns whether there is something to report. */
+  #observe(observation: Observation): boolean {
+    const news = this.state.update(observation, this.clock.unix());
+    this.onObservation(observation);
+    if (news) this.#updateTable(true);
     return news;
+  }
+
+  #updateTable(news: boolean): void {
+    const { table } = this.environment;
+    const { val, quality } = this.state;
+    if (news) table.update(this.spec.name, { val, quality });
+    // The end of a write matters to interlocks although the value is the same.
+    else table.notifyWatchers(this.spec.name);
   }
 
   #observationOf(reading: Reading): Observation {
@@ -236,7 +264,7 @@ export class PinActor extends Actor {
     this.#maxSilence = this.after(maxSilenceMs, () => this.report());
   }
 
-  /** Somebody else reports under our name: two nodes were given the same pin. Said once. */
+  /** Logs once that another node reports a pin of the same name. */
   #warnOfDuplicate({ sender }: Envelope): void {
     if (this.#duplicateSeen) return;
     this.#duplicateSeen = true;

@@ -9,7 +9,7 @@ import {
 } from '../message/payloads.ts';
 import type { PinSpec, RawValue } from '../pin/pin.ts';
 
-/** An IoMessage as a command for a value. Throws BAD_COMMAND, naming what is wrong with it. */
+/** Parses an IoMessage that commands a value. Throws BAD_COMMAND, which names the wrong key. */
 export function parseCommand(message: IoMessage): IoCommand {
   const parsed = ioCommandSchema.safeParse(message);
   if (parsed.success) return parsed.data;
@@ -21,30 +21,33 @@ export function parseCommand(message: IoMessage): IoCommand {
   });
 }
 
-/** An IoMessage that ends an override or rearms the output; undefined: it is neither. */
+/** Parses an IoMessage that ends an override or rearms the output. `undefined` when it does neither. */
 export function parseControl(message: IoMessage): IoControl | undefined {
+  // A message with a value is a command: it is parsed once, by parseCommand.
+  if (message.val !== undefined) return undefined;
   const parsed = ioControlSchema.safeParse(message);
   if (!parsed.success || (parsed.data.override === undefined && parsed.data.rearm === undefined)) return undefined;
   return parsed.data;
 }
 
-/** What an output does by itself some time after it was commanded, and what it does after that. Values as the user means them. */
+/** A later change of an output that a command brings with it. Values are the user's. */
 export interface TimedStep {
   readonly kind: 'pulse' | 'lease' | 'blink';
   readonly value: RawValue;
   readonly afterMs: DurationMs;
-  /** Absent: it stays. */
+  /** Makes the step after this one. The value stays when `undefined`. */
   readonly next?: () => TimedStep;
 }
 
 /**
- * What an output does by itself after a command: it goes to the other level at the end of a pulse, to `safe` at the end of
- * a lease that was not renewed (by sending the command again), and to and fro while it blinks. Undefined when the command
- * stands until the next one. Throws when the pin cannot do what is asked: half a command would leave an output on that
- * its sender believes will go off.
+ * Returns the later change that a command asks for. A pulse ends at the other level. A lease ends at `safe` unless the
+ * command is sent again. A blinking output alternates until the next command. `undefined` when the command has none.
+ *
+ * Throws when the pin cannot do it. Half a command would leave on an output that the sender expects to go off.
  */
 export function timedStepFor(spec: PinSpec, command: IoCommand, value: RawValue): TimedStep | undefined {
   const { pulse, hold, blink } = command;
+  if (pulse === undefined && hold === undefined && blink === undefined) return undefined;
   if ([pulse, hold, blink].filter((one) => one !== undefined).length > 1) {
     throw new DcsError('BAD_COMMAND', `${spec.name}: a command is a pulse, a lease or blinking, not more than one`, {
       found: { pulse, hold, blink },
@@ -82,7 +85,7 @@ function digital(spec: PinSpec, value: RawValue, what: string): boolean {
   throw new DcsError('NOT_SUPPORTED', `${spec.name} is ${spec.kind}: only a digital output can ${what}`);
 }
 
-/** A level that ends by itself must not end before it may. */
+/** Throws RULE when a level would end before min_on, min_off or after max_on allow. */
 function checkPhase(spec: PinSpec, on: boolean, ms: DurationMs, what: string): void {
   const { minOnMs = 0, minOffMs = 0, maxOnMs = Number.POSITIVE_INFINITY } = spec.rules;
   const least = on ? minOnMs : minOffMs;

@@ -5,141 +5,61 @@ import { isOn, offValue, type PinSpec, type RawValue } from '../pin/pin.ts';
 import { ruleBroken, type TimedStep } from './command.ts';
 import { type KnownState, type OtherPins, type RuleBlock, timingHold, violation } from './rules.ts';
 
-/** What an output is to be. */
+/** The value that something asks of an output: a command, a followed pin, the start. */
 export interface Setpoint {
-  /** As the user means it. Undefined: it is left as it is. */
+  /** In the user's units. The output keeps its value when `undefined`. */
   readonly value: RawValue | undefined;
   readonly by: ControlledBy;
-  /** For people: why. */
+  /** The reason, for people. */
   readonly why: string;
-  /** Commanded, and nobody confirmed it. */
+  /** The hardware never confirmed this command. */
   readonly unconfirmed?: true;
-  /** What comes by itself: the end of a pulse or a lease, the other level of a blinking output. */
+  /** The change that follows by itself: end of a pulse or lease, the other level of a blinking output. */
   readonly upcoming?: { readonly at: MonotonicMs; readonly step: TimedStep };
 }
 
-/** A person's word on an output, until a time. */
+/** A value that a person forces for a time. */
 export interface Override {
   readonly value: RawValue;
   readonly until: MonotonicMs;
 }
 
-/** All that is wanted of an output. Never changed, only replaced. */
+/** Everything that is asked of an output. Immutable: each event replaces it. */
 export interface DesiredState {
   readonly setpoint: Setpoint;
   readonly override?: Override;
-  /** A change of what it follows, which must stay unchanged for a while. */
+  /** A change of the followed pin, which counts once it is `delay` old. */
   readonly pendingFollow?: { readonly value: RawValue; readonly at: MonotonicMs };
-  /** What it depends on and is not there, as text. */
+  /** Lost dependencies, as text: the controller. */
   readonly losses: readonly string[];
-  /** Why it is kept safe until somebody rearms it. */
+  /** Why the output is locked in its safe state until somebody rearms it. */
   readonly locked?: string;
-  /** The agent stops. */
+  /** The agent stops, or the pin is being restarted. */
   readonly stopping: boolean;
 }
 
+/** The value an output must have now, with its reason. */
 export interface Decision {
   readonly value: RawValue | undefined;
   readonly by: ControlledBy;
   readonly why: string;
-  /** When time alone may change it. */
+  /** When time alone may change the decision. */
   readonly reevaluateAt?: MonotonicMs;
 }
 
-/** Where an output goes when something it depends on is lost. Undefined value: it stays. */
+/** Returns the setpoint after a loss. The output keeps its value where it has no `safe`. */
 export function safeSetpoint(spec: PinSpec, why: string): Setpoint {
   return { value: spec.safe, by: 'safe', why };
 }
 
-/** What stands now: an override before a lock before everything else. */
+/** Returns the setpoint in force: an override, else the safe value of a locked output, else the setpoint itself. */
 export function activeSetpoint(spec: PinSpec, { override, locked, setpoint }: DesiredState): Setpoint {
   if (override) return { value: override.value, by: 'override', why: 'overridden' };
   if (locked === undefined) return setpoint;
   return { value: spec.safe ?? offValue(spec.kind), by: 'safe', why: `${locked}; it waits to be rearmed` };
 }
 
-/**
- * The value of an output, from what is wanted, what is and what its rules allow. Pure: the one place where all of that
- * meets. Highest first: exit, rules against being on, override, lock, loss, command or followed pin, start; rules of
- * time hold back what an override or a followed pin asks for.
- */
-export function decide(
-  spec: PinSpec,
-  desired: DesiredState,
-  facts: KnownState,
-  now: MonotonicMs,
-  neighbours: OtherPins,
-): Decision {
-  if (desired.stopping) return { value: exitValue(spec, desired), by: 'exit', why: 'the agent stops' };
-  const { value, by, why } = activeSetpoint(spec, desired);
-  const wanted = value ?? facts.value;
-  const timers = earliest(desired.setpoint.upcoming?.at, desired.pendingFollow?.at, desired.override?.until);
-  if (wanted === undefined) return { value, by, why, ...timers };
-  // What is on by another hand must not be on either.
-  const violated = violation(spec, isOn(wanted) ? wanted : (facts.value ?? wanted), facts, now, neighbours);
-  if (violated) {
-    const off = offValue(spec.kind);
-    return {
-      value: off,
-      by: 'rule',
-      why: `${violated.rule}: ${violated.why}`,
-      ...earliest(timers.reevaluateAt, violated.until),
-    };
-  }
-  const held = by === 'override' || by === 'follow' ? timingHold(spec, wanted, facts, now) : undefined;
-  if (held) {
-    return {
-      value: facts.value,
-      by: 'rule',
-      why: `${held.rule}: ${held.why}`,
-      ...earliest(timers.reevaluateAt, held.until),
-    };
-  }
-  const { maxOnMs } = spec.rules;
-  // Whoever has switched it on, and when nobody has seen yet whether it is.
-  const limit = maxOnMs !== undefined && isOn(facts.value ?? wanted) ? facts.switchedAt + maxOnMs : now;
-  return { value, by, why, ...earliest(timers.reevaluateAt, limit > now ? limit : undefined) };
-}
-
-/** An output that holds its value at exit still ends a pulse: nobody else will. */
-function exitValue({ onExit, safe }: PinSpec, { setpoint }: DesiredState): RawValue | undefined {
-  if (onExit === 'safe') return safe;
-  const step = setpoint.upcoming?.step;
-  return step && step.kind !== 'blink' ? step.value : undefined;
-}
-
-function earliest(...times: readonly (MonotonicMs | undefined)[]): { reevaluateAt?: MonotonicMs } {
-  const known = times.filter((at) => at !== undefined);
-  return known.length === 0 ? {} : { reevaluateAt: Math.min(...known) };
-}
-
-/** Everything that can change what is wanted of an output. Values as the user means them. */
-export type OutputEvent =
-  | { readonly kind: 'start' }
-  | { readonly kind: 'stop' }
-  /** The port is opened again after a loss. `owed`: what it was to be meanwhile has not been carried out. */
-  | { readonly kind: 'reopened'; readonly owed: boolean }
-  | {
-      readonly kind: 'command';
-      readonly value: RawValue;
-      readonly step?: TimedStep | undefined;
-      readonly unconfirmed?: true;
-    }
-  /** A rule forbade a command while that was on its way to the hardware. */
-  | { readonly kind: 'forbidden'; readonly block: RuleBlock }
-  /** What it follows has this value, or is not to be trusted. */
-  | { readonly kind: 'follow'; readonly value: RawValue }
-  | { readonly kind: 'follow-lost'; readonly why: string }
-  /** Something it depends on is lost, or is back. */
-  | { readonly kind: 'lost'; readonly what: string }
-  | { readonly kind: 'found'; readonly what: string }
-  | { readonly kind: 'override'; readonly value: RawValue; readonly until: MonotonicMs }
-  | { readonly kind: 'override-end' }
-  | { readonly kind: 'rearm' }
-  /** Time has passed, or a neighbour or the output itself has changed. */
-  | { readonly kind: 'look' };
-
-/** What an event meets. */
+/** What a decision depends on beside the desired state. */
 export interface RuleContext {
   readonly spec: PinSpec;
   readonly known: KnownState;
@@ -147,12 +67,91 @@ export interface RuleContext {
   readonly otherPins: OtherPins;
 }
 
-/** What is wanted of an output after an event. Pure. Commands, overrides and rearming have been admitted before. */
+/**
+ * Decides the value of an output from its desired state, its known state and its rules. Pure. Highest priority first: exit,
+ * rules against being on, override, lock, loss, command or followed pin, start. Rules of time delay overrides and followed
+ * pins.
+ */
+export function decide(desired: DesiredState, context: RuleContext): Decision {
+  const { spec, known, now } = context;
+  if (desired.stopping) return { value: exitValue(spec, desired), by: 'exit', why: 'the agent stops' };
+  const { value, by, why } = activeSetpoint(spec, desired);
+  const wanted = value ?? known.value;
+  const timers = earliest(desired.setpoint.upcoming?.at, desired.pendingFollow?.at, desired.override?.until);
+  if (wanted === undefined) return { value, by, why, ...timers };
+  const block = blockingRule(wanted, by, context);
+  if (block) {
+    return {
+      value: block.held ? known.value : offValue(spec.kind),
+      by: 'rule',
+      why: `${block.rule}: ${block.why}`,
+      ...earliest(timers.reevaluateAt, block.until),
+    };
+  }
+  const { maxOnMs } = spec.rules;
+  // max_on limits whoever has switched the output on, also before its first reading.
+  const limit = maxOnMs !== undefined && isOn(known.value ?? wanted) ? known.switchedAt + maxOnMs : now;
+  return { value, by, why, ...earliest(timers.reevaluateAt, limit > now ? limit : undefined) };
+}
+
+/** Returns the rule that overrules a value. `held`: the output keeps its value; else it goes off. */
+function blockingRule(
+  wanted: RawValue,
+  by: ControlledBy,
+  { spec, known, now, otherPins }: RuleContext,
+): (RuleBlock & { readonly held: boolean }) | undefined {
+  // An output that something else has switched on obeys the same rules.
+  const violated = violation(spec, isOn(wanted) ? wanted : (known.value ?? wanted), known, now, otherPins);
+  if (violated) return { ...violated, held: false };
+  const hold = by === 'override' || by === 'follow' ? timingHold(spec, wanted, known, now) : undefined;
+  return hold && { ...hold, held: true };
+}
+
+/** An output that keeps its value at exit still ends its pulse: nobody does it later. */
+function exitValue({ onExit, safe }: PinSpec, { setpoint }: DesiredState): RawValue | undefined {
+  if (onExit === 'safe') return safe;
+  const step = setpoint.upcoming?.step;
+  return step && step.kind !== 'blink' ? step.value : undefined;
+}
+
+function earliest(...times: readonly (MonotonicMs | undefined)[]): { reevaluateAt?: MonotonicMs } {
+  let first: MonotonicMs | undefined;
+  for (const at of times) if (at !== undefined && (first === undefined || at < first)) first = at;
+  return first === undefined ? {} : { reevaluateAt: first };
+}
+
+/** An event that changes what is asked of an output. Values are the user's. */
+export type OutputEvent =
+  | { readonly kind: 'start' }
+  | { readonly kind: 'stop' }
+  /** The port opens again after a loss. `pending`: the last decision before the loss never reached the hardware. */
+  | { readonly kind: 'reopened'; readonly pending: boolean }
+  | {
+      readonly kind: 'command';
+      readonly value: RawValue;
+      readonly step?: TimedStep | undefined;
+      readonly unconfirmed?: true;
+    }
+  /** A rule blocked a command during its write. */
+  | { readonly kind: 'blocked'; readonly block: RuleBlock }
+  | { readonly kind: 'follow'; readonly value: RawValue }
+  /** The followed pin is bad or uncertain. */
+  | { readonly kind: 'follow-lost'; readonly why: string }
+  /** A dependency is lost, or back. */
+  | { readonly kind: 'lost'; readonly what: string }
+  | { readonly kind: 'found'; readonly what: string }
+  | { readonly kind: 'override'; readonly value: RawValue; readonly until: MonotonicMs }
+  | { readonly kind: 'override-end' }
+  | { readonly kind: 'rearm' }
+  /** Time has passed, or another pin or the output itself has changed. */
+  | { readonly kind: 'evaluate' };
+
+/** Returns the desired state after an event. Pure. Commands, overrides and rearming must have been admitted. */
 export function transition(desired: DesiredState, event: OutputEvent, context: RuleContext): DesiredState {
   return applyTimeAndRules(applyEvent(desired, event, context), context);
 }
 
-/** Throws a DcsError when a command is refused: OVERRIDDEN, SAFE_STATE, RULE. */
+/** Throws OVERRIDDEN, SAFE_STATE or RULE when the output refuses a command. */
 export function admitCommand(desired: DesiredState, value: RawValue, context: RuleContext): void {
   const { name } = context.spec;
   const { override, locked, losses } = desired;
@@ -166,13 +165,13 @@ export function admitCommand(desired: DesiredState, value: RawValue, context: Ru
   admitValue(value, context);
 }
 
-/** Throws RULE when a rule forbids a value now; that is all an override has to fear. */
-export function admitValue(value: RawValue, { spec, known: facts, now, otherPins: neighbours }: RuleContext): void {
-  const block = violation(spec, value, facts, now, neighbours) ?? timingHold(spec, value, facts, now);
+/** Throws RULE when a rule blocks the value now. An override is refused for no other reason. */
+export function admitValue(value: RawValue, { spec, known, now, otherPins }: RuleContext): void {
+  const block = violation(spec, value, known, now, otherPins) ?? timingHold(spec, value, known, now);
   if (block) throw ruleBroken(spec, block.rule, block.why);
 }
 
-/** Throws SAFE_STATE while something an output depends on is still lost. */
+/** Throws SAFE_STATE while a dependency of the output is still lost. */
 export function admitRearm({ losses }: DesiredState, { name }: PinSpec): void {
   if (losses.length > 0) throw new DcsError('SAFE_STATE', `${name} cannot be rearmed: ${losses.join(', ')}`);
 }
@@ -181,108 +180,111 @@ function applyEvent(desired: DesiredState, event: OutputEvent, context: RuleCont
   const { spec, now } = context;
   switch (event.kind) {
     case 'start':
-      if (!desired.stopping) return desired;
-      // What was asked for before it was stopped is old; an override is still in force, and what it ends with.
-      if (desired.override) return { ...desired, stopping: false };
-      return {
-        ...without(desired, 'pendingFollow'),
-        stopping: false,
-        setpoint: { value: undefined, by: 'start', why: 'restarted' },
-      };
+      return restarted(desired);
     case 'stop':
       return { ...desired, stopping: true };
     case 'command':
-      // What has happened while it was on its way to the hardware comes first.
+      // A loss or lock during the write wins over the command.
       if (blocksCommands(desired)) return desired;
       return { ...without(desired, 'pendingFollow'), setpoint: commandSetpoint(event, now) };
-    case 'forbidden':
+    case 'blocked':
       if (blocksCommands(desired)) return desired;
       return turnOff(without(desired, 'pendingFollow'), event.block, context, { stays: false, locks: true });
-    case 'override': {
-      const { value, until } = event;
-      const override: Override = { value, until };
-      return {
-        ...desired,
-        override,
-        setpoint: desired.setpoint.by === 'follow' ? desired.setpoint : safeSetpoint(spec, 'an override ended'),
-      };
-    }
+    case 'override':
+      return overridden(desired, event, spec);
     case 'override-end':
       return without(desired, 'override');
     case 'rearm':
       return without(desired, 'locked');
     case 'reopened':
-      return portReopened(desired, event.owed, context);
+      return portReopened(desired, event.pending, spec);
     case 'follow':
       return followPin(desired, event.value, context);
     case 'follow-lost':
-      return desired.setpoint.by === 'follow' && spec.onLoss !== 'hold'
-        ? enterSafe(without(desired, 'pendingFollow'), spec, event.why)
-        : without(desired, 'pendingFollow');
-    case 'lost': {
-      if (desired.losses.includes(event.what)) return desired;
-      const lost = { ...desired, losses: [...desired.losses, event.what] };
-      // A rule of its own needs nobody else.
-      return desired.setpoint.by === 'follow' ? lost : enterSafe(lost, spec, event.what);
-    }
+      return followedPinLost(desired, event.why, spec);
+    case 'lost':
+      return dependencyLost(desired, event.what, spec);
     case 'found':
       return { ...desired, losses: desired.losses.filter((what) => what !== event.what) };
-    case 'look':
+    case 'evaluate':
       return desired;
   }
 }
 
-/** Something is stronger than any command. */
+/** Whether the output refuses every command. */
 function blocksCommands({ override, locked, losses }: DesiredState): boolean {
   return override !== undefined || locked !== undefined || losses.length > 0;
 }
 
-/** What time and rules make of it by themselves. */
+/** Applies the end of overrides, delays, pulses and leases, then the rules. Returns `desired` itself when nothing changes. */
 function applyTimeAndRules(desired: DesiredState, context: RuleContext): DesiredState {
   if (desired.stopping) return desired;
   const { spec, now } = context;
-  let settled = desired;
-  if (settled.override && settled.override.until <= now) settled = without(settled, 'override');
-  if (settled.pendingFollow && settled.pendingFollow.at <= now) {
-    settled = { ...without(settled, 'pendingFollow'), setpoint: followSetpoint(spec, settled.pendingFollow.value) };
+  let current = desired;
+  if (current.override && current.override.until <= now) current = without(current, 'override');
+  if (current.pendingFollow && current.pendingFollow.at <= now) {
+    current = { ...without(current, 'pendingFollow'), setpoint: followSetpoint(spec, current.pendingFollow.value) };
   }
-  const { upcoming } = settled.setpoint;
-  if (upcoming && upcoming.at <= now) {
-    const { step, at } = upcoming;
-    if (step.kind === 'lease') settled = enterSafe(settled, spec, 'the lease ended');
-    else {
-      const after = step.next?.();
-      const why = step.kind === 'pulse' ? 'the pulse ended' : 'blinking';
-      // From the time it was due: lateness does not add up. What was missed is not made up for.
-      const due = after && { at: Math.max(at + after.afterMs, now), step: after };
-      settled = { ...settled, setpoint: { value: step.value, by: 'command', why, ...(due && { upcoming: due }) } };
-    }
-  }
-  return enforceRules(settled, context);
+  const { upcoming } = current.setpoint;
+  if (upcoming && upcoming.at <= now) current = takeStep(current, upcoming, context);
+  return enforceRules(current, context);
 }
 
-/** An output that a rule turns off stays off until somebody says otherwise; what follows a pin goes on following it. */
+function takeStep(
+  desired: DesiredState,
+  { at, step }: NonNullable<Setpoint['upcoming']>,
+  { spec, now }: RuleContext,
+): DesiredState {
+  if (step.kind === 'lease') return enterSafe(desired, spec, 'the lease ended');
+  const next = step.next?.();
+  const why = step.kind === 'pulse' ? 'the pulse ended' : 'blinking';
+  // Counted from the due time, so that delays do not add up. Missed steps are skipped.
+  const upcoming = next && { at: Math.max(at + next.afterMs, now), step: next };
+  return { ...desired, setpoint: { value: step.value, by: 'command', why, ...(upcoming && { upcoming }) } };
+}
+
+/** Turns the output off when a rule requires it. Only a followed pin or an override may turn it on again by itself. */
 function enforceRules(desired: DesiredState, context: RuleContext): DesiredState {
-  const { spec, known: facts, now, otherPins: neighbours } = context;
-  const { value = facts.value, by } = activeSetpoint(spec, desired);
+  const { spec, known, now, otherPins } = context;
+  const { value = known.value, by } = activeSetpoint(spec, desired);
   if (value === undefined) return desired;
-  const block = violation(spec, value, facts, now, neighbours);
+  const block = violation(spec, value, known, now, otherPins);
   if (!block) return desired;
   const stays = (by === 'follow' || by === 'override') && block.rule !== 'max_on';
   return turnOff(desired, block, context, { stays, locks: by !== 'override' });
 }
 
-/** `stays`: what stands comes back by itself. `locks`: with `rearm: manual` somebody has to rearm it. */
+/** `stays`: the setpoint comes back by itself. `locks`: with `rearm: manual` somebody must rearm the output. */
 function turnOff(
   desired: DesiredState,
   block: RuleBlock,
-  { spec, known: facts }: RuleContext,
+  { spec, known }: RuleContext,
   { stays, locks }: { readonly stays: boolean; readonly locks: boolean },
 ): DesiredState {
   const off: Setpoint = { value: offValue(spec.kind), by: 'rule', why: `${block.rule}: ${block.why}` };
   const kept = stays ? desired : { ...without(desired, 'override'), setpoint: off };
-  const locked = locks && isOn(facts.value) && spec.rearm === 'manual' && desired.locked === undefined;
+  const locked = locks && isOn(known.value) && spec.rearm === 'manual' && desired.locked === undefined;
   return locked ? { ...kept, locked: off.why } : kept;
+}
+
+/** After a restart of the pin, an override and its end remain. Older commands do not. */
+function restarted(desired: DesiredState): DesiredState {
+  if (!desired.stopping) return desired;
+  if (desired.override) return { ...desired, stopping: false };
+  return {
+    ...without(desired, 'pendingFollow'),
+    stopping: false,
+    setpoint: { value: undefined, by: 'start', why: 'restarted' },
+  };
+}
+
+function overridden(desired: DesiredState, { value, until }: Override, spec: PinSpec): DesiredState {
+  const { setpoint } = desired;
+  return {
+    ...desired,
+    override: { value, until },
+    setpoint: setpoint.by === 'follow' ? setpoint : safeSetpoint(spec, 'an override ended'),
+  };
 }
 
 function commandSetpoint({ value, step, unconfirmed }: OutputEvent & { kind: 'command' }, now: MonotonicMs): Setpoint {
@@ -309,19 +311,32 @@ function followPin(desired: DesiredState, value: RawValue, { spec, now }: RuleCo
   return { ...rest, pendingFollow: { value: copied, at: now + follow.delayMs } };
 }
 
-/** What was asked for before the port was lost is old. */
-function portReopened(desired: DesiredState, owed: boolean, { spec }: RuleContext): DesiredState {
+function followedPinLost(desired: DesiredState, why: string, spec: PinSpec): DesiredState {
+  const rest = without(desired, 'pendingFollow');
+  return desired.setpoint.by === 'follow' && spec.onLoss !== 'hold' ? enterSafe(rest, spec, why) : rest;
+}
+
+function dependencyLost(desired: DesiredState, what: string, spec: PinSpec): DesiredState {
+  if (desired.losses.includes(what)) return desired;
+  const lost = { ...desired, losses: [...desired.losses, what] };
+  // A followed pin of this process needs no controller.
+  return desired.setpoint.by === 'follow' ? lost : enterSafe(lost, spec, what);
+}
+
+/** Commands from before the loss of the port are outdated. */
+function portReopened(desired: DesiredState, pending: boolean, spec: PinSpec): DesiredState {
   const why = 'the port was lost';
-  // What nobody confirmed is not carried out again, and was perhaps refused.
-  if (spec.onLoss === 'rewrite' && !desired.setpoint.unconfirmed) return desired;
+  const { setpoint } = desired;
+  // An unconfirmed command is not sent again: the hardware may have refused it.
+  if (spec.onLoss === 'rewrite' && !setpoint.unconfirmed) return desired;
   if (spec.onLoss !== 'hold' && spec.safe !== undefined) {
-    if (desired.setpoint.by !== 'follow') return enterSafe(desired, spec, why);
+    if (setpoint.by !== 'follow') return enterSafe(desired, spec, why);
     return spec.rearm === 'manual' ? { ...desired, locked: why } : desired;
   }
-  // What an override ends with, what keeps it safe and what has ended meanwhile still counts.
-  if (desired.setpoint.by === 'follow' || desired.override || desired.losses.length > 0 || owed) return desired;
-  // Left alone; but a pulse still ends.
-  return { ...desired, setpoint: { ...desired.setpoint, value: undefined, by: 'safe', why } };
+  // Overrides, losses and pending decisions still count.
+  if (setpoint.by === 'follow' || desired.override || desired.losses.length > 0 || pending) return desired;
+  // The output keeps its value, but a pulse still ends.
+  return { ...desired, setpoint: { ...setpoint, value: undefined, by: 'safe', why } };
 }
 
 function enterSafe(desired: DesiredState, spec: PinSpec, why: string): DesiredState {
@@ -333,6 +348,7 @@ function without<Key extends 'override' | 'pendingFollow' | 'locked'>(
   desired: DesiredState,
   key: Key,
 ): Omit<DesiredState, Key> {
-  const { [key]: _gone, ...rest } = desired;
+  if (desired[key] === undefined) return desired;
+  const { [key]: _removed, ...rest } = desired;
   return rest;
 }

@@ -211,7 +211,7 @@ export class KeptOutputs {
   }
 
   /** Keeps an override, or forgets it. Resolves with whether that is on the disk. */
-  override(pin: string, override: KeptOverride | undefined): Promise<boolean> {
+  saveOverride(pin: string, override: KeptOverride | undefined): Promise<boolean> {
     if (override) this.#overrides.set(pin, override);
     else this.#overrides.delete(pin);
     return this.#file.save();

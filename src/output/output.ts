@@ -23,35 +23,48 @@ export interface LastCommand extends CommandSource {
   readonly state: CommandState;
 }
 
+/** A decision and what it was computed from. It holds until one of those changes or time is up. */
+interface CachedDecision {
+  readonly decision: Decision;
+  readonly desired: DesiredState;
+  readonly known: KnownState;
+  readonly until: MonotonicMs;
+}
+
 /**
- * One output of this process: what is wanted of it and what is known of it. It outlives the actor that drives it and the
- * port it is on. It decides and remembers; it drives nothing.
+ * Desired and known state of one output. It outlives the actor that drives it and the port that it is on. It decides and
+ * remembers, and drives nothing.
  */
 export class Output {
   readonly spec: PinSpec;
   readonly #clock: Clock;
   readonly #otherPins: OtherPins;
+  /** Its rules read other pins, so that a decision may change at any time. */
+  readonly #readsOtherPins: boolean;
   #desired: DesiredState;
   #known: KnownState;
-  /** A value is on its way to the hardware. */
+  #cached: CachedDecision | undefined;
+  /** The value of the write under way. */
   #writing: RawValue | undefined;
-  /** The value when that was begun. */
+  /** The known value when that write began. */
   #valueBeforeWrite: RawValue | undefined;
-  /** What has forbidden it since, be it for a moment only. */
+  /** The first rule that blocked the value during its write, even for a moment. */
   #blockedDuringWrite: RuleBlock | undefined;
+  /** The last decision that the hardware was given. `undefined` until the port opens. */
   #applied: Decision | undefined;
-  /** The safe value the port was to be opened with, until it is known whether the hardware has taken it. */
-  openedWith: RawValue | undefined;
-  /** When the port was last to be opened something had not been carried out. */
+  /** A decision was not applied when the port last opened. */
   #pending = false;
+  /** The safe value that the port opened with, until a reading or write confirms it. */
+  openedWith: RawValue | undefined;
   lastCommand: LastCommand | undefined;
-  /** Who gave the override, and when it ends for people. */
+  /** Who set the override, and its end in unix seconds. `kept: false`: it is not on the disk. */
   overriddenBy: (CommandSource & { readonly until: UnixSeconds; readonly kept?: false }) | undefined;
 
-  constructor(spec: PinSpec, initial: RawValue | undefined, clock: Clock, neighbours: OtherPins) {
+  constructor(spec: PinSpec, initial: RawValue | undefined, clock: Clock, otherPins: OtherPins) {
     this.spec = spec;
     this.#clock = clock;
-    this.#otherPins = neighbours;
+    this.#otherPins = otherPins;
+    this.#readsOtherPins = spec.rules.requires !== undefined || spec.rules.interlock !== undefined;
     this.#desired = { setpoint: { value: initial, by: 'start', why: 'as at start' }, losses: [], stopping: false };
     this.#known = { value: undefined, certain: false, switchedAt: clock.now(), changes: [] };
   }
@@ -60,7 +73,12 @@ export class Output {
     return this.#desired.override;
   }
 
-  /** What it is to be, or is just being made. */
+  /** The agent stops, or the pin is being restarted. */
+  get stopping(): boolean {
+    return this.#desired.stopping;
+  }
+
+  /** The value of the write under way, else the decided one. */
   get desired(): RawValue | undefined {
     return this.#writing ?? this.decision.value;
   }
@@ -69,54 +87,59 @@ export class Output {
     return this.#known;
   }
 
-  /** What it is to be now. */
+  /** The value it must have now. */
   get decision(): Decision {
-    return decide(this.spec, this.#desired, this.#known, this.#clock.now(), this.#otherPins);
+    const now = this.#clock.now();
+    const cached = this.#cached;
+    if (cached && cached.desired === this.#desired && cached.known === this.#known && now < cached.until) {
+      return cached.decision;
+    }
+    const decision = decide(this.#desired, this.#context(now));
+    if (!this.#readsOtherPins) {
+      const until = decision.reevaluateAt ?? Number.POSITIVE_INFINITY;
+      this.#cached = { decision, desired: this.#desired, known: this.#known, until };
+    }
+    return decision;
   }
 
-  /** Throws a DcsError when a command to be `value` is refused. */
+  /** Throws a DcsError when the output refuses a command to this value. */
   admit(value: RawValue): void {
-    admitCommand(this.#desired, value, this.#context);
+    admitCommand(this.#desired, value, this.#context());
   }
 
   admitOverride(value: RawValue): void {
-    admitValue(value, this.#context);
+    admitValue(value, this.#context());
   }
 
   admitRearm(): void {
     admitRearm(this.#desired, this.spec);
   }
 
-  /** Takes an event in that has been admitted where it needs to be. */
+  /** Applies an event. Commands, overrides and rearming must have been admitted. */
   apply(event: OutputEvent): void {
     const block = event.kind === 'command' ? this.#blockedDuringWrite : undefined;
-    this.#desired = transition(this.#desired, block ? { kind: 'forbidden', block } : event, this.#context);
+    this.#desired = transition(this.#desired, block ? { kind: 'blocked', block } : event, this.#context());
   }
 
-  /** A pin its rules ask for has changed: what they forbid now counts, however soon it is over. */
+  /** Applies a change of a pin that the rules read. A block counts even when it ends before the next evaluation. */
   reevaluate(): void {
-    this.apply({ kind: 'look' });
+    this.apply({ kind: 'evaluate' });
     const value = this.#writing;
     if (value === undefined) return;
     const now = this.#clock.now();
-    this.#blockedDuringWrite ??= violation(
-      this.spec,
-      value,
-      { ...this.#known, value, switchedAt: now },
-      now,
-      this.#otherPins,
-    );
+    const known = { ...this.#known, value, switchedAt: now };
+    this.#blockedDuringWrite ??= violation(this.spec, value, known, now, this.#otherPins);
   }
 
-  /** An override of before the restart is still in force. */
+  /** Restores an override from before the restart. */
   resumeOverride({ value, node, actor, until }: KeptOverride, deadline: MonotonicMs): void {
     this.apply({ kind: 'override', value, until: deadline });
     this.overriddenBy = { node, actor, until };
   }
 
   /**
-   * The agent stops. Returns the value to end with; undefined: it stays as it is. One that keeps its value first gets what
-   * was due and could not be done: the end of what was commanded, its safe value, what a rule wants.
+   * Stops the output and returns its last value. It keeps its value when `undefined`. With `on_exit: hold` the last value
+   * is the one that was due and not applied: the end of a command, the safe value, the value of a rule.
    */
   stop(): RawValue | undefined {
     const { value: due, by } = this.due ?? {};
@@ -126,15 +149,15 @@ export class Output {
     return value;
   }
 
-  /** The value to open the port with; counts as carried out. Undefined: what the hardware has stays. */
+  /** Returns the value to open the port with, and marks it applied. The hardware keeps its value when `undefined`. */
   openingValue(first: boolean): RawValue | undefined {
-    // An attempt to open may fail: owed until the hardware is known to be something.
+    // Opening may fail: the decision stays pending until the state of the hardware is known.
     this.#pending ||= this.due !== undefined;
-    this.apply(first ? { kind: 'look' } : { kind: 'reopened', owed: this.#pending });
+    this.apply(first ? { kind: 'evaluate' } : { kind: 'reopened', pending: this.#pending });
     this.#applied = this.decision;
     const { value, by } = this.#applied;
     this.openedWith = by === 'safe' ? value : undefined;
-    // Not every hardware tells what it has become: from now on it may be on.
+    // Not all hardware reports its state, so the output counts as possibly on from now.
     if (value !== undefined && isOn(value)) {
       this.#setKnown(value);
       this.markUnknown();
@@ -143,8 +166,8 @@ export class Output {
   }
 
   /**
-   * What is still to be done: a decision that has not been carried out, or a rule that the hardware does not obey. Nothing
-   * before the port was opened: it is opened with the value.
+   * The decision that is not applied yet, or whose rule the hardware does not obey. `undefined` before the port has opened:
+   * it opens with the value.
    */
   get due(): Decision | undefined {
     if (!this.#applied) return undefined;
@@ -155,47 +178,49 @@ export class Output {
     return same && obeyed ? undefined : decision;
   }
 
-  /** The hardware was given this value; done, if that is still what it is to be. */
+  /** The hardware was given this value for the present decision. */
   markApplied(value: RawValue | undefined): void {
-    this.#applied = { ...this.decision, value };
+    const decision = this.decision;
+    this.#applied = decision.value === value ? decision : { ...decision, value };
   }
 
-  /** The hardware did not take what the port was to be opened with: that is still to be done. */
+  /** The hardware has this value, and not the one that the port opened with. The decision becomes due again. */
   rejectedAtOpen(value: RawValue): void {
     if (this.#applied) this.#applied = { ...this.#applied, value };
   }
 
-  /** A value is being sent: from now on it may be so. */
+  /** A write begins. From now on the hardware may have the value. */
   writeStarted(value: RawValue): void {
     this.#writing = value;
     this.#valueBeforeWrite = this.#known.value;
     this.#blockedDuringWrite = undefined;
   }
 
-  /** The hardware has it. */
+  /** The write ended, and the hardware has this value. */
   writeConfirmed(value: RawValue): void {
     this.#writing = undefined;
-    const now = this.#clock.now();
     const { rate } = this.spec.rules;
     if (rate && value !== this.#valueBeforeWrite) {
-      this.#known = { ...this.#known, changes: [...this.#known.changes.filter((at) => at > now - rate.perMs), now] };
+      const now = this.#clock.now();
+      const changes = [...this.#known.changes.filter((at) => at > now - rate.perMs), now];
+      this.#known = { ...this.#known, changes };
     }
     this.confirm(value);
   }
 
-  /** Nobody knows whether the hardware has it. It counts as on when it may be on. */
+  /** The write ended without confirmation. The output counts as on when it may be on. */
   writeUnconfirmed(value: RawValue): void {
     this.#writing = undefined;
     if (isOn(value)) this.confirm(value);
     this.markUnknown();
   }
 
-  /** The hardware did not take it. */
+  /** The hardware refused the write. */
   writeRefused(): void {
     this.#writing = undefined;
   }
 
-  /** The hardware was seen to have this value. */
+  /** A reading or write has shown that the hardware has this value. */
   confirm(value: RawValue): void {
     this.#pending = false;
     this.openedWith = undefined;
@@ -203,25 +228,27 @@ export class Output {
   }
 
   #setKnown(value: RawValue): void {
-    const before = this.#known;
-    const switched = before.value === undefined || isOn(value) !== isOn(before.value);
-    const switchedAt = switched ? this.#clock.now() : before.switchedAt;
-    this.#known = { ...before, value, certain: true, switchedAt };
+    const known = this.#known;
+    if (known.certain && known.value === value) return;
+    const switched = known.value === undefined || isOn(value) !== isOn(known.value);
+    const switchedAt = switched ? this.#clock.now() : known.switchedAt;
+    this.#known = { value, certain: true, switchedAt, changes: known.changes };
   }
 
-  /** What the hardware has is not known any more. */
+  /** The state of the hardware is not known any more. */
   markUnknown(): void {
-    this.#known = { ...this.#known, certain: false };
+    const { value, switchedAt, changes } = this.#known;
+    this.#known = { value, certain: false, switchedAt, changes };
   }
 
-  /** See Neighbours.partner. */
+  /** See OtherPins.interlockState. */
   get interlockState(): 'on' | 'unknown' | MonotonicMs {
-    const { value, certain: sure, switchedAt } = this.#known;
+    const { value, certain, switchedAt } = this.#known;
     if (isOn(this.#writing) || isOn(value)) return 'on';
-    return sure ? switchedAt : 'unknown';
+    return certain ? switchedAt : 'unknown';
   }
 
-  get #context(): RuleContext {
-    return { spec: this.spec, known: this.#known, now: this.#clock.now(), otherPins: this.#otherPins };
+  #context(now: MonotonicMs = this.#clock.now()): RuleContext {
+    return { spec: this.spec, known: this.#known, now, otherPins: this.#otherPins };
   }
 }

@@ -4,7 +4,7 @@ import { isOn, type PinSpec, type RawValue } from '../pin/pin.ts';
 import { Output } from './output.ts';
 import type { OtherPins } from './rules.ts';
 
-/** What a pin is now, as the user means it. */
+/** The last known value of a pin, in the user's units. */
 export interface LastKnown {
   readonly val: PinValue;
   readonly quality: Quality;
@@ -13,18 +13,18 @@ export interface LastKnown {
 /** One pin of this process. */
 export interface PinEntry {
   readonly spec: PinSpec;
-  /** Name of its port, and the key of its channel there. */
+  /** Name of its port. */
   readonly port: string;
+  /** Key of its channel on that port. */
   readonly key: string;
-  /** What it was last known to be. */
   readonly lastKnown: LastKnown;
-  /** What is wanted of it and known of its hardware. Absent: an input. */
+  /** `undefined` for an input. */
   readonly output?: Output;
 }
 
 /**
- * All pins of this process with what they are, in one place. Rules look here, and not at messages: what a pin is cannot
- * be forged by somebody on the bus, and is known in the same turn of the event loop.
+ * All pins of this process with their last known values. Rules read this table and no messages: nobody on the bus can
+ * forge it, and it changes in the turn of the event loop in which the pin does.
  */
 export class PinTable implements OtherPins {
   readonly #clock: Clock;
@@ -35,7 +35,7 @@ export class PinTable implements OtherPins {
     this.#clock = clock;
   }
 
-  /** Adds a pin. `initial`: the value an output starts with; undefined: what its hardware has. */
+  /** Adds a pin. `initial`: start value of an output. Its hardware keeps its own value when `undefined`. */
   add(spec: PinSpec, at: { readonly port: string; readonly key: string }, initial?: RawValue): PinEntry {
     const output = spec.direction === 'out' ? new Output(spec, initial, this.#clock, this) : undefined;
     const entry: PinEntry = { spec, ...at, lastKnown: { val: null, quality: 'bad' }, ...(output && { output }) };
@@ -51,31 +51,32 @@ export class PinTable implements OtherPins {
     return this.#entries.values();
   }
 
-  /** A pin is this now. Tells whoever watches it. */
-  update(pin: string, now: LastKnown): void {
+  /** Stores the last known value of a pin and calls its watchers. */
+  update(pin: string, lastKnown: LastKnown): void {
     const entry = this.#entries.get(pin);
     if (!entry) return;
-    entry.lastKnown = now;
+    entry.lastKnown = lastKnown;
     this.notifyWatchers(pin);
   }
 
-  /** Something about a pin that rules ask for may have changed. */
+  /** Calls the watchers of a pin: something that rules read may have changed. */
   notifyWatchers(pin: string): void {
-    for (const tell of this.#watchers.get(pin) ?? []) tell();
+    const watchers = this.#watchers.get(pin);
+    if (watchers) for (const watcher of watchers) watcher();
   }
 
-  /** Calls `tell` after every change of a pin, in the same turn. It must not throw. Returns what ends that. */
-  watch(pin: string, tell: () => void): () => void {
+  /** Calls `watcher` after every change of a pin, in the same turn. It must not throw. Returns the unsubscriber. */
+  watch(pin: string, watcher: () => void): () => void {
     const watchers = this.#watchers.get(pin) ?? new Set();
-    this.#watchers.set(pin, watchers.add(tell));
+    this.#watchers.set(pin, watchers.add(watcher));
     return () => {
-      watchers.delete(tell);
+      watchers.delete(watcher);
     };
   }
 
   isGoodAndOn(pin: string): boolean {
-    const now = this.#entries.get(pin)?.lastKnown;
-    return now?.quality === 'good' && now.val !== null && isOn(now.val);
+    const known = this.#entries.get(pin)?.lastKnown;
+    return known?.quality === 'good' && known.val !== null && isOn(known.val);
   }
 
   interlockState(pin: string): ReturnType<OtherPins['interlockState']> {

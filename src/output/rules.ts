@@ -1,79 +1,74 @@
 import type { MonotonicMs } from '../clock/clock.ts';
 import { isOn, type PinSpec, type RawValue } from '../pin/pin.ts';
 
-/** What is known of an output's hardware. Values as the user means them. */
+/** The last known state of an output's hardware. Values are the user's. */
 export interface KnownState {
-  /** The value last known. Undefined: it never was. */
+  /** The last known value. `undefined` until the first reading. */
   readonly value: RawValue | undefined;
-  /** It is still so, as far as anybody can know: the port is open, and nothing was sent that was not confirmed. */
+  /** The value still holds: the port is open, and every write since was confirmed. */
   readonly certain: boolean;
-  /** When it last went on or off, or began to be known. */
+  /** When it last went on or off, or became known. */
   readonly switchedAt: MonotonicMs;
-  /** When we last changed it; older ones than the rate limit asks for are forgotten. */
+  /** Our changes, as far back as the rate limit looks. */
   readonly changes: readonly MonotonicMs[];
 }
 
-/** What a rule asks about other pins of this process. */
+/** What the rules of one output ask about other pins of this process. */
 export interface OtherPins {
-  /** The pin is good and on. */
+  /** Whether the pin's quality is good and its value on. */
   isGoodAndOn(pin: string): boolean;
-  /** An output is on or may be (a write is under way), nobody knows, or it has been off since then. */
+  /** `on` when the output is on or a write to on is under way, `unknown` when nobody knows, else since when it is off. */
   interlockState(pin: string): 'on' | 'unknown' | MonotonicMs;
 }
 
-/** Why an output must not have a value now. */
+/** The rule that keeps an output from a value now. */
 export interface RuleBlock {
   readonly rule: 'requires' | 'interlock' | 'max_on' | 'min_on' | 'min_off' | 'rate';
   readonly why: string;
-  /** The time heals it. */
+  /** When the rule allows the value by itself. */
   readonly until?: MonotonicMs;
 }
 
-/** What keeps an output from being on, whoever wants it: these rules are never set aside. */
+/** Returns the rule that keeps an output from being on, whoever commands it. These rules always hold. */
 export function violation(
   spec: PinSpec,
-  wanted: RawValue,
-  facts: KnownState,
+  value: RawValue,
+  known: KnownState,
   now: MonotonicMs,
-  neighbours: OtherPins,
+  otherPins: OtherPins,
 ): RuleBlock | undefined {
-  if (!isOn(wanted)) return undefined;
-  const { requires = [], interlock, maxOnMs } = spec.rules;
-  const missing = requires.find((pin) => !neighbours.isGoodAndOn(pin));
+  if (!isOn(value)) return undefined;
+  const { requires, interlock, maxOnMs } = spec.rules;
+  const missing = requires?.find((pin) => !otherPins.isGoodAndOn(pin));
   if (missing !== undefined) return { rule: 'requires', why: `${missing} is not on` };
-  const running = isOn(facts.value);
+  const running = isOn(known.value);
   for (const pin of interlock?.pins ?? []) {
-    const partner = neighbours.interlockState(pin);
-    if (partner === 'on') return { rule: 'interlock', why: `${pin} is on` };
+    const state = otherPins.interlockState(pin);
+    if (state === 'on') return { rule: 'interlock', why: `${pin} is on` };
     if (running) continue;
-    if (partner === 'unknown') return { rule: 'interlock', why: `${pin} is not known to be off` };
-    const until = partner + (interlock?.deadMs ?? 0);
+    if (state === 'unknown') return { rule: 'interlock', why: `${pin} is not known to be off` };
+    const until = state + (interlock?.deadMs ?? 0);
     if (until > now) return { rule: 'interlock', why: `${pin} has been off for less than the dead time`, until };
   }
-  if (running && maxOnMs !== undefined && now - facts.switchedAt >= maxOnMs) {
+  if (running && maxOnMs !== undefined && now - known.switchedAt >= maxOnMs) {
     return { rule: 'max_on', why: `it has been on for ${maxOnMs} ms` };
   }
   return undefined;
 }
 
-/** What keeps an output from changing yet. Set aside when it goes to its safe value. */
-export function timingHold(
-  spec: PinSpec,
-  wanted: RawValue,
-  facts: KnownState,
-  now: MonotonicMs,
-): RuleBlock | undefined {
+/** Returns the rule of time that keeps an output from changing yet. The way to the safe value ignores it. */
+export function timingHold(spec: PinSpec, value: RawValue, known: KnownState, now: MonotonicMs): RuleBlock | undefined {
   const { minOnMs = 0, minOffMs = 0, rate } = spec.rules;
-  const running = isOn(facts.value);
+  const running = isOn(known.value);
   const least = running ? minOnMs : minOffMs;
-  const until = facts.switchedAt + least;
-  if (isOn(wanted) !== running && until > now) {
+  const until = known.switchedAt + least;
+  if (isOn(value) !== running && until > now) {
     return running
       ? { rule: 'min_on', why: `it has been on for less than ${least} ms`, until }
       : { rule: 'min_off', why: `it has been off for less than ${least} ms`, until };
   }
-  if (!rate || wanted === facts.value) return undefined;
-  const recent = facts.changes.filter((at) => at > now - rate.perMs);
+  if (!rate || value === known.value) return undefined;
+  const recent = known.changes.filter((at) => at > now - rate.perMs);
   const [oldest] = recent;
   if (recent.length < rate.changes || oldest === undefined) return undefined;
   return {

@@ -77,8 +77,10 @@ export interface PinSpec {
   readonly offset: number;
   /** Analog: a change smaller than this is not reported. */
   readonly deadband: number;
-  /** Analog: digits after the decimal point. Absent: as many as there are. */
+  /** Analog: digits after the decimal point. All digits when `undefined`. */
   readonly precision?: number;
+  /** Analog outputs: a read-back that differs by no more than this still confirms a command. */
+  readonly tolerance?: number;
   /** It reports at least this often (ms), be there no change. Absent: only changes. */
   readonly maxSilenceMs?: number;
   /** Analog outputs: inclusive limits of what a command may ask for. */

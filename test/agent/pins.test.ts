@@ -12,7 +12,7 @@ const spec = pinSpec({ name: 'pump', direction: 'out', initial: false, safe: fal
 async function startAfter(later: number) {
   const clock = new ManualClock();
   const { log, table, kept } = pinEnvironment(new Bus({ clock }), memoryLog());
-  await kept.override('pump', { value: true, node: 'hall', actor: 'person', until: clock.unix() + 60 });
+  await kept.saveOverride('pump', { value: true, node: 'hall', actor: 'person', until: clock.unix() + 60 });
   await clock.advance(later * 1000);
   addPinsToTable(table, [{ spec, port: 'relays', key: '1', address: {} }], kept, clock, log);
   return { clock, kept, output: table.get('pump')?.output };

@@ -21,7 +21,7 @@ async function silent(spec: PinSpec, overrideS?: number) {
   const life = pinEnvironment(bus, log);
   if (overrideS !== undefined) {
     const until = clock.unix() + overrideS;
-    await life.kept.override(spec.name, { value: true, node: 'here', actor: 'person', until });
+    await life.kept.saveOverride(spec.name, { value: true, node: 'here', actor: 'person', until });
   }
   addPinsToTable(life.table, [{ spec, port: 'line', key: 'lamp', address: {} }], life.kept, clock, log);
   const entry = life.table.get(spec.name);

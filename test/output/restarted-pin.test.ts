@@ -12,7 +12,7 @@ async function failing(bench: Bench, pin: string): Promise<void> {
   if (!output) throw new Error('no output');
   const take = output.apply.bind(output);
   output.apply = (event) => {
-    if (event.kind === 'look') throw new Error('a defect');
+    if (event.kind === 'evaluate') throw new Error('a defect');
     take(event);
   };
   for (let time = 0; time < defaultPolicy.errors; time++) {

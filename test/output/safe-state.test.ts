@@ -239,7 +239,7 @@ describe('an override', () => {
     const bench = await pinBench([pinSpec({ name: 'guard' }), { ...lamp, rules: { requires: ['guard'] } }]);
     bench.hardware.set('guard', true);
     await bench.clock.advance(0);
-    bench.life.kept.override = () => new Promise(() => undefined);
+    bench.life.kept.saveOverride = () => new Promise(() => undefined);
     expect(await override(bench, { val: true, override: 60 })).toEqual([]);
     await bench.clock.advance(900);
     expect(bench.hardware.get('lamp')).toBe(true);
