@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { PortContext } from '../../src/driver/contract.ts';
 import { driversFor, type LoadOptions, loadConfiguration } from '../../src/driver-registry.ts';
+import { startAgent } from '../../src/start-agent.ts';
 
 /** A folder with files, and a configuration in it. */
 function folderWith(files: Readonly<Record<string, string>>): string {
@@ -194,6 +195,18 @@ servers: { out: { driver: spi, whatever: 1 }, plc: { driver: modbus, tcp: '127.0
       ['d.a', 'analog', 'out'],
     ]);
     expect(ports.map(({ name }) => name)).toEqual(['adc', 'virtual', '(spi)']);
+  });
+
+  test('an agent runs without it: its pin is bad with the reason, and the others work', async () => {
+    const text = `bus: { enabled: false }\nguardian: off\nstate: none\n${CONFIG}`;
+    const folder = folderWith({ 'dcs-io.yaml': text, 'spi.mjs': 'throw new Error("no licence");\n' });
+    await using agent = await startAgent(join(folder, 'dcs-io.yaml'));
+    const level = await agent.pins.get('level');
+    expect([level.quality, level.reason]).toEqual([
+      'bad',
+      expect.stringMatching(/driver spi could not be loaded: \.\/spi\.mjs: .*no licence/),
+    ]);
+    await expect(agent.pins.set('lamp', true)).resolves.toMatchObject({ val: true, quality: 'good' });
   });
 
   test('two drivers of one name are a mistake at the second', async () => {
