@@ -12,53 +12,62 @@ import { Problems } from './problems.ts';
 import { boardSchema, hatsSchema } from './schema.ts';
 import { reportUnknownName, validate } from './validation.ts';
 
-/** What the file and the machine say about the computer. */
+/** The board that the configuration is for. */
 export interface ChosenBoard {
-  /** Undefined: none was named and this machine is none we know. */
+  /** `undefined` when the configuration names none and this machine is no known board. */
   readonly name: string | undefined;
-  /** Names lines; without a known board one that takes `<chip>:<line>` only. Undefined: the file names a wrong one. */
+  /**
+   * The names of its lines. Without a known board it takes only `<chip>:<line>`. `undefined` when the configuration names a
+   * board that does not exist.
+   */
   readonly board: Board | undefined;
   /** Buses that keep their lines for themselves. */
   readonly enabled: readonly string[];
-  /** Whether `enabled` tells what is so: the file says it, or this is the computer. */
+  /** `enabled` is a fact: the configuration says it, or it was seen on this computer. */
   readonly enabledKnown: boolean;
-  /** This is the computer. */
+  /** The board is this computer. */
   readonly here: boolean;
 }
 
 const UNKNOWN: ChosenBoard = { name: undefined, board: undefined, enabled: [], enabledKnown: false, here: false };
 
-/** Reads `board:`. Absent: `auto`. */
+/** Reads `board:`; default: `auto`. */
 export function chooseBoard(located: Located | undefined, context: ConfigContext, problems: Problems): ChosenBoard {
-  const given = located !== undefined && !isEmpty(located);
-  const checked = given ? validate(boardSchema, located, problems) : { value: 'auto' };
-  if (checked === undefined) return UNKNOWN;
-  const { model = 'auto', enabled = undefined } =
-    typeof checked.value === 'string' ? { model: checked.value } : checked.value;
+  const stated = readBoardKeys(located, problems);
+  if (stated === undefined) return UNKNOWN;
+  const { model, enabled } = stated;
   const machine = context.machine ?? thisMachine;
-  const here = model === 'none' ? undefined : detectBoard(machine.deviceTree(), context.dataFolder);
-  const board = named(model, here, context);
+  const detected = model === 'none' ? undefined : detectBoard(machine.deviceTree(), context.dataFolder);
+  const board = named(model, detected, context);
   if (board === undefined) {
-    if (located) {
-      const at = descend(located, ['model']);
-      const known = ['auto', 'none', ...listBoards(context.dataFolder)];
-      reportUnknownName(at.located, 'board', known, problems);
-    }
+    const known = ['auto', 'none', ...listBoards(context.dataFolder)];
+    if (located) reportUnknownName(descend(located, ['model']).located, 'board', known, problems);
     return UNKNOWN;
   }
-  const name = model === 'none' || (model === 'auto' && board.name === 'linux') ? undefined : board.name;
   if (located && enabled) checkEnabled(located, board, problems);
-  // Whether a bus is enabled can only be seen on the computer itself.
-  const isHere = here?.name === board.name;
-  const seen = isHere ? board.enabledBuses((path) => machine.exists(path)) : [];
-  return { name, board, enabled: enabled ?? seen, enabledKnown: enabled !== undefined || isHere, here: isHere };
+  // Only the computer itself shows which of its buses are enabled.
+  const here = detected?.name === board.name;
+  const seen = here ? board.enabledBuses((path) => machine.exists(path)) : [];
+  const isAnonymous = model === 'none' || (model === 'auto' && board.name === 'linux');
+  const name = isAnonymous ? undefined : board.name;
+  return { name, board, enabled: enabled ?? seen, enabledKnown: enabled !== undefined || here, here };
 }
 
-function named(model: string, here: Board | undefined, context: ConfigContext): Board | undefined {
+/** `undefined` when `board:` is wrong, which has been reported. */
+function readBoardKeys(
+  located: Located | undefined,
+  problems: Problems,
+): { model: string; enabled?: readonly string[] | undefined } | undefined {
+  if (located === undefined || isEmpty(located)) return { model: 'auto' };
+  const checked = validate(boardSchema, located, problems);
+  return typeof checked?.value === 'string' ? { model: checked.value } : checked?.value;
+}
+
+function named(model: string, detected: Board | undefined, context: ConfigContext): Board | undefined {
   const { dataFolder, mock = false } = context;
   if (model === 'none') return loadBoard('linux', dataFolder);
   if (model !== 'auto') return loadBoard(model, dataFolder);
-  return here ?? loadBoard(mock ? 'mock' : 'linux', dataFolder);
+  return detected ?? loadBoard(mock ? 'mock' : 'linux', dataFolder);
 }
 
 function checkEnabled(located: Located, board: Board, problems: Problems): void {
@@ -71,19 +80,19 @@ function checkEnabled(located: Located, board: Board, problems: Problems): void 
   }
 }
 
-/** What the HATs on a computer say about one of its lines. */
+/** A line of the board that a HAT uses, and the pin keys that follow from its wiring. */
 export interface WiredLine {
   readonly hat: string;
   readonly alias: string;
   readonly keys: ReadonlyMap<string, Located>;
 }
 
-/** A computer with its HATs. */
+/** A board with its HATs. */
 export interface BoardWithHats extends ChosenBoard {
   readonly lines: ReadonlyMap<string, WiredLine>;
 }
 
-/** Reads `hats:`. Their lines get names, and pins on these lines the keys that follow from the wiring. */
+/** Reads `hats:`. A HAT names lines, gives pins on them the keys that follow from its wiring, and may need buses. */
 export function readHats(
   located: Located | undefined,
   chosen: ChosenBoard,
@@ -91,28 +100,35 @@ export function readHats(
   problems: Problems,
 ): BoardWithHats {
   const lines = new Map<string, WiredLine>();
-  const given = located !== undefined && !isEmpty(located) && validate(hatsSchema, located, problems) !== undefined;
-  if (!given || located.node.kind !== 'list') return { ...chosen, lines };
   let { board } = chosen;
   const enabled = new Set(chosen.enabled);
-  for (const item of located.node.items) {
+  for (const item of hatItems(located, problems)) {
     const name = item.node.kind === 'scalar' ? String(item.node.value) : '';
     const hat = loadHat(name, context.dataFolder);
     if (hat === undefined) reportUnknownName(item, 'HAT', listHats(context.dataFolder), problems);
-    if (hat === undefined || board === undefined) continue;
-    const fitted = fitHat(hat, board, item, lines, problems);
-    if (fitted === undefined) continue;
+    const fitted = hat && board && fitHat(hat, board, item, lines, problems);
+    if (hat === undefined || fitted === undefined) continue;
     board = fitted;
-    for (const bus of hat.needs) {
-      if (chosen.enabledKnown && !chosen.enabled.includes(bus)) {
-        problems.warning(item.at, item.path, `${name} needs ${bus}, which is not enabled on this computer`);
-      }
-      enabled.add(bus);
-    }
+    checkNeeds(hat, chosen, item, problems);
+    for (const bus of hat.needs) enabled.add(bus);
   }
   return { ...chosen, board, enabled: [...enabled], lines };
 }
 
+function hatItems(located: Located | undefined, problems: Problems): readonly Located[] {
+  if (located === undefined || isEmpty(located)) return [];
+  const checked = validate(hatsSchema, located, problems);
+  return checked && located.node.kind === 'list' ? located.node.items : [];
+}
+
+function checkNeeds({ name, needs }: Hat, chosen: ChosenBoard, item: Located, problems: Problems): void {
+  if (!chosen.enabledKnown) return;
+  for (const bus of needs.filter((needed) => !chosen.enabled.includes(needed))) {
+    problems.warning(item.at, item.path, `${name} needs ${bus}, which is not enabled on this computer`);
+  }
+}
+
+/** Puts a HAT on the board and notes its lines. `undefined` when it does not fit, which has been reported. */
 function fitHat(
   hat: Hat,
   board: Board,
@@ -138,7 +154,7 @@ function fitHat(
 }
 
 function wiringKeys(hat: Hat, alias: string): ReadonlyMap<string, Located> {
-  // The data is checked already; it is read again because a wrong key must be shown where it stands.
+  // The data has been checked. Reading it again gives each key its place, for errors about it.
   const root = parseLocated(readFileSync(hat.file, 'utf8'), hat.file, new Problems());
   return root ? entriesOf(descend(root, ['lines', alias, 'keys']).located) : new Map();
 }

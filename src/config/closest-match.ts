@@ -1,6 +1,6 @@
 /**
- * The known word closest to a misspelt one, or undefined when none is close: at most one edit for every three letters
- * (one is always allowed). An edit is a letter added, dropped, changed, or swapped with its neighbour.
+ * The known word closest to a misspelt one. `undefined` when none is close: one edit is allowed for every three letters, and
+ * at least one. An edit adds, drops or changes a letter, or swaps two adjacent letters.
  */
 export function closestMatch(word: string, known: Iterable<string>): string | undefined {
   const limit = Math.max(1, Math.floor(word.length / 3));

@@ -13,7 +13,7 @@ import { checkName, reportUnknownKey, reportUnknownName, sectionEntries, validat
 const DEVICE_KEYS = [...Object.keys(deviceKeys), 'pins'];
 const structureSchema = z.strictObject(deviceKeys);
 
-/** Reads `devices:` into the pins they have, named `<device>.<pin>`. */
+/** Reads `devices:` into their pins, named `<device>.<pin>`. */
 export function readDevices(
   located: Located | undefined,
   ports: Ports,
@@ -46,7 +46,7 @@ function readDevice(
   const port = ports.get(textOf(named) ?? '');
   const defaults = new Map([...entries].filter(([key]) => !DEVICE_KEYS.includes(key)));
   if (port && !port.standIn) reportUnknownKeys(device, defaults, keysAt(port.driver.pin), problems);
-  // Without its port nothing can be said about its pins.
+  // The port's driver decides which keys the pins have.
   if (named === undefined || port === undefined) return [];
   const profile = readProfile(entries.get('profile'), port.driver.name, context, problems);
   const inherited = new Map([...entriesOf(profile?.get('defaults')), ...defaults, ['port', named]]);
@@ -56,7 +56,7 @@ function readDevice(
   }
   return [...drafts].map(([pin, section]) => ({
     name: `${name}.${pin}`,
-    // What a pin of a profile lacks is for its device to give.
+    // An error about a pin of a profile points at the device, which can complete it.
     located:
       section.at.file === device.at.file
         ? section
@@ -65,7 +65,7 @@ function readDevice(
   }));
 }
 
-/** The pins of the profile, then those of the device; where both name one, the device's keys go before. */
+/** The pins of the profile, then those of the device. Keys of the device win over keys of the profile. */
 function draftsOf(profile: Located | undefined, own: Located | undefined, problems: Problems): Map<string, Located> {
   const drafts = new Map(entriesOf(profile));
   for (const [name, section] of sectionEntries(own, problems)) {
@@ -76,7 +76,7 @@ function draftsOf(profile: Located | undefined, own: Located | undefined, proble
   return drafts;
 }
 
-/** The parts of the profile asked for; an empty map when none is, undefined when it is wrong. */
+/** The parts of the profile that a device names: empty when it names none, `undefined` when there is no such profile. */
 function readProfile(
   named: Located | undefined,
   driver: string,
@@ -94,7 +94,7 @@ function readProfile(
   return readEntries(file, problems);
 }
 
-/** Keys of a device that none of its pins could have. */
+/** Reports keys of a device that none of its pins can have. */
 function reportUnknownKeys(
   device: Located,
   defaults: ReadonlyMap<string, Located>,

@@ -3,24 +3,25 @@ import type { Direction, PinKind, PinSpec, RawValue } from '../pin/pin.ts';
 import { lineKey } from './board-sections.ts';
 import { callDriver, guessKind } from './drivers-section.ts';
 import { keysAt } from './json-schema.ts';
-import { type Located, withEntries } from './located.ts';
+import { type Located, textOf, withEntries } from './located.ts';
 import { type PinScope, placePin } from './pin-place.ts';
+import type { PortEntry } from './port-sections.ts';
 import type { Problems } from './problems.ts';
 import type { ResolvedPin } from './resolved.ts';
 import { rulesOf } from './rules.ts';
 import { type PinKeys, pinKeys, pinSchema } from './schema.ts';
 import { checkName, reportUnknownKey, validate } from './validation.ts';
 
-/** A pin as the file (and its device's profile) states it, before anything about it has been checked. */
+/** A pin as the configuration and the profile of its device state it, not checked yet. */
 export interface PinDraft {
   readonly name: string;
   /** Its own section. */
   readonly located: Located;
-  /** What its device hands down to it. */
+  /** The keys that it inherits from its device. */
   readonly inherited: ReadonlyMap<string, Located>;
 }
 
-/** A pin that is right by itself. */
+/** A pin without mistakes of its own; its relations to other pins are checked later. */
 export interface CheckedPin extends ResolvedPin {
   readonly located: Located;
   /** Its keys, inherited ones too. */
@@ -56,63 +57,79 @@ export function checkPin({ name, located, inherited }: PinDraft, scope: PinScope
   if (described === undefined) return undefined;
   const { standIn } = place.port;
   const facts = standIn ? { ...described, kind: guessKind(entries) } : described;
-  const simulated = place.port.mock || driver.hardware === 'simulated' ? true : undefined;
-  const spec = specOf(name, common.value, facts, entries, located, simulated, problems);
-  if (!standIn) checkKeyUse(spec, facts, { own, entries, located }, problems);
+  const keys = { own, entries, located };
+  const spec = specOf(name, common.value, facts, keys, problems);
+  if (!standIn) checkKeyUse(spec, facts, keys, problems);
   // A channel without an address of its own is the pin's alone.
   const key = facts.key ?? name;
   const lines = place.lines.map(lineKey);
-  const pin = { spec, port: place.port.name, key, address: address.value, lines, located, entries };
-  return standIn ? { ...pin, kindIsGuess: true } : pin;
+  return {
+    spec: isSimulated(place.port) ? { ...spec, simulated: true } : spec,
+    ...{ port: place.port.name, key, address: address.value, lines, located, entries },
+    ...(standIn && { kindIsGuess: true }),
+  };
+}
+
+function isSimulated({ mock, driver }: PortEntry): boolean {
+  return mock || driver.hardware === 'simulated';
 }
 
 function specOf(
   name: string,
   given: PinKeys,
   facts: ChannelFacts,
-  entries: ReadonlyMap<string, Located>,
-  located: Located,
-  simulated: true | undefined,
+  { entries, located }: StatedKeys,
   problems: Problems,
 ): PinSpec {
-  const { kind, directions } = facts;
-  const direction = given.direction ?? (directions.includes('in') ? 'in' : 'out');
-  if (!directions.includes(direction)) {
-    const place = entries.get('direction') ?? located;
-    problems.error(place.at, place.path, `this channel cannot be direction: ${direction}`, {
-      found: direction,
-      expected: directions.join(' or '),
-    });
-  }
-  const { range, label, uom } = given;
+  const { kind } = facts;
+  const direction = directionOf(given, facts, entries.get('direction') ?? located, problems);
   const output = direction === 'out';
-  const safe = output ? safeValue(entries.get('safe'), kind, range, problems) : undefined;
-  const initial = output ? initialValue(entries.get('initial'), safe, kind, range, problems) : undefined;
+  const safe = output ? safeValue(entries.get('safe'), kind, given.range, problems) : undefined;
+  const initial = output ? initialValue(entries.get('initial'), safe, kind, given.range, problems) : undefined;
   return {
     name,
     kind,
     direction,
-    ...(label === undefined ? {} : { label }),
-    ...(uom === undefined ? {} : { uom }),
-    ...(given.class === undefined ? {} : { class: given.class }),
-    ...(range === undefined ? {} : { range }),
-    ...(initial === undefined ? {} : { initial }),
-    ...(safe === undefined ? {} : { safe }),
-    ...(given.controller === undefined ? {} : { controller: given.controller }),
-    ...(given.stale_after === undefined ? {} : { staleAfterMs: given.stale_after }),
-    ...(simulated ? { simulated } : {}),
-    ...(given.read_on === undefined || direction === 'out' ? {} : { readOn: given.read_on }),
-    ...(given.precision === undefined ? {} : { precision: given.precision }),
-    ...(given.max_silence === undefined ? {} : { maxSilenceMs: given.max_silence }),
+    ...statedParts(given),
+    ...(initial !== undefined && { initial }),
+    ...(safe !== undefined && { safe }),
+    ...(given.read_on !== undefined && !output && { readOn: given.read_on }),
+    onExit: given.on_exit ?? (safe === undefined ? 'hold' : 'safe'),
+    onLoss: given.on_loss ?? 'safe',
+    rearm: given.rearm ?? 'auto',
+    rules: rulesOf(given),
+  };
+}
+
+/** The direction of a pin: `in` unless it says otherwise or its channel is an output only. */
+function directionOf(given: PinKeys, { directions }: ChannelFacts, written: Located, problems: Problems): Direction {
+  const direction = given.direction ?? (directions.includes('in') ? 'in' : 'out');
+  if (!directions.includes(direction)) {
+    problems.error(written.at, written.path, `this channel cannot be direction: ${direction}`, {
+      found: direction,
+      expected: directions.join(' or '),
+    });
+  }
+  return direction;
+}
+
+/** The parts of a specification that are as the user wrote them, or a default. */
+function statedParts(given: PinKeys) {
+  const { label, uom, range, controller, precision, class: pinClass } = given;
+  return {
+    ...(label !== undefined && { label }),
+    ...(uom !== undefined && { uom }),
+    ...(pinClass !== undefined && { class: pinClass }),
+    ...(range !== undefined && { range }),
+    ...(controller !== undefined && { controller }),
+    ...(precision !== undefined && { precision }),
+    ...(given.stale_after !== undefined && { staleAfterMs: given.stale_after }),
+    ...(given.max_silence !== undefined && { maxSilenceMs: given.max_silence }),
     invert: given.invert ?? false,
     scale: given.scale ?? 1,
     offset: given.offset ?? 0,
     deadband: given.deadband ?? 0,
-    onExit: given.on_exit ?? (safe === undefined ? 'hold' : 'safe'),
-    onLoss: given.on_loss ?? 'safe',
-    rearm: given.rearm ?? 'auto',
     debounceMs: given.debounce ?? 0,
-    rules: rulesOf(given),
   };
 }
 
@@ -141,14 +158,14 @@ const LEVELS: ReadonlyMap<unknown, boolean> = new Map<unknown, boolean>([
 
 type Range = readonly [number, number] | undefined;
 
-/** The value of `safe`: a value, `off`, or undefined for `hold`. */
-export function safeValue(
+/** The value of `safe`: a value or `off`; `undefined` for `hold`. */
+function safeValue(
   located: Located | undefined,
   kind: PinKind,
   range: Range,
   problems: Problems,
 ): RawValue | undefined {
-  const word = wordOf(located);
+  const word = textOf(located);
   if (located === undefined || word === 'hold') return undefined;
   if (word !== 'off' || kind === 'digital' || kind === 'text') return pinValue(located, kind, range, problems);
   if (!range || (range[0] <= 0 && range[1] >= 0)) return 0;
@@ -157,14 +174,14 @@ export function safeValue(
 }
 
 /** The value of `initial`: a value, `safe`, or `last`. */
-export function initialValue(
+function initialValue(
   located: Located | undefined,
   safe: RawValue | undefined,
   kind: PinKind,
   range: Range,
   problems: Problems,
 ): PinSpec['initial'] {
-  const word = wordOf(located);
+  const word = textOf(located);
   if (located === undefined) return undefined;
   if (word === 'last') return { last: true };
   if (word !== 'safe') return pinValue(located, kind, range, problems);
@@ -174,29 +191,38 @@ export function initialValue(
   return safe;
 }
 
-function wordOf(located: Located | undefined): string | undefined {
-  const value = located?.node.kind === 'scalar' ? located.node.value : undefined;
-  return typeof value === 'string' ? value : undefined;
-}
-
-/** The value of `initial` or `safe`, as the user means it. Undefined: it does not fit the pin, which has been reported. */
+/** The value of `initial` or `safe`. `undefined` when it does not fit the pin, which has been reported. */
 function pinValue(located: Located, kind: PinKind, range: Range, problems: Problems): RawValue | undefined {
   const value = located.node.kind === 'scalar' ? located.node.value : undefined;
-  if (kind === 'digital') {
-    const level = LEVELS.get(typeof value === 'string' ? value.toLowerCase() : value);
-    if (level === undefined)
-      problems.invalid(located, 'this is no value of a digital pin', { expected: 'true or false' });
-    return level;
+  switch (kind) {
+    case 'digital':
+      return digitalValue(located, value, problems);
+    case 'text':
+      if (typeof value === 'string') return value;
+      problems.invalid(located, 'this is no value of a text pin', { expected: 'text in quotes' });
+      return undefined;
+    default:
+      return numberValue(located, value, kind, range, problems);
   }
-  if (kind === 'text') {
-    if (typeof value === 'string') return value;
-    problems.invalid(located, 'this is no value of a text pin', { expected: 'text in quotes' });
-    return undefined;
-  }
+}
+
+function digitalValue(located: Located, value: unknown, problems: Problems): boolean | undefined {
+  const level = LEVELS.get(typeof value === 'string' ? value.toLowerCase() : value);
+  if (level === undefined)
+    problems.invalid(located, 'this is no value of a digital pin', { expected: 'true or false' });
+  return level;
+}
+
+function numberValue(
+  located: Located,
+  value: unknown,
+  kind: PinKind,
+  range: Range,
+  problems: Problems,
+): number | undefined {
   if (typeof value !== 'number' || !Number.isFinite(value)) {
-    problems.invalid(located, `this is no value of ${kind === 'analog' ? 'an analog' : 'a counter'} pin`, {
-      expected: 'a number',
-    });
+    const pin = kind === 'analog' ? 'an analog pin' : 'a counter pin';
+    problems.invalid(located, `this is no value of ${pin}`, { expected: 'a number' });
     return undefined;
   }
   if (range && (value < range[0] || value > range[1])) {
@@ -213,7 +239,7 @@ interface Applicability {
 
 const NUMBERS: readonly PinKind[] = ['analog', 'counter'];
 
-/** On which pins a key means anything. A key that would do nothing is a mistake the user should hear of. */
+/** The pins on which a key has a meaning. A key without one is reported as a mistake. */
 const APPLICABILITY: Readonly<Record<string, Applicability>> = {
   initial: { direction: 'out' },
   safe: { direction: 'out' },
@@ -239,16 +265,16 @@ const APPLICABILITY: Readonly<Record<string, Applicability>> = {
 };
 
 /** The keys of a pin. */
-export interface StatedKeys {
-  /** Those the pin states itself; what it inherits may be idle. */
+interface StatedKeys {
+  /** Keys of the pin's own section. An inherited key may have no meaning on this pin. */
   readonly own: ReadonlyMap<string, Located>;
-  /** All of them. */
+  /** All keys, inherited ones too. */
   readonly entries: ReadonlyMap<string, Located>;
   readonly located: Located;
 }
 
-/** Checks that the keys of a pin go together. */
-export function checkKeyUse(spec: PinSpec, facts: ChannelFacts, stated: StatedKeys, problems: Problems): void {
+/** Checks that the keys of a pin have a meaning on it and go together. */
+function checkKeyUse(spec: PinSpec, facts: ChannelFacts, stated: StatedKeys, problems: Problems): void {
   const { own, entries } = stated;
   for (const [key, value] of own) {
     const fit = APPLICABILITY[key];
@@ -287,7 +313,7 @@ function checkSafety(
   const exit = entries.get('on_exit');
   const stated = entries.get('safe');
   const hasSafe = stated !== undefined;
-  // A safe value that is wrong has been reported.
+  // A wrong safe value has been reported.
   const holds = !hasSafe || (safe === undefined && stated.node.kind === 'scalar' && stated.node.value === 'hold');
   for (const [key, policy] of [
     ['on_exit', onExit],
@@ -306,15 +332,9 @@ function checkSafety(
   if (exit && onExit === 'input' && !facts.floats) {
     problems.invalid(exit, 'this output is always driven and cannot become an input', { expected: 'safe or hold' });
   }
-  // A pin without an address has no hardware behind it that could do harm.
+  // A pin without an address has no hardware that could do harm.
   if (!hasSafe && facts.key !== undefined) {
-    problems.warning(
-      located.keyAt,
-      located.path,
-      `output ${name} has no safe value: it stays as it is when things fail`,
-      {
-        expected: 'safe: the value that harms nobody',
-      },
-    );
+    const message = `output ${name} has no safe value: it stays as it is when things fail`;
+    problems.warning(located.keyAt, located.path, message, { expected: 'safe: the value that harms nobody' });
   }
 }

@@ -12,14 +12,14 @@ export interface Profile {
   readonly name: string;
   readonly driver: string;
   readonly title: string;
-  /** Where its facts are from. */
+  /** The source of its data: a manual. */
   readonly source: string;
   readonly file: string;
-  /** Keys that the port of such a device needs, as the user writes them there. Undefined: none beyond the usual. */
+  /** Keys that the port of such a device needs, as text for `ports:`. `undefined` when it needs no special ones. */
   readonly port: string | undefined;
 }
 
-/** The profiles for devices of a driver: the user's own, which go before, and those shipped with the program. */
+/** The profiles for devices of a driver: the user's own ones, and those of this package that have no such name. */
 export function findProfiles(driver: string, own: string | undefined, data: string = dataFolder()): Profile[] {
   const files = profileFiles(driver, own, data);
   return [...files].map(([name, file]) => {
@@ -36,7 +36,7 @@ export function findProfiles(driver: string, own: string | undefined, data: stri
   });
 }
 
-/** Files of profiles by name, in the order of their names. */
+/** Files of profiles by name, sorted by name. */
 export function profileFiles(driver: string, own: string | undefined, data: string): Map<string, string> {
   const folders = [join(data, driver), ...(own === undefined ? [] : [join(own, driver)])];
   const files = new Map(
@@ -45,7 +45,7 @@ export function profileFiles(driver: string, own: string | undefined, data: stri
   return new Map([...files].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** The parts of a profile. What is wrong with it goes to `problems`, with its place in the file. */
+/** The parts of a profile. Reports its mistakes with their places in its file. */
 export function readEntries(file: string, problems: Problems): ReadonlyMap<string, Located> {
   return entriesOf(parseLocated(readFileSync(file, 'utf8'), file, problems));
 }
@@ -56,7 +56,7 @@ function namesIn(folder: string): string[] {
     readdirSync(folder, { recursive: true, encoding: 'utf8' })
       .filter((file) => file.endsWith('.yaml'))
       .map((file) => file.slice(0, -'.yaml'.length).replaceAll('\\', '/'))
-      // Every profile has a maker; other data of a kind of hardware lies beside their folders.
+      // A profile lies in the folder of its maker; files beside those folders are other data.
       .filter((name) => name.includes('/'))
   );
 }

@@ -1,23 +1,23 @@
 import type { Driver, ServerKind } from '../driver/contract.ts';
 import type { PinSpec } from '../pin/pin.ts';
 
-/** Where something stands in the user's file; 1-based, as editors count. */
+/** A place in the user's file, 1-based as in editors. Line and column are 0 when the configuration is an object. */
 export interface Place {
   readonly file: string;
   readonly line: number;
   readonly column: number;
 }
 
-/** One thing wrong (error) or doubtful (warning) in a configuration. */
+/** A mistake (error) or doubt (warning) in a configuration. */
 export interface Problem extends Place {
   readonly severity: 'error' | 'warning';
   /** Dotted path of the key: `pins.pump.range`. */
   readonly key: string;
-  /** What is wrong, in one sentence. */
+  /** The mistake in one sentence. */
   readonly message: string;
-  /** What stands there, as text. */
+  /** The text at the place. */
   readonly found?: string;
-  /** What would be right. */
+  /** A right value. */
   readonly expected?: string;
   /** The known word closest to the one found. */
   readonly didYouMean?: string;
@@ -28,34 +28,34 @@ export interface ResolvedPort {
   readonly name: string;
   readonly driver: Driver;
   readonly options: unknown;
-  /** Open the mock in its place (board `mock`, `run --mock`). */
+  /** The mock driver opens it in place of its own (board `mock`, `run --mock`). */
   readonly mock: boolean;
 }
 
-/** A pin and where its hardware is. */
+/** A pin and its channel. */
 export interface ResolvedPin {
   readonly spec: PinSpec;
   /** Name of a ResolvedPort. */
   readonly port: string;
   /** Canonical text of the channel, unique within the port. */
   readonly key: string;
-  /** What the driver's pin schema produced. */
+  /** The output of the driver's pin schema. */
   readonly address: unknown;
-  /** The GPIO lines it is on, `<chip>:<line>` as boards name them. Absent: none. */
+  /** The lines of the board that it uses, as `<chip>:<line>`. `undefined` when it uses none. */
   readonly lines?: readonly string[];
 }
 
-/** What shows pins to other systems. */
+/** A server that shows pins to other systems. */
 export interface ResolvedServer {
   readonly name: string;
   readonly kind: ServerKind;
   readonly options: unknown;
-  /** Names of the pins it shows. */
+  /** Names of its pins. */
   readonly pins: readonly string[];
 }
 
 export interface ResolvedBus {
-  /** Take part in the mesh at all. */
+  /** Take part in the mesh. */
   readonly enabled: boolean;
   /** Address the sockets bind; loopback unless the user says otherwise. */
   readonly listen: string;
@@ -64,11 +64,11 @@ export interface ResolvedBus {
   readonly tx: number;
   /** Address brokers of other machines. */
   readonly brokers: readonly Endpoint[];
-  /** Brokers behind a TCP tunnel: talked to through the tunnel, never around it. */
+  /** Brokers behind a TCP tunnel: all traffic with them goes through the tunnel. */
   readonly proxyBrokers: readonly Endpoint[];
   /** The user accepts that anyone who reaches the port can command the outputs. */
   readonly insecure: boolean;
-  /** Folder (absolute) of this node's key and of those it allows; absent: the bus is not encrypted. */
+  /** Absolute folder of this node's key and of the allowed keys. `undefined` when the bus is not encrypted. */
   readonly security?: { readonly keys: string };
 }
 
@@ -76,13 +76,13 @@ export interface ResolvedBus {
 export interface ResolvedWeb {
   readonly host: string;
   readonly port: number;
-  /** None: whoever is on this machine may do everything; `host` is loopback then. */
+  /** When empty, everybody on this machine may do everything, and `host` is loopback. */
   readonly users: readonly ResolvedWebUser[];
   /** Other origins whose scripts may use the API. */
   readonly origins: readonly string[];
   /** PEM files, absolute. */
   readonly tls?: { readonly cert: string; readonly key: string };
-  /** How far back the trends go. */
+  /** Length of the trends. */
   readonly historyMs: number;
 }
 
@@ -102,11 +102,11 @@ export interface Endpoint {
   readonly tx: number;
 }
 
-/** A configuration that is right: everything in it exists, fits and is named once. */
+/** A configuration without mistakes. */
 export interface ResolvedConfig {
   readonly file: string;
   readonly node: string;
-  /** Name of the board, or undefined for none. */
+  /** Name of the board. `undefined` when no board is known. */
   readonly board: string | undefined;
   /** Buses of the board that keep their lines for themselves. */
   readonly enabledBuses?: readonly string[];
@@ -116,16 +116,16 @@ export interface ResolvedConfig {
   readonly servers?: readonly ResolvedServer[];
   /** Absolute paths of the user's actor modules. */
   readonly actors: readonly string[];
-  /** Absent: no HTTP at all. */
+  /** `undefined` when there is no HTTP server. */
   readonly web?: ResolvedWeb;
-  /** Folder for what outlives a restart (counts); absent: nothing does. */
+  /** Folder of the data that outlives a restart: counts, outputs, overrides. `undefined` when nothing is kept. */
   readonly state?: string;
-  /** Outputs are safe this long (ms) after the agent crashed or began to hang; absent: no guardian. */
+  /** Outputs are in their safe state this long (ms) after the agent crashes or hangs. `undefined` without guardian. */
   readonly guardianMs?: number;
   readonly warnings: readonly Problem[];
 }
 
-/** Which pin is on which GPIO line, by `<chip>:<line>` as boards name them. */
+/** Names of pins by the line of the board that they use, `<chip>:<line>`. */
 export function linesInUse({ pins }: ResolvedConfig): Map<string, string> {
   return new Map(pins.flatMap(({ spec, lines = [] }) => lines.map((line): [string, string] => [line, spec.name])));
 }

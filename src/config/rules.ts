@@ -32,7 +32,7 @@ function listOf(given: string | readonly string[]): readonly string[] {
   return typeof given === 'string' ? [given] : [...new Set(given)];
 }
 
-/** An interlock stated on one side holds on both, with the longer dead time. */
+/** Gives an interlock that one pin states to both pins, with the longer dead time. */
 export function symmetricInterlocks(specs: readonly PinSpec[]): Map<string, PinSpec> {
   const all = new Map(specs.map((spec) => [spec.name, spec]));
   for (const { name, rules } of specs) {
@@ -131,14 +131,14 @@ function requirementsOf({ name, rules }: PinSpec): readonly Requirement[] {
 
 /** The reason why an output can never be on, found by following what its being on needs. `undefined` when it can be on. */
 function reasonNeverOn(start: PinSpec, specs: ReadonlyMap<string, PinSpec>): string | undefined {
-  const known = new Map([[start.name, { on: true, because: '' }]]);
+  const known = new Map<string, Omit<Requirement, 'pin'>>([[start.name, { on: true, because: '' }]]);
   const queue = [start];
   for (let spec = queue.shift(); spec !== undefined; spec = queue.shift()) {
-    for (const { pin, on, because } of requirementsOf(spec)) {
+    for (const requirement of requirementsOf(spec)) {
+      const { pin, on, because } = requirement;
       const before = known.get(pin);
-      if (before && before.on !== on) return before.because === '' ? because : `${before.because}, but ${because}`;
-      // The output would have to be on before it may be on. `checkFollows` finds cycles of `follow` alone.
-      if (pin === start.name && on && because.includes(' requires ')) return because;
+      const reason = contradiction(requirement, before, start.name);
+      if (reason !== undefined) return reason;
       if (before) continue;
       known.set(pin, { on, because });
       const next = specs.get(pin);
@@ -146,6 +146,16 @@ function reasonNeverOn(start: PinSpec, specs: ReadonlyMap<string, PinSpec>): str
     }
   }
   return undefined;
+}
+
+function contradiction(
+  { pin, on, because }: Requirement,
+  before: Omit<Requirement, 'pin'> | undefined,
+  start: string,
+): string | undefined {
+  if (before && before.on !== on) return before.because === '' ? because : `${before.because}, but ${because}`;
+  // The output would have to be on before it may be on. `checkFollows` finds cycles of `follow` alone.
+  return pin === start && on && because.includes(' requires ') ? because : undefined;
 }
 
 /** Reports `initial`, `safe`, `range` and `min_on` that the rules of the pin contradict. */
