@@ -27,7 +27,7 @@ function pageName(name: string): string {
 }
 
 function libraryPage({ entry, items }: ExtractedApi): string[] {
-  const sorted = [...items].sort((a, b) => a.name.localeCompare(b.name, 'en'));
+  const sorted = withoutOverloads(items).sort((a, b) => a.name.localeCompare(b.name, 'en'));
   return [
     `Everything that ${code(`import { … } from '${entry.specifier}'`)} offers. The declarations alone: [API report](../api/${entry.name}.api.md).`,
     table(
@@ -36,6 +36,17 @@ function libraryPage({ entry, items }: ExtractedApi): string[] {
     ),
     ...sorted.flatMap(itemSection),
   ];
+}
+
+/** Puts the declarations of an overloaded function into one item. */
+function withoutOverloads(items: readonly ApiItem[]): ApiItem[] {
+  const byName = new Map<string, ApiItem>();
+  for (const item of items) {
+    const first = byName.get(item.name);
+    const declaration = first ? `${first.declaration}\n${item.declaration}` : item.declaration;
+    byName.set(item.name, { ...(first ?? item), declaration });
+  }
+  return [...byName.values()];
 }
 
 function itemSection(item: ApiItem): string[] {
@@ -67,7 +78,7 @@ function kindOf({ kind }: ApiItem): string {
 
 function signatureOf({ declaration }: ApiItem): string {
   return declaration
-    .replace(/^export (declare )?/, '')
+    .replaceAll(/^export (declare )?/gm, '')
     .replace(/;?\s*$/, '')
     .replaceAll(/^ {4}/gm, '  ');
 }

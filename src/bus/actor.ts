@@ -52,6 +52,7 @@ export class Actor {
   /** New at every start, as in aktos-dcs v1: five characters of base 57. */
   readonly id: string = newId();
   readonly name: string;
+  /** @internal */
   readonly interests: Interest[] = [];
   #host: ActorHost | undefined;
   readonly #periodic: { period: DurationMs; work: () => void | Promise<void> }[] = [];
@@ -134,7 +135,7 @@ export class Actor {
     return this.#attached().clock;
   }
 
-  /** Called by the bus. Not for users. */
+  /** Called by the bus. @internal */
   attach(host: ActorHost): void {
     if (this.#host) throw new DcsError('INTERNAL', `${this.name} is attached already; make a new actor for a new life`);
     this.#host = host;

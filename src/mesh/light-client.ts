@@ -119,7 +119,7 @@ export class LightClient implements AsyncDisposable {
   readonly #link: ClientLink;
   #closed: Promise<void> | undefined;
 
-  /** For `connect`. */
+  /** Called by connect(). @internal */
   constructor(name: string, bus: Bus, router: Router, link: ClientLink, stats: MeshStats) {
     this.stats = stats;
     this.#bus = bus;

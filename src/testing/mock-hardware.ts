@@ -21,12 +21,13 @@ export class MockHardware {
   readonly #pins: ReadonlyMap<string, ResolvedPin>;
   readonly #devices = new Map<string, MockDevice>();
 
+  /** @internal */
   constructor({ pins, ports }: Pick<ResolvedConfig, 'pins' | 'ports'>) {
     this.#pins = new Map(pins.map((pin) => [pin.spec.name, pin]));
     for (const port of ports) if (isSimulated(port)) this.#devices.set(port.name, new MockDevice());
   }
 
-  /** The port as it is to be opened on this hardware. A port without hardware, such as a virtual one, stays as it is. */
+  /** Returns the port on this hardware. A port without hardware, such as a virtual one, stays unchanged. @internal */
   simulate(port: ResolvedPort): ResolvedPort {
     const device = this.#devices.get(port.name);
     if (!device) return port;

@@ -34,10 +34,11 @@ export class CommandError extends Error {
   }
 }
 
-type Data = Readonly<Record<string, unknown>>;
-export type MessageListener = (subject: string, data: Data, envelope: Envelope) => void;
+/** Data of a message: `payload[subject]`. */
+export type MessageData = Readonly<Record<string, unknown>>;
+export type MessageListener = (subject: string, data: MessageData, envelope: Envelope) => void;
 interface PendingRequest {
-  resolve(data: Data): void;
+  resolve(data: MessageData): void;
   reject(error: CommandError): void;
   readonly timer: ReturnType<typeof setTimeout>;
 }
@@ -54,7 +55,7 @@ const STALE_REASON = 'the agent has no report of it since the connection was los
  */
 export class WebClient {
   /** The last report of every pin. After a reconnect, pins that the agent does not know are of quality bad. */
-  readonly pins = new Map<string, Data>();
+  readonly pins = new Map<string, MessageData>();
   /** `undefined` while not connected. */
   session: WebSession | undefined;
   readonly #url: string;
@@ -111,7 +112,7 @@ export class WebClient {
   }
 
   /** Sends a message. Resolves with the data of its answer; rejects with a CommandError. */
-  request(payload: Payload, timeoutMs = 5000): Promise<Data> {
+  request(payload: Payload, timeoutMs = 5000): Promise<MessageData> {
     return new Promise((resolve, reject) => {
       const { msg_id } = this.send(payload);
       const late = `no answer within ${timeoutMs} ms; whether it took effect is unknown`;
@@ -121,7 +122,7 @@ export class WebClient {
   }
 
   /** Sets a pin. Resolves with its report. `extra`: pulse, hold, blink or ttl, in seconds. */
-  set(pin: string, val: boolean | number | string, extra: Data = {}, timeoutMs = 5000): Promise<Data> {
+  set(pin: string, val: boolean | number | string, extra: MessageData = {}, timeoutMs = 5000): Promise<MessageData> {
     return this.request({ IoMessage: { pin_name: pin, val, ttl: timeoutMs / 1000, ...extra } }, timeoutMs);
   }
 
@@ -218,7 +219,7 @@ export class WebClient {
     return pending;
   }
 
-  #emit(subject: string, data: Data, envelope: Envelope): void {
+  #emit(subject: string, data: MessageData, envelope: Envelope): void {
     for (const listener of this.#listeners) listener(subject, data, envelope);
   }
 }
@@ -227,10 +228,10 @@ function isSocketClass(found: unknown): found is SocketClass {
   return typeof found === 'function';
 }
 
-function isData(found: unknown): found is Data {
+function isData(found: unknown): found is MessageData {
   return typeof found === 'object' && found !== null && !Array.isArray(found);
 }
 
-function isSession(data: Data): data is Data & WebSession {
+function isSession(data: MessageData): data is MessageData & WebSession {
   return typeof data['id'] === 'string' && typeof data['role'] === 'string';
 }
