@@ -1,20 +1,40 @@
-import type { Actor } from '../bus/actor.ts';
 import { closestMatch } from '../config/closest-match.ts';
+import type { ResolvedConfig } from '../config/resolved.ts';
 import { DcsError } from '../errors/errors.ts';
 import { connect, type LightClient } from '../mesh/light-client.ts';
-import { type Endpoint, endpointText, parseEndpoint } from '../mesh/transport/addresses.ts';
 import { isRecord } from '../message/envelope.ts';
 import { type IoMessage, isReport } from '../message/payloads.ts';
 import { CliError, exitCodes } from './exit.ts';
 import type { ClientOptions } from './options.ts';
 
-const DEFAULT_BUS = '127.0.0.1:5012:5013';
 /** A question is repeated this often (ms) until its answer comes: either may be lost while connections come up. */
 const ASK_AGAIN_MS = 250;
 
-/** The bus a command joins: `--bus`, else DCS_IO_BUS, else this machine's. */
-export function busEndpoint(option: string | undefined): Endpoint {
-  return parseEndpoint(option ?? process.env['DCS_IO_BUS'] ?? DEFAULT_BUS);
+/** Where a command joins the bus. */
+export interface BusAddress {
+  /** `HOST:RX:TX`. */
+  readonly bus: string;
+  /** Folder of keys for an encrypted connection. */
+  readonly keys?: string;
+}
+
+/** The bus of `--bus`, else of the configuration of `-c`, else of DCS_IO_BUS, else of this machine; keys from `-c` alone. */
+async function resolveAddress({ bus, config }: Pick<ClientOptions, 'bus' | 'config'>): Promise<BusAddress> {
+  if (config === undefined) return { bus: bus ?? defaultBus() };
+  const { readConfig } = await import('./config-file.ts');
+  const address = addressOf(await readConfig(config));
+  return { ...address, bus: bus ?? address.bus };
+}
+
+/** The bus of DCS_IO_BUS, else of this machine. */
+export function defaultBus(): string {
+  return process.env['DCS_IO_BUS'] ?? '127.0.0.1:5012:5013';
+}
+
+/** The bus of the node that a configuration is for. */
+export function addressOf({ bus: { listen, rx, tx, security } }: ResolvedConfig): BusAddress {
+  const host = listen === '0.0.0.0' || listen === '*' ? '127.0.0.1' : listen;
+  return { bus: `${host}:${rx}:${tx}`, ...(security && { keys: security.keys }) };
 }
 
 /** The pins listed in a NodeMessage of any program. */
@@ -32,35 +52,29 @@ export function pinsOf(data: unknown): { name: string; kind: string; direction: 
 
 /** Connects to the bus, does work there and closes the connection. */
 export async function withClient<T>(options: ClientOptions, work: (client: BusClient) => Promise<T>): Promise<T> {
-  const client = await BusClient.connect(options);
+  const client = await connectClient(options);
   try {
     return await work(client);
   } finally {
-    await client.close();
+    await client.bus.close();
   }
 }
 
-/** A command's connection to the bus. */
+/** Connects to the bus. Rejects with TIMEOUT when no agent answers, with NO_PERMISSION when the node refuses the key. */
+export async function connectClient(options: ClientOptions): Promise<BusClient> {
+  const address = await resolveAddress(options);
+  return new BusClient(await connect({ ...address, timeoutMs: options.timeout, name: 'cli' }), address.bus);
+}
+
+/** What commands do on the bus, with errors for a person at a shell. */
 export class BusClient {
-  readonly actor: Actor;
+  readonly bus: LightClient;
   /** `HOST:RX:TX`. */
   readonly address: string;
-  readonly #client: LightClient;
 
-  constructor(client: LightClient, address: string) {
-    this.actor = client.actor;
+  constructor(bus: LightClient, address: string) {
+    this.bus = bus;
     this.address = address;
-    this.#client = client;
-  }
-
-  /** Rejects with TIMEOUT when no agent answers. */
-  static async connect(options: ClientOptions): Promise<BusClient> {
-    const address = endpointText(busEndpoint(options.bus));
-    return new BusClient(await connect({ bus: address, timeoutMs: options.timeout, name: 'cli' }), address);
-  }
-
-  close(): Promise<void> {
-    return this.#client.close();
   }
 
   /** A pin's report. Rejects with the closest name when no pin of that name answers. */
@@ -87,7 +101,7 @@ export class BusClient {
   /** Sends a command once and returns the report that answers. Rejects with the pin's refusal or TIMEOUT. */
   async command(pin: string, data: object, timeoutMs: number): Promise<IoMessage> {
     const done = new AbortController();
-    const answer = this.actor.request({ IoMessage: { pin_name: pin, ...data } }, { timeoutMs });
+    const answer = this.bus.request({ IoMessage: { pin_name: pin, ...data } }, { timeoutMs });
     try {
       const { payload } = await Promise.race([answer, this.#rejectWhenMissing(pin, done.signal)]);
       const report = payload['IoMessage'];
@@ -111,10 +125,10 @@ export class BusClient {
     const known = new Set<string>();
     const found = new AbortController();
     let report: IoMessage | undefined;
-    this.actor.on('NodeMessage', (data) => {
+    this.bus.on('NodeMessage', (data) => {
       for (const { name } of pinsOf(data)) known.add(name);
     });
-    this.actor.onReport(pin, (message) => {
+    this.bus.onReport(pin, (message) => {
       report ??= message;
       found.abort();
     });
@@ -122,8 +136,8 @@ export class BusClient {
     for (let round = 0; !end.aborted; round++) {
       // By the fourth round every node has listed its pins.
       if (round > 2 && known.size > 0 && !known.has(pin)) break;
-      this.actor.send({ UpdateIoMessage: { pin_name: pin } });
-      if (known.size === 0) this.actor.send({ UpdateIoMessage: {} });
+      this.bus.send({ UpdateIoMessage: { pin_name: pin } });
+      if (known.size === 0) this.bus.send({ UpdateIoMessage: {} });
       await pause(ASK_AGAIN_MS, end);
     }
     return { known, ...(report && { report }) };
@@ -131,7 +145,7 @@ export class BusClient {
 
   /** Calls `handler` with every report and command on the bus. */
   onIoMessage(handler: (message: IoMessage, report: boolean) => void): void {
-    this.actor.on('IoMessage', (data) => {
+    this.bus.on('IoMessage', (data) => {
       if (isRecord(data) && typeof data['pin_name'] === 'string') {
         const message: IoMessage = { ...data, pin_name: data['pin_name'] };
         handler(message, isReport(message));

@@ -9,7 +9,7 @@ import {
   realpathSync,
   statSync,
 } from 'node:fs';
-import { connect } from 'node:net';
+import { createConnection } from 'node:net';
 import { userInfo } from 'node:os';
 import { promisify } from 'node:util';
 import { detectBoard } from '../board/detect.ts';
@@ -20,9 +20,10 @@ import { allDrivers } from '../driver-registry.ts';
 import { messageOf, systemCode } from '../errors/errors.ts';
 import { queryGuardians } from '../guardian/previous-guardians.ts';
 import { agentIdentity, socketFolder } from '../guardian/takeover-socket.ts';
+import { connect } from '../mesh/light-client.ts';
 import { listAllowed, loadKeys } from '../mesh/security/keys.ts';
 import { namePattern } from '../message/name-pattern.ts';
-import { BusClient, busEndpoint } from './bus-client.ts';
+import { addressOf, defaultBus } from './bus-client.ts';
 import { readConfig } from './config-file.ts';
 import { CliError } from './exit.ts';
 
@@ -192,11 +193,10 @@ function checkKeys({ bus }: ResolvedConfig): CheckResult[] {
 }
 
 async function checkBus(config: ResolvedConfig | undefined, asked: string | undefined): Promise<CheckResult[]> {
-  const own = config ? `127.0.0.1:${config.bus.rx}:${config.bus.tx}` : undefined;
-  const { host, rx, tx } = busEndpoint(asked ?? process.env['DCS_IO_BUS'] ?? own);
-  const bus = `${host}:${rx}:${tx}`;
-  const about = `bus at ${bus}`;
-  const here = await BusClient.connect({ bus, timeout: AGENT_MS })
+  const own = config ? addressOf(config) : { bus: defaultBus() };
+  const address = { ...own, bus: asked ?? process.env['DCS_IO_BUS'] ?? own.bus };
+  const about = `bus at ${address.bus}`;
+  const here = await connect({ ...address, timeoutMs: AGENT_MS })
     .then((client) => client.close())
     .then(
       (): CheckResult => ({ about, state: 'good', message: 'an agent answers' }),
@@ -232,7 +232,7 @@ function checkReachable(host: string, port: number): Promise<CheckResult> {
   const about = `broker ${host}:${port}`;
   const advice = 'is that machine on, is its agent running, does a firewall stand between? ping, then nc -vz';
   return new Promise((resolve) => {
-    const socket = connect({ host, port, timeout: REACH_MS });
+    const socket = createConnection({ host, port, timeout: REACH_MS });
     const end = (finding: CheckResult) => {
       socket.destroy();
       resolve(finding);

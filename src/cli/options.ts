@@ -17,7 +17,9 @@ export function configOption(
   return new Option('-c, --config <file>', description);
 }
 
-export function busOption(description = 'address of the bus (default: $DCS_IO_BUS, then 127.0.0.1:5012:5013)'): Option {
+export function busOption(
+  description = 'address of the bus (default: that of -c, then $DCS_IO_BUS, then 127.0.0.1:5012:5013)',
+): Option {
   return new Option('--bus <host:rx:tx>', description);
 }
 

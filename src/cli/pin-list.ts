@@ -53,7 +53,7 @@ export class PinList {
   constructor(client: BusClient, changed: (pin: string) => void = () => {}, clock: Clock = systemClock) {
     this.#client = client;
     this.#clock = clock;
-    client.actor.on('NodeMessage', (data) => this.#takeNode(data));
+    client.bus.on('NodeMessage', (data) => this.#takeNode(data));
     client.onIoMessage((message, report) => {
       if (!report) return;
       const known = this.rows.get(message.pin_name);
@@ -72,7 +72,7 @@ export class PinList {
     const begun = this.#clock.now();
     for (const end = begun + timeoutMs; this.#clock.now() < end && !until?.aborted; ) {
       // Asks again until a node has listed its pins: the first question may be lost while connections come up.
-      if (this.nodes.size === 0) this.#client.actor.send({ UpdateIoMessage: {} });
+      if (this.nodes.size === 0) this.#client.bus.send({ UpdateIoMessage: {} });
       await new Promise((resolve) => setTimeout(resolve, QUIET_MS / 3));
       const complete = [...this.rows.values()].every(({ report }) => report !== undefined);
       const [waited, since] = this.nodes.size > 0 ? [QUIET_MS, 0] : [NO_NODE_MS, begun];

@@ -5,7 +5,7 @@ import { type Clock, systemClock, type Timer, type UnixSeconds } from '../clock/
 import { DcsError, messageOf } from '../errors/errors.ts';
 import { PortRunner } from '../io/port-runner.ts';
 import { isRecord } from '../message/envelope.ts';
-import { BusClient } from './bus-client.ts';
+import { connectClient } from './bus-client.ts';
 import { CliError, exitCodes, formatZodError } from './exit.ts';
 import type { ClientOptions } from './options.ts';
 import { colour, printJson, printLine, printNote, showTime } from './output.ts';
@@ -173,8 +173,8 @@ async function openPort(options: object, output: MonitorOutput): Promise<Monitor
 
 /** Joins the traffic of a port that a running agent holds. Rejects with TIMEOUT when there is no agent. */
 async function attachToAgent(port: string, options: ClientOptions, output: MonitorOutput): Promise<MonitorConnection> {
-  const client = await BusClient.connect(options);
-  client.actor.on('SerialPortMessage', (data, { timestamp }) => {
+  const client = await connectClient(options);
+  client.bus.on('SerialPortMessage', (data, { timestamp }) => {
     if (!isRecord(data) || data['port'] !== port || typeof data['data'] !== 'string') return;
     // An answer to a command is no traffic.
     if (data['reply_to'] !== undefined) return;
@@ -187,9 +187,9 @@ async function attachToAgent(port: string, options: ClientOptions, output: Monit
   return {
     async send(bytes) {
       const message = { port, data: bytes.toString('base64'), encoding: 'base64' };
-      await client.actor.request({ SerialPortMessage: message }, { timeoutMs: options.timeout });
+      await client.bus.request({ SerialPortMessage: message }, { timeoutMs: options.timeout });
     },
-    close: () => client.close(),
+    close: () => client.bus.close(),
   };
 }
 

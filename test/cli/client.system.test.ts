@@ -1,4 +1,8 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { isRoutable, ownAddresses } from '../../src/mesh/transport/addresses.ts';
 import { AgentProcess, cli, cliFile, LineReader } from '../support/agent-process.ts';
 import { freePort } from '../support/free-port.ts';
 import { until } from '../support/wait.ts';
@@ -117,6 +121,67 @@ pins:
     const { code, stderr } = await agent.cli('set', 'gren-led', 'on');
     expect(code).toBe(3);
     expect(stderr).toContain("did you mean 'green-led'?");
+  });
+});
+
+describe('the configuration that -c names to a client command', () => {
+  const env = { ...process.env, DCS_IO_BUS: '127.0.0.1:1:2' };
+
+  it('gives the address and the ports of the bus, before $DCS_IO_BUS; --bus comes before it', async () => {
+    const agent = await AgentProcess.start('pins: { lamp: { virtual: bool, direction: out } }\n');
+    const file = join(agent.folder, 'dcs-io.yaml');
+    try {
+      expect(await cli(['set', 'lamp', 'on', '-c', file], { env })).toMatchObject({ code: 0, stdout: 'lamp  on\n' });
+      expect(await cli(['get', 'lamp', '-c', file], { env })).toMatchObject({ code: 0, stdout: 'lamp  on\n' });
+      const other = ['get', 'lamp', '-c', file, '--bus', '127.0.0.1:1:2', '--timeout', '0.3'];
+      expect(await cli(other, { env })).toMatchObject({ code: 3, stderr: expect.stringContaining('127.0.0.1:1:2') });
+    } finally {
+      await agent.stop();
+    }
+  });
+
+  it('gives the keys with which a secured node is reached over the network; a key that is not allowed is refused', async () => {
+    const host = ownAddresses().find(isRoutable);
+    if (host === undefined) throw new Error('this machine has no network address');
+    const folder = mkdtempSync(join(tmpdir(), 'dcs-io-secured-'));
+    const [rx, tx] = [await freePort(), await freePort()];
+    const config = (name: string, bus: string) => {
+      const file = join(folder, name, 'dcs-io.yaml');
+      mkdirSync(join(folder, name));
+      const security = `security: { keys: ${join(folder, name, 'keys')} }`;
+      writeFileSync(
+        file,
+        `node: ${name}\nguardian: off\nbus: { ${bus}, ${security} }\npins: { ${name}-lamp: { virtual: bool, direction: out } }\n`,
+      );
+      return file;
+    };
+    const node = config('node', `listen: ${host}, rx: ${rx}, tx: ${tx}`);
+    const operator = config('operator', `rx: ${await freePort()}, tx: ${await freePort()}`);
+    const keysOf = async (file: string) => (await cli(['keys', 'new', '-c', file])).stdout.trim();
+    const [nodeKey, operatorKey] = [await keysOf(node), await keysOf(operator)];
+    await cli(['keys', 'allow', 'node', nodeKey, '-c', operator]);
+    const agent = await AgentProcess.launch(join(folder, 'node'), `${host}:${rx}:${tx}`);
+    const set = (file: string) =>
+      cli(['set', 'node-lamp', 'on', '-c', file, '--bus', agent.bus, '--timeout', '3'], { env });
+    try {
+      expect(await set(operator)).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining("does not allow this client's key"),
+      });
+      await cli(['keys', 'allow', 'operator', operatorKey, '-c', node]);
+      const done = await until('the key to be allowed', async () =>
+        [await set(operator)].find(({ code }) => code === 0),
+      );
+      expect(done.stdout).toBe('node-lamp  on\n');
+      // The node's own configuration, on the node's machine: its own key.
+      expect(await cli(['get', 'node-lamp', '-c', node], { env })).toMatchObject({
+        code: 0,
+        stdout: 'node-lamp  on\n',
+      });
+    } finally {
+      await agent.stop();
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });
 

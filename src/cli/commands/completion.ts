@@ -207,10 +207,10 @@ async function pinsOnBus(options: ClientOptions): Promise<Candidate[] | undefine
     (client) =>
       new Promise<Candidate[] | undefined>((resolve) => {
         setTimeout(() => resolve(undefined), AGENT_MS).unref();
-        client.actor.on('NodeMessage', (data) =>
+        client.bus.on('NodeMessage', (data) =>
           resolve(pinsOf(data).map(({ name, label }) => ({ word: name, about: label }))),
         );
-        client.actor.send({ UpdateIoMessage: {} });
+        client.bus.send({ UpdateIoMessage: {} });
       }),
   );
   return ask.catch(explain);

@@ -35,7 +35,7 @@ async function watch(patterns: readonly string[], options: WatchOptions): Promis
 }
 
 async function watchLines(client: BusClient, wanted: (pin: string) => boolean, options: WatchOptions): Promise<void> {
-  client.actor.onAny(({ payload, timestamp }) => {
+  client.bus.onAny(({ payload, timestamp }) => {
     for (const [subject, data] of Object.entries(payload)) {
       const name = isRecord(data) ? data['pin_name'] : undefined;
       const matches = typeof name === 'string' ? wanted(name) : options.all === true;
@@ -44,7 +44,7 @@ async function watchLines(client: BusClient, wanted: (pin: string) => boolean, o
       else printLine(formatLine(subject, data, typeof timestamp === 'number' ? timestamp : Date.now() / 1000));
     }
   });
-  client.actor.send({ UpdateIoMessage: {} });
+  client.bus.send({ UpdateIoMessage: {} });
   await untilStopped();
 }
 
