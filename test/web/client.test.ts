@@ -51,8 +51,8 @@ describe('WebClient', () => {
 
   it('reconnects when a connection is silent, although no close event comes', async () => {
     const client = new WebClient('http://pi:8080', { WebSocket: FakeSocket });
-    const heard: string[] = [];
-    client.on((subject) => heard.push(subject));
+    const received: string[] = [];
+    client.on((subject) => received.push(subject));
     const [first] = FakeSocket.made;
     first?.say(session);
     for (let beat = 0; beat < 6; beat++) {
@@ -66,7 +66,7 @@ describe('WebClient', () => {
     await refused;
     expect(first?.closed).toBe(true);
     expect(client.session).toBeUndefined();
-    expect(heard.at(-1)).toBe('WebClosed');
+    expect(received.at(-1)).toBe('WebClosed');
     // Late messages of the dead connection are ignored.
     first?.say(session);
     first?.break();
@@ -94,8 +94,10 @@ describe('WebClient', () => {
 
   it('marks pins bad that the agent does not know after a reconnect', async () => {
     const client = new WebClient('http://pi:8080', { WebSocket: FakeSocket });
-    const heard: unknown[] = [];
-    client.on((subject, { pin_name, val, quality }) => subject === 'IoMessage' && heard.push([pin_name, val, quality]));
+    const received: unknown[] = [];
+    client.on(
+      (subject, { pin_name, val, quality }) => subject === 'IoMessage' && received.push([pin_name, val, quality]),
+    );
     const report = (pin_name: string, val: unknown) => ({
       IoMessage: { pin_name, val, last_change: 1, quality: 'good', reply_to: 'me.1' },
     });
@@ -103,7 +105,7 @@ describe('WebClient', () => {
     last()?.say(report('pressure', 4.2));
     last()?.say(session);
     expect(client.pins.get('pressure')).toMatchObject({ val: 4.2, quality: 'good' });
-    heard.length = 0;
+    received.length = 0;
     for (let life = 0; life < 2; life++) {
       last()?.break();
       await vi.advanceTimersByTimeAsync(500);
@@ -114,7 +116,7 @@ describe('WebClient', () => {
     expect(client.pins.get('pressure')).toMatchObject({ val: 4.2, quality: 'bad' });
     expect(client.pins.get('pressure')).not.toHaveProperty('reply_to');
     expect(client.pins.get('lamp')).toMatchObject({ val: false, quality: 'good' });
-    expect(heard).toEqual([
+    expect(received).toEqual([
       ['lamp', false, 'good'],
       ['pressure', 4.2, 'bad'],
       ['lamp', false, 'good'],

@@ -36,10 +36,10 @@ describe('a WebSocket that the agent has closed', () => {
     const { token, hash } = newToken();
     const { web, host, url } = await startWeb([{ name: 'ali', role: 'operate', token: hash }]);
     cleanups.push(() => web.stop());
-    const heard: unknown[] = [];
+    const received: unknown[] = [];
     const pump = new Actor('pump');
     pump.onPin('pump', ({ val }) => {
-      heard.push(val);
+      received.push(val);
     });
     host.bus.join(pump);
     const login = await fetch(`${url}api/session`, {
@@ -52,14 +52,14 @@ describe('a WebSocket that the agent has closed', () => {
     const { socket, id } = await socketOf(url, { cookie });
     const closed = new Promise((resolve) => socket.once('close', resolve));
     socket.send(command(id, 0, 'logged in'));
-    await expect.poll(() => heard).toEqual(['logged in']);
+    await expect.poll(() => received).toEqual(['logged in']);
     // The client does not read the close frame and goes on sending.
     socket.pause();
     await fetch(`${url}api/session`, { method: 'DELETE', headers: { cookie, 'x-csrf-token': csrf } });
     socket.send(command(id, 1, 'logged out'));
     socket.resume();
     expect(await closed).toBe(4401);
-    expect(heard).toEqual(['logged in']);
+    expect(received).toEqual(['logged in']);
   });
 });
 
@@ -68,10 +68,10 @@ describe('a WebSocket above its rate limit', () => {
     const clock = new ManualClock();
     const { web, host, url } = await startWeb([], clock);
     cleanups.push(() => web.stop());
-    const heard: unknown[] = [];
+    const received: unknown[] = [];
     const pump = new Actor('pump');
     pump.onPin('pump', ({ val }) => {
-      heard.push(val);
+      received.push(val);
     });
     host.bus.join(pump);
     const { socket, id } = await socketOf(url);
@@ -88,7 +88,7 @@ describe('a WebSocket above its rate limit', () => {
       'the last command',
       async () => {
         await clock.advance(500);
-        return closed || heard.includes('last');
+        return closed || received.includes('last');
       },
       20_000,
     );

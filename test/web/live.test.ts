@@ -39,18 +39,18 @@ describe('BusState', () => {
 
   it('pins of a node that has left are bad for all clients, new ones too, until it is back', () => {
     const { bridge, report, node, user } = setUp();
-    const heard: unknown[] = [];
+    const received: unknown[] = [];
     node('birth', 'hall', [{ name: 'door', kind: 'digital', direction: 'in' }]);
     report('door', true);
     report('other', true);
     expect(bridge.state.pin('door')).toMatchObject({ node: 'hall', val: true, quality: 'good' });
-    bridge.subscribe(({ payload }) => heard.push(payload['IoMessage'] ?? payload['NodeMessage']));
+    bridge.subscribe(({ payload }) => received.push(payload['IoMessage'] ?? payload['NodeMessage']));
     node('leave', 'hall');
     const bad = { quality: 'bad', reason: 'hall is gone' };
     expect(bridge.state.pin('door')).toMatchObject({ node: 'hall', val: true, ...bad });
-    expect(heard).toMatchObject([{ event: 'leave' }, { pin_name: 'door', ...bad }]);
-    const told = [...bridge.state.snapshot()].map(({ payload }) => payload['NodeMessage'] ?? payload['IoMessage']);
-    expect(told).toMatchObject([
+    expect(received).toMatchObject([{ event: 'leave' }, { pin_name: 'door', ...bad }]);
+    const found = [...bridge.state.snapshot()].map(({ payload }) => payload['NodeMessage'] ?? payload['IoMessage']);
+    expect(found).toMatchObject([
       { name: 'here' },
       { name: 'hall', event: 'birth' },
       { name: 'hall', event: 'leave' },
@@ -95,11 +95,11 @@ describe('BusState', () => {
     say('birth', 'two', 'level', 'shared');
     say('heartbeat', 'one', 'pressure', 'shared');
     for (const pin of ['pressure', 'level', 'shared']) report(pin, 1);
-    const heard: unknown[] = [];
-    bridge.subscribe(({ payload }) => heard.push(payload['IoMessage']));
+    const received: unknown[] = [];
+    bridge.subscribe(({ payload }) => received.push(payload['IoMessage']));
     say('leave', 'one');
     const bad = { val: 1, quality: 'bad', reason: 'pi is gone' };
-    expect(heard).toMatchObject([undefined, { pin_name: 'pressure', ...bad }, { pin_name: 'shared', ...bad }]);
+    expect(received).toMatchObject([undefined, { pin_name: 'pressure', ...bad }, { pin_name: 'shared', ...bad }]);
     say('heartbeat', 'two', 'level', 'shared');
     expect(bridge.state.pin('pressure')).toMatchObject(bad);
     expect(bridge.state.pin('level')).toMatchObject({ val: 1, quality: 'good' });
@@ -179,7 +179,7 @@ describe('BusState', () => {
 
 describe('nodeStatuses', () => {
   it('are here, linked, relayed, lost or v1, with the messages lost on each connection', () => {
-    const node = (id: string, more: object = {}) => ({ id, name: `node ${id}`, pins: 1, heardS: 3, ...more });
+    const node = (id: string, more: object = {}) => ({ id, name: `node ${id}`, pins: 1, silentS: 3, ...more });
     const link = (id: string, more: object = {}) => ({
       ...{ id, name: id, addresses: ['10.0.0.1'], open: true, forMs: 5000, encrypted: true, missed: 2, dropped: 7 },
       ...more,

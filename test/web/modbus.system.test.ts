@@ -62,11 +62,11 @@ describe('a Modbus bus', () => {
     expect(Number(share)).toBeGreaterThanOrEqual(0);
     expect(Number(share)).toBeLessThanOrEqual(1);
     expect(metrics).toMatch(/dcs_io_port_round_trip_p99_seconds\{port="plc"\} 0\.\d+/);
-    const told = new Set([...metrics.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
+    const found = new Set([...metrics.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
     const dashboard = readFileSync(join(root, 'examples/grafana/dashboard.json'), 'utf8');
     const asked = new Set([...dashboard.matchAll(/\b(dcs_io_[a-z_0-9]+|process_[a-z_]+)/g)].map(([, name]) => name));
     expect(asked.size).toBeGreaterThan(8);
-    expect([...asked].filter((name) => !told.has(name))).toEqual([]);
+    expect([...asked].filter((name) => !found.has(name))).toEqual([]);
     expect(parsed(dashboard)['title']).toBe('dcs-io');
   });
 

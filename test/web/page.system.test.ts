@@ -136,11 +136,11 @@ describe('the page of the demo on mock hardware', () => {
       'the slider',
       async () => (await page.getByRole('slider', { name: 'tank-fill' }).inputValue()) === '40',
     );
-    const told = await page.locator('main').ariaSnapshot();
-    expect(told).toMatch(/heading "sim 4" \[level=3\]/);
-    expect(told).toMatch(/switch "valve"/);
-    expect(told).toMatch(/slider "tank-fill": "40"/);
-    expect(told).toMatch(/button "tank-level"[\s\S]*status: 40 %/);
+    const snapshot = await page.locator('main').ariaSnapshot();
+    expect(snapshot).toMatch(/heading "sim 4" \[level=3\]/);
+    expect(snapshot).toMatch(/switch "valve"/);
+    expect(snapshot).toMatch(/slider "tank-fill": "40"/);
+    expect(snapshot).toMatch(/button "tank-level"[\s\S]*status: 40 %/);
     expect(await page.getByRole('navigation', { name: 'Views' }).getByRole('link').allInnerTexts()).toEqual([
       'Pins',
       'Trends',

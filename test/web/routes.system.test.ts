@@ -6,8 +6,8 @@ import { parsed, WebAgent } from './web-agent.ts';
 
 const roles = ['view', 'operate', 'admin'] as const;
 const tokens = { view: newToken(), operate: newToken(), admin: newToken() };
-type Who = 'stranger' | (typeof roles)[number];
-const everybody: readonly Who[] = ['stranger', ...roles];
+type Client = 'unauthenticated' | (typeof roles)[number];
+const everyClient: readonly Client[] = ['unauthenticated', ...roles];
 
 let web: WebAgent;
 beforeAll(async () => {
@@ -17,7 +17,9 @@ beforeAll(async () => {
 afterAll(() => web.stop());
 
 /** Status of each route for an unauthenticated client, view, operate and admin. */
-const table: Readonly<Record<string, readonly [stranger: number, view: number, operate: number, admin: number]>> = {
+const table: Readonly<
+  Record<string, readonly [unauthenticated: number, view: number, operate: number, admin: number]>
+> = {
   'GET /api/pins': [401, 200, 200, 200],
   'GET /api/pins/{name}': [401, 200, 200, 200],
   'PUT /api/pins/{name}': [401, 403, 200, 200],
@@ -34,7 +36,7 @@ const table: Readonly<Record<string, readonly [stranger: number, view: number, o
   'GET /metrics': [401, 200, 200, 200],
 };
 
-async function ask(route: string, who: Who): Promise<number> {
+async function ask(route: string, client: Client): Promise<number> {
   const [method = '', path = ''] = route.split(' ');
   const url = new URL(path.replace('{name}', 'pump') + (path === '/api/history' ? '?pin=pump' : ''), web.url);
   const bodies: Record<string, unknown> = { PUT: { val: true }, POST: { token: tokens.view.token } };
@@ -42,7 +44,7 @@ async function ask(route: string, who: Who): Promise<number> {
   const response = await fetch(url, {
     method,
     headers: {
-      ...(who !== 'stranger' && { authorization: `Bearer ${tokens[who].token}` }),
+      ...(client !== 'unauthenticated' && { authorization: `Bearer ${tokens[client].token}` }),
       ...(body !== undefined && { 'content-type': 'application/json' }),
     },
     ...(body !== undefined && { body: JSON.stringify(body) }),
@@ -62,15 +64,15 @@ describe('permissions', () => {
     const found: Record<string, number[]> = {};
     for (const route of there) {
       found[route] = [];
-      for (const who of everybody) found[route].push(await ask(route, who));
+      for (const client of everyClient) found[route].push(await ask(route, client));
     }
     expect(found).toEqual(table);
   });
 
   it('HEAD needs the same role as GET', async () => {
-    for (const [route, [stranger]] of Object.entries(table)) {
+    for (const [route, [unauthenticated]] of Object.entries(table)) {
       if (!route.startsWith('GET ') || route.includes('events')) continue;
-      expect(await ask(route.replace('GET', 'HEAD'), 'stranger'), route).toBe(stranger);
+      expect(await ask(route.replace('GET', 'HEAD'), 'unauthenticated'), route).toBe(unauthenticated);
     }
   });
 
@@ -80,8 +82,8 @@ describe('permissions', () => {
       clients[role] = web.client({ token: tokens[role].token });
       await clients[role].ready();
     }
-    const heard: string[] = [];
-    clients['admin']?.on((_subject, data) => typeof data['tag'] === 'string' && heard.push(data['tag']));
+    const received: string[] = [];
+    clients['admin']?.on((_subject, data) => typeof data['tag'] === 'string' && received.push(data['tag']));
     const messages: readonly [
       what: string,
       payload: Record<string, object>,
@@ -125,8 +127,8 @@ describe('permissions', () => {
         );
         expect((await answer) !== 'NO_PERMISSION', tag).toBe(may[at]);
         if (role === 'admin') continue;
-        if (may[at]) await until(`${tag} to be heard`, () => heard.includes(tag));
-        else expect(heard, tag).not.toContain(tag);
+        if (may[at]) await until(`${tag} to arrive`, () => received.includes(tag));
+        else expect(received, tag).not.toContain(tag);
       }
     }
     for (const client of Object.values(clients)) client.close();

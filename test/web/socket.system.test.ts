@@ -45,14 +45,14 @@ describe('the WebSocket', () => {
     const client = web.client();
     const observer = await new Observer(web.agent.bus).start();
     const { id } = await client.ready();
-    const heard: unknown[] = [];
-    client.on((subject, data) => subject === 'Answer' && heard.push(data));
+    const received: unknown[] = [];
+    client.on((subject, data) => subject === 'Answer' && received.push(data));
     observer.actor.on('Question', (data) => {
       observer.actor.send({ Answer: { to: data } });
     });
     expect(client.send({ Question: { n: 1 } })).toMatchObject({ sender: [id], msg_id: `${id}.0` });
-    await until('the answer', () => heard.length > 0);
-    expect(heard).toEqual([{ to: { n: 1 } }]);
+    await until('the answer', () => received.length > 0);
+    expect(received).toEqual([{ to: { n: 1 } }]);
     await observer.stop();
     client.close();
   });

@@ -1,7 +1,7 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Clock, DurationMs, Timer } from '../../clock/clock.ts';
 import { type Route, route } from '../http/route.ts';
-import type { HeardNode } from '../live/bus-state.ts';
+import type { NodeSummary } from '../live/bus-state.ts';
 import type { MeshStatus, PeerStatus, WebHost } from '../options.ts';
 import { metricsText } from './metrics.ts';
 import {
@@ -96,15 +96,19 @@ export function statusRoutes(
 }
 
 /** Every process on the bus as this node sees it, from node messages and from the peers of the mesh. */
-export function nodeStatuses(own: string, heard: readonly HeardNode[], mesh: MeshStatus | undefined): NodeStatus[] {
+export function nodeStatuses(
+  own: string,
+  summaries: readonly NodeSummary[],
+  mesh: MeshStatus | undefined,
+): NodeStatus[] {
   const peers = new Map(mesh?.peers.map((peer) => [peer.id, peer]));
-  const known = new Set(heard.map(({ id }) => id));
+  const known = new Set(summaries.map(({ id }) => id));
   const v1Processes = (mesh?.v1Processes ?? []).filter(({ id }) => !known.has(id));
-  return [...heard.map((node) => nodeStatus(node, own, peers.get(node.id))), ...v1Processes.map(v1Status)];
+  return [...summaries.map((node) => nodeStatus(node, own, peers.get(node.id))), ...v1Processes.map(v1Status)];
 }
 
 function nodeStatus(
-  { id, name, pins, heardS, leftS }: HeardNode,
+  { id, name, pins, silentS, leftS }: NodeSummary,
   own: string,
   peer: PeerStatus | undefined,
 ): NodeStatus {
@@ -114,7 +118,7 @@ function nodeStatus(
     ...common,
     state,
     addresses: [...(peer?.addresses ?? [])],
-    silent: state === 'here' ? 0 : heardS,
+    silent: state === 'here' ? 0 : silentS,
     ...(peer?.open && { since: peer.forMs / 1000, encrypted: peer.encrypted }),
     ...(state === 'lost' && leftS !== undefined && { since: leftS }),
     ...(peer?.roundTripMs !== undefined && { round_trip_ms: peer.roundTripMs }),

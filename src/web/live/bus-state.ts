@@ -21,7 +21,7 @@ const LEFT_NODE_KEPT_MS: DurationMs = 24 * 3_600_000;
 interface KnownNode {
   readonly envelope: Envelope;
   readonly message: NodeFacts;
-  readonly heardAt: MonotonicMs;
+  readonly lastMessageAt: MonotonicMs;
   /** The leave message and its time; `undefined` while the node is up. */
   left?: { readonly envelope: Envelope; readonly at: MonotonicMs };
 }
@@ -36,11 +36,11 @@ interface Effects {
 const noEffects: Effects = { lostReports: [], pinsToQuery: [] };
 
 /** A node, and the seconds since its last message and since it left. */
-export interface HeardNode {
+export interface NodeSummary {
   readonly id: string;
   readonly name: string;
   readonly pins: number;
-  readonly heardS: number;
+  readonly silentS: number;
   readonly leftS?: number;
 }
 
@@ -77,8 +77,8 @@ export class BusState {
   expireSilent(own: string): NodeFacts[] {
     const now = this.#clock.now();
     for (const [id, { left }] of this.#nodes) if (left && now - left.at > LEFT_NODE_KEPT_MS) this.#removeNode(id);
-    return [...this.#nodes.values()].flatMap(({ message, heardAt, left }) =>
-      left || message.node === own || now - heardAt <= SILENCE_TIMEOUT_MS ? [] : [message],
+    return [...this.#nodes.values()].flatMap(({ message, lastMessageAt, left }) =>
+      left || message.node === own || now - lastMessageAt <= SILENCE_TIMEOUT_MS ? [] : [message],
     );
   }
 
@@ -106,13 +106,13 @@ export class BusState {
     return this.#histories.get(name)?.since(from) ?? { t: [], v: [] };
   }
 
-  nodes(): HeardNode[] {
+  nodes(): NodeSummary[] {
     const now = this.#clock.now();
-    return [...this.#nodes.values()].map(({ message: { node: id, name, pins }, heardAt, left }) => ({
+    return [...this.#nodes.values()].map(({ message: { node: id, name, pins }, lastMessageAt, left }) => ({
       id,
       name,
       pins: pins.length,
-      heardS: (now - heardAt) / 1000,
+      silentS: (now - lastMessageAt) / 1000,
       ...(left && { leftS: (now - left.at) / 1000 }),
     }));
   }
@@ -150,7 +150,7 @@ export class BusState {
     // Only a node that appears now replaces one of the same name that has left.
     const back = !known || known.left !== undefined;
     const before = [...this.#nodes].filter(([, other]) => back && other.left && other.message.name === name);
-    this.#nodes.set(node, { envelope, message, heardAt: this.#clock.now() });
+    this.#nodes.set(node, { envelope, message, lastMessageAt: this.#clock.now() });
     for (const facts of pins) {
       if (!this.#facts.has(facts.name) && this.#facts.size >= MAX_PINS) break;
       this.#facts.set(facts.name, { node, facts });

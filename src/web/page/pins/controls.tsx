@@ -13,7 +13,7 @@ export function Control({ pin }: { pin: Pin }) {
   return facts.range ? <Slider pin={pin} range={facts.range} /> : <NumberField pin={pin} />;
 }
 
-function Switch({ pin: { name, report, gone } }: { pin: Pin }) {
+function Switch({ pin: { name, report, nodeLeft } }: { pin: Pin }) {
   const on = report?.['val'] === true;
   const asked = commandSignal(name).value?.state === 'asked';
   return (
@@ -24,7 +24,7 @@ function Switch({ pin: { name, report, gone } }: { pin: Pin }) {
       aria-checked={on}
       aria-label={name}
       aria-busy={asked}
-      disabled={!live.value || gone}
+      disabled={!live.value || nodeLeft}
       onClick={() => void command(name, !on)}
     >
       <span class="knob" />
@@ -32,7 +32,7 @@ function Switch({ pin: { name, report, gone } }: { pin: Pin }) {
   );
 }
 
-function Slider({ pin: { name, report, gone, facts }, range }: { pin: Pin; range: readonly [number, number] }) {
+function Slider({ pin: { name, report, nodeLeft, facts }, range }: { pin: Pin; range: readonly [number, number] }) {
   const [draft, setDraft] = useState<number | undefined>(undefined);
   const val = report?.['val'];
   const shown = draft ?? (typeof val === 'number' ? val : range[0]);
@@ -51,7 +51,7 @@ function Slider({ pin: { name, report, gone, facts }, range }: { pin: Pin; range
         value={shown}
         aria-label={name}
         aria-valuetext={`${shown} ${facts.uom ?? ''}`}
-        disabled={!live.value || gone}
+        disabled={!live.value || nodeLeft}
         onInput={({ currentTarget }) => setDraft(currentTarget.valueAsNumber)}
         onChange={({ currentTarget }) => send(currentTarget.valueAsNumber)}
       />
@@ -60,7 +60,7 @@ function Slider({ pin: { name, report, gone, facts }, range }: { pin: Pin; range
   );
 }
 
-export function NumberField({ pin: { name, gone, facts } }: { pin: Pin }) {
+export function NumberField({ pin: { name, nodeLeft, facts } }: { pin: Pin }) {
   const [text, setText] = useState('');
   const value = readNumber(text);
   const submit = (event: Event) => {
@@ -77,17 +77,17 @@ export function NumberField({ pin: { name, gone, facts } }: { pin: Pin }) {
         placeholder={facts.range ? `${facts.range[0]}–${facts.range[1]}` : 'new'}
         aria-label={`new value of ${name}`}
         aria-invalid={text !== '' && value === undefined}
-        disabled={!live.value || gone}
+        disabled={!live.value || nodeLeft}
         onInput={({ currentTarget }) => setText(currentTarget.value)}
       />
-      <button type="submit" disabled={!live.value || gone || value === undefined}>
+      <button type="submit" disabled={!live.value || nodeLeft || value === undefined}>
         Set
       </button>
     </form>
   );
 }
 
-function TextField({ pin: { name, gone } }: { pin: Pin }) {
+function TextField({ pin: { name, nodeLeft } }: { pin: Pin }) {
   const [text, setText] = useState('');
   const submit = (event: Event) => {
     event.preventDefault();
@@ -100,10 +100,10 @@ function TextField({ pin: { name, gone } }: { pin: Pin }) {
         value={text}
         placeholder="new"
         aria-label={`new text of ${name}`}
-        disabled={!live.value || gone}
+        disabled={!live.value || nodeLeft}
         onInput={({ currentTarget }) => setText(currentTarget.value)}
       />
-      <button type="submit" disabled={!live.value || gone}>
+      <button type="submit" disabled={!live.value || nodeLeft}>
         Set
       </button>
     </form>

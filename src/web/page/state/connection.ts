@@ -134,13 +134,13 @@ function applyNodeMessage({ event, name, pins }: Data): void {
   if (event === 'leave') {
     for (const known of pinNames.value) {
       const pin = pinSignal(known);
-      if (pin.value.node === name) pin.value = { ...pin.value, gone: true };
+      if (pin.value.node === name) pin.value = { ...pin.value, nodeLeft: true };
     }
     return;
   }
   for (const facts of Array.isArray(pins) ? pins.filter(isPinFacts) : []) {
     const pin = pinSignal(facts.name);
-    pin.value = { ...pin.value, facts, node: name, gone: false };
+    pin.value = { ...pin.value, facts, node: name, nodeLeft: false };
   }
 }
 

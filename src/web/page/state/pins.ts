@@ -10,7 +10,7 @@ export interface Pin {
   /** `undefined` until the first report. */
   readonly report: Report | undefined;
   /** Whether its node has left: the value is the last known one. */
-  readonly gone: boolean;
+  readonly nodeLeft: boolean;
 }
 
 export type Report = Readonly<Record<string, unknown>>;
@@ -35,7 +35,7 @@ const seriesByPin = new Map<string, Series>();
 export function pinSignal(name: string): Signal<Pin> {
   const known = pins.get(name);
   if (known) return known;
-  const made = signal<Pin>({ name, facts: { name }, node: '', report: undefined, gone: false });
+  const made = signal<Pin>({ name, facts: { name }, node: '', report: undefined, nodeLeft: false });
   pins.set(name, made);
   pinCount.value = pins.size;
   return made;
@@ -75,14 +75,14 @@ export function series(name: string): Series {
 export type ShownQuality = 'good' | 'uncertain' | 'bad' | 'unknown';
 
 /** Returns the quality of a pin. A pin of a node that has left is bad, whatever its last report says. */
-export function qualityOf({ report, gone }: Pin): ShownQuality {
-  if (gone || report === undefined) return 'bad';
+export function qualityOf({ report, nodeLeft }: Pin): ShownQuality {
+  if (nodeLeft || report === undefined) return 'bad';
   const { quality } = report;
   return quality === 'good' || quality === 'uncertain' || quality === 'bad' ? quality : 'unknown';
 }
 
-export function reasonOf({ report, gone, node }: Pin): string {
-  if (gone) return `${node} is gone`;
+export function reasonOf({ report, nodeLeft, node }: Pin): string {
+  if (nodeLeft) return `${node} is gone`;
   if (report === undefined) return 'it has not reported yet';
   return typeof report['reason'] === 'string' ? report['reason'] : '';
 }
