@@ -8,16 +8,16 @@ import { code, codeBlock, prose, table } from './markdown.ts';
 
 const plain = pc.createColors(false);
 
-/** Every board, the headers they have, and what can be put on them. */
+/** All boards, their headers, and the HATs for these headers. */
 export function boardsPage(): string[] {
   const boards = listBoards().flatMap((name) => loadBoard(name) ?? []);
   return [
-    '`board: auto` finds out which one the agent runs on. A line has any of the names below (`gpio: GPIO17`, `gpio: J8-11`), or `<chip>:<offset>`. `dcs-io boards show` draws the headers of the computer it runs on, with what is in use.',
-    table(['board', 'what it is', 'GPIO chips', 'serial ports', 'headers'], boards.map(boardRow)),
+    '`board: auto` detects the board that the agent runs on. Write a line by any of the names below (`gpio: GPIO17`, `gpio: J8-11`), or as `<chip>:<offset>`. `dcs-io boards show` draws the headers of this computer, with the pins and buses that use them.',
+    table(['board', 'description', 'GPIO chips', 'serial ports', 'headers'], boards.map(boardRow)),
     '## Headers',
     ...headers(boards),
     '## HATs',
-    'Boards put on a header (`hats: [unipi-1]`) name its lines, and bring the pin keys that follow from how they are wired.',
+    'A HAT is a board on a header (`hats: [unipi-1]`). It gives names to lines, and keys to pins on them that follow from its wiring.',
     ...listHats().flatMap((name) => hatSection(loadHat(name))),
   ];
 }
@@ -34,7 +34,7 @@ function boardRow({ name, title, chips, serial, headers: own }: Board): string[]
   ];
 }
 
-/** Each drawing once, with the boards that have it. */
+/** Each drawing once, with the names of its boards. */
 function headers(boards: readonly Board[]): string[] {
   const drawings = new Map<string, string[]>();
   for (const board of boards) {
@@ -43,7 +43,7 @@ function headers(boards: readonly Board[]): string[] {
       drawings.set(text, [...(drawings.get(text) ?? []), board.name]);
     }
   }
-  return [...drawings].flatMap(([text, names]) => [`Of ${names.map(code).join(', ')}:`, codeBlock(text)]);
+  return [...drawings].flatMap(([text, names]) => [`${names.map(code).join(', ')}:`, codeBlock(text)]);
 }
 
 function hatSection(hat: Hat | undefined): string[] {
@@ -57,7 +57,7 @@ function hatSection(hat: Hat | undefined): string[] {
       .map(([key, value]) => code(`${key}: ${value}`))
       .join(', '),
   ]);
-  const behind = chips.map((chip) => [
+  const chipRows = chips.map((chip) => [
     chip.type,
     code(chip.bus),
     code(`0x${chip.address.toString(16)}`),
@@ -67,6 +67,6 @@ function hatSection(hat: Hat | undefined): string[] {
     `### ${name}`,
     `${prose(title)}; on a ${code(header)} header${needed}.`,
     ...(rows.length === 0 ? [] : [table(['name', 'line', 'pin keys'], rows)]),
-    ...(behind.length === 0 ? [] : [table(['chip', 'bus', 'address', 'what it is'], behind)]),
+    ...(chipRows.length === 0 ? [] : [table(['chip', 'bus', 'address', 'description'], chipRows)]),
   ];
 }

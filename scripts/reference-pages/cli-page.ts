@@ -4,19 +4,19 @@ import { exitMeanings } from '../../src/cli/exit.ts';
 import { program } from '../../src/cli/program.ts';
 import { code, codeBlock, prose, sentence, table } from './markdown.ts';
 
-/** Every command with its options, examples and exit codes. */
+/** All commands with their options and examples, and the exit codes. */
 export async function cliPage(): Promise<string[]> {
   const cli = await program();
   const all = subcommands(cli).flatMap(leaves);
   return [
-    '`dcs-io <command> --help` and `man dcs-io` say the same.',
+    '`dcs-io <command> --help` and `man dcs-io` show the same.',
     table(
-      ['command', 'what it does'],
+      ['command', 'description'],
       all.map((one) => [`[${commandPath(one)}](#${anchor(one)})`, prose(one.description())]),
     ),
     '## Exit codes',
     table(
-      ['code', 'means'],
+      ['code', 'meaning'],
       exitMeanings.map(([number, means]) => [String(number), means]),
     ),
     '## Options of all commands',
@@ -44,7 +44,7 @@ function options(command: Command): string {
       .map((argument) => [code(argument.name()), prose(help.argumentDescription(argument))]),
     ...help.visibleOptions(command).map((option) => [code(option.flags), prose(help.optionDescription(option))]),
   ];
-  return table(['option', 'what it does'], rows);
+  return table(['option', 'description'], rows);
 }
 
 function anchor(command: Command): string {

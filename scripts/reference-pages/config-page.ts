@@ -6,30 +6,30 @@ import { allDrivers } from '../../src/driver-registry.ts';
 import { code, prose, sentence, table } from './markdown.ts';
 import { keyHead, keyRows } from './schema-rows.ts';
 
-/** Sections that are one value or object; the others are maps of the user's names, and have a chapter each. */
-const PLAIN = ['node', 'board', 'hats', 'bus', 'web', 'actors', 'profiles', 'state', 'guardian'] as const;
+/** Sections that are one value or object. The others map names of the user, and each has a chapter. */
+const PLAIN = ['node', 'board', 'hats', 'bus', 'drivers', 'web', 'actors', 'profiles', 'state', 'guardian'] as const;
 
-/** Every key of a configuration. */
+/** All keys of a configuration. */
 export async function configPage(): Promise<string[]> {
   const drivers = await allDrivers();
   const schema = jsonSchema(drivers);
   return [
-    'All keys of `dcs-io.yaml`. `dcs-io check` says what is wrong in one; `dcs-io schema` prints the same as a JSON Schema for editors.',
-    'A *duration* has its unit: `500us`, `20ms`, `1s`, `10m`, `1h`. *Line settings* are baud, data bits, parity and stop bits: `9600-8N1`. *Text with escapes* knows `\\r`, `\\n`, `\\t`, `\\0` and `\\xNN`. `security.keys` is the key `keys` in the section `security`; `NAME` and `NUMBER` are of your choice.',
+    'All keys of `dcs-io.yaml`. `dcs-io check` reports the mistakes of a file. `dcs-io schema` prints the same keys as a JSON Schema for editors.',
+    'A *duration* has a unit: `500us`, `20ms`, `1s`, `10m`, `1h`. *Line settings* are baud, data bits, parity and stop bits: `9600-8N1`. *Text with escapes* knows `\\r`, `\\n`, `\\t`, `\\0` and `\\xNN`. `security.keys` is the key `keys` in the section `security`. You choose `NAME` and `NUMBER`.',
     '## The file',
     keys(schema),
     ...PLAIN.flatMap((name) => section(schema, name)),
     '## Ports',
-    `\`ports: { NAME: { driver: …, … } }\`. Pins and devices say by \`port: NAME\` that they are on it. ${placed(drivers)}`,
+    `\`ports: { NAME: { driver: …, … } }\`. Pins and devices name their port: \`port: NAME\`. ${placed(drivers)}`,
     table(
-      ['driver', 'for'],
+      ['driver', 'hardware'],
       drivers.map(({ name, summary }) => [`[${name}](#driver-${name})`, prose(summary)]),
     ),
     '## Pins',
-    '`pins: { NAME: { … } }`. The keys of every pin; those that say where on its port it is are with its driver.',
+    '`pins: { NAME: { … } }`. These are the keys of every pin. The keys for its place on the port are in the chapter of its driver.',
     keys(inputSchema(pinSchema)),
     '## Devices',
-    '`devices: { NAME: { port: …, profile: …, … } }` makes the pins `NAME.PIN` of its [profile](profiles.md) and of its own `pins`. Any key of a pin on that port may stand here, for all of them.',
+    '`devices: { NAME: { port: …, profile: …, … } }` makes the pins `NAME.PIN` of its [profile](profiles.md) and of its own `pins`. Any key of a pin on that port may be a key of the device: all its pins inherit it.',
     keys(inputSchema(z.strictObject({ ...deviceKeys }))),
     ...drivers.flatMap(driverSection),
     '## Servers',
@@ -38,10 +38,10 @@ export async function configPage(): Promise<string[]> {
   ];
 }
 
-/** The pins that need no port. */
+/** Says which pins need no port. */
 function placed(drivers: readonly Driver[]): string {
   const keys = drivers.flatMap(({ placer }) => (placer?.keys.length === 1 ? placer.keys.map(code) : []));
-  return `Pins with ${keys.join(' or ')} need none.`;
+  return `Pins with ${keys.join(' or ')} need no port.`;
 }
 
 function driverSection({ name, summary, options, pin }: Driver): string[] {
@@ -49,14 +49,14 @@ function driverSection({ name, summary, options, pin }: Driver): string[] {
   return [
     `## Driver ${name}`,
     sentence(summary),
-    port.length === 0 ? 'It needs no entry in `ports`.' : `Its port (${code(`driver: ${name}`)}):`,
+    port.length === 0 ? 'Its pins need no entry in `ports`.' : `Its port (${code(`driver: ${name}`)}):`,
     ...(port.length === 0 ? [] : [table(keyHead, port)]),
     'Its pins:',
     keys(inputSchema(pin)),
   ];
 }
 
-/** A section that has keys of its own; what is one value is in the first table. */
+/** A section with keys of its own. Sections that are one value are in the first table. */
 function section(schema: JsonSchema, name: string): string[] {
   const all = schema['properties'];
   const found = isSchema(all) ? all[name] : undefined;
@@ -64,7 +64,7 @@ function section(schema: JsonSchema, name: string): string[] {
   return rows.length === 0 ? [] : [`## Section ${name}`, table(keyHead, rows)];
 }
 
-/** The keys of an object; at the top of the file without those of its sections. */
+/** The keys of an object. For the whole file: without the keys of its sections. */
 function keys(schema: JsonSchema): string {
   const rows = keyRows(schema);
   return table(

@@ -2,12 +2,12 @@ import { errorCodes } from '../../src/errors/errors.ts';
 import { statusOf } from '../../src/web/http/response.ts';
 import { code, prose, table } from './markdown.ts';
 
-/** Every error code, as it travels on the bus and over HTTP. */
+/** All error codes of the bus and of the HTTP API. */
 export function errorsPage(): string[] {
   return [
-    'The `code` of an `IoErrorMessage`, of a refusal over HTTP, and what the log says. A program branches on it; the message is for people.',
+    'The `code` of an `IoErrorMessage`, of a refusal over HTTP and of a log line. Programs branch on the code; the message is for people.',
     table(
-      ['code', 'means', 'may succeed later', 'HTTP'],
+      ['code', 'meaning', 'a retry may succeed', 'HTTP status'],
       Object.entries(errorCodes).map(([name, { means, retryable }]) => [
         code(name),
         prose(means),

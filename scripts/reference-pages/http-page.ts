@@ -10,7 +10,7 @@ import { keyHead, keyRows } from './schema-rows.ts';
 
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** An agent that is never started: only what it would answer is looked at. */
+/** The host of a server that is never started: only its routes are read. */
 const host: WebHost = {
   bus: new Bus(),
   clock: systemClock,
@@ -24,14 +24,14 @@ const host: WebHost = {
   headers: () => [],
 };
 
-/** Every path of the HTTP API, from the routes that answer. */
+/** All paths of the HTTP API, read from the routes of the server. */
 export function httpPage(): string[] {
   const options = { host: '127.0.0.1', port: 0, users: [], origins: [], historyMs: 0 };
   const { routes } = new WebServer(options, host);
   return [
-    'The same as an OpenAPI document: `GET /api/openapi.json` of a running agent. How to log in and what a refusal looks like: [web page and HTTP API](../web.md); its codes: [errors](errors.md).',
+    '`GET /api/openapi.json` of a running agent returns the same as an OpenAPI document. For login and refusals see [web page and HTTP API](../web.md), for their codes [errors](errors.md).',
     table(
-      ['path', 'what it does', 'needs the role'],
+      ['path', 'description', 'role'],
       routes.map(({ method, path, summary, needs }) => [
         code(`${method} ${path}`),
         prose(summary),
@@ -52,7 +52,7 @@ function routeSection({ method, path, summary, query, body, responses }: Route):
     ...(asked.length > 0 ? ['Query:', table(keyHead, asked)] : []),
     ...(sent.length > 0 ? ['Body:', table(keyHead, sent)] : []),
     table(
-      ['answer', 'means'],
+      ['status', 'meaning'],
       Object.entries(responses).map(([status, { description }]) => [status, prose(description)]),
     ),
     ...json.flatMap(([, { schema }]) => (schema ? answer(keyRows(inputSchema(schema))) : [])),
@@ -60,14 +60,14 @@ function routeSection({ method, path, summary, query, body, responses }: Route):
 }
 
 function answer(rows: readonly (readonly string[])[]): string[] {
-  // Which of them may be missing is in the OpenAPI document; a default means nothing in an answer.
+  // An answer has no defaults. The OpenAPI document says which keys are optional.
   return rows.length === 0
     ? []
     : [
         'The answer has:',
         table(
-          ['key', 'is', 'what it is'],
-          rows.map(([key = '', is = '', , means = '']) => [key, is, means]),
+          ['key', 'type', 'description'],
+          rows.map(([key = '', type = '', , description = '']) => [key, type, description]),
         ),
       ];
 }

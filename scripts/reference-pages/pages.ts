@@ -6,7 +6,7 @@ import { httpPage } from './http-page.ts';
 import { page } from './markdown.ts';
 import { profilesPage } from './profiles-page.ts';
 
-/** Every page of docs/reference by its file name, made from what the program itself reads. */
+/** All pages of docs/reference by file name, generated from schemas, board files, commands and routes. */
 export async function referencePages(): Promise<Map<string, string>> {
   return new Map([
     ['config.md', page('Configuration', await configPage())],

@@ -3,15 +3,15 @@ import { findProfiles, type Profile } from '../../src/config/profile.ts';
 import { driverNames } from '../../src/driver-registry.ts';
 import { code, sentence, table } from './markdown.ts';
 
-/** Where a device's own address stands, for drivers whose address key depends on the chip's wiring. */
+/** How to read the addresses of a driver's profiles. */
 const NOTES: Readonly<Record<string, string>> = {
-  i2c: 'The chip’s `address` is in the addresses below as 0x20; write the one it is wired for.',
+  i2c: 'The addresses below show 0x20 as the chip’s `address`. Write the address that the chip is wired for.',
   modbus:
-    'Addresses are `unit/table/address` as they go on the wire, counted from 0; `unit: 3` at the device says which unit it is.',
-  serial: 'What is matched stands where other drivers have an address.',
+    'Addresses are `unit/table/address` as on the wire, counted from 0. `unit: 3` at the device sets its unit id.',
+  serial: 'The address of a serial pin is the text that it matches.',
 };
 
-/** Every device profile with its pins. */
+/** All device profiles with their pins. */
 export async function profilesPage(): Promise<string[]> {
   const chapters = await Promise.all(
     driverNames.map(async (driver) => {
@@ -21,7 +21,7 @@ export async function profilesPage(): Promise<string[]> {
     }),
   );
   return [
-    'A device on a port gets its pins from a profile: `devices: { meter: { port: rs485, unit: 1, profile: eastron/sdm120 } }` gives `meter.voltage`, `meter.power` and so on. The same on a machine: `dcs-io profiles show eastron/sdm120`.',
+    'A profile gives a device its pins: `devices: { meter: { port: rs485, unit: 1, profile: eastron/sdm120 } }` makes the pins `meter.voltage`, `meter.power` and so on. `dcs-io profiles show eastron/sdm120` prints one profile.',
     ...chapters.flat(),
   ];
 }
@@ -39,7 +39,7 @@ async function profileSection(profile: Profile): Promise<string[]> {
   return [
     `### ${profile.name}`,
     [profile.title, ...(profile.source === '' ? [] : [`source: ${profile.source}`])].map(sentence).join(' '),
-    ...(profile.port === undefined ? [] : [`Its port needs ${code(profile.port)}`]),
+    ...(profile.port === undefined ? [] : [`The port needs ${code(profile.port)}.`]),
     table(['pin', 'kind', 'direction', 'address', 'unit', 'range'], rows),
   ];
 }

@@ -1,7 +1,7 @@
 import { isSchema, type JsonSchema } from '../../src/config/json-schema.ts';
 import { code, prose } from './markdown.ts';
 
-export const keyHead = ['key', 'takes', 'default', 'what it is'] as const;
+export const keyHead = ['key', 'type', 'default', 'description'] as const;
 
 /** The keys of an object and of the objects in it, one row each: `security.keys`, `users.NAME.role`. */
 export function keyRows(schema: JsonSchema, before = ''): string[][] {
@@ -16,18 +16,18 @@ export function keyRows(schema: JsonSchema, before = ''): string[][] {
   });
 }
 
-/** What may stand behind a key, in words. */
-export function takes(schema: JsonSchema): string {
+/** The type of a key's value, in words. */
+export function typeText(schema: JsonSchema): string {
   const { title, const: only, enum: words, type } = schema;
   const choices = alternatives(schema);
   if (typeof title === 'string') return title;
   if (only !== undefined) return code(String(only));
   if (Array.isArray(words)) return words.map((word) => code(String(word))).join(', ');
   if (Array.isArray(type))
-    return wordsOf(type)
-      .map((one) => takes({ ...schema, type: one }))
+    return typesOf(type)
+      .map((one) => typeText({ ...schema, type: one }))
       .join(' or ');
-  if (choices.length > 0) return [...new Set(choices.map(takes))].join(' or ');
+  if (choices.length > 0) return [...new Set(choices.map(typeText))].join(' or ');
   if (type === 'boolean') return '`true`, `false`';
   if (type === 'integer' || type === 'number') return number(schema);
   if (type === 'array') return list(schema);
@@ -41,13 +41,13 @@ function row(key: string, schema: JsonSchema, required: boolean): string[] {
   const text = typeof description === 'string' ? prose(description) : '';
   return [
     code(key),
-    takes(schema),
-    found === undefined ? (required ? '*needed*' : '') : written(found),
+    typeText(schema),
+    found === undefined ? (required ? '*required*' : '') : written(found),
     example === undefined ? text : `${text} (${written(example)})`,
   ];
 }
 
-/** As it would stand in a configuration. */
+/** A value as a configuration has it. */
 function written(value: unknown): string {
   if (typeof value === 'string') return code(value);
   if (isSchema(value) && Object.keys(value).length === 0) return '';
@@ -64,22 +64,22 @@ function number({ type, minimum, maximum }: JsonSchema): string {
 }
 
 function list({ items }: JsonSchema): string {
-  if (Array.isArray(items)) return `[${items.filter(isSchema).map(takes).join(', ')}]`;
-  return isSchema(items) ? `list of ${takes(items)}` : 'list';
+  if (Array.isArray(items)) return `[${items.filter(isSchema).map(typeText).join(', ')}]`;
+  return isSchema(items) ? `list of ${typeText(items)}` : 'list';
 }
 
 function map(schema: JsonSchema): string {
   const more = schema['additionalProperties'];
-  return `{ ${placeholder(schema)}: ${isSchema(more) ? takes(more) : ''} }`;
+  return `{ ${placeholder(schema)}: ${isSchema(more) ? typeText(more) : ''} }`;
 }
 
-/** What stands for the names that a user chooses. */
+/** The word for a name that the user chooses. */
 function placeholder({ propertyNames }: JsonSchema): string {
   const pattern = isSchema(propertyNames) ? propertyNames['pattern'] : undefined;
   return typeof pattern === 'string' && pattern.includes('\\d') ? 'NUMBER' : 'NAME';
 }
 
-/** The schema itself and its alternatives, as far as they are objects with keys; those of lists too. */
+/** The objects with keys among a schema, its alternatives and the items of lists. */
 function objectsIn(schema: JsonSchema): JsonSchema[] {
   const { items, type } = schema;
   const inner = [...alternatives(schema), ...(isSchema(items) ? [items] : [])].flatMap(objectsIn);
@@ -100,8 +100,8 @@ function entriesOf(found: unknown): [string, JsonSchema][] {
   );
 }
 
-/** The types of a value that has several. */
-function wordsOf(types: readonly unknown[]): readonly unknown[] {
+/** The types of a value that may have several, without null. */
+function typesOf(types: readonly unknown[]): readonly unknown[] {
   return types.filter((type) => type !== 'null');
 }
 

@@ -7,17 +7,17 @@ import type { ResolvedBus, ResolvedWeb } from './resolved.ts';
 import { busSchema, GUARDIAN_TIMEOUT_MS, guardianSchema, stateSchema, webSchema } from './schema.ts';
 import { validate } from './validation.ts';
 
-/** Reads `bus:` of `file`. Absent: on loopback with the ports of aktos-dcs. */
+/** Reads `bus:` of `file`; default: on loopback with the ports of aktos-dcs. */
 export function readBus(located: Located | undefined, file: string, problems: Problems): ResolvedBus {
   const checked = located && !isEmpty(located) ? validate(busSchema, located, problems) : undefined;
   const { proxy_brokers: proxyBrokers, security, ...rest } = checked?.value ?? busSchema.parse({});
   const keys = security && { keys: resolve(dirname(file), security.keys) };
   const bus = { ...rest, proxyBrokers, ...(keys && { security: keys }) };
-  if (located) checkReach(located, bus, problems);
+  if (located) checkListen(located, bus, problems);
   return bus;
 }
 
-function checkReach(located: Located, { listen, insecure, security, rx, tx }: ResolvedBus, problems: Problems): void {
+function checkListen(located: Located, { listen, insecure, security, rx, tx }: ResolvedBus, problems: Problems): void {
   if (!isLoopback(listen) && !insecure && !security) {
     problems.invalid(
       descend(located, ['listen']).located,
@@ -35,21 +35,18 @@ function checkReach(located: Located, { listen, insecure, security, rx, tx }: Re
   }
 }
 
-/** Addresses that no other machine can reach. */
+/** Whether an address is one that no other machine can reach. */
 export function isLoopback(address: string): boolean {
   return address === 'localhost' || address === '::1' || (isIPv4(address) && address.startsWith('127.'));
 }
 
 const LISTEN = /^(?:\[([^\]\s]+)\]|([^:\s[\]]+)):(\d{1,5})$/;
 
-/** Reads `web:` of `file`. Absent: no page and no HTTP at all. */
+/** Reads `web:` of `file`. Without the section there is no HTTP server. */
 export function readWeb(located: Located | undefined, file: string, problems: Problems): { web?: ResolvedWeb } {
   if (located === undefined) return {};
-  // `web:` with nothing behind it asks for the page as it is by default.
-  const checked =
-    located.node.kind === 'scalar' && located.node.value === null
-      ? { value: webSchema.parse({}) }
-      : validate(webSchema, located, problems);
+  // `web:` without a value asks for the defaults.
+  const checked = isEmpty(located) ? { value: webSchema.parse({}) } : validate(webSchema, located, problems);
   if (checked === undefined) return {};
   const { listen, users, tls, origins, history } = checked.value;
   const [, bracketed, named = '', port = ''] = LISTEN.exec(listen) ?? [];
@@ -89,10 +86,10 @@ export function readWeb(located: Located | undefined, file: string, problems: Pr
   };
 }
 
-/** Where a service of the system keeps what it has; whoever makes the folder wants it used. */
-const USUAL_FOLDER = '/var/lib/dcs-io';
+/** The folder of a system service for its data. It is used when it exists. */
+const SERVICE_FOLDER = '/var/lib/dcs-io';
 
-/** Reads `state:`, the folder for what outlives a restart. Absent: the usual one where there is one, else none. */
+/** Reads `state:`, the folder of data that outlives a restart; default: the service's folder when it exists. */
 export function readState(
   located: Located | undefined,
   file: string,
@@ -100,14 +97,14 @@ export function readState(
   problems: Problems,
 ): { state?: string } {
   if (located === undefined || isEmpty(located)) {
-    return (context.machine ?? thisMachine).exists(USUAL_FOLDER) ? { state: USUAL_FOLDER } : {};
+    return (context.machine ?? thisMachine).exists(SERVICE_FOLDER) ? { state: SERVICE_FOLDER } : {};
   }
   const checked = validate(stateSchema, located, problems);
   if (checked === undefined || checked.value === 'none') return {};
   return { state: resolve(dirname(file), checked.value) };
 }
 
-/** Reads `guardian:`, within how long outputs are safe after a crash or hang. Off: nobody sees to it. */
+/** Reads `guardian:`, the time after a crash or hang within which outputs reach their safe state, or `off`. */
 export function readGuardian(located: Located | undefined, problems: Problems): { guardianMs?: number } {
   if (located === undefined || isEmpty(located)) return { guardianMs: GUARDIAN_TIMEOUT_MS };
   const checked = validate(guardianSchema, located, problems);

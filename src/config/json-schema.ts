@@ -12,10 +12,10 @@ import {
   webSchema,
 } from './schema.ts';
 
-/** A JSON Schema object as far as this code looks into it. */
+/** A JSON Schema. */
 export type JsonSchema = { readonly [key: string]: unknown };
 
-/** The JSON Schema (draft 7) of what a user may write for a zod schema. */
+/** The JSON Schema (draft 7) of the input of a zod schema: the text that a user may write. */
 export function inputSchema(schema: z.ZodType): JsonSchema {
   const made: unknown = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any', target: 'draft-7' });
   if (!isSchema(made)) return {};
@@ -23,7 +23,7 @@ export function inputSchema(schema: z.ZodType): JsonSchema {
   return rest;
 }
 
-/** The keys a user may write at a path of a schema, alternatives included. */
+/** The keys that a user may write at a path of a schema, in any of its alternatives. */
 export function keysAt(schema: z.ZodType, path: readonly PropertyKey[] = []): string[] {
   const found = new Set<string>();
   for (const at of path.reduce<JsonSchema[]>(stepInto, [inputSchema(schema)])) {
@@ -32,7 +32,7 @@ export function keysAt(schema: z.ZodType, path: readonly PropertyKey[] = []): st
   return [...found];
 }
 
-/** A schema and all it is made of by anyOf, oneOf and allOf. */
+/** A schema and its parts in anyOf, oneOf and allOf. */
 export function alternatives(schema: JsonSchema): JsonSchema[] {
   const inner = ['anyOf', 'oneOf', 'allOf'].flatMap((word) => {
     const list = schema[word];
@@ -58,18 +58,18 @@ function addAll(into: Set<string>, words: readonly string[]): void {
 }
 
 /**
- * The JSON Schema (draft 7) of a configuration file, for editors: made from the schemas that check it when it is loaded.
- * It is somewhat more lenient than they are: which keys go together is for `dcs-io check`.
+ * The JSON Schema (draft 7) of a configuration file, for editors. It is made from the schemas that check the file when it is
+ * loaded, and more lenient: only `dcs-io check` knows which keys go together.
  */
 export function jsonSchema(drivers: readonly Driver[]): JsonSchema {
   const pin = pinJsonSchema(drivers);
   const device = {
     type: 'object',
-    description: 'what is behind one address of a port; its pins are named <device>.<pin>',
+    description: 'a device at one address of a port; its pins are named <device>.<pin>',
     properties: {
       ...properties(pin),
       ...properties(inputSchema(z.strictObject(deviceKeys))),
-      pins: namedEntries({ $ref: '#/definitions/pin' }, 'pins of its own, or more about those of the profile'),
+      pins: namedEntries({ $ref: '#/definitions/pin' }, 'its own pins, and further keys of pins of the profile'),
     },
     required: ['port'],
     additionalProperties: false,
@@ -91,7 +91,7 @@ export function jsonSchema(drivers: readonly Driver[]): JsonSchema {
       }),
       devices: namedEntries({ $ref: '#/definitions/device' }, 'devices on a port, by a name of your own'),
       pins: namedEntries({ $ref: '#/definitions/pin' }, 'pins, by the name they have on the bus'),
-      servers: namedEntries({ anyOf: serverSchemas(drivers) }, 'what shows pins to other systems'),
+      servers: namedEntries({ anyOf: serverSchemas(drivers) }, 'servers that show pins to other systems'),
       web: nullable(inputSchema(webSchema)),
       actors: nullable({ type: 'array', items: { type: 'string' }, description: 'modules with actors of your own' }),
       state: nullable(inputSchema(stateSchema)),
@@ -102,7 +102,7 @@ export function jsonSchema(drivers: readonly Driver[]): JsonSchema {
   };
 }
 
-/** A port: the driver decides which further keys there are. */
+/** A port. Its driver decides about its further keys. */
 function portJsonSchema(drivers: readonly Driver[]): JsonSchema {
   return {
     type: 'object',
@@ -116,11 +116,11 @@ function portJsonSchema(drivers: readonly Driver[]): JsonSchema {
 
 function serverSchemas(drivers: readonly Driver[]): JsonSchema[] {
   return drivers.flatMap(({ name, server }) =>
-    server ? [withProperty(inputSchema(server.options), 'driver', { const: name, description: 'what it speaks' })] : [],
+    server ? [withProperty(inputSchema(server.options), 'driver', { const: name, description: 'its protocol' })] : [],
   );
 }
 
-/** A pin: the keys of all pins and those of every driver. */
+/** A pin, with the common keys and the keys of every driver. */
 function pinJsonSchema(drivers: readonly Driver[]): JsonSchema {
   const merged = new Map<string, JsonSchema[]>();
   for (const schema of [inputSchema(pinSchema), ...drivers.map((driver) => inputSchema(driver.pin))]) {
@@ -158,7 +158,7 @@ function namedEntries(entry: JsonSchema, description: string): JsonSchema {
   return { type: ['object', 'null'], additionalProperties: entry, description };
 }
 
-/** `key:` with nothing behind it means its default. */
+/** `key:` without a value means its default. */
 function nullable({ description, ...schema }: JsonSchema): JsonSchema {
   return { description, anyOf: [schema, { type: 'null' }] };
 }

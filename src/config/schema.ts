@@ -32,7 +32,7 @@ export const busSchema = z
         error: 'an address is four numbers of 0 to 255, like 192.168.1.20',
       })
       .default('127.0.0.1')
-      .describe('address to bind; any but loopback lets other machines in'),
+      .describe('address to bind; with any but loopback other machines can connect'),
     rx: tcpPort.default(DEFAULT_RX).describe('port on which the address broker receives'),
     tx: tcpPort.default(DEFAULT_TX).describe('port on which the address broker sends'),
     brokers: z.array(endpointSchema).default([]).describe('address brokers of other machines'),
@@ -40,13 +40,16 @@ export const busSchema = z
     insecure: z
       .boolean()
       .default(false)
-      .describe('accept that anyone who reaches the port can read every pin and command every output'),
+      .describe('accept that every machine that reaches the port can read all pins and command all outputs'),
     security: z
       .strictObject({
-        keys: z.string().min(1).describe('folder of the own key and of the allowed ones (`dcs-io keys new` makes it)'),
+        keys: z
+          .string()
+          .min(1)
+          .describe('folder of this node’s key and of the allowed keys (`dcs-io keys new` makes it)'),
       })
       .optional()
-      .describe('encrypt the bus between machines and let in listed keys only'),
+      .describe('encrypt the bus between machines and accept listed keys only'),
   })
   .describe('the bus between processes and machines');
 
@@ -59,7 +62,7 @@ export const boardSchema = z
       enabled: z
         .array(z.string())
         .optional()
-        .describe('buses that are enabled and keep their lines (i2c1, spi0); absent: looked up on this machine'),
+        .describe('buses that are enabled and keep their lines (i2c1, spi0); default: as found on this machine'),
     }),
   ])
   .meta({
@@ -68,12 +71,12 @@ export const boardSchema = z
   });
 
 export const hatsSchema = z.array(z.string().min(1)).meta({
-  description: 'boards put on the header (`dcs-io boards hats` lists them): they name their lines',
+  description: 'boards on the header (`dcs-io boards hats` lists them): they give names to their lines',
   examples: [['waveshare-relay-3']],
 });
 
 export const driversSchema = z.array(z.string().min(1)).meta({
-  description: 'drivers of others: npm packages beside this file, or files (./my-driver.ts)',
+  description: 'third-party drivers: npm packages installed beside this file, or files (./my-driver.ts)',
   examples: [['dcs-io-driver-foo', './my-driver.ts']],
 });
 
@@ -81,14 +84,16 @@ export const stateSchema = z
   .string()
   .min(1)
   .describe(
-    'folder for what outlives a restart: counts, outputs, overrides, the audit log; none; absent: /var/lib/dcs-io where it exists',
+    'folder of data that outlives a restart: counts, outputs, overrides, the audit log; none: nothing is kept; default: /var/lib/dcs-io when it exists',
   );
 
 export const webRoles = ['view', 'operate', 'admin'] as const;
 
 const webUserSchema = z
   .strictObject({
-    role: z.enum(webRoles).describe('view: sees; operate: commands pins; admin: sends messages of any subject too'),
+    role: z
+      .enum(webRoles)
+      .describe('view: reads; operate: also commands pins; admin: also sends messages of any subject'),
     password: z
       .string()
       .regex(/^scrypt:\d{1,2}:\d{1,2}:\d{1,2}:[\w-]{22,}:[\w-]{43}$/, {
@@ -120,7 +125,7 @@ export const webSchema = z
     users: z
       .record(z.string().min(1).max(64), webUserSchema)
       .default({})
-      .describe('who may log in; none: whoever is on this machine (loopback only)'),
+      .describe('users who may log in; without users everybody on this machine may do everything (loopback only)'),
     tls: z
       .strictObject({
         cert: z.string().min(1).describe('PEM file with the certificate and its chain'),
@@ -133,25 +138,23 @@ export const webSchema = z
       .default([])
       .meta({
         description:
-          "other pages whose scripts may use the API, and this page's address behind a proxy that renames it",
+          "origins of other pages whose scripts may use the API, and this page's origin behind a proxy that changes it",
         examples: [['https://panel.example']],
       }),
     history: durationSchema
       .prefault('10m')
-      .describe('how far back the trends go, in memory (2,000 changes of a pin at most)'),
+      .describe('length of the trends, kept in memory (at most 2,000 changes of a pin)'),
   })
-  .describe('the web page and the HTTP API; absent: none');
+  .describe('the web page and the HTTP API; without this section there is no HTTP server');
 
-/** Outputs are to be safe this long after the agent's last sign of life. */
+/** Default time (ms) from the agent's last sign of life to the safe state of its outputs. */
 export const GUARDIAN_TIMEOUT_MS = 5000;
 export const guardianSchema = z
   .union([
     z.literal('off'),
     durationSchema.refine((within) => within >= 1000 && within <= 600_000, { error: 'from 1s to 10m' }),
   ])
-  .describe(
-    'how long after the agent crashed or began to hang its outputs are in their safe state, 1s to 10m, or off; default 5s',
-  );
+  .describe('time from a crash or hang of the agent to the safe state of its outputs, 1s to 10m, or off; default 5s');
 
 export const nameSchema = z
   .string()
@@ -165,15 +168,15 @@ const names = z.union([text, z.array(text).min(1)]);
 const RATE = /^\s*([1-9]\d{0,5})\s*\/\s*(s|min|h)\s*$/;
 const PERIODS: Readonly<Record<string, number>> = { s: 1000, min: 60_000, h: 3_600_000 };
 
-/** What limits an output, whoever commands it; evaluated in this process. */
+/** Rules that limit an output for all senders of commands, evaluated in this process. */
 const ruleKeys = {
   follow: z
     .union([
       text,
       z.strictObject({
         pin: text.describe('the pin that is copied'),
-        invert: z.boolean().default(false).describe('true here is false there'),
-        delay: durationSchema.optional().describe('a change counts once it has stood for so long'),
+        invert: z.boolean().default(false).describe('copy the opposite value'),
+        delay: durationSchema.optional().describe('time for which a change must last before it is copied'),
       }),
     ])
     .optional()
@@ -183,15 +186,17 @@ const ruleKeys = {
       names,
       z.strictObject({
         with: names.describe('the other outputs'),
-        dead_time: durationSchema.optional().describe('how long they must have been off before'),
+        dead_time: durationSchema.optional().describe('time for which they must have been off before'),
       }),
     ])
     .optional()
-    .describe('outputs that are never on together with this one; dead_time: how long they must have been off before'),
+    .describe(
+      'outputs that are never on together with this one; dead_time: time for which they must have been off before',
+    ),
   requires: names.optional().describe('outputs: on only while these pins are good and on'),
-  max_on: durationSchema.optional().describe('outputs: go off after so long'),
-  min_on: durationSchema.optional().describe('outputs: once on, stay on for so long'),
-  min_off: durationSchema.optional().describe('outputs: once off, stay off for so long'),
+  max_on: durationSchema.optional().describe('outputs: longest time on, then the output goes off'),
+  min_on: durationSchema.optional().describe('outputs: shortest time on'),
+  min_off: durationSchema.optional().describe('outputs: shortest time off'),
   rate: z
     .string({ error: 'changes in a time: 10/min' })
     .regex(RATE, { error: 'changes in a time: 10/min' })
@@ -200,74 +205,84 @@ const ruleKeys = {
       return { changes: Number(changes), perMs: PERIODS[per] ?? 0 };
     })
     .optional()
-    .meta({ title: 'number/time', description: 'outputs: most changes in a time: s, min or h', examples: ['10/min'] }),
+    .meta({
+      title: 'number/time',
+      description: 'outputs: highest number of changes in a time (s, min or h)',
+      examples: ['10/min'],
+    }),
 };
 
-/** The keys every pin has, whatever its driver. */
+/** The keys of every pin, whatever its driver. */
 export const pinKeys = {
   port: text
     .optional()
     .describe('an entry of ports: the hardware the pin is on; not needed when the pin’s own keys name it'),
-  direction: z.enum(['in', 'out']).optional().describe('in: it is read (default), out: it can be commanded'),
-  label: text.optional().describe('what people call it'),
+  direction: z.enum(['in', 'out']).optional().describe('in: the pin is read (default); out: it can be commanded'),
+  label: text.optional().describe('name for people'),
   class: z
     .string()
     .regex(/^[a-z][a-z0-9_]*$/, { error: 'a word like voltage, energy, temperature, switch' })
     .optional()
     .meta({
-      description: "what it measures or drives, in Home Assistant's words: voltage, energy, temperature, switch",
+      description: "device class, in Home Assistant's words: voltage, energy, temperature, switch",
       examples: ['temperature'],
     }),
   uom: text.optional().describe('unit of measure: V, kW, °C (unit is the Modbus unit id)'),
   invert: z.boolean().optional().describe('digital: true on the bus is false on the hardware'),
   scale: z.number().optional().describe('numbers: value = raw × scale + offset'),
   offset: z.number().optional().describe('numbers: value = raw × scale + offset'),
-  deadband: z.number().min(0).optional().describe('numbers: a change smaller than this is not reported'),
+  deadband: z.number().min(0).optional().describe('numbers: smallest change that is reported'),
   precision: z.int().min(0).max(12).optional().describe('numbers: digits after the decimal point'),
   max_silence: durationSchema
     .refine((length) => length >= 100, { error: 'at least 100ms' })
     .optional()
-    .describe('the pin reports at least this often, be there no change'),
+    .describe('longest time between two reports, also without a change'),
   range: z
     .tuple([z.number(), z.number()], { error: 'lowest and highest value a command may ask for: [0, 50]' })
     .optional()
     .meta({ description: 'outputs: lowest and highest value a command may ask for', examples: [[0, 50]] }),
   initial: value
     .optional()
-    .describe('outputs: the value at start; last: as before the restart; safe; absent: what the hardware has'),
-  safe: value.optional().describe('outputs: the value that harms nobody; off; hold: it stays as it is'),
+    .describe(
+      'outputs: the value at start; last: as before the restart; safe: the safe value; default: the hardware’s present value',
+    ),
+  safe: value.optional().describe('outputs: the value that harms nobody, or off; hold: the output keeps its value'),
   on_exit: z
     .enum(['safe', 'hold', 'input'])
     .optional()
-    .describe('outputs, when the agent stops: go to safe, hold the value, or become an input (driven by nobody)'),
+    .describe('outputs, when the agent stops: go to safe, hold the value, or become an input (not driven)'),
   on_loss: z
     .enum(['safe', 'hold', 'rewrite'])
     .optional()
     .describe(
-      'outputs, when the port or device comes back, or what they follow is bad: go to safe (default where it is given), stay as they are, or get the value last confirmed again',
+      'outputs, when the port or device comes back, or the pin they follow is bad: go to safe (default when safe is given), hold the value, or rewrite the last confirmed value',
     ),
   rearm: z
     .enum(['auto', 'manual'])
     .optional()
-    .describe('outputs, after they went to safe: the next command counts (default), or a person has to rearm them'),
-  controller: text.optional().describe('outputs: node or actor without which they go to safe; "*": any other node'),
-  debounce: durationSchema.optional().describe('digital inputs: how long a level must be still to count'),
+    .describe(
+      'outputs, after they went to safe: auto: the next command is accepted (default); manual: a person has to rearm them first',
+    ),
+  controller: text
+    .optional()
+    .describe('outputs: the node or actor whose absence sends them to safe; "*": any other node'),
+  debounce: durationSchema.optional().describe('digital inputs: time for which a level must be stable'),
   read_on: text
     .optional()
-    .describe('inputs: the pin whose changes make this one be read at once: the interrupt line of the chip it is on'),
+    .describe('inputs: a pin whose changes trigger a read of this one: the interrupt line of its chip'),
   stale_after: durationSchema
     .optional()
-    .describe('the value is uncertain when the hardware did not confirm it for so long'),
+    .describe('time without confirmation by the hardware after which the value is uncertain'),
   ...ruleKeys,
 };
 export const pinSchema = z.strictObject(pinKeys);
 export type PinKeys = z.infer<typeof pinSchema>;
 
-/** Keys of a device beside the pin keys it hands down. */
+/** Keys of a device beside the pin keys that its pins inherit. */
 export const deviceKeys = {
-  port: text.describe('the entry of ports it is on'),
+  port: text.describe('its entry of ports'),
   profile: text.optional().meta({
-    description: 'its register map, `dcs-io profiles` lists them: <maker>/<model>',
+    description: 'its register map, <maker>/<model>; `dcs-io profiles` lists them',
     examples: ['eastron/sdm120'],
   }),
 };
