@@ -6,39 +6,39 @@ import { type Captures, Matcher } from './matcher.ts';
 import type { SerialOptions } from './options.ts';
 import { decode } from './text.ts';
 
-/** A frame, and what the patterns of its inlet found in it. */
+/** A frame and the matches of the port's patterns in it. */
 export class MatchedFrame {
   readonly bytes: Buffer;
   readonly text: string;
-  readonly #found: readonly Captures[];
+  readonly #captures: readonly Captures[];
   readonly #indexes: ReadonlyMap<RegExp, number>;
 
   constructor(bytes: Buffer, text: string, captures: readonly Captures[], indexes: ReadonlyMap<RegExp, number>) {
     this.bytes = bytes;
     this.text = text;
-    this.#found = captures;
+    this.#captures = captures;
     this.#indexes = indexes;
   }
 
-  /** What a pattern found; an absent pattern finds something in every frame. */
-  found(pattern: RegExp | undefined): Captures {
+  /** The captures of a pattern, `null` when it does not match. No pattern matches every frame. */
+  captures(pattern: RegExp | undefined): Captures {
     if (pattern === undefined) return EMPTY_MATCH;
-    return this.#found[this.#indexes.get(pattern) ?? -1] ?? null;
+    return this.#captures[this.#indexes.get(pattern) ?? -1] ?? null;
   }
 }
 
 export interface FrameReceiverSink {
-  /** A frame came in whole. */
+  /** A complete frame came in. */
   frame(bytes: Buffer, sourceTime: UnixSeconds): void;
-  /** The same frame, matched. Empty frames are not. */
-  matched(look: MatchedFrame, sourceTime: UnixSeconds): void;
-  /** A pattern ran over its time; `final`: it is given up. */
+  /** The same frame with its matches. Empty frames are not matched. */
+  matched(frame: MatchedFrame, sourceTime: UnixSeconds): void;
+  /** A pattern took too long on a frame; `final`: it is not tried any more. */
   patternTimeout(pattern: RegExp, final: boolean): void;
 }
 
 const EMPTY_MATCH: Captures = /(?:)/.exec('');
 
-/** The way in: bytes → frames → checksum → text → patterns. */
+/** Turns received bytes into matched frames: bytes → frames → checksum → text → patterns. */
 export class FrameReceiver {
   readonly #options: SerialOptions;
   readonly #context: DriverContext;
@@ -48,15 +48,15 @@ export class FrameReceiver {
   readonly #indexes: ReadonlyMap<RegExp, number>;
   readonly #sink: FrameReceiverSink;
   readonly #matching: boolean;
-  /** Frames that are complete but not told yet. */
+  /** Complete frames that have not been delivered yet. */
   #frames: Buffer[] = [];
   #pushing = false;
-  /** The frame under way has a byte that came in with an error. */
+  /** A byte of the incomplete frame came in with an error. */
   #damaged = false;
-  /** What was sent last, if the device will repeat it. */
+  /** The bytes sent last, when the device is to repeat them. */
   #echo: Buffer | undefined;
 
-  /** Without `matching` frames go to `frame` alone. */
+  /** Without `matching`, frames are only passed to `frame`. */
   constructor(
     options: SerialOptions,
     patterns: readonly RegExp[],
@@ -80,7 +80,7 @@ export class FrameReceiver {
           return;
         }
         this.#frames.push(bytes);
-        // Frames that end by time come outside of push.
+        // Frames that end by time arrive outside of push.
         if (!this.#pushing) this.#deliver();
       },
       dropped: (why, bytes) => {
@@ -103,8 +103,8 @@ export class FrameReceiver {
   }
 
   /**
-   * A byte came in with an error: the frame it is in is dropped. It may have been the end of that frame, or may wrongly
-   * seem to be one: then what follows is no whole frame either.
+   * A byte came in with an error, so its frame is dropped. The byte may have been the end of that frame, or may only look
+   * like one: then the frame after it is incomplete and is dropped too.
    */
   damaged(byte: Buffer): void {
     this.#context.count('line_errors');
@@ -118,7 +118,7 @@ export class FrameReceiver {
     if (this.#options.echo) this.#echo = withoutLineEnd(bytes);
   }
 
-  /** Forgets a frame that is not complete. */
+  /** Drops an incomplete frame. */
   end(): void {
     const lost = this.#framer.reset();
     if (lost > 0) this.#context.count('bytes_dropped', lost);
@@ -165,7 +165,7 @@ export class FrameReceiver {
     return false;
   }
 
-  /** Lines cut at \n commonly end in \r\n; the \r belongs to the line end. */
+  /** Lines split at \n often end in \r\n; the \r belongs to the line end. */
   #trimmed(frame: Buffer): Buffer {
     return this.#options.framing.linefeed && frame[frame.length - 1] === 0x0d ? frame.subarray(0, -1) : frame;
   }

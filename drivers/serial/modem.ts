@@ -4,22 +4,22 @@ import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import { type DrivenLine, drivenLines, type ModemControl, type SensedLine, sensedLines } from './line/transport.ts';
 import type { SerialChannel } from './serial-channel.ts';
 
-/** How often the lines of the device are looked at (ms): the kernel tells no changes. */
+/** Period (ms) at which the device's lines are polled: the kernel reports no changes. */
 const POLL_MS = 50;
 
 /** The pins of a port that are modem control lines. */
 export class ModemPins {
   readonly #clock: Clock;
-  readonly #sensed: readonly { readonly point: SerialChannel; readonly line: SensedLine }[];
+  readonly #sensed: readonly { readonly channel: SerialChannel; readonly line: SensedLine }[];
   #control: ModemControl | undefined;
   #port = 'this port';
   #timer: Timer | undefined;
 
-  constructor(points: readonly SerialChannel[], clock: Clock) {
+  constructor(channels: readonly SerialChannel[], clock: Clock) {
     this.#clock = clock;
-    this.#sensed = points.flatMap((point) => {
-      const line = sensedLines.find((name) => name === point.channel.address.control);
-      return line ? [{ point, line }] : [];
+    this.#sensed = channels.flatMap((channel) => {
+      const line = sensedLines.find((name) => name === channel.channel.address.control);
+      return line ? [{ channel, line }] : [];
     });
   }
 
@@ -33,7 +33,7 @@ export class ModemPins {
     this.#timer?.cancel();
   }
 
-  /** Throws READ_ONLY for a line of the device, NOT_SUPPORTED where there are none. */
+  /** Throws READ_ONLY for a line that the device drives, NOT_SUPPORTED when the port has no such lines. */
   write(name: DrivenLine | SensedLine, on: boolean): WriteResult {
     const line = drivenLines.find((driven) => driven === name);
     if (!line) throw new DcsError('READ_ONLY', `${name} is driven by the device`);
@@ -41,21 +41,21 @@ export class ModemPins {
     return {};
   }
 
-  /** Looks at the lines and tells what has changed. */
+  /** Reads the device's lines and reports changes. */
   poll(): void {
     if (this.#sensed.length === 0) return;
     try {
       const states = this.#available().sense();
-      for (const { point, line } of this.#sensed) {
-        const { last } = point;
+      for (const { channel, line } of this.#sensed) {
+        const { last } = channel;
         const now = { ok: true, value: states[line], sourceTime: this.#clock.unix() } as const;
-        // Looked at all the same: whoever asks next must see that it is not old.
-        if (last?.ok && last.value === now.value) point.last = now;
-        else point.report(now);
+        // An unchanged state is kept with its new time, so that the next read does not look old.
+        if (last?.ok && last.value === now.value) channel.last = now;
+        else channel.report(now);
       }
     } catch (thrown) {
       const error = toDcsError(thrown);
-      for (const { point } of this.#sensed) if (point.last?.ok !== false) point.report({ ok: false, error });
+      for (const { channel } of this.#sensed) if (channel.last?.ok !== false) channel.report({ ok: false, error });
     }
   }
 

@@ -3,13 +3,13 @@ import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { ReplyMatcher, RequestQueue, SerialRequest } from './request-queue.ts';
 import type { SerialChannel } from './serial-channel.ts';
 
-/** A command that is asked again and again, and the pins its answer fills. */
+/** A command that is sent periodically, and the channels that its answer fills. */
 export class Poll {
   readonly channels: readonly SerialChannel[];
   readonly #bytes: Buffer;
   readonly #every: number;
   readonly #retries: number;
-  readonly #exchange: RequestQueue;
+  readonly #requests: RequestQueue;
   readonly #clock: Clock;
   readonly #count: (name: string) => void;
   #unanswered = new Set<SerialChannel>();
@@ -19,22 +19,22 @@ export class Poll {
 
   constructor(
     ask: { readonly bytes: Buffer; readonly every: number },
-    points: readonly SerialChannel[],
+    channels: readonly SerialChannel[],
     retries: number,
-    exchange: RequestQueue,
-    life: { readonly clock: Clock; count(name: string): void },
+    requests: RequestQueue,
+    context: { readonly clock: Clock; count(name: string): void },
   ) {
-    this.channels = points;
+    this.channels = channels;
     this.#bytes = ask.bytes;
     this.#every = ask.every;
     this.#retries = retries;
-    this.#exchange = exchange;
-    this.#clock = life.clock;
-    this.#count = (name) => life.count(name);
-    this.#due = life.clock.now();
+    this.#requests = requests;
+    this.#clock = context.clock;
+    this.#count = (name) => context.count(name);
+    this.#due = context.clock.now();
   }
 
-  /** Asks now and then at a fixed rate; a turn that comes while the last one is not done is skipped and counted. */
+  /** Asks now and then at a fixed rate. A poll that is due while the last one is under way is skipped and counted. */
   start(): void {
     if (this.#pending) this.#count('polls_skipped');
     else void this.ask();
@@ -51,7 +51,7 @@ export class Poll {
     this.#timer?.cancel();
   }
 
-  /** Asks once; resolves when every pin has been told what came of it. Never rejects. */
+  /** Asks once. Resolves when every channel has its reading or its failure; never rejects. */
   ask(): Promise<void> {
     this.#pending ??= this.#askOnce().finally(() => {
       this.#pending = undefined;
@@ -60,48 +60,48 @@ export class Poll {
   }
 
   async #askOnce(): Promise<void> {
-    const job: SerialRequest = {
+    const request: SerialRequest = {
       bytes: this.#bytes,
       lane: 'ask',
       retries: this.#retries,
       createMatcher: (late) => this.#createMatcher(late),
     };
     try {
-      await this.#exchange.submit(job);
+      await this.#requests.submit(request);
     } catch (thrown) {
       const error = toDcsError(thrown);
-      // The port's end is told to its owner, who tells every pin.
+      // The port's owner hears of the loss and fails every pin.
       if (error.code === 'PORT_DOWN') return;
-      for (const point of this.#unanswered) point.report({ ok: false, error });
+      for (const channel of this.#unanswered) channel.report({ ok: false, error });
     }
   }
 
-  /** The answer is complete when every pin has found its value, be it in one frame or in several. */
+  /** The answer is complete when every channel has found its value, in one frame or in several. */
   #createMatcher(late: boolean): ReplyMatcher {
-    const open = new Set(this.channels);
-    if (!late) this.#unanswered = open;
-    return (look) => {
-      let mine = false;
-      for (const point of this.channels) {
-        const reading = point.readingOf(look, this.#clock.unix());
+    const unanswered = new Set(this.channels);
+    if (!late) this.#unanswered = unanswered;
+    return (frame) => {
+      let matched = false;
+      for (const channel of this.channels) {
+        const reading = channel.readingOf(frame, this.#clock.unix());
         if (!reading) continue;
-        mine = true;
-        if (!open.delete(point) || late) continue;
-        point.noteMatch();
-        point.report(reading);
+        matched = true;
+        if (!unanswered.delete(channel) || late) continue;
+        channel.noteMatch();
+        channel.report(reading);
       }
-      if (!mine) return 'foreign';
-      return open.size === 0 ? 'done' : 'more';
+      if (!matched) return 'foreign';
+      return unanswered.size === 0 ? 'done' : 'more';
     };
   }
 }
 
-/** The answer to a command: the frame that confirms it, or the one that refuses it. */
+/** Matches the answer to a command: the frame that confirms it, or the frame that refuses it. */
 export function confirmationMatcher(reply: RegExp, refused: RegExp | undefined): ReplyMatcher {
-  return (look) => {
-    if (refused && look.found(refused)) {
-      return new DcsError('DEVICE_REFUSED', `the device refused: ${JSON.stringify(look.text)}`, { found: look.text });
+  return (frame) => {
+    if (refused && frame.captures(refused)) {
+      return new DcsError('DEVICE_REFUSED', `the device refused: ${JSON.stringify(frame.text)}`, { found: frame.text });
     }
-    return look.found(reply) ? 'done' : 'foreign';
+    return frame.captures(reply) ? 'done' : 'foreign';
   };
 }

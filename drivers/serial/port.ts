@@ -6,7 +6,6 @@ import type {
   Port,
   PortContext,
   Reading,
-  ReadingListener,
   SafeWrite,
   WriteOptions,
   WriteResult,
@@ -25,15 +24,15 @@ import { RequestQueue } from './request-queue.ts';
 import { SerialChannel } from './serial-channel.ts';
 import { render } from './template.ts';
 
-/** How long a device may hold bytes off (ms), beyond the time the line needs for them. */
+/** How long a device may hold bytes off by flow control (ms), beyond the time that the line needs for them. */
 const SEND_TIMEOUT_MS = 2000;
 
 type FrameListener = (frame: Uint8Array, sourceTime: UnixSeconds) => void;
 
-/** A serial port: frames in to stream listeners and, through patterns, to pins; commands, questions and bytes out. */
+/** A serial port. Received frames go to stream listeners and, through patterns, to pins; commands, polls and bytes go out. */
 export class SerialPort implements Port {
   readonly stream: ByteStream;
-  /** What the transport is opened with. */
+  /** Events to open the transport with. */
   readonly events: TransportEvents;
   readonly #options: SerialOptions;
   readonly #context: PortContext;
@@ -52,14 +51,14 @@ export class SerialPort implements Port {
     this.#options = options;
     this.#context = context;
     this.#name = name;
-    const points = channels.map((channel) => new SerialChannel(channel, context.clock));
-    this.#channels = new Map(points.map((point) => [point.channel.key, point]));
-    this.#unsolicited = points.filter(({ source }) => source && !source.ask);
+    const own = channels.map((channel) => new SerialChannel(channel, context));
+    this.#channels = new Map(own.map((channel) => [channel.channel.key, channel]));
+    this.#unsolicited = own.filter(({ source }) => source && !source.ask);
     this.#receiver = new FrameReceiver(options, patternsOf(channels), channels.length > 0, context, {
       frame: (bytes, sourceTime) => {
         for (const listener of this.#frameListeners) listener(bytes, sourceTime);
       },
-      matched: (look, sourceTime) => this.#handleFrame(look, sourceTime),
+      matched: (frame, sourceTime) => this.#handleFrame(frame, sourceTime),
       patternTimeout: (pattern, final) => this.#patternTimedOut(pattern, final),
     });
     const byteTime = 10_000 / options.line.baud;
@@ -70,8 +69,8 @@ export class SerialPort implements Port {
       clock: context.clock,
       count: (counter, by) => context.count(counter, by),
     });
-    this.#modem = new ModemPins(points, context.clock);
-    this.#polls = pollsOf(points, options.retries, this.#requests, context);
+    this.#modem = new ModemPins(own, context.clock);
+    this.#polls = pollsOf(own, options.retries, this.#requests, context);
     this.stream = {
       send: (bytes) => this.#send(bytes),
       onFrame: (listener) => {
@@ -81,22 +80,10 @@ export class SerialPort implements Port {
         };
       },
     };
-    this.events = {
-      data: (bytes) => {
-        if (!this.#ended) this.#receiver.push(bytes);
-      },
-      damaged: (byte) => {
-        if (!this.#ended) this.#receiver.damaged(byte);
-      },
-      lost: (error) => {
-        if (this.#ended) return;
-        this.#end(error);
-        context.down(error);
-      },
-    };
+    this.events = this.#transportEvents();
   }
 
-  /** Puts the port on its line; resolves when the start values are out, and confirmed where they are to be. */
+  /** Takes the open line. Resolves when the opening values are sent, and confirmed where a reply is configured. */
   async begin(transport: Transport): Promise<void> {
     this.#transport = transport;
     this.#modem.begin(this.#name, transport.control);
@@ -105,11 +92,11 @@ export class SerialPort implements Port {
         await this.write(channel, channel.openingValue);
     }
     if (this.#ended) return;
-    for (const point of this.#channels.values()) point.startAgeTimer();
+    for (const channel of this.#channels.values()) channel.startAgeTimer();
     for (const poll of this.#polls) poll.start();
   }
 
-  /** Channels with a question are asked now; the others give the last value they had. */
+  /** Asks for channels with `ask` now; the other channels give their last reading. */
   async read(channels: readonly Channel[]): Promise<Reading[]> {
     if (this.#ended) throw this.#ended;
     const keys = new Set(channels.map(({ key }) => key));
@@ -163,25 +150,25 @@ export class SerialPort implements Port {
     return { executor: siblingModule(import.meta.url, 'crash-plan'), plan };
   }
 
-  subscribe(channel: Channel, listener: ReadingListener): () => void {
-    const point = this.#channels.get(channel.key);
-    if (!point || this.#ended) return () => {};
-    point.listeners.add(listener);
-    const { last } = point;
-    if (last) {
-      queueMicrotask(() => {
-        // Unless a newer one has been told meanwhile.
-        if (point.last === last && point.listeners.has(listener)) listener(last);
-      });
-    }
-    return () => {
-      point.listeners.delete(listener);
-    };
-  }
-
   async close(): Promise<void> {
     this.#end(new DcsError('PORT_DOWN', `${this.#name} is closed`));
     await this.#transport?.close();
+  }
+
+  #transportEvents(): TransportEvents {
+    return {
+      data: (bytes) => {
+        if (!this.#ended) this.#receiver.push(bytes);
+      },
+      damaged: (byte) => {
+        if (!this.#ended) this.#receiver.damaged(byte);
+      },
+      lost: (error) => {
+        if (this.#ended) return;
+        this.#end(error);
+        this.#context.down(error);
+      },
+    };
   }
 
   #end(error: DcsError): void {
@@ -192,21 +179,21 @@ export class SerialPort implements Port {
     this.#requests.end(error);
     this.#receiver.end();
     this.#frameListeners.clear();
-    for (const point of this.#channels.values()) point.end();
+    for (const channel of this.#channels.values()) channel.end();
   }
 
-  #handleFrame(look: MatchedFrame, now: UnixSeconds): void {
+  #handleFrame(frame: MatchedFrame, now: UnixSeconds): void {
     if (this.#ended) return;
-    let mine = this.#requests.handleFrame(look);
-    for (const point of this.#unsolicited) {
-      const reading = point.readingOf(look, now);
+    let matched = this.#requests.handleFrame(frame);
+    for (const channel of this.#unsolicited) {
+      const reading = channel.readingOf(frame, now);
       if (!reading) continue;
-      mine = true;
+      matched = true;
       if (!reading.ok) this.#context.count('bad_captures');
-      point.noteMatch();
-      point.report(reading);
+      channel.noteMatch();
+      channel.report(reading);
     }
-    if (!mine && this.#channels.size > 0) this.#context.count('frames_unmatched');
+    if (!matched && this.#channels.size > 0) this.#context.count('frames_unmatched');
   }
 
   #patternTimedOut(pattern: RegExp, final: boolean): void {
@@ -216,21 +203,21 @@ export class SerialPort implements Port {
     const error = new DcsError(final ? 'BAD_CONFIG' : 'BAD_REPLY', message, {
       expected: 'a pattern without nested repetitions such as (a+)+',
     });
-    for (const point of this.#channels.values()) {
-      if (point.source?.pattern?.match.source === pattern.source) point.report({ ok: false, error });
+    for (const channel of this.#channels.values()) {
+      if (channel.source?.pattern?.match.source === pattern.source) channel.report({ ok: false, error });
     }
   }
 
   async #send(bytes: Uint8Array): Promise<number> {
-    // A copy: the caller may use its buffer again.
+    // A copy, because the caller may reuse its buffer.
     await this.#requests.submit({ bytes: Buffer.from(bytes), lane: 'write', retries: 0 });
     return bytes.length;
   }
 
-  async #transmit(bytes: Buffer, patience: number): Promise<void> {
+  async #transmit(bytes: Buffer, limit: number): Promise<void> {
     if (this.#ended) throw this.#ended;
     this.#receiver.expectEcho(bytes);
-    await this.#transport?.send(bytes, patience);
+    await this.#transport?.send(bytes, limit);
     this.#context.count('bytes_out', bytes.length);
   }
 }
@@ -243,26 +230,26 @@ function patternsOf(channels: readonly Channel<SerialAddress>[]): RegExp[] {
 
 interface PollGroup {
   readonly ask: { readonly bytes: Buffer; readonly every: number };
-  readonly points: SerialChannel[];
+  readonly channels: SerialChannel[];
 }
 
-/** One poll for each command and rate, however many pins its answer fills. */
+/** One poll for each command and rate, however many channels its answer fills. */
 function pollsOf(
-  points: readonly SerialChannel[],
+  channels: readonly SerialChannel[],
   retries: number,
-  exchange: RequestQueue,
+  requests: RequestQueue,
   context: PortContext,
 ): Poll[] {
   const groups = new Map<string, PollGroup>();
-  for (const point of points) {
-    const ask = point.source?.ask;
+  for (const channel of channels) {
+    const ask = channel.source?.ask;
     if (!ask) continue;
     const name = `${ask.every} ${ask.bytes.toString('latin1')}`;
-    const group: PollGroup = groups.get(name) ?? { ask, points: [] };
-    group.points.push(point);
+    const group: PollGroup = groups.get(name) ?? { ask, channels: [] };
+    group.channels.push(channel);
     groups.set(name, group);
   }
-  return [...groups.values()].map((group) => new Poll(group.ask, group.points, retries, exchange, context));
+  return [...groups.values()].map((group) => new Poll(group.ask, group.channels, retries, requests, context));
 }
 
 function bytesOf({ template }: Command, value: RawValue, { encoding }: SerialOptions): Buffer {

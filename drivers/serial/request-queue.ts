@@ -2,31 +2,31 @@ import type { Clock, DurationMs, MonotonicMs, Timer } from '../../src/clock/cloc
 import { DcsError } from '../../src/errors/errors.ts';
 import type { MatchedFrame } from './frame-receiver.ts';
 
-/** What a frame is to a request: no answer to it; part of the answer; the end of it; or a refusal. */
+/** How a frame relates to a request: no answer, part of the answer, the end of the answer, or a refusal. */
 export type FrameMatch = 'foreign' | 'more' | 'done' | DcsError;
 
-export type ReplyMatcher = (look: MatchedFrame) => FrameMatch;
+export type ReplyMatcher = (frame: MatchedFrame) => FrameMatch;
 
-/** Something to send, and what to wait for. */
+/** Bytes to send and the answer to wait for. */
 export interface SerialRequest {
   readonly bytes: Buffer;
-  /** Writes go before asks. */
+  /** Lane `write` goes before lane `ask`. */
   readonly lane: 'write' | 'ask';
   /** How often it is sent again when no answer comes in time. */
   readonly retries: number;
-  /** It is not sent, nor sent again, after this. */
+  /** The request is neither sent nor repeated after this time. */
   readonly expiresAt?: MonotonicMs | undefined;
   /**
-   * Makes the judge of frames that come in, a new one for each sending. With `late`, of those that come when nobody waits
-   * any more: it must do nothing but say whose they are. Absent: the job is done once the kernel has the bytes.
+   * Creates a matcher of received frames for each time the request is sent. With `late` the answer is no longer waited for,
+   * so the matcher must only recognise it. `undefined`: the request is done once the kernel has the bytes.
    */
   readonly createMatcher?: (late: boolean) => ReplyMatcher;
 }
 
-/** How an exchange reaches the line, and what bounds it. */
+/** The line that requests are sent on, and its times. */
 export interface RequestQueueLine {
   send(bytes: Buffer): Promise<void>;
-  /** How long an answer may take, counted from the last byte sent. */
+  /** Longest time of an answer, from the last byte sent. */
   readonly timeout: DurationMs;
   /** Time the line needs for one byte. */
   readonly byteTime: DurationMs;
@@ -35,23 +35,23 @@ export interface RequestQueueLine {
 }
 
 interface Entry {
-  readonly job: SerialRequest;
+  readonly request: SerialRequest;
   resolve(): void;
   reject(error: unknown): void;
 }
 
 interface Waiting {
-  readonly judge: ReplyMatcher;
+  readonly matcher: ReplyMatcher;
   settle(outcome: DcsError | undefined): void;
 }
 
-/** Most bytes waiting to be sent; more is refused, so that what goes out is never old. */
+/** Most bytes that may wait to be sent; more is refused, so that nothing old is ever sent. */
 const QUEUE_LIMIT = 65_536;
 
 /**
- * Everything a port sends, one at a time. While a request waits for its answer nothing else is sent. When no answer
- * came in time the line is left in quiet until the late answer has come (and is thrown away) or the same time has
- * passed again: a late answer must not be taken for the answer to the next request.
+ * Sends everything that a port sends, one request at a time; nothing is sent while a request waits for its answer. After a
+ * timeout nothing is sent until the late answer has come (it is dropped) or the timeout has passed once more: a late
+ * answer must not be taken for the answer to the next request.
  */
 export class RequestQueue {
   readonly #line: RequestQueueLine;
@@ -59,8 +59,8 @@ export class RequestQueue {
   #running = false;
   #queued = 0;
   #waiting: Waiting | undefined;
-  /** A request whose answer may still come, and what to call when it need not be waited for any more. */
-  #late: { readonly judge: ReplyMatcher; readonly over: Promise<void>; end(): void } | undefined;
+  /** A request whose late answer may still come; `end` stops the wait. */
+  #late: { readonly matcher: ReplyMatcher; readonly over: Promise<void>; end(): void } | undefined;
   #ended: DcsError | undefined;
 
   constructor(line: RequestQueueLine) {
@@ -68,32 +68,32 @@ export class RequestQueue {
   }
 
   /** Resolves when the bytes are sent and answered as they should be. */
-  async submit(job: SerialRequest): Promise<void> {
+  async submit(request: SerialRequest): Promise<void> {
     if (this.#ended) throw this.#ended;
-    if (this.#queued + job.bytes.length > QUEUE_LIMIT) {
+    if (this.#queued + request.bytes.length > QUEUE_LIMIT) {
       this.#line.count('sends_refused');
       throw new DcsError('BUSY', `${this.#queued} bytes already wait to be sent`);
     }
-    this.#queued += job.bytes.length;
-    const done = new Promise<void>((resolve, reject) => this.#lanes[job.lane].push({ job, resolve, reject }));
+    this.#queued += request.bytes.length;
+    const done = new Promise<void>((resolve, reject) => this.#lanes[request.lane].push({ request, resolve, reject }));
     void this.#run();
     return done;
   }
 
-  /** Shows a frame to the request under way; true when it is its answer (or a late one) and nobody else's. */
-  handleFrame(look: MatchedFrame): boolean {
+  /** Matches a frame with the request under way. Returns whether the frame is its answer, or a late answer. */
+  handleFrame(frame: MatchedFrame): boolean {
     const waiting = this.#waiting;
     if (waiting) {
-      const answer = waiting.judge(look);
+      const answer = waiting.matcher(frame);
       if (answer === 'foreign') return false;
       if (answer === 'more') return true;
-      // At once: the next frame may already be at hand, and it is no answer any more.
+      // Clear it at once: the next frame may be at hand already, and is no answer to this request.
       this.#waiting = undefined;
       waiting.settle(answer === 'done' ? undefined : answer);
       return true;
     }
     const late = this.#late;
-    const answer = late?.judge(look) ?? 'foreign';
+    const answer = late?.matcher(frame) ?? 'foreign';
     if (answer === 'foreign') return false;
     this.#line.count('late_answers');
     if (answer !== 'more') late?.end();
@@ -114,12 +114,12 @@ export class RequestQueue {
     this.#running = true;
     for (let entry = this.#next(); entry; entry = this.#next()) {
       try {
-        await this.#execute(entry.job);
+        await this.#execute(entry.request);
         entry.resolve();
       } catch (error) {
         entry.reject(error);
       } finally {
-        this.#queued -= entry.job.bytes.length;
+        this.#queued -= entry.request.bytes.length;
       }
     }
     this.#running = false;
@@ -129,19 +129,19 @@ export class RequestQueue {
     return this.#lanes.write.shift() ?? this.#lanes.ask.shift();
   }
 
-  async #execute(job: SerialRequest): Promise<void> {
+  async #execute(request: SerialRequest): Promise<void> {
     for (let again = 0; ; again++) {
       await this.#late?.over;
       if (this.#ended) throw this.#ended;
-      if (this.#expired(job)) {
-        if (again === 0) throw new DcsError('EXPIRED', `${printable(job.bytes)} waited too long for its turn`);
-        throw this.#noAnswerError(job, again);
+      if (this.#expired(request)) {
+        if (again === 0) throw new DcsError('EXPIRED', `${printable(request.bytes)} waited too long for its turn`);
+        throw this.#noAnswerError(request, again);
       }
-      const outcome = await this.#attempt(job);
+      const outcome = await this.#attempt(request);
       if (outcome === undefined) return;
       if (outcome !== 'silence') throw outcome;
       this.#line.count('timeouts');
-      if (again >= job.retries || this.#expired(job)) throw this.#noAnswerError(job, again + 1);
+      if (again >= request.retries || this.#expired(request)) throw this.#noAnswerError(request, again + 1);
       this.#line.count('retries');
     }
   }
@@ -156,25 +156,25 @@ export class RequestQueue {
     return expiresAt !== undefined && this.#line.clock.now() > expiresAt;
   }
 
-  /** Sends once; gives what it came to. */
-  async #attempt(job: SerialRequest): Promise<DcsError | 'silence' | undefined> {
-    const { createMatcher: judge } = job;
-    if (!judge) {
-      await this.#line.send(job.bytes);
+  /** Sends the request once. `undefined`: answered as it should be; an error: refused. */
+  async #attempt(request: SerialRequest): Promise<DcsError | 'silence' | undefined> {
+    const { createMatcher } = request;
+    if (!createMatcher) {
+      await this.#line.send(request.bytes);
       return undefined;
     }
     let timer: Timer | undefined;
     const answered = new Promise<DcsError | 'silence' | undefined>((resolve) => {
-      this.#waiting = { judge: judge(false), settle: resolve };
+      this.#waiting = { matcher: createMatcher(false), settle: resolve };
     });
     try {
-      await this.#line.send(job.bytes);
+      await this.#line.send(request.bytes);
       const silent = new Promise<'silence'>((resolve) => {
-        const wait = this.#line.timeout + job.bytes.length * this.#line.byteTime;
+        const wait = this.#line.timeout + request.bytes.length * this.#line.byteTime;
         timer = this.#line.clock.after(wait, () => resolve('silence'));
       });
       const outcome = await Promise.race([answered, silent]);
-      if (outcome === 'silence') this.#quarantine(judge(true));
+      if (outcome === 'silence') this.#quarantine(createMatcher(true));
       return outcome;
     } finally {
       timer?.cancel();
@@ -182,14 +182,15 @@ export class RequestQueue {
     }
   }
 
-  #quarantine(judge: ReplyMatcher): void {
+  /** Waits for the late answer, at most for the timeout. */
+  #quarantine(matcher: ReplyMatcher): void {
     let end = () => {};
     const over = new Promise<void>((resolve) => {
       end = resolve;
     });
     const timer = this.#line.clock.after(this.#line.timeout, () => late.end());
     const late = {
-      judge,
+      matcher,
       over,
       end: () => {
         timer.cancel();

@@ -1,43 +1,43 @@
-import type { Clock, MonotonicMs, Timer, UnixSeconds } from '../../src/clock/clock.ts';
-import type { Channel, Reading, ReadingListener } from '../../src/driver/contract.ts';
+import type { MonotonicMs, Timer, UnixSeconds } from '../../src/clock/clock.ts';
+import type { Channel, PortContext, Reading } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { SerialAddress, Source } from './address.ts';
 import type { MatchedFrame } from './frame-receiver.ts';
 import { readCapture, readField } from './value.ts';
 
-/** A pin's place on the port: its last reading and who listens. */
+/** A channel of the port and its last reading. */
 export class SerialChannel {
   readonly channel: Channel<SerialAddress>;
-  readonly listeners = new Set<ReadingListener>();
   last: Reading | undefined;
-  readonly #clock: Clock;
+  readonly #context: Pick<PortContext, 'clock' | 'changed'>;
   #matchedAt: MonotonicMs;
   #timer: Timer | undefined;
+  #ended = false;
 
-  constructor(channel: Channel<SerialAddress>, clock: Clock) {
+  constructor(channel: Channel<SerialAddress>, context: Pick<PortContext, 'clock' | 'changed'>) {
     this.channel = channel;
-    this.#clock = clock;
-    this.#matchedAt = clock.now();
+    this.#context = context;
+    this.#matchedAt = context.clock.now();
   }
 
   get source(): Source | undefined {
     return this.channel.address.source;
   }
 
-  /** What a frame says of this pin; undefined: nothing. A frame that matches without a usable value is a failure. */
-  readingOf(look: MatchedFrame, sourceTime: UnixSeconds): Reading | undefined {
+  /** The reading in a frame; `undefined` when the frame does not match. A match without a usable value is a failure. */
+  readingOf(frame: MatchedFrame, sourceTime: UnixSeconds): Reading | undefined {
     const { source } = this;
-    const captures = source && look.found(source.pattern?.match);
+    const captures = source && frame.captures(source.pattern?.match);
     if (!source || !captures) return undefined;
     const { field, style } = source;
     const capture = captureNamed(captures, source.capture);
-    const value = field ? readField(look.bytes, field.at, field.as) : readCapture(capture, style);
-    return value === undefined ? this.#badCapture(look, capture ?? '') : { ok: true, value, sourceTime };
+    const value = field ? readField(frame.bytes, field.at, field.as) : readCapture(capture, style);
+    return value === undefined ? this.#badCapture(frame, capture ?? '') : { ok: true, value, sourceTime };
   }
 
-  #badCapture(look: MatchedFrame, capture: string): Reading {
+  #badCapture(frame: MatchedFrame, capture: string): Reading {
     const { field, style } = this.source ?? {};
-    const found = field ? look.bytes.toString('hex') : capture;
+    const found = field ? frame.bytes.toString('hex') : capture;
     const type = field?.as ?? style?.type;
     return {
       ok: false,
@@ -49,14 +49,15 @@ export class SerialChannel {
   }
 
   report(reading: Reading): void {
+    if (this.#ended) return;
     this.last = reading;
-    for (const listener of this.listeners) listener(reading);
+    this.#context.changed(this.channel, reading);
   }
 
-  /** Something matched just now. */
+  /** A frame matched just now. */
   noteMatch(): void {
     if (this.source?.maxAge === undefined) return;
-    this.#matchedAt = this.#clock.now();
+    this.#matchedAt = this.#context.clock.now();
     if (!this.#timer) this.startAgeTimer();
   }
 
@@ -64,10 +65,10 @@ export class SerialChannel {
   startAgeTimer(): void {
     const maxAge = this.source?.maxAge;
     if (maxAge === undefined) return;
-    // One timer that looks again, rather than one for every frame.
-    this.#timer = this.#clock.after(Math.max(1, this.#matchedAt + maxAge - this.#clock.now()), () => {
+    // One timer that checks the age, rather than a new one for every frame.
+    this.#timer = this.#context.clock.after(Math.max(1, this.#matchedAt + maxAge - this.#context.clock.now()), () => {
       this.#timer = undefined;
-      if (this.#clock.now() - this.#matchedAt < maxAge) {
+      if (this.#context.clock.now() - this.#matchedAt < maxAge) {
         this.startAgeTimer();
         return;
       }
@@ -80,8 +81,8 @@ export class SerialChannel {
   }
 
   end(): void {
+    this.#ended = true;
     this.#timer?.cancel();
-    this.listeners.clear();
   }
 }
 

@@ -9,6 +9,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { serial } from '../../drivers/serial/driver.ts';
 import { systemClock } from '../../src/clock/clock.ts';
+import type { PortContext } from '../../src/driver/contract.ts';
 
 const ROUNDS = Number(process.env['ROUNDS'] ?? 5);
 const LINES = 600_000;
@@ -30,16 +31,17 @@ async function receive(way: string, path: string, onLine: (line: string) => void
   const { key = '', kind } = serial.describe(pin, options);
   const channel = { key, kind, direction: 'in', address: pin, debounceMs: 0 } as const;
   const log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
-  const context = { clock: systemClock, log, down: quiet, count: quiet, changed: quiet };
+  const changed: PortContext['changed'] = (_channel, reading) => {
+    if (reading.ok) onLine(`L${reading.value}`);
+  };
+  const context = { clock: systemClock, log, down: quiet, count: quiet, changed };
   // `frames`: as the bare one, lines as text; `pin`: every line also matched and told to a pin.
   const opened = await serial.open(options, way === 'pin' ? [channel] : [], context);
   if (opened.kind === 'skipped') throw new Error(opened.reason);
-  if (way === 'pin') opened.port.subscribe?.(channel, (reading) => reading.ok && onLine(`L${reading.value}`));
-  else {
-    opened.port.stream?.onFrame(({ buffer, byteOffset, byteLength }) => {
-      onLine(Buffer.from(buffer, byteOffset, byteLength).toString());
-    });
-  }
+  if (way === 'pin') return;
+  opened.port.stream?.onFrame(({ buffer, byteOffset, byteLength }) => {
+    onLine(Buffer.from(buffer, byteOffset, byteLength).toString());
+  });
 }
 
 /** The receiving process: answers `P…` lines' arrival times, counts `L…` lines. */

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Line, rs485Settings, SerialLink } from '../../drivers/modbus/transport/serial-link.ts';
+import { type LinkLine, rs485Settings, SerialLink } from '../../drivers/modbus/transport/serial-link.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { channelOf, Owner } from './owner.ts';
 import { PtyPair } from './pty-pair.ts';
@@ -30,7 +30,7 @@ describe('the direction of an RS-485 transceiver', () => {
     async (refused) => {
       const asked: object[] = [];
       const warned: string[] = [];
-      const line: Line = {
+      const line: LinkLine = {
         fd: null,
         poller: { once: () => undefined },
         close: async () => undefined,
@@ -59,7 +59,7 @@ describe('the direction of an RS-485 transceiver', () => {
 
   it('with rts: RTS is raised before the first byte is handed over and dropped once the last has left', async () => {
     const told: string[] = [];
-    const line: Line = {
+    const line: LinkLine = {
       // Nothing is written to a descriptor that is not there; the order of what is told is what counts.
       fd: null,
       poller: { once: () => undefined },

@@ -147,7 +147,7 @@ describe('a device behind RFC 2217', () => {
     await made.port.write(hold, false);
     await judge.line('"break_condition": false');
     const seen: unknown[] = [];
-    made.port.subscribe?.(cts, (reading) => seen.push(reading.ok && reading.value));
+    made.listen(cts, (reading) => seen.push(reading.ok && reading.value));
     await until('cts off', () => seen.at(-1) === false);
     judge.say('cts 1');
     await until('cts on', () => seen.at(-1) === true);

@@ -67,7 +67,7 @@ describe('recipes for serial devices', () => {
       const made = new Device();
       device = made;
       await made.plug();
-      const { port, channels } = await openPort(
+      const { port, channels, listen } = await openPort(
         serial,
         { ...recipe.port, path: made.path },
         specs.map((spec) => ({ keys: keysOf(spec, false), direction: 'direction' in spec ? 'out' : 'in' })),
@@ -83,7 +83,7 @@ describe('recipes for serial devices', () => {
       };
       const last: unknown[] = [];
       channels.forEach((channel, at) => {
-        port.subscribe?.(channel, (reading) => {
+        listen(channel, (reading) => {
           last[at] = shown(at, reading);
         });
       });

@@ -5,7 +5,7 @@ import { SerialPort } from '../../drivers/serial/port.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Channel, Reading } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
-import { memoryLog } from '../support/ports.ts';
+import { memoryLog, recordReadings } from '../support/ports.ts';
 
 /** A port on a scripted line: `sent` is what went out, `say` what the device says. Time is the test's. */
 async function line(options: object, pins: object[]) {
@@ -19,10 +19,11 @@ async function line(options: object, pins: object[]) {
     const { kind, directions } = serial.describe(address, parsed);
     return { key: address.key, kind, direction: directions[0] ?? 'in', address, debounceMs: 0 };
   });
+  const { changed, listen } = recordReadings();
   const port = new SerialPort(parsed, 'test', channels, {
     clock,
     log: memoryLog(),
-    changed: () => undefined,
+    changed,
     down: (error) => downs.push(error),
     count: (name, by = 1) => counters.set(name, (counters.get(name) ?? 0) + by),
   });
@@ -35,7 +36,7 @@ async function line(options: object, pins: object[]) {
   await port.begin(transport);
   const seen = channels.map((channel) => {
     const values: unknown[] = [];
-    port.subscribe?.(channel, (reading) => values.push(outcome(reading)));
+    listen(channel, (reading) => values.push(outcome(reading)));
     return values;
   });
   const say = async (text: string) => {

@@ -3,12 +3,13 @@ import { closeSync, constants, openSync, readlinkSync, symlinkSync, unlinkSync }
 import { ReadStream } from 'node:tty';
 import { promisify } from 'node:util';
 import { DcsError, systemCode } from '../../../src/errors/errors.ts';
+import { loadLibc } from '../../../src/linux/libc.ts';
 
 /** asm-generic/ioctls.h: number of a pty's slave, and its lock. */
 const TIOCGPTN = 0x80045430;
 const TIOCSPTLCK = 0x40045431;
 
-/** A serial line that exists in software only: `name` leads to it for as long as it is open. */
+/** A pseudo-terminal that plays a serial line; the symbolic link `name` leads to it while it is open. */
 export class Pty {
   readonly path: string;
   readonly #name: string;
@@ -22,20 +23,20 @@ export class Pty {
     this.#slave = slave;
   }
 
-  /** Rejects with BUSY when something else has the name. */
+  /** Rejects with BUSY when the name exists already, NOT_SUPPORTED where the system makes no ptys. */
   static async open(name: string, receive: (bytes: Buffer) => void): Promise<Pty> {
-    const { default: koffi } = await import('koffi');
-    const ioctl: (fd: number, request: number, argument: Uint8Array) => number = koffi
-      .load(null)
-      .func('int ioctl(int fd, unsigned long request, void *argument)');
+    const { ioctl } = await loadLibc('a pty');
     const fd = openSync('/dev/ptmx', constants.O_RDWR | constants.O_NOCTTY);
     const number = Buffer.alloc(4);
-    if (ioctl(fd, TIOCSPTLCK, Buffer.alloc(4)) < 0 || ioctl(fd, TIOCGPTN, number) < 0) {
+    try {
+      ioctl(fd, TIOCSPTLCK, Buffer.alloc(4));
+      ioctl(fd, TIOCGPTN, number);
+    } catch (cause) {
       closeSync(fd);
-      throw new DcsError('NOT_SUPPORTED', 'this system makes no ptys');
+      throw new DcsError('NOT_SUPPORTED', 'this system makes no ptys', { cause });
     }
     const path = `/dev/pts/${number.readUInt32LE(0)}`;
-    // Held open, or every client that leaves would hang up the line for good.
+    // Held open: without it, the first client that leaves would hang up the line for good.
     const slave = openSync(path, constants.O_RDWR | constants.O_NOCTTY);
     try {
       await promisify(execFile)('stty', ['-F', path, 'raw', '-echo']);
@@ -59,7 +60,7 @@ export class Pty {
     try {
       if (readlinkSync(this.#name) === this.path) unlinkSync(this.#name);
     } catch (error) {
-      // Somebody has removed it already.
+      // Removed already by someone else.
       if (systemCode(error) !== 'ENOENT') throw error;
     }
     closeSync(this.#slave);

@@ -1,29 +1,30 @@
-import { readSync, realpathSync, writeFileSync, writeSync } from 'node:fs';
-import { basename } from 'node:path';
-import { getSystemErrorName } from 'node:util';
-import { type Clock, sleep, withDeadline } from '../../../src/clock/clock.ts';
+import { readSync, writeSync } from 'node:fs';
+import { type Clock, sleep } from '../../../src/clock/clock.ts';
 import type { Link, LinkEvents } from '../../../src/driver/kit/link.ts';
 import type { LineSettings } from '../../../src/driver/kit/schemas.ts';
-import { DcsError, messageOf, systemCode } from '../../../src/errors/errors.ts';
+import {
+  closeSerialLine,
+  openSerialLine,
+  type SerialLine,
+  shortenUsbLatency,
+  wouldBlock,
+} from '../../../src/driver/kit/serial-line.ts';
+import { DcsError, messageOf } from '../../../src/errors/errors.ts';
+import { loadLibc } from '../../../src/linux/libc.ts';
 
-const CLOSE_LIMIT_MS = 400;
 const RETRY_MS = 2;
 const READ_SIZE = 4096;
 
-/** serialport raises both lines with whatever else it sets. */
+/** serialport raises DTR and RTS whenever it sets anything else. */
 const LOW_LATENCY = { lowLatency: true, dtr: true, rts: true };
 
-/** The parts of serialport's Linux binding used here. */
-export interface Line {
-  readonly fd: number | null;
-  readonly poller: { once(event: 'readable', told: (error: Error | null) => void): unknown };
-  close(): Promise<void>;
-  set(options: { dtr: boolean; rts: boolean }): Promise<void>;
-  drain(): Promise<void>;
-  update(options: { baudRate: number }): Promise<void>;
-}
+/** The parts of a serial line that a link uses. */
+export type LinkLine = Omit<SerialLine, 'flush'>;
 
-type OpenLine = (path: string, line: LineSettings) => Promise<Line>;
+type OpenLine = (line: LineSettings) => Promise<LinkLine | string>;
+
+/** What switches an RS-485 transceiver: nothing (it does so by itself), the kernel's driver, or this process with RTS. */
+export type Rs485Mode = 'off' | 'kernel' | 'rts';
 
 export interface SerialLinkOptions {
   readonly path: string;
@@ -31,26 +32,20 @@ export interface SerialLinkOptions {
   line(unit: number): LineSettings;
   /** The settings to open with. */
   readonly first: LineSettings;
-  /** Who turns the transceiver round. */
   readonly rs485: Rs485Mode;
   warn(message: string): void;
 }
 
-/**
- * Opens a serial line; `undefined` with the reason when this machine has no serial ports. serialport opens, locks and
- * configures it and watches the descriptor. Reading and writing are done on the descriptor itself: serialport's stream
- * may read a hung-up line for ever, and sends what was written to a closed port after the next open.
- */
+/** Opens a serial line. Resolves with the reason as text when this machine has no serial ports. */
 export async function openSerial(
-  settings: SerialLinkOptions,
+  options: SerialLinkOptions,
   clock: Clock,
   events: LinkEvents,
 ): Promise<SerialLink | string> {
-  const bare = await loadBinding();
-  if (typeof bare === 'string') return bare;
-  const open: OpenLine = async (path, wanted) => {
-    const line = await bare(path, wanted);
-    if (settings.rs485 !== 'kernel' || line.fd === null) return line;
+  const { path, rs485 } = options;
+  const open: OpenLine = async (wanted) => {
+    const line = await openSerialLine({ path, line: wanted });
+    if (typeof line === 'string' || rs485 !== 'kernel' || line.fd === null) return line;
     try {
       await useKernelRs485(line.fd, path);
     } catch (error) {
@@ -59,26 +54,27 @@ export async function openSerial(
     }
     return line;
   };
-  const line = await open(settings.path, settings.first);
-  return new SerialLink(open, line, settings, clock, events);
+  const line = await open(options.first);
+  return typeof line === 'string' ? line : new SerialLink(open, line, options, clock, events);
 }
 
+/** A link over a serial line. */
 export class SerialLink implements Link {
   readonly #open: OpenLine;
   readonly #options: SerialLinkOptions;
   readonly #clock: Clock;
   readonly #events: LinkEvents;
   readonly #buffer = Buffer.allocUnsafe(READ_SIZE);
-  #line: Line | undefined;
+  #line: LinkLine | undefined;
   #current: LineSettings;
   #ended = false;
-  /** Told once, not at every change of parity. */
+  /** The missing low latency mode is logged once, not at every change of parity. */
   #warned = false;
 
-  constructor(open: OpenLine, line: Line, settings: SerialLinkOptions, clock: Clock, events: LinkEvents) {
+  constructor(open: OpenLine, line: LinkLine, options: SerialLinkOptions, clock: Clock, events: LinkEvents) {
     this.#open = open;
-    this.#options = settings;
-    this.#current = settings.first;
+    this.#options = options;
+    this.#current = options.first;
     this.#clock = clock;
     this.#events = events;
     this.#useLine(line);
@@ -92,7 +88,7 @@ export class SerialLink implements Link {
     return sameSettings(this.#options.line(unit), this.#current);
   }
 
-  /** Other units of the bus may have other settings. Baud rates change in place; parity takes a close and an open. */
+  /** Changes the settings to those of the unit. The baud rate changes in place; parity takes a close and an open. */
   async prepare(unit: number): Promise<void> {
     const wanted = this.#options.line(unit);
     if (this.#ended || sameSettings(wanted, this.#current)) return;
@@ -103,7 +99,9 @@ export class SerialLink implements Link {
       } else {
         this.#line = undefined;
         await line?.close();
-        this.#useLine(await this.#open(this.#options.path, wanted));
+        const opened = await this.#open(wanted);
+        if (typeof opened === 'string') throw new DcsError('NOT_SUPPORTED', opened);
+        this.#useLine(opened);
       }
       this.#current = wanted;
     } catch (error) {
@@ -113,45 +111,38 @@ export class SerialLink implements Link {
     if (this.#isEnded()) await this.close();
   }
 
+  catchUp(): void {
+    if (!this.#ended && this.#line) this.#receive(this.#line);
+  }
+
   async close(): Promise<void> {
     this.#ended = true;
     const line = this.#line;
     this.#line = undefined;
-    if (!line) return;
-    const late = () => new DcsError('TIMEOUT', 'the kernel is slow to close');
-    // A close that fails leaves nothing to do: the descriptor is gone either way.
-    await withDeadline(this.#clock, CLOSE_LIMIT_MS, line.close(), late).catch(() => undefined);
+    if (line) await closeSerialLine(line, this.#clock);
   }
 
-  #useLine(line: Line): void {
+  #useLine(line: LinkLine): void {
     this.#line = line;
-    // A wish: drivers without it refuse, and the line works all the same, its replies up to 16 ms later.
+    // Serial drivers without this mode refuse it. The line works all the same, with replies up to 16 ms later.
     line.set({ ...LOW_LATENCY, rts: this.#options.rs485 === 'off' }).catch((error: unknown) => {
-      if (this.#warned || shortenLatency(this.#options.path)) return;
+      if (this.#warned || shortenUsbLatency(this.#options.path)) return;
       this.#warned = true;
       this.#options.warn(`${this.#options.path} has no low latency mode (${messageOf(error)}): replies come later`);
     });
     this.#watchReadable(line);
   }
 
-  #watchReadable(line: Line): void {
+  #watchReadable(line: LinkLine): void {
     line.poller.once('readable', (error) => {
       if (this.#ended || this.#line !== line) return;
       if (error) this.#fail(error.message);
-      else this.#read(line);
+      else this.#receive(line);
+      if (!this.#ended && this.#line === line) this.#watchReadable(line);
     });
   }
 
-  catchUp(): void {
-    if (!this.#ended && this.#line) this.#receive(this.#line);
-  }
-
-  #read(line: Line): void {
-    this.#receive(line);
-    if (!this.#ended && this.#line === line) this.#watchReadable(line);
-  }
-
-  #receive(line: Line): void {
+  #receive(line: LinkLine): void {
     try {
       const count = line.fd === null ? 0 : readSync(line.fd, this.#buffer, 0, READ_SIZE, null);
       if (count === 0) this.#fail('hung up');
@@ -161,7 +152,7 @@ export class SerialLink implements Link {
     }
   }
 
-  /** Where this process turns the transceiver round it does so late: a reply within that time is lost. */
+  /** With `rs485: rts` this process switches the transceiver late; a reply within that time is lost. */
   async #write(bytes: Buffer): Promise<void> {
     const line = this.#options.rs485 === 'rts' ? this.#line : undefined;
     try {
@@ -192,7 +183,7 @@ export class SerialLink implements Link {
     this.#ended = true;
     const line = this.#line;
     this.#line = undefined;
-    // The line is lost already; a close that fails has nothing to add to the reason told below.
+    // The line is lost already, so an error of the close adds nothing to the reason reported below.
     line?.close().catch(() => undefined);
     this.#events.down(this.#goneError(why));
   }
@@ -206,98 +197,34 @@ export class SerialLink implements Link {
   }
 }
 
-/** FTDI adapters keep bytes for up to 16 ms unless told otherwise. Returns whether this one could be told. */
-function shortenLatency(path: string): boolean {
-  try {
-    writeFileSync(`/sys/class/tty/${basename(realpathSync(path))}/device/latency_timer`, '1');
-    return true;
-  } catch {
-    // No such adapter, or not ours to set: the caller says so.
-    return false;
-  }
-}
-
 function sameSettings(a: LineSettings, b: LineSettings): boolean {
   return a.baud === b.baud && a.dataBits === b.dataBits && a.parity === b.parity && a.stopBits === b.stopBits;
-}
-
-function wouldBlock(error: unknown): boolean {
-  const code = systemCode(error);
-  return code === 'EAGAIN' || code === 'EINTR';
-}
-
-/** serialport's opener, or why there is none. */
-async function loadBinding(): Promise<OpenLine | string> {
-  try {
-    const { SerialPort } = await import('serialport');
-    return async (path, { baud, dataBits, parity, stopBits }) => {
-      const opened = await SerialPort.binding
-        .open({ path, baudRate: baud, dataBits, parity, stopBits, lock: true })
-        .catch((error: unknown) => {
-          throw serialError(path, error);
-        });
-      if ('poller' in opened) return opened;
-      await opened.close();
-      throw new DcsError('NOT_SUPPORTED', `serial ports are not supported on ${process.platform}`);
-    };
-  } catch (error) {
-    return `the npm package serialport cannot be loaded: ${messageOf(error)}`;
-  }
 }
 
 /** asm-generic/ioctls.h; other only on MIPS, SPARC, Alpha and PowerPC. */
 const TIOCSRS485 = 0x542f;
 /** struct serial_rs485 (linux/serial.h): flags, two delays in ms, padding: 32 bytes. */
-const SIZE = 32;
-const ENABLED = 1 << 0;
-const RTS_ON_SEND = 1 << 1;
-
-/** Who turns an RS-485 transceiver round: nobody (it does so itself), the kernel's driver, or this process with RTS. */
-export type Rs485Mode = 'off' | 'kernel' | 'rts';
+const RS485_BYTES = 32;
+const RS485_ENABLED = 1 << 0;
+const RS485_RTS_ON_SEND = 1 << 1;
 
 /** The structure that TIOCSRS485 takes. */
 export function rs485Settings(): Buffer {
-  const settings = Buffer.alloc(SIZE);
-  settings.writeUInt32LE(ENABLED | RTS_ON_SEND, 0);
+  const settings = Buffer.alloc(RS485_BYTES);
+  settings.writeUInt32LE(RS485_ENABLED | RS485_RTS_ON_SEND, 0);
   return settings;
 }
 
-/** Has the kernel turn the line round. Throws NOT_SUPPORTED where the line's driver cannot. */
-export async function useKernelRs485(fd: number, path: string): Promise<void> {
-  const refused = (why: string, cause?: unknown) =>
-    new DcsError('NOT_SUPPORTED', `${path} has no RS-485 mode in the kernel (${why})`, {
-      expected: 'rs485: off for adapters that turn round by themselves, or rs485: rts',
+/** Makes the kernel switch the transceiver. Throws NOT_SUPPORTED where the line's driver cannot. */
+async function useKernelRs485(fd: number, path: string): Promise<void> {
+  const expected = 'rs485: off for adapters that turn round by themselves, or rs485: rts';
+  const { ioctl } = await loadLibc('rs485: kernel', expected);
+  try {
+    ioctl(fd, TIOCSRS485, rs485Settings());
+  } catch (cause) {
+    throw new DcsError('NOT_SUPPORTED', `${path} has no RS-485 mode in the kernel (${messageOf(cause)})`, {
+      expected,
       cause,
     });
-  const { default: koffi } = await import('koffi').catch((cause: unknown) => {
-    throw refused(`the npm package koffi does not load: ${messageOf(cause)}`, cause);
-  });
-  const ioctl: (fd: number, request: number, argument: Uint8Array) => number = koffi
-    .load(null)
-    .func('int ioctl(int fd, unsigned long request, void *argument)');
-  if (ioctl(fd, TIOCSRS485, rs485Settings()) < 0) throw refused(getSystemErrorName(-koffi.errno()));
-}
-
-/** What went wrong with opening a serial line. serialport gives no codes, only the C library's text. */
-export function serialError(path: string, cause: unknown): DcsError {
-  const found = messageOf(cause).replace(/^Error:?\s*/, '');
-  if (/permission denied|operation not permitted/i.test(found))
-    return new DcsError('NO_PERMISSION', `this process may not open ${path}`, {
-      found,
-      expected: 'membership in the group of the device, on Debian: sudo usermod -aG dialout $USER, then log in anew',
-      cause,
-    });
-  if (/cannot lock|busy/i.test(found))
-    return new DcsError('BUSY', `another program holds ${path}`, {
-      found,
-      expected: `fuser -v ${path} names it`,
-      cause,
-    });
-  if (/inappropriate ioctl|is a directory/i.test(found))
-    return new DcsError('NOT_SUPPORTED', `${path} is not a serial port`, { found, cause });
-  return new DcsError('PORT_DOWN', `${path} cannot be opened: ${found}`, {
-    found,
-    expected: 'a plugged-in adapter; ls -l /dev/serial/by-id shows those that are',
-    cause,
-  });
+  }
 }

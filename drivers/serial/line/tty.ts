@@ -1,55 +1,45 @@
-import { readSync, realpathSync, writeFileSync, writeSync } from 'node:fs';
-import { basename } from 'node:path';
-import { getSystemErrorName } from 'node:util';
-import { type Clock, type DurationMs, sleep, withDeadline } from '../../../src/clock/clock.ts';
+import { readSync, writeSync } from 'node:fs';
+import { type Clock, type DurationMs, sleep } from '../../../src/clock/clock.ts';
 import type { DriverContext } from '../../../src/driver/contract.ts';
-import type { LineSettings } from '../../../src/driver/kit/schemas.ts';
-import { serialOpenError } from '../../../src/driver/kit/serial-error.ts';
+import {
+  closeSerialLine,
+  openSerialLine,
+  type SerialLine,
+  type SerialLineOptions,
+  shortenUsbLatency,
+  wouldBlock,
+} from '../../../src/driver/kit/serial-line.ts';
 import { DcsError, messageOf, systemCode } from '../../../src/errors/errors.ts';
+import { type Libc, loadLibc } from '../../../src/linux/libc.ts';
 import type { Log } from '../../../src/log/log.ts';
 import type { DrivenLine, ModemControl, SensedLine, Transport, TransportEvents } from './transport.ts';
 
-/** Read at one go. A tty gives at most 4 KiB; frames are views into this, so it is left behind rather than reused. */
+/** Size of the read buffer. A tty gives at most 4 KiB; frames are views into it, so a full buffer is never reused. */
 const POOL = 65_536;
 const LEAST_ROOM = 4096;
-/** A full output buffer is tried again after this long (ms): at 115200 baud 58 of its 4096 bytes have gone by then. */
+/** A full output buffer is tried again after this time: at 115200 baud 58 of its 4096 bytes have gone by then. */
 const RETRY_MS = 5;
-/** A close may wait for the kernel; the port's owner does not wait longer than this (ms). */
-const CLOSE_LIMIT_MS = 400;
 
-/** How a line is to be opened. */
-export interface TtyOptions {
-  readonly path: string;
-  readonly line: LineSettings;
-  readonly flow: 'none' | 'rtscts' | 'xonxoff';
-  /** Drop DTR when the line is closed. */
+export interface TtyOptions extends SerialLineOptions {
   readonly hupcl: boolean;
   readonly lowLatency: boolean;
-}
-
-/** The parts of serialport's Linux binding used here. */
-interface Line {
-  readonly fd: number | null;
-  readonly poller: { once(event: 'readable', told: (error: Error | null) => void): unknown };
-  close(): Promise<void>;
-  flush(): Promise<void>;
 }
 
 export type TtyOpened =
   | { readonly kind: 'transport'; readonly transport: Tty }
   | { readonly kind: 'skipped'; readonly reason: string };
 
-/**
- * A serial line of the kernel. serialport opens, locks and configures it and watches the descriptor; reading and
- * writing are done here, on the non-blocking descriptor itself, because serialport's stream
- * - reads a hung-up line for ever (read gives 0 bytes, which it takes for 'try again') when it is torn out while data
- *   comes in: the hangup is never told and a core is busy;
- * - stops reading while it waits for room to write;
- * - queues what is written to a closed port and sends it after the next open.
- */
+/** What is set on the line by ioctl; serialport cannot set it. */
+interface TtyExtras {
+  /** The kernel marks bytes with errors. */
+  readonly marked: boolean;
+  readonly ioctl?: Ioctl;
+}
+
+/** A serial line of the kernel. */
 export class Tty implements Transport {
   readonly control?: ModemControl;
-  readonly #line: Line;
+  readonly #line: SerialLine;
   readonly #fd: number;
   readonly #path: string;
   readonly #clock: Clock;
@@ -60,7 +50,14 @@ export class Tty implements Transport {
   #ended: DcsError | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(line: Line, fd: number, path: string, clock: Clock, events: TransportEvents, extras: Extras) {
+  private constructor(
+    line: SerialLine,
+    fd: number,
+    path: string,
+    clock: Clock,
+    events: TransportEvents,
+    extras: TtyExtras,
+  ) {
     this.#line = line;
     this.#fd = fd;
     this.#path = path;
@@ -72,42 +69,18 @@ export class Tty implements Transport {
         (byte) => this.#ended ?? events.damaged(byte),
       );
     }
-    const { ioctl } = extras;
-    if (ioctl) {
-      const alive = () => {
-        if (this.#ended) throw this.#ended;
-      };
-      this.control = {
-        drive: (name, on) => {
-          alive();
-          drive(ioctl, fd, name, on);
-        },
-        sense: () => {
-          alive();
-          return sense(ioctl, fd);
-        },
-      };
-    }
+    if (extras.ioctl) this.control = this.#modemControl(extras.ioctl);
     this.#watchReadable();
   }
 
-  /** Rejects with NO_PERMISSION, BUSY, PORT_DOWN (not there; it may be plugged in) or NOT_SUPPORTED (no serial port). */
-  static async open(settings: TtyOptions, context: DriverContext, events: TransportEvents): Promise<TtyOpened> {
-    const loaded = await loadBinding();
-    if (typeof loaded === 'string') return { kind: 'skipped', reason: loaded };
-    const { path, flow, hupcl } = settings;
-    const { baud, dataBits, parity, stopBits } = settings.line;
-    const shape = { path, baudRate: baud, dataBits, parity, stopBits, lock: true, hupcl };
-    const control = { rtscts: flow === 'rtscts', xon: flow === 'xonxoff', xoff: flow === 'xonxoff' };
-    const opened = await loaded.open({ ...shape, ...control }).catch((error: unknown) => {
-      throw serialOpenError(path, error);
-    });
-    if (!('poller' in opened) || opened.fd === null) {
-      await opened.close();
-      return { kind: 'skipped', reason: `serial ports are not supported on ${process.platform}` };
-    }
-    const extras = await configureTty(opened.fd, settings, context);
-    return { kind: 'transport', transport: new Tty(opened, opened.fd, path, context.clock, events, extras) };
+  /** Rejects as openSerialLine does. */
+  static async open(options: TtyOptions, { clock, log }: DriverContext, events: TransportEvents): Promise<TtyOpened> {
+    const line = await openSerialLine(options);
+    if (typeof line === 'string') return { kind: 'skipped', reason: line };
+    const { fd } = line;
+    if (fd === null) throw new DcsError('PORT_DOWN', `${options.path} is closed`);
+    const extras = await configureTty(fd, options, log);
+    return { kind: 'transport', transport: new Tty(line, fd, options.path, clock, events, extras) };
   }
 
   async send(bytes: Uint8Array, limit: DurationMs): Promise<void> {
@@ -128,14 +101,24 @@ export class Tty implements Transport {
 
   close(): Promise<void> {
     this.#ended ??= new DcsError('PORT_DOWN', `${this.#path} is closed`);
-    this.#closing ??= this.#release();
+    this.#closing ??= closeSerialLine(this.#line, this.#clock);
     return this.#closing;
   }
 
-  async #release(): Promise<void> {
-    const late = () => new DcsError('TIMEOUT', 'the kernel is slow to close');
-    // Nothing is left to do about a close that fails; the descriptor is gone either way.
-    await withDeadline(this.#clock, CLOSE_LIMIT_MS, this.#line.close(), late).catch(() => undefined);
+  #modemControl(ioctl: Ioctl): ModemControl {
+    const requireOpen = () => {
+      if (this.#ended) throw this.#ended;
+    };
+    return {
+      drive: (name, on) => {
+        requireOpen();
+        drive(ioctl, this.#fd, name, on);
+      },
+      sense: () => {
+        requireOpen();
+        return sense(ioctl, this.#fd);
+      },
+    };
   }
 
   #watchReadable(): void {
@@ -167,7 +150,7 @@ export class Tty implements Transport {
     if (!this.#ended) this.#watchReadable();
   }
 
-  /** Writes what fits now; gives the number of bytes. */
+  /** Writes what fits now; returns the number of bytes. */
   #write(bytes: Uint8Array, from: number): number {
     try {
       return writeSync(this.#fd, bytes, from);
@@ -185,41 +168,6 @@ export class Tty implements Transport {
     this.#ended = error;
     this.#events.lost(error);
     return error;
-  }
-}
-
-/** What is set beyond serialport's means. */
-interface Extras {
-  /** Bytes with errors come marked. */
-  readonly marked: boolean;
-  readonly ioctl?: Awaited<ReturnType<typeof loadIoctl>>;
-}
-
-async function configureTty(fd: number, settings: TtyOptions, { log }: DriverContext): Promise<Extras> {
-  const { path } = settings;
-  try {
-    const ioctl = await loadIoctl();
-    markErrors(ioctl, fd, settings.hupcl);
-    if (settings.lowLatency) lowLatency(ioctl, fd, path, log);
-    return { marked: true, ioctl };
-  } catch (error) {
-    log.warn({ path }, `${path}: bytes with parity errors are left out instead of marked: ${messageOf(error)}`);
-    return { marked: false };
-  }
-}
-
-function wouldBlock(error: unknown): boolean {
-  const code = systemCode(error);
-  return code === 'EAGAIN' || code === 'EINTR';
-}
-
-/** serialport's binding, or why there is none. */
-async function loadBinding() {
-  try {
-    const { SerialPort } = await import('serialport');
-    return SerialPort.binding;
-  } catch (error) {
-    return `the npm package serialport cannot be loaded: ${messageOf(error)}`;
   }
 }
 
@@ -250,27 +198,39 @@ const SERIAL_SIZE = 128;
 const SERIAL_FLAGS = 16;
 const ASYNC_LOW_LATENCY = 1 << 13;
 
-type Ioctl = (fd: number, request: number, argument: Uint8Array) => void;
+type Ioctl = Libc['ioctl'];
 
-/** What serialport cannot set on a line. Throws where koffi has no build. */
-export async function loadIoctl(): Promise<Ioctl> {
-  const { default: koffi } = await import('koffi');
-  const call: (fd: number, request: number, argument: Uint8Array) => number = koffi
-    .load(null)
-    .func('int ioctl(int fd, unsigned long request, void *argument)');
+/** Sets what serialport cannot set. A line works without it, which is logged. */
+async function configureTty(fd: number, { path, hupcl, lowLatency }: TtyOptions, log: Log): Promise<TtyExtras> {
+  try {
+    const ioctl = serialIoctl(await loadLibc('marking of parity errors'));
+    markErrors(ioctl, fd, hupcl);
+    if (lowLatency) setLowLatency(ioctl, fd, path, log);
+    return { marked: true, ioctl };
+  } catch (error) {
+    log.warn({ path }, `${path}: bytes with parity errors are left out instead of marked: ${messageOf(error)}`);
+    return { marked: false };
+  }
+}
+
+/** Throws PORT_DOWN when the line is gone, and NOT_SUPPORTED when its driver refuses. */
+function serialIoctl({ ioctl }: Libc): Ioctl {
   return (fd, request, argument) => {
-    if (call(fd, request, argument) >= 0) return;
-    const code = getSystemErrorName(-koffi.errno());
-    const gone = code === 'EIO' || code === 'ENODEV' || code === 'EBADF';
-    throw new DcsError(gone ? 'PORT_DOWN' : 'NOT_SUPPORTED', `this serial line cannot do that (${code})`);
+    try {
+      ioctl(fd, request, argument);
+    } catch (cause) {
+      const code = systemCode(cause);
+      const gone = code === 'EIO' || code === 'ENODEV' || code === 'EBADF';
+      throw new DcsError(gone ? 'PORT_DOWN' : 'NOT_SUPPORTED', `this serial line cannot do that (${code})`, { cause });
+    }
   };
 }
 
 /**
- * Makes the kernel mark bytes with a parity or framing error. serialport has them left out, which turns `12.5` with a
- * disturbed 2 into `1.5`. And leaves HUPCL clear when asked: serialport can only set it.
+ * Makes the kernel mark bytes with a parity or framing error. serialport makes it drop them, which turns `12.5` with a
+ * disturbed 2 into `1.5`. Also clears HUPCL when asked: serialport can only set it.
  */
-export function markErrors(ioctl: Ioctl, fd: number, hupcl: boolean): void {
+function markErrors(ioctl: Ioctl, fd: number, hupcl: boolean): void {
   const termios = Buffer.alloc(TERMIOS_SIZE);
   ioctl(fd, TCGETS2, termios);
   termios.writeUInt32LE(((termios.readUInt32LE(IFLAG) & ~IGNPAR) | PARMRK | INPCK) >>> 0, IFLAG);
@@ -279,7 +239,7 @@ export function markErrors(ioctl: Ioctl, fd: number, hupcl: boolean): void {
   ioctl(fd, TCSETS2, termios);
 }
 
-export function drive(ioctl: Ioctl, fd: number, line: DrivenLine, on: boolean): void {
+function drive(ioctl: Ioctl, fd: number, line: DrivenLine, on: boolean): void {
   if (line === 'break') {
     ioctl(fd, on ? TIOCSBRK : TIOCCBRK, Buffer.alloc(4));
     return;
@@ -289,7 +249,7 @@ export function drive(ioctl: Ioctl, fd: number, line: DrivenLine, on: boolean): 
   ioctl(fd, on ? TIOCMBIS : TIOCMBIC, bits);
 }
 
-export function sense(ioctl: Ioctl, fd: number): Record<SensedLine, boolean> {
+function sense(ioctl: Ioctl, fd: number): Record<SensedLine, boolean> {
   const bits = Buffer.alloc(4);
   ioctl(fd, TIOCMGET, bits);
   const on = (line: SensedLine) => (bits.readInt32LE() & SENSED[line]) !== 0;
@@ -297,33 +257,28 @@ export function sense(ioctl: Ioctl, fd: number): Record<SensedLine, boolean> {
 }
 
 /**
- * Asks the kernel's driver to pass bytes on at once; FTDI adapters otherwise keep them for up to 16 ms. Hardware that
- * cannot works on, later than asked: that is a warning.
+ * Asks the kernel's driver to pass bytes on at once; FTDI adapters keep them for up to 16 ms by default. Hardware without
+ * this mode works with that delay, which is logged.
  */
-export function lowLatency(ioctl: Ioctl, fd: number, path: string, log: Log): void {
+function setLowLatency(ioctl: Ioctl, fd: number, path: string, log: Log): void {
   try {
     const serial = Buffer.alloc(SERIAL_SIZE);
     ioctl(fd, TIOCGSERIAL, serial);
     serial.writeInt32LE(serial.readInt32LE(SERIAL_FLAGS) | ASYNC_LOW_LATENCY, SERIAL_FLAGS);
     ioctl(fd, TIOCSSERIAL, serial);
   } catch (error) {
-    try {
-      // The path may be a link of /dev/serial/by-id.
-      writeFileSync(`/sys/class/tty/${basename(realpathSync(path))}/device/latency_timer`, '1');
-    } catch {
-      log.warn({ path }, `low_latency is not to be had on ${path}: ${messageOf(error)}`);
-    }
+    if (!shortenUsbLatency(path)) log.warn({ path }, `${path} has no low latency mode: ${messageOf(error)}`);
   }
 }
 
-/** The byte with which the kernel (PARMRK) begins a mark: \377 \0 X for a byte X with an error, \377 \377 for \377. */
+/** First byte of a mark of the kernel (PARMRK): \377 \0 X for a byte X with an error, \377 \377 for \377. */
 const MARK = 0xff;
 
-/** Takes the kernel's marks out of what a line gave, wherever it is split. */
+/** Removes the kernel's error marks from a byte stream, wherever it is split. */
 export class ErrorMarks {
   readonly #data: (bytes: Buffer) => void;
   readonly #damaged: (byte: Buffer) => void;
-  /** How much of a mark has been seen: none, \377, \377 \0. */
+  /** The part of a mark that has been seen: none, \377, \377 \0. */
   #state: 0 | 1 | 2 = 0;
 
   constructor(data: (bytes: Buffer) => void, damaged: (byte: Buffer) => void) {
@@ -355,7 +310,7 @@ export class ErrorMarks {
       return at + 1;
     }
     this.#state = byte[0] === 0 ? 2 : 0;
-    // A doubled \377 is one; anything else after it cannot be, and is passed on as it came.
+    // A doubled \377 is one; no mark begins with any other byte after \377, so both are passed on.
     if (byte[0] === MARK) this.#data(byte);
     else if (byte[0] !== 0) this.#data(Buffer.from([MARK, byte[0] ?? 0]));
     return at + 1;

@@ -7,7 +7,7 @@ export * from './poller.ts';
 export * from './scheduler.ts';
 export * from './schemas.ts';
 export * from './sequential-queue.ts';
-export * from './serial-error.ts';
+export * from './serial-line.ts';
 export * from './serial-ports.ts';
 export * from './task-queue.ts';
 export * from './unit-health.ts';
