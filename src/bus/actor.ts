@@ -6,27 +6,27 @@ import { type IoMessage, ioMessageOf, isReport } from '../message/payloads.ts';
 /** `arrival` is when the message reached this process, on the bus's clock. */
 export type Handler<Data> = (data: Data, envelope: Envelope, arrival: MonotonicMs) => void | Promise<void>;
 
-/** What an actor has registered; the bus builds its routes from it. */
+/** A handler and what it listens to. The bus builds its routes from these. */
 export interface Interest {
-  /** Undefined: every message (the catch-all gets the envelope as data). */
+  /** Every message when `undefined`; the handler then gets the envelope as data. */
   readonly subject: string | undefined;
-  /** With subject IoMessage: only messages of this pin. */
+  /** Only messages of this pin, for subject IoMessage. */
   readonly pin: string | undefined;
   readonly handler: Handler<unknown>;
 }
 
 /** Options of a request. */
 export interface RequestOptions {
-  /** How long to wait for the answer. */
+  /** Longest time to wait for the answer. */
   readonly timeoutMs: DurationMs;
 }
 
-/** What the bus gives an actor when it attaches it. */
+/** The bus as an attached actor sees it. */
 export interface ActorHost {
   readonly clock: Clock;
   publish(actor: Actor, payload: Payload): Envelope;
   request(actor: Actor, payload: Payload, options: RequestOptions): Promise<Envelope>;
-  /** Routes a new interest of an actor that is already attached. */
+  /** Adds a route for an actor that is already attached. */
   interested(actor: Actor, interest: Interest): void;
   /** Runs work once, between two messages. */
   defer(actor: Actor, delay: DurationMs, work: () => void | Promise<void>): Timer;
@@ -35,9 +35,9 @@ export interface ActorHost {
 }
 
 /**
- * An object with an inbox, subject handlers and a lifecycle; the only thing that talks on the bus. Handlers of one actor
- * never overlap: the next message waits until the promise of the previous handler has settled. What a handler throws is
- * logged and counted, and harms nobody else.
+ * An object with an inbox, subject handlers and a lifecycle. Only actors talk on the bus. Handlers of one actor never
+ * overlap: the next message waits until the promise of the previous handler has settled. An error thrown by a handler is
+ * logged and counted, and harms no other actor.
  *
  * ```ts
  * export default class Hall extends Actor {
@@ -49,7 +49,7 @@ export interface ActorHost {
  * ```
  */
 export class Actor {
-  /** New at every start, as in aktos-dcs v1: five characters of base 57. */
+  /** New at every start: five characters of base 57, as in aktos-dcs v1. */
   readonly id: string = newId();
   readonly name: string;
   /** @internal */
@@ -61,23 +61,23 @@ export class Actor {
     this.name = name;
   }
 
-  /** Called once the actor can send; its first message waits in the inbox until this has settled. */
+  /** Called once the actor can send. Its first message waits in the inbox until this has settled. */
   onStart(): void | Promise<void> {}
 
-  /** Called after the last handler; it still may send. Bounded by the supervisor. */
+  /** Called after the last handler. The actor may still send. The supervisor limits its time. */
   onStop(): void | Promise<void> {}
 
-  /** Handles every message of a subject; `data` is `payload[subject]`. */
+  /** Handles all messages of a subject. `data` is `payload[subject]`. */
   on(subject: string, handler: Handler<unknown>): void {
     this.#add({ subject, pin: undefined, handler });
   }
 
-  /** Handles every message; gets the envelope. */
+  /** Handles all messages. */
   onAny(handler: (envelope: Envelope) => void | Promise<void>): void {
     this.#add({ subject: undefined, pin: undefined, handler: (_data, envelope) => handler(envelope) });
   }
 
-  /** Handles every IoMessage of one pin, command or report. */
+  /** Handles all IoMessages of one pin: commands and reports. */
   onPin(pin: string, handler: Handler<IoMessage>): void {
     this.#add({
       subject: 'IoMessage',
@@ -89,7 +89,7 @@ export class Actor {
     });
   }
 
-  /** Handles the reports of one pin (what it is), not the commands to it (what somebody wants it to be). */
+  /** Handles the reports of one pin, and no commands. */
   onReport(pin: string, handler: Handler<IoMessage>): void {
     this.onPin(pin, (message, envelope, arrival) =>
       isReport(message) ? handler(message, envelope, arrival) : undefined,
@@ -97,8 +97,8 @@ export class Actor {
   }
 
   /**
-   * Does periodic work between two messages (the loop of a PLC program), never beside one. A run that is still waiting or running
-   * when the next one is due makes that one be skipped.
+   * Runs periodic work between two messages, like the loop of a PLC program. A run is skipped while the one before it waits
+   * or runs.
    */
   every(period: DurationMs, work: () => void | Promise<void>): void {
     if (!(period > 0)) throw new DcsError('BAD_VALUE', `${this.name}: a period must be above 0 ms`, { found: period });
@@ -107,30 +107,30 @@ export class Actor {
   }
 
   /**
-   * Does work once after `delay`, between two messages; with a delay of 0 in this turn of the event loop, before the
-   * messages that wait. A cancelled one does not run, even when it was due.
+   * Runs work once after `delay`, between two messages. A delay of 0 runs it in this turn of the event loop, before the
+   * waiting messages. Cancelled work does not run, even when it was due.
    */
   after(delay: DurationMs, work: () => void | Promise<void>): Timer {
     return this.#attached().defer(this, delay, work);
   }
 
   /**
-   * Broadcasts a message: to the actors of this process and, through the mesh, to all others. Never to itself. Commands
-   * sent in one go, without an await between them, to pins of one GPIO chip in this process switch in one step.
+   * Broadcasts a message to all other actors: of this process and, through the mesh, of all others. Commands to pins of one
+   * GPIO chip in this process switch in one step when no await is between them.
    */
   send(payload: Payload): Envelope {
     return this.#attached().publish(this, payload);
   }
 
   /**
-   * Sends a command and waits for its one answer: resolves with the report that has its id in `reply_to`, rejects with a
-   * DcsError that carries the code of the IoErrorMessage, or TIMEOUT.
+   * Sends a command and waits for its answer. Resolves with the report that has its id in `reply_to`. Rejects with a DcsError
+   * that has the code of the IoErrorMessage, or TIMEOUT.
    */
   request(payload: Payload, options: RequestOptions = { timeoutMs: 5000 }): Promise<Envelope> {
     return this.#attached().request(this, payload, options);
   }
 
-  /** The clock of the bus: the system's, or a simulation's. */
+  /** The clock of the bus: the system clock or a simulated one. */
   get clock(): Clock {
     return this.#attached().clock;
   }

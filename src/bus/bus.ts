@@ -5,48 +5,48 @@ import { ioMessageOf, isIoMessage } from '../message/payloads.ts';
 import type { Actor, ActorHost, Interest, RequestOptions } from './actor.ts';
 import { Dispatcher, Inbox, TimedWork } from './inbox.ts';
 
-/** Counters of everything that passed and everything that did not. */
+/** Counters of delivered and dropped messages. */
 export interface BusStats {
   published: number;
   injected: number;
   delivered: number;
-  /** Messages pushed out of a full inbox. */
+  /** Messages dropped from a full inbox. */
   inboxDrops: number;
-  /** Messages from outside whose payload cannot be what its subject says. */
+  /** Messages from outside whose payload does not fit their subject. */
   malformed: number;
   handlerErrors: number;
 }
 
-/** How another transport (mesh, web, bridge) is joined to the local bus. */
+/** The bus side of a transport: mesh, web, bridge. */
 export interface BusTransport {
-  /** Brings in a message from outside. False: it was malformed, was counted and goes nowhere. */
+  /** Delivers a message from outside. Returns false when it was malformed: it was counted and dropped. */
   inject(envelope: Envelope): boolean;
-  /** What this process wants to hear, other than through this link. */
+  /** Interest of the local actors and of all other transports. */
   interest(): BusInterest;
-  /** What people call the sender with this id, whose messages come in here; undefined: it is forgotten. */
+  /** Sets the name of a sender whose messages come in here. `undefined` removes it. */
   nameSender(id: string, name: string | undefined): void;
   close(): void;
 }
 
-/** What the actors of this process, and the other transports joined to it, listen to. */
+/** What the actors of this process and the transports on its bus listen to. */
 export interface BusInterest {
   readonly everything: boolean;
   readonly subjects: readonly string[];
   readonly pins: readonly string[];
 }
 
-/** How an actor gets on with its work: it does when `turns` changes, or when nothing waits behind a task under way. */
+/** Progress of an actor. It hangs when `turns` stays the same while `waiting` is true. */
 export interface Progress {
   readonly turns: number;
-  /** A task is under way, and others wait for its end. */
+  /** A task runs and others wait for its end. */
   readonly waiting: boolean;
 }
 
 /** An actor's place on the bus. */
 export interface Attachment {
-  /** Lets the inbox run; what arrived since attaching is waiting in it. */
+  /** Opens the inbox. It holds what has arrived since the actor was attached. */
   open(): void;
-  /** Forgets what waits in the inbox. Resolves once the handler that is running has settled. It still may send. */
+  /** Discards what waits in the inbox. Resolves when the running handler has ended. The actor may still send. */
   quiesce(): Promise<void>;
   /** Takes the actor off the bus. */
   detach(): void;
@@ -55,7 +55,7 @@ export interface Attachment {
 
 /**
  * The local bus: routes messages between the actors of this process by subject and by pin name. It parses nothing and
- * copies a message once, when it is sent; transports are joined to it as links.
+ * copies a message once, when it is sent. Transports connect it to other processes.
  */
 export class Bus {
   readonly clock: Clock;
@@ -69,7 +69,6 @@ export class Bus {
   };
   readonly #dispatcher = new Dispatcher();
   readonly #inboxes = new Map<Actor, Inbox>();
-  readonly #serials = new WeakMap<Actor, number>();
   readonly #names = new Map<string, string>();
   readonly #bySubject = new Map<string, Set<Route>>();
   readonly #byPin = new Map<string, Set<Route>>();
@@ -86,14 +85,14 @@ export class Bus {
       publish: (actor, payload) => this.#publish(actor, payload),
       request: (actor, payload, requestOptions) => this.#request(actor, payload, requestOptions),
       interested: (actor, interest) => this.#route(actor, interest),
-      schedule: (actor, period, work) => this.#timed(actor)?.every(period, work),
-      defer: (actor, delay, work) => this.#timed(actor)?.once(delay, work) ?? { cancel() {} },
+      schedule: (actor, period, work) => this.#timedWork(actor)?.every(period, work),
+      defer: (actor, delay, work) => this.#timedWork(actor)?.once(delay, work) ?? { cancel() {} },
     };
   }
 
   /**
-   * Puts an actor on the bus with its inbox closed: messages wait until `open`. Most users let the Supervisor do this.
-   * `onFailure` gets what its handlers throw.
+   * Attaches an actor with its inbox closed: messages wait until `open`. The Supervisor does this for most actors.
+   * `onFailure` gets what the handlers throw.
    */
   attach(actor: Actor, onFailure: (error: unknown) => void): Attachment {
     const inbox = new Inbox(actor, (error) => {
@@ -101,7 +100,6 @@ export class Bus {
       onFailure(error);
     });
     this.#inboxes.set(actor, inbox);
-    this.#serials.set(actor, 0);
     this.#names.set(actor.id, actor.name);
     for (const interest of actor.interests) this.#route(actor, interest);
     actor.attach(this.#host);
@@ -127,8 +125,8 @@ export class Bus {
   }
 
   /**
-   * Joins a transport. It gets every message that did not come from itself, and is told when the interest of this process
-   * may have changed. Neither function may throw.
+   * Adds a transport. `deliver` gets every message that did not come from the transport itself. `interestChanged` is called
+   * when the interest of this process may have changed. Neither may throw.
    */
   addTransport(deliver: (envelope: Envelope) => void, interestChanged: () => void = () => undefined): BusTransport {
     this.#interestChanged();
@@ -147,7 +145,7 @@ export class Bus {
     };
   }
 
-  /** The name of an actor that is on this bus, or of a sender a link has named. */
+  /** Returns the name of an actor on this bus, or of a sender that a transport has named. */
   nameOf(id: string): string | undefined {
     return this.#names.get(id);
   }
@@ -167,7 +165,7 @@ export class Bus {
     for (const changed of this.#transports.values()) changed();
   }
 
-  /** Attaches a bare actor that only sends and receives, without supervision; for scripts and tests. */
+  /** Attaches and opens an actor without supervision, for scripts and tests. */
   join(actor: Actor): Attachment {
     const attachment = this.attach(actor, (error) => {
       queueMicrotask(() => {
@@ -186,7 +184,8 @@ export class Bus {
   }
 
   #wrap(actor: Actor, payload: Payload): Envelope {
-    if (!this.#inboxes.has(actor)) throw new DcsError('STOPPED', `${actor.name} is not on the bus any more`);
+    const inbox = this.#inboxes.get(actor);
+    if (!inbox) throw new DcsError('STOPPED', `${actor.name} is not on the bus any more`);
     if ('IoMessage' in payload && !isIoMessage(payload['IoMessage'])) {
       throw new DcsError('BAD_COMMAND', `${actor.name} sent an IoMessage without a pin_name`, {
         found: payload['IoMessage'],
@@ -195,12 +194,10 @@ export class Bus {
     }
     const copy = frozenCopy(payload);
     if (!copy) throw new DcsError('BAD_COMMAND', `${actor.name} sent a message that is nested too deep`);
-    const serial = this.#serials.get(actor) ?? 0;
-    this.#serials.set(actor, serial + 1);
     return Object.freeze({
-      sender: Object.freeze([actor.id]),
+      sender: inbox.sender,
       timestamp: this.clock.unix(),
-      msg_id: `${actor.id}.${serial}`,
+      msg_id: `${actor.id}.${inbox.nextSerial++}`,
       payload: copy,
     });
   }
@@ -264,12 +261,12 @@ export class Bus {
     });
   }
 
-  #timed(actor: Actor): TimedWork | undefined {
+  #timedWork(actor: Actor): TimedWork | undefined {
     const inbox = this.#inboxes.get(actor);
     return inbox && new TimedWork(this.clock, inbox, this.#dispatcher);
   }
 
-  /** Rejects every request that waits, with STOPPED. */
+  /** Rejects all pending requests with STOPPED. */
   close(): void {
     this.#requests.close();
     this.#transports.clear();
@@ -294,7 +291,7 @@ interface PendingRequest {
   reject(error: DcsError): void;
 }
 
-/** The requests that wait for their one answer: the first message that names their msg_id in `reply_to`. */
+/** Requests that wait for an answer: the first message with their msg_id in `reply_to`. */
 export class PendingRequests {
   readonly #clock: Clock;
   readonly #pending = new Map<string, PendingRequest>();
@@ -303,7 +300,7 @@ export class PendingRequests {
     this.#clock = clock;
   }
 
-  /** Settles with the answer, with the error it states, or with TIMEOUT. `send` is called once the wait is set up. */
+  /** Resolves with the answer. Rejects with the error that it states, or with TIMEOUT. Calls `send` once it waits. */
   wait(id: string, timeoutMs: DurationMs, send: () => void): Promise<Envelope> {
     return new Promise((resolve, reject) => {
       const timer = this.#clock.after(timeoutMs, () => {
@@ -322,7 +319,7 @@ export class PendingRequests {
     });
   }
 
-  /** Looks whether a message answers a request that waits. */
+  /** Settles the request that a message answers. */
   onMessage(subject: string, data: unknown, envelope: Envelope): void {
     if (this.#pending.size === 0 || !isRecord(data)) return;
     const replyTo = data['reply_to'];
@@ -332,7 +329,7 @@ export class PendingRequests {
     else waiting?.resolve(envelope);
   }
 
-  /** Rejects all that wait. */
+  /** Rejects all pending requests with STOPPED. */
   close(): void {
     for (const { reject } of [...this.#pending.values()]) {
       reject(new DcsError('STOPPED', 'the bus was closed before the answer came'));
@@ -340,7 +337,7 @@ export class PendingRequests {
   }
 }
 
-/** The error another pin, perhaps of another program, answered with. */
+/** Returns the error that an IoErrorMessage, perhaps of another program, states. */
 function remoteError(data: Record<string, unknown>): DcsError {
   const { code, message } = data;
   return new DcsError(isErrorCode(code) ? code : 'DEVICE_REFUSED', typeof message === 'string' ? message : 'refused', {

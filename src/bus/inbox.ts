@@ -12,25 +12,29 @@ export type Task =
     }
   | { readonly kind: 'work'; readonly run: () => void | Promise<void> };
 
-/** Most messages that wait for one actor; beyond it the oldest is dropped and counted. */
+/** Most messages that wait for one actor. Beyond it the oldest is dropped and counted. */
 export const INBOX_LIMIT = 10_000;
 
-/** The queue of one actor: at most one task of it runs at a time. */
+/** The queue of one actor. At most one of its tasks runs at a time. */
 export class Inbox {
   readonly actor: Actor;
   readonly onFailure: (error: unknown) => void;
-  /** A task's promise has not settled. */
+  /** `sender` of every message of this actor. */
+  readonly sender: readonly string[];
+  /** Serial of the actor's next message. */
+  nextSerial = 0;
+  /** A task runs or its promise is pending. */
   busy = false;
-  /** In the dispatcher's run queue. */
+  /** The inbox is in the dispatcher's run queue. */
   queued = false;
-  /** Until the actor's start hook is done, tasks wait. */
+  /** False until the actor's start hook is done; tasks wait meanwhile. */
   open = false;
   closed = false;
-  /** Tasks that have been run to their end. */
+  /** Number of tasks that have ended. */
   turns = 0;
   dropped = 0;
   readonly timers = new Set<Timer>();
-  /** Timed work goes before messages and is never dropped: it ends pulses. */
+  /** Timed work. It precedes messages and is never dropped, because it ends pulses. */
   readonly #work: Task[] = [];
   #tasks: Task[] = [];
   #head = 0;
@@ -39,13 +43,14 @@ export class Inbox {
   constructor(actor: Actor, onFailure: (error: unknown) => void) {
     this.actor = actor;
     this.onFailure = onFailure;
+    this.sender = Object.freeze([actor.id]);
   }
 
   get length(): number {
     return this.#work.length + this.#tasks.length - this.#head;
   }
 
-  /** Adds a task; returns how many messages were dropped to make room. */
+  /** Adds a task. Returns how many messages were dropped to make room. */
   push(task: Task): number {
     if (task.kind === 'work') {
       this.#work.push(task);
@@ -59,7 +64,7 @@ export class Inbox {
   }
 
   take(): Task | undefined {
-    return this.#work.shift() ?? this.#takeMessage();
+    return this.#work.length > 0 ? this.#work.shift() : this.#takeMessage();
   }
 
   #takeMessage(): Task | undefined {
@@ -76,7 +81,7 @@ export class Inbox {
     return task;
   }
 
-  /** Ends the inbox: what waits is forgotten, timers stop. Resolves when the running task has settled. */
+  /** Closes the inbox: discards all tasks and stops all timers. Resolves when the running task has ended. */
   close(): Promise<void> {
     this.closed = true;
     for (const timer of this.timers) timer.cancel();
@@ -95,14 +100,14 @@ export class Inbox {
   }
 }
 
-/** Runs the tasks of all inboxes: fair between actors, and never longer than a slice before I/O gets its turn. */
+/** Runs the tasks of all inboxes: fairly between actors, and at most a slice before the event loop does I/O. */
 export class Dispatcher {
-  /** Tasks run before the event loop may do I/O: two actors that answer each other for ever must not stop it. */
+  /** Number of tasks before the event loop does I/O: two actors that answer each other for ever must not starve it. */
   static readonly SLICE = 1000;
   #ready: Inbox[] = [];
   #scheduled = false;
 
-  /** An inbox has a task that may run. */
+  /** Queues an inbox that has a task which may run. */
   wake(inbox: Inbox): void {
     if (inbox.queued || inbox.busy || !inbox.open || inbox.closed || inbox.length === 0) return;
     inbox.queued = true;
@@ -132,7 +137,7 @@ export class Dispatcher {
     this.#scheduled = false;
   };
 
-  /** Runs tasks of one inbox until it is empty, waits for a promise, or the budget is gone. */
+  /** Runs tasks of one inbox until it is empty, awaits a promise, or the budget is used up. */
   #drain(inbox: Inbox, budget: number): number {
     inbox.queued = false;
     let ran = 0;
@@ -175,7 +180,7 @@ export class Dispatcher {
 
 type Work = () => void | Promise<void>;
 
-/** Work an actor does at a time of its own: it goes through the inbox, so it never runs beside a handler. */
+/** Timers of one actor. The work goes through its inbox, so that it never runs beside a handler. */
 export class TimedWork {
   readonly #clock: Clock;
   readonly #inbox: Inbox;
@@ -188,8 +193,8 @@ export class TimedWork {
   }
 
   /**
-   * Once after `delay`; with none, in this turn of the event loop. A cancelled one does not run, even when it was due and
-   * waited in the inbox.
+   * Runs work once after `delay`; with 0 in this turn of the event loop. Cancelled work does not run, even when it waits in
+   * the inbox already.
    */
   once(delay: DurationMs, work: Work): Timer {
     let cancelled = false;
@@ -206,8 +211,8 @@ export class TimedWork {
   }
 
   /**
-   * At a fixed rate: the next due time counts from the last one, and periods that have passed are skipped, not made up
-   * for. A run that still waits or runs when the next one is due makes that one be skipped.
+   * Runs work at a fixed rate. The next due time counts from the last one, and missed periods are skipped. A run is skipped
+   * while the one before it waits or runs.
    */
   every(period: DurationMs, work: Work): void {
     let waiting = false;

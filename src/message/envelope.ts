@@ -1,18 +1,18 @@
 import { randomFillSync } from 'node:crypto';
 
-/** `{Subject: data}`; v1 sends one subject a message, more are delivered one by one. */
+/** `{Subject: data}`. v1 sends one subject per message; several are delivered one by one. */
 export type Payload = Readonly<Record<string, unknown>>;
 
 /**
- * One message on the bus, exactly as aktos-dcs v1 writes it. Keys this version does not know are kept and passed on.
- * An envelope is frozen, payload included: it is shared by every actor that receives it.
+ * One message on the bus, exactly as aktos-dcs v1 writes it. Unknown keys are kept and passed on. An envelope and its
+ * payload are frozen, because all actors that receive it share it.
  */
 export interface Envelope {
-  /** Creator first, then every proxy that passed it on. */
+  /** Id of the creator, then of every proxy that relayed the message. */
   readonly sender: readonly string[];
-  /** Unix seconds of its creation. Not checked: v1 accepts any, and so do we. */
+  /** Unix seconds of its creation. Not checked, because v1 accepts any. */
   readonly timestamp: unknown;
-  /** `<creator id>.<serial>`, the serial counting from 0 per creator and start. */
+  /** `<creator id>.<serial>`; the serial counts from 0 for each creator and start. */
   readonly msg_id: string;
   readonly payload: Payload;
   readonly [key: string]: unknown;
@@ -20,13 +20,13 @@ export interface Envelope {
 
 export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly reason: string };
 
-/** Longest accepted nesting; real messages stay below 5. Bounds the recursion of everything behind the parser. */
+/** Deepest accepted nesting. Real messages stay below 5. It bounds the recursion behind the parser. */
 export const MAX_DEPTH = 32;
-/** Most entries of `sender`: actor, its proxy and the proxies that relayed. */
+/** Most entries of `sender`: the actor, its proxy and the relaying proxies. */
 export const MAX_SENDERS = 64;
 const MSG_ID = /^[^.]{1,64}\.\d{1,16}$/;
 
-/** Parses one frame of the wire. Never throws; the reason says what is wrong, for the drop counter and the log. */
+/** Parses one frame from the wire. Never throws; `reason` is for the drop counter and the log. */
 export function parseEnvelope(json: string): Parsed<Envelope> {
   let found: unknown;
   try {
@@ -37,69 +37,83 @@ export function parseEnvelope(json: string): Parsed<Envelope> {
   return checkEnvelope(found);
 }
 
-/** Checks and freezes an already parsed message. The same object is returned, so unknown keys survive. */
+/** Checks and freezes a parsed message. Returns the same object, so that unknown keys survive. */
 export function checkEnvelope(found: unknown): Parsed<Envelope> {
   if (!isRecord(found)) return { ok: false, reason: 'not an object' };
-  const { sender, msg_id, payload } = found;
-  if (!Array.isArray(sender) || sender.length === 0 || sender.length > MAX_SENDERS) {
-    return { ok: false, reason: `sender is not a list of 1 to ${MAX_SENDERS} ids` };
-  }
-  if (!sender.every((id) => typeof id === 'string' && id.length > 0 && id.length <= 64)) {
-    return { ok: false, reason: 'sender has an entry that is not an id' };
-  }
-  if (typeof msg_id !== 'string' || !MSG_ID.test(msg_id)) return { ok: false, reason: 'msg_id is not <id>.<serial>' };
-  if (!isRecord(payload)) return { ok: false, reason: 'payload is not an object' };
+  const reason = faultOf(found);
+  if (reason !== undefined) return { ok: false, reason };
   if (!freezeDeep(found, MAX_DEPTH)) return { ok: false, reason: `nested deeper than ${MAX_DEPTH}` };
   return isEnvelope(found) ? { ok: true, value: found } : { ok: false, reason: 'incomplete' };
 }
 
-/** The wire form: one frame of JSON. */
+function faultOf({ sender, msg_id, payload }: Record<string, unknown>): string | undefined {
+  if (!Array.isArray(sender) || sender.length === 0 || sender.length > MAX_SENDERS) {
+    return `sender is not a list of 1 to ${MAX_SENDERS} ids`;
+  }
+  if (!sender.every(isId)) return 'sender has an entry that is not an id';
+  if (typeof msg_id !== 'string' || !MSG_ID.test(msg_id)) return 'msg_id is not <id>.<serial>';
+  return isRecord(payload) ? undefined : 'payload is not an object';
+}
+
+function isId(id: unknown): boolean {
+  return typeof id === 'string' && id.length > 0 && id.length <= 64;
+}
+
+/** Encodes a message as one frame of JSON. */
 export function encodeEnvelope(envelope: Envelope): string {
   return JSON.stringify(envelope);
 }
 
-/** Creator and serial of a msg_id that has passed checkEnvelope. */
+/** Splits a msg_id that has passed checkEnvelope. */
 export function splitMessageId(messageId: string): { creator: string; serial: number } {
   const dot = messageId.indexOf('.');
   return { creator: messageId.slice(0, dot), serial: Number(messageId.slice(dot + 1)) };
 }
 
-/** A plain JSON object: not null, not a list. */
+/** Whether a value is a JSON object: not null and not a list. */
 export function isRecord(found: unknown): found is Record<string, unknown> {
   return typeof found === 'object' && found !== null && !Array.isArray(found);
 }
 
 /**
- * A frozen copy of what a program wants to send, so that neither it nor a receiver can change it afterwards. Undefined
- * when it is nested deeper than `depth`.
+ * Copies and freezes what a program sends, so that neither it nor a receiver can change it afterwards. Keys that are
+ * `undefined` are left out. Returns `undefined` when it is nested deeper than `depth`.
  */
 export function frozenCopy(value: Payload, depth: number = MAX_DEPTH): Payload | undefined {
-  const copy: Record<string, unknown> = {};
-  for (const key of Object.keys(value)) {
-    let inner = value[key];
-    if (inner === undefined) continue;
-    if (typeof inner === 'object' && inner !== null) {
-      if (depth <= 1) return undefined;
-      inner = Array.isArray(inner)
-        ? frozenList(inner, depth - 1)
-        : isRecord(inner)
-          ? frozenCopy(inner, depth - 1)
-          : inner;
-      if (inner === undefined) return undefined;
-    }
-    if (key !== '__proto__') copy[key] = inner;
-    // Assigning to that one would change what the copy is instead of what it holds.
-    else Object.defineProperty(copy, key, { value: inner, enumerable: true });
+  // Spreading clones the object's shape, which is several times faster than storing key by key.
+  const copy: Record<string, unknown> = { ...value };
+  for (const key in copy) {
+    const inner = copy[key];
+    if (inner === undefined) delete copy[key];
+    if (typeof inner !== 'object' || inner === null) continue;
+    const frozen = depth <= 1 ? undefined : frozenInner(inner, depth - 1);
+    if (frozen === undefined) return undefined;
+    copy[key] = frozen;
   }
   return Object.freeze(copy);
 }
 
-function frozenList(list: readonly unknown[], depth: number): readonly unknown[] | undefined {
-  const copied = frozenCopy({ ...list }, depth);
-  return copied === undefined ? undefined : Object.freeze(Object.values(copied));
+function frozenInner(inner: object, depth: number): unknown {
+  if (Array.isArray(inner)) return frozenList(inner, depth);
+  return isRecord(inner) ? frozenCopy(inner, depth) : inner;
 }
 
-/** Freezes a JSON value and all in it; false when it is nested deeper than `depth`. */
+function frozenList(list: readonly unknown[], depth: number): readonly unknown[] | undefined {
+  const copy: unknown[] = [];
+  for (const inner of list) {
+    if (inner === undefined) continue;
+    if (typeof inner !== 'object' || inner === null) {
+      copy.push(inner);
+      continue;
+    }
+    const frozen = depth <= 1 ? undefined : frozenInner(inner, depth - 1);
+    if (frozen === undefined) return undefined;
+    copy.push(frozen);
+  }
+  return Object.freeze(copy);
+}
+
+/** Freezes a JSON value and everything in it. Returns false when it is nested deeper than `depth`. */
 export function freezeDeep(value: unknown, depth: number = MAX_DEPTH): boolean {
   if (typeof value !== 'object' || value === null) return true;
   if (depth <= 0) return false;
@@ -119,8 +133,8 @@ function isEnvelope(found: Record<string, unknown>): found is Record<string, unk
 const ALPHABET = '23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
 
 /**
- * A new random id of `length` characters. v1 uses 5 (57⁵ ≈ 6·10⁸); a node's boot id, which must never repeat, takes more.
- * Bytes that would favour the first characters are thrown away, so every character is equally likely.
+ * Returns a new random id. v1 uses 5 characters (57⁵ ≈ 6·10⁸ ids); a node's boot id must never repeat and is longer. Bytes
+ * that would favour the first characters of the alphabet are discarded.
  */
 export function newId(length = 5): string {
   const limit = 256 - (256 % ALPHABET.length);

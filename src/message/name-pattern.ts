@@ -1,6 +1,6 @@
 /**
- * Whether a name fits a pattern in which `*` is any text. It takes pattern × name steps at most, whatever they are: a
- * regular expression of many `*` could take the agent's time for hours.
+ * Returns a test for names that match a pattern, in which `*` stands for any text. It takes at most pattern × name steps.
+ * A regular expression with many `*` could block the event loop for hours.
  */
 export function namePattern(pattern: string): (name: string) => boolean {
   const parts = pattern.split(/\*+/);
@@ -9,7 +9,7 @@ export function namePattern(pattern: string): (name: string) => boolean {
   return (name) => {
     if (last === undefined) return name === first;
     if (!name.startsWith(first) || !name.endsWith(last) || name.length < first.length + last.length) return false;
-    // Each part at its first place: if that leaves no room for those behind it, no other would.
+    // The first place of each part leaves the most room for the parts behind it.
     let at = first.length;
     for (const part of others) {
       const found = name.indexOf(part, at);

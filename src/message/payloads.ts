@@ -1,19 +1,19 @@
 import { z } from 'zod';
 import { isRecord, type Payload } from './envelope.ts';
 
-/** What a pin can hold on the wire. `null`: nothing has been read yet. */
+/** A pin's value on the wire. `null` until the first reading. */
 export type PinValue = boolean | number | string | null;
 
 export const qualities = ['good', 'uncertain', 'bad'] as const;
-/** good: trust it. uncertain: the last value, ageing or simulated. bad: do not use it; `reason` says why. */
+/** good: trust it. uncertain: the last value, stale or unconfirmed. bad: do not use it. `reason` says why. */
 export type Quality = (typeof qualities)[number];
 
 const pinName = z.string().min(1).max(256);
 const seconds = z.number().nonnegative();
-/** Faster is no blinking: a lamp needs no more, a relay stands no more. */
+/** Seconds. A relay does not survive faster switching, and a lamp does not need it. */
 const phase = z.number().min(0.05).max(86_400);
 
-/** An IoMessage that asks a pin for a value. Keys of other programs are kept (and ignored). */
+/** An IoMessage that commands a value. Keys of other programs are kept and ignored. */
 export const ioCommandSchema = z.looseObject({
   pin_name: pinName,
   val: z.union([z.boolean(), z.number(), z.string()]),
@@ -33,7 +33,7 @@ export const ioCommandSchema = z.looseObject({
 });
 export type IoCommand = z.infer<typeof ioCommandSchema>;
 
-/** An IoMessage that asks no value of an output: to end its override, or to let it be commanded after a loss. */
+/** An IoMessage without a value: it ends an override, or rearms an output that is locked in its safe state. */
 export const ioControlSchema = z.looseObject({
   pin_name: pinName,
   val: z.undefined().optional(),
@@ -43,29 +43,29 @@ export const ioControlSchema = z.looseObject({
 
 export type IoControl = z.infer<typeof ioControlSchema>;
 
-/** Who decides what an output is. */
+/** What decides the value of an output. */
 export type ControlledBy = 'start' | 'command' | 'follow' | 'safe' | 'rule' | 'override' | 'exit';
-/** accepted: on its way. sent: taken by hardware that cannot be asked. verified: read back. unknown: nobody confirmed it. */
+/** accepted: under way. sent: taken by hardware that cannot be read back. verified: read back. unknown: not confirmed. */
 export type CommandState = 'accepted' | 'sent' | 'verified' | 'failed' | 'expired' | 'unknown';
 
-/** What is wanted of an output, beside what it is. */
+/** The `output` part of a report: the desired value of an output, beside its real one. */
 export interface OutputReport {
-  /** What it is to be. Absent: it is left as it is. */
+  /** The desired value. The output keeps its own when `undefined`. */
   readonly desired?: PinValue;
   readonly by: ControlledBy;
-  /** Why, for people: `controller hall is lost`. */
+  /** The reason, for people: `controller hall is lost`. */
   readonly why: string;
-  /** The last command and what became of it. */
+  /** The last command and its state. */
   readonly command?: {
     readonly val: PinValue;
     readonly state: CommandState;
-    /** Name of the node it came from where that is known, else its id; the same of the actor. */
+    /** Name of the node that sent it, else its id. The same for the actor. */
     readonly node: string;
     readonly actor: string;
     /** Unix seconds of its arrival. */
     readonly at: number;
   };
-  /** An override that is in force; `until` is unix seconds. `kept: false`: not on the disk, it ends with the process. */
+  /** The override in force, until unix seconds. `kept: false`: it is not on the disk and ends with the process. */
   readonly override?: {
     readonly val: PinValue;
     readonly until: number;
@@ -75,31 +75,32 @@ export interface OutputReport {
   };
 }
 
-/** An IoMessage that states a pin's value. It always has `last_change`: that tells it from a command. */
+/** An IoMessage that states a pin's value. `last_change` distinguishes it from a command. */
 export interface IoReport {
   readonly pin_name: string;
   readonly val: PinValue;
   /** Unix seconds at which `val` last changed. */
   readonly last_change: number;
   readonly quality: Quality;
-  /** Why quality is not good, and since when (unix seconds). */
+  /** Why quality is not good. */
   readonly reason?: string;
+  /** Unix seconds since which quality is not good. */
   readonly quality_since?: number;
-  /** The hardware is simulated: the value is made up. */
+  /** The hardware is simulated. */
   readonly simulated?: true;
-  /** Unix seconds at which the hardware says it happened. */
+  /** Unix seconds of the change by the hardware's own clock. */
   readonly source_time?: number;
-  /** Counters: how much `val` changes per second (Hz, when each edge counts 1); negative when it goes down. */
+  /** Counters: change of `val` per second (Hz when each edge counts 1). Negative when it counts down. */
   readonly rate?: number;
-  /** Counts this pin's reports since the agent's start; a gap is a lost report. */
+  /** Number of this pin's report since the agent's start. A gap is a lost report. */
   readonly seq: number;
-  /** msg_id of the command or query this answers. */
+  /** msg_id of the command or query that it answers. */
   readonly reply_to?: string;
-  /** Outputs: what is wanted of it. */
+  /** Outputs: the desired value and its reason. */
   readonly output?: OutputReport;
 }
 
-/** IoMessage as anything on the bus may see it: only `pin_name` is certain (v1 peers send little else). */
+/** An IoMessage of any program on the bus: only `pin_name` is certain, because v1 peers send little else. */
 export type IoMessage = Readonly<Record<string, unknown>> & { readonly pin_name: string; readonly val?: unknown };
 
 export interface IoError {
@@ -107,14 +108,14 @@ export interface IoError {
   readonly port?: string;
   readonly code: string;
   readonly message: string;
-  /** The rule of the configuration that refused it. */
+  /** The rule of the configuration that refused the command. */
   readonly rule?: string;
   readonly reply_to?: string;
 }
 
 /**
- * Bytes of a serial port. A message that carries `source_time` came from the hardware and is never sent out again; one
- * without it asks for `data` to be sent.
+ * Bytes of a serial port. A message with `source_time` came from the hardware and is never sent out. A message without it
+ * commands `data` to be sent.
  */
 export const serialCommandSchema = z.looseObject({
   port: z.string().min(1),
@@ -127,7 +128,7 @@ export interface SerialReport {
   readonly data: string;
   readonly encoding?: 'base64';
   readonly source_time: number;
-  /** Bytes handed to the device, in the answer to a command; `data` is then empty. */
+  /** Number of bytes handed to the device, in the answer to a command. `data` is then empty. */
   readonly sent?: number;
   readonly reply_to?: string;
 }
@@ -141,9 +142,9 @@ export interface PinInfo {
   readonly uom?: string;
   /** What it measures or drives, in Home Assistant's words: voltage, energy, switch. */
   readonly class?: string;
-  /** Name of the port it is on. */
+  /** Name of its port. */
   readonly port?: string;
-  /** Outputs: lowest and highest value a command may ask for. */
+  /** Outputs: lowest and highest value of a command. */
   readonly range?: readonly [number, number];
   /** Outputs: the value that harms nobody. */
   readonly safe?: boolean | number | string;
@@ -157,19 +158,19 @@ export interface NodeMessage {
   /** New at every start of the process. */
   readonly boot: string;
   readonly pins: readonly PinInfo[];
-  /** Longest time (s) everything in the process was held up by one piece of work, within the last one to two minutes. */
+  /** Longest time (s) that the event loop was blocked within the last one to two minutes. */
   readonly loop_delay?: number;
 }
 
-/** What a node tells of itself beside who it is. */
+/** The part of a NodeMessage that the agent supplies. */
 export type NodeAbout = Pick<NodeMessage, 'pins' | 'loop_delay'>;
 
-/** An IoMessage that carries `last_change` is a report, anything else a command. */
+/** An IoMessage with `last_change` is a report, any other is a command. */
 export function isReport(message: IoMessage): boolean {
   return message['last_change'] !== undefined;
 }
 
-/** The IoMessage of a payload, if it has a usable one. */
+/** Returns the IoMessage of a payload. `undefined` when it has none with a pin name. */
 export function ioMessageOf(payload: Payload): IoMessage | undefined {
   const data = payload['IoMessage'];
   return isIoMessage(data) ? data : undefined;
