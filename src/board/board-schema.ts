@@ -1,11 +1,11 @@
 import { z } from 'zod';
 
 const text = z.string().min(1);
-/** A name of a line, a bus or a connector. */
+/** The name of a line, a bus or a connector. */
 export const alias = z.string().regex(/^[A-Za-z][A-Za-z0-9_+./-]*$/, 'a name of letters, digits, _ + - . /');
 const offset = z.number().int().nonnegative();
 
-/** What a place on a header is connected to. */
+/** The connection of a header position. */
 const positionSchema = z.union([
   z.strictObject({ power: text }),
   z.strictObject({ ground: z.literal(true) }),
@@ -14,9 +14,9 @@ const positionSchema = z.union([
 ]);
 export type Position = z.infer<typeof positionSchema>;
 
-/** A bus of the computer that takes lines for itself once it is enabled. */
+/** A bus of the computer. It keeps its lines for itself while it is enabled. */
 const busSchema = z.strictObject({
-  device: z.string().startsWith('/').describe('it exists if and only if the bus is enabled'),
+  device: z.string().startsWith('/').describe('a device that exists if and only if the bus is enabled'),
   lines: z.array(alias).min(1),
 });
 
@@ -24,49 +24,48 @@ export const headerSchema = z.strictObject({
   title: text,
   connectors: z.array(alias).min(1).describe('all names of the connector; J8 makes the alias J8-11'),
   columns: z.union([z.literal(1), z.literal(2)]).default(2),
-  chip: text.describe('the chip of positions that name none'),
+  chip: text.describe('the chip of positions that name no chip'),
   positions: z.record(z.string().regex(/^[1-9]\d*$/), positionSchema),
   buses: z.record(alias, busSchema).default({}),
 });
 export type HeaderData = z.infer<typeof headerSchema>;
 
 const chipSchema = z.strictObject({
-  label: text.describe('as the kernel reports it; unlike its number it does not change'),
+  label: text.describe('the label that the kernel reports; unlike the number it does not change'),
   lines: z.number().int().positive(),
-  mock: z.boolean().default(false).describe('opened by the mock driver'),
+  mock: z.boolean().default(false).describe('the chip does not exist: the mock driver simulates it'),
   names: z
     .array(
       z.strictObject({
         from: offset,
         to: offset,
-        count_from: offset.optional().describe('the number of the first; absent: its offset'),
+        count_from: offset.optional().describe('the number of the first line; default: its offset'),
         as: z.array(z.string().regex(/^[A-Z][A-Z0-9_]*#$/)).min(1),
       }),
     )
     .default([])
-    .describe('names of runs of lines; # stands for the number'),
+    .describe('names of consecutive lines; # stands for the number'),
   line_names: z
     .array(z.string())
     .default([])
-    .describe("the kernel's names of its lines from offset 0 on, where they are surer than label and offset"),
+    .describe(
+      "the kernel's names of the lines from offset 0, for boards on which they are more stable than label and offset",
+    ),
 });
 
-/** Lines that the processor's PWM can come out at. */
+/** Lines at which the processor's PWM can come out. */
 export const pwmSchema = z.strictObject({
   title: text,
-  hint: text.optional().describe('what else is worth knowing about connecting them'),
+  hint: text.optional().describe('a hint about connecting them'),
   lines: z.record(
     alias,
     z
       .strictObject({
-        chip: text.optional().describe('the PWM chip, by the name of its device; absent: the one the board names'),
+        chip: text.optional().describe('the PWM chip, by the name of its device; default: the chip of the board'),
         channel: offset,
-        function: offset.optional().describe('connects the line to it: brcm,function of the device tree'),
-        state: text
-          .startsWith('/')
-          .optional()
-          .describe('a file of the system that says pwm while the line is connected'),
-        enable: text.describe('what connects the line'),
+        function: offset.optional().describe('the brcm,function of the device tree that connects the line'),
+        state: text.startsWith('/').optional().describe('a file that says pwm while the line is connected'),
+        enable: text.describe('how a person connects the line'),
       })
       .refine((line) => (line.function === undefined) !== (line.state === undefined), 'function or state'),
   ),
@@ -78,12 +77,12 @@ export const boardSchema = z.strictObject({
   models: z
     .array(text)
     .default([])
-    .describe("the device tree's model, without its revision; none: a carrier whose module gives the model"),
-  compatible: z.array(text).default([]).describe("one of the device tree's compatible strings"),
+    .describe("the device tree's models, without revision; empty for a carrier, whose module gives the model"),
+  compatible: z.array(text).default([]).describe('compatible strings of the device tree'),
   chips: z.record(alias, chipSchema),
   headers: z.array(text).default([]),
   pwm: z
-    .strictObject({ lines: text.describe('a file of boards/pwm-lines'), chip: text.optional() })
+    .strictObject({ lines: text.describe('a file in boards/pwm-lines'), chip: text.optional() })
     .optional()
     .describe("the processor's PWM"),
   aliases: z
@@ -91,6 +90,6 @@ export const boardSchema = z.strictObject({
     .default({})
     .describe('names of lines that are on no header'),
   serial: z.array(z.strictObject({ path: z.string().startsWith('/dev/'), title: text })).default([]),
-  buses: z.record(alias, busSchema).default({}).describe('added to those of the headers, or in their place'),
+  buses: z.record(alias, busSchema).default({}).describe('further buses, and buses that replace those of the headers'),
 });
 export type BoardData = z.infer<typeof boardSchema>;

@@ -10,7 +10,7 @@ export interface BoardBus {
   readonly lines: readonly BoardLine[];
 }
 
-/** A computer's GPIO chips, the names of their lines, its headers, serial ports and buses. */
+/** A computer: its GPIO chips, the names of their lines, its headers, serial ports and buses. */
 export class Board {
   readonly name: string;
   readonly title: string;
@@ -20,13 +20,13 @@ export class Board {
   readonly headerNames: readonly string[];
   readonly headers: readonly HeaderData[];
   readonly buses: readonly BoardBus[];
-  /** By the board's own name for the chip (`gpio`). */
+  /** The chips by the board's own names (`gpio`). */
   readonly chips: BoardData['chips'];
   readonly #data: BoardData;
   readonly #aliases = new Map<string, { readonly chip: string; readonly line: number }>();
   readonly #pwm: PwmData | undefined;
 
-  /** Throws BAD_CONFIG when the data contradicts itself: a name given twice, a line that its chip does not have. */
+  /** Throws BAD_CONFIG when the data contradicts itself: duplicate names, lines that their chip does not have. */
   constructor(name: string, data: BoardData, headers: readonly HeaderData[], pwm?: PwmData) {
     this.name = name;
     this.#data = data;
@@ -51,8 +51,8 @@ export class Board {
   }
 
   /**
-   * The line of an alias (`GPIO17`, `J8-11`, `SDA1`; upper or lower case) or of `<chip>:<offset or name>`, the chip by
-   * label, by the board's own name for it, or as `gpiochip0`. Undefined: there is no such line.
+   * Finds the line of an alias (`GPIO17`, `J8-11`, `SDA1`; upper or lower case) or of `<chip>:<offset or name>`. The chip is
+   * named by its label, by the board's own name, or as `gpiochip0`. `undefined` when there is no such line.
    */
   resolve(text: string): BoardLine | undefined {
     const alias = this.#aliases.get(text.toUpperCase());
@@ -70,7 +70,7 @@ export class Board {
     return { chip: own[1].label, line, mock: own[1].mock };
   }
 
-  /** The same computer with a HAT on it, whose lines have names. Throws BAD_CONFIG when it does not fit. */
+  /** The same board with the line names of a HAT. Throws BAD_CONFIG when the HAT does not fit. */
   withHat(hat: Hat): Board {
     if (!this.headerNames.includes(hat.header)) throw this.#wrong(`${hat.name} needs a ${hat.header} header`);
     const aliases: Record<string, { chip: string; line: number }> = { ...this.#data.aliases };
@@ -83,7 +83,7 @@ export class Board {
     return new Board(this.name, { ...this.#data, aliases }, this.headers, this.#pwm);
   }
 
-  /** The channel of the processor's PWM that a line can be connected to, if there is one. */
+  /** The channel of the processor's PWM that a line can be connected to. `undefined` when there is none. */
   pwmOutput({ chip, line }: BoardLine): PwmOutput | undefined {
     const { lines = {}, hint } = this.#pwm ?? {};
     for (const [name, one] of Object.entries(lines)) {
@@ -101,29 +101,29 @@ export class Board {
     return undefined;
   }
 
-  /** Names of the lines that the processor's PWM can come out at. */
+  /** Names of the lines at which the processor's PWM can come out. */
   pwmLines(): string[] {
     return Object.keys(this.#pwm?.lines ?? {});
   }
 
-  /** Which of the enabled buses uses a line, if one does. */
+  /** The enabled bus that uses a line. `undefined` when none does. */
   reservedBy(chip: string, line: number | string, enabled: readonly string[]): string | undefined {
     return this.buses.find(
       (bus) => enabled.includes(bus.name) && bus.lines.some((used) => used.chip === chip && used.line === line),
     )?.name;
   }
 
-  /** The buses that are enabled on the machine this runs on. */
+  /** The buses that are enabled on this machine. */
   enabledBuses(exists: (path: string) => boolean): string[] {
     return this.buses.filter((bus) => exists(bus.device)).map((bus) => bus.name);
   }
 
-  /** Every alias, for suggestions and for completing what a user types. */
+  /** All aliases, for suggestions and shell completion. */
   aliases(): string[] {
     return [...this.#aliases.keys()];
   }
 
-  /** All aliases of one line, the common one (`GPIO17`) first. */
+  /** All aliases of a line, the usual one (`GPIO17`) first. */
   aliasesOf(chip: string, line: number | string): string[] {
     return this.aliases().filter((alias) => {
       const found = this.resolve(alias);

@@ -4,29 +4,30 @@ import { systemCode } from '../errors/errors.ts';
 import type { Board } from './board.ts';
 import { dataFolder, listBoards, loadBoard, readBoardData } from './load-board.ts';
 
-/** What the firmware says this computer is. */
+/** The firmware's description of this computer. */
 export interface DeviceTree {
-  /** `Raspberry Pi 4 Model B Rev 1.4`. Undefined: this machine has no device tree. */
+  /** `Raspberry Pi 4 Model B Rev 1.4`. `undefined` when this machine has no device tree. */
   readonly model: string | undefined;
   readonly compatible: readonly string[];
 }
 
-/** Reads model and compatible strings of this machine. */
+/** Reads the model and the compatible strings of this machine. */
 export function readDeviceTree(folder = '/proc/device-tree'): DeviceTree {
   const model = stringsOf(join(folder, 'model'))[0];
   return { model, compatible: stringsOf(join(folder, 'compatible')) };
 }
 
 /**
- * The board this computer is, or undefined. A carrier board comes first: the model is that of the module it carries, and
- * only a compatible string tells of the carrier. Then the model, because the firmware writes a more precise one than the
- * device tree's compatible strings tell; then the most specific of these.
+ * Detects the board of this computer. `undefined` when it is none that we know. The first match of these wins:
+ * 1. a compatible string of a carrier board, because the model is that of the module on the carrier;
+ * 2. the model, because the firmware writes it more precisely than the compatible strings;
+ * 3. the most specific compatible string.
  */
 export function detectBoard(tree: DeviceTree = readDeviceTree(), folder: string = dataFolder()): Board | undefined {
-  // With its revision first: the header of the first Model B is another one than that of the second.
+  // The model with its revision comes first: the first Model B has another header than the second.
   const models = tree.model === undefined ? [] : [tree.model, tree.model.replace(/ Rev [\d.]+$/, '')];
   const words = [...models, ...tree.compatible];
-  // Only files that name this computer are worth parsing: the agent starts on slow machines too.
+  // Parse only the files that name this computer, because a start on a slow machine takes long.
   const boards = listBoards(folder)
     .filter((name) => mentions(join(folder, `${name}.yaml`), words))
     .map((name) => ({ name, ...readBoardData(name, folder) }));
@@ -46,7 +47,7 @@ function mentions(file: string, words: readonly string[]): boolean {
   return words.some((word) => text.includes(word));
 }
 
-/** A device-tree property of strings: each ends with a NUL. */
+/** Reads a device-tree property of strings, each terminated by a NUL. */
 function stringsOf(file: string): string[] {
   try {
     return readFileSync(file, 'utf8')

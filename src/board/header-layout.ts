@@ -1,6 +1,6 @@
 import type { Board } from './board.ts';
 
-/** One place of a connector as it is drawn. */
+/** One position of a connector in a drawing. */
 export interface HeaderCell {
   readonly position: number;
   readonly kind: 'power' | 'ground' | 'line' | 'other';
@@ -8,26 +8,26 @@ export interface HeaderCell {
   readonly name: string;
   /** Other names of the line, without its positions. */
   readonly aliases: readonly string[];
-  /** The enabled bus that has the line. */
+  /** The enabled bus that uses the line. */
   readonly bus?: string;
-  /** The user's pin on it. */
+  /** The user's pin on the line. */
   readonly use?: string;
 }
 
 export interface HeaderLayout {
   readonly title: string;
   readonly connector: string;
-  /** Rows as they lie on the board: one or two cells. */
+  /** Rows as on the board, of one or two cells. */
   readonly rows: readonly (readonly HeaderCell[])[];
 }
 
-/** What of a board is in use: the text by `<chip label>:<line>`, and the enabled buses. */
+/** The use of a board: names of pins by `<chip label>:<line>`, and the enabled buses. */
 export interface HeaderUse {
   readonly lines: ReadonlyMap<string, string>;
   readonly buses: readonly string[];
 }
 
-/** The connectors of a board as rows of cells; how they look is up to whoever prints them. */
+/** Lays out the connectors of a board as rows of cells, for the terminal and the web page to draw. */
 export function layOutHeaders(board: Board, use: HeaderUse = { lines: new Map(), buses: [] }): HeaderLayout[] {
   return board.headers.map((header) => {
     const [connector = ''] = header.connectors;

@@ -7,10 +7,10 @@ import { DcsError, messageOf } from '../errors/errors.ts';
 import { Board } from './board.ts';
 import { type BoardData, boardSchema, headerSchema, pwmSchema } from './board-schema.ts';
 
-/** The folder of boards, headers, HATs and device profiles that is shipped with the program. */
+/** The folder of boards, headers, HATs and device profiles of this package. */
 export function dataFolder(): string {
   const start = dirname(fileURLToPath(import.meta.url));
-  // The sources and the compiled files lie at different depths below the package's root.
+  // Sources and compiled files lie at different depths below the root of the package.
   for (let folder = start; ; folder = dirname(folder)) {
     const found = join(folder, 'boards');
     if (existsSync(join(found, 'headers'))) return found;
@@ -23,7 +23,7 @@ export function dataFolder(): string {
   }
 }
 
-/** Names of all boards, sorted. `folder` is where the data files are; tests give their own. */
+/** Names of all boards, sorted. */
 export function listBoards(folder: string = dataFolder()): string[] {
   return readdirSync(folder)
     .filter((file) => file.endsWith('.yaml'))
@@ -31,7 +31,10 @@ export function listBoards(folder: string = dataFolder()): string[] {
     .sort();
 }
 
-/** Reads a board, its headers and the lines of its PWM, and checks them. Undefined: no board has that name. Throws BAD_CONFIG on wrong data. */
+/**
+ * Reads and checks a board, its headers and the lines of its PWM. `undefined` when no board has that name. Throws BAD_CONFIG
+ * on wrong data.
+ */
 export function loadBoard(name: string, folder: string = dataFolder()): Board | undefined {
   if (!listBoards(folder).includes(name)) return undefined;
   const data = readBoardData(name, folder);
@@ -40,12 +43,12 @@ export function loadBoard(name: string, folder: string = dataFolder()): Board | 
   return new Board(name, data, headers, pwm);
 }
 
-/** A board's own file without its headers: enough to tell which board a computer is. */
+/** Reads the file of a board without its headers: enough to detect the board of a computer. */
 export function readBoardData(name: string, folder: string = dataFolder()): BoardData {
   return readData(join(folder, `${name}.yaml`), boardSchema);
 }
 
-/** Reads one YAML data file through its schema. */
+/** Reads a YAML data file and checks it with a schema. */
 export function readData<T>(file: string, schema: z.ZodType<T>): T {
   let found: unknown;
   try {

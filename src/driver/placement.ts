@@ -33,7 +33,7 @@ export interface BoardLines {
   resolve(name: string): BoardLine | undefined;
   /** The channel of the processor's PWM that a line can be connected to. */
   pwmOutput(line: BoardLine): PwmOutput | undefined;
-  /** Names of the lines that the processor's PWM can come out at. */
+  /** Names of the lines at which the processor's PWM can come out. */
   pwmLines(): string[];
 }
 
