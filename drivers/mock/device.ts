@@ -4,30 +4,30 @@ import { DcsError, systemCode } from '../../src/errors/errors.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import type { PinKind, RawValue } from '../../src/pin/pin.ts';
 
-/** What can go wrong with a simulated channel. */
+/** A fault of a simulated channel. */
 export type Fault =
   | { readonly kind: 'error'; readonly message: string }
-  /** Reads and writes are answered only by their deadline. */
+  /** Reads and writes get no answer: they fail with TIMEOUT. */
   | { readonly kind: 'timeout' };
 
-/** A write as the simulated hardware saw it. `at` is monotonic ms. */
+/** A write that the simulated hardware received. `at` is the port's monotonic clock, ms. */
 export interface RecordedWrite {
   readonly key: string;
   readonly value: RawValue;
   readonly at: number;
 }
 
-/** Most writes kept for inspection; the oldest go first. */
+/** Most writes kept for inspection; the oldest are dropped first. */
 const RECORD_LIMIT = 10_000;
 
 /**
- * The simulated hardware behind mock ports: what the screw terminals show. It outlives a port, as real hardware does: a
- * port that is closed and opened again finds the same levels.
+ * The simulated hardware behind mock ports. It outlives a port, as real hardware does: a port that is closed and opened again
+ * finds the same levels.
  */
 export class MockDevice {
-  /** Everything ports wrote, in order. */
+  /** All writes of the ports, in order. */
   readonly writes: RecordedWrite[] = [];
-  /** Outputs that nobody drives any more. */
+  /** Keys of the outputs that are not driven. */
   readonly floating = new Set<string>();
   readonly #values = new Map<string, RawValue>();
   readonly #wires = new Map<string, string[]>();
@@ -35,27 +35,27 @@ export class MockDevice {
   readonly #watchers = new Set<(key: string) => void>();
   readonly #unplugged = new Set<(error: DcsError) => void>();
   readonly #record: WriteLog | undefined;
-  #absence: DcsError | undefined;
+  #unplugError: DcsError | undefined;
 
-  /** With `file`, levels outlive the process too, as those of real hardware do. */
+  /** With a `file`, levels outlive the process too, as those of real hardware do. */
   constructor(file?: string) {
     this.#record = file === undefined ? undefined : new WriteLog(file);
     for (const [key, value] of this.#record?.levels() ?? []) this.#values.set(key, value);
   }
 
-  /** The level of a channel; a channel nobody has driven reads as its kind's zero. */
+  /** The level of a channel; the zero of its kind until the channel is driven or set. */
   get(key: string, kind: PinKind = 'digital'): RawValue {
     return this.#values.get(key) ?? (kind === 'digital' ? false : kind === 'text' ? '' : 0);
   }
 
-  /** The outside world (a switch, a test) changes a channel. */
+  /** Changes a channel from outside, as a switch does. */
   set(key: string, value: RawValue): void {
     this.#values.set(key, value);
     for (const watcher of [...this.#watchers]) watcher(key);
     for (const wired of this.#wires.get(key) ?? []) this.set(wired, value);
   }
 
-  /** A port drives an output; recorded. */
+  /** Drives an output for a port, and records the write. */
   write(key: string, value: RawValue, clock: Clock): void {
     this.writes.push({ key, value, at: clock.now() });
     this.floating.delete(key);
@@ -64,7 +64,7 @@ export class MockDevice {
     this.set(key, value);
   }
 
-  /** Wires an output to an input: what is written to one is read on the other. */
+  /** Wires an output to an input: the input shows what is written to the output. Throws BAD_CONFIG for a loop. */
   wire(from: string, to: string): void {
     if (from === to || this.#reaches(to, from)) {
       throw new DcsError('BAD_CONFIG', `the loopback ${from} → ${to} closes a circle`, {
@@ -74,7 +74,7 @@ export class MockDevice {
     this.#wires.set(from, [...(this.#wires.get(from) ?? []), to]);
   }
 
-  /** Breaks a channel (`*`: all), or mends it when `fault` is undefined. Readers are told at once. */
+  /** Gives a channel a fault (`*`: all channels); `undefined` ends it. Ports tell it at once. */
   fault(key: string, fault: Fault | undefined): void {
     if (fault) this.#faults.set(key, fault);
     else this.#faults.delete(key);
@@ -85,7 +85,7 @@ export class MockDevice {
     return this.#faults.get(key) ?? this.#faults.get('*');
   }
 
-  /** Contacts bounce: `times` changes `every` ms apart, ending at `level`. */
+  /** Contact bounce: `times` changes, `every` ms apart, the last one to `level`. */
   bounce(key: string, level: boolean, times: number, every: DurationMs, clock: Clock): void {
     for (let change = 0; change < times; change++) {
       const shown = (times - change) % 2 === 1 ? level : !level;
@@ -93,22 +93,22 @@ export class MockDevice {
     }
   }
 
-  /** Pulls the plug: open ports go down, and opening fails until `plug`. */
+  /** Open ports go down, and opening fails until `plug`. */
   unplug(reason = 'unplugged'): void {
-    this.#absence = new DcsError('PORT_DOWN', reason);
-    for (const tell of [...this.#unplugged]) tell(this.#absence);
+    this.#unplugError = new DcsError('PORT_DOWN', reason);
+    for (const unplugged of [...this.#unplugged]) unplugged(this.#unplugError);
   }
 
   plug(): void {
-    this.#absence = undefined;
+    this.#unplugError = undefined;
   }
 
-  /** Why it cannot be opened now. */
+  /** Why a port cannot be opened now; `undefined` when it can. */
   get unplugError(): DcsError | undefined {
-    return this.#absence;
+    return this.#unplugError;
   }
 
-  /** For ports: tells level changes (key `*`: perhaps all) and the pulled plug. Returns the unsubscriber. */
+  /** For ports: calls `changed` with the key that changed (`*`: any may have). Returns the way to end that. */
   watch(changed: (key: string) => void, unplugged: (error: DcsError) => void): () => void {
     this.#watchers.add(changed);
     this.#unplugged.add(unplugged);
@@ -124,7 +124,7 @@ export class MockDevice {
 }
 
 /**
- * What a simulated device was told, in a file others can watch: one JSON line a write with `key`, `value`, `at` (ms of the
+ * Records writes in a file that other processes can watch: one JSON line a write with `key`, `value`, `at` (ms of the
  * system's monotonic clock, the same in every process) and `by` (process id).
  */
 export class WriteLog {
@@ -140,7 +140,7 @@ export class WriteLog {
     appendFileSync(this.#file, `${JSON.stringify({ key, value, at, by: process.pid })}\n`);
   }
 
-  /** The last value of each key. None when there is no file yet. */
+  /** The last value of each key; empty when there is no file yet. */
   levels(): Map<string, RawValue> {
     const levels = new Map<string, RawValue>();
     for (const line of this.#lines()) {
@@ -154,7 +154,7 @@ export class WriteLog {
 
   #lines(): string[] {
     try {
-      // A line that was being written when the process was killed is no write.
+      // The last part has no line end: a process was killed while it wrote.
       return readFileSync(this.#file, 'utf8').split('\n').slice(0, -1);
     } catch (error) {
       if (systemCode(error) === 'ENOENT') return [];

@@ -39,21 +39,21 @@ const pinSchema = z.strictObject({
 type MockAddress = z.infer<typeof pinSchema>;
 
 /**
- * Makes the driver of simulated hardware. With `hardware`, every port it opens is on that one, and a test holds the
- * other end; without, each entry of `ports:` has hardware of its own.
+ * Creates the driver of simulated hardware. With a `device` every port is on that device, so that a test can set and read
+ * it; without one each entry of `ports:` has a device of its own.
  *
- * It also stands in for any other driver: it opens channels of every kind by their key alone.
+ * The driver can replace any other: it opens channels of every kind by their key alone.
  */
-export function createMock(hardware?: MockDevice): Driver<MockOptions, MockAddress> {
-  const known = new WeakMap<object, MockDevice>();
-  const hardwareOf = (options: MockOptions, clock: Clock): MockDevice => {
-    const found = known.get(options);
-    if (found) return found;
-    const made = hardware ?? new MockDevice(options.record);
-    known.set(options, made);
-    for (const [from, to] of options.loopback) made.wire(from, to);
-    scheduleFaults(made, options, clock);
-    return made;
+export function createMock(device?: MockDevice): Driver<MockOptions, MockAddress> {
+  const devices = new WeakMap<object, MockDevice>();
+  const deviceOf = (options: MockOptions, clock: Clock): MockDevice => {
+    const known = devices.get(options);
+    if (known) return known;
+    const created = device ?? new MockDevice(options.record);
+    devices.set(options, created);
+    for (const [from, to] of options.loopback) created.wire(from, to);
+    scheduleFaults(created, options, clock);
+    return created;
   };
   return {
     contract: 1,
@@ -64,25 +64,25 @@ export function createMock(hardware?: MockDevice): Driver<MockOptions, MockAddre
     hardware: 'simulated',
     describe: ({ channel, type }) => ({ key: channel, kind: type, directions: ['in', 'out'] }),
     async open(options, channels, context) {
-      const opened = hardwareOf(options, context.clock);
+      const opened = deviceOf(options, context.clock);
       if (opened.unplugError) throw opened.unplugError;
       return { kind: 'port', port: new MockPort(opened, channels, options, context) };
     },
   };
 }
 
-/** Options of a mock that stands in for another driver. */
+/** Options of a mock port that replaces a port of another driver. */
 export function mockOptions(): MockOptions {
   return optionsSchema.parse({});
 }
 
-/** How long a bouncing contact chatters, and how long each of its levels lasts (ms). */
+/** How long a contact bounces unless the fault says so, and how long each of its levels lasts (ms). */
 const BOUNCE_MS = 20;
-const CHATTER_MS = 2;
+const BOUNCE_LEVEL_MS = 2;
 
 function bounce(hardware: MockDevice, channel: string, length: number, clock: Clock): void {
-  const changes = 2 * Math.floor(length / CHATTER_MS / 2) + 1;
-  hardware.bounce(channel, hardware.get(channel) !== true, changes, CHATTER_MS, clock);
+  const changes = 2 * Math.floor(length / BOUNCE_LEVEL_MS / 2) + 1;
+  hardware.bounce(channel, hardware.get(channel) !== true, changes, BOUNCE_LEVEL_MS, clock);
 }
 
 function scheduleFaults(hardware: MockDevice, options: MockOptions, clock: Clock): void {

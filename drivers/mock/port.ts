@@ -5,7 +5,6 @@ import type {
   Port,
   PortContext,
   Reading,
-  ReadingListener,
   SafeWrite,
   WriteResult,
 } from '../../src/driver/contract.ts';
@@ -15,22 +14,19 @@ import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { MockPlan } from './crash-plan.ts';
 import type { Fault, MockDevice } from './device.ts';
 
-interface Subscription {
-  readonly channel: Channel;
-  readonly listener: ReadingListener;
-}
-
-/** A port on simulated hardware. Obeys the same contract as every real one. */
+/** A port on simulated hardware. It obeys the same contract as a port on real hardware. */
 export class MockPort implements Port {
   readonly #hardware: MockDevice;
   readonly #context: PortContext;
   readonly #latency: DurationMs;
   readonly #timeout: DurationMs;
   readonly #record: string | undefined;
-  readonly #subscriptions = new Set<Subscription>();
+  readonly #channels: readonly Channel[];
   /** Rejects what is pending when the port ends. */
   readonly #pending = new Set<(error: DcsError) => void>();
   readonly #unwatch: () => void;
+  /** Key of the channel that this port is writing: the result of the write tells its value. */
+  #writing: string | undefined;
   #ended: DcsError | undefined;
 
   constructor(
@@ -44,6 +40,7 @@ export class MockPort implements Port {
     this.#latency = times.latency;
     this.#timeout = times.timeout;
     this.#record = times.record;
+    this.#channels = channels;
     for (const { key, direction, openingValue } of channels) {
       if (direction === 'out' && openingValue !== undefined) hardware.write(key, openingValue, context.clock);
     }
@@ -55,6 +52,7 @@ export class MockPort implements Port {
         context.down(error);
       },
     );
+    for (const channel of channels) context.changed(channel, this.#read(channel));
   }
 
   async read(channels: readonly Channel[]): Promise<Reading[]> {
@@ -76,28 +74,27 @@ export class MockPort implements Port {
       this.#context.count(fault.kind === 'timeout' ? 'timeouts' : 'errors');
       throw failure(channel, fault);
     }
-    this.#hardware.write(channel.key, value, this.#context.clock);
+    this.#quietly(channel, () => this.#hardware.write(channel.key, value, this.#context.clock));
     return { readBack: this.#hardware.get(channel.key, channel.kind) };
   }
 
-  /** It keeps its level, as a wire without a load does, until somebody sets it. */
+  /** The level stays until it is set, as on a wire without a load. */
   async float({ key }: Channel): Promise<void> {
     await this.#wait(false);
     this.#hardware.floating.add(key);
   }
 
-  /** A simulated counter can be set as a real one. */
   async preset(channel: Channel, value: RawValue): Promise<WriteResult> {
     await this.#wait(false);
     if (channel.kind !== 'counter') throw new DcsError('READ_ONLY', `${channel.key} has no count to set`);
     if (typeof value !== 'number' || !Number.isSafeInteger(value)) {
       throw new DcsError('BAD_VALUE', `${channel.key} counts in whole numbers`, { found: value });
     }
-    this.#hardware.set(channel.key, value);
+    this.#quietly(channel, () => this.#hardware.set(channel.key, value));
     return { readBack: value };
   }
 
-  /** Levels that nobody else can see end with the process; there is nothing to make safe. */
+  /** `undefined` without a record: the levels then end with this process, and there is nothing to make safe. */
   crashPlan(writes: readonly SafeWrite[]): CrashPlan | undefined {
     if (this.#record === undefined) return undefined;
     const plan: MockPlan = {
@@ -105,17 +102,6 @@ export class MockPort implements Port {
       levels: writes.map(({ channel: { key }, value }) => ({ key, value })),
     };
     return { executor: siblingModule(import.meta.url, 'crash-plan'), plan };
-  }
-
-  subscribe(channel: Channel, listener: ReadingListener): () => void {
-    const subscription = { channel, listener };
-    this.#subscriptions.add(subscription);
-    queueMicrotask(() => {
-      if (this.#subscriptions.has(subscription)) listener(this.#read(channel));
-    });
-    return () => {
-      this.#subscriptions.delete(subscription);
-    };
   }
 
   async close(): Promise<void> {
@@ -126,13 +112,23 @@ export class MockPort implements Port {
     if (this.#ended) return;
     this.#ended = error;
     this.#unwatch();
-    this.#subscriptions.clear();
     for (const reject of [...this.#pending]) reject(error);
   }
 
   #changed(key: string): void {
-    for (const { channel, listener } of [...this.#subscriptions]) {
-      if (key === '*' || key === channel.key) listener(this.#read(channel));
+    for (const channel of this.#channels) {
+      const affected = key === '*' || key === channel.key;
+      if (affected && key !== this.#writing) this.#context.changed(channel, this.#read(channel));
+    }
+  }
+
+  /** Sets a channel of the hardware without telling it: what is wired to the channel is told. */
+  #quietly({ key }: Channel, set: () => void): void {
+    this.#writing = key;
+    try {
+      set();
+    } finally {
+      this.#writing = undefined;
     }
   }
 
@@ -146,10 +142,10 @@ export class MockPort implements Port {
     };
   }
 
-  /** Waits as the device would; rejects at once when the port ends meanwhile. */
-  async #wait(silent: boolean): Promise<void> {
+  /** Waits for the latency, or for the timeout when the channel does not answer. Rejects at once when the port ends. */
+  async #wait(noAnswer: boolean): Promise<void> {
     if (this.#ended) throw this.#ended;
-    const wait = silent ? this.#timeout : this.#latency;
+    const wait = noAnswer ? this.#timeout : this.#latency;
     if (wait <= 0) return;
     await new Promise<void>((resolve, reject) => {
       this.#pending.add(reject);

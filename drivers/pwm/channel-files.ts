@@ -4,12 +4,12 @@ import { basename, join } from 'node:path';
 import { type Clock, sleep } from '../../src/clock/clock.ts';
 import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
 
-/** How long the system may take to hand a channel that was asked for to this process's group. */
+/** Checks for the udev rule that gives the files of a new channel to this process's group, and the pause between two. */
 const EXPORT_TRIES = 50;
 const EXPORT_WAIT_MS = 10;
 const SETTINGS = ['period', 'duty_cycle', 'enable'];
 
-/** The folder of a chip, by number (pwmchip0) or by the name of its device. Undefined: this machine has none. */
+/** The folder of a chip, by number (pwmchip0) or by the name of its device. `undefined` when this machine has no such chip. */
 export async function findChip(root: string, chip: string): Promise<string | undefined> {
   const chips = join(root, 'class/pwm');
   const names = existsSync(chips) ? await readdir(chips) : [];
@@ -22,7 +22,7 @@ export async function findChip(root: string, chip: string): Promise<string | und
 }
 
 /**
- * One channel as the kernel shows it: `period` and `duty_cycle` in ns, `enable`. The kernel refuses a duty longer than the
+ * The files of one channel in sysfs: `period` and `duty_cycle` in ns, `enable`. The kernel refuses a duty cycle longer than the
  * period, so the order of writes matters.
  */
 export class ChannelFiles {
@@ -36,7 +36,7 @@ export class ChannelFiles {
     this.#periodNs = Math.round(1e9 / frequency);
   }
 
-  /** Has the kernel show the channel. Throws a DcsError. */
+  /** Makes the kernel create the channel's files. Rejects with a DcsError. */
   async export(clock: Clock): Promise<void> {
     const count = Number(await this.#read(join(this.#chip, 'npwm')));
     if (this.#number >= count) {
@@ -50,7 +50,7 @@ export class ChannelFiles {
       await sleep(clock, EXPORT_WAIT_MS);
   }
 
-  /** The share of a period it is on, 0 to 1; 0 while it is not enabled. */
+  /** The share of a period that the output is on, 0 to 1; 0 while it is not enabled. */
   async dutyCycle(): Promise<number> {
     const [enabled, duty, period] = [
       await this.#get('enable'),
@@ -61,16 +61,16 @@ export class ChannelFiles {
     return Number(((await this.#inverted()) ? 1 - duty / period : duty / period).toPrecision(6));
   }
 
-  async set(share: number): Promise<void> {
-    const dutyNs = Math.round(share * this.#periodNs);
+  async set(dutyCycle: number): Promise<void> {
+    const dutyNs = Math.round(dutyCycle * this.#periodNs);
     if (await this.#inverted()) {
-      // Left so by whoever had it before: what is on would be off. It can be changed at rest only.
+      // A previous user left the polarity inverted, so on would be off. The kernel changes it only while disabled.
       await this.#put('enable', 0);
       await this.#write(this.#file('polarity'), 'normal');
     }
     const period = await this.#get('period');
     if (period !== this.#periodNs) {
-      // A duty must fit into the period at each step; the old one in a shorter period would also be a larger share.
+      // The duty cycle must fit into the period at each step; in a shorter period it would also be a larger share.
       if (period > this.#periodNs) await this.#put('duty_cycle', dutyNs);
       await this.#put('period', this.#periodNs);
     }
@@ -78,7 +78,7 @@ export class ChannelFiles {
     if ((await this.#get('enable')) !== 1) await this.#put('enable', 1);
   }
 
-  /** A rule of the system gives the files of a new channel to a group, one after the other. */
+  /** A udev rule gives the files of a new channel to a group, one after the other. */
   async #isWritable(): Promise<boolean> {
     try {
       for (const name of SETTINGS) await access(this.#file(name), constants.W_OK);
@@ -91,7 +91,7 @@ export class ChannelFiles {
 
   async #inverted(): Promise<boolean> {
     const file = this.#file('polarity');
-    // Without the file the chip knows one way only.
+    // A chip without the file has only the normal polarity.
     return existsSync(file) && (await this.#read(file)).trim() === 'inversed';
   }
 
@@ -117,7 +117,7 @@ export class ChannelFiles {
 
   async #write(file: string, text: string): Promise<void> {
     try {
-      // Without creating it: what is not there is not there.
+      // Never creates the file.
       await writeFile(file, text, { flag: constants.O_WRONLY | constants.O_TRUNC });
     } catch (error) {
       throw failure(error, file);

@@ -3,28 +3,28 @@ import { DcsError, messageOf } from '../../src/errors/errors.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import { ChannelFiles } from './channel-files.ts';
 
-/** Shares of on-time that are safe; the channels go on by themselves when a process ends. */
+/** Safe duty cycles; the channels go on when a process ends. */
 export interface PwmPlan {
   readonly chip: string;
-  readonly outputs: readonly { readonly pwm: number; readonly frequency: number; readonly share: number }[];
+  readonly outputs: readonly { readonly pwm: number; readonly frequency: number; readonly dutyCycle: number }[];
 }
 
 export const prepare: Prepare = async (plan, { clock }) => {
-  if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of a pwm port', { found: plan });
+  if (!isPlan(plan)) throw new DcsError('INTERNAL', 'this is not the crash plan of a pwm port', { found: plan });
   return {
     holds: false,
     async attempt() {
-      let trouble = '';
-      for (const { pwm, frequency, share } of plan.outputs) {
+      let failure = '';
+      for (const { pwm, frequency, dutyCycle } of plan.outputs) {
         const files = new ChannelFiles(plan.chip, pwm, frequency);
         try {
           await files.export(clock);
-          await files.set(share);
+          await files.set(dutyCycle);
         } catch (error) {
-          trouble = messageOf(error);
+          failure = messageOf(error);
         }
       }
-      if (trouble !== '') throw new DcsError('PORT_DOWN', trouble);
+      if (failure !== '') throw new DcsError('PORT_DOWN', failure);
     },
     release: async () => undefined,
   };

@@ -9,7 +9,6 @@ import type {
   Port,
   PortContext,
   Reading,
-  ReadingListener,
   SafeWrite,
   WriteOptions,
   WriteResult,
@@ -37,7 +36,7 @@ const pinSchema = z.strictObject({
 });
 export type PwmAddress = z.infer<typeof pinSchema>;
 
-/** The processor's own PWM: exact, and it goes on by itself. Its pins are shares of on-time, 0 to 1 (scale: 100 for %). */
+/** PWM by the processor: exact, and it goes on when the agent ends. A value is the duty cycle, 0 to 1 (scale: 100 for %). */
 export const pwm: Driver<PwmOptions, PwmAddress> = {
   contract: 1,
   name: 'pwm',
@@ -45,8 +44,10 @@ export const pwm: Driver<PwmOptions, PwmAddress> = {
   options: optionsSchema,
   pin: pinSchema,
   placer: pwmPlacer,
+  // Raspberry Pi OS gives the files to gpio, BeagleBoard's images give them to pwm.
+  access: { groups: ['gpio', 'pwm'], devices: ['/sys/class/pwm/pwmchip*/export'] },
   describe: ({ pwm }) => ({ key: `pwm ${pwm}`, kind: 'analog', directions: ['out'] }),
-  // Two ports on one chip would not know of each other's channels.
+  // Two ports on one chip would not know each other's channels.
   claims: ({ chip }) => `PWM chip ${chip}`,
   access: {
     groups: ['pwm'],
@@ -59,7 +60,7 @@ export const pwm: Driver<PwmOptions, PwmAddress> = {
   async open({ chip, root }, channels, context) {
     const folder = await findChip(root, chip);
     if (folder === undefined) {
-      // While the system starts its modules come one after the other.
+      // While the system starts, the chip's device is there before its kernel module is loaded.
       if (existsSync(join(root, 'bus/platform/devices', chip)))
         throw new DcsError('PORT_DOWN', `the kernel has not taken the PWM chip ${chip} into use yet`);
       return { kind: 'skipped', reason: `this machine has no PWM chip ${chip}` };
@@ -70,21 +71,20 @@ export const pwm: Driver<PwmOptions, PwmAddress> = {
   },
 };
 
-/** Wait before a channel that could not be had is tried again; doubles up to the longest. */
+/** Pause before a channel that could not be opened is tried again; it doubles up to the longest. */
 const FIRST_RETRY_MS: DurationMs = 500;
 const LONGEST_RETRY_MS: DurationMs = 30_000;
 
 interface Output {
   readonly channel: Channel<PwmAddress>;
   readonly files: ChannelFiles;
-  readonly listeners: Set<ReadingListener>;
-  /** Writes and looks. */
+  /** Reads and writes in their order. */
   readonly queue: SequentialQueue;
-  /** Why it could not be taken. */
+  /** Why it could not be opened. */
   error: DcsError | undefined;
 }
 
-/** The channels of one PWM chip. They stay with the kernel when the port closes, and go on as they were. */
+/** The channels of one PWM chip. When the port closes they go on as they are. */
 export class PwmPort implements Port {
   readonly #chip: string;
   readonly #outputs: ReadonlyMap<string, Output>;
@@ -100,17 +100,20 @@ export class PwmPort implements Port {
     this.#outputs = new Map(
       channels.map((channel): [string, Output] => {
         const files = new ChannelFiles(chip, channel.address.pwm, channel.address.frequency);
-        return [channel.key, { channel, files, listeners: new Set(), queue: new SequentialQueue(), error: undefined }];
+        return [channel.key, { channel, files, queue: new SequentialQueue(), error: undefined }];
       }),
     );
   }
 
   /**
-   * Takes the channels and drives those that have a start. One that cannot be had harms no other, and is tried again.
+   * Opens the channels and drives their opening values. A channel that cannot be opened affects no other, and is tried again.
    * Rejects when the chip is gone.
    */
   async begin(): Promise<void> {
-    for (const output of this.#outputs.values()) await output.queue.run(() => this.#openChannel(output));
+    for (const output of this.#outputs.values()) {
+      await output.queue.run(() => this.#openChannel(output));
+      await this.#tell(output);
+    }
     const ended: DcsError | undefined = this.#ended;
     if (ended) throw ended;
     this.#scheduleRetry();
@@ -127,15 +130,15 @@ export class PwmPort implements Port {
   async write({ key }: Channel, value: RawValue, { expiresAt }: WriteOptions = {}): Promise<WriteResult> {
     if (this.#ended) throw this.#ended;
     const output = this.#output(key);
-    const share = dutyCycleOf(key, value);
+    const dutyCycle = dutyCycleOf(key, value);
     const readBack = await output.queue.run(async () => {
       if (this.#ended) throw this.#ended;
       if (expiresAt !== undefined && this.#context.clock.now() > expiresAt) {
-        throw new DcsError('EXPIRED', `${key}: the command waited too long for its turn`);
+        throw new DcsError('EXPIRED', `${key}: the command waited too long in the queue`);
       }
       try {
         if (output.error) await output.files.export(this.#context.clock);
-        await output.files.set(share);
+        await output.files.set(dutyCycle);
         return await output.files.dutyCycle();
       } catch (thrown) {
         throw this.#failed(thrown);
@@ -143,30 +146,16 @@ export class PwmPort implements Port {
     });
     if (this.#ended) throw this.#ended;
     output.error = undefined;
-    tell(output, { ok: true, value: readBack });
     return { readBack };
   }
 
   crashPlan(writes: readonly SafeWrite[]): CrashPlan {
-    const outputs = writes.flatMap(({ channel: { key }, value }) => {
+    const outputs = writes.map(({ channel: { key }, value }) => {
       const { pwm, frequency } = this.#output(key).channel.address;
-      return [{ pwm, frequency, share: dutyCycleOf(key, value) }];
+      return { pwm, frequency, dutyCycle: dutyCycleOf(key, value) };
     });
     const plan: PwmPlan = { chip: this.#chip, outputs };
     return { executor: siblingModule(import.meta.url, 'crash-plan'), plan };
-  }
-
-  subscribe({ key }: Channel, listener: ReadingListener): () => void {
-    if (this.#ended) return () => {};
-    const output = this.#output(key);
-    const own: ReadingListener = (reading) => listener(reading);
-    output.listeners.add(own);
-    void this.#read(output).then((reading) => {
-      if (output.listeners.has(own)) own(reading);
-    });
-    return () => {
-      output.listeners.delete(own);
-    };
   }
 
   async close(): Promise<void> {
@@ -181,16 +170,16 @@ export class PwmPort implements Port {
 
   async #openChannel(output: Output): Promise<void> {
     const { files, channel } = output;
-    const { key, openingValue: start, address } = channel;
+    const { key, openingValue, address } = channel;
     try {
       await files.export(this.#context.clock);
-      if (start !== undefined) await files.set(dutyCycleOf(key, start));
+      if (openingValue !== undefined) await files.set(dutyCycleOf(key, openingValue));
       output.error = undefined;
       const { log } = this.#context;
       log.info({ channel: key }, `${key} of ${basename(this.#chip)}: by the kernel, ${address.frequency} Hz`);
     } catch (thrown) {
       const error = this.#failed(thrown);
-      // Once per kind of trouble: what stays as it is does not fill the log.
+      // Logged once for each reason: the retries must not fill the log.
       if (error.message !== output.error?.message) this.#context.log.warn({ err: error }, error.message);
       output.error = error;
     }
@@ -205,13 +194,20 @@ export class PwmPort implements Port {
 
   async #retryChannels(missing: readonly Output[]): Promise<void> {
     for (const output of missing) {
-      await output.queue.run(async () => {
-        // A command may have been faster.
-        if (!this.#ended && output.error) await this.#openChannel(output);
+      const opened = await output.queue.run(async () => {
+        // A command may have opened the channel meanwhile.
+        if (this.#ended || !output.error) return false;
+        await this.#openChannel(output);
+        return !output.error;
       });
-      if (!output.error) tell(output, await this.#read(output));
+      if (opened) await this.#tell(output);
     }
     this.#scheduleRetry();
+  }
+
+  async #tell(output: Output): Promise<void> {
+    const reading = await this.#read(output);
+    if (!this.#ended) this.#context.changed(output.channel, reading);
   }
 
   async #read(output: Output): Promise<Reading> {
@@ -238,16 +234,11 @@ export class PwmPort implements Port {
     if (this.#ended) return;
     this.#ended = error;
     this.#retry?.cancel();
-    for (const { listeners } of this.#outputs.values()) listeners.clear();
   }
-}
-
-function tell({ listeners }: Output, reading: Reading): void {
-  for (const listener of listeners) listener(reading);
 }
 
 function dutyCycleOf(key: string, value: RawValue): number {
   if (typeof value !== 'number') throw new DcsError('BAD_VALUE', `${key} takes a number`, { found: value });
   if (value >= 0 && value <= 1) return value;
-  throw new DcsError('OUT_OF_RANGE', `${key}: a share of on-time is 0 to 1`, { found: value, expected: '0 to 1' });
+  throw new DcsError('OUT_OF_RANGE', `${key}: a duty cycle is 0 to 1`, { found: value, expected: '0 to 1' });
 }

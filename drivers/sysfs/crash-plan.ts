@@ -2,29 +2,28 @@ import type { Prepare } from '../../src/driver/crash-plan.ts';
 import { DcsError, messageOf } from '../../src/errors/errors.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
-import type { SysfsAddress } from './driver.ts';
-import { writeAddress } from './files.ts';
+import { type SysfsAddress, writeAddress } from './files.ts';
 
-/** Values to write into the kernel's files, which keep what they have when a process ends. */
+/** Values for the kernel's files, which keep them when a process ends. */
 export interface SysfsPlan {
   readonly root: string;
   readonly writes: readonly { readonly address: SysfsAddress; readonly value: RawValue }[];
 }
 
 export const prepare: Prepare = async (plan) => {
-  if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of a sysfs port', { found: plan });
+  if (!isPlan(plan)) throw new DcsError('INTERNAL', 'this is not the crash plan of a sysfs port', { found: plan });
   return {
     holds: false,
     async attempt() {
-      let trouble = '';
+      let failure = '';
       for (const { address, value } of plan.writes) {
         try {
           await writeAddress(plan.root, address, value);
         } catch (error) {
-          trouble = messageOf(error);
+          failure = messageOf(error);
         }
       }
-      if (trouble !== '') throw new DcsError('PORT_DOWN', trouble);
+      if (failure !== '') throw new DcsError('PORT_DOWN', failure);
     },
     release: async () => undefined,
   };

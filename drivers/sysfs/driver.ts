@@ -7,7 +7,6 @@ import type {
   Port,
   PortContext,
   Reading,
-  ReadingListener,
   SafeWrite,
   WriteOptions,
   WriteResult,
@@ -18,7 +17,7 @@ import { SequentialQueue } from '../../src/driver/kit/sequential-queue.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { SysfsPlan } from './crash-plan.ts';
-import { readAddress, writeAddress } from './files.ts';
+import { readAddress, type SysfsAddress, writeAddress } from './files.ts';
 
 const optionsSchema = z.strictObject({
   root: z.string().min(1).default('/sys').describe('where sysfs is mounted'),
@@ -38,11 +37,6 @@ const keys = z.strictObject({
   led: name.optional().describe('a light of the LED class: a folder of /sys/class/leds'),
   poll: durationSchema.prefault('1s').describe('how often it is read'),
 });
-
-export type SysfsAddress =
-  | { readonly kind: 'w1'; readonly id: string; readonly poll: number }
-  | { readonly kind: 'iio'; readonly device: string; readonly channel: string; readonly poll: number }
-  | { readonly kind: 'led'; readonly name: string; readonly poll: number };
 
 const pinSchema = keys.transform(({ w1, iio, channel, led, poll }, context): SysfsAddress => {
   const given = [w1, iio, led].filter((one) => one !== undefined).length;
@@ -76,19 +70,21 @@ export const sysfs: Driver<SysfsOptions, SysfsAddress> = {
 
 interface SysfsPin {
   readonly channel: Channel<SysfsAddress>;
-  readonly listeners: Set<ReadingListener>;
+  /** The value last told, or last answered to a write. */
   last: Reading | undefined;
   timer: Timer | undefined;
-  /** Writes: a later one must not be overtaken by an earlier one. */
+  /** Writes in their order. */
   readonly writes: SequentialQueue;
+  /** Writes so far: a reading from before a write is not told after it. */
+  writeCount: number;
 }
 
-/** Pins that are files of sysfs. A file that is not there makes its own pin bad, no other. */
+/** Pins that are files of sysfs. A missing file affects its own pin only. */
 export class SysfsPort implements Port {
   readonly #root: string;
   readonly #context: PortContext;
   readonly #pins: ReadonlyMap<string, SysfsPin>;
-  /** A 1-wire bus takes most of a second for one thermometer, and one at a time. */
+  /** A 1-wire bus reads one thermometer at a time, and takes up to 750 ms for it. */
   readonly #oneWireBus = new SequentialQueue();
   #ended: DcsError | undefined;
 
@@ -96,29 +92,33 @@ export class SysfsPort implements Port {
     this.#root = root;
     this.#context = context;
     this.#pins = new Map(
-      channels.map((channel) => {
-        const idle = { last: undefined, timer: undefined, writes: new SequentialQueue() };
-        return [channel.key, { channel, listeners: new Set(), ...idle }];
+      channels.map((channel): [string, SysfsPin] => {
+        const idle = { last: undefined, timer: undefined, writes: new SequentialQueue(), writeCount: 0 };
+        return [channel.key, { channel, ...idle }];
       }),
     );
   }
 
-  /** Drives the start values and begins to poll. Rejects when a start value cannot be driven. */
+  /** Drives the opening values and begins to poll. Rejects when an opening value cannot be driven. */
   async begin(): Promise<void> {
     for (const { channel } of this.#pins.values()) {
       if (channel.direction === 'out' && channel.openingValue !== undefined)
         await this.write(channel, channel.openingValue);
     }
-    for (const point of this.#pins.values()) this.#poll(point);
+    for (const pin of this.#pins.values()) {
+      // The opening value is told as the first value, like any other.
+      pin.last = undefined;
+      void this.#poll(pin);
+    }
   }
 
   async read(channels: readonly Channel[]): Promise<Reading[]> {
     if (this.#ended) throw this.#ended;
     const readings = await Promise.all(
       channels.map(async ({ key }): Promise<Reading> => {
-        const point = this.#pins.get(key);
-        if (point) return await this.#read(point);
-        return { ok: false, error: new DcsError('NO_SUCH_CHANNEL', `${key} is none of this port`) };
+        const pin = this.#pins.get(key);
+        if (pin) return await this.#read(pin);
+        return { ok: false, error: new DcsError('NO_SUCH_CHANNEL', `this port has no channel ${key}`) };
       }),
     );
     const ended: DcsError | undefined = this.#ended;
@@ -128,22 +128,26 @@ export class SysfsPort implements Port {
 
   async write(channel: Channel, value: RawValue, { expiresAt }: WriteOptions = {}): Promise<WriteResult> {
     if (this.#ended) throw this.#ended;
-    const point = this.#pins.get(channel.key);
-    const address = point?.channel.address;
-    if (!address || channel.direction !== 'out') throw new DcsError('READ_ONLY', `${channel.key} is an input`);
+    const pin = this.#pins.get(channel.key);
+    if (!pin || channel.direction !== 'out') throw new DcsError('READ_ONLY', `${channel.key} is an input`);
     if (!fitsKind(channel.kind, value)) {
       throw new DcsError('BAD_VALUE', `${channel.key} cannot hold ${JSON.stringify(value)}`, {
         found: value,
         expected: channel.kind,
       });
     }
-    return point.writes.run(async () => {
+    const { address } = pin.channel;
+    return pin.writes.run(async () => {
       if (this.#ended) throw this.#ended;
       if (expiresAt !== undefined && this.#context.clock.now() > expiresAt) {
-        throw new DcsError('EXPIRED', `${channel.key}: the command waited too long for its turn`);
+        throw new DcsError('EXPIRED', `${channel.key}: the command waited too long in the queue`);
       }
+      pin.writeCount++;
       await writeAddress(this.#root, address, value);
-      return { readBack: (await readAddress(this.#root, address)).value };
+      const { value: readBack } = await readAddress(this.#root, address);
+      pin.writeCount++;
+      pin.last = { ok: true, value: readBack };
+      return { readBack };
     });
   }
 
@@ -158,44 +162,27 @@ export class SysfsPort implements Port {
     return { executor: siblingModule(import.meta.url, 'crash-plan'), plan };
   }
 
-  subscribe(channel: Channel, listener: ReadingListener): () => void {
-    const point = this.#pins.get(channel.key);
-    if (!point || this.#ended) return () => {};
-    point.listeners.add(listener);
-    const { last } = point;
-    if (last) {
-      queueMicrotask(() => {
-        if (point.last === last && point.listeners.has(listener)) listener(last);
-      });
-    }
-    return () => {
-      point.listeners.delete(listener);
-    };
-  }
-
   async close(): Promise<void> {
     this.#ended ??= new DcsError('PORT_DOWN', 'the sysfs port is closed');
-    for (const { timer, listeners } of this.#pins.values()) {
-      timer?.cancel();
-      listeners.clear();
-    }
+    for (const { timer } of this.#pins.values()) timer?.cancel();
   }
 
-  #poll(point: SysfsPin): void {
-    const turn = async () => {
-      const before = point.last;
-      const reading = await this.#read(point);
-      if (this.#ended) return;
-      point.last = reading;
+  /** Reads a pin now and then at its own rate, and tells what has changed. */
+  async #poll(pin: SysfsPin): Promise<void> {
+    const { writeCount } = pin;
+    const reading = await this.#read(pin);
+    if (this.#ended) return;
+    if (pin.writeCount === writeCount) {
+      const before = pin.last;
+      pin.last = reading;
       const same = before?.ok ? reading.ok && before.value === reading.value : before !== undefined && !reading.ok;
-      if (!same) for (const listener of point.listeners) listener(reading);
-      point.timer = this.#context.clock.after(point.channel.address.poll, () => void turn());
-    };
-    void turn();
+      if (!same) this.#context.changed(pin.channel, reading);
+    }
+    pin.timer = this.#context.clock.after(pin.channel.address.poll, () => void this.#poll(pin));
   }
 
   #read({ channel: { address } }: SysfsPin): Promise<Reading> {
-    const turn = async (): Promise<Reading> => {
+    const readNow = async (): Promise<Reading> => {
       try {
         const found = await readAddress(this.#root, address);
         return { ok: true, ...found, sourceTime: this.#context.clock.unix() };
@@ -204,6 +191,6 @@ export class SysfsPort implements Port {
         return { ok: false, error: toDcsError(error) };
       }
     };
-    return address.kind === 'w1' ? this.#oneWireBus.run(turn) : turn();
+    return address.kind === 'w1' ? this.#oneWireBus.run(readNow) : readNow();
   }
 }

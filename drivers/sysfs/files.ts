@@ -2,18 +2,23 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
-import type { SysfsAddress } from './driver.ts';
 
-/** A value as sysfs has it; `uncertain` says why it is doubtful. */
+/** A pin of this driver, as its keys name it. `poll` in ms. */
+export type SysfsAddress =
+  | { readonly kind: 'w1'; readonly id: string; readonly poll: number }
+  | { readonly kind: 'iio'; readonly device: string; readonly channel: string; readonly poll: number }
+  | { readonly kind: 'led'; readonly name: string; readonly poll: number };
+
+/** A value as sysfs has it; `uncertain` says why it may be wrong. */
 export interface SysfsValue {
   readonly value: RawValue;
   readonly uncertain?: string;
 }
 
-/** What a DS18B20 says after its power has failed, until it has measured: also a temperature that can be. */
+/** °C that a DS18B20 shows after a power failure until it has measured; also a possible temperature. */
 const POWER_ON = 85;
 
-/** Reads what an address names. Throws a DcsError. */
+/** Reads the value at an address. Rejects with a DcsError. */
 export async function readAddress(root: string, address: SysfsAddress): Promise<SysfsValue> {
   if (address.kind === 'w1') return await readThermometer(root, address.id);
   if (address.kind === 'led') {
@@ -22,7 +27,7 @@ export async function readAddress(root: string, address: SysfsAddress): Promise<
   return { value: await readIio(root, address.device, address.channel) };
 }
 
-/** Writes a light or an IIO output. Throws a DcsError. */
+/** Writes an LED or an IIO output. Rejects with a DcsError. */
 export async function writeAddress(root: string, address: SysfsAddress, value: RawValue): Promise<void> {
   if (address.kind === 'w1') throw new DcsError('READ_ONLY', `${address.id} is a thermometer`);
   if (address.kind === 'iio') {
@@ -33,13 +38,13 @@ export async function writeAddress(root: string, address: SysfsAddress, value: R
   await put(ledFile(root, address.name, 'brightness'), full.trim());
 }
 
-/** `w1_slave` has two lines: the checksum's verdict (YES), and t= in thousandths of a degree. */
+/** `w1_slave` has two lines: YES when the checksum is right, and t= in thousandths of a degree. */
 async function readThermometer(root: string, id: string): Promise<SysfsValue> {
   const found = await text(join(root, 'bus/w1/devices', id, 'w1_slave'));
   if (!/crc=[0-9a-f]{2} YES\s/.test(found)) {
     throw new DcsError('BAD_REPLY', `wrong checksum from the thermometer ${id}`, { found: found.trim() });
   }
-  // A wire that is held low gives zeros only, whose checksum is right; no thermometer has a register of only zeros.
+  // A short circuit gives only zeros, and their checksum is right. A working thermometer never has only zeros.
   if (/^(00 ){9}/.test(found))
     throw new DcsError('BAD_REPLY', `nothing but zeros from the thermometer ${id}`, { found });
   const value = number(/t=(-?\d+)/.exec(found)?.[1], id) / 1000;
@@ -65,7 +70,7 @@ async function writeIio(root: string, device: string, channel: string, value: nu
   await put(join(folder, `${channel}_raw`), String(raw));
 }
 
-/** Scale and offset stand beside the channel, or beside its kind for all of the kind: in_voltage_scale. */
+/** Scale and offset of the channel (in_voltage0_scale), else of all channels of its kind (in_voltage_scale). */
 async function scaling(folder: string, channel: string): Promise<{ readonly scale: number; readonly offset: number }> {
   const kind = channel.replace(/\d+$/, '');
   const of = async (what: string) =>
@@ -73,7 +78,7 @@ async function scaling(folder: string, channel: string): Promise<{ readonly scal
   return { scale: number((await of('scale')) ?? '1', channel), offset: number((await of('offset')) ?? '0', channel) };
 }
 
-/** The folder of an IIO device, looked up by name each time: its number may change. */
+/** The folder of an IIO device. Looked up by name each time, because its number may change. */
 async function iioFolder(root: string, device: string): Promise<string> {
   const devices = join(root, 'bus/iio/devices');
   if (/^iio:device\d+$/.test(device)) return join(devices, device);

@@ -1,9 +1,10 @@
 import { z } from 'zod';
-import type { Channel, Driver, Port, PortContext, Reading, ReadingListener } from '../../src/driver/contract.ts';
+import type { Channel, Driver, Port, PortContext, Reading } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type PinKind, type RawValue } from '../../src/pin/pin.ts';
 import { virtualPlacer } from './place.ts';
 
+/** Kind of channel of each type of value. */
 const kinds = { bool: 'digital', number: 'analog', text: 'text' } as const satisfies Record<string, PinKind>;
 
 const pinSchema = z.strictObject({
@@ -12,8 +13,8 @@ const pinSchema = z.strictObject({
 type VirtualAddress = z.infer<typeof pinSchema>;
 
 /**
- * Pins without hardware: a value on the bus that anyone may set and everybody sees (v1's VirtualIoActor). Its channel
- * has no address but the pin itself, so each pin is its own channel.
+ * Pins without hardware: values on the bus that any actor may set (VirtualIoActor of aktos-dcs v1). A channel has no address,
+ * so each pin is a channel of its own.
  */
 export const virtual: Driver<Record<string, never>, VirtualAddress> = {
   contract: 1,
@@ -37,10 +38,9 @@ class VirtualPort implements Port {
   constructor(channels: readonly Channel[], context: PortContext) {
     this.#context = context;
     for (const channel of channels) {
-      this.#values.set(
-        channel.key,
-        channel.openingValue ?? (channel.kind === 'digital' ? false : channel.kind === 'text' ? '' : 0),
-      );
+      const zero = channel.kind === 'digital' ? false : channel.kind === 'text' ? '' : 0;
+      this.#values.set(channel.key, channel.openingValue ?? zero);
+      context.changed(channel, this.#read(channel));
     }
   }
 
@@ -61,16 +61,6 @@ class VirtualPort implements Port {
     return { readBack: value };
   }
 
-  subscribe(channel: Channel, listener: ReadingListener): () => void {
-    let live = true;
-    queueMicrotask(() => {
-      if (live && !this.#closed) listener(this.#read(channel));
-    });
-    return () => {
-      live = false;
-    };
-  }
-
   async close(): Promise<void> {
     this.#closed = true;
   }
@@ -78,7 +68,7 @@ class VirtualPort implements Port {
   #read(channel: Channel): Reading {
     const value = this.#values.get(channel.key);
     if (value !== undefined) return { ok: true, value, sourceTime: this.#context.clock.unix() };
-    return { ok: false, error: new DcsError('NO_SUCH_CHANNEL', `no virtual channel ${channel.key}`) };
+    return { ok: false, error: new DcsError('NO_SUCH_CHANNEL', `there is no virtual channel ${channel.key}`) };
   }
 
   #requireOpen(): void {

@@ -162,9 +162,9 @@ describe('pwm by the kernel', () => {
 
   it('tries a channel again that could not be had, drives its start then and tells who listens', async () => {
     const sys = fake();
-    const { port, channel, clock, log } = await openInVain(sys);
+    const { port, channel, clock, log, listen } = await openInVain(sys);
     const seen: Reading[] = [];
-    port.subscribe?.(channel, (reading) => seen.push(reading));
+    listen(channel, (reading) => seen.push(reading));
     await until('the reason', () => seen.some(({ ok }) => !ok));
     sys.stalled = false;
     await until('the value', async () => {

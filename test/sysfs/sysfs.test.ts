@@ -108,7 +108,7 @@ describe('sysfs', () => {
     ]);
     const seen: unknown[][] = [[], []];
     held.channels.forEach((channel, at) => {
-      held?.port.subscribe?.(channel, (reading) => seen[at]?.push(outcome(reading)));
+      held?.listen(channel, (reading) => seen[at]?.push(outcome(reading)));
     });
     await until('both', () => seen.every((list) => list.length > 0));
     expect(seen[0]).toEqual(['TIMEOUT']);
