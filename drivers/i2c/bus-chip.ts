@@ -1,5 +1,5 @@
-import type { Clock, DurationMs, Timer } from '../../src/clock/clock.ts';
-import type { Channel, Reading, ReadingListener, WriteOptions } from '../../src/driver/contract.ts';
+import type { DurationMs, Timer } from '../../src/clock/clock.ts';
+import type { Channel, PortContext, Reading, WriteOptions } from '../../src/driver/contract.ts';
 import { SequentialQueue } from '../../src/driver/kit/sequential-queue.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
@@ -9,72 +9,68 @@ import type { Chip } from './chips/chip.ts';
 import { chips } from './chips/chips.ts';
 import { OutputLatch, RegisterReader, setRegisters, writeLocation } from './registers.ts';
 
-/** One bad transfer is noise on the wires; a chip that fails this often in a row was away. */
+/** Failures in a row after which a chip counts as lost: a single one may be noise on the wires. */
 const LOST_AFTER = 2;
-/** A chip that fails is tried again ever more seldom, up to this (ms): each try costs the others bus time. */
+/** Longest pause (ms) between two tries of a chip that fails: each try costs the other chips bus time. */
 const MAX_BACKOFF_MS = 5000;
 
 export interface ChipChannel {
   readonly channel: Channel<I2cAddress>;
-  readonly listeners: Set<ReadingListener>;
+  /** The value last told, or last answered to a write. */
   last: Reading | undefined;
 }
 
-interface ChipEnvironment {
-  readonly clock: Clock;
-  count(name: string): void;
-  /** The adapter itself is gone. */
-  busGone(error: DcsError): void;
-}
+/** What a chip needs of its port; `down` when the adapter is gone. */
+export type ChipContext = Pick<PortContext, 'clock' | 'count' | 'changed' | 'down'>;
 
 /**
- * One chip on the bus and the pins on it. It fails and heals by itself. What is done with it is done one after the other,
- * each to its end: nothing comes between the parts of a change of one bit.
+ * One chip on the bus and its pins. It fails and recovers by itself. Its reads and writes run one after the other, each to its
+ * end: changing one bit takes a read and a write, and nothing may come between them.
  */
 export class BusChip {
   readonly channels: readonly ChipChannel[];
   readonly #access: ChipAccess;
   readonly #chip: Chip | undefined;
   readonly #outputLatch: OutputLatch;
-  readonly #environment: ChipEnvironment;
-  /** What outputs were last commanded: a chip that lost its power is given it again. */
+  readonly #context: ChipContext;
+  /** Values last written to the outputs: a chip that lost its power gets them again. */
   readonly #commanded = new Map<Channel<I2cAddress>, RawValue>();
   readonly #timers: Timer[] = [];
-  readonly #turns = new SequentialQueue();
+  readonly #queue = new SequentialQueue();
   #ready = false;
-  /** It has been set up before. */
+  /** The chip has been set up before. */
   #wasReady = false;
-  /** What has failed in a row since it was last ready. */
+  /** Failures in a row since it was last ready. */
   #failures = 0;
   #ended = false;
   #backoff: DurationMs = 0;
   #retryAt = 0;
-  /** A read that has not begun: others join it. */
+  /** A read that has not begun: further reads join it. */
   #pendingRead:
     | { readonly members: Set<ChipChannel>; readonly done: Promise<ReadonlyMap<ChipChannel, Reading>> }
     | undefined;
 
-  constructor(owner: BusOwner, channels: readonly Channel<I2cAddress>[], life: ChipEnvironment) {
+  constructor(owner: BusOwner, channels: readonly Channel<I2cAddress>[], context: ChipContext) {
     const [first] = channels;
-    this.#environment = life;
-    this.channels = channels.map((channel) => ({ channel, listeners: new Set(), last: undefined }));
-    this.#access = chipAccess(owner, first?.address ?? { address: 0 }, life.clock);
+    this.#context = context;
+    this.channels = channels.map((channel) => ({ channel, last: undefined }));
+    this.#access = chipAccess(owner, first?.address ?? { address: 0 }, context.clock);
     const name = channels.find(({ address }) => address.chip)?.address.chip?.name;
     this.#chip = name && chips[name].make(this.#access);
     this.#outputLatch = new OutputLatch(
-      channels.reduce((bits, { direction, address: { location: place } }) => {
-        return direction === 'in' && place?.bit !== undefined ? bits | (1 << place.bit) : bits;
+      channels.reduce((bits, { direction, address: { location } }) => {
+        return direction === 'in' && location?.bit !== undefined ? bits | (1 << location.bit) : bits;
       }, 0),
     );
   }
 
-  /** Drives the start values and sets the chip up. Rejects when it cannot; it is tried again with the next poll. */
+  /** Sets the chip up and drives the opening values. Rejects when it cannot; the next poll tries again. */
   async begin(): Promise<void> {
     for (const { channel } of this.channels) {
       if (channel.direction === 'out' && channel.openingValue !== undefined)
         this.#commanded.set(channel, channel.openingValue);
     }
-    await this.#turns.run(() => this.#setUp());
+    await this.#queue.run(() => this.#setUp());
   }
 
   /** Polls every channel at its own rate. */
@@ -90,43 +86,41 @@ export class BusChip {
   close(): void {
     this.#ended = true;
     for (const timer of this.#timers) timer.cancel();
-    for (const { listeners } of this.channels) listeners.clear();
   }
 
-  /** Reads channels now, together with those that others wait for, and tells what has changed. Failures are readings. */
+  /** Reads channels now, together with those of waiting reads, and tells what has changed. A failure is a reading. */
   async read(members: readonly ChipChannel[]): Promise<Reading[]> {
     const asked = this.#pendingRead?.members ?? new Set();
     for (const member of members) asked.add(member);
     this.#pendingRead ??= {
       members: asked,
-      done: this.#turns.run(() => {
+      done: this.#queue.run(async () => {
         this.#pendingRead = undefined;
-        return this.#readNow([...asked]);
+        const readings = await this.#readNow([...asked]);
+        // Before the next write: a reading from before a write must not be told after it.
+        for (const [member, reading] of readings) this.#tellChange(member, reading);
+        return readings;
       }),
     };
     const readings = await this.#pendingRead.done;
-    return members.map((member) => {
-      const reading = readings.get(member) ?? noValue(member);
-      if (!this.#ended) tell(member, reading);
-      return reading;
-    });
+    return members.map((member) => readings.get(member) ?? noValue(member));
   }
 
-  /** Resolves with what the chip then says, where it can be asked. */
-  write(
-    channel: Channel<I2cAddress>,
-    value: RawValue,
-    { expiresAt }: WriteOptions = {},
-  ): Promise<RawValue | undefined> {
-    return this.#turns.run(async () => {
+  /** Resolves with the value that the chip then shows; `undefined` when the chip cannot be asked. */
+  write(member: ChipChannel, value: RawValue, { expiresAt }: WriteOptions = {}): Promise<RawValue | undefined> {
+    return this.#queue.run(async () => {
+      const { channel } = member;
       if (!this.#ready) await this.#orFail(() => this.#setUp());
-      // To set a chip up takes its time, too.
-      if (expiresAt !== undefined && this.#environment.clock.now() > expiresAt) {
-        throw new DcsError('EXPIRED', `${channel.key}: the command waited too long for its turn`);
+      // After the set-up, which takes its time too.
+      if (expiresAt !== undefined && this.#context.clock.now() > expiresAt) {
+        throw new DcsError('EXPIRED', `${channel.key}: the command waited too long in the queue`);
       }
+      // Whatever becomes of the write, the value from before is not known to hold any more.
+      member.last = undefined;
       return this.#orFail(async () => {
         const readBack = await this.#drive(channel, value);
         this.#commanded.set(channel, value);
+        member.last = { ok: true, value: readBack ?? value };
         return readBack;
       });
     });
@@ -141,25 +135,25 @@ export class BusChip {
   }
 
   async #drive(channel: Channel<I2cAddress>, value: RawValue): Promise<RawValue | undefined> {
-    const { location: place, chip } = channel.address;
+    const { location, chip } = channel.address;
     if (chip) {
       if (!this.#chip?.write) throw new DcsError('READ_ONLY', `${channel.key} cannot be written`);
       return await this.#chip.write(chip.value, value);
     }
-    if (!place) throw new DcsError('READ_ONLY', `${channel.key} cannot be written`);
-    await writeLocation(this.#access, place, value, this.#outputLatch);
-    if (place.writeRegister === undefined) return undefined;
-    return await new RegisterReader(this.#access).read({ ...place, register: place.writeRegister });
+    if (!location) throw new DcsError('READ_ONLY', `${channel.key} cannot be written`);
+    await writeLocation(this.#access, location, value, this.#outputLatch);
+    if (location.writeRegister === undefined) return undefined;
+    return await new RegisterReader(this.#access).read({ ...location, register: location.writeRegister });
   }
 
-  /** Registers get their values before they become outputs; a chip with code must be awake first. */
+  /** Writes the values before `init` makes outputs of registers. A chip with code is set up first. */
   async #setUp(): Promise<void> {
     await this.#chip?.setUp();
     const lost = this.#wasReady && this.#failures >= LOST_AFTER;
     for (const { channel } of this.channels) {
-      // After a loss safety comes first: what it had may be what must not come back.
-      const again = lost ? channel.returnValue?.() : undefined;
-      if (again !== undefined) this.#commanded.set(channel, again);
+      // After a loss the safe value wins: the value from before may be one that must not come back.
+      const returnValue = lost ? channel.returnValue?.() : undefined;
+      if (returnValue !== undefined) this.#commanded.set(channel, returnValue);
       const value = this.#commanded.get(channel);
       if (value !== undefined) await this.#drive(channel, value);
     }
@@ -179,12 +173,12 @@ export class BusChip {
       if (!this.#ready) await this.#setUp();
       const names = members.flatMap(({ channel }) => channel.address.chip?.value ?? []);
       const values = names.length > 0 ? await this.#chip?.read(names) : undefined;
-      const look = new RegisterReader(this.#access);
+      const registers = new RegisterReader(this.#access);
       const readings = new Map<ChipChannel, Reading>();
       for (const member of members) {
-        const { location: place, chip } = member.channel.address;
-        const value = place ? await look.read(place) : values?.get(chip?.value ?? '');
-        const sourceTime = this.#environment.clock.unix();
+        const { location, chip } = member.channel.address;
+        const value = location ? await registers.read(location) : values?.get(chip?.value ?? '');
+        const sourceTime = this.#context.clock.unix();
         readings.set(member, value === undefined ? noValue(member) : { ok: true, value, sourceTime });
       }
       this.#backoff = 0;
@@ -198,17 +192,26 @@ export class BusChip {
   #countFailure(thrown: unknown): DcsError {
     const error = toDcsError(thrown);
     if (error.code === 'BAD_VALUE' || error.code === 'OUT_OF_RANGE' || error.code === 'READ_ONLY') return error;
-    this.#environment.count('chip_failures');
+    this.#context.count('chip_failures');
     this.#ready = false;
     this.#failures++;
     this.#outputLatch.forget();
-    if (error.code === 'PORT_DOWN') this.#environment.busGone(error);
+    if (error.code === 'PORT_DOWN') this.#context.down(error);
     return error;
   }
 
+  #tellChange(member: ChipChannel, reading: Reading): void {
+    if (this.#ended) return;
+    const { last } = member;
+    member.last = reading;
+    const same = last?.ok ? reading.ok && last.value === reading.value : last !== undefined && !reading.ok;
+    if (!same) this.#context.changed(member.channel, reading);
+  }
+
   #poll(rate: DurationMs, members: readonly ChipChannel[]): void {
-    const { clock } = this.#environment;
-    const turn = async () => {
+    const { clock } = this.#context;
+    const slot = this.#timers.length;
+    const pollNow = async () => {
       if (clock.now() >= this.#retryAt) {
         const readings = await this.read(members);
         if (readings.some((reading) => !reading.ok)) {
@@ -216,21 +219,12 @@ export class BusChip {
           this.#retryAt = clock.now() + this.#backoff;
         }
       }
-      if (!this.#ended) this.#timers[slot] = clock.after(rate, () => void turn());
+      if (!this.#ended) this.#timers[slot] = clock.after(rate, () => void pollNow());
     };
-    const slot = this.#timers.length;
-    this.#timers.push(clock.after(0, () => void turn()));
+    this.#timers.push(clock.after(0, () => void pollNow()));
   }
 }
 
 function noValue({ channel }: ChipChannel): Reading {
   return { ok: false, error: new DcsError('BAD_REPLY', `the chip gives no value for ${channel.key}`) };
-}
-
-function tell(one: ChipChannel, reading: Reading): void {
-  const { last } = one;
-  const same =
-    last !== undefined && last.ok === reading.ok && (!last.ok || (reading.ok && last.value === reading.value));
-  one.last = reading;
-  if (!same) for (const listener of one.listeners) listener(reading);
 }

@@ -4,7 +4,6 @@ import type {
   Port,
   PortContext,
   Reading,
-  ReadingListener,
   SafeWrite,
   WriteOptions,
   WriteResult,
@@ -14,17 +13,17 @@ import { DcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { I2cAddress } from './address.ts';
 import { BusOwner, type I2cBus } from './bus.ts';
-import { BusChip, type ChipChannel } from './bus-chip.ts';
+import { BusChip, type ChipChannel, type ChipContext } from './bus-chip.ts';
 import type { I2cPlan } from './crash-plan.ts';
 import type { Backend } from './open-bus.ts';
 
-/** A port on an I2C bus: its chips fail and heal each for itself. */
+/** A port on an I2C bus. Each of its chips fails and recovers by itself. */
 export class I2cPort implements Port {
   readonly #owner: BusOwner;
   readonly #context: PortContext;
   readonly #backend: Backend;
   readonly #chips: readonly BusChip[];
-  readonly #channels = new Map<string, { readonly unit: BusChip; readonly one: ChipChannel }>();
+  readonly #channels = new Map<string, { readonly chip: BusChip; readonly member: ChipChannel }>();
   #ended: DcsError | undefined;
 
   constructor(bus: I2cBus, channels: readonly Channel<I2cAddress>[], context: PortContext, backend: Backend = 'auto') {
@@ -38,33 +37,35 @@ export class I2cPort implements Port {
       const name = `${mux?.address}/${mux?.channel}/${address}/${chip?.name}`;
       groups.set(name, [...(groups.get(name) ?? []), channel]);
     }
-    const life = {
-      clock: context.clock,
-      count: (name: string) => context.count(name),
-      busGone: (error: DcsError) => {
-        if (this.#ended) return;
-        this.#close(error);
-        context.down(error);
-      },
+    const down = (error: DcsError) => {
+      if (this.#ended) return;
+      this.#close(error);
+      context.down(error);
     };
-    this.#chips = [...groups.values()].map((members) => new BusChip(this.#owner, members, life));
-    for (const unit of this.#chips) {
-      for (const one of unit.channels) this.#channels.set(one.channel.key, { unit, one });
+    const chipContext: ChipContext = {
+      clock: context.clock,
+      count: (name, by) => context.count(name, by),
+      changed: (channel, reading) => context.changed(channel, reading),
+      down,
+    };
+    this.#chips = [...groups.values()].map((members) => new BusChip(this.#owner, members, chipContext));
+    for (const chip of this.#chips) {
+      for (const member of chip.channels) this.#channels.set(member.channel.key, { chip, member });
     }
   }
 
-  /** Sets the chips up; resolves when the start values are out. Rejects with PORT_DOWN when the bus is gone already. */
+  /** Sets the chips up and drives the opening values. Rejects with PORT_DOWN when the bus is gone. */
   async begin(): Promise<void> {
     const { name } = this.#owner;
-    for (const unit of this.#chips) {
+    for (const chip of this.#chips) {
       try {
-        await unit.begin();
+        await chip.begin();
       } catch (error) {
-        // A chip that is absent now is tried again when it is polled; the others must not wait for it.
+        // The next poll tries a chip that is absent now; the other chips must not wait for it.
         this.#context.log.warn({ bus: name, err: error }, `a chip on ${name} is not ready: ${error}`);
       }
       if (this.#ended) throw this.#ended;
-      unit.startPolling();
+      chip.startPolling();
     }
   }
 
@@ -72,16 +73,16 @@ export class I2cPort implements Port {
     if (this.#ended) throw this.#ended;
     const readings = new Map<string, Reading>();
     const keys = new Set(channels.map(({ key }) => key));
-    const readUnit = async (unit: BusChip) => {
-      const members = unit.channels.filter(({ channel }) => keys.has(channel.key));
+    const readChip = async (chip: BusChip) => {
+      const members = chip.channels.filter(({ channel }) => keys.has(channel.key));
       if (members.length === 0) return;
-      const found = await unit.read(members);
+      const found = await chip.read(members);
       members.forEach(({ channel }, at) => {
         const reading = found[at];
         if (reading) readings.set(channel.key, reading);
       });
     };
-    await Promise.all(this.#chips.map(readUnit));
+    await Promise.all(this.#chips.map(readChip));
     const ended: DcsError | undefined = this.#ended;
     if (ended) throw ended;
     return channels.map(
@@ -95,8 +96,8 @@ export class I2cPort implements Port {
 
   async write(channel: Channel, value: RawValue, options?: WriteOptions): Promise<WriteResult> {
     if (this.#ended) throw this.#ended;
-    const place = this.#channels.get(channel.key);
-    if (!place) throw new DcsError('NO_SUCH_CHANNEL', `${channel.key} is not on ${this.#owner.name}`);
+    const known = this.#channels.get(channel.key);
+    if (!known) throw new DcsError('NO_SUCH_CHANNEL', `${channel.key} is not on ${this.#owner.name}`);
     if (channel.direction !== 'out') throw new DcsError('READ_ONLY', `${channel.key} is an input`);
     if (!fitsKind(channel.kind, value)) {
       throw new DcsError('BAD_VALUE', `${channel.key} cannot hold ${JSON.stringify(value)}`, {
@@ -104,7 +105,7 @@ export class I2cPort implements Port {
         expected: channel.kind,
       });
     }
-    const readBack = await place.unit.write(place.one.channel, value, options);
+    const readBack = await known.chip.write(known.member, value, options);
     return readBack === undefined ? {} : { readBack };
   }
 
@@ -112,7 +113,7 @@ export class I2cPort implements Port {
     const plan: I2cPlan = {
       path: this.#owner.name,
       backend: this.#backend,
-      // Inputs too: a chip without registers must not pull them low.
+      // Inputs too: a chip without registers would pull them low.
       channels: this.#chips.flatMap(({ channels }) =>
         channels.map(({ channel: { key, kind, direction, address, debounceMs } }) => {
           return { key, kind, direction, address, debounceMs };
@@ -123,21 +124,6 @@ export class I2cPort implements Port {
     return { executor: siblingModule(import.meta.url, 'crash-plan'), plan };
   }
 
-  subscribe(channel: Channel, listener: ReadingListener): () => void {
-    const one = this.#channels.get(channel.key)?.one;
-    if (!one || this.#ended) return () => {};
-    one.listeners.add(listener);
-    const { last } = one;
-    if (last) {
-      queueMicrotask(() => {
-        if (one.last === last && one.listeners.has(listener)) listener(last);
-      });
-    }
-    return () => {
-      one.listeners.delete(listener);
-    };
-  }
-
   async close(): Promise<void> {
     this.#close(new DcsError('PORT_DOWN', `${this.#owner.name} is closed`));
     await this.#owner.close();
@@ -146,6 +132,6 @@ export class I2cPort implements Port {
   #close(error: DcsError): void {
     if (this.#ended) return;
     this.#ended = error;
-    for (const unit of this.#chips) unit.close();
+    for (const chip of this.#chips) chip.close();
   }
 }

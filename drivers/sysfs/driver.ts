@@ -143,6 +143,8 @@ export class SysfsPort implements Port {
         throw new DcsError('EXPIRED', `${channel.key}: the command waited too long in the queue`);
       }
       pin.writeCount++;
+      // Whatever becomes of the write, the value from before is not known to hold any more.
+      pin.last = undefined;
       await writeAddress(this.#root, address, value);
       const { value: readBack } = await readAddress(this.#root, address);
       pin.writeCount++;

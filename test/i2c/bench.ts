@@ -24,7 +24,7 @@ async function open(bus: SimBus, clock: ManualClock, pins: readonly PinText[]) {
   const held = await openPort(driver, { bus: 1 }, pins, clock);
   const seen = held.channels.map((channel) => {
     const values: unknown[] = [];
-    held.port.subscribe?.(channel, (reading) => values.push(outcome(reading)));
+    held.listen(channel, (reading) => values.push(outcome(reading)));
     return values;
   });
   const channel = (at: number) => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { I2cAddress } from '../../drivers/i2c/address.ts';
 import { BusOwner } from '../../drivers/i2c/bus.ts';
-import { BusChip } from '../../drivers/i2c/bus-chip.ts';
+import { BusChip, type ChipChannel } from '../../drivers/i2c/bus-chip.ts';
 import { createI2c } from '../../drivers/i2c/driver.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Channel } from '../../src/driver/contract.ts';
@@ -9,6 +9,12 @@ import { DcsError } from '../../src/errors/errors.ts';
 import { conformance } from '../conformance/suite.ts';
 import { bench, mcpPin, outcome } from './bench.ts';
 import { Mcp23017, Pcf8574, RegisterChip, SimBus } from './sim-bus.ts';
+
+/** The one channel of a chip. */
+function only({ channels: [member] }: BusChip): ChipChannel {
+  if (!member) throw new Error('the chip has no channel');
+  return member;
+}
 
 const chip = new Mcp23017();
 const bus = new SimBus();
@@ -138,11 +144,11 @@ describe('register chips', () => {
       late = 100;
       return 0xff;
     });
-    const unit = new BusChip(new BusOwner(bus, []), [outputA3], { clock, count: () => {}, busGone: () => {} });
-    const written = unit.write(outputA3, true, { expiresAt: clock.now() + 50 });
+    const busChip = new BusChip(new BusOwner(bus, []), [outputA3], { clock, count: () => {}, down() {}, changed() {} });
+    const written = busChip.write(only(busChip), true, { expiresAt: clock.now() + 50 });
     await expect(written).rejects.toMatchObject({ code: 'EXPIRED' });
     expect(bus.transfers).not.toContain('20: 1408 > 0');
-    unit.close();
+    busChip.close();
   });
 
   it('an output that must be safe after a loss is never given what it had, not even for a moment', async () => {
@@ -151,15 +157,15 @@ describe('register chips', () => {
     bus.chips.set(0x20, chip);
     const clock = new ManualClock();
     const output = { ...outputA3, returnValue: () => false };
-    const unit = new BusChip(new BusOwner(bus, []), [output], { clock, count: () => {}, busGone: () => {} });
-    await unit.begin();
-    await unit.write(output, true);
+    const busChip = new BusChip(new BusOwner(bus, []), [output], { clock, count: () => {}, down() {}, changed() {} });
+    await busChip.begin();
+    await busChip.write(only(busChip), true);
     bus.chips.delete(0x20);
-    for (const _ of [1, 2]) await unit.read(unit.channels);
+    for (const _ of [1, 2]) await busChip.read(busChip.channels);
     chip.power();
     bus.chips.set(0x20, chip);
     bus.transfers.length = 0;
-    await unit.read(unit.channels);
+    await busChip.read(busChip.channels);
     expect(bus.transfers).not.toContain('20: 1408 > 0');
     expect(chip.driven(3)).toBe(false);
   });
@@ -169,16 +175,19 @@ describe('register chips', () => {
     const chip = new Mcp23017();
     bus.chips.set(0x20, chip);
     const output = { ...outputA3, returnValue: () => false };
-    const unit = new BusChip(new BusOwner(bus, []), [output], {
-      ...{ clock: new ManualClock(), count: () => {}, busGone: () => {} },
+    const busChip = new BusChip(new BusOwner(bus, []), [output], {
+      clock: new ManualClock(),
+      count: () => {},
+      down() {},
+      changed() {},
     });
-    await unit.begin();
-    await unit.write(output, true);
+    await busChip.begin();
+    await busChip.write(only(busChip), true);
     for (const _ of [1, 2]) {
       bus.fault = 'EREMOTEIO';
-      expect(await unit.read(unit.channels)).toMatchObject([{ ok: false }]);
+      expect(await busChip.read(busChip.channels)).toMatchObject([{ ok: false }]);
       bus.fault = undefined;
-      expect(await unit.read(unit.channels)).toMatchObject([{ ok: true, value: true }]);
+      expect(await busChip.read(busChip.channels)).toMatchObject([{ ok: true, value: true }]);
       expect(chip.driven(3)).toBe(true);
     }
   });
