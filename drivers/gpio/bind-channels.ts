@@ -2,81 +2,87 @@ import type { PortContext, Remark } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { channelKey, type EdgeKind } from './address.ts';
 import type { GpioChannel } from './backend.ts';
-import { type ChannelBinding, LevelBinding, LineHandle, RefusedBinding } from './line-handle.ts';
+import { type ChannelBinding, LevelBinding, LineHandle, RefusedBinding, type TellReading } from './line-handle.ts';
 import { MeterBinding } from './meters.ts';
-import { type DriveLine, SoftwarePwm } from './software-pwm.ts';
+import { SoftwarePwm } from './software-pwm.ts';
 
-/** The lines a port needs and what stands behind each of its channels. */
+/** The lines a port requests, and what each of its channels makes of them. */
 export interface Bindings {
   readonly lines: readonly LineHandle[];
   readonly bindings: ReadonlyMap<string, ChannelBinding>;
 }
 
-/** One wire, as far as its channels agree about it. */
+/** What a port gives its bindings. */
+export interface BindingContext extends PortContext {
+  lineLost(error: DcsError): void;
+  /** Drives a line. Throws a DcsError. */
+  drive(line: LineHandle, high: boolean): void;
+}
+
+/** The uses of one line by its channels. */
 interface SharedLine {
   readonly channel: GpioChannel;
   readonly edges: Set<EdgeKind>;
   timed: boolean;
 }
 
-/** Gives every channel its endpoint; channels on one line share it, a channel that wants it otherwise is refused. */
-export function bindChannels(
-  channels: readonly GpioChannel[],
-  context: PortContext,
-  lost: (error: DcsError) => void,
-  drive: DriveLine,
-): Bindings {
-  const wires = new Map<string, SharedLine>();
+/** Gives each channel its binding. Channels share a line when they want the same settings; the others are refused. */
+export function bindChannels(channels: readonly GpioChannel[], context: BindingContext): Bindings {
+  const uses = new Map<string, SharedLine>();
   const refused = new Map<string, DcsError>();
   for (const channel of channels) {
     const conflict = lineChannelsOf(channel)
-      .map((line) => lineConflict(wires.get(line.key)?.channel, line))
+      .map((line) => lineConflict(uses.get(line.key)?.channel, line))
       .find(Boolean);
     if (conflict) refused.set(channel.key, conflict);
-    else for (const line of lineChannelsOf(channel)) addUse(wires, line, channel);
+    else for (const line of lineChannelsOf(channel)) addUse(uses, line, channel);
   }
-  const slots = new Map<string, LineHandle>();
-  for (const [key, { channel, edges, timed }] of wires) {
+  const lines = new Map<string, LineHandle>();
+  for (const [key, { channel, edges, timed }] of uses) {
     const [only] = edges;
-    slots.set(key, new LineHandle(channel, { edges: edges.size === 1 && only ? only : 'both', timed }, lost));
+    const needs = { edges: edges.size === 1 && only ? only : 'both', timed };
+    lines.set(key, new LineHandle(channel, needs, (error) => context.lineLost(error)));
   }
-  const endpoints = new Map<string, ChannelBinding>();
+  const bindings = new Map<string, ChannelBinding>();
   for (const channel of channels)
-    endpoints.set(channel.key, bindChannel(channel, slots, refused.get(channel.key), context, drive));
-  return { lines: [...slots.values()], bindings: endpoints };
+    bindings.set(channel.key, bindChannel(channel, lines, refused.get(channel.key), context));
+  return { lines: [...lines.values()], bindings };
 }
 
 function bindChannel(
   channel: GpioChannel,
-  slots: ReadonlyMap<string, LineHandle>,
+  lines: ReadonlyMap<string, LineHandle>,
   refusal: DcsError | undefined,
-  context: PortContext,
-  drive: DriveLine,
+  context: BindingContext,
 ): ChannelBinding {
-  if (refusal) return new RefusedBinding(refusal);
-  const own = lineChannelsOf(channel).flatMap(({ key }) => slots.get(key) ?? []);
+  const tell: TellReading = (reading) => context.changed(channel, reading);
+  if (refusal) return new RefusedBinding(refusal, tell);
+  const own = lineChannelsOf(channel).flatMap(({ key }) => lines.get(key) ?? []);
   const [first] = own;
-  if (!first) return new RefusedBinding(new DcsError('INTERNAL', `${channel.key} has no line`));
-  if (channel.address.pwm !== undefined) return new SoftwarePwm(channel, first, context, drive);
-  return channel.kind === 'digital' ? new LevelBinding(first) : new MeterBinding(channel, own, context);
+  if (!first) return new RefusedBinding(new DcsError('INTERNAL', `${channel.key} has no line`), tell);
+  if (channel.address.pwm !== undefined) {
+    return new SoftwarePwm(channel, first, context, (line, high) => context.drive(line, high), tell);
+  }
+  return channel.kind === 'digital' ? new LevelBinding(first, tell) : new MeterBinding(channel, own, context, tell);
 }
 
-/** The lines of a channel, as channels that are just those lines. */
+/** The lines of a channel, each as the channel of its level. */
 export function lineChannelsOf(channel: GpioChannel): GpioChannel[] {
   const { gpio, bias, drive, encoder } = channel.address;
   const wiring = { ...(bias !== undefined && { bias }), ...(drive !== undefined && { drive }) };
   const line = (name: number | string): GpioChannel => {
     const address = { gpio: name, ...wiring };
-    const { openingValue: start, ...rest } = channel;
-    // A line that is switched begins off; what counts has no level to begin with.
-    const level = channel.direction === 'in' ? undefined : typeof start === 'number' ? start === 1 : start;
+    const { openingValue, ...rest } = channel;
+    // Software PWM begins with the line off. The opening value of a counter is a count, not a level.
+    const level =
+      channel.direction === 'in' ? undefined : typeof openingValue === 'number' ? openingValue === 1 : openingValue;
     const base = { ...rest, key: channelKey(address), kind: 'digital', address } as const;
     return level === undefined ? base : { ...base, openingValue: level };
   };
   return encoder === undefined ? [line(gpio)] : [line(gpio), line(encoder)];
 }
 
-/** Why a line cannot be had as one channel wants it, when another has it already. Inputs of equal settings share it. */
+/** Why a channel cannot share a line that another channel uses; `undefined` when it can: two inputs of equal settings. */
 export function lineConflict(held: GpioChannel | undefined, line: GpioChannel): DcsError | undefined {
   if (!held) return undefined;
   const settings = ({ direction, debounceMs, address: { bias, drive } }: GpioChannel) =>
@@ -90,14 +96,14 @@ export function lineConflict(held: GpioChannel | undefined, line: GpioChannel): 
   });
 }
 
-function addUse(wires: Map<string, SharedLine>, line: GpioChannel, { address }: GpioChannel): void {
-  const wire = wires.get(line.key) ?? { channel: line, edges: new Set(), timed: false };
-  wires.set(line.key, wire);
-  wire.edges.add(address.count ?? (address.measure === 'frequency' ? 'rising' : 'both'));
-  if (address.measure !== undefined) wire.timed = true;
+function addUse(uses: Map<string, SharedLine>, line: GpioChannel, { address }: GpioChannel): void {
+  const use = uses.get(line.key) ?? { channel: line, edges: new Set(), timed: false };
+  uses.set(line.key, use);
+  use.edges.add(address.count ?? (address.measure === 'frequency' ? 'rising' : 'both'));
+  if (address.measure !== undefined) use.timed = true;
 }
 
-/** Pins that want one line in different ways: the later one could never work. */
+/** Pins that want one line with different settings: the later one could never work. */
 export function reviewLines(channels: readonly GpioChannel[]): Remark[] {
   const held = new Map<string, { line: GpioChannel; by: GpioChannel }>();
   const remarks: Remark[] = [];

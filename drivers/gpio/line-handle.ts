@@ -1,19 +1,19 @@
 import type { UnixSeconds } from '../../src/clock/clock.ts';
-import type { PortContext, Reading, ReadingListener } from '../../src/driver/contract.ts';
+import type { PortContext, Reading } from '../../src/driver/contract.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { EdgeKind } from './address.ts';
 import type { Edge, GpioChannel, Line, LineEvents, LineRequestSpec, LineResult } from './backend.ts';
 
-/** Who uses a line: several channels can (a level, a counter and a frequency of one wire). */
+/** A user of a line. Several channels can use one: a level, a counter and a frequency of one wire. */
 export interface LineUser {
-  /** A level, or the reason why there is none. Not with every edge: a level may be told twice. */
+  /** A level, or the reason why there is none. Not called for every edge; may repeat a level. */
   reading(reading: Reading): void;
   /** Every edge, before its level. */
   edge?(edge: Edge): void;
 }
 
-/** One line's place in the port: the line when it is held, the reason when it is not, and who uses it. */
+/** One line of the port: the line while it is held, the reason while it is not, and its users. */
 export class LineHandle implements LineRequestSpec {
   channel: GpioChannel;
   readonly edges: EdgeKind;
@@ -28,7 +28,7 @@ export class LineHandle implements LineRequestSpec {
     this.channel = channel;
     this.edges = needs.edges;
     this.timed = needs.timed;
-    this.#error = new DcsError('PORT_DOWN', `${channel.key} has not been taken yet`);
+    this.#error = new DcsError('PORT_DOWN', `${channel.key} has not been requested yet`);
     this.events = {
       level: (high, sourceTime) => this.#tell(levelReading(high, sourceTime)),
       edge: (edge) => {
@@ -44,12 +44,12 @@ export class LineHandle implements LineRequestSpec {
     };
   }
 
-  /** Not held, and it makes sense to try: a line that does not exist will not come to be. */
+  /** The line is not held, and a request may succeed: not for a line that does not exist. */
   get shouldRequest(): boolean {
     return this.#line === undefined && (this.#error.retryable || this.#error.code === 'INTERNAL');
   }
 
-  /** The line while it is held; throws the reason when it is not. */
+  /** The line while it is held. Throws the reason when it is not. */
   get line(): Line {
     if (this.#line) return this.#line;
     throw this.#error;
@@ -59,26 +59,26 @@ export class LineHandle implements LineRequestSpec {
     this.#users.push(user);
   }
 
-  /** The line is about to be taken. An output that was lost does not begin anew: it gets what comes after a loss. */
+  /** Called before the line is requested. An output that was lost opens with its return value. */
   beforeRequest(): void {
     const { openingValue: _before, ...rest } = this.channel;
     if (!this.#wasLost || !rest.returnValue) return;
     const value = rest.returnValue();
-    const start = typeof value === 'number' ? value === 1 : value;
-    this.channel = start === undefined ? rest : { ...rest, openingValue: start };
+    const openingValue = typeof value === 'number' ? value === 1 : value;
+    this.channel = openingValue === undefined ? rest : { ...rest, openingValue };
   }
 
-  /** What came of taking the line; users are told either way. */
-  accept(taken: LineResult, { log }: PortContext): void {
-    if (taken.ok) {
-      this.#line = taken.line;
+  /** Keeps the result of a request, and tells the users. */
+  accept(result: LineResult, { log }: PortContext): void {
+    if (result.ok) {
+      this.#line = result.line;
       this.#tell(this.read());
       return;
     }
-    // Once per kind of trouble: a line that stays busy does not fill the log.
-    if (taken.error.message !== this.#error.message) log.warn({ err: taken.error }, taken.error.message);
-    this.#error = taken.error;
-    this.#tell({ ok: false, error: taken.error });
+    // Logged once for each reason: the retries must not fill the log.
+    if (result.error.message !== this.#error.message) log.warn({ err: result.error }, result.error.message);
+    this.#error = result.error;
+    this.#tell({ ok: false, error: result.error });
   }
 
   read(): Reading {
@@ -88,11 +88,6 @@ export class LineHandle implements LineRequestSpec {
     } catch (thrown) {
       return { ok: false, error: toDcsError(thrown) };
     }
-  }
-
-  /** An output has been driven and then had this level; users hear of it. */
-  driven(high: boolean): void {
-    this.#tell(levelReading(high));
   }
 
   close(): void {
@@ -110,86 +105,50 @@ function levelReading(high: boolean, sourceTime?: UnixSeconds): Reading {
   return sourceTime === undefined ? { ok: true, value: high } : { ok: true, value: high, sourceTime };
 }
 
-/** What stands behind one channel of the port. */
+/** What a channel makes of its lines: a level, a measurement, or software PWM. It tells its readings by itself. */
 export interface ChannelBinding {
   read(): Reading;
-  /** The slot an output drives. Throws for everything that is no output. */
+  /** The line that an output drives. Throws a DcsError for all other channels. */
   outputLine(): LineHandle;
-  /** Outputs that are no level: takes over what is asked. Throws a DcsError. */
+  /** Software PWM: sets the duty cycle, 0 to 1. Throws a DcsError. */
   setDutyCycle?(value: RawValue): void;
-  /** How late its worst edge was so far, ms. Absent: it switches nothing by itself. */
+  /** Software PWM: the largest delay of an edge so far, ms. */
   readonly maxLateMs?: number;
-  /** Sets a counter or position. Absent: the channel has nothing to set. Throws BAD_VALUE. */
+  /** Sets a counter or position; `undefined` for all other channels. Throws BAD_VALUE. */
   preset?(value: RawValue): void;
-  subscribe(listener: ReadingListener): () => void;
-  close(): void;
+  close?(): void;
 }
 
-/** The subscribers of a channel, told its present value from the event loop first. */
-export class Listeners {
-  readonly #listeners = new Set<ReadingListener>();
-
-  add(listener: ReadingListener, look: () => Reading): () => void {
-    // A wrapper, so that one function subscribed twice is two subscriptions.
-    const own: ReadingListener = (one) => listener(one);
-    this.#listeners.add(own);
-    setImmediate(() => {
-      if (this.#listeners.has(own)) own(look());
-    });
-    return () => {
-      this.#listeners.delete(own);
-    };
-  }
-
-  tell(reading: Reading): void {
-    for (const listener of this.#listeners) listener(reading);
-  }
-
-  get any(): boolean {
-    return this.#listeners.size > 0;
-  }
-
-  clear(): void {
-    this.#listeners.clear();
-  }
-}
+/** Tells a reading of one channel to the owner of the port. */
+export type TellReading = (reading: Reading) => void;
 
 /** A channel that is the level of its line. */
 export class LevelBinding implements ChannelBinding {
-  readonly #slot: LineHandle;
-  readonly #listeners = new Listeners();
+  readonly #line: LineHandle;
 
-  constructor(slot: LineHandle) {
-    this.#slot = slot;
-    slot.addUser({ reading: (reading) => this.#listeners.tell(reading) });
+  constructor(line: LineHandle, tell: TellReading) {
+    this.#line = line;
+    line.addUser({ reading: tell });
   }
 
   read(): Reading {
-    return this.#slot.read();
+    return this.#line.read();
   }
 
   outputLine(): LineHandle {
-    const { key, direction } = this.#slot.channel;
-    if (direction === 'out') return this.#slot;
+    const { key, direction } = this.#line.channel;
+    if (direction === 'out') return this.#line;
     throw new DcsError('READ_ONLY', `${key} is an input`);
-  }
-
-  subscribe(listener: ReadingListener): () => void {
-    return this.#listeners.add(listener, () => this.read());
-  }
-
-  close(): void {
-    this.#listeners.clear();
   }
 }
 
-/** A channel that contradicts another one on its line. */
+/** A channel that contradicts another channel of its line. */
 export class RefusedBinding implements ChannelBinding {
   readonly #error: DcsError;
-  readonly #listeners = new Listeners();
 
-  constructor(error: DcsError) {
+  constructor(error: DcsError, tell: TellReading) {
     this.#error = error;
+    tell(this.read());
   }
 
   read(): Reading {
@@ -198,13 +157,5 @@ export class RefusedBinding implements ChannelBinding {
 
   outputLine(): LineHandle {
     throw this.#error;
-  }
-
-  subscribe(listener: ReadingListener): () => void {
-    return this.#listeners.add(listener, () => this.read());
-  }
-
-  close(): void {
-    this.#listeners.clear();
   }
 }

@@ -1,47 +1,48 @@
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../../src/clock/clock.ts';
-import type { PortContext, Reading, ReadingListener } from '../../src/driver/contract.ts';
+import type { PortContext, Reading } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { EdgeKind } from './address.ts';
 import type { Edge, GpioChannel } from './backend.ts';
-import { type ChannelBinding, type LineHandle, Listeners } from './line-handle.ts';
+import type { ChannelBinding, LineHandle, TellReading } from './line-handle.ts';
 
 const DEFAULT_REPORT_MS: DurationMs = 1000;
 
-/** A channel that counts or measures: every edge goes in, and what comes out is told at a bounded rate. */
+/** A channel that counts or measures. Every edge goes into its meter; the result is told at a bounded rate. */
 export class MeterBinding implements ChannelBinding {
   readonly #key: string;
   readonly #lines: readonly LineHandle[];
   readonly #meter: Meter;
   readonly #clock: Clock;
+  readonly #tell: TellReading;
   readonly #reportMs: DurationMs;
-  readonly #listeners = new Listeners();
   #timer: Timer | undefined;
-  /** What was told last; undefined after trouble. */
+  /** What was reported last; `undefined` after an error. */
   #lastReported: string | undefined;
-  /** Its lines are held; before they are for the first time there is nothing it could have missed, unless it goes on. */
   #held = false;
+  /** Edges may have come before the lines were held: after a loss, or when the count goes on from an earlier run. */
   #mayHaveMissed: boolean;
-  /** Counters: the count at the beginning of the time the next rate is about. */
+  /** Counters: the count at the beginning of the time over which the next rate is measured. */
   #rateStart: { at: MonotonicMs; value: number };
   #rate = 0;
 
-  constructor(channel: GpioChannel, slots: readonly LineHandle[], context: PortContext) {
+  constructor(channel: GpioChannel, lines: readonly LineHandle[], context: PortContext, tell: TellReading) {
     this.#key = channel.key;
-    this.#lines = slots;
+    this.#lines = lines;
     this.#clock = context.clock;
+    this.#tell = tell;
     this.#reportMs = channel.address.report ?? DEFAULT_REPORT_MS;
     this.#mayHaveMissed = channel.openingValue !== undefined;
-    const meter = createMeter(channel, slots, context);
+    const meter = createMeter(channel, lines, context);
     this.#meter = meter;
     this.#rateStart = this.#sample();
     if (meter.set) this.preset = (value) => this.#preset(value);
-    slots.forEach((slot, line) => {
-      slot.addUser({
+    lines.forEach((line, index) => {
+      line.addUser({
         edge: (edge) => {
-          // From rest: the time of the rate begins with this edge.
+          // The first edge after a rest: the rate is measured from here.
           if (!this.#timer) this.#rateStart = this.#sample();
-          meter.edge(line, edge, this.#clock.now());
+          meter.edge(index, edge, this.#clock.now());
           this.#scheduleReport();
         },
         reading: (reading) => this.#onLineReading(reading),
@@ -52,30 +53,21 @@ export class MeterBinding implements ChannelBinding {
   readonly preset?: (value: RawValue) => void;
 
   read(): Reading {
-    for (const slot of this.#lines) {
-      const reading = slot.read();
+    for (const line of this.#lines) {
+      const reading = line.read();
       if (!reading.ok) return reading;
     }
-    const { value, doubt } = this.#meter.value(this.#clock.now());
+    const { value, uncertain } = this.#meter.value(this.#clock.now());
     const rate = this.#meter.set && { rate: this.#rate };
-    return doubt === undefined ? { ok: true, value, ...rate } : { ok: true, value, uncertain: doubt, ...rate };
+    return uncertain === undefined ? { ok: true, value, ...rate } : { ok: true, value, uncertain, ...rate };
   }
 
   outputLine(): LineHandle {
     throw new DcsError('READ_ONLY', `${this.#key} is measured, not driven`);
   }
 
-  subscribe(listener: ReadingListener): () => void {
-    return this.#listeners.add(listener, () => {
-      const reading = this.read();
-      if (this.#lastReported === undefined) this.#markReported(reading);
-      return reading;
-    });
-  }
-
   close(): void {
     this.#timer?.cancel();
-    this.#listeners.clear();
   }
 
   #preset(value: RawValue): void {
@@ -85,17 +77,17 @@ export class MeterBinding implements ChannelBinding {
     const before = this.#sample().value;
     this.#meter.set?.(value);
     this.#rateStart = { at: this.#rateStart.at, value: this.#rateStart.value + value - before };
-    this.#report();
+    this.#markReported(this.read());
   }
 
-  /** Trouble is told at once, and so is its end. */
+  /** Errors are told at once, and so is their end. */
   #onLineReading(reading: Reading): void {
     if (!reading.ok) {
       this.#held = false;
       this.#lastReported = undefined;
-      this.#listeners.tell(reading);
+      this.#tell(reading);
     } else if (!this.#held) {
-      const levels = this.#lines.map((slot) => slot.read()).flatMap((one) => (one.ok ? [one.value === true] : []));
+      const levels = this.#lines.map((line) => line.read()).flatMap((one) => (one.ok ? [one.value === true] : []));
       if (levels.length < this.#lines.length) return;
       this.#meter.linesHeld(levels, this.#mayHaveMissed);
       this.#held = true;
@@ -117,28 +109,28 @@ export class MeterBinding implements ChannelBinding {
     if (!this.#meter.set) return;
     const { at, value } = this.#rateStart;
     this.#rateStart = this.#sample();
-    // More digits than that would be noise of the clock.
+    // Six digits: the others would be noise of the clock.
     this.#rate = Number((((this.#rateStart.value - value) * 1000) / (this.#rateStart.at - at)).toPrecision(6));
   }
 
   #sample(): { at: MonotonicMs; value: number } {
     const at = this.#clock.now();
-    // A frequency is measured by being asked for; only what counts has a rate.
+    // Reading a frequency starts its next measurement; only counters have a rate.
     return { at, value: this.#meter.set ? this.#meter.value(at).value : 0 };
   }
 
   #report(): void {
     const reading = this.read();
     if (reading.ok && reportedPart(reading) === this.#lastReported) return;
-    if (this.#listeners.any) this.#markReported(reading);
-    this.#listeners.tell(reading);
+    this.#markReported(reading);
+    this.#tell(reading);
   }
 
   #markReported(reading: Reading): void {
     if (!reading.ok) return;
     this.#lastReported = reportedPart(reading);
     this.#meter.reported?.();
-    // What ends by itself is told once more: a rate, a doubt, a frequency.
+    // What ends by itself is reported once more: a rate, an uncertainty, a frequency.
     const { value, uncertain, rate } = reading;
     if ((this.#meter.decays && value !== 0) || rate || (uncertain !== undefined && this.#meter.reported))
       this.#scheduleReport();
@@ -149,29 +141,29 @@ function reportedPart({ value, uncertain, rate }: Reading & { ok: true }): strin
   return JSON.stringify([value, uncertain, rate]);
 }
 
-/** What is made of the edges of one or two lines. */
+/** Turns the edges of one or two lines into a value. */
 export interface Meter {
-  /** Line 0 is the pin's own, line 1 an encoder's second. */
+  /** Line 0 is the pin's own; line 1 is the second line (B) of an encoder. */
   edge(line: number, edge: Edge, now: MonotonicMs): void;
   /** Its lines are held, at these levels. `missed`: edges may have come that it did not see. */
   linesHeld(levels: readonly boolean[], missed: boolean): void;
-  value(now: MonotonicMs): { readonly value: number; readonly doubt?: string };
-  /** It changes by time alone: a frequency falls when nothing comes. */
+  value(now: MonotonicMs): { readonly value: number; readonly uncertain?: string };
+  /** The value changes with time alone: a frequency falls while no edge comes. */
   readonly decays?: true;
-  /** It counts, so it can be set, and has a rate. */
+  /** Sets a count or position; such a meter has a rate. `undefined` for measurements. */
   set?(value: number): void;
-  /** Its value has been told; doubts about what lies before are over. */
+  /** The value has been reported: what made it uncertain until now is over. */
   reported?(): void;
 }
 
-/** The meter a channel's address asks for. */
+/** Creates the meter that a channel's address asks for. */
 export function createMeter(
-  { address, openingValue: start }: GpioChannel,
-  slots: readonly LineHandle[],
+  { address, openingValue }: GpioChannel,
+  lines: readonly LineHandle[],
   context: PortContext,
 ): Meter {
-  const from = typeof start === 'number' ? start : 0;
-  const watched = slots[0]?.edges ?? 'both';
+  const from = typeof openingValue === 'number' ? openingValue : 0;
+  const watched = lines[0]?.edges ?? 'both';
   if (address.count !== undefined) return countingMeter(new EdgeCounter(address.count, watched, from));
   if (address.encoder !== undefined) return encoderMeter(from, context);
   if (address.measure === 'frequency') {
@@ -189,15 +181,15 @@ export function createMeter(
   return {
     edge: (_line, edge) => meter.edge(edge),
     linesHeld: () => meter.reset(),
-    value: () => (meter.seconds === undefined ? { value: 0, doubt: 'no pulse yet' } : { value: meter.seconds }),
+    value: () => (meter.seconds === undefined ? { value: 0, uncertain: 'no pulse yet' } : { value: meter.seconds }),
   };
 }
 
-/** The kernel numbers edges, so those it dropped are counted too; that it had to drop some is worth knowing. */
+/** Counts edges. The kernel numbers them, so dropped ones are counted too, and make the value uncertain once. */
 function countingMeter(edges: EdgeCounter): Meter {
   let overrun = 0;
   let resumed = false;
-  const doubt = () => {
+  const uncertainty = () => {
     if (overrun > 0) return `overrun: ${overrun} edges came too fast to be seen, and are counted unseen`;
     return resumed ? 'resumed: edges that came while nobody counted are missing' : undefined;
   };
@@ -209,7 +201,7 @@ function countingMeter(edges: EdgeCounter): Meter {
     linesHeld(_levels, missed) {
       resumed = missed;
     },
-    value: () => withDoubt(edges.value, doubt()),
+    value: () => withReason(edges.value, uncertainty()),
     set(value) {
       overrun = 0;
       resumed = false;
@@ -227,8 +219,8 @@ function encoderMeter(from: number, { count }: PortContext): Meter {
   let position = new Quadrature(false, false, from);
   let unknown = 0;
   let resumed = false;
-  // Until somebody who knows where it is says so.
-  const doubt = () => {
+  // Until the position is set: only the user knows it.
+  const uncertainty = () => {
     if (unknown > 0) return `overrun: the direction of ${unknown} steps is unknown; set the position`;
     return resumed ? 'resumed: it may have moved while nobody watched; set the position' : undefined;
   };
@@ -237,7 +229,7 @@ function encoderMeter(from: number, { count }: PortContext): Meter {
       levels[line] = rising;
       const before = position.errors;
       position.move(levels[0] ?? false, levels[1] ?? false);
-      // A step that was lost cannot be made up for: nobody knows its direction.
+      // A lost step has no known direction, so it cannot be corrected.
       const more = position.errors - before + lost;
       if (more > 0) count('encoder_steps_lost', more);
       unknown += more;
@@ -248,7 +240,7 @@ function encoderMeter(from: number, { count }: PortContext): Meter {
       position = new Quadrature(a, b, position.value);
       resumed ||= missed;
     },
-    value: () => withDoubt(position.value, doubt()),
+    value: () => withReason(position.value, uncertainty()),
     set(value) {
       unknown = 0;
       resumed = false;
@@ -257,13 +249,13 @@ function encoderMeter(from: number, { count }: PortContext): Meter {
   };
 }
 
-function withDoubt(value: number, doubt: string | undefined): { value: number; doubt?: string } {
-  return doubt === undefined ? { value } : { value, doubt };
+function withReason(value: number, uncertain: string | undefined): { value: number; uncertain?: string } {
+  return uncertain === undefined ? { value } : { value, uncertain };
 }
 
 /**
- * How many of the edges lost before this one were rising, and how many falling. Rising and falling alternate, so with
- * both watched the edges around a gap say exactly what was in it; with one kind watched, all were of that kind.
+ * How many of the edges lost before this one were rising and how many falling. Rising and falling edges alternate, so the edges
+ * around a gap tell its content when both are watched. With one kind watched all were of that kind.
  */
 export function lostByKind({ rising, lost }: Edge, watched: EdgeKind): { rising: number; falling: number } {
   if (watched === 'rising') return { rising: lost, falling: 0 };
@@ -273,13 +265,13 @@ export function lostByKind({ rising, lost }: Edge, watched: EdgeKind): { rising:
   return rising ? { rising: same, falling: opposite } : { rising: opposite, falling: same };
 }
 
-/** Counts edges, the lost ones too: a total is right although its parts were not seen. */
+/** Counts edges, lost ones included. */
 export class EdgeCounter {
   value: number;
   readonly #kind: EdgeKind;
   readonly #watched: EdgeKind;
 
-  /** `watched`: which edges the line signals, a superset of `kind`. */
+  /** `watched`: the edges that the line reports, a superset of `kind`. */
   constructor(kind: EdgeKind, watched: EdgeKind, start: number) {
     this.#kind = kind;
     this.#watched = watched;
@@ -293,16 +285,16 @@ export class EdgeCounter {
   }
 }
 
-/** Longest time without an edge before a frequency is called 0. */
+/** Time without an edge after which a frequency is 0. */
 const SILENCE_MS: DurationMs = 10_000;
 
-/** Frequency in Hz from the stamps of rising edges: periods per time they took, not edges per second of ours. */
+/** Frequency in Hz from the kernel's time stamps of rising edges. */
 export class FrequencyMeter {
   readonly #watched: EdgeKind;
   #first: MonotonicMs | undefined;
   #last: MonotonicMs = 0;
   #periods = 0;
-  /** Silence is measured on the reader's clock: no edge brings a stamp. */
+  /** On the reader's clock: while no edge comes there is no time stamp either. */
   #lastEdgeSeenAt: MonotonicMs = 0;
   #hz = 0;
 
@@ -319,7 +311,7 @@ export class FrequencyMeter {
     this.#lastEdgeSeenAt = now;
   }
 
-  /** Hz since the last call. Without a new edge it falls as the time without one grows, and is 0 after 10 s. */
+  /** Hz since the last call. Without a new edge it falls with time, and is 0 after 10 s. */
   read(now: MonotonicMs): number {
     if (this.#first !== undefined && this.#last > this.#first && this.#periods > 0) {
       this.#hz = (this.#periods * 1000) / (this.#last - this.#first);
@@ -337,7 +329,7 @@ export class FrequencyMeter {
   }
 }
 
-/** Seconds of the last level that was seen from its first to its last edge. */
+/** Seconds of the last complete high or low level. */
 export class PulseWidthMeter {
   seconds: number | undefined;
   readonly #high: boolean;
@@ -347,7 +339,7 @@ export class PulseWidthMeter {
     this.#high = high;
   }
 
-  /** Something was lost in between: what began is not what ends next. */
+  /** Forgets the level under way: edges were lost, so its end cannot be matched to its beginning. */
   reset(): void {
     this.#startedAt = undefined;
   }
@@ -368,7 +360,7 @@ const STEPS = [0, -1, 1, 0, 1, 0, 0, -1, -1, 0, 0, 1, 0, 1, -1, 0];
 /** Position of a quadrature encoder in quarter steps: up while A leads B. */
 export class Quadrature {
   value: number;
-  /** Steps of which the direction could not be told. */
+  /** Steps without a known direction. */
   errors = 0;
   #state: number;
 
@@ -377,7 +369,7 @@ export class Quadrature {
     this.value = start;
   }
 
-  /** Both lines as they now are. */
+  /** The present levels of both lines. */
   move(a: boolean, b: boolean): void {
     const state = stateOf(a, b);
     const step = STEPS[this.#state * 4 + state] ?? 0;

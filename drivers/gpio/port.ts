@@ -1,13 +1,5 @@
 import type { DurationMs, Timer } from '../../src/clock/clock.ts';
-import type {
-  CrashPlan,
-  Port,
-  PortContext,
-  Reading,
-  ReadingListener,
-  SafeWrite,
-  WriteResult,
-} from '../../src/driver/contract.ts';
+import type { CrashPlan, Port, PortContext, Reading, SafeWrite, WriteResult } from '../../src/driver/contract.ts';
 import { siblingModule } from '../../src/driver/crash-plan.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
@@ -15,13 +7,13 @@ import type { GpioBackend, GpioChannel } from './backend.ts';
 import { bindChannels } from './bind-channels.ts';
 import type { ChannelBinding, LineHandle } from './line-handle.ts';
 
-/** How often the port looks whether chip and lines are still there: not every kernel tells. */
+/** How often the port checks that chip and lines are still there: not every kernel reports it. */
 const INSPECTION_MS: DurationMs = 1000;
-/** Wait before a line that could not be taken is tried again; doubles up to the longest. */
+/** Pause before a line that could not be requested is tried again; it doubles up to the longest. */
 const FIRST_RETRY_MS: DurationMs = 500;
 const LONGEST_RETRY_MS: DurationMs = 30_000;
 
-/** One gpiochip: its lines, each with its own fate, over either kernel interface. */
+/** One gpiochip over either kernel interface. Each of its lines fails and recovers by itself. */
 export class GpioPort implements Port {
   readonly debounces?: true;
   readonly #backend: GpioBackend;
@@ -39,17 +31,22 @@ export class GpioPort implements Port {
     this.#context = context;
     this.#channels = channels;
     if (backend.debounces) this.debounces = true;
-    const { lines: slots, bindings: endpoints } = bindChannels(
-      channels,
-      context,
-      (error) => this.#lineLost(error),
-      (slot, high) => this.#backend.write(new Map([[slot.line, high]])),
-    );
-    this.#lines = slots;
-    this.#bindings = endpoints;
+    const { lines, bindings } = bindChannels(channels, {
+      clock: context.clock,
+      log: context.log,
+      count: (name, by) => context.count(name, by),
+      down: (error) => this.#goDown(error),
+      changed: (channel, reading) => {
+        if (!this.#ended) context.changed(channel, reading);
+      },
+      lineLost: (error) => this.#lineLost(error),
+      drive: ({ line }, high) => void backend.write(new Map([[line, high]])),
+    });
+    this.#lines = lines;
+    this.#bindings = bindings;
   }
 
-  /** Takes the lines; those that cannot be had now are tried again later. Rejects when the chip is gone. */
+  /** Requests the lines; those that fail are tried again later. Rejects when the chip is gone. */
   async start(): Promise<void> {
     await this.#requestLines();
     this.#scheduleInspection();
@@ -58,16 +55,16 @@ export class GpioPort implements Port {
   async read(channels: readonly GpioChannel[]): Promise<Reading[]> {
     if (this.#ended) throw this.#ended;
     const readings = channels.map((channel) => this.#binding(channel).read());
-    // A chip that went away answers every line with an error; one look tells that from a line's own trouble.
+    // An error may come from the line or from a chip that is gone: check which.
     if (readings.some(({ ok }) => !ok)) this.#checkChip();
     if (this.#ended) throw this.#ended;
     return readings;
   }
 
   async write(channel: GpioChannel, value: RawValue): Promise<WriteResult> {
-    const endpoint = this.#binding(channel);
-    if (endpoint.setDutyCycle && !this.#ended) {
-      endpoint.setDutyCycle(value);
+    const binding = this.#binding(channel);
+    if (binding.setDutyCycle && !this.#ended) {
+      binding.setDutyCycle(value);
       return { readBack: value };
     }
     const [written] = await this.writeAll([{ channel, value }]);
@@ -77,24 +74,20 @@ export class GpioPort implements Port {
   async writeAll(writes: readonly { channel: GpioChannel; value: RawValue }[]): Promise<WriteResult[]> {
     if (this.#ended) throw this.#ended;
     const outputs = writes.map(({ channel, value }) => {
-      const slot = this.#binding(channel).outputLine();
-      if (typeof value === 'boolean') return { slot, value };
+      const handle = this.#binding(channel).outputLine();
+      if (typeof value === 'boolean') return { handle, value };
       throw new DcsError('BAD_VALUE', `${channel.key} is on or off`, { found: value, expected: 'true or false' });
     });
     try {
-      const levels = this.#backend.write(new Map(outputs.map(({ slot, value }) => [slot.line, value])));
-      return outputs.map(({ slot, value }) => {
-        const readBack = levels.get(slot.line) ?? value;
-        slot.driven(readBack);
-        return { readBack };
-      });
+      const levels = this.#backend.write(new Map(outputs.map(({ handle, value }) => [handle.line, value])));
+      return outputs.map(({ handle, value }) => ({ readBack: levels.get(handle.line) ?? value }));
     } catch (thrown) {
       this.#checkChip();
       throw this.#ended ?? toDcsError(thrown);
     }
   }
 
-  /** A line that is switched by this process can be left on or off, not anything between. */
+  /** Software PWM can only be left on or off: a duty cycle needs this process. */
   crashPlan(writes: readonly SafeWrite[]): CrashPlan {
     const levels = writes.map(({ channel, value }) => {
       const own = this.#channels.find(({ key }) => key === channel.key);
@@ -111,21 +104,16 @@ export class GpioPort implements Port {
 
   async preset(channel: GpioChannel, value: RawValue): Promise<WriteResult> {
     if (this.#ended) throw this.#ended;
-    const endpoint = this.#binding(channel);
-    if (!endpoint.preset) throw new DcsError('READ_ONLY', `${channel.key} has no count to set`);
-    endpoint.preset(value);
+    const binding = this.#binding(channel);
+    if (!binding.preset) throw new DcsError('READ_ONLY', `${channel.key} has no count to set`);
+    binding.preset(value);
     return { readBack: value };
   }
 
-  /** `pwm_late_max_ms`: how late the worst edge of a line was that this process switches on and off. */
+  /** `pwm_late_max_ms`: the largest delay of an edge of software PWM. */
   metrics(): Readonly<Record<string, number>> {
-    const late = [...this.#bindings.values()].flatMap(({ maxLateMs: lateMs }) => lateMs ?? []);
+    const late = [...this.#bindings.values()].flatMap(({ maxLateMs }) => maxLateMs ?? []);
     return late.length === 0 ? {} : { pwm_late_max_ms: Number(Math.max(...late).toFixed(3)) };
-  }
-
-  subscribe(channel: GpioChannel, listener: ReadingListener): () => void {
-    if (this.#ended) return () => {};
-    return this.#binding(channel).subscribe(listener);
   }
 
   async close(): Promise<void> {
@@ -134,24 +122,24 @@ export class GpioPort implements Port {
   }
 
   #binding(channel: GpioChannel): ChannelBinding {
-    const endpoint = this.#bindings.get(channel.key);
-    if (endpoint) return endpoint;
+    const binding = this.#bindings.get(channel.key);
+    if (binding) return binding;
     throw new DcsError('NO_SUCH_CHANNEL', `${channel.key} was not opened with this port`, { found: channel.key });
   }
 
-  /** Tries to take every line that is not held and may be had. */
+  /** Requests every line that is not held. */
   async #requestLines(): Promise<void> {
-    const missing = this.#lines.filter((slot) => slot.shouldRequest);
+    const missing = this.#lines.filter((line) => line.shouldRequest);
     if (missing.length > 0) {
-      for (const slot of missing) slot.beforeRequest();
-      const taken = await this.#backend.requestLines(missing);
+      for (const line of missing) line.beforeRequest();
+      const results = await this.#backend.requestLines(missing);
       if (this.#ended) {
-        for (const one of taken) if (one.ok) one.line.release();
+        for (const result of results) if (result.ok) result.line.release();
         return;
       }
-      missing.forEach((slot, at) => {
-        const one = taken[at];
-        if (one) slot.accept(one, this.#context);
+      missing.forEach((line, index) => {
+        const result = results[index];
+        if (result) line.accept(result, this.#context);
       });
     }
     this.#scheduleRetry();
@@ -159,7 +147,7 @@ export class GpioPort implements Port {
 
   #scheduleRetry(): void {
     if (this.#ended || this.#retry) return;
-    if (!this.#lines.some((slot) => slot.shouldRequest)) {
+    if (!this.#lines.some((line) => line.shouldRequest)) {
       this.#retryMs = FIRST_RETRY_MS;
       return;
     }
@@ -203,7 +191,7 @@ export class GpioPort implements Port {
     this.#ended = error;
     this.#check?.cancel();
     this.#retry?.cancel();
-    for (const endpoint of this.#bindings.values()) endpoint.close();
-    for (const slot of this.#lines) slot.close();
+    for (const binding of this.#bindings.values()) binding.close?.();
+    for (const line of this.#lines) line.close();
   }
 }

@@ -1,18 +1,17 @@
 import type { Clock, MonotonicMs, Timer } from '../../src/clock/clock.ts';
-import type { PortContext, Reading, ReadingListener } from '../../src/driver/contract.ts';
+import type { PortContext, Reading } from '../../src/driver/contract.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { GpioChannel } from './backend.ts';
-import type { LineHandle } from './line-handle.ts';
-import { type ChannelBinding, Listeners } from './line-handle.ts';
+import type { ChannelBinding, LineHandle, TellReading } from './line-handle.ts';
 
 /** Drives a line. Throws a DcsError. */
-export type DriveLine = (slot: LineHandle, high: boolean) => void;
+export type DriveLine = (line: LineHandle, high: boolean) => void;
 
 /**
- * An output that is switched on and off by this process: for heaters and valves, not for motors. An edge comes when the
- * event loop has time, usually within 2 ms of when it is due; edges are due at fixed times, so being late does not add up.
- * When the port ends, the line is left off: nobody is there to switch it.
+ * Software PWM: this process switches the output on and off. Good for heaters and valves, too slow for motors. An edge comes
+ * when the event loop has time, usually within 2 ms of its due time; due times are fixed, so delays do not add up. The line is
+ * left off when the port closes, because nothing would switch it then.
  */
 export class SoftwarePwm implements ChannelBinding {
   readonly #key: string;
@@ -20,37 +19,32 @@ export class SoftwarePwm implements ChannelBinding {
   readonly #clock: Clock;
   readonly #log: PortContext['log'];
   readonly #drive: DriveLine;
+  readonly #tell: TellReading;
   readonly #periodMs: number;
   readonly #openingValue: RawValue | undefined;
   readonly #returnValue: GpioChannel['returnValue'];
-  readonly #listeners = new Listeners();
-  /** The line has been had before. */
+  /** The line has been held before. */
   #wasHeld = false;
-  /** Undefined: nothing asked for yet, or the line was lost. */
+  /** `undefined` until a duty cycle is set, and after the line was lost. */
   #dutyCycle: number | undefined;
   #timer: Timer | undefined;
   #error: DcsError | undefined;
   #maxLateMs = 0;
+  #closed = false;
 
-  constructor(
-    { key, address, openingValue: start, returnValue: again }: GpioChannel,
-    slot: LineHandle,
-    context: PortContext,
-    drive: DriveLine,
-  ) {
+  constructor(channel: GpioChannel, line: LineHandle, context: PortContext, drive: DriveLine, tell: TellReading) {
+    const { key, address } = channel;
     this.#key = key;
-    this.#line = slot;
+    this.#line = line;
     this.#clock = context.clock;
     this.#log = context.log;
     this.#drive = drive;
+    this.#tell = tell;
     this.#periodMs = 1000 / (address.pwm ?? 1);
-    this.#openingValue = start;
-    this.#returnValue = again;
-    context.log.info(
-      { channel: key },
-      `${key}: switched by software, ${address.pwm} Hz, each edge up to some 2 ms late`,
-    );
-    slot.addUser({ reading: (reading) => this.#onLineReading(reading) });
+    this.#openingValue = channel.openingValue;
+    this.#returnValue = channel.returnValue;
+    context.log.info({ channel: key }, `${key}: software PWM, ${address.pwm} Hz, each edge up to some 2 ms late`);
+    line.addUser({ reading: (reading) => this.#onLineReading(reading) });
   }
 
   get maxLateMs(): number {
@@ -65,36 +59,27 @@ export class SoftwarePwm implements ChannelBinding {
   }
 
   outputLine(): LineHandle {
-    throw new DcsError('BAD_VALUE', `${this.#key} takes a share of on-time, 0 to 1`);
+    throw new DcsError('BAD_VALUE', `${this.#key} takes a duty cycle, 0 to 1`);
   }
 
-  /** From now on the line is on for this share of each period. Throws a DcsError. */
   setDutyCycle(value: RawValue): void {
     if (typeof value !== 'number') {
       throw new DcsError('BAD_VALUE', `${this.#key} takes a number`, { found: value, expected: '0 to 1' });
     }
     if (!(value >= 0 && value <= 1)) {
-      throw new DcsError('OUT_OF_RANGE', `${this.#key}: a share of on-time is 0 to 1`, {
-        found: value,
-        expected: '0 to 1',
-      });
+      throw new DcsError('OUT_OF_RANGE', `${this.#key}: a duty cycle is 0 to 1`, { found: value, expected: '0 to 1' });
     }
     const begun = this.#clock.now();
-    // What cannot be driven leaves all as it was, with the edges that are to come.
+    // First: when the line cannot be driven, the edges of the present duty cycle go on.
     this.#switch(value > 0, begun);
     this.#timer?.cancel();
     this.#error = undefined;
     this.#dutyCycle = value;
     if (value > 0 && value < 1) this.#scheduleEdge(begun + value * this.#periodMs, false, value);
-    this.#listeners.tell(this.read());
-  }
-
-  subscribe(listener: ReadingListener): () => void {
-    return this.#listeners.add(listener, () => this.read());
   }
 
   close(): void {
-    this.#listeners.clear();
+    this.#closed = true;
     this.#timer?.cancel();
     if (this.#dutyCycle === undefined || this.#dutyCycle === 0 || this.#dutyCycle === 1) return;
     try {
@@ -104,13 +89,13 @@ export class SoftwarePwm implements ChannelBinding {
     }
   }
 
-  /** The edge comes somewhere before the call returns, so it is taken to be as late as that. */
+  /** Drives the line. The edge comes somewhere within the call, so its delay includes the whole call. */
   #switch(high: boolean, due: MonotonicMs): void {
     this.#drive(this.#line, high);
     this.#maxLateMs = Math.max(this.#maxLateMs, this.#clock.now() - due);
   }
 
-  #scheduleEdge(due: MonotonicMs, high: boolean, share: number): void {
+  #scheduleEdge(due: MonotonicMs, high: boolean, dutyCycle: number): void {
     this.#timer = this.#clock.after(Math.max(0, due - this.#clock.now()), () => {
       try {
         this.#switch(high, due);
@@ -119,13 +104,13 @@ export class SoftwarePwm implements ChannelBinding {
         this.#scheduleRecovery();
         return;
       }
-      const next = due + (high ? share : 1 - share) * this.#periodMs;
-      // After a standstill of the process the missed periods are not made up for.
-      this.#scheduleEdge(next < this.#clock.now() - this.#periodMs ? this.#clock.now() : next, !high, share);
+      const next = due + (high ? dutyCycle : 1 - dutyCycle) * this.#periodMs;
+      // Periods missed while the event loop was blocked are not made up for.
+      this.#scheduleEdge(next < this.#clock.now() - this.#periodMs ? this.#clock.now() : next, !high, dutyCycle);
     });
   }
 
-  /** An edge failed and the line may be on, but is still held: it is driven as after a loss, else off, once that works. */
+  /** An edge failed, so the line may be on, but it is still held: drives the return value, else off, once that works. */
   #scheduleRecovery(): void {
     this.#timer = this.#clock.after(this.#periodMs, () => {
       try {
@@ -134,33 +119,34 @@ export class SoftwarePwm implements ChannelBinding {
         else {
           this.#drive(this.#line, false);
           this.#error = undefined;
-          this.#listeners.tell(this.read());
         }
+        this.#tell(this.read());
       } catch {
-        // Its reading has said so since the edge failed.
+        // The reading has been bad since the edge failed, with the reason.
         this.#scheduleRecovery();
       }
     });
   }
 
-  /** What the slot says of its line: lost, or taken (again). Its levels are our own doing. */
+  /** The line was lost, or requested (again). Its levels are of no interest: this object makes them. */
   #onLineReading(reading: Reading): void {
     if (!reading.ok) {
       this.#markLost(reading.error);
     } else if (this.#dutyCycle === undefined) {
       this.#error = undefined;
-      const start = this.#wasHeld ? this.#returnValue?.() : this.#openingValue;
+      const value = this.#wasHeld ? this.#returnValue?.() : this.#openingValue;
       this.#wasHeld = true;
-      // From the event loop: the port is still taking its lines.
-      if (typeof start === 'number') setImmediate(() => this.#begin(start));
-      else this.#listeners.tell(this.read());
+      // In a later turn of the event loop: the port is still requesting its lines.
+      if (typeof value === 'number') setImmediate(() => this.#start(value));
+      else this.#tell(this.read());
     }
   }
 
-  #begin(start: number): void {
-    if (this.#dutyCycle !== undefined) return;
+  #start(value: number): void {
+    if (this.#dutyCycle !== undefined || this.#closed) return;
     try {
-      this.setDutyCycle(start);
+      this.setDutyCycle(value);
+      this.#tell(this.read());
     } catch (thrown) {
       this.#markLost(toDcsError(thrown));
     }
@@ -170,6 +156,6 @@ export class SoftwarePwm implements ChannelBinding {
     this.#timer?.cancel();
     this.#dutyCycle = undefined;
     this.#error = error;
-    this.#listeners.tell({ ok: false, error });
+    this.#tell({ ok: false, error });
   }
 }

@@ -4,6 +4,7 @@ import { gpio } from '../../drivers/gpio/driver.ts';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { systemClock } from '../../src/clock/clock.ts';
+import type { Reading } from '../../src/driver/contract.ts';
 import { createPin } from '../../src/io/create-pin.ts';
 import { PortRunner } from '../../src/io/port-runner.ts';
 import { isReport } from '../../src/message/payloads.ts';
@@ -34,9 +35,8 @@ type Reader = (run: Run, chip: SimChip) => Promise<() => Promise<void>>;
 const driver =
   (backend: string): Reader =>
   async (run) => {
-    const port = await openPort(backend, [0], run);
     let first = true;
-    port.subscribe?.(channelOf(0), (reading) => {
+    const port = await openPort(backend, [0], run, (reading) => {
       if (reading.ok && !first) run.edge(reading.value === true, reading.sourceTime);
       first = false;
     });
@@ -160,15 +160,11 @@ async function widthTable(chip: SimChip): Promise<void> {
     for (const line of lines) chip.pull(line, false);
     const run = new Run();
     const begun = performance.now();
-    const ports = await Promise.all(groups.map((group) => openPort('chardev', group, run)));
+    const seen = (reading: Reading) => {
+      if (reading.ok && reading.sourceTime !== undefined) run.edge(true, reading.sourceTime);
+    };
+    const ports = await Promise.all(groups.map((group) => openPort('chardev', group, run, seen)));
     const opened = performance.now() - begun;
-    groups.forEach((group, at) => {
-      for (const line of group) {
-        ports[at]?.subscribe?.(channelOf(line), (reading) => {
-          if (reading.ok && reading.sourceTime !== undefined) run.edge(true, reading.sourceTime);
-        });
-      }
-    });
     await drive(run, edges, chip, lines, EDGES, 2000);
     await Promise.all(ports.map((port) => port.close()));
     const cells = [

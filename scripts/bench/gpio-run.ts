@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import koffi from 'koffi';
 import { gpio } from '../../drivers/gpio/driver.ts';
 import { systemClock } from '../../src/clock/clock.ts';
-import type { Channel, Port, PortContext } from '../../src/driver/contract.ts';
+import type { Channel, Port, PortContext, Reading } from '../../src/driver/contract.ts';
 import type { Log } from '../../src/log/log.ts';
 import type { Direction } from '../../src/pin/pin.ts';
 import type { SimChip } from '../../test/gpio/guest/sim-chip.ts';
@@ -54,11 +54,11 @@ export class Run {
     return levels && this.times.every((time, at) => at === 0 || time >= (this.times[at - 1] ?? 0));
   }
 
-  get context(): PortContext {
+  contextWith(changed: (reading: Reading) => void): PortContext {
     return {
       clock: systemClock,
       log: quiet,
-      changed() {},
+      changed: (_channel, reading) => changed(reading),
       down(error) {
         throw error;
       },
@@ -72,12 +72,18 @@ export function channelOf(line: number, direction: Direction = 'in'): Channel<Re
   return { ...base, debounceMs: 0 };
 }
 
-export async function openPort(backend: string, lines: readonly number[], run: Run): Promise<Port> {
+/** Opens a port on inputs; `changed` gets every reading that it tells, the first ones too. */
+export async function openPort(
+  backend: string,
+  lines: readonly number[],
+  run: Run,
+  changed: (reading: Reading) => void,
+): Promise<Port> {
   const options = gpio.options.parse({ chip: LABEL, backend });
   const opened = await gpio.open(
     options,
     lines.map((line) => channelOf(line)),
-    run.context,
+    run.contextWith(changed),
   );
   if (opened.kind === 'skipped') throw new Error(opened.reason);
   return opened.port;

@@ -34,7 +34,7 @@ export const channelAt = ({ channels }: Held, at: number): Channel => {
 /** Everything a channel tells, once its first reading is there. */
 export const listen = async (held: Held, at: number): Promise<Reading[]> => {
   const seen: Reading[] = [];
-  held.port.subscribe?.(channelAt(held, at), (reading) => seen.push(reading));
+  held.listen(channelAt(held, at), (reading) => seen.push(reading));
   await until('the first reading', () => seen.length > 0);
   return seen;
 };

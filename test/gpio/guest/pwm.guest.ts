@@ -100,7 +100,7 @@ describe('pwm: on a GPIO line', () => {
     expect(log.lines.map(({ message }) => message)).toEqual([
       'pwm 0 of pwmchip0: by the kernel, 1000 Hz',
       expect.stringContaining('gpio pwm-lines'),
-      'line 1 pwm: switched by software, 10 Hz, each edge up to some 2 ms late',
+      'line 1 pwm: software PWM, 10 Hz, each edge up to some 2 ms late',
     ]);
     // The kernel's line is not taken as GPIO: that would cut it off from its PWM.
     expect(gpiod('gpioinfo', sim.device)).toMatch(/line +0: .*unused/);

@@ -44,7 +44,7 @@ describe.each(['kernel', 'i2c-bus'] as const)('I2C on a real kernel by %s', (bac
     expect(await made.port.write(at(made, 0), false)).toEqual({ readBack: false });
     expect(get('0x20', '0x14')).toBe('0x81');
     const seen: unknown[] = [];
-    made.port.subscribe?.(at(made, 1), (reading) => seen.push(reading.ok && reading.value));
+    made.listen(at(made, 1), (reading) => seen.push(reading.ok && reading.value));
     set('0x20', '0x13', '0x04');
     await until('the input', () => seen.at(-1) === true);
     set('0x20', '0x13', '0xfb');
