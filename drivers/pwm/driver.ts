@@ -44,13 +44,12 @@ export const pwm: Driver<PwmOptions, PwmAddress> = {
   options: optionsSchema,
   pin: pinSchema,
   placer: pwmPlacer,
-  // Raspberry Pi OS gives the files to gpio, BeagleBoard's images give them to pwm.
-  access: { groups: ['gpio', 'pwm'], devices: ['/sys/class/pwm/pwmchip*/export'] },
   describe: ({ pwm }) => ({ key: `pwm ${pwm}`, kind: 'analog', directions: ['out'] }),
   // Two ports on one chip would not know each other's channels.
   claims: ({ chip }) => `PWM chip ${chip}`,
   access: {
-    groups: ['pwm'],
+    // Raspberry Pi OS gives the files to gpio, BeagleBoard's images give them to pwm.
+    groups: ['gpio', 'pwm'],
     hint: 'it comes with its overlay: dtoverlay=pwm in config.txt on a Raspberry Pi',
   },
   async devicePaths({ chip, root }) {
