@@ -90,8 +90,6 @@ export interface Port {
    * drives it again.
    */
   float?(channel: Channel): Promise<void>;
-  /** @deprecated Use PortContext.changed: the port tells by itself. */
-  subscribe?(channel: Channel, listener: ReadingListener): () => void;
   /** Gives the hardware back. Idempotent, bounded (≤ 500 ms), never rejects; nothing is reported afterwards. */
   close(): Promise<void>;
   /**

@@ -266,11 +266,6 @@ export class PortRunner {
     this.#reopening.onOpened(this.#clock.now());
     this.#log.info({ port: this.name, driver: this.#driver.name }, `port ${this.name} is open`);
     this.#life.opened?.(port);
-    for (const channel of this.#currentChannels.values()) {
-      port.subscribe?.(channel, (reading) => {
-        if (port === this.#port) this.#tell(channel.key, reading);
-      });
-    }
     if (port.stream) for (const listener of this.#streamListeners) listener(port.stream);
   }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { serial } from '../../drivers/serial/driver.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
-import type { Channel, Driver, OpenResult, Port, PortContext, ReadingListener } from '../../src/driver/contract.ts';
+import type { Channel, Driver, OpenResult, Port, PortContext } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { PortRunner } from '../../src/io/port-runner.ts';
 import { pinBench, pinSpec } from '../support/pin-bench.ts';
@@ -111,31 +111,23 @@ describe('port runner', () => {
     expect(closed).toBe(1);
   });
 
-  it('what a port says after it was given up is not believed', async () => {
+  it('ignores what a port tells after it went down', async () => {
     const clock = new ManualClock();
-    const listeners: ReadingListener[] = [];
     const contexts: PortContext[] = [];
-    const port: Port = {
-      ...deadPort(() => {}),
-      subscribe: (_channel, listener) => {
-        listeners.push(listener);
-        return () => {};
-      },
-    };
     const { runner, readings } = fakeRunner(clock, async (context) => {
       contexts.push(context);
       if (contexts.length > 1) throw new DcsError('PORT_DOWN', 'still away');
-      return { kind: 'port', port };
+      return { kind: 'port', port: deadPort(() => {}) };
     });
     await runner.start();
-    listeners[0]?.({ ok: true, value: true });
+    contexts[0]?.changed(channel, { ok: true, value: true });
     contexts[0]?.down(new DcsError('PORT_DOWN', 'went away'));
-    listeners[0]?.({ ok: true, value: false });
+    contexts[0]?.changed(channel, { ok: true, value: false });
     await clock.advance(100);
     expect(readings).toMatchObject([{ ok: true, value: true }, { ok: false }, { ok: false }]);
   });
 
-  it('whoever listens later, as a pin that was restarted, is told the last reading at once', async () => {
+  it('passes the last reading at once to a later listener, such as a pin that was restarted', async () => {
     const clock = new ManualClock();
     const { runner } = fakeRunner(clock, async () => ({ kind: 'skipped', reason: 'no such chip here' }));
     await runner.start();
@@ -147,7 +139,7 @@ describe('port runner', () => {
     expect(late).toMatchObject([{ ok: false, error: { code: 'PORT_SKIPPED' } }]);
   });
 
-  it('is not opened anew before it has been closed, nor is it left behind half closed at the stop', async () => {
+  it('opens a port again only after it has been closed, and waits for that when it stops', async () => {
     const clock = new ManualClock();
     const events: string[] = [];
     const contexts: PortContext[] = [];
@@ -174,21 +166,17 @@ describe('port runner', () => {
     expect(events).toEqual(['open', 'closed', 'open', 'closed', 'stopped']);
   });
 
-  it('whoever listens later is not told what is old by then', async () => {
-    let tell: ReadingListener = () => undefined;
-    const port: Port = {
-      ...deadPort(() => {}),
-      subscribe: (_channel, listener) => {
-        tell = listener;
-        return () => {};
-      },
-    };
-    const { runner } = fakeRunner(new ManualClock(), async () => ({ kind: 'port', port }));
+  it('passes no outdated reading to a later listener', async () => {
+    let context: PortContext | undefined;
+    const { runner } = fakeRunner(new ManualClock(), async (given) => {
+      context = given;
+      return { kind: 'port', port: deadPort(() => {}) };
+    });
     await runner.start();
-    tell({ ok: true, value: true });
+    context?.changed(channel, { ok: true, value: true });
     const late: unknown[] = [];
     runner.handle(channel).listen((reading) => late.push(reading));
-    tell({ ok: true, value: false });
+    context?.changed(channel, { ok: true, value: false });
     await Promise.resolve();
     expect(late.at(-1)).toEqual({ ok: true, value: false });
   });

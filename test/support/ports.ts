@@ -76,7 +76,7 @@ export async function openPort(
   const opened = await driver.open(parsed, channels, context);
   if (opened.kind === 'skipped') throw new Error(`skipped: ${opened.reason}`);
   const { port } = opened;
-  return { port, channels, downs, counters, log, listen: (...given) => port.subscribe?.(...given) ?? listen(...given) };
+  return { port, channels, downs, counters, log, listen };
 }
 
 /** Keeps what a port tells through its context, as the port's owner in the agent does. */
