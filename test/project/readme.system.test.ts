@@ -33,6 +33,8 @@ const prefix = join(folder, 'prefix');
 const onSite = join(folder, 'site');
 const env = { ...process.env, PATH: `${prefix}/bin:${process.env['PATH']}`, NO_COLOR: '1' };
 
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
 /** Runs a command; one that lasts is ended by Ctrl-C once it has said something. */
 async function shell(line: string, cwd: string): Promise<Finished> {
   if (!lasting.test(line)) return runToEnd('/bin/sh', ['-c', line], { cwd, env });
@@ -81,7 +83,6 @@ describe('the package, installed elsewhere without running any install script', 
     writeFileSync(join(onSite, 'hall.ts'), blocks.find(({ language }) => language === 'ts')?.text ?? '');
     writeFileSync(join(onSite, 'plc.yaml'), yaml[1] ?? '');
   }, 180_000);
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   const onPi = commands.filter(({ line }) => line.startsWith('dcs-io'));
   it.each(onPi)('$line', async ({ line, code }) => {
@@ -158,6 +159,17 @@ describe('the demo', () => {
   it.each(besideDemo)('$line ends with $code', async ({ line, code }) => {
     const done = await shell(here(line), root);
     expect(done.code, done.stdout + done.stderr).toBe(code);
+  });
+
+  it('answers the client program, which hears the report too', async () => {
+    // Beside the installed package, so that it finds dcs-io; jiti compiles the syntax that Node.js 20 does not know.
+    const file = join(prefix, 'lib/client.ts');
+    writeFileSync(file, blocks.find(({ mark }) => mark === 'client')?.text ?? '');
+    const jiti = join(root, 'node_modules/jiti/lib/jiti-register.mjs');
+    const { code, stdout, stderr } = await runToEnd('node', ['--import', jiti, file], { env });
+    expect(stderr).toBe('');
+    expect(stdout).toContain("pin_name: 'green-led'");
+    expect(code).toBe(0);
   });
 
   it('shows the report of what a second shell commanded', async () => {
