@@ -1,7 +1,7 @@
 import { Dealer } from 'zeromq';
 import { readNodes } from '../../src/mesh/local-node.ts';
-import type { KeyPair } from '../../src/mesh/security/keys.ts';
 import { keyProof } from '../../src/mesh/security/keys.ts';
+import type { KeyPair } from '../../src/mesh/transport/socket-factory.ts';
 import { isRecord, newId } from '../../src/message/envelope.ts';
 import type { Attacker, Frame } from './attacks.ts';
 import { now, pause } from './process.ts';

@@ -13,10 +13,10 @@ import type { Session } from './peer/session.ts';
 import { V1Processes } from './peer/subscription-sync.ts';
 import { type RoutedMessage, Router, type Transport } from './routing/router.ts';
 import { ServerTrust } from './security/access-control.ts';
-import { type KeyPair, listAllowed, loadKeys } from './security/keys.ts';
+import { listAllowed, loadKeys } from './security/keys.ts';
 import { type MeshStats, newStats } from './stats.ts';
 import { type Endpoint, endpointText, isLoopback, parseEndpoint } from './transport/addresses.ts';
-import { LINGER_MS, openSocketFactory, type SocketFactory } from './transport/socket-factory.ts';
+import { type KeyPair, LINGER_MS, openSocketFactory, type SocketFactory } from './transport/socket-factory.ts';
 import { ECHO, INTRODUCTION } from './v1/introductions.ts';
 import { type PairListener, SocketPair } from './v1/socket-pair.ts';
 

@@ -5,8 +5,7 @@ import type { Clock, DurationMs, MonotonicMs } from '../clock/clock.ts';
 import { type Envelope, isRecord, newId, type Payload } from '../message/envelope.ts';
 import { ioMessageOf, type NodeAbout, type NodeMessage } from '../message/payloads.ts';
 import { v1Listen } from './options.ts';
-import { isPort, isRoutable, type Ports, reachableAddresses } from './transport/addresses.ts';
-import type { Contact } from './v1/introductions.ts';
+import { type Contact, isPort, isRoutable, type Ports, reachableAddresses } from './transport/addresses.ts';
 
 /** What a dcs-io node tells other nodes about itself: in hello and welcome, and in introductions beside what v1 knows. */
 export interface NodeInfo {

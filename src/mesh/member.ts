@@ -9,9 +9,8 @@ import type { EndReason, Session } from './peer/session.ts';
 import { V1Processes } from './peer/subscription-sync.ts';
 import { Router } from './routing/router.ts';
 import { AccessControl } from './security/access-control.ts';
-import type { KeyPair } from './security/keys.ts';
 import { isLoopback } from './transport/addresses.ts';
-import type { SocketFactory } from './transport/socket-factory.ts';
+import type { KeyPair, SocketFactory } from './transport/socket-factory.ts';
 import { V1Network } from './v1/v1-network.ts';
 
 /** How often a node says on the bus that it lives (ms); sessions notice a death much sooner. */

@@ -9,10 +9,10 @@ import type { NodeInfo } from './local-node.ts';
 import { Member, type MemberListener } from './member.ts';
 import { type MeshOptions, type MeshSettings, meshSettings, onLoopback } from './options.ts';
 import type { EndReason } from './peer/session.ts';
-import { type KeyPair, loadKeys } from './security/keys.ts';
+import { loadKeys } from './security/keys.ts';
 import { type MeshStats, newStats } from './stats.ts';
 import { isLoopback, ownAddresses } from './transport/addresses.ts';
-import { LINGER_MS, openSocketFactory } from './transport/socket-factory.ts';
+import { type KeyPair, LINGER_MS, openSocketFactory } from './transport/socket-factory.ts';
 
 export type { MeshOptions } from './options.ts';
 export type { MeshStats } from './stats.ts';

@@ -3,7 +3,6 @@ import { messageOf } from '../../errors/errors.ts';
 import { isRecord } from '../../message/envelope.ts';
 import { tcp } from '../transport/addresses.ts';
 import { isReadable, type SocketFactory } from '../transport/socket-factory.ts';
-import type { Session } from './session.ts';
 
 /** Our end of the connection of a session: our dealer socket, or one route of our router socket. */
 export interface Connection {
@@ -17,9 +16,17 @@ export interface Connection {
   close(linger: boolean): void;
 }
 
+/** The session that uses a connection. */
+export interface ConnectionUser {
+  /** Handles a frame of the peer. */
+  receive(frame: unknown): void;
+  /** The connection has broken. */
+  onDisconnect(): void;
+}
+
 export interface CallerHandshake {
   /** Handles a frame of a node without a session. Returns the session that this frame opens. */
-  onCallerFrame(frame: Record<string, unknown>, connection: AcceptedConnection): Session | undefined;
+  onCallerFrame(frame: Record<string, unknown>, connection: AcceptedConnection): ConnectionUser | undefined;
 }
 
 /** A connection that another node dialled. */
@@ -60,7 +67,7 @@ export class Acceptor {
   readonly #sockets: SocketFactory;
   readonly #handshake: CallerHandshake;
   readonly #router: Router;
-  readonly #sessions = new Map<string, { readonly session: Session; readonly token: string | undefined }>();
+  readonly #sessions = new Map<string, { readonly session: ConnectionUser; readonly token: string | undefined }>();
   /** Further hosts, and whether the bind succeeded. */
   readonly #moreHosts = new Map<string, boolean>();
   #bindingMore = false;

@@ -6,7 +6,7 @@ import { type LocalNode, readNode, waysTo } from '../local-node.ts';
 import type { PeerAccess } from '../security/access-control.ts';
 import { tcp } from '../transport/addresses.ts';
 import { isReadable, type SocketFactory } from '../transport/socket-factory.ts';
-import { type Connection, parseFrame } from './acceptor.ts';
+import { type Connection, type ConnectionUser, parseFrame } from './acceptor.ts';
 import type { Directory, KnownNode } from './directory.ts';
 import type { Session } from './session.ts';
 
@@ -46,7 +46,7 @@ export class OutgoingConnection implements Connection {
   /** Id of the node that has answered. */
   peerId: string | undefined;
   /** The session this connection carries. */
-  session: Session | undefined;
+  session: ConnectionUser | undefined;
   readonly #sockets: SocketFactory;
   readonly #clock: Clock;
   readonly #handshake: CalleeHandshake;
@@ -105,7 +105,7 @@ export class OutgoingConnection implements Connection {
   }
 
   /** The connection carries this session now: no more attempts. */
-  attachSession(session: Session): void {
+  attachSession(session: ConnectionUser): void {
     this.session = session;
     this.#attemptTimer?.cancel();
     this.#helloTimer?.cancel();
@@ -289,10 +289,10 @@ export class Connector {
   /** No more dialling; connections that carry sessions stay. */
   stop(): void {
     this.#stopped = true;
-    for (const { connection, standbyConnection, dialBackoff } of this.#directory.nodes()) {
+    for (const { session, connection, standbyConnection, dialBackoff } of this.#directory.nodes()) {
       dialBackoff?.cancel();
       standbyConnection?.close(false);
-      if (!connection?.session) connection?.close(false);
+      if (session?.connection !== connection) connection?.close(false);
     }
     for (const connection of [...this.#brokerConnections]) if (!connection.session) connection.close(false);
   }

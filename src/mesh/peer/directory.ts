@@ -1,6 +1,6 @@
 import type { Clock, MonotonicMs, Timer } from '../../clock/clock.ts';
 import type { NodeInfo } from '../local-node.ts';
-import type { OutgoingConnection } from './connector.ts';
+import type { Connection } from './acceptor.ts';
 import type { Session } from './session.ts';
 
 const MAX_NODES = 1024;
@@ -13,9 +13,9 @@ export interface KnownNode {
   info: NodeInfo;
   session: Session | undefined;
   /** Our connection to it, while it is dialled and for as long as its session lasts. */
-  connection: OutgoingConnection | undefined;
+  connection: Connection | undefined;
   /** Our second connection, while the first one brings nothing. */
-  standbyConnection: OutgoingConnection | undefined;
+  standbyConnection: Connection | undefined;
   /** Runs while the other node is given time to dial us. */
   dialBackoff: Timer | undefined;
   answered: boolean;

@@ -5,7 +5,7 @@ import { type PingedPeer, PingMonitor, type PingSocket } from '../liveness/pings
 import { type NodeInfo, readNodes } from '../local-node.ts';
 import { Subscription } from '../routing/subscription.ts';
 import type { MeshStats } from '../stats.ts';
-import type { Connection } from './acceptor.ts';
+import type { Connection, ConnectionUser } from './acceptor.ts';
 import { Outbox, type OutboxOwner } from './outbox.ts';
 
 /** Longest time between two frames to a peer of this machine (ms), and to one behind a network, which may lose some. */
@@ -93,7 +93,7 @@ export interface PeerPath {
  * The link with another dcs-io node over one connection, both ways (PROTOCOL.md). Messages are numbered, so that no loss goes
  * unnoticed. Heartbeats make the death or hang of the peer known within 2 s. The peer is sent only what it subscribes to.
  */
-export class Session implements OutboxOwner, PingedPeer {
+export class Session implements ConnectionUser, OutboxOwner, PingedPeer {
   readonly peer: NodeInfo;
   readonly connection: Connection;
   subscription: Subscription;

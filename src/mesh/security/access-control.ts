@@ -7,8 +7,8 @@ import type { Log } from '../../log/log.ts';
 import { type Envelope, isRecord } from '../../message/envelope.ts';
 import { ioMessageOf, isReport } from '../../message/payloads.ts';
 import { commandsPin, commandsPort } from '../routing/message-filters.ts';
-import type { SocketFactory } from '../transport/socket-factory.ts';
-import { encodeZ85, fits, type Grant, type KeyPair, listAllowed } from './keys.ts';
+import type { KeyPair, SocketFactory } from '../transport/socket-factory.ts';
+import { encodeZ85, fits, type Grant, listAllowed } from './keys.ts';
 
 /** How often the allowed keys are read again (ms), in case the file system does not report a change. */
 const RELOAD_MS = 500;

@@ -14,13 +14,7 @@ import {
 import { join } from 'node:path';
 import { DcsError, systemCode } from '../../errors/errors.ts';
 import { namePattern } from '../../message/name-pattern.ts';
-import { loadZmq } from '../transport/socket-factory.ts';
-
-/** A CURVE key pair as ZeroMQ writes it: 40 characters of Z85 each. */
-export interface KeyPair {
-  readonly publicKey: string;
-  readonly secretKey: string;
-}
+import { type KeyPair, loadZmq } from '../transport/socket-factory.ts';
 
 /** What the owner of a key may do. */
 export interface Grant {

@@ -73,3 +73,9 @@ export interface Ports {
   /** Port of our PUB: others subscribe to it. */
   readonly tx: number;
 }
+
+/** Address of a v1 server link. */
+export interface Contact {
+  readonly addresses: readonly string[];
+  readonly ports: Ports;
+}

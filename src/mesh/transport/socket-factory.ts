@@ -1,7 +1,6 @@
 import type { Context, Dealer, Router, Subscriber, XPublisher } from 'zeromq';
 import { DcsError } from '../../errors/errors.ts';
 import type { Log } from '../../log/log.ts';
-import type { KeyPair } from '../security/keys.ts';
 import type { MeshStats } from '../stats.ts';
 
 type Zmq = typeof import('zeromq');
@@ -18,6 +17,12 @@ const SESSION_HIGH_WATER_MARK = 250;
 export const LINGER_MS = 1000;
 
 const ZAP_DOMAIN = 'dcs-io';
+
+/** A CURVE key pair as ZeroMQ writes it: 40 characters of Z85 each. */
+export interface KeyPair {
+  readonly publicKey: string;
+  readonly secretKey: string;
+}
 
 /** Makes the ZeroMQ sockets of one mesh, all in one context. */
 export interface SocketFactory {

@@ -1,8 +1,8 @@
 import type { Clock, MonotonicMs } from '../../clock/clock.ts';
 import type { NodeInfo } from '../local-node.ts';
-import { type Endpoint, endpointText } from '../transport/addresses.ts';
+import { type Contact, type Endpoint, endpointText } from '../transport/addresses.ts';
 import type { SocketFactory } from '../transport/socket-factory.ts';
-import { type Contact, contactKey, isOnThisMachine, sameContact } from './introductions.ts';
+import { contactKey, isOnThisMachine, sameContact } from './introductions.ts';
 import type { SocketPair } from './socket-pair.ts';
 
 /** How long an unreachable contact is kept (ms). Its process introduces itself when it returns. */

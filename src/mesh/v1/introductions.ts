@@ -1,12 +1,6 @@
 import { type Envelope, isRecord } from '../../message/envelope.ts';
 import { type LocalNode, type NodeInfo, readNode } from '../local-node.ts';
-import { isPort, isRoutable, type Ports } from '../transport/addresses.ts';
-
-/** Address of a v1 server link. */
-export interface Contact {
-  readonly addresses: readonly string[];
-  readonly ports: Ports;
-}
+import { type Contact, isPort, isRoutable } from '../transport/addresses.ts';
 
 /** Most contacts read from one list, and most addresses of one contact. */
 const MAX_CONTACTS = 256;

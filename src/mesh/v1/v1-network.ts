@@ -6,13 +6,12 @@ import type { Peers } from '../peer/peers.ts';
 import type { V1Processes } from '../peer/subscription-sync.ts';
 import { isCommand } from '../routing/message-filters.ts';
 import { RoutedMessage, type Router, type Transport } from '../routing/router.ts';
-import { type Endpoint, isLoopback, ownAddresses, type Ports } from '../transport/addresses.ts';
+import { type Contact, type Endpoint, isLoopback, ownAddresses, type Ports } from '../transport/addresses.ts';
 import type { SocketFactory } from '../transport/socket-factory.ts';
 import { BrokerElection, BrokerLink, type ElectionListener } from './broker.ts';
 import { Dialer } from './dialer.ts';
 import {
   answerTo,
-  type Contact,
   ECHO,
   INTRODUCTION,
   introductionOf,
@@ -242,15 +241,13 @@ export class V1Network implements Transport, ElectionListener {
     if (!introduction) return;
     const { node, newcomers, answers, replyTo } = introduction;
     if (node) this.#peers.learn(node);
-    if (newcomers) {
-      // A broker with a session tells dcs-io nodes of each other, so that not every node must answer.
-      if (!node || !this.#brokerLink(from)?.session)
-        this.#announce(answerTo(envelope, this.#localNode, this.#dialer.verified()));
-      if (node) return;
-      for (const contact of newcomers) this.#onNewcomer(contact, envelope.sender.length === 1);
-    }
-    if (answers && replyTo !== undefined && this.#introductions.includes(replyTo))
-      for (const contact of answers) this.#connectTo(contact);
+    // A broker with a session tells dcs-io nodes of each other, so that not every node must answer.
+    if (newcomers && !(node && this.#brokerLink(from)?.session))
+      this.#announce(answerTo(envelope, this.#localNode, this.#dialer.verified()));
+    if (newcomers && node) return;
+    for (const contact of newcomers ?? []) this.#onNewcomer(contact, envelope.sender.length === 1);
+    if (replyTo === undefined || !this.#introductions.includes(replyTo)) return;
+    for (const contact of answers ?? []) this.#connectTo(contact);
   }
 
   /**
