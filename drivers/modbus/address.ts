@@ -7,7 +7,7 @@ import { type Quirks, quirksSchema } from './quirks.ts';
 import { type FormatSpec, formatOf, type RegisterFormat, valueTypes } from './register-format.ts';
 import type { Verify } from './write.ts';
 
-/** First digit of the numbers that manuals give to the items of a table (40001 is the first holding register). */
+/** First digit of a table's item numbers in manuals: 40001 is the first holding register. */
 export const MANUAL_DIGIT = { coil: 0, discrete: 1, holding: 4, input: 3 } as const;
 
 const tableKey = (table: Table, what: string) =>
@@ -46,7 +46,7 @@ const verifySchema = z
   })
   .refine(({ delay }) => delay <= 10_000, { path: ['delay'], error: 'at most 10s: the answer to the command waits' });
 
-/** The keys of a pin on a Modbus port, each by itself. */
+/** The keys of a pin on a Modbus port; addressSchema checks how they go together. */
 export const addressKeys = z.strictObject({
   coil: tableKey('coil', 'a coil'),
   discrete: tableKey('discrete', 'a discrete input'),
@@ -87,29 +87,29 @@ export const addressKeys = z.strictObject({
 
 export type AddressKeys = z.output<typeof addressKeys>;
 
-/** Where a pin is on a Modbus bus, and how its value lies there. */
+/** Address of a pin on a Modbus bus, and the encoding of its value. */
 export interface ModbusAddress extends FormatSpec {
-  /** Absent: the port's. */
+  /** `undefined`: the port's. */
   readonly unit: number | undefined;
   readonly table: Table;
-  /** The address on the wire, 0-based. */
+  /** Address on the wire, counted from 0. */
   readonly first: number;
-  /** SunSpec model whose place the device tells; `first` counts from its id register. */
+  /** SunSpec model, whose address the device tells; `first` counts from the model's id register. */
   readonly model: number | undefined;
-  /** Absent: the port's. */
+  /** `undefined`: the port's. */
   readonly pollMs: number | undefined;
   readonly quirks: Quirks | undefined;
   readonly verify: Verify | undefined;
 }
 
-/** What an address inherits from its port. */
+/** Values that an address inherits from its port. */
 export interface AddressDefaults {
   readonly unit: number;
 }
 
 const tables = ['coil', 'discrete', 'holding', 'input'] as const;
 
-/** A key and what is wrong with it. */
+/** A key and its mistake. */
 class AddressError {
   readonly key: keyof AddressKeys;
   readonly message: string;
@@ -129,12 +129,8 @@ export const addressSchema = addressKeys.transform((keys, context): ModbusAddres
 });
 
 function addressOf(keys: AddressKeys): ModbusAddress | AddressError {
-  const named = tables.filter((table) => keys[table] !== undefined);
-  const table = named[0];
-  if (table === undefined || named.length > 1) {
-    const found = named.length > 1 ? `${named.join(' and ')} are given` : 'none is given';
-    return new AddressError(named[1] ?? 'holding', `exactly one of coil, discrete, holding, input: ${found}`);
-  }
+  const table = tableOf(keys);
+  if (table instanceof AddressError) return table;
   const first = wireAddress(table, keys[table] ?? 0, keys.base);
   if (typeof first === 'string') return new AddressError(table, first);
   if (keys.sunspec !== undefined && table !== 'holding')
@@ -161,6 +157,19 @@ function addressOf(keys: AddressKeys): ModbusAddress | AddressError {
     quirks: keys.quirks,
     verify,
   };
+  return spanMistake(address) ?? address;
+}
+
+function tableOf(keys: AddressKeys): Table | AddressError {
+  const named = tables.filter((table) => keys[table] !== undefined);
+  const [table, second] = named;
+  if (table !== undefined && second === undefined) return table;
+  const found = second === undefined ? 'none is given' : `${named.join(' and ')} are given`;
+  return new AddressError(second ?? 'holding', `exactly one of coil, discrete, holding, input: ${found}`);
+}
+
+function spanMistake(address: ModbusAddress): AddressError | undefined {
+  const { table, first } = address;
   const last = first + spanOf(address, { unit: 1 }).count - 1;
   if (last > 0xffff) return new AddressError(table, `the value would end at ${last}; the last address is 65535`);
   if (readSpanOf(address, { unit: 1 }).count > MAX_READ_REGISTERS)
@@ -168,7 +177,7 @@ function addressOf(keys: AddressKeys): ModbusAddress | AddressError {
       'scale_from',
       `within ${MAX_READ_REGISTERS} registers of the value, to be read along with it`,
     );
-  return address;
+  return undefined;
 }
 
 function verifyOf({ verify, scale_from }: AddressKeys, table: Table): Verify | undefined | AddressError {
@@ -203,6 +212,15 @@ function registerMistake(
   type: ModbusAddress['type'],
   bits: readonly [number, number] | undefined,
 ): AddressError | undefined {
+  return partMistake(keys, type, bits) ?? lengthMistake(keys, type) ?? meaningMistake(keys, type);
+}
+
+/** Whether bit, bits and byte fit the type. */
+function partMistake(
+  keys: AddressKeys,
+  type: ModbusAddress['type'],
+  bits: readonly [number, number] | undefined,
+): AddressError | undefined {
   if ([keys.bit, keys.bits, keys.byte].filter((one) => one !== undefined).length > 1)
     return new AddressError('bits', 'only one of bit, bits, byte');
   if ((type === 'bool') !== (keys.bit !== undefined))
@@ -211,23 +229,35 @@ function registerMistake(
     return new AddressError('byte', 'int8 and uint8 need byte: hi or lo, and no other type has one');
   if (keys.bits !== undefined && type !== 'uint16' && type !== 'int16')
     return new AddressError('bits', 'only the types uint16 and int16 have bits');
-  if (bits && bits[0] > bits[1]) return new AddressError('bits', 'the lowest bit first');
-  const sized = type === 'string' || type === 'raw';
-  if (sized && keys.length === undefined) return new AddressError('length', `type ${type} needs its length`);
-  if (!sized && keys.length !== undefined)
-    return new AddressError('length', 'only the types string and raw have a length');
-  if (type === 'raw' && (keys.length ?? 0) > 123) return new AddressError('length', 'at most 123 registers');
-  if (type === 'string' && keys.order !== undefined && keys.order !== 'ABCD' && keys.order !== 'BADC')
+  return bits && bits[0] > bits[1] ? new AddressError('bits', 'the lowest bit first') : undefined;
+}
+
+/** Whether the length, and the byte order of text, fit the type. */
+function lengthMistake({ length, order }: AddressKeys, type: ModbusAddress['type']): AddressError | undefined {
+  const sized = isSized(type);
+  if (sized && length === undefined) return new AddressError('length', `type ${type} needs its length`);
+  if (!sized && length !== undefined) return new AddressError('length', 'only the types string and raw have a length');
+  if (type === 'raw' && (length ?? 0) > 123) return new AddressError('length', 'at most 123 registers');
+  if (type === 'string' && order !== undefined && order !== 'ABCD' && order !== 'BADC')
     return new AddressError('order', 'text has the order ABCD or, low byte first, BADC');
-  const fractional = type.startsWith('float') || sized || type === 'bool';
+  return undefined;
+}
+
+/** Whether values, invalid and scale_from fit the type. */
+function meaningMistake(keys: AddressKeys, type: ModbusAddress['type']): AddressError | undefined {
+  const fractional = type.startsWith('float') || isSized(type) || type === 'bool';
   if (fractional && keys.values) return new AddressError('values', `type ${type} holds no whole numbers to name`);
   if (fractional && keys.invalid) return new AddressError('invalid', `type ${type} has no raw whole numbers`);
-  if ((sized || type === 'bool') && keys.scale_from !== undefined)
+  if ((isSized(type) || type === 'bool') && keys.scale_from !== undefined)
     return new AddressError('scale_from', `type ${type} is no number`);
   return undefined;
 }
 
-/** The address on the wire, or what is wrong with the one written. */
+function isSized(type: ModbusAddress['type']): boolean {
+  return type === 'string' || type === 'raw';
+}
+
+/** The address on the wire, or the mistake in the one written. */
 function wireAddress(table: Table, written: number | string, base: 0 | 1 | undefined): number | string {
   const digit = MANUAL_DIGIT[table];
   if (typeof written === 'string') {
@@ -248,7 +278,7 @@ function wireAddress(table: Table, written: number | string, base: 0 | 1 | undef
   return address;
 }
 
-/** The 1-based item of `40011` or `400011`; undefined when it is neither. */
+/** The item number (from 1) of `40011` or `400011`; `undefined` when the text is neither. */
 function manualItemNumber(digit: number, text: string): number | undefined {
   const found = /^(\d)(\d{4,5})$/.exec(text);
   if (found?.[1] !== String(digit)) return undefined;
@@ -256,12 +286,12 @@ function manualItemNumber(digit: number, text: string): number | undefined {
   return item >= 1 && item <= 0x10000 ? item : undefined;
 }
 
-/** How the registers of an address become a value; undefined for coils and discrete inputs. */
+/** The format of an address's registers; `undefined` for coils and discrete inputs. */
 export function registerFormat(address: ModbusAddress): RegisterFormat | undefined {
   return isBitTable(address.table) ? undefined : formatOf(address);
 }
 
-/** The run of the device's table that the value takes. */
+/** The registers or bits that the value takes. */
 export function spanOf(address: ModbusAddress, defaults: AddressDefaults): TableSpan {
   return {
     unit: address.unit ?? defaults.unit,
@@ -271,7 +301,7 @@ export function spanOf(address: ModbusAddress, defaults: AddressDefaults): Table
   };
 }
 
-/** What must be read in one piece to know the value: its own run and, if it has one, its scale factor. */
+/** The registers that must be read in one request to know the value: its own and those up to its scale factor. */
 export function readSpanOf(address: ModbusAddress, defaults: AddressDefaults): TableSpan {
   const own = spanOf(address, defaults);
   if (address.scaleOffset === undefined) return own;
@@ -280,7 +310,7 @@ export function readSpanOf(address: ModbusAddress, defaults: AddressDefaults): T
   return { ...own, first, count: Math.max(own.first + own.count, scale + 1) - first };
 }
 
-/** See Driver.describe. The key names bits of a register too: `u1/holding/10.3`, `u1/holding/10.8-15`. */
+/** See Driver.describe. The key includes bits of a register: `u1/holding/10.3`, `u1/holding/10.8-15`. */
 export function describeAddress(address: ModbusAddress, defaults: AddressDefaults): ChannelFacts {
   const writable = (address.table === 'coil' || address.table === 'holding') && address.scaleOffset === undefined;
   const [low, high] = address.bits ?? [];

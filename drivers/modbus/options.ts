@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { NetworkTarget } from '../../src/driver/kit/link.ts';
 import { durationSchema, lineSchema } from '../../src/driver/kit/schemas.ts';
 import { type UsbIds, usbSchema } from '../../src/driver/kit/serial-ports.ts';
 import { unitSchema } from './address.ts';
@@ -18,80 +19,96 @@ export const targetSchema = z
   })
   .meta({ title: 'host:port', examples: ['192.168.1.10:502'] });
 
-/** The keys of a Modbus port: the way to the devices, and what holds for all of them unless a pin says otherwise. */
-export const optionsSchema = z
-  .strictObject({
-    tcp: targetSchema.optional().describe('a device or gateway over TCP: host or host:port (502)'),
-    udp: targetSchema.optional().describe('a device or gateway over UDP: host or host:port (502)'),
-    serial: z
-      .string()
-      .min(1)
-      .optional()
-      .meta({ description: 'a serial line, best by its fixed name: /dev/serial/by-id/…', examples: ['/dev/ttyUSB0'] }),
-    usb: usbSchema.optional().describe('a serial adapter by its USB ids instead of a path; looked up at every opening'),
-    framing: z
-      .enum(['tcp', 'rtu', 'ascii'])
-      .optional()
-      .describe('frames on the way; default tcp over a network and rtu on a serial line'),
-    line: lineSchema.prefault('9600-8N1').describe('line settings of a serial port: 9600-8N1, 19200-8E1'),
-    echo: z
-      .enum(['off', 'strip', 'auto'])
-      .prefault('auto')
-      .describe('serial: whether the adapter hears its own sending; auto finds out'),
-    rs485: z
-      .enum(['off', 'kernel', 'rts'])
-      .prefault('off')
-      .describe(
-        'who turns an RS-485 transceiver round: nobody (it does so itself), the kernel, or this process with RTS',
-      ),
-    pause: durationSchema.prefault('0ms').describe('silence before each request beyond what the standard asks'),
-    turnaround: durationSchema.prefault('100ms').describe('time the units get after a broadcast (unit 0)'),
-    unit: unitSchema.prefault(1).describe('Modbus address of pins that name none'),
-    timeout: durationSchema
-      .optional()
-      .describe('how long a device may take to answer; default 800ms, on a serial line 500ms'),
-    poll: durationSchema.prefault('1s').describe('how often pins that do not say so themselves are read'),
-    max_gap: z
-      .int()
-      .min(0)
-      .max(124)
-      .optional()
-      .describe('registers nobody asked for that may be read along to save a request; default: what saves time'),
-    in_flight: z
-      .int()
-      .min(1)
-      .max(16)
-      .prefault(1)
-      .describe(
-        'requests under way at once; more than 1 only with a device (no gateway) whose transaction ids can be trusted',
-      ),
-  })
-  .transform((keys, context) => {
-    const fail = (path: string, message: string) => {
-      context.addIssue({ code: 'custom', path: [path], message });
-      return z.NEVER;
-    };
-    const { tcp, udp, serial, usb, framing, ...rest } = keys;
-    const ways = [tcp, udp, serial, usb].filter((way) => way !== undefined).length;
-    if (ways !== 1)
-      return fail('tcp', `exactly one of tcp, udp, serial, usb: ${ways === 0 ? 'none is' : `${ways} are`} given`);
-    const network = tcp !== undefined || udp !== undefined;
-    const stream = framing ?? (network ? 'tcp' : 'rtu');
-    if (!network && stream === 'tcp') return fail('framing', 'a serial line has rtu or ascii frames');
-    if (udp !== undefined && stream !== 'tcp') return fail('framing', 'over UDP only tcp frames are possible');
-    if (stream !== 'tcp' && rest.in_flight > 1)
-      return fail('in_flight', `${stream} frames carry no number: one at a time`);
-    const timeout = rest.timeout ?? (network ? 800 : 500);
-    const way =
-      tcp !== undefined
-        ? { by: 'tcp' as const, target: tcp }
-        : udp !== undefined
-          ? { by: 'udp' as const, target: udp }
-          : { by: 'serial' as const, place: serial ?? usb ?? '' };
-    return { ...rest, timeout, way, framing: stream };
-  });
+const keysSchema = z.strictObject({
+  tcp: targetSchema.optional().describe('a device or gateway over TCP: host or host:port (502)'),
+  udp: targetSchema.optional().describe('a device or gateway over UDP: host or host:port (502)'),
+  serial: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ description: 'a serial line, best by its fixed name: /dev/serial/by-id/…', examples: ['/dev/ttyUSB0'] }),
+  usb: usbSchema.optional().describe('a serial adapter by its USB ids instead of a path; looked up at every opening'),
+  framing: z
+    .enum(['tcp', 'rtu', 'ascii'])
+    .optional()
+    .describe('frames on the way; default tcp over a network and rtu on a serial line'),
+  line: lineSchema.prefault('9600-8N1').describe('line settings of a serial port: 9600-8N1, 19200-8E1'),
+  echo: z
+    .enum(['off', 'strip', 'auto'])
+    .prefault('auto')
+    .describe('serial: whether the adapter hears its own sending; auto finds out'),
+  rs485: z
+    .enum(['off', 'kernel', 'rts'])
+    .prefault('off')
+    .describe(
+      'who turns an RS-485 transceiver round: nobody (it does so itself), the kernel, or this process with RTS',
+    ),
+  pause: durationSchema.prefault('0ms').describe('silence before each request beyond what the standard asks'),
+  turnaround: durationSchema.prefault('100ms').describe('time the units get after a broadcast (unit 0)'),
+  unit: unitSchema.prefault(1).describe('Modbus address of pins that name none'),
+  timeout: durationSchema
+    .optional()
+    .describe('how long a device may take to answer; default 800ms, on a serial line 500ms'),
+  poll: durationSchema.prefault('1s').describe('how often pins that do not say so themselves are read'),
+  max_gap: z
+    .int()
+    .min(0)
+    .max(124)
+    .optional()
+    .describe('registers nobody asked for that may be read along to save a request; default: what saves time'),
+  in_flight: z
+    .int()
+    .min(1)
+    .max(16)
+    .prefault(1)
+    .describe(
+      'requests under way at once; more than 1 only with a device (no gateway) whose transaction ids can be trusted',
+    ),
+});
+
+/** The keys of a Modbus port: how its devices are reached, and defaults that a pin may override. */
+export const optionsSchema = keysSchema.transform((keys, context) => {
+  const { tcp, udp, serial, usb, framing, ...rest } = keys;
+  const network = tcp !== undefined || udp !== undefined;
+  const stream = framing ?? (network ? 'tcp' : 'rtu');
+  const [path, message] = optionsMistake(keys, stream) ?? [];
+  if (path !== undefined && message !== undefined) {
+    context.addIssue({ code: 'custom', path: [path], message });
+    return z.NEVER;
+  }
+  const timeout = rest.timeout ?? (network ? 800 : 500);
+  return { ...rest, timeout, way: wayOf(keys), framing: stream };
+});
 
 /** A serial line: its path, or the USB ids of its adapter. */
 export type SerialDevice = string | UsbIds;
+
+type ModbusKeys = z.output<typeof keysSchema>;
+
+/** How the devices are reached. */
+type Way =
+  | { readonly by: 'tcp'; readonly target: NetworkTarget }
+  | { readonly by: 'udp'; readonly target: NetworkTarget }
+  | { readonly by: 'serial'; readonly place: SerialDevice };
+
+function wayOf({ tcp, udp, serial, usb }: ModbusKeys): Way {
+  if (tcp !== undefined) return { by: 'tcp', target: tcp };
+  return udp !== undefined ? { by: 'udp', target: udp } : { by: 'serial', place: serial ?? usb ?? '' };
+}
+
+/** Keys that do not go together: the key at fault and the message. */
+function optionsMistake(
+  { tcp, udp, serial, usb, in_flight }: ModbusKeys,
+  stream: 'tcp' | 'rtu' | 'ascii',
+): [string, string] | undefined {
+  const given = [tcp, udp, serial, usb].filter((way) => way !== undefined).length;
+  if (given !== 1)
+    return ['tcp', `exactly one of tcp, udp, serial, usb: ${given === 0 ? 'none is' : `${given} are`} given`];
+  if (tcp === undefined && udp === undefined && stream === 'tcp')
+    return ['framing', 'a serial line has rtu or ascii frames'];
+  if (udp !== undefined && stream !== 'tcp') return ['framing', 'over UDP only tcp frames are possible'];
+  if (stream !== 'tcp' && in_flight > 1) return ['in_flight', `${stream} frames carry no number: one at a time`];
+  return undefined;
+}
 
 export type ModbusOptions = z.output<typeof optionsSchema>;

@@ -7,39 +7,39 @@ import type { ModbusOptions } from './options.ts';
 import { ModbusException } from './protocol/exception.ts';
 import { lineTiming } from './transport/line-timing.ts';
 
-/** Gateways answer for units that are not there (Modbus application protocol 1.1b3, section 7). */
+/** Exceptions by which a gateway answers for missing units (Modbus application protocol 1.1b3, section 7). */
 const GATEWAY_SILENCE = [10, 11];
-/** A read of one register, request and reply. */
+/** Characters of a read of one register, request and reply. */
 const PROBE_CHARACTERS = 15;
 
-/** A unit that answered. */
+/** A unit that has answered. */
 export interface FoundUnit {
   readonly unit: number;
-  /** Serial lines: the settings at which it did. */
+  /** The line settings at which it answered; `undefined` over a network. */
   readonly line: LineSettings | undefined;
-  /** Vendor, product, revision, where it tells. */
+  /** Vendor, product and revision, if the device tells them. */
   readonly identity: readonly string[];
-  /** Why it is doubtful: something answers, but not as one device with these line settings would. */
+  /** Why the find is doubtful: the answer is not that of one device with these line settings. */
   readonly doubt: string | undefined;
 }
 
 export interface ScanPlan {
   readonly options: ModbusOptions;
   readonly units: readonly number[];
-  /** Settings to try, best guess first; those after the first at which a unit answered are left out unless `all`. */
+  /** Line settings to try, most likely first. Unless `all`, the scan ends after the first with an answer. */
   readonly lines: readonly LineSettings[];
   readonly all: boolean;
 }
 
 export interface ScanObserver {
   found(unit: FoundUnit): void;
-  /** Before each question. `leftMs`: how long the rest takes if nobody answers. */
+  /** Called before each probe. `leftMs`: time of the remaining probes if no unit answers. */
   progress(done: number, total: number, unit: number, line: LineSettings | undefined, leftMs: DurationMs): void;
-  /** True ends the scan: what has been asked is waited for, so that no reply is left on the bus for the next master. */
+  /** `true` ends the scan after the probe under way, so that no reply is left on the bus for the next master. */
   stopped(): boolean;
 }
 
-/** The usual settings of devices as they leave their factories, the commonest first. */
+/** Common factory settings of devices, the most common first. */
 export function commonLineSettings(
   bauds: readonly number[] = [9600, 19_200, 38_400, 57_600, 115_200, 4800],
 ): LineSettings[] {
@@ -52,16 +52,15 @@ export function commonLineSettings(
   return shapes.flatMap((shape) => bauds.map((baud) => ({ baud, dataBits: 8 as const, ...shape })));
 }
 
-/** How long a unit that is not there is waited for. */
+/** Longest time of a probe that gets no answer. */
 function probeTimeoutMs({ options }: ScanPlan, line: LineSettings | undefined): DurationMs {
   const wire = line ? PROBE_CHARACTERS * lineTiming(line).characterMs : 0;
   return options.timeout + wire + options.pause;
 }
 
-/** Asks every unit for its first register: any answer, a refusal too, shows that it is there. */
-export async function scanUnits(plan: ScanPlan, clock: Clock, log: Log, watcher: ScanObserver): Promise<void> {
-  const serial = plan.options.way.by === 'serial';
-  const lines = serial ? plan.lines : [undefined];
+/** Asks every unit for its first register. Any answer, also a refusal, shows that the unit is there. */
+export async function scanUnits(plan: ScanPlan, clock: Clock, log: Log, observer: ScanObserver): Promise<void> {
+  const lines = plan.options.way.by === 'serial' ? plan.lines : [undefined];
   const total = lines.length * plan.units.length;
   const left = (from: number, unit: number) => {
     const rest = lines.slice(from).reduce((sum, line) => sum + probeTimeoutMs(plan, line) * plan.units.length, 0);
@@ -69,21 +68,36 @@ export async function scanUnits(plan: ScanPlan, clock: Clock, log: Log, watcher:
   };
   let answered = false;
   for (const [index, line] of lines.entries()) {
-    if (watcher.stopped() || (answered && !plan.all)) return;
+    if (observer.stopped() || (answered && !plan.all)) return;
     const client = await ModbusClient.open(line ? { ...plan.options, line } : plan.options, clock, log);
     try {
-      for (const [position, unit] of plan.units.entries()) {
-        if (watcher.stopped()) return;
-        watcher.progress(index * plan.units.length + position, total, unit, line, left(index, position));
-        const found = await probe(client, unit, line);
-        if (!found) continue;
-        answered ||= found.doubt === undefined;
-        watcher.found(found);
-      }
+      const progress = (position: number, unit: number) =>
+        observer.progress(index * plan.units.length + position, total, unit, line, left(index, position));
+      if (await scanLine(plan, client, line, observer, progress)) answered = true;
     } finally {
       await client.close();
     }
   }
+}
+
+/** Scans all units with one line setting. Resolves with whether one answered without doubt. */
+async function scanLine(
+  { units }: ScanPlan,
+  client: ModbusClient,
+  line: LineSettings | undefined,
+  observer: ScanObserver,
+  progress: (position: number, unit: number) => void,
+): Promise<boolean> {
+  let answered = false;
+  for (const [position, unit] of units.entries()) {
+    if (observer.stopped()) break;
+    progress(position, unit);
+    const found = await probe(client, unit, line);
+    if (!found) continue;
+    answered ||= found.doubt === undefined;
+    observer.found(found);
+  }
+  return answered;
 }
 
 async function probe(
@@ -104,12 +118,12 @@ async function probe(
   return { unit, line, identity: doubt === undefined ? await identify(client, unit) : [], doubt };
 }
 
-/** 'Read device identification', which few devices know. */
+/** 'Read device identification' (43/14), which few devices support. */
 async function identify(client: ModbusClient, unit: number): Promise<string[]> {
   try {
     const data = await client.transact({ kind: 'identify', unit, level: 1, object: 0 });
     const texts: string[] = [];
-    // After level, conformity, more, next and the number of objects.
+    // The objects come after level, conformity, more, next and their number.
     for (let at = 5; at + 2 <= data.length; ) {
       const length = data[at + 1] ?? 0;
       texts.push(data.toString('latin1', at + 2, at + 2 + length));

@@ -42,7 +42,7 @@ const keys = z.strictObject({
 });
 type Keys = z.infer<typeof keys>;
 
-/** Where in which frames a value is. */
+/** The frames that hold a value, and its place in them. */
 export interface Source {
   readonly pattern: Pattern | undefined;
   /** Number or name of the capture; ignored with `field`. */
@@ -53,7 +53,7 @@ export interface Source {
   readonly ask: { readonly bytes: Buffer; readonly every: DurationMs } | undefined;
 }
 
-/** What a command to a pin sends, and what must come back. */
+/** The bytes that a command to a pin sends, and the answer it needs. */
 export interface Command {
   readonly type: TemplateType;
   readonly template: Template | { readonly on: Buffer; readonly off: Buffer };
@@ -78,9 +78,9 @@ export const pinSchema = keys.transform((found, context): SerialAddress => {
   const problem = conflictingKeys(found);
   if (problem) return refuse(...problem);
   const capture = captureOf(found);
-  if (typeof capture === 'object') return refuse(found.capture === undefined ? 'match' : 'capture', capture.complaint);
+  if (typeof capture === 'object') return refuse(found.capture === undefined ? 'match' : 'capture', capture.problem);
   const command = commandOf(found);
-  if (command && 'complaint' in command) return refuse('write', command.complaint);
+  if (command && 'problem' in command) return refuse('write', command.problem);
   const kind = found.control ? 'digital' : kindOf(found);
   return { key: keyOf(found), kind, source: sourceOf(found, capture), command, control: found.control };
 });
@@ -90,40 +90,52 @@ function kindOf({ type }: Keys): SerialAddress['kind'] {
   return kind === 'counter' ? 'analog' : kind;
 }
 
-/** Keys that do not go together: the key at fault, and why. */
+/** Keys that do not go together: the key at fault and the reason. */
 function conflictingKeys(found: Keys): [string, string] | undefined {
-  const { match, at, as, write, control, reply } = found;
+  return controlConflict(found) ?? sourceConflict(found) ?? writeConflict(found);
+}
+
+function controlConflict(found: Keys): [string, string] | undefined {
+  const { match, at, write, control } = found;
   const given = (['match', 'at', 'write', 'ask', 'reply'] as const).filter((key) => found[key] !== undefined);
   if (control) return given[0] && [given[0], `does not go with control: ${control}`];
-  if (!match && at === undefined && write === undefined) {
+  if (!match && at === undefined && write === undefined)
     return ['match', 'a pin needs match, at, write or control to say what it is'];
-  }
-  if ((at === undefined) !== (as === undefined)) return [at === undefined ? 'as' : 'at', 'at and as go together'];
-  if (at !== undefined && found.type !== 'number') return ['type', 'a value at a byte is a number'];
-  if (found.ask && !match && at === undefined) return ['ask', 'ask needs match or at to know the answer'];
-  if (found.poll !== undefined && !found.ask) return ['poll', 'poll says how often to ask; ask is missing'];
-  if (found.max_age !== undefined && !match && at === undefined) return ['max_age', 'max_age goes with match or at'];
-  if (reply && write === undefined) return ['reply', 'reply goes with write'];
-  if (found.refused && !reply) return ['refused', 'refused goes with reply'];
-  if (found.retries > 0 && !reply) return ['retries', 'retries goes with reply: without one nobody knows'];
-  if ((found.on || found.off) && found.type !== 'bool') return [found.on ? 'on' : 'off', 'goes with type: bool'];
   return undefined;
 }
 
-function captureOf({ match, capture, at }: Keys): number | string | { readonly complaint: string } {
+function sourceConflict({ match, at, as, type, ask, poll, max_age, on, off }: Keys): [string, string] | undefined {
+  const found = match !== undefined || at !== undefined;
+  if ((at === undefined) !== (as === undefined)) return [at === undefined ? 'as' : 'at', 'at and as go together'];
+  if (at !== undefined && type !== 'number') return ['type', 'a value at a byte is a number'];
+  if (ask && !found) return ['ask', 'ask needs match or at to know the answer'];
+  if (poll !== undefined && !ask) return ['poll', 'poll says how often to ask; ask is missing'];
+  if (max_age !== undefined && !found) return ['max_age', 'max_age goes with match or at'];
+  if ((on || off) && type !== 'bool') return [on ? 'on' : 'off', 'goes with type: bool'];
+  return undefined;
+}
+
+function writeConflict({ write, reply, refused, retries }: Keys): [string, string] | undefined {
+  if (reply && write === undefined) return ['reply', 'reply goes with write'];
+  if (refused && !reply) return ['refused', 'refused goes with reply'];
+  if (retries > 0 && !reply) return ['retries', 'retries goes with reply: without one nobody knows'];
+  return undefined;
+}
+
+function captureOf({ match, capture, at }: Keys): number | string | { readonly problem: string } {
   if (!match || at !== undefined) return 0;
   if (capture !== undefined) {
     if (match.names.includes(capture)) return capture;
     const names = match.names.length > 0 ? match.names.join(', ') : 'none';
-    return { complaint: `match has no capture named ${capture}; it has ${names}` };
+    return { problem: `match has no capture named ${capture}; it has ${names}` };
   }
   if (match.captures === 1) return 1;
   return {
-    complaint: `match has ${match.captures} captures; exactly one (…) must mark the value, or capture must name one; others are written (?:…)`,
+    problem: `match has ${match.captures} captures; exactly one (…) must mark the value, or capture must name one; others are written (?:…)`,
   };
 }
 
-function commandOf(found: Keys): Command | { readonly complaint: string } | undefined {
+function commandOf(found: Keys): Command | { readonly problem: string } | undefined {
   const { write, reply, refused, retries } = found;
   if (write === undefined) return undefined;
   const type = found.type === 'bool' ? 'bool' : found.type === 'text' ? 'text' : 'number';
@@ -132,11 +144,11 @@ function commandOf(found: Keys): Command | { readonly complaint: string } | unde
     const parsed = parseTemplate(write, type);
     return parsed.ok ? { ...rest, template: parsed.template } : parsed;
   }
-  if (type !== 'bool') return { complaint: '{ on, off } goes with type: bool' };
+  if (type !== 'bool') return { problem: '{ on, off } goes with type: bool' };
   const on = bytesText.safeParse(write.on);
   const off = bytesText.safeParse(write.off);
   if (on.success && off.success) return { ...rest, template: { on: on.data, off: off.data } };
-  return { complaint: (on.error ?? off.error)?.issues[0]?.message ?? 'has a wrong escape' };
+  return { problem: (on.error ?? off.error)?.issues[0]?.message ?? 'has a wrong escape' };
 }
 
 function sourceOf(found: Keys, capture: number | string): Source | undefined {
@@ -152,7 +164,7 @@ function sourceOf(found: Keys, capture: number | string): Source | undefined {
   };
 }
 
-/** Two pins with one key would be one pin; what an output sends tells it apart, not what it reads. */
+/** The channel key, unique in the port. An output's key is what it sends, not what it reads. */
 function keyOf({ match, capture, at, as, type, ask, write, control, on }: Keys): string {
   if (control) return control;
   if (write !== undefined) return `write ${JSON.stringify(write)}`;

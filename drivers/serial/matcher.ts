@@ -1,18 +1,18 @@
 import vm from 'node:vm';
 
-/** Most time (ms) a pattern may take on one frame. */
+/** Longest time (ms) of a pattern on one frame. */
 export const MATCH_LIMIT_MS = 50;
-/** Ways to try a pattern (see RegexCost) that are surely done in well under a millisecond. */
+/** Number of ways (see RegexCost) that take well under a millisecond. */
 const CHEAP = 20_000;
-/** Frames matched under one guard: together they must stay well below the limit. */
+/** Number of frames matched under one timeout: together they must stay well below the limit. */
 const BATCH = 64;
-/** A pattern that ran over its time this often is not tried any more. */
+/** A pattern that has timed out this often is not tried any more. */
 const MAX_TIMEOUTS = 3;
 
 export type Captures = RegExpExecArray | null;
 
 export interface MatchSink {
-  /** What each pattern found in a frame. Called once a frame, in order. */
+  /** The captures of each pattern in a frame. Called once a frame, in order. */
   frame(index: number, found: readonly Captures[]): void;
   /** The pattern took longer than the limit on a frame; `final`: it is not tried any more. */
   timeout(pattern: number, final: boolean): void;
@@ -20,12 +20,12 @@ export interface MatchSink {
 
 interface PatternState {
   readonly match: RegExp;
-  /** Longest text on which it is surely cheap; -1: none. */
+  /** Longest text on which it is cheap; -1: none. */
   readonly cheapUpTo: number;
   timeouts: number;
 }
 
-/** One pattern to be tried on one text under guard. */
+/** A pattern to try on a text with a time limit. */
 interface GuardedMatch {
   readonly pattern: number;
   readonly text: string;
@@ -33,16 +33,16 @@ interface GuardedMatch {
 }
 
 /**
- * Tries patterns on frames. What bounds the time: a frame is no longer than the framing's `max`. A pattern whose text
- * shows that it is cheap on a frame of this length is tried at once. Any other, as it may take exponential time on 30
- * characters, is tried under V8's interruptible timeout (node:vm), which ends it after MATCH_LIMIT_MS; arming that
- * costs about 0.1 ms, so frames that came together are matched together.
+ * Matches patterns with frames in bounded time. A pattern whose RegexCost is low for the length of the frame is tried
+ * at once. Any other may take exponential time on 30 characters, so it is tried with V8's interruptible timeout (node:vm),
+ * which ends it after MATCH_LIMIT_MS. Starting the timeout takes about 0.1 ms, so frames that arrived together are matched
+ * together.
  */
 export class Matcher {
   readonly #patterns: readonly PatternState[];
   readonly #guard: () => void;
   #guarded: GuardedMatch[] = [];
-  /** Index of the suspect being tried; survives an interrupted run. */
+  /** Index of the match being tried; it survives an interrupted run. */
   #at = 0;
 
   constructor(patterns: readonly RegExp[]) {
@@ -60,7 +60,7 @@ export class Matcher {
     }
   }
 
-  /** Tries the patterns that are cheap on this text, and puts the others on the list. */
+  /** Tries the patterns that are cheap on this text, and lists the others for the time limit. */
   #matchCheap(text: string): Captures[] {
     const found: Captures[] = [];
     for (let pattern = 0; pattern < this.#patterns.length; pattern++) {
@@ -83,7 +83,7 @@ export class Matcher {
         this.#guard();
       } catch (error) {
         if (!isTimeout(error)) throw error;
-        // A machine that was asleep looks the same: what was being tried gets the whole time for itself once more.
+        // A suspended machine looks the same, so the match gets the whole time once more.
         if (slow === this.#at) this.#countTimeout(this.#guarded[this.#at++]?.pattern ?? 0, sink);
         else slow = this.#at;
       }
@@ -93,9 +93,9 @@ export class Matcher {
 
   #matchGuarded(): void {
     for (; this.#at < this.#guarded.length; this.#at++) {
-      const suspect = this.#guarded[this.#at];
-      const tried = suspect && this.#patterns[suspect.pattern];
-      if (tried && tried.timeouts < MAX_TIMEOUTS) suspect.found[suspect.pattern] = tried.match.exec(suspect.text);
+      const guarded = this.#guarded[this.#at];
+      const tried = guarded && this.#patterns[guarded.pattern];
+      if (tried && tried.timeouts < MAX_TIMEOUTS) guarded.found[guarded.pattern] = tried.match.exec(guarded.text);
     }
   }
 
@@ -112,7 +112,7 @@ function cheapUpTo(cost: RegexCost | undefined): number {
   return cost.power === 0 ? Number.POSITIVE_INFINITY : Math.floor((CHEAP / cost.factor) ** (1 / cost.power));
 }
 
-/** Makes a function that runs `work` under the limit; the context it needs is made when it is first called. */
+/** Returns a function that runs `work` with the time limit. Its vm context is created by the first call. */
 function withTimeLimit(work: () => void): () => void {
   let armed: { readonly script: vm.Script; readonly context: vm.Context } | undefined;
   return () => {
@@ -121,7 +121,7 @@ function withTimeLimit(work: () => void): () => void {
   };
 }
 
-/** Made in the guarded context, the error is no instance of this context's Error. */
+/** The error comes from another vm context, so it is no instance of this context's Error. */
 function isTimeout(error: unknown): boolean {
   return (
     typeof error === 'object' && error !== null && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
@@ -129,48 +129,40 @@ function isTimeout(error: unknown): boolean {
 }
 
 /**
- * How the time of a regular expression grows, read off its text. The number of ways a backtracking engine can try it on
- * n characters is at most nᵖᵒʷᵉʳ · factor.
+ * Bound for the time of a regular expression, derived from its source: a backtracking engine tries it on n characters in at
+ * most n^power · factor ways.
  */
 export interface RegexCost {
-  /** Repetitions, plus one when the match may begin anywhere. */
+  /** Number of repetitions, plus one when the match may begin anywhere. */
   readonly power: number;
-  /** For alternatives and optional parts, which each double it. */
+  /** Doubled by each alternative and each optional part. */
   readonly factor: number;
 }
 
-const ESCAPED = /^\\(?:k<|[1-9])/;
+const BACKREFERENCE = /^\\(?:k<|[1-9])/;
 const COUNT = /^\{(\d+)(,?)(\d*)\}/;
 
 /**
- * The cost of a pattern; undefined when a group is repeated or a group is referred back to: then the bound does not hold,
- * and the time may be exponential.
+ * The cost of a pattern. `undefined` when a group is repeated or referred back to: the time may be exponential then, so no
+ * bound holds.
  */
 export function regexCost({ source }: RegExp): RegexCost | undefined {
   let power = source.startsWith('^') && !source.includes('|') ? 0 : 1;
   let doublings = 0;
-  let group = false;
+  let afterGroup = false;
   for (let at = 0; at < source.length; ) {
     const rest = source.slice(at);
-    if (ESCAPED.test(rest)) return undefined;
     const quantifier = quantifierAt(rest);
-    if (quantifier) {
-      if (group && quantifier.repeats) return undefined;
-      if (quantifier.repeats) power++;
-      else doublings++;
-      at += quantifier.length;
-      group = false;
-      continue;
-    }
-    const length = atomLength(rest);
-    group = rest.startsWith(')');
-    if (rest.startsWith('|')) doublings++;
-    at += length;
+    if (BACKREFERENCE.test(rest) || (quantifier?.repeats && afterGroup)) return undefined;
+    if (quantifier?.repeats) power++;
+    else if (quantifier || rest.startsWith('|')) doublings++;
+    afterGroup = !quantifier && rest.startsWith(')');
+    at += quantifier?.length ?? atomLength(rest);
   }
   return { power, factor: 2 ** doublings };
 }
 
-/** A quantifier at the beginning of a text; a group made optional is no repetition. */
+/** The quantifier at the beginning of a text. `?` is no repetition. */
 function quantifierAt(text: string): { readonly repeats: boolean; readonly length: number } | undefined {
   const count = COUNT.exec(text);
   const length = count?.[0].length ?? (/^[*+?]/.test(text) ? 1 : 0);

@@ -29,7 +29,7 @@ export interface Template {
 
 export type ParsedTemplate =
   | { readonly ok: true; readonly template: Template }
-  | { readonly ok: false; readonly complaint: string };
+  | { readonly ok: false; readonly problem: string };
 
 const PIECE = /\{\{|\}\}|\{([^{}]*)\}|[{}]/g;
 const NUMBER_FORMAT = /^(\+)?(0)?(\d{1,2})?(?:\.(\d{1,2}))?([dfexX])$/;
@@ -50,16 +50,15 @@ export function parseTemplate(source: string, type: TemplateType): ParsedTemplat
       continue;
     }
     const format = found[1] === undefined ? undefined : parseFormat(found[1], type);
-    if (format === undefined) return { ok: false, complaint: formatProblem(found[0], type) };
+    if (format === undefined) return { ok: false, problem: formatProblem(found[0], type) };
     const bytes = literalBytes(literal);
-    if (typeof bytes === 'string') return { ok: false, complaint: bytes };
+    if (typeof bytes === 'string') return { ok: false, problem: bytes };
     parts.push({ kind: 'bytes', bytes }, { kind: 'value', format });
     literal = '';
   }
   const bytes = literalBytes(literal + source.slice(last));
-  if (typeof bytes === 'string') return { ok: false, complaint: bytes };
-  if (parts.length === 0)
-    return { ok: false, complaint: 'it has no {value}, so it would send the same for every value' };
+  if (typeof bytes === 'string') return { ok: false, problem: bytes };
+  if (parts.length === 0) return { ok: false, problem: 'it has no {value}, so it would send the same for every value' };
   return { ok: true, template: { source, parts: [...parts, { kind: 'bytes', bytes }] } };
 }
 
@@ -93,7 +92,7 @@ function formatProblem(piece: string, type: TemplateType): string {
 
 function literalBytes(text: string): Buffer | string {
   const found = resolveEscapes(text);
-  if (!found.ok) return found.complaint;
+  if (!found.ok) return found.problem;
   const foreign = /[^\0-\x7f]/.exec(text)?.[0];
   return foreign === undefined
     ? Buffer.from(found.text, 'latin1')

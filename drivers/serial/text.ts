@@ -13,15 +13,15 @@ export interface Pattern {
 
 export type CompiledPattern =
   | { readonly ok: true; readonly pattern: Pattern }
-  | { readonly ok: false; readonly complaint: string };
+  | { readonly ok: false; readonly problem: string };
 
-/** Compiles a pattern. The complaint quotes the engine and says where. */
+/** Compiles a pattern. The problem quotes the engine and says where. */
 export function compilePattern(source: string): CompiledPattern {
   const match = tryCompile(source);
   if (typeof match === 'string') {
     const at = errorPosition(source, match);
     const hint = source.includes('(?P<') ? '; a named group is written (?<name>…)' : '';
-    return { ok: false, complaint: `${match} at character ${at}: ${excerptAt(source, at)}${hint}` };
+    return { ok: false, problem: `${match} at character ${at}: ${excerptAt(source, at)}${hint}` };
   }
   // An alternative that always matches makes exec show all groups.
   const all = new RegExp(`${source}|`).exec('');
@@ -41,7 +41,7 @@ function tryCompile(source: string): RegExp | string {
 }
 
 /**
- * The engine does not say where, but its complaints about the beginnings of the pattern do: a group that is never
+ * The engine does not say where, but its problems about the beginnings of the pattern do: a group that is never
  * closed starts after the longest beginning that is right; anything else ends the shortest beginning refused with the
  * same words, as every longer one is. 1-based.
  */
@@ -85,17 +85,17 @@ const ESCAPE = /\\(?:x([0-9A-Fa-f]{2})|(.)|$)/gs;
 
 /**
  * Resolves `\r`, `\n`, `\t`, `\0`, `\xNN` and `\\`: in YAML, '…' keeps backslashes and "…" resolves them, and people
- * mean the control character in both. Gives a complaint instead when an escape is unknown.
+ * mean the control character in both. Gives a problem instead when an escape is unknown.
  */
-export function resolveEscapes(text: string): { ok: true; text: string } | { ok: false; complaint: string } {
-  let complaint: string | undefined;
+export function resolveEscapes(text: string): { ok: true; text: string } | { ok: false; problem: string } {
+  let problem: string | undefined;
   const resolved = text.replace(ESCAPE, (whole: string, hex: string | undefined, letter: string | undefined) => {
     if (hex !== undefined) return String.fromCharCode(Number.parseInt(hex, 16));
     const known = letter === undefined ? undefined : NAMED[letter];
-    if (known === undefined) complaint ??= `the escape ${whole} is unknown; known are \\r \\n \\t \\0 \\xNN \\\\`;
+    if (known === undefined) problem ??= `the escape ${whole} is unknown; known are \\r \\n \\t \\0 \\xNN \\\\`;
     return known ?? whole;
   });
-  return complaint === undefined ? { ok: true, text: resolved } : { ok: false, complaint };
+  return problem === undefined ? { ok: true, text: resolved } : { ok: false, problem };
 }
 
 /** Bytes written as ASCII text and escapes. */
@@ -106,7 +106,7 @@ export const bytesText = z
     const foreign = /[^\0-\x7f]/.exec(text)?.[0];
     const found = resolveEscapes(text);
     if (found.ok && foreign === undefined) return Buffer.from(found.text, 'latin1');
-    const message = found.ok ? `${foreign} is not ASCII; write its bytes as \\xNN` : found.complaint;
+    const message = found.ok ? `${foreign} is not ASCII; write its bytes as \\xNN` : found.problem;
     context.addIssue({ code: 'custom', message });
     return z.NEVER;
   })
@@ -120,7 +120,7 @@ export const patternText = z
   .transform((source, context) => {
     const compiled = compilePattern(source);
     if (compiled.ok) return compiled.pattern;
-    context.addIssue({ code: 'custom', message: compiled.complaint });
+    context.addIssue({ code: 'custom', message: compiled.problem });
     return z.NEVER;
   })
   .meta({ title: 'regular expression' });

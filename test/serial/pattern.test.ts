@@ -5,9 +5,9 @@ import { MATCH_LIMIT_MS, Matcher, regexCost } from '../../drivers/serial/matcher
 import { compilePattern } from '../../drivers/serial/text.ts';
 import { type CaptureType, readCapture } from '../../drivers/serial/value.ts';
 
-function complaint(source: string): string {
+function problem(source: string): string {
   const compiled = compilePattern(source);
-  return compiled.ok ? 'none' : compiled.complaint;
+  return compiled.ok ? 'none' : compiled.problem;
 }
 
 const read = (text: string | undefined, type: CaptureType, decimal: '.' | ',' = '.') =>
@@ -15,12 +15,12 @@ const read = (text: string | undefined, type: CaptureType, decimal: '.' | ',' = 
 
 describe('patterns', () => {
   it('a wrong pattern is refused with the words of the engine and the place', () => {
-    expect(complaint('ST,GS,([0-9]+kg')).toBe('Unterminated group at character 7: ST,GS,( ← here');
-    expect(complaint('(a)(b')).toContain('Unterminated group at character 4');
-    expect(complaint('(a**)')).toContain('Nothing to repeat at character 4');
-    expect(complaint('a(b[c')).toContain('Unterminated character class at character 4');
-    expect(complaint('ab)c')).toContain("Unmatched ')' at character 3");
-    expect(complaint('(?P<weight>[0-9]+)')).toContain('a named group is written (?<name>…)');
+    expect(problem('ST,GS,([0-9]+kg')).toBe('Unterminated group at character 7: ST,GS,( ← here');
+    expect(problem('(a)(b')).toContain('Unterminated group at character 4');
+    expect(problem('(a**)')).toContain('Nothing to repeat at character 4');
+    expect(problem('a(b[c')).toContain('Unterminated character class at character 4');
+    expect(problem('ab)c')).toContain("Unmatched ')' at character 3");
+    expect(problem('(?P<weight>[0-9]+)')).toContain('a named group is written (?<name>…)');
   });
 
   it('match must have exactly one capture, or capture must name one', () => {
@@ -35,7 +35,7 @@ describe('patterns', () => {
     });
   });
 
-  it('the schema passes the complaint on', () => {
+  it('the schema passes the problem on', () => {
     const result = serial.pin.safeParse({ match: '(' });
     expect(result.error?.issues[0]?.message).toContain('Unterminated group');
   });

@@ -39,7 +39,7 @@ const recipeSchema = z.strictObject({
 
 const bytesOf = (text: string): Buffer => {
   const found = resolveEscapes(text);
-  if (!found.ok) throw new Error(found.complaint);
+  if (!found.ok) throw new Error(found.problem);
   return Buffer.from(found.text, 'latin1');
 };
 

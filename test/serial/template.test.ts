@@ -7,7 +7,7 @@ import type { RawValue } from '../../src/pin/pin.ts';
 
 function sent(source: string, type: TemplateType, value: RawValue, encoding: TextEncoding = 'utf8'): string {
   const parsed = parseTemplate(source, type);
-  if (!parsed.ok) return `refused: ${parsed.complaint}`;
+  if (!parsed.ok) return `refused: ${parsed.problem}`;
   try {
     return render(parsed.template, value, encoding).toString('latin1');
   } catch (error) {
@@ -57,16 +57,16 @@ describe('write templates', () => {
   });
 
   it('is checked when the configuration is loaded', () => {
-    const complaint = (keys: object) => serial.pin.safeParse(keys).error?.issues[0]?.message;
-    expect(complaint({ write: 'SP{valve:05.1f}' })).toContain('{valve:05.1f} is no place for a number');
-    expect(complaint({ write: 'SP{value:05.1q}' })).toContain('is no place for a number');
-    expect(complaint({ write: 'SP{value:ON|OFF}' })).toContain('is no place for a number');
-    expect(complaint({ write: 'SP{value:.1f}', type: 'bool' })).toContain('is no place for a bool');
-    expect(complaint({ write: 'SP{value' })).toContain('{ is no place');
-    expect(complaint({ write: 'ON\\r' })).toContain('has no {value}');
-    expect(complaint({ write: 'ÄN{value}' })).toContain('is not ASCII');
-    expect(complaint({ write: { on: 'a', off: 'b' } })).toContain('goes with type: bool');
-    expect(complaint({ write: { on: 'a', off: 'b' }, type: 'bool' })).toBeUndefined();
+    const problem = (keys: object) => serial.pin.safeParse(keys).error?.issues[0]?.message;
+    expect(problem({ write: 'SP{valve:05.1f}' })).toContain('{valve:05.1f} is no place for a number');
+    expect(problem({ write: 'SP{value:05.1q}' })).toContain('is no place for a number');
+    expect(problem({ write: 'SP{value:ON|OFF}' })).toContain('is no place for a number');
+    expect(problem({ write: 'SP{value:.1f}', type: 'bool' })).toContain('is no place for a bool');
+    expect(problem({ write: 'SP{value' })).toContain('{ is no place');
+    expect(problem({ write: 'ON\\r' })).toContain('has no {value}');
+    expect(problem({ write: 'ÄN{value}' })).toContain('is not ASCII');
+    expect(problem({ write: { on: 'a', off: 'b' } })).toContain('goes with type: bool');
+    expect(problem({ write: { on: 'a', off: 'b' }, type: 'bool' })).toBeUndefined();
   });
 
   it('keys that do not go together are refused with the reason', () => {

@@ -1,25 +1,25 @@
 import { toDcsError } from '../../../src/errors/errors.ts';
 import { ModbusException } from '../protocol/exception.ts';
-import { bitAt, encodePdu, type Request } from '../protocol/request.ts';
+import { bitAt, encodePdu, type Request, type Table } from '../protocol/request.ts';
 import { ILLEGAL_FUNCTION } from './respond.ts';
 import type { Responder } from './tcp-server.ts';
 
-/** The gateway's own exceptions (Modbus application protocol 1.1b3, section 7). */
+/** Exceptions of the gateway itself (Modbus application protocol 1.1b3, section 7). */
 const NO_PATH = 10;
 const NO_ANSWER = 11;
 
 /**
- * Lets masters share a bus that takes one only: `ask` puts each request into the bus's one queue and gives the data of
- * its reply, fully matched as for our own. The device's refusals are passed on; its silence is exception 11, a bus that
- * is down exception 10. Functions that the driver does not know are passed on as they are.
+ * Lets several masters share a bus. `transact` puts each request into the one queue of the bus and resolves with the data
+ * of its matched reply. Exceptions of the device are passed on; no answer becomes exception 11, a bus that is down exception
+ * 10. Unknown functions are passed on unchanged.
  */
-export function gatewayResponder(ask: (request: Request) => Promise<Buffer>): Responder {
+export function gatewayResponder(transact: (request: Request) => Promise<Buffer>): Responder {
   return async (unit, pdu) => {
     const request = parseRequest(unit, pdu);
     const fn = pdu[0] ?? 0;
     if (!request) return Buffer.from([fn | 0x80, ILLEGAL_FUNCTION]);
     try {
-      return encodeReply(request, pdu, await ask(request));
+      return encodeReply(request, pdu, await transact(request));
     } catch (error) {
       if (error instanceof ModbusException) return Buffer.from([fn | 0x80, error.exception]);
       return Buffer.from([fn | 0x80, toDcsError(error).code === 'PORT_DOWN' ? NO_PATH : NO_ANSWER]);
@@ -27,7 +27,7 @@ export function gatewayResponder(ask: (request: Request) => Promise<Buffer>): Re
   };
 }
 
-/** The reply's protocol data unit, made again from what was found right in it. */
+/** The reply's protocol data unit, encoded again from its matched fields. */
 function encodeReply(request: Request, pdu: Buffer, data: Buffer): Buffer {
   if (request.kind === 'read' || request.kind === 'read-write-registers')
     return Buffer.concat([Buffer.from([pdu[0] ?? 0, data.length]), data]);
@@ -36,47 +36,53 @@ function encodeReply(request: Request, pdu: Buffer, data: Buffer): Buffer {
   return request.kind === 'write-coils' || request.kind === 'write-registers' ? echo.subarray(0, 5) : echo;
 }
 
-const TABLES = { 1: 'coil', 2: 'discrete', 3: 'holding', 4: 'input' } as const;
-
-/** The request that a protocol data unit is; undefined when it is none that a master of ours would send. */
+/** Parses a request's protocol data unit. `undefined` when its fields contradict each other, or it is no request. */
 export function parseRequest(unit: number, pdu: Buffer): Request | undefined {
   const fn = pdu[0];
-  const at = (index: number) => pdu.readUInt16BE(1 + 2 * index);
-  const counted = (head: number) => pdu.length > head && pdu.length === head + 1 + (pdu[head] ?? 0);
-  switch (fn) {
-    case 1:
-    case 2:
-    case 3:
-    case 4:
-      return pdu.length === 5 ? { kind: 'read', unit, table: TABLES[fn], first: at(0), count: at(1) } : undefined;
-    case 5:
-      if (pdu.length !== 5 || (at(1) !== 0 && at(1) !== 0xff00)) return undefined;
-      return { kind: 'write-coil', unit, at: at(0), on: at(1) !== 0 };
-    case 6:
-      return pdu.length === 5 ? { kind: 'write-register', unit, at: at(0), word: at(1) } : undefined;
-    case 15: {
-      if (!counted(5) || pdu[5] !== Math.ceil(at(1) / 8)) return undefined;
-      const bits = Array.from({ length: at(1) }, (_, bit) => bitAt(pdu.subarray(6), bit));
-      return { kind: 'write-coils', unit, first: at(0), bits };
-    }
-    case 16:
-      if (!counted(5) || pdu[5] !== 2 * at(1)) return undefined;
-      return { kind: 'write-registers', unit, first: at(0), data: pdu.subarray(6) };
-    case 22:
-      return pdu.length === 7 ? { kind: 'mask-register', unit, at: at(0), and: at(1), or: at(2) } : undefined;
-    case 23:
-      if (!counted(9) || pdu[9] !== 2 * at(3)) return undefined;
-      return {
-        kind: 'read-write-registers',
-        unit,
-        first: at(0),
-        count: at(1),
-        writeFirst: at(2),
-        data: pdu.subarray(10),
-      };
-    case undefined:
-      return undefined;
-    default:
-      return fn > 0 && fn < 0x80 ? { kind: 'raw', unit, fn, data: pdu.subarray(1) } : undefined;
-  }
+  if (fn === undefined || fn === 0 || fn >= 0x80) return undefined;
+  const parse = PARSERS[fn];
+  return parse
+    ? parse(unit, pdu, (index) => pdu.readUInt16BE(1 + 2 * index))
+    : { kind: 'raw', unit, fn, data: pdu.subarray(1) };
+}
+
+/** Parses the fields of one function; `word` gives the 16-bit fields after the function code. */
+type Parser = (unit: number, pdu: Buffer, word: (index: number) => number) => Request | undefined;
+
+const parseRead =
+  (table: Table): Parser =>
+  (unit, pdu, word) =>
+    pdu.length === 5 ? { kind: 'read', unit, table, first: word(0), count: word(1) } : undefined;
+
+const PARSERS: Readonly<Partial<Record<number, Parser>>> = {
+  1: parseRead('coil'),
+  2: parseRead('discrete'),
+  3: parseRead('holding'),
+  4: parseRead('input'),
+  5: (unit, pdu, word) =>
+    pdu.length === 5 && (word(1) === 0 || word(1) === 0xff00)
+      ? { kind: 'write-coil', unit, at: word(0), on: word(1) !== 0 }
+      : undefined,
+  6: (unit, pdu, word) => (pdu.length === 5 ? { kind: 'write-register', unit, at: word(0), word: word(1) } : undefined),
+  15: (unit, pdu, word) => {
+    if (!hasCounted(pdu, 5) || pdu[5] !== Math.ceil(word(1) / 8)) return undefined;
+    const bits = Array.from({ length: word(1) }, (_, bit) => bitAt(pdu.subarray(6), bit));
+    return { kind: 'write-coils', unit, first: word(0), bits };
+  },
+  16: (unit, pdu, word) =>
+    hasCounted(pdu, 5) && pdu[5] === 2 * word(1)
+      ? { kind: 'write-registers', unit, first: word(0), data: pdu.subarray(6) }
+      : undefined,
+  22: (unit, pdu, word) =>
+    pdu.length === 7 ? { kind: 'mask-register', unit, at: word(0), and: word(1), or: word(2) } : undefined,
+  23: (unit, pdu, word) => {
+    if (!hasCounted(pdu, 9) || pdu[9] !== 2 * word(3)) return undefined;
+    const [first, count, writeFirst] = [word(0), word(1), word(2)];
+    return { kind: 'read-write-registers', unit, first, count, writeFirst, data: pdu.subarray(10) };
+  },
+};
+
+/** Whether byte `head` is the number of bytes after it. */
+function hasCounted(pdu: Buffer, head: number): boolean {
+  return pdu.length > head && pdu.length === head + 1 + (pdu[head] ?? 0);
 }

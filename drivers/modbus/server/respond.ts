@@ -8,10 +8,10 @@ import {
   packBits,
 } from '../protocol/request.ts';
 
-/** What a slave has: the four tables of each unit it is. Every method may throw a SlaveException, or reject with one. */
+/** The four tables of each unit of a slave. Every method may throw a SlaveException, or reject with one. */
 export interface Store {
   readBits(unit: number, table: 'coil' | 'discrete', first: number, count: number): Answer<readonly boolean[]>;
-  /** Big-endian words. */
+  /** Big-endian registers. */
   readRegisters(unit: number, table: 'holding' | 'input', first: number, count: number): Answer<Buffer>;
   writeBits(unit: number, first: number, bits: readonly boolean[]): Answer<void>;
   writeRegisters(unit: number, first: number, data: Buffer): Answer<void>;
@@ -21,13 +21,13 @@ export interface Store {
 
 type Answer<T> = T | Promise<T>;
 
-/** Exception codes a slave gives (Modbus application protocol 1.1b3, section 7). */
+/** Exception codes of a slave (Modbus application protocol 1.1b3, section 7). */
 export const ILLEGAL_FUNCTION = 1;
 export const ILLEGAL_ADDRESS = 2;
 export const ILLEGAL_VALUE = 3;
 export const DEVICE_FAILURE = 4;
 
-/** A slave's refusal. `exception` goes on the wire. */
+/** Refusal of a request. `exception` is the code on the wire. */
 export class SlaveException extends Error {
   readonly exception: number;
 
@@ -39,7 +39,7 @@ export class SlaveException extends Error {
 
 const MAX_READ_WRITE_REGISTERS = 121;
 
-/** A slave's reply to a protocol data unit: functions 1–6, 15, 16, 22, 23, 43/14. Never rejects: refusals are replies. */
+/** Replies to a protocol data unit: functions 1–6, 15, 16, 22, 23, 43/14. Never rejects, because a refusal is a reply. */
 export async function respondTo(store: Store, unit: number, pdu: Buffer): Promise<Buffer> {
   try {
     return await execute(store, unit, pdu);
@@ -62,29 +62,16 @@ async function execute(store: Store, unit: number, pdu: Buffer): Promise<Buffer>
       const { first, count } = range(pdu, 5, MAX_READ_REGISTERS);
       return counted(fn, await store.readRegisters(unit, fn === 3 ? 'holding' : 'input', first, count));
     }
-    case 5: {
-      const [at, value] = [word(pdu, 1), word(pdu, 3)];
-      if (pdu.length !== 5 || (value !== 0 && value !== 0xff00)) throw new SlaveException(ILLEGAL_VALUE);
-      await store.writeBits(unit, at, [value !== 0]);
-      return pdu;
-    }
+    case 5:
+      return writeCoil(store, unit, pdu);
     case 6:
       if (pdu.length !== 5) throw new SlaveException(ILLEGAL_VALUE);
       await store.writeRegisters(unit, word(pdu, 1), pdu.subarray(3));
       return pdu;
-    case 15: {
-      const { first, count } = range(pdu, 6 + Math.ceil(word(pdu, 3) / 8), MAX_WRITE_BITS);
-      if (pdu[5] !== Math.ceil(count / 8)) throw new SlaveException(ILLEGAL_VALUE);
-      const bits = Array.from({ length: count }, (_, index) => bitAt(pdu.subarray(6), index));
-      await store.writeBits(unit, first, bits);
-      return pdu.subarray(0, 5);
-    }
-    case 16: {
-      const { first, count } = range(pdu, 6 + 2 * word(pdu, 3), MAX_WRITE_REGISTERS);
-      if (pdu[5] !== 2 * count) throw new SlaveException(ILLEGAL_VALUE);
-      await store.writeRegisters(unit, first, pdu.subarray(6));
-      return pdu.subarray(0, 5);
-    }
+    case 15:
+      return writeCoils(store, unit, pdu);
+    case 16:
+      return writeRegisters(store, unit, pdu);
     case 22:
       return maskWrite(store, unit, pdu);
     case 23:
@@ -94,6 +81,28 @@ async function execute(store: Store, unit: number, pdu: Buffer): Promise<Buffer>
     default:
       throw new SlaveException(ILLEGAL_FUNCTION);
   }
+}
+
+async function writeCoil(store: Store, unit: number, pdu: Buffer): Promise<Buffer> {
+  const [at, value] = [word(pdu, 1), word(pdu, 3)];
+  if (pdu.length !== 5 || (value !== 0 && value !== 0xff00)) throw new SlaveException(ILLEGAL_VALUE);
+  await store.writeBits(unit, at, [value !== 0]);
+  return pdu;
+}
+
+async function writeCoils(store: Store, unit: number, pdu: Buffer): Promise<Buffer> {
+  const { first, count } = range(pdu, 6 + Math.ceil(word(pdu, 3) / 8), MAX_WRITE_BITS);
+  if (pdu[5] !== Math.ceil(count / 8)) throw new SlaveException(ILLEGAL_VALUE);
+  const bits = Array.from({ length: count }, (_, index) => bitAt(pdu.subarray(6), index));
+  await store.writeBits(unit, first, bits);
+  return pdu.subarray(0, 5);
+}
+
+async function writeRegisters(store: Store, unit: number, pdu: Buffer): Promise<Buffer> {
+  const { first, count } = range(pdu, 6 + 2 * word(pdu, 3), MAX_WRITE_REGISTERS);
+  if (pdu[5] !== 2 * count) throw new SlaveException(ILLEGAL_VALUE);
+  await store.writeRegisters(unit, first, pdu.subarray(6));
+  return pdu.subarray(0, 5);
 }
 
 async function maskWrite(store: Store, unit: number, pdu: Buffer): Promise<Buffer> {
@@ -106,7 +115,7 @@ async function maskWrite(store: Store, unit: number, pdu: Buffer): Promise<Buffe
   return pdu;
 }
 
-/** The write is carried out before the read; where there is nothing to read, it is not carried out. */
+/** Writes before it reads. Does not write when the registers to read do not exist. */
 async function readWrite(store: Store, unit: number, pdu: Buffer): Promise<Buffer> {
   const { first, count } = range(pdu, 10 + 2 * word(pdu, 7), MAX_READ_REGISTERS);
   const [writeFirst, writeCount] = [word(pdu, 5), word(pdu, 7)];
@@ -115,7 +124,7 @@ async function readWrite(store: Store, unit: number, pdu: Buffer): Promise<Buffe
   try {
     await store.readRegisters(unit, 'holding', first, count);
   } catch (error) {
-    // What is only not to be trusted yet may be so once it is written.
+    // A value that is only not good yet may become good by the write.
     if (error instanceof SlaveException && error.exception === ILLEGAL_ADDRESS) throw error;
   }
   await store.writeRegisters(unit, writeFirst, pdu.subarray(10));

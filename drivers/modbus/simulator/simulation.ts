@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Clock } from '../../../src/clock/clock.ts';
 import { durationSchema, lineSchema } from '../../../src/driver/kit/schemas.ts';
+import type { PinKind, RawValue } from '../../../src/pin/pin.ts';
 import { addressKeys, addressSchema, registerFormat } from '../address.ts';
 import { targetSchema } from '../options.ts';
 import type { ReceivedRequest } from '../server/line-server.ts';
@@ -51,7 +52,7 @@ const faultSchema = z
     error: 'exactly one of every, share',
   });
 
-/** What a file for the simulator says. */
+/** A file of `dcs-io simulate`. */
 export const simulationSchema = z
   .strictObject({
     tcp: targetSchema.optional().describe('address and port to listen on: 127.0.0.1:1502'),
@@ -65,30 +66,36 @@ export const simulationSchema = z
   .refine(({ tcp, pty }) => tcp !== undefined || pty !== undefined, { error: 'tcp or pty, or both' });
 export type Simulation = z.output<typeof simulationSchema>;
 
-/** The simulated devices. Throws a ZodError when a register's keys are none of a pin. */
+/** Creates the simulated devices. Throws a ZodError when the keys of a register are not those of a pin. */
 export function createMemory({ units }: Simulation, clock: Clock): SimulatedMemory {
   const memory = new SimulatedMemory(clock, { everywhere: false });
-  const known = Object.keys(addressKeys.shape);
-  for (const [text, registers] of Object.entries(units)) {
-    const unit = Number(text);
-    for (const keys of registers) {
-      const own = Object.entries(keys).filter(([key]) => known.includes(key) || !MOTIONS.includes(key));
-      const address = addressSchema.parse(Object.fromEntries(own));
-      const { table, first } = address;
-      const format = registerFormat(address);
-      const motion = motionOf(keys, (at) => memory.get(unit, 'holding', at)[0] ?? 0);
-      if (!format) memory.put(unit, table, first, keys.value === true || keys.value === 1 ? 1 : 0);
-      else if (motion) memory.move(unit, table, first, format, motion);
-      else {
-        const data = format.encode(keys.value ?? (format.kind === 'text' ? '' : format.kind === 'digital' ? false : 0));
-        const words = Array.from({ length: format.registers }, (_, word) => data.readUInt16BE(2 * word));
-        memory.put(unit, table, first, ...words);
-      }
-    }
+  for (const [unit, registers] of Object.entries(units)) {
+    for (const keys of registers) createRegister(memory, Number(unit), keys);
   }
   return memory;
 }
 
+function createRegister(memory: SimulatedMemory, unit: number, keys: z.output<typeof registerSchema>): void {
+  const known = Object.keys(addressKeys.shape);
+  const own = Object.entries(keys).filter(([key]) => known.includes(key) || !MOTIONS.includes(key));
+  const address = addressSchema.parse(Object.fromEntries(own));
+  const { table, first } = address;
+  const format = registerFormat(address);
+  if (!format) {
+    memory.put(unit, table, first, keys.value === true || keys.value === 1 ? 1 : 0);
+    return;
+  }
+  const motion = motionOf(keys, (at) => memory.get(unit, 'holding', at)[0] ?? 0);
+  if (motion) {
+    memory.move(unit, table, first, format, motion);
+    return;
+  }
+  const data = format.encode(keys.value ?? DEFAULT_VALUES[format.kind]);
+  const words = Array.from({ length: format.registers }, (_, word) => data.readUInt16BE(2 * word));
+  memory.put(unit, table, first, ...words);
+}
+
+const DEFAULT_VALUES: Readonly<Record<PinKind, RawValue>> = { analog: 0, counter: 0, digital: false, text: '' };
 const MOTIONS = ['value', 'sine', 'ramp', 'counter', 'follow'];
 
 function motionOf(keys: z.output<typeof registerSchema>, holding: (at: number) => number): Motion | undefined {
@@ -99,7 +106,7 @@ function motionOf(keys: z.output<typeof registerSchema>, holding: (at: number) =
   return follow && { kind: 'follow', target: () => holding(follow.holding), periodMs: follow.period };
 }
 
-/** What goes wrong with which request. */
+/** Decides which request gets which fault. */
 export function createFaultScript({ faults }: Simulation, random: () => number = Math.random): FaultScript {
   const counts = faults.map(() => 0);
   return (request) => {
@@ -129,7 +136,7 @@ function createFault({ kind, late, code, away }: z.output<typeof faultSchema>, {
     case 'wrong-unit':
       return { kind, unit: (unit % 247) + 1 };
     case 'other-reply':
-      // Confirms an address next to the one asked for.
+      // Confirms the address next to the requested one.
       return { kind, pdu: Buffer.from(pdu.map((byte, at) => (at === 2 ? byte ^ 1 : byte))) };
     default:
       return { kind };

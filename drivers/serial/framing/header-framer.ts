@@ -157,8 +157,8 @@ export interface EndMark {
 }
 
 /**
- * Frames between a start and an end mark, given out without them unless `keep`. A second start before the end begins
- * anew. `max` is for what is between the marks.
+ * Frames between a start and an end mark; the marks are removed unless `keep`. A second start before the end begins a new
+ * frame. `max`: most bytes between the marks.
  */
 export function startAndEnd(start: Buffer, mark: EndMark, max: number, keep: boolean): Probe {
   return (held, scanned) => {
@@ -166,14 +166,15 @@ export function startAndEnd(start: Buffer, mark: EndMark, max: number, keep: boo
     if (skip > 0) return noise(skip);
     if (held.length < start.length) return MORE;
     const base = start.length;
-    const found = mark.find(held, base, Math.max(base, scanned));
+    const end = mark.find(held, base, Math.max(base, scanned));
     const again = held.indexOf(start, Math.max(base, scanned - base + 1));
-    if (again >= 0 && (!found || again < found.at)) return { kind: 'skip', why: 'incomplete', length: again };
-    const content = found ? found.at - base : held.length - base - mark.longest + 1;
-    // The start is passed over; what follows is noise up to the next start.
+    if (again >= 0 && (!end || again < end.at)) return { kind: 'skip', why: 'incomplete', length: again };
+    const content = end ? end.at - base : held.length - base - mark.longest + 1;
+    // Only the start is skipped; the bytes up to the next start are noise.
     if (content > max) return { kind: 'skip', why: 'overlong', length: base };
-    if (!found) return MORE;
-    return { kind: 'frame', from: keep ? 0 : base, to: keep ? found.end : found.at, length: found.end };
+    if (!end) return MORE;
+    const [from, to] = keep ? [0, end.end] : [base, end.at];
+    return { kind: 'frame', from, to, length: end.end };
   };
 }
 

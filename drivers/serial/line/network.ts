@@ -261,22 +261,23 @@ export class Rfc2217Line implements Transport {
   }
 
   #negotiated(verb: Negotiation, option: number): void {
-    if (option === COM_PORT && verb === 'do') this.#pendingAnswers.get(ANSWER)?.(Buffer.alloc(0));
-    if (option === COM_PORT && verb === 'dont') {
-      this.#pendingAnswers.get(ANSWER)?.(
-        new DcsError('NOT_SUPPORTED', `${this.#name} refuses RFC 2217; tcp:// may work`),
-      );
-    }
-    // `do` and `dont` ask about what this side does, `will` and `wont` tell what the other does.
-    const mine = verb === 'do' || verb === 'dont';
-    const asks = verb === 'do' || verb === 'will';
-    const agree = asks && OPTIONS.includes(option);
-    const reply: Negotiation = mine ? (agree ? 'will' : 'wont') : agree ? 'do' : 'dont';
+    if (option === COM_PORT) this.#comPortAnswered(verb);
+    // `do` and `dont` ask what this side does; `will` and `wont` say what the other side does.
+    const [yes, no]: readonly [Negotiation, Negotiation] =
+      verb === 'do' || verb === 'dont' ? ['will', 'wont'] : ['do', 'dont'];
+    const agree = (verb === 'do' || verb === 'will') && OPTIONS.includes(option);
+    const [reply, opposite] = agree ? [yes, no] : [no, yes];
     const name = `${reply} ${option}`;
     if (this.#negotiatedOptions.has(name)) return;
-    this.#negotiatedOptions.delete(`${mine ? (agree ? 'wont' : 'will') : agree ? 'dont' : 'do'} ${option}`);
+    this.#negotiatedOptions.delete(`${opposite} ${option}`);
     this.#negotiatedOptions.add(name);
     this.#post(negotiate(reply, option));
+  }
+
+  #comPortAnswered(verb: Negotiation): void {
+    const settle = this.#pendingAnswers.get(ANSWER);
+    if (verb === 'do') settle?.(Buffer.alloc(0));
+    if (verb === 'dont') settle?.(new DcsError('NOT_SUPPORTED', `${this.#name} refuses RFC 2217; tcp:// may work`));
   }
 
   #handleCommand(bytes: Buffer, events: TransportEvents): void {

@@ -83,7 +83,7 @@ function cheapestCover<Item>(
     const item = sorted[from];
     if (item === undefined) break;
     const { first, count } = spanOf(item);
-    if (from < last && (!limits.merge || hasForbidden(limits, first + count, next))) break;
+    if (from < last && !mayMerge(limits, first + count, next)) break;
     next = first;
     end = Math.max(end, first + count);
     // A single value longer than the limit is still asked for: the device may take the request.
@@ -95,9 +95,9 @@ function cheapestCover<Item>(
   return best;
 }
 
-/** Whether a forbidden address lies in the hole from `from` up to, without, `to`. */
-function hasForbidden({ forbidden }: PlanLimits, from: number, to: number): boolean {
-  return forbidden.some(([first, last]) => first < to && last >= from);
+/** Whether the hole from `from` up to, without, `to` may be read along: no forbidden address lies in it. */
+function mayMerge({ merge, forbidden }: PlanLimits, from: number, to: number): boolean {
+  return merge && !forbidden.some(([first, last]) => first < to && last >= from);
 }
 
 /**
