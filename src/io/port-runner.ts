@@ -5,6 +5,7 @@ import type {
   Driver,
   HeldDescriptors,
   Port,
+  PortContext,
   Reading,
   ReadingListener,
   WriteOptions,
@@ -16,44 +17,53 @@ import type { RawValue } from '../pin/pin.ts';
 import { ReopenBackoff } from './reopen-backoff.ts';
 import { WriteBatch } from './write-batch.ts';
 
-/** A channel as the runner keeps it: what never changes, and the start value of each opening. */
+/** A channel of a port that is opened again and again: what never changes, and the values of each opening. */
 export interface ChannelPlan {
   readonly channel: Channel;
   /** Raw value to drive when the port opens for the first time. */
   readonly openingValue: () => RawValue | undefined;
-  /** Raw value to drive when the hardware comes back. `openingValue` when `undefined`. */
+  /** Raw value to drive when the hardware comes back; `openingValue` when `undefined`. */
   readonly returnValue?: () => RawValue | undefined;
-  /** Counters: told every count, the last one before the port is closed too. */
+  /** Counters: called with every count, the last one before the port closes included. */
   readonly counted?: (count: number) => void;
 }
 
-/** A pin's hold on its channel; it outlives the port behind it. */
+/** A pin's access to its channel. It outlives the port. */
 export interface ChannelHandle {
   readonly port: string;
-  /** The port debounces by itself. Known once it is open. */
+  /** The port debounces by itself; known once it is open. */
   readonly debounced: boolean;
   read(): Promise<Reading>;
   /** Rejects at once when the port is not open: a command never waits for a port to come back. */
   write(value: RawValue, options?: WriteOptions): Promise<WriteResult>;
   /** Sets a counter. Rejects as `write` does, and with READ_ONLY when the port has none to set. */
   preset(value: RawValue): Promise<WriteResult>;
-  /** Drives the output no more. Rejects with NOT_SUPPORTED when the port cannot let go. */
+  /** Stops driving the output. Rejects with NOT_SUPPORTED when the port cannot. */
   float(): Promise<void>;
   listen(listener: ReadingListener): () => void;
 }
 
-/** What a runner is given to live on. */
+/** What a runner works with. */
 export interface PortEnvironment {
   readonly clock: Clock;
   readonly log: Log;
-  /** Told of every port that has been opened, and again when its last will has changed. Must not throw. */
+  /** Called with every port that has been opened, and again when its crash plan has changed. Must not throw. */
   opened?(port: Port): void;
-  /** Told before a port that went down is closed: what it held is to be given back. Must not throw. */
+  /** Called before a port that went down is closed, so that a guardian releases its hardware. Must not throw. */
   lostPort?(): void;
   /** See PortContext.reclaim. */
   reclaim?(): Promise<readonly HeldDescriptors[]>;
-  /** Nobody knows what the outputs did meanwhile: the first opening is one after a loss. */
+  /** The first opening counts as one after a loss: it is not known what the outputs did before. */
   readonly lost?: boolean;
+}
+
+/** One attempt to open the port, and the port that came of it. */
+interface Opening {
+  port: Port | undefined;
+  /** Why the port went down. */
+  lost: DcsError | undefined;
+  /** Last reading of each channel that the port told while it was being opened. */
+  readonly early: Map<string, Reading>;
 }
 
 export type PortState = 'opening' | 'open' | 'down' | 'skipped' | 'failed' | 'stopped';
@@ -62,14 +72,14 @@ const CLOSE_LIMIT_MS = 400;
 const LAST_COUNTS_MS = 100;
 
 /**
- * Keeps one port open. A port that fails is closed, thrown away and opened anew with backoff (100 ms doubling to 3 s), for
- * ever; one that keeps failing by a defect is given up after ten times;
- * meanwhile every channel of it is told why it has no value.
+ * Keeps one port open. A port that goes down is closed and opened again with backoff (100 ms doubling to 3 s), for ever.
+ * Meanwhile its channels have bad readings with the reason. A driver that throws defects (INTERNAL) ten times in a row is given
+ * up.
  */
 export class PortRunner {
   readonly name: string;
   state: PortState = 'opening';
-  /** Why it is not open. */
+  /** Why the port is not open. */
   reason: DcsError | undefined = new DcsError('PORT_DOWN', 'not opened yet');
   readonly counters = new Map<string, number>();
   readonly #driver: Driver;
@@ -77,32 +87,38 @@ export class PortRunner {
   readonly #plans: readonly ChannelPlan[];
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #life: PortEnvironment;
+  readonly #environment: PortEnvironment;
   readonly #listeners = new Map<string, Set<ReadingListener>>();
   readonly #last = new Map<string, Reading>();
   readonly #countListeners = new Map<string, (count: number) => void>();
   readonly #streamListeners = new Set<(stream: ByteStream) => void>();
   #port: Port | undefined;
-  /** The port before this one is being closed. */
+  /** Closing of the previous port; settled when it has released the hardware. */
   #closing: Promise<void> | undefined;
   #writes: WriteBatch | undefined;
-  /** The channels as they were given to the present port. */
+  /** The channels as the present port was opened with them. */
   #currentChannels = new Map<string, Channel>();
   #opened: boolean;
   readonly #reopening: ReopenBackoff;
   #timer: Timer | undefined;
-  /** Resolves when no attempt to open it is under way: what is being opened drives its outputs. Never rejects. */
+  /** Resolves when the port is not being opened: opening drives outputs. Never rejects. */
   settled: Promise<void> = Promise.resolve();
 
-  constructor(name: string, driver: Driver, options: unknown, plans: readonly ChannelPlan[], life: PortEnvironment) {
+  constructor(
+    name: string,
+    driver: Driver,
+    options: unknown,
+    plans: readonly ChannelPlan[],
+    environment: PortEnvironment,
+  ) {
     this.name = name;
     this.#driver = driver;
     this.#options = options;
     this.#plans = plans;
-    this.#clock = life.clock;
-    this.#log = life.log;
-    this.#life = life;
-    this.#opened = life.lost === true;
+    this.#clock = environment.clock;
+    this.#log = environment.log;
+    this.#environment = environment;
+    this.#opened = environment.lost === true;
     this.#reopening = new ReopenBackoff(driver.reopenMs);
     for (const { channel, counted } of plans) if (counted) this.#countListeners.set(channel.key, counted);
   }
@@ -153,12 +169,12 @@ export class PortRunner {
       },
       float: async () => {
         const port = this.#live();
-        if (!port.float) throw new DcsError('NOT_SUPPORTED', `port ${this.name} cannot let go of ${channel.key}`);
+        if (!port.float) throw new DcsError('NOT_SUPPORTED', `port ${this.name} cannot stop driving ${channel.key}`);
         await port.float(this.#current(channel));
       },
       listen: (listener) => {
         const listeners = this.#listen(channel.key, listener);
-        // A pin that is restarted by its supervisor must not wait for the next change.
+        // A pin that its supervisor restarted must not wait for the next change.
         queueMicrotask(() => {
           const last = this.#last.get(channel.key);
           if (last && listeners.has(listener)) listener(last);
@@ -170,22 +186,22 @@ export class PortRunner {
     };
   }
 
-  /** The port that is open. Throws a DcsError when none is. */
+  /** The open port. Throws a DcsError when it is not open. */
   get port(): Port {
     return this.#live();
   }
 
-  /** What the port that is open says of itself; nothing when none is. */
+  /** Metrics of the open port; none when it is not open. */
   get metrics(): Readonly<Record<string, number>> {
     return this.#port?.metrics?.() ?? {};
   }
 
-  /** The byte stream of the port that is open now, if it has one. Throws a DcsError when the port is not open. */
+  /** The byte stream of the open port; `undefined` when it has none. Throws a DcsError when the port is not open. */
   get stream(): ByteStream | undefined {
     return this.#live().stream;
   }
 
-  /** Calls `listener` with the byte stream of the port that is open and of every one opened later. */
+  /** Calls `listener` with the byte stream of the open port, and of every port opened later. */
   onStream(listener: (stream: ByteStream) => void): () => void {
     this.#streamListeners.add(listener);
     if (this.state === 'open' && this.#port?.stream) listener(this.#port.stream);
@@ -196,68 +212,74 @@ export class PortRunner {
 
   async #open(): Promise<void> {
     this.state = 'opening';
-    // It holds the hardware until then.
+    // The port before this one holds the hardware until it is closed.
     if (this.#closing) await this.#closing;
     if (this.#isStopped()) return;
-    const first = !this.#opened;
-    const channels = this.#plans.map((plan): Channel => {
+    const channels = this.#channelsToOpen();
+    const opening: Opening = { port: undefined, lost: undefined, early: new Map() };
+    try {
+      const opened = await this.#driver.open(this.#options, channels, this.#contextOf(opening));
+      if (opened.kind === 'skipped') {
+        const reason = `port ${this.name} is skipped: ${opened.reason}`;
+        this.#giveUp('skipped', new DcsError('PORT_SKIPPED', reason));
+        return;
+      }
+      opening.port = opened.port;
+    } catch (error) {
+      this.#retry(toDcsError(error, 'INTERNAL', `port ${this.name}: `));
+      return;
+    }
+    if (this.#isStopped()) {
+      await this.#close(opening.port);
+      return;
+    }
+    this.#port = opening.port;
+    this.#opened = true;
+    this.#currentChannels = new Map(channels.map((channel) => [channel.key, channel]));
+    if (opening.lost) {
+      this.#lost(opening.lost);
+      return;
+    }
+    this.#ready(opening.port);
+    for (const [key, reading] of opening.early) this.#tell(key, reading);
+  }
+
+  /** The channels with the values of this opening: the first one, or one after a loss. */
+  #channelsToOpen(): Channel[] {
+    return this.#plans.map((plan): Channel => {
       const returnValue = plan.returnValue ?? plan.openingValue;
-      const openingValue = first ? plan.openingValue() : returnValue();
+      const openingValue = this.#opened ? returnValue() : plan.openingValue();
       return {
         ...plan.channel,
         ...(openingValue !== undefined && { openingValue }),
         ...(plan.channel.direction === 'out' && { returnValue }),
       };
     });
-    // A port may go down while it is being opened, or after it was given up; only the present one counts.
-    let lost: DcsError | undefined;
-    let port: Port | undefined;
-    /** Last reading of each channel that the port told while it was being opened. */
-    const early = new Map<string, Reading>();
-    try {
-      const opened = await this.#driver.open(this.#options, channels, {
-        clock: this.#clock,
-        log: this.#log,
-        ...(this.#life.reclaim && { reclaim: this.#life.reclaim }),
-        crashPlanChanged: () => {
-          if (port && port === this.#port) this.#life.opened?.(port);
-        },
-        changed: ({ key }, reading) => {
-          if (lost) return;
-          if (!port) early.set(key, reading);
-          else if (port === this.#port) this.#tell(key, reading);
-        },
-        count: (name, by = 1) => {
-          this.counters.set(name, (this.counters.get(name) ?? 0) + by);
-        },
-        down: (error) => {
-          lost = error;
-          if (port && port === this.#port) this.#lost(error);
-        },
-      });
-      if (opened.kind === 'skipped') {
-        const reason = `port ${this.name} is skipped: ${opened.reason}`;
-        this.#giveUp('skipped', new DcsError('PORT_SKIPPED', reason));
-        return;
-      }
-      port = opened.port;
-    } catch (error) {
-      this.#retry(toDcsError(error, 'INTERNAL', `port ${this.name}: `));
-      return;
-    }
-    if (this.#isStopped()) {
-      await this.#close(port);
-      return;
-    }
-    this.#port = port;
-    this.#opened = true;
-    this.#currentChannels = new Map(channels.map((channel) => [channel.key, channel]));
-    if (lost) {
-      this.#lost(lost);
-      return;
-    }
-    this.#ready(port);
-    for (const [key, reading] of early) this.#tell(key, reading);
+  }
+
+  /** A port may go down while it is being opened, and may still call when it was given up: only the present one counts. */
+  #contextOf(opening: Opening): PortContext {
+    const isPresent = () => opening.port !== undefined && opening.port === this.#port;
+    return {
+      clock: this.#clock,
+      log: this.#log,
+      ...(this.#environment.reclaim && { reclaim: this.#environment.reclaim }),
+      crashPlanChanged: () => {
+        if (opening.port && isPresent()) this.#environment.opened?.(opening.port);
+      },
+      changed: ({ key }, reading) => {
+        if (opening.lost) return;
+        if (!opening.port) opening.early.set(key, reading);
+        else if (isPresent()) this.#tell(key, reading);
+      },
+      count: (name, by = 1) => {
+        this.counters.set(name, (this.counters.get(name) ?? 0) + by);
+      },
+      down: (error) => {
+        opening.lost = error;
+        if (isPresent()) this.#lost(error);
+      },
+    };
   }
 
   #ready(port: Port): void {
@@ -265,7 +287,7 @@ export class PortRunner {
     this.reason = undefined;
     this.#reopening.onOpened(this.#clock.now());
     this.#log.info({ port: this.name, driver: this.#driver.name }, `port ${this.name} is open`);
-    this.#life.opened?.(port);
+    this.#environment.opened?.(port);
     if (port.stream) for (const listener of this.#streamListeners) listener(port.stream);
   }
 
@@ -281,7 +303,7 @@ export class PortRunner {
   #lost(error: DcsError): void {
     const port = this.#port;
     this.#port = undefined;
-    this.#life.lostPort?.();
+    this.#environment.lostPort?.();
     if (port) this.#closing = this.#close(port);
     this.#retry(error);
   }
@@ -332,12 +354,12 @@ export class PortRunner {
     return listeners;
   }
 
-  /** What has been counted since it was last told. */
+  /** Reads the counters a last time: edges may have come since the last report. */
   async #lastCounts(port: Port): Promise<void> {
     const channels = this.#plans.flatMap(({ channel, counted }) => (counted ? [this.#current(channel)] : []));
     if (channels.length === 0) return;
     try {
-      const late = () => new DcsError('TIMEOUT', `port ${this.name} did not tell its counts`);
+      const late = () => new DcsError('TIMEOUT', `port ${this.name} did not read its counters in time`);
       const readings = await withDeadline(this.#clock, LAST_COUNTS_MS, port.read(channels), late);
       channels.forEach(({ key }, at) => {
         const reading = readings[at];
@@ -357,7 +379,7 @@ export class PortRunner {
     }
   }
 
-  /** A method, so that the compiler does not assume the state of before an await. */
+  /** A method: otherwise the compiler would assume the state from before an await. */
   #isStopped(): boolean {
     return this.state === 'stopped';
   }
