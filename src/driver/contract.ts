@@ -5,40 +5,38 @@ import type { Log } from '../log/log.ts';
 import type { Direction, PinKind, RawValue } from '../pin/pin.ts';
 import type { PinPlacer } from './placement.ts';
 
-/**
- * A port's own address of a pin: line 17, unit 1 holding 10. `key` is its canonical text, unique within the port
- * (`gpio 17`, `u1/holding/10`); two pins with one key are a configuration error.
- */
+/** The point of a port that a pin stands for: a line of a GPIO chip, a register of a Modbus unit. */
 export interface Channel<Address = unknown> {
+  /** Canonical text of the address, unique within the port: `line 17`, `u1/holding/10`. Two pins must not have the same key. */
   readonly key: string;
   readonly kind: PinKind;
   readonly direction: Direction;
   /** The pin's driver keys, as the driver's own `pin` schema parsed them. */
   readonly address: Address;
   /**
-   * Outputs: the raw value the port must drive from the first moment it owns the channel, in the same step that takes
-   * it where the hardware can. Absent: the hardware's present value stays. Counters: what they begin to count from.
+   * Outputs: the raw value to drive from the moment the port owns the channel, in the same step where the hardware can; the
+   * present value stays when `undefined`. Counters: the count to begin with.
    */
   readonly openingValue?: RawValue;
   /**
-   * Outputs: the raw value for a device that has been away while its port was open (a unit of a bus), asked for when it
-   * answers again. Undefined: it is left as it is.
+   * Outputs: returns the raw value for a device (a unit of a bus) that was away while its port was open. The port asks for it
+   * when the device answers again; `undefined` leaves the output as it is.
    */
   readonly returnValue?: () => RawValue | undefined;
-  /** Digital inputs: how long (ms) a level must be still. 0: no debouncing asked for. */
+  /** Digital inputs: time (ms) for which a level must be stable; 0 without debouncing. */
   readonly debounceMs: number;
 }
 
-/** What one look at a channel gave. A failure is a reading too: it makes the pin bad, never wrong. */
+/** The result of reading a channel. A failure is a reading too: it makes the pin's quality bad. */
 export type Reading =
   | {
       readonly ok: true;
       readonly value: RawValue;
-      /** Unix seconds at which the kernel or device says it happened. */
+      /** Time of the value by the kernel or device, Unix seconds. */
       readonly sourceTime?: UnixSeconds;
-      /** Present when the value is usable but doubtful (simulated, ageing): becomes quality `uncertain`. */
+      /** Why the value may be wrong; the pin's quality becomes `uncertain`. */
       readonly uncertain?: string;
-      /** Counters that can tell: how much the value changes per second. */
+      /** Counters: change of the value per second, where the port measures it. */
       readonly rate?: number;
     }
   | { readonly ok: false; readonly error: DcsError };
@@ -56,60 +54,60 @@ export interface WriteResult {
   readonly resolution?: number;
 }
 
-/** What a write may be told beside its value. */
+/** Options of one write. */
 export interface WriteOptions {
-  /** A port that queues must not begin it after this: it rejects with EXPIRED. */
+  /** Time after which the port must not begin the write: it rejects with EXPIRED. */
   readonly expiresAt?: MonotonicMs;
 }
 
 /**
- * One opened piece of hardware. Every promise it returns settles, also when the hardware is torn out; errors are
- * DcsErrors. Calls may overlap; the port puts them in order: the last write of a channel is what it then has. It never repairs itself: when it cannot go on it calls
- * `context.down(error)` once, rejects all that is pending, and waits to be closed and opened anew by its owner.
+ * One opened piece of hardware. It tells its readings through `PortContext.changed`. Every promise that it returns settles, also
+ * when the hardware is unplugged; errors are DcsErrors. Calls may overlap: the port runs writes of a channel in their order.
+ *
+ * A port does not reopen itself. When it cannot go on it calls `context.down(error)` once and rejects all pending calls; its
+ * owner then closes it and opens a new one.
  */
 export interface Port {
   /**
-   * Reads channels from the hardware now. One reading each, in the order asked. Rejects only if the port is down. What
-   * cannot be asked is given as it was last heard, with the `sourceTime` of then: a value that ages is not made young.
+   * Reads channels from the hardware now: one reading each, in the order asked. Rejects only when the port is down. A value
+   * that cannot be asked for is the last one received, with its own `sourceTime`, so that it still ages.
    */
   read(channels: readonly Channel[]): Promise<Reading[]>;
   /**
-   * Drives an output. Resolves once the hardware has accepted the value. Rejects with BAD_VALUE or OUT_OF_RANGE when
-   * the raw value cannot be encoded (nothing was sent), TIMEOUT when it is unknown whether it took effect.
+   * Drives an output. Resolves once the hardware has accepted the value. Rejects with BAD_VALUE or OUT_OF_RANGE when the raw
+   * value cannot be encoded (nothing was sent), and with TIMEOUT when it is unknown whether the write took effect.
    */
   write(channel: Channel, value: RawValue, options?: WriteOptions): Promise<WriteResult>;
   /**
-   * Drives several outputs as close to at once as the hardware can (a gpiochip's lines in one system call). All values
-   * are checked before any is sent. Rejects as `write` does.
+   * Drives several outputs as simultaneously as the hardware can (lines of a GPIO chip in one system call). All values are
+   * checked before any is sent. Rejects as `write` does.
    */
   writeAll?(writes: readonly { readonly channel: Channel; readonly value: RawValue }[]): Promise<WriteResult[]>;
-  /** Sets a counter or a position the port keeps itself. Rejects with READ_ONLY or BAD_VALUE. */
+  /** Sets a count or position that the port keeps. Rejects with READ_ONLY or BAD_VALUE. */
   preset?(channel: Channel, value: RawValue): Promise<WriteResult>;
-  /**
-   * Drives an output no more: the line becomes an input, as some plants want it while nobody is in control. A later write
-   * drives it again.
-   */
+  /** Stops driving an output: its line becomes an input (high impedance). The next write drives it again. */
   float?(channel: Channel): Promise<void>;
-  /** Gives the hardware back. Idempotent, bounded (≤ 500 ms), never rejects; nothing is reported afterwards. */
+  /** Releases the hardware. Idempotent, bounded (≤ 500 ms), never rejects. The port tells nothing afterwards. */
   close(): Promise<void>;
   /**
-   * How these outputs get their safe values when this process has crashed or hangs. Asked for when the port is open, and
-   * again when what it depends on has changed. Undefined: another process cannot do it, or there is nothing to do. Absent:
-   * the driver cannot. Throws as `write` does when a value cannot be encoded.
+   * Returns how another process gives these outputs their safe values when this one has crashed or hangs; `undefined` when
+   * that is impossible or not needed. Called when the port is open, and again after `PortContext.crashPlanChanged`. Throws as
+   * `write` does when a value cannot be encoded.
    */
   crashPlan?(writes: readonly SafeWrite[]): CrashPlan | undefined;
-  /** The port debounces its inputs itself (kernel); otherwise the pin does it. */
+  /** The port debounces its inputs itself (in the kernel); otherwise the pin does. */
   readonly debounces?: true;
-  /** How it fares, beside its counters: `utilisation` (0 to 1), `round_trip_p99_ms`. Cheap; asked for every few seconds. */
+  /** Metrics beside the counters: `utilisation` (0 to 1), `round_trip_p99_ms`. Must be cheap: read every few seconds. */
   metrics?(): Readonly<Record<string, number>>;
-  /** Byte streams (serial): carries SerialPortMessage. */
+  /** Serial ports: the bytes beside the pins (SerialPortMessage). */
   readonly stream?: ByteStream;
 }
 
+/** Frames to and from a serial device. */
 export interface ByteStream {
-  /** Hands bytes to the device, all or none. Resolves when the kernel has taken them. Resolves with their number. */
+  /** Sends bytes, all or none. Resolves with their number when the kernel has taken them. */
   send(bytes: Uint8Array): Promise<number>;
-  /** Frames that came in, without their delimiter, in order. Returns the unsubscriber. */
+  /** Calls `listener` with each received frame, without its delimiter, in order. Returns a function that ends that. */
   onFrame(listener: (frame: Uint8Array, sourceTime: UnixSeconds) => void): () => void;
 }
 
@@ -120,26 +118,26 @@ export interface SafeWrite {
 }
 
 /**
- * What puts a port's outputs in their safe state when the agent itself cannot: told to the guardian while all is well,
- * carried out by it when the agent has crashed or hangs.
+ * How the guardian process puts a port's outputs in their safe state when the agent has crashed or hangs. The agent gives it to
+ * the guardian while all is well.
  */
 export interface CrashPlan {
-  /** URL of the module that carries it out; it exports `prepare: Prepare`. */
+  /** URL of the module that executes the plan; it exports `prepare: Prepare`. */
   readonly executor: string;
-  /** What that module needs to know. It is copied to another process: data only (numbers, text, lists, Buffers). */
+  /** Data for that module. It is copied to another process: numbers, text, lists, Buffers. */
   readonly plan: unknown;
   /**
-   * Descriptors through which this process holds hardware. The guardian gets duplicates: the hardware stays held, and as it
-   * is, when this process has gone.
+   * Descriptors through which this process holds hardware. The guardian gets duplicates, so the hardware stays held and
+   * unchanged when this process ends.
    */
   readonly descriptors?: readonly number[];
 }
 
-/** Hardware that stays held while it goes from one process to another. */
+/** Descriptors that pass from one process to another, so that the hardware stays held. */
 export interface HeldDescriptors {
-  /** What the descriptors are, in the driver's own words, as JSON has it. May come from another version of the driver. */
+  /** What the descriptors hold, in the driver's own JSON. It may come from another version of the driver. */
   readonly plan: unknown;
-  /** Open ones of this process. Who is given them closes them. */
+  /** Open descriptors of this process; the receiver owns them. */
   readonly descriptors: readonly number[];
 }
 
@@ -171,32 +169,32 @@ export interface PortContext extends DriverContext {
   crashPlanChanged?(): void;
 }
 
-/** 'Not this hardware' is not an error: the port is left out and its pins say why. */
+/** A port, or the reason why this machine has no such hardware: that is not an error, and its pins say why. */
 export type OpenResult =
   | { readonly kind: 'port'; readonly port: Port }
   | { readonly kind: 'skipped'; readonly reason: string };
 
-/** What a pin's driver keys say about its channel; computed without touching hardware, so `check` can use it. */
+/** Facts about a channel from its pin's keys alone, without touching hardware. */
 export interface ChannelFacts {
-  /** Absent: the pin is its own channel (it has no address), and the pin's name serves as key. */
+  /** `undefined` when the channel has no address: the pin's name is then its key. */
   readonly key?: string;
   readonly kind: PinKind;
   /** Directions the hardware allows. */
   readonly directions: readonly Direction[];
-  /** As an output it can be left undriven; see Port.float. */
+  /** As an output it can stop being driven; see Port.float. */
   readonly floats?: true;
 }
 
-/** Something doubtful about a port: registers that overlap, a bus too slow for what is asked of it. */
+/** A problem of a port's configuration: registers that overlap, a bus too slow for its polling. */
 export interface Remark {
-  /** Key of the channel it is about. Absent: the port as a whole. */
+  /** Key of the channel; `undefined` when the remark is about the whole port. */
   readonly channel?: string;
-  /** Key of another channel of the port that it contradicts. */
+  /** Key of another channel that the channel contradicts. */
   readonly other?: string;
   readonly message: string;
-  /** What would be better. */
+  /** What would be right. */
   readonly expected?: string;
-  /** It cannot work at all: the configuration is refused. Absent: a warning. */
+  /** The configuration is refused, because it cannot work; a warning when `undefined`. */
   readonly fatal?: true;
 }
 
@@ -213,10 +211,8 @@ export interface AccessNeeds {
 }
 
 /**
- * Code that opens ports of one kind. A driver imports its native library inside `open`, so that everything builds,
- * checks and tests on machines that do not have it.
- *
- * The two schemas are the only readers of the user's text: `open` and `describe` get what they produced.
+ * Opens ports of one kind. A driver imports its native library inside `open`, so that a configuration can be checked on machines
+ * that do not have the library. `open` and `describe` get what the two schemas have parsed.
  */
 export interface Driver<Options = unknown, Address = unknown> {
   /** Version of the contract that the driver was made for. */
@@ -226,8 +222,9 @@ export interface Driver<Options = unknown, Address = unknown> {
   readonly summary: string;
   /** The keys of an entry in `ports:`, without `driver`. */
   readonly options: z.ZodType<Options>;
-  /** The keys of an entry in `pins:` that say where on the port it is. */
+  /** The keys of an entry in `pins:` that name its channel. */
   readonly pin: z.ZodType<Address>;
+  /** Throws a DcsError (BAD_CONFIG) when no channel can be as the keys say. */
   describe(address: Address, options: Options): ChannelFacts;
   /** Finds the port of pins that name none, and translates names of lines; see PinPlacer. */
   readonly placer?: PinPlacer<Options>;
@@ -244,58 +241,58 @@ export interface Driver<Options = unknown, Address = unknown> {
    */
   devicePaths?(options: Options): Promise<readonly string[]>;
   /**
-   * The hardware that a port with these options keeps to itself, as every driver would name it: `/dev/ttyUSB0`,
-   * `192.168.1.10:502`. Two ports with one claim are a configuration error. Absent: it shares well.
+   * Returns the hardware that a port with these options needs for itself, named as every driver would: `/dev/ttyUSB0`,
+   * `192.168.1.10:502`. Two ports must not claim the same. `undefined` when the hardware can be shared.
    */
   claims?(options: Options): string | undefined;
-  /** What is doubtful about a port with these channels, seen without touching hardware. `check` shows it as warnings. */
+  /** Returns problems of a port with these channels, without touching hardware. `check` shows them. */
   review?(options: Options, channels: readonly Channel<Address>[]): readonly Remark[];
   /**
-   * Longest pause (ms) between two tries to open a port that is down. Absent: 3 s. Shorter where a try costs next to
-   * nothing and a person waits for it: an adapter that was plugged in again.
+   * Longest pause (ms) between two tries to open a port that is down; 3 s when `undefined`. Shorter where a try is cheap and a
+   * person waits for it, as for an adapter that was plugged in again.
    */
   readonly reopenMs?: DurationMs;
-  /** What may be expected of a port with these channels, for people: how full its bus is. `check` shows it. */
+  /** Returns an estimate for people of a port with these channels, such as the load of its bus. `check` shows it. */
   estimate?(options: Options, channels: readonly Channel<Address>[]): string | undefined;
-  /** Shows pins to other systems; an entry in `servers:` that names this driver. */
+  /** Serves pins to other systems, for entries in `servers:` that name this driver. */
   readonly server?: ServerKind;
-  /** Opens the hardware. Rejects with a DcsError when it is there but cannot be had; the owner tries again. */
+  /** Opens the hardware. Rejects with a DcsError when the hardware is there but cannot be opened; the owner tries again. */
   open(options: Options, channels: readonly Channel<Address>[], context: PortContext): Promise<OpenResult>;
 }
 
-/** What a server may know of a pin before anything runs. */
+/** Facts about a pin, from the configuration alone. */
 export interface PinFacts {
   readonly kind: PinKind;
   readonly direction: Direction;
 }
 
-/** The agent's pins, as a server for other systems sees them. */
+/** The agent's pins, for a server. */
 export interface ServedPins {
-  /** The value last reported. Throws a DcsError when there is none that may be trusted: an old value is never given. */
+  /** Returns the last reported value. Throws a DcsError when its quality is bad: a server must not serve old values. */
   read(pin: string): RawValue;
   /**
-   * Sends a command over the bus and waits for the pin's answer, so that every check and every right of a command holds.
-   * Rejects with what the pin refuses it for; TIMEOUT: nobody knows whether it took effect.
+   * Sends a command over the bus and waits for the pin's answer, so that the same checks and rights hold as for any command.
+   * Rejects with the pin's refusal, and with TIMEOUT when it is unknown whether the command took effect.
    */
   command(pin: string, value: RawValue): Promise<void>;
-  /** The port of that name. Throws PORT_DOWN and the like when it is not open. */
+  /** Returns the port of that name. Throws a DcsError (PORT_DOWN) when it is not open. */
   port(name: string): Port;
 }
 
-/** What a server with certain options asks for, so that it can be checked before anything runs. */
+/** The pins and ports that a server uses, so that they can be checked before it runs. */
 export interface ServerNeeds {
   readonly pins: readonly string[];
   readonly ports: readonly string[];
 }
 
-/** Something that shows pins to other systems in their own protocol. */
+/** Serves pins to other systems in their own protocol. */
 export interface ServerKind<Options = unknown> {
   /** The keys of an entry in `servers:`, without `driver`. */
   readonly options: z.ZodType<Options>;
   needs(options: Options): ServerNeeds;
-  /** What does not go together, as a person can mend it. */
+  /** Returns problems of these options, as texts for people. */
   review(options: Options, pins: ReadonlyMap<string, PinFacts>): readonly string[];
-  /** Rejects with a DcsError when its address or line cannot be had; the owner tries again. */
+  /** Rejects with a DcsError when its address or line cannot be opened; the owner tries again. */
   open(
     options: Options,
     pins: ServedPins,
@@ -304,6 +301,7 @@ export interface ServerKind<Options = unknown> {
   ): Promise<OpenServer>;
 }
 
+/** A running server. */
 export interface OpenServer {
   /** Idempotent, bounded, never rejects. */
   close(): Promise<void>;

@@ -2,30 +2,30 @@ import type { Clock } from '../clock/clock.ts';
 import type { Log } from '../log/log.ts';
 import type { HeldDescriptors } from './contract.ts';
 
-/** What an executor lives on. */
+/** What an executor works with. */
 export interface ExecutorContext {
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** Carries out one last will. Nothing is driven before the first attempt, and nothing held but what it was given. */
+/** Executes one crash plan, in the guardian process. Before the first attempt it drives nothing and takes no hardware. */
 export interface SafeStateExecutor {
-  /** It holds hardware that is to be held, until it is released. */
+  /** The executor holds hardware that must stay held until `release`. */
   readonly holds: boolean;
   /**
-   * Drives what has not been driven yet. Resolves when all of it is in its safe state; rejects when something is missing,
-   * and may then be called again. Calls do not overlap. An output that cannot be had keeps no other waiting.
+   * Drives the outputs that are not safe yet. Resolves when all are in their safe state; rejects when one is not, and may then
+   * be called again. Calls do not overlap. An output that fails does not delay the others.
    */
   attempt(): Promise<void>;
-  /** All that it holds, for another process to take over; it goes on holding it. Absent: nothing can be passed on. */
+  /** Returns what it holds, for another process to take over; it goes on holding it. `undefined` when nothing can be passed. */
   handOver?(): HeldDescriptors;
-  /** Lets go of all hardware it holds. Idempotent, never rejects. */
+  /** Releases all hardware. Idempotent, never rejects. */
   release(): Promise<void>;
 }
 
 /**
- * Loads everything an attempt will need, while the agent is well: at the time of the crash memory may be short and the disk
- * gone. The executor owns the descriptors. Rejects with a DcsError when the plan cannot be carried out on this machine.
+ * Loads everything that an attempt will need, while the agent is well: at the time of the crash memory may be short and the disk
+ * gone. The executor owns the descriptors. Rejects with a DcsError when the plan cannot be executed on this machine.
  */
 export type Prepare = (
   plan: unknown,
@@ -33,7 +33,7 @@ export type Prepare = (
   descriptors: readonly number[],
 ) => Promise<SafeStateExecutor>;
 
-/** The URL of a module beside the one that asks, in the sources as in the built package. */
+/** Returns the URL of a module beside `module` (its `import.meta.url`), in the sources as in the built package. */
 export function siblingModule(module: string, name: string): string {
   return new URL(`./${name}${module.slice(module.lastIndexOf('.'))}`, module).href;
 }
