@@ -1,42 +1,42 @@
-/** Counters of everything that passed the mesh and everything that did not. */
+/** Counts what passes the mesh and what is dropped. The names are part of the HTTP API. */
 export interface MeshStats {
-  /** Messages of this process handed to the mesh. */
+  /** Messages sent by this process. */
   sent: number;
-  /** Messages that came in, before any check. */
+  /** Messages received, before any check. */
   received: number;
-  /** Messages given to the local bus. */
+  /** Messages delivered to the local bus. */
   delivered: number;
   /** Messages of others passed on. */
   relayed: number;
-  /** Messages that had been seen already: normal where there is more than one path. */
+  /** Messages received again: normal where there is more than one path. */
   duplicates: number;
-  /** Reports that came after a newer one of the same pin, by another way. */
+  /** Reports dropped because a newer report of their pin came first, on another path. */
   overtaken: number;
-  /** Our own messages that came back. */
+  /** Messages of this process that came back. */
   echoes: number;
-  /** Frames that are not messages, and datagrams that are no ask, answer or good-bye of a peer. */
+  /** Malformed frames, and datagrams that are no valid ping of a peer. */
   malformed: number;
-  /** Frames longer than any may be. */
+  /** Frames longer than 1 MiB. */
   oversized: number;
-  /** Introductions and contact lists that make no sense or came from where none may come; contacts beyond those kept. */
+  /** Malformed introductions, and contacts beyond the number that is kept. */
   badContacts: number;
-  /** Connections without an allowed key. */
+  /** Connections refused because they have no allowed key. */
   refused: number;
-  /** Messages and greetings whose sender is not who sent them, and commands its key may not send. */
+  /** Messages and hellos under a false name, and commands that the sender's key may not give. */
   forged: number;
-  /** Commands that were older than they may be, or of an earlier life of their sender. */
+  /** Commands dropped because they were too old, or their sender has left. */
   stale: number;
-  /** Messages a peer sent that never arrived; its last values were asked for. */
+  /** Messages of peers that were lost; their last reports were requested. */
   missed: number;
-  /** Messages not sent because a peer does not take them. */
+  /** Messages dropped because a peer does not read. */
   dropped: number;
-  /** Frames ZeroMQ refused to take. */
+  /** Frames that ZeroMQ refused. */
   sendDrops: number;
-  /** Times this process became the address broker. */
+  /** How often this process became the address broker. */
   takeovers: number;
-  /** Contacts forgotten because they stayed dead. */
+  /** Contacts and nodes forgotten because they did not answer. */
   expiredContacts: number;
-  /** Errors of the transport that had no better place. */
+  /** Other errors of the transport. */
   socketErrors: number;
 }
 

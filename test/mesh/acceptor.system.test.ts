@@ -6,28 +6,28 @@ import { openSocketFactory } from '../../src/mesh/transport/socket-factory.ts';
 import { memoryLog } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 
-it('a door at which one frame trips us up hears those that follow', async () => {
+it('an acceptor goes on reading after one frame has caused an exception', async () => {
   const log = memoryLog();
   const stats = newStats();
   const heard: unknown[] = [];
-  const door = new Acceptor(await openSocketFactory(stats, log, undefined), {
+  const acceptor = new Acceptor(await openSocketFactory(stats, log, undefined), {
     onCallerFrame(frame) {
       if (frame['bad']) throw new Error('an unexpected error');
       heard.push(frame);
       return undefined;
     },
   });
-  const caller = new Dealer({ linger: 0 });
+  const dealer = new Dealer({ linger: 0 });
   try {
-    caller.connect(`tcp://127.0.0.1:${await door.bind('127.0.0.1')}`);
-    await caller.send('{"bad":1}');
-    await caller.send('{"good":1}');
+    dealer.connect(`tcp://127.0.0.1:${await acceptor.bind('127.0.0.1')}`);
+    await dealer.send('{"bad":1}');
+    await dealer.send('{"good":1}');
     await until('the second frame', () => heard.length > 0);
     expect(heard).toEqual([{ good: 1 }]);
     expect(stats.malformed).toBe(1);
     expect(log.lines.at(-1)).toMatchObject({ level: 'error', message: expect.stringContaining('an unexpected error') });
   } finally {
-    caller.close();
-    door.close(0);
+    dealer.close();
+    acceptor.close(0);
   }
 });

@@ -16,19 +16,19 @@ afterEach(() => {
 });
 
 async function keysIn(): Promise<{ folder: string; publicKey: string }> {
-  const folder = mkdtempSync(join(tmpdir(), 'dcs-io-gate-'));
+  const folder = mkdtempSync(join(tmpdir(), 'dcs-io-access-'));
   folders.push(folder);
   return { folder, publicKey: (await newKeys(folder)).publicKey };
 }
 
-/** A gate that is not open, but knows who may what: `hall` may write pins called pump…, `other` everything. */
-async function gate() {
+/** An access control that is not started: `hall` may write pins called pump…, `other` everything. */
+async function twoKeys() {
   const [own, hall, other] = [await keysIn(), await keysIn(), await keysIn()];
   allow(own.folder, 'hall', hall.publicKey, { write: ['pump*'] });
   allow(own.folder, 'other', other.publicKey);
-  const kit = await openSocketFactory(newStats(), quietLog);
-  const made = new AccessControl(own.folder, loadKeys(own.folder), new ManualClock(), kit);
-  return { gate: made, hall: hall.publicKey, other: other.publicKey };
+  const sockets = await openSocketFactory(newStats(), quietLog);
+  const access = new AccessControl(own.folder, loadKeys(own.folder), new ManualClock(), sockets);
+  return { access, hall: hall.publicKey, other: other.publicKey };
 }
 
 function message(payload: Payload, creator = 'Actor'): Envelope {
@@ -37,23 +37,23 @@ function message(payload: Payload, creator = 'Actor'): Envelope {
 
 describe('a key that may write some pins', () => {
   it('commands nothing else, whatever other subjects the message has', async () => {
-    const { gate: kept, hall } = await gate();
+    const { access, hall } = await twoKeys();
     const serial = { SerialPortMessage: { port: 'scale', data: 'tare' } };
     const report = { IoMessage: { pin_name: 'pump', val: true, last_change: 1 } };
     const command = { IoMessage: { pin_name: 'pump', val: true } };
-    expect(kept.refusal(message(command), hall)).toBeUndefined();
-    expect(kept.refusal(message(serial), hall)).toBe('hall may not write scale');
-    // A subject that is harmless or allowed does not open the way for the one beside it.
-    expect(kept.refusal(message({ ...report, ...serial }), hall)).toBe('hall may not write scale');
-    expect(kept.refusal(message({ ...command, ...serial }), hall)).toBe('hall may not write scale');
+    expect(access.refusal(message(command), hall)).toBeUndefined();
+    expect(access.refusal(message(serial), hall)).toBe('hall may not write scale');
+    // A harmless or allowed subject does not permit the one beside it.
+    expect(access.refusal(message({ ...report, ...serial }), hall)).toBe('hall may not write scale');
+    expect(access.refusal(message({ ...command, ...serial }), hall)).toBe('hall may not write scale');
     const said = { SerialPortMessage: { port: 'scale', data: '1 kg', source_time: 1 } };
-    expect(kept.refusal(message({ ...said, IoMessage: { pin_name: 'valve', val: true } }), hall)).toBe(
+    expect(access.refusal(message({ ...said, IoMessage: { pin_name: 'valve', val: true } }), hall)).toBe(
       'hall may not write valve',
     );
-    expect(kept.refusal(message({ ...report, ...said }), hall)).toBeUndefined();
+    expect(access.refusal(message({ ...report, ...said }), hall)).toBeUndefined();
   });
 
-  it('costs no time by names that are made for its patterns', () => {
+  it('takes no long time for names made to be slow for its patterns', () => {
     const begun = performance.now();
     expect(fits('-'.repeat(3000), ['*-*-*-speed', '*-pump-*-speed'])).toBe(false);
     expect(fits('a-pump-b-speed', ['*-*-*-speed'])).toBe(true);
@@ -63,10 +63,10 @@ describe('a key that may write some pins', () => {
 
 describe('a key that invents actors without end', () => {
   it('does not take the actors of others', async () => {
-    const { gate: kept, hall, other } = await gate();
-    expect(kept.refusal(message({ Said: 1 }, 'Victim'), other)).toBeUndefined();
-    for (let at = 0; at < 20_000; at++) kept.refusal(message({ Said: 1 }, `Made${at}`), hall);
-    expect(kept.refusal(message({ Said: 1 }, 'Victim'), hall)).toBe('its creator is an actor of another node');
-    expect(kept.refusal(message({ Said: 1 }, 'Victim'), other)).toBeUndefined();
+    const { access, hall, other } = await twoKeys();
+    expect(access.refusal(message({ Said: 1 }, 'Victim'), other)).toBeUndefined();
+    for (let at = 0; at < 20_000; at++) access.refusal(message({ Said: 1 }, `Made${at}`), hall);
+    expect(access.refusal(message({ Said: 1 }, 'Victim'), hall)).toBe('its creator is an actor of another node');
+    expect(access.refusal(message({ Said: 1 }, 'Victim'), other)).toBeUndefined();
   });
 });

@@ -15,7 +15,7 @@ const count = (number: number) => Array.from({ length: number }, (_, n) => n);
 const numbers = (peer: Peer, subject: string) => peer.got(subject).map(({ payload }) => payload[subject]?.['n']);
 type Make = (settings: Settings, namespace?: string) => Peer;
 
-/** Which of them say that they are the address broker now. */
+/** Those that say that they are the address broker now. */
 async function brokers(peers: readonly Peer[]): Promise<Peer[]> {
   const found = await Promise.all(
     peers.map(async (peer) => {
@@ -29,7 +29,7 @@ async function brokers(peers: readonly Peer[]): Promise<Peer[]> {
 }
 
 describe('a race for the broker', () => {
-  it('of five that start at once ends with one; and so does the race of those it leaves behind', async () => {
+  it('of five that start at once ends with one broker, and so does the next race when that one is killed', async () => {
     const machine = lab.machine('a');
     const peers = count(5).map(() => Peer.node(ports, machine));
     await Promise.all(peers.map((peer) => peer.ready(30_000)));
@@ -50,7 +50,7 @@ describe.each<[string, Make]>([
   ['ours', Peer.node],
   ['v1', Peer.v1],
 ])('a broker (%s) that is killed and returns', (_name, kind) => {
-  it('costs established peers no message at 500 a second, whoever they are', async () => {
+  it('costs established peers no message at 500 a second, nodes and v1 processes alike', async () => {
     const machine = lab.machine('a');
     lab.network(1, { [machine]: '10.1.1.1' });
     const broker = await kind(ports, machine).ready();

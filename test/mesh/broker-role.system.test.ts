@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { Bus } from '../../src/bus/bus.ts';
 import { loneMesh } from './support/lone-mesh.ts';
 
-it('ports that get free a moment after the start are taken before it ends, not seconds later by whoever comes first', async () => {
+it('a start binds broker ports that become free a moment after it began', async () => {
   const { mesh, rx, tx } = await loneMesh(new Bus());
   const squatters = [rx, tx].map((port) => createServer((socket) => socket.destroy()).listen(port, '127.0.0.1'));
   await Promise.all(squatters.map((squatter) => once(squatter, 'listening')));

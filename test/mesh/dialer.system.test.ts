@@ -15,23 +15,23 @@ afterEach(() => {
 
 async function bench() {
   const stats = newStats();
-  const kit = await openSocketFactory(stats, quietLog);
+  const sockets = await openSocketFactory(stats, quietLog);
   const clock = new ManualClock();
-  const pair = new SocketPair(kit, 'client', {
+  const pair = new SocketPair(sockets, 'client', {
     ...ignoringPair,
     onUp: (_pair, endpoint) => dialer.up(endpoint),
     onDown: (_pair, endpoint) => dialer.down(endpoint),
   });
-  const dialer = new Dialer(pair, clock, kit);
-  const server = new SocketPair(kit, 'server', ignoringPair);
+  const dialer = new Dialer(pair, clock, sockets);
+  const server = new SocketPair(sockets, 'server', ignoringPair);
   pairs.push(pair, server);
   const ports = await server.bind(['127.0.0.1'], 0, 0);
   if (!ports) throw new Error('no free ports');
   return { stats, clock, pair, dialer, ports };
 }
 
-describe('a process that is told of under several lists of addresses', () => {
-  // By itself under all of them, of which one is a network that nobody here reaches; by others under the one that answers.
+describe('a process whose contact comes with different lists of addresses', () => {
+  // The process itself names all of them, one of which is unreachable; others name the one that answers.
   const all = ['127.0.0.1', '127.0.0.77'];
   const one = ['127.0.0.1'];
 
@@ -52,8 +52,8 @@ describe('a process that is told of under several lists of addresses', () => {
   });
 });
 
-describe('contacts without end', () => {
-  it('are called up to a limit, and counted beyond it', async () => {
+describe('an endless list of contacts', () => {
+  it('is dialled up to a limit, and counted beyond it', async () => {
     const { dialer, stats } = await bench();
     for (let at = 0; at < 1100; at++) {
       const address = `127.1.${at >> 8}.${at & 255}`;

@@ -36,8 +36,8 @@ function inside_signal(peer: Peer, signal: NodeJS.Signals): void {
   peer.kill(signal);
 }
 
-describe('no stale command is carried out', () => {
-  it('that waited for a peer that was stopped', async () => {
+describe('no stale command is carried out:', () => {
+  it('one that waited for a stopped peer', async () => {
     const { one, two } = await pair({}, { pin: 'pump' });
     two.kill('SIGSTOP');
     for (let n = 0; n < 10; n++) one.send('IoMessage', { pin_name: 'pump', val: n });
@@ -53,7 +53,7 @@ describe('no stale command is carried out', () => {
     await one.line((line) => line['answer'] === 'fresh');
   }, 40_000);
 
-  it('that was sent while the peer was dead', async () => {
+  it('one sent while the peer was dead', async () => {
     const { b, one, two } = await pair({}, { pin: 'pump' });
     two.kill();
     await two.exited;
@@ -85,7 +85,7 @@ describe('a slow consumer', () => {
     for (let n = 0; n < 3; n++) sinks.push(await Peer.node(settings, machine).ready());
     for (const sink of sinks) await source.line((line) => line['up'] === sink.id);
     await new Promise((resolve) => setTimeout(resolve, 500));
-    // The first flood grows the heap to what the sending itself needs; the second shows what the stopped peer costs.
+    // The first flood grows the heap to what sending needs; the second shows the cost of the stopped peer.
     await flood('Warm', sinks);
     const before = await memory(source);
     sinks[0]?.kill('SIGSTOP');
@@ -110,8 +110,8 @@ async function memory(peer: Peer): Promise<number> {
   return typeof stats === 'object' && stats !== null && 'rss' in stats ? Number(stats.rss) : Number.NaN;
 }
 
-describe('a peer that floods a process that hangs, and dies', () => {
-  it('does not take it with it, on a session', async () => {
+describe('a peer that floods a hung process and dies', () => {
+  it('does not crash that process over a session', async () => {
     const machine = lab.machine('a');
     const settings = { rx: 5012, tx: 5013, quiet: true };
     const victim = await Peer.node(settings, machine).ready();
@@ -119,17 +119,17 @@ describe('a peer that floods a process that hangs, and dies', () => {
     await flooder.line((line) => line['up'] === victim.id);
     victim.tell({ hang: 9000 });
     await new Promise((resolve) => setTimeout(resolve, 200));
-    // More than fits into all that waits between them.
+    // More than all queues between them hold.
     flooder.send('Flood', { text: 'x'.repeat(1000) }, { count: 50_000, rate: 50_000 });
     await new Promise((resolve) => setTimeout(resolve, 2500));
     flooder.kill('SIGKILL');
     await survives(victim);
   }, 60_000);
 
-  it('does not take it with it, on a link of v1', async () => {
+  it('does not crash that process over a v1 link', async () => {
     const machine = lab.machine('a');
     const victim = await Peer.node({ rx: 5012, tx: 5013, quiet: true }, machine).ready();
-    // Once it is listened to it floods: more than fits into all that waits between them.
+    // It floods as soon as it has a subscriber: more than all queues between them hold.
     const program = `
 import time, zmq
 pub = zmq.Context().socket(zmq.XPUB)
@@ -174,7 +174,7 @@ describe('the end', () => {
     },
   );
 
-  it('is a goodbye also to a peer that is busy, and hears of it together with the end of the connection', async () => {
+  it('is a goodbye also for a busy peer that reads it together with the end of the connection', async () => {
     const { one, two } = await pair();
     one.tell({ hang: 1500 });
     await new Promise((resolve) => setTimeout(resolve, 300));
@@ -196,7 +196,7 @@ describe('a bad network', () => {
       await new Promise((resolve) => setTimeout(resolve, 15_000));
       expect(inside(b, 'nft', 'list', 'table', 'ip', 'cut')).toMatch(/packets [1-9]/);
       for (const peer of [one, two]) expect(peer.lines.filter((line) => 'down' in line)).toEqual([]);
-      // And a real death on such a network is noticed as soon as on any other.
+      // A real death on such a network is noticed as soon as on any other.
       const begun = performance.now();
       two.kill('SIGSTOP');
       await one.line((line) => line['down'] === two.id, 4000);
@@ -205,7 +205,7 @@ describe('a bad network', () => {
     40_000,
   );
 
-  it('that passes no connections, only datagrams, is reported within 2 s too', async () => {
+  it('that passes datagrams but no TCP is reported within 2 s too', async () => {
     const { b, one, two } = await pair();
     filter(b, ['input', 'output'], 'meta l4proto tcp drop');
     const begun = performance.now();
@@ -213,9 +213,9 @@ describe('a bad network', () => {
     expect(performance.now() - begun).toBeLessThan(2000 + busy);
   });
 
-  it('that holds up one connection for long costs that connection only: another takes its place', async () => {
+  it('that delays one connection for long costs that connection only: another replaces it', async () => {
     const { b, one, two } = await pair();
-    // Meanwhile each has told the other where it takes datagrams.
+    // Meanwhile each has told the other how it is pinged.
     await new Promise((resolve) => setTimeout(resolve, 500));
     const connections = inside(b, 'ss', '-Htn', 'state', 'established');
     const ends = [...connections.matchAll(/10\.1\.1\.2:(\d+)\s+10\.1\.1\.1:(\d+)/g)];

@@ -21,7 +21,7 @@ afterEach(async () => {
   for (const each of open.splice(0)) await each.stop();
 });
 
-/** A peer that speaks the language of sessions, and may lie in it. */
+/** A peer that speaks the session protocol, and may lie in it. */
 async function liar(mesh: Mesh): Promise<{ dealer: Dealer; welcome: Record<string, unknown> }> {
   const dealer = new Dealer({ linger: 0 });
   dealer.connect(`tcp://127.0.0.1:${mesh.address.port}`);
@@ -52,7 +52,7 @@ describe('a peer that lies', () => {
     const say = (sender: string[], msg_id: string) => ({ sender, msg_id, timestamp: 1, payload: { Said: msg_id } });
     const messages = [
       say(['Actor', 'LiarX'], 'Actor.0'),
-      // As if another node had said it, as if it were another actor's, and as if it came from nobody's process.
+      // With another node as its sender, with another actor's id, and with no process as its sender.
       say(['Actor', 'Other'], 'Actor.1'),
       say(['Actor', 'LiarX'], 'Victim.2'),
       say(['Actor'], 'Actor.3'),
@@ -69,7 +69,7 @@ describe('a peer that lies', () => {
     dealer.close();
   });
 
-  it('sends a frame longer than any may be: it is dropped and counted, and the link stays', async () => {
+  it('about length, with a frame of more than 1 MiB, has it dropped and counted, and the connection stays', async () => {
     const bus = new Bus();
     const { mesh, rx } = await loneMesh(bus);
     open.push(mesh);
@@ -134,39 +134,39 @@ describe('a peer that lies', () => {
 });
 
 describe('a contact that stays dead', () => {
-  it('is forgotten: nobody knocks at its door any more and nobody else is told of it', async () => {
+  it('is forgotten: it is dialled no more and not passed on', async () => {
     const stats = newStats();
-    const kit = await openSocketFactory(stats, quietLog);
+    const sockets = await openSocketFactory(stats, quietLog);
     const clock = new ManualClock();
-    const pair = new SocketPair(kit, 'client', ignoringPair);
-    const dialer = new Dialer(pair, clock, kit);
+    const pair = new SocketPair(sockets, 'client', ignoringPair);
+    const dialer = new Dialer(pair, clock, sockets);
     const ports = { rx: await freePort(), tx: await freePort() };
     dialer.dial({ addresses: ['127.0.0.1'], ports }, []);
     expect(dialer.verified()).toEqual([]);
     await clock.advance(CONTACT_EXPIRY_MS - 1);
     dialer.sweep();
     expect(stats.expiredContacts).toBe(0);
-    let knocks = 0;
+    let dials = 0;
     const servers = await Promise.all(
       [ports.rx, ports.tx].map(
         (port) =>
           new Promise<ReturnType<typeof createServer>>((resolve) => {
             const server = createServer((socket) => {
-              knocks++;
+              dials++;
               socket.destroy();
             }).listen(port, '127.0.0.1', () => resolve(server));
           }),
       ),
     );
-    await expect.poll(() => knocks, { timeout: 10_000 }).toBeGreaterThan(2);
+    await expect.poll(() => dials, { timeout: 10_000 }).toBeGreaterThan(2);
     await clock.advance(2);
     dialer.sweep();
     expect(stats.expiredContacts).toBe(1);
-    // What was under way at that moment may still arrive.
+    // A connection under way at that moment may still arrive.
     await new Promise((resolve) => setTimeout(resolve, 300));
-    knocks = 0;
+    dials = 0;
     await new Promise((resolve) => setTimeout(resolve, 2500));
-    expect(knocks).toBe(0);
+    expect(dials).toBe(0);
     for (const server of servers) server.close();
     pair.close(0);
   }, 30_000);

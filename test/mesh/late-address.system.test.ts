@@ -15,7 +15,7 @@ afterEach(async () => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
 
-/** Machine b gets the address that its node is to listen on only later: at boot the network comes up after the agent. */
+/** Machine b gets its node's listen address later: at boot the network comes up after the agent. */
 const late = { listen: '10.1.1.77' };
 const calling = { brokers: ['10.1.1.77:5012:5013'] };
 
@@ -37,13 +37,13 @@ async function comesUp(a: string, b: string, first: Settings, second: Settings, 
   await vi.waitFor(() => expect(two.errors.join('')).toContain('the bus listens on 10.1.1.77 now'));
 }
 
-describe('a node whose address is not there yet', () => {
-  it('is on loopback with the others of its machine, and on the network as soon as it is there', async () => {
+describe('a node whose listen address does not exist yet', () => {
+  it('runs on loopback with the others of its machine, and on the network as soon as the address exists', async () => {
     const { a, b } = machines();
     await comesUp(a, b, { ...open, ...calling }, { ...open, ...late }, open);
   }, 90_000);
 
-  it('with keys too', async () => {
+  it('does so with keys too', async () => {
     const { a, b } = machines();
     const [ka, kb] = [1, 2].map(() => mkdtempSync(join(tmpdir(), 'dcs-io-late-')));
     if (!ka || !kb) throw new Error('no folders');

@@ -85,7 +85,7 @@ describe('a light client', () => {
     }
   });
 
-  it('is heard again after its agent was restarted, and asks for nothing meanwhile', async () => {
+  it('reaches its agent again after that was restarted, without a timer of its own', async () => {
     const { mesh, rx, tx, at } = await agent();
     const clock = new ManualClock();
     let ready = false;
@@ -126,7 +126,7 @@ describe('a light client', () => {
     });
   });
 
-  it('in Python, without an introduction, has two-way traffic with everybody of the machine', async () => {
+  it('in Python, without an introduction, exchanges messages with every process of the machine', async () => {
     const { bus, rx, tx } = await agent();
     const actor = new Actor('listener');
     actor.on('FromClient', () => {
@@ -135,7 +135,7 @@ describe('a light client', () => {
     bus.join(actor);
     const other = await Peer.node({ rx, tx }).ready();
     const client = await new Peer('/usr/bin/python3', ['test/mesh/minimal-client.py', `${rx}`, `${tx}`]).ready();
-    // Its two sockets are connected at different moments: the first answers may be before it can hear any.
+    // Its two sockets connect at different moments, so the first answers may come before its subscription.
     const sending = setInterval(() => client.send('FromClient', {}), 50);
     try {
       await client.hears('ToClient');
@@ -147,7 +147,7 @@ describe('a light client', () => {
     await client.hears('FromAfar');
   });
 
-  it('of the documentation reads a report and sets a pin, and says why it was refused', async () => {
+  it('of examples/python reads a report and sets a pin, and says why it was refused', async () => {
     const { bus, rx, tx } = await agent();
     lamp(bus);
     const run = (value: string) =>
@@ -167,18 +167,18 @@ describe('a light client', () => {
 });
 
 describe('a mesh', () => {
-  it('refuses to listen on the network unless that is said', () => {
+  it('refuses to listen on the network without keys or insecure: true', () => {
     expect(() => new Mesh(new Bus(), { listen: '0.0.0.0' })).toThrow(/everybody/);
   });
 
-  it('says that an address is none', async () => {
+  it('names an invalid address', async () => {
     const [rx, tx] = [await freePort(), await freePort()];
     const mesh = new Mesh(new Bus(), { rx, tx, listen: 'eth-none', insecure: true });
     await expect(mesh.start()).rejects.toMatchObject({ code: 'BAD_CONFIG', found: 'eth-none' });
     await mesh.stop();
   });
 
-  it('says which system works where ZeroMQ has no binary', async () => {
+  it('names a supported system where ZeroMQ has no binary', async () => {
     const load = () => Promise.reject(new Error('No native build was found'));
     await expect(loadZmq(load)).rejects.toMatchObject({
       code: 'NOT_SUPPORTED',

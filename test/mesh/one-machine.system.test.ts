@@ -81,7 +81,7 @@ describe('processes of one machine, without any configuration', () => {
     },
   );
 
-  it('take both broker ports or none: a process that holds one of them keeps nobody for ever', async () => {
+  it('bind both broker ports or none: a process that holds one of them blocks the others only while it lives', async () => {
     const machine = lab.machine('a');
     const squatter = new Peer(
       process.execPath,

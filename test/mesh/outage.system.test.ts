@@ -14,7 +14,7 @@ const OUTAGE_MS = 60_000;
 const busy = 500;
 
 describe('after an outage of 60 s', () => {
-  it('both ends talk again within 3.5 s and know each other’s last values, also with another address', async () => {
+  it('both ends talk again within 3.5 s and have each other’s last reports, also at another address', async () => {
     const cut = await pairOf(labs[0], { pin: 'lamp' }, { pin: 'pump' }, 1);
     const moved = await pairOf(labs[1], { pin: 'lamp' }, { pin: 'pump' }, 2);
     filter(cut.b, ['input', 'output'], 'drop');

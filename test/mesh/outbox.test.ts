@@ -3,7 +3,7 @@ import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Connection } from '../../src/mesh/peer/acceptor.ts';
 import { Outbox } from '../../src/mesh/peer/outbox.ts';
 
-/** A connection that takes nothing until it is told to. */
+/** A connection that refuses every frame until `takes` is set. */
 class Stuck implements Connection {
   readonly outgoing = true;
   readonly key = undefined;
@@ -19,24 +19,24 @@ class Stuck implements Connection {
   close(): void {}
 }
 
-describe('what waits for a peer that takes nothing', () => {
-  it('does not grow by beats; once it takes again it gets what waited, and then a beat', async () => {
+describe('the queue for a peer that does not read', () => {
+  it('does not grow by heartbeats; when the peer reads again it gets what waited, and then a heartbeat', async () => {
     const clock = new ManualClock();
-    const wire = new Stuck();
-    const outbox = new Outbox(clock, wire, 0, { onDropped: () => undefined, onDisconnect: () => undefined });
+    const connection = new Stuck();
+    const outbox = new Outbox(clock, connection, 0, { onDropped: () => undefined, onDisconnect: () => undefined });
     await clock.advance(1);
     outbox.post('{"a":1}', true);
     for (let tick = 0; tick < 1000; tick++) {
       outbox.heartbeat();
       await clock.advance(3);
     }
-    wire.takes = true;
+    connection.takes = true;
     await clock.advance(10);
-    expect(wire.sent).toHaveLength(1);
-    expect(wire.sent[0]).toContain('"m":[{"a":1}]');
+    expect(connection.sent).toHaveLength(1);
+    expect(connection.sent[0]).toContain('"m":[{"a":1}]');
     outbox.heartbeat();
     await clock.advance(10);
-    expect(wire.sent.at(-1)).toMatch(/^\{"s":1,"t":/);
+    expect(connection.sent.at(-1)).toMatch(/^\{"s":1,"t":/);
     outbox.close();
   });
 });

@@ -41,8 +41,8 @@ async function lines() {
   return { a, b, one, two, heard };
 }
 
-describe('datagrams beside a session', () => {
-  it('are answered, and whoever could not find the other can once it was asked', async () => {
+describe('pings beside a session', () => {
+  it('are answered, and tell the pinged end the address of the other', async () => {
     const { one, two, heard } = await lines();
     expect(two.usable).toBe(false);
     one.ping(false);
@@ -55,7 +55,7 @@ describe('datagrams beside a session', () => {
     await until('the end', () => heard.includes('two given up'));
   });
 
-  it('that are forged, repeated, cut or of nobody get no answer, and are counted', async () => {
+  it('that are forged, repeated, cut or of no peer get no answer, and are counted', async () => {
     const { pings } = await end();
     const target = await end();
     const two = target.pings.open(undefined, nothing);
@@ -91,7 +91,7 @@ describe('datagrams beside a session', () => {
   });
 });
 
-describe('what datagrams say of a peer', () => {
+describe('a ping monitor', () => {
   async function reach() {
     const clock = new ManualClock();
     const { pings } = await end();
@@ -102,7 +102,7 @@ describe('what datagrams say of a peer', () => {
     return { clock, found };
   }
 
-  it('is nothing before one was onPong: then only the connection counts', async () => {
+  it('says nothing before the first answer: then only the connection counts', async () => {
     const { clock, found } = await reach();
     for (let n = 1; n < 10; n++) {
       found.tick(clock.now(), true, false);
@@ -112,7 +112,7 @@ describe('what datagrams say of a peer', () => {
     expect(found.lossy(clock.now())).toBe(false);
   });
 
-  it('is that it lives for as long as it answers, and that packets are lost once an answer is missing', async () => {
+  it('says that the peer lives while it answers, and that packets are lost when an answer is missing', async () => {
     const { clock, found } = await reach();
     found.tick(clock.now(), false, false);
     found.onPong(1n);
@@ -128,7 +128,7 @@ describe('what datagrams say of a peer', () => {
     expect(found.lossy(clock.now())).toBe(false);
   });
 
-  it('is not believed of an answer nobody asked for', async () => {
+  it('ignores an answer without a ping', async () => {
     const { clock, found } = await reach();
     found.onPong(7n);
     expect(found.confirmed).toBe(false);

@@ -42,7 +42,7 @@ function folder(): string {
 }
 
 describe('keys', () => {
-  it('are made once, readable by nobody else, and refused when they are', async () => {
+  it('are made once with mode 0600, and refused when others can read them', async () => {
     const keys = folder();
     const { publicKey } = await newKeys(keys);
     expect(showKey(keys)).toBe(publicKey);
@@ -66,7 +66,7 @@ describe('keys', () => {
     expect(() => revoke(keys, 'pump-house')).toThrow(/nobody/);
   });
 
-  it('are not taken away by an entry beside them that is none', async () => {
+  it('stay allowed beside an entry that is no key', async () => {
     const keys = folder();
     const { publicKey } = await newKeys(keys);
     allow(keys, 'pump-house', publicKey);
@@ -78,13 +78,13 @@ describe('keys', () => {
     const warnings: string[] = [];
     const log = { ...quietLog, warn: (_detail: object, message: string) => warnings.push(message) };
     const clock = new ManualClock();
-    const kit = await openSocketFactory(newStats(), log);
-    const gate = new AccessControl(keys, loadKeys(keys), clock, kit);
-    expect(gate.keys()).toEqual([publicKey]);
+    const sockets = await openSocketFactory(newStats(), log);
+    const access = new AccessControl(keys, loadKeys(keys), clock, sockets);
+    expect(access.keys()).toEqual([publicKey]);
     expect(warnings).toHaveLength(2);
   });
 
-  it('prove who holds them, for one conversation', async () => {
+  it('prove who holds them, for one challenge', async () => {
     const [a, b, c] = [folder(), folder(), folder()];
     for (const each of [a, b, c]) await newKeys(each);
     const [one, two, three] = [loadKeys(a), loadKeys(b), loadKeys(c)];
@@ -94,7 +94,7 @@ describe('keys', () => {
     expect(encodeZ85(decodeZ85(one.publicKey))).toBe(one.publicKey);
   });
 
-  it('patterns of pins mean what they say', () => {
+  it('have patterns of pins in which only * is special', () => {
     expect(fits('pump-1', ['lamp', 'pump-*'])).toBe(true);
     expect(fits('a.b', ['a?b'])).toBe(false);
     expect(fits('axb', ['a.b'])).toBe(false);
@@ -102,44 +102,44 @@ describe('keys', () => {
   });
 });
 
-describe('the gate', () => {
-  it('when nobody answers for it any more, is closed: not even a listed key gets in', async () => {
+describe('access control', () => {
+  it('admits no key, not even a listed one, when its authenticator has stopped', async () => {
     const keys = folder();
     const { publicKey } = await newKeys(keys);
     allow(keys, 'self', publicKey);
     const own = loadKeys(keys);
     const stats = newStats();
-    const kit = await openSocketFactory(stats, quietLog, own);
-    const gate = new AccessControl(keys, own, systemClock, kit);
-    await gate.start();
-    const router = kit.router();
+    const sockets = await openSocketFactory(stats, quietLog, own);
+    const access = new AccessControl(keys, own, systemClock, sockets);
+    await access.start();
+    const router = sockets.router();
     const heard: string[] = [];
     void (async () => {
       for await (const [, frame] of router) heard.push(String(frame));
     })();
     await router.bind('tcp://127.0.0.1:*');
-    const knock = async (text: string) => {
-      const dealer = kit.dealer(publicKey);
+    const send = async (text: string) => {
+      const dealer = sockets.dealer(publicKey);
       dealer.events.on('handshake', () => undefined);
       dealer.connect(router.lastEndpoint ?? '');
       for (let attempt = 0; attempt < 40 && !heard.includes(text); attempt++) {
-        // Without a connection nothing may wait to be sent.
+        // Without a connection nothing may be queued.
         await dealer.send(text).catch(() => undefined);
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
       dealer.close();
     };
-    await knock('while the gate is kept');
+    await send('while the gate is kept');
     expect(heard).toContain('while the gate is kept');
-    gate.close();
-    await knock('while nobody keeps it');
+    access.close();
+    await send('while nobody keeps it');
     expect(heard).not.toContain('while nobody keeps it');
     router.close();
   });
 });
 
 describe('a caller with a listed key', () => {
-  it('that says hello with one it does not hold is counted and stays outside', async () => {
+  it('that says hello with a key it does not hold is counted and gets no session', async () => {
     const [own, caller, other] = [folder(), folder(), folder()];
     const [key, callerKey, otherKey] = await Promise.all(
       [own, caller, other].map(async (keys) => (await newKeys(keys)).publicKey),
@@ -148,8 +148,8 @@ describe('a caller with a listed key', () => {
     const options = { listen: '127.0.0.1', rx: await freePort(), tx: await freePort(), brokers: [], proxyBrokers: [] };
     const mesh = new Mesh(new Bus(), { ...options, insecure: false, security: { keys: own }, log: quietLog });
     await mesh.start();
-    const kit = await openSocketFactory(newStats(), quietLog, loadKeys(caller));
-    const dealer = kit.dealer(key);
+    const sockets = await openSocketFactory(newStats(), quietLog, loadKeys(caller));
+    const dealer = sockets.dealer(key);
     dealer.events.on('handshake', () => undefined);
     dealer.receiveTimeout = 20_000;
     dealer.sendTimeout = 20_000;
@@ -159,7 +159,7 @@ describe('a caller with a listed key', () => {
       const want = { all: true, subjects: [], pins: [] };
       return JSON.stringify({ hello: { ...info, server: { rx: 1, tx: 2 } }, t: 0, want, near: [] });
     };
-    // The key of nobody who is listed; then one of somebody else who is, which it cannot prove.
+    // A key that is not listed; then a listed key of another node, which it cannot prove.
     await dealer.send(hello(key));
     await expect.poll(() => mesh.stats.forged, { timeout: 20_000 }).toBe(1);
     await dealer.send(hello(otherKey));
@@ -173,8 +173,8 @@ describe('a caller with a listed key', () => {
   }, 60_000);
 });
 
-describe('a node whose link has broken', () => {
-  it('is not replaced by the owner of another key, and is let in again itself', async () => {
+describe('a node whose connection has broken', () => {
+  it('is not replaced by the owner of another key, and gets a session again itself', async () => {
     const [own, first, second] = [folder(), folder(), folder()];
     const [key = '', ...callers] = await Promise.all(
       [own, first, second].map(async (keys) => (await newKeys(keys)).publicKey),
@@ -185,8 +185,8 @@ describe('a node whose link has broken', () => {
     await mesh.start();
     const call = async (keys: string) => {
       const pair = loadKeys(keys);
-      const kit = await openSocketFactory(newStats(), quietLog, pair);
-      const dealer = kit.dealer(key);
+      const sockets = await openSocketFactory(newStats(), quietLog, pair);
+      const dealer = sockets.dealer(key);
       dealer.events.on('handshake', () => undefined);
       dealer.receiveTimeout = 2000;
       dealer.sendTimeout = 20_000;
@@ -224,7 +224,7 @@ describe('two machines with keys', () => {
     return { a, b, ka, kb, pa, pb };
   }
 
-  it('talk when each allows the other; a revoked one is cut within 1 s, and allowed again it returns by itself', async () => {
+  it('talk when each allows the other; a revoked key loses its session within 1 s, and reconnects when it is allowed again', async () => {
     const { a, b, ka, kb, pa, pb } = await machines();
     allow(ka, 'b', pb);
     allow(kb, 'a', pa);
@@ -244,7 +244,7 @@ describe('two machines with keys', () => {
     await talkBoth(one, two, 5000);
   }, 40_000);
 
-  it('a key that is not listed, no key, and v1 get nothing in and nothing out', async () => {
+  it('exchange nothing with an unlisted key, without a key, and with v1', async () => {
     const { a, b, ka, kb, pa } = await machines();
     allow(kb, 'a', pa);
     const one = await Peer.node({ ...secure, keys: ka }, a).ready();
@@ -261,7 +261,7 @@ describe('two machines with keys', () => {
     for (const peer of [unlisted, plain, old]) expect(peer.got('FromInside')).toEqual([]);
   }, 40_000);
 
-  it('a key commands and reads the pins it may, and is told when it may not', async () => {
+  it('command and read the pins that their keys were granted, and are told which were not', async () => {
     const { a, b, ka, kb, pa, pb } = await machines();
     allow(ka, 'b', pb, { write: ['lamp*'], read: ['lamp*'] });
     allow(kb, 'a', pa);
@@ -284,7 +284,7 @@ describe('two machines with keys', () => {
     expect(two.got('IoMessage').filter(({ payload }) => payload['IoMessage']?.['pin_name'] === 'secret')).toEqual([]);
   }, 40_000);
 
-  it('meet on whichever of its networks the other comes from, on one that it gets later too', async () => {
+  it('connect over each network of the broker, also over one that it gets later', async () => {
     const { a, b, ka, kb, pa, pb } = await machines();
     const c = lab.machine('c');
     inside(a, 'ip', 'addr', 'add', '10.1.3.1/24', 'dev', 'e1');

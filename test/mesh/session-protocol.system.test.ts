@@ -5,7 +5,7 @@ import { Bus } from '../../src/bus/bus.ts';
 import type { Mesh } from '../../src/mesh/mesh.ts';
 import { loneMesh } from './support/lone-mesh.ts';
 
-/** A peer that speaks sessions by hand: what it says is what the test says. */
+/** A peer whose frames the test writes by hand. */
 class HandmadePeer {
   readonly frames: Record<string, unknown>[] = [];
   readonly #dealer = new Dealer({ linger: 0 });
@@ -79,8 +79,8 @@ afterEach(async () => {
 });
 
 describe('a command', () => {
-  it('that was held up for longer than 2 s, or than its ttl, is not carried out, and its sender is told', async () => {
-    // The sender's clock says when each frame left; the first of them took no time.
+  it('that was queued on its way for longer than 2 s, or than its ttl, is not carried out, and its sender is told', async () => {
+    // The sender's clock says when each frame left; the first took no time.
     const [fresh, late, tooLate, old] = [
       peer.command(1),
       peer.command(2, { ttl: 5 }),
@@ -111,7 +111,7 @@ describe('a command', () => {
 });
 
 describe('a report', () => {
-  it('is told however late it comes: it is the state, until a newer one comes', async () => {
+  it('is delivered however late it comes: it is the state, until a newer one comes', async () => {
     await peer.say({
       s: 0,
       t: 100_000,
@@ -122,14 +122,14 @@ describe('a report', () => {
   });
 });
 
-describe('whom a node says it hears without help', () => {
+describe('the processes a node says it reaches directly', () => {
   const near = () => peer.frames.findLast(({ near: ids }) => ids !== undefined)?.['near'];
 
-  it('is nobody that has called it and has not said a word yet: others would pass on nothing more of it', async () => {
+  it('do not include a caller before its first frame: others would pass on nothing more of it', async () => {
     await peer.say({ s: 0, t: 1 });
     await expect.poll(near).toEqual(['HandX']);
     const other = await HandmadePeer.of(mesh, 'HandY');
-    // A greeting that is repeated, because our answer has not arrived, is no word.
+    // A hello repeated because our answer has not arrived does not count.
     await other.say({ hello: {} });
     const third = await HandmadePeer.of(mesh, 'HandZ');
     await third.say({ s: 0, t: 1 });
@@ -142,7 +142,7 @@ describe('whom a node says it hears without help', () => {
 });
 
 describe('messages that were lost', () => {
-  it('are counted, told of and followed by a request for the last values', async () => {
+  it('are counted, reported and followed by a request for the last reports', async () => {
     await peer.say({ s: 0, t: 1, m: [peer.command(1)] });
     await peer.say({ s: 5, t: 1, m: [peer.command(2)] });
     await expect.poll(() => gaps).toEqual([4]);
@@ -151,12 +151,12 @@ describe('messages that were lost', () => {
     expect(executed).toEqual([1, 2]);
   });
 
-  it('at the end are noticed by the next beat', async () => {
+  it('at the end are noticed by the next heartbeat', async () => {
     await peer.say({ s: 3, t: 1 });
     await expect.poll(() => gaps).toEqual([3]);
   });
 
-  it('and numbers that go back are no messages at all', async () => {
+  it('are not confused with serial numbers that go back: such a frame is malformed', async () => {
     await peer.say({ s: 5, t: 1, m: [peer.command(1)] });
     await peer.say({ s: 0, t: 1, m: [peer.command(2)] });
     await peer.say({ s: 6, t: 1, m: [peer.command(3)] });
@@ -164,7 +164,7 @@ describe('messages that were lost', () => {
     expect(mesh.stats.malformed).toBe(1);
   });
 
-  it('bring the last values to a peer that asks for them', async () => {
+  it('are made up for by the last reports, which a peer can ask for', async () => {
     const lamp = new Actor('lamp');
     bus.join(lamp);
     lamp.send({ IoMessage: { pin_name: 'lamp', val: 'lit', last_change: 7 } });

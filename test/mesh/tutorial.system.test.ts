@@ -110,8 +110,8 @@ describe('many processes', () => {
   }, 180_000);
 });
 
-describe('what travels', () => {
-  it('never contains a loopback address, neither of our own tunnel nor of one that v1 tells everybody of', async () => {
+describe('what is passed on to other machines', () => {
+  it('never contains a loopback address, neither of our own tunnel nor of one that v1 publishes', async () => {
     const [a, b] = [lab.machine('a'), lab.machine('b')];
     lab.network(1, { [a]: '10.1.1.1', [b]: '10.1.1.2' });
     const one = await ours({ ...open, proxyBrokers: ['127.0.0.1:8012:8013'] }, a).ready();

@@ -79,7 +79,7 @@ describe.each(brokerAndLater)('%s at the far end of a tunnel, %s behind proxy_br
 });
 
 describe('two v1 processes that only our broker has introduced to each other', () => {
-  it('talk on after it has died, one of them having returned before', async () => {
+  it('still talk after the broker has died, when one of them had been restarted before', async () => {
     const [a, b, c] = [lab.machine('a'), lab.machine('b'), lab.machine('c')];
     lab.network(1, { [a]: '10.1.1.1', [b]: '10.1.1.2', [c]: '10.1.1.3' });
     const broker = await Peer.node(open, a).ready();

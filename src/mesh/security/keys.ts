@@ -16,15 +16,15 @@ import { DcsError, systemCode } from '../../errors/errors.ts';
 import { namePattern } from '../../message/name-pattern.ts';
 import { type KeyPair, loadZmq } from '../transport/socket-factory.ts';
 
-/** What the owner of a key may do. */
+/** The rights of a key. */
 export interface Grant {
   readonly name: string;
   readonly key: string;
-  /** Pins whose reports it gets; `*` stands for any text. */
+  /** Pins whose reports its owner gets; `*` stands for any text. */
   readonly read: readonly string[];
-  /** Pins it may command. */
+  /** Pins that its owner may command. */
   readonly write: readonly string[];
-  /** It may pass on messages of processes that we do not reach ourselves. */
+  /** Its owner may pass on messages of other processes. */
   readonly relay: boolean;
 }
 
@@ -33,7 +33,7 @@ const ALLOWED = 'allowed';
 const KEY = /^[0-9A-Za-z.\-:+=^!/*?&<>()[\]{}@%$#]{40}$/;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
-/** Makes this node's key pair in `folder`, readable by nobody else. Rejects when there is one already. */
+/** Makes this node's key pair in `folder`, with mode 0600. Rejects when there is one already. */
 export async function newKeys(folder: string): Promise<{ readonly publicKey: string }> {
   const file = join(folder, OWN);
   if (existsSync(file)) {
@@ -44,7 +44,7 @@ export async function newKeys(folder: string): Promise<{ readonly publicKey: str
   }
   const { curveKeyPair } = await loadZmq();
   let pair = curveKeyPair();
-  // A key that begins with a dash would be taken for an option where it is typed.
+  // The command line would read a key that begins with a dash as an option.
   while (pair.publicKey.startsWith('-')) pair = curveKeyPair();
   const { publicKey, secretKey } = pair;
   mkdirSync(join(folder, ALLOWED), { recursive: true, mode: 0o700 });
@@ -54,7 +54,7 @@ export async function newKeys(folder: string): Promise<{ readonly publicKey: str
   return { publicKey };
 }
 
-/** Reads this node's key pair. Throws when it is missing, broken, or readable by others. */
+/** Reads this node's key pair. Throws when it is missing, malformed, or readable by others. */
 export function loadKeys(folder: string): KeyPair {
   const file = join(folder, OWN);
   const text = readText(file);
@@ -74,12 +74,12 @@ export function loadKeys(folder: string): KeyPair {
   return { publicKey, secretKey };
 }
 
-/** This node's public key: what the others must allow. */
+/** Returns this node's public key, which other nodes must allow. */
 export function showKey(folder: string): string {
   return loadKeys(folder).publicKey;
 }
 
-/** Lets the owner of a public key talk with this node; replaces what that name was allowed before. */
+/** Allows a public key to connect to this node. Replaces the key that this name had. */
 export function allow(folder: string, name: string, key: string, rights: Partial<Grant> = {}): void {
   if (!NAME.test(name))
     throw new DcsError('BAD_VALUE', `'${name}' cannot be a name`, { expected: 'letters, digits, _ . -' });
@@ -89,28 +89,28 @@ export function allow(folder: string, name: string, key: string, rights: Partial
   mkdirSync(join(folder, ALLOWED), { recursive: true, mode: 0o700 });
   const file = join(folder, ALLOWED, name);
   const text = `key: ${key}\nread: ${read.join(' ')}\nwrite: ${write.join(' ')}\nrelay: ${relay ? 'yes' : 'no'}\n`;
-  // A reader sees the old or the new file, never half of one.
+  // Renaming shows a reader the old file or the new one, never half of one.
   writeFileSync(`${file}~`, text, { mode: 0o600 });
   giveToOwner(folder, join(folder, ALLOWED), `${file}~`);
   renameSync(`${file}~`, file);
 }
 
-/** What root makes in a folder of somebody else is for that one: the agent as a service has a user of its own. */
+/** Gives files that root makes to the owner of the folder: the agent as a service has a user of its own. */
 function giveToOwner(folder: string, ...paths: readonly string[]): void {
   if (process.getuid?.() !== 0) return;
   const { uid, gid } = statSync(folder);
   for (const path of paths) lchownSync(path, uid, gid);
 }
 
-/** Takes the right to talk away. A running node cuts the link within 1 s. Throws when nobody has that name. */
+/** Withdraws a key. A running node ends its sessions within 1 s. Throws when no key has that name. */
 export function revoke(folder: string, name: string): void {
   const file = join(folder, ALLOWED, name);
   if (!NAME.test(name) || !existsSync(file))
-    throw new DcsError('BAD_VALUE', `nobody is allowed under the name '${name}'`);
+    throw new DcsError('BAD_VALUE', `no key is allowed under the name '${name}'`);
   rmSync(file);
 }
 
-/** Who may talk with this node. What makes no sense or cannot be read allows nobody and is returned in `broken`. */
+/** Lists the allowed keys. An entry that is malformed or cannot be read allows no key, and its name is in `broken`. */
 export function listAllowed(folder: string): { readonly grants: readonly Grant[]; readonly broken: readonly string[] } {
   const grants: Grant[] = [];
   const broken: string[] = [];
@@ -126,7 +126,7 @@ export function listAllowed(folder: string): { readonly grants: readonly Grant[]
   return { grants, broken };
 }
 
-/** Whether a pin's name fits one of the patterns. */
+/** True when a pin's name fits one of the patterns. */
 export function fits(pin: string, patterns: readonly string[]): boolean {
   return patterns.some((pattern) => namePattern(pattern)(pin));
 }
@@ -142,7 +142,7 @@ function namesIn(folder: string): string[] {
   }
 }
 
-/** One entry that cannot be read, or is a folder, takes nothing from the others. */
+/** Reads one entry. An unreadable one, or a folder, reads as empty and does not harm the others. */
 function readEntry(file: string): string {
   try {
     return readText(file) ?? '';
@@ -160,7 +160,7 @@ function readText(file: string): string | undefined {
   }
 }
 
-/** `name: value` lines. */
+/** Parses lines of the form `name: value`. */
 function readFields(text: string): Readonly<Record<string, string>> {
   const lines = text.split('\n').map((line) => /^([a-z]+):\s*(.*?)\s*$/.exec(line));
   return Object.fromEntries(lines.flatMap((found) => (found?.[1] === undefined ? [] : [[found[1], found[2] ?? '']])));
@@ -172,7 +172,7 @@ function words(text: string | undefined): readonly string[] {
 
 const ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#';
 
-/** Z85, the text form of ZeroMQ's keys (ZeroMQ RFC 32): 5 characters for 4 bytes. */
+/** Decodes Z85, the text form of ZeroMQ's keys (ZeroMQ RFC 32): 5 characters are 4 bytes. */
 export function decodeZ85(text: string): Buffer {
   const bytes = Buffer.alloc((text.length / 5) * 4);
   for (let at = 0; at < text.length; at += 5) {
@@ -183,7 +183,7 @@ export function decodeZ85(text: string): Buffer {
   return bytes;
 }
 
-/** The text form of bytes; their number must be a multiple of 4. */
+/** Encodes bytes as Z85; their number must be a multiple of 4. */
 export function encodeZ85(bytes: Buffer): string {
   let text = '';
   for (let at = 0; at + 4 <= bytes.length; at += 4) {
@@ -214,7 +214,7 @@ export function keyProof(own: KeyPair, theirs: string, conversation: string): st
   return createHmac('sha256', key).update(conversation).digest('hex');
 }
 
-/** Compares two proofs without telling by its duration where they differ. */
+/** Compares two proofs in constant time. */
 export function equalProofs(one: string, other: string): boolean {
   const [a, b] = [Buffer.from(one), Buffer.from(other)];
   return a.length === b.length && timingSafeEqual(a, b);

@@ -16,7 +16,7 @@ export class Lab {
     return namespace;
   }
 
-  /** A network: a switch with the machines on it. Returns nothing; the addresses are given. */
+  /** Makes a network: a switch with the machines on it, at the given addresses. */
   network(number: number, members: Readonly<Record<string, string>>): void {
     const hub = this.machine(`hub${number}`);
     run('ip', '-n', hub, 'link', 'add', 'br0', 'type', 'bridge');

@@ -1,7 +1,7 @@
 import { inside, type Lab } from './lab.ts';
 import { Peer, type Settings } from './peer.ts';
 
-/** How a node listens that others may reach. */
+/** Options of a node that other machines can reach. */
 export const open = { rx: 5012, tx: 5013, listen: '0.0.0.0', insecure: true };
 
 /** Two machines, their names, and a node on each, linked. */
@@ -38,7 +38,7 @@ export function filter(machine: string, chains: readonly ('input' | 'output')[],
   }
 }
 
-/** Takes the filters away. */
+/** Removes the filters. */
 export function heal(machine: string): void {
   inside(machine, 'nft', 'delete', 'table', 'ip', 'cut');
 }

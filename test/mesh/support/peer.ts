@@ -142,14 +142,14 @@ export class Peer {
   }
 }
 
-/** Ends every peer that is left; for afterEach. */
+/** Ends every peer that still runs; for afterEach. */
 export async function endPeers(): Promise<void> {
   await Promise.all([...alive].map((peer) => peer.end()));
 }
 
 let counter = 0;
 
-/** Sends until it arrives, as an application does while a mesh forms; then checks that once is once. */
+/** Sends until it arrives, as an application does while a mesh forms; then checks that a message arrives once. */
 export async function talk(from: Peer, to: Peer, timeoutMs = 8000): Promise<void> {
   const end = Date.now() + timeoutMs;
   for (;;) {
@@ -165,7 +165,7 @@ export async function talk(from: Peer, to: Peer, timeoutMs = 8000): Promise<void
   }
 }
 
-/** Both ways. */
+/** Talks both ways. */
 export async function talkBoth(one: Peer, other: Peer, timeoutMs?: number): Promise<void> {
   await talk(one, other, timeoutMs);
   await talk(other, one, timeoutMs);
