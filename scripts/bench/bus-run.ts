@@ -252,7 +252,9 @@ else if (role === 'other') {
   const keys = mkdtempSync(join(tmpdir(), 'dcs-io-bench-'));
   await newKeys(keys);
   allow(keys, 'self', showKey(keys));
-  await startMosquitto(keys);
+  if (wanted.some((section) => section === 'burst' || section === 'single' || section === 'trips')) {
+    await startMosquitto(keys);
+  }
   await main(wanted, keys);
   rmSync(keys, { recursive: true });
   process.exit(0);
