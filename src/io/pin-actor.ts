@@ -51,10 +51,6 @@ export class PinActor extends Actor {
   #debouncer: Debouncer | undefined;
   #staleness: StalenessMonitor | undefined;
   #duplicateSeen = false;
-  /** A write is under way. */
-  #writing = false;
-  /** An observation during the write was not reported. */
-  #reportWithheld = false;
   /** Reports again after `max_silence` without a report. */
   #maxSilence: Timer | undefined;
 
@@ -119,7 +115,6 @@ export class PinActor extends Actor {
 
   /** Waits for the result of a write and takes over the value that the hardware has then. */
   protected async write(raw: RawValue, writing: Promise<WriteResult>): Promise<Written> {
-    this.#writing = true;
     try {
       const { readBack, resolution } = await writing;
       const value = toValue(this.spec, readBack ?? raw);
@@ -139,11 +134,8 @@ export class PinActor extends Actor {
         const reason = `a write was not confirmed: ${failure.message}`;
         this.#observe({ val: this.state.val, quality: 'uncertain', reason });
         this.report();
-      } else if (this.#reportWithheld) this.report();
+      }
       throw failure;
-    } finally {
-      this.#writing = false;
-      this.#reportWithheld = false;
     }
   }
 
@@ -219,10 +211,7 @@ export class PinActor extends Actor {
   }
 
   #observeAndReport(reading: Reading): void {
-    if (!this.#observe(this.#observationOf(reading))) return;
-    // The hardware echoes the write; the answer to the command reports it.
-    if (this.#writing) this.#reportWithheld = true;
-    else this.report();
+    if (this.#observe(this.#observationOf(reading))) this.report();
   }
 
   /** Takes over an observation. Returns whether there is something to report. */
