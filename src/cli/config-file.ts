@@ -21,7 +21,7 @@ export function configFile(option: string | undefined): string {
   );
 }
 
-/** A file that is named and cannot be read is no mistake in a configuration. */
+/** Returns a readable file; throws with the reason and the next step otherwise. */
 function requireReadable(file: string): string {
   try {
     accessSync(file, constants.R_OK);
@@ -60,7 +60,7 @@ export function describeProblem(problem: Problem): string {
   const place = line === 0 ? 'configuration' : `${relative('', file) || file}:${line}:${column}`;
   const detail = [
     found === undefined ? '' : `found ${found}`,
-    // A list of all there is only helps who is far from any of it.
+    // Beside a close match, a long list of all known words does not help.
     expected === undefined || (didYouMean !== undefined && expected.length > 60) ? '' : `expected ${expected}`,
     didYouMean === undefined ? '' : `did you mean '${didYouMean}'?`,
   ].filter((part) => part !== '');

@@ -1,33 +1,34 @@
-/** What was found on a computer, for a first configuration. */
+/** The hardware and software of a computer that a first configuration depends on. */
 export interface Detection {
   readonly node: string;
-  /** The bus can be joined: ZeroMQ loads here. */
+  /** ZeroMQ loads on this computer, so it can join the bus. */
   readonly bus: boolean;
-  /** The board it is, with names of lines that are free for anything; absent: it is none that is known. */
+  /** The board with the names of its free lines; `undefined` when it is not a known board. */
   readonly board?: { readonly name: string; readonly title: string; readonly lines: readonly string[] } | undefined;
   readonly serial: readonly { readonly path: string; readonly about: string }[];
   readonly i2c: readonly { readonly path: string; readonly chips: readonly DetectedChip[] }[];
 }
 
 export interface DetectedChip {
-  /** `0x20` */
+  /** I2C address, like `0x20`. */
   readonly address: string;
   readonly guesses: readonly string[];
-  /** Profiles that may fit it. */
+  /** Profiles for the chips that usually have this address. */
   readonly profiles: readonly string[];
 }
 
+/** What the person decides. */
 export interface Answers {
   readonly node: string;
   /** Serve the web page on this machine. */
   readonly web: boolean;
-  /** What is on each serial port, by its path. */
+  /** Use of each serial port, by its path. */
   readonly serial: ReadonlyMap<string, 'modbus' | 'serial'>;
 }
 
 /**
- * The text of a first configuration. What nobody can know (what a line switches, what a chip is) stands there as a comment
- * that becomes right by taking its `#` away.
+ * The text of a first configuration. Unknown facts (the device on a line, the type of a chip) are comments that become right
+ * without their `#`.
  */
 export function configTemplate(found: Detection, { node, web, serial }: Answers): string {
   const { board, i2c } = found;
@@ -39,7 +40,7 @@ export function configTemplate(found: Detection, { node, web, serial }: Answers)
   ];
   return [
     '# Configuration of dcs-io. Changed it? dcs-io check finds mistakes; a restart makes it take effect.',
-    "# A line that begins with '#' and a word is a suggestion: take its '#' away to use it.",
+    "# A line that begins with '#' and a word is a suggestion: remove its '#' to use it.",
     '',
     `node: ${JSON.stringify(node)}   # what others call this machine`,
     board
@@ -84,7 +85,7 @@ export function configTemplate(found: Detection, { node, web, serial }: Answers)
 }
 
 function section(name: string, lines: readonly string[]): string {
-  // A section of comments alone would be empty, which is right, too: `ports:` has no ports then.
+  // A section with comments only is empty, which is allowed.
   return [`${name}:`, ...(lines.length === 0 ? ['  # none was found on this machine'] : lines)].join('\n');
 }
 

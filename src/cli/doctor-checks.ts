@@ -26,16 +26,17 @@ import { namePattern } from '../message/name-pattern.ts';
 import { addressOf, defaultBus } from './bus-client.ts';
 import { readConfig } from './config-file.ts';
 import { CliError } from './exit.ts';
+import { count } from './output.ts';
 
 const REACH_MS = 2000;
 const AGENT_MS = 5000;
 
-/** What one check found. */
+/** The result of one check. */
 export interface CheckResult {
   readonly about: string;
   readonly state: 'good' | 'doubtful' | 'bad';
   readonly message: string;
-  /** What to do about it. */
+  /** The next step for a person. */
   readonly advice?: string;
 }
 
@@ -73,7 +74,7 @@ async function checkConfig(file: string | undefined): Promise<{ config?: Resolve
   }
 }
 
-/** What `check` warns of keeps the agent from working well: an overlay that is missing, a bus that is off. */
+/** A warning of `check` as a result: a missing overlay or a bus that is off keeps the agent from working well. */
 function fromWarning({ key, line, message, expected }: Problem): CheckResult {
   return {
     about: `${key}, line ${line}`,
@@ -95,7 +96,7 @@ function checkBoard(): CheckResult {
     state: 'good',
     message: `${board.title}; ${buses}`,
     ...(off.length > 0 && {
-      advice: 'what is off is turned on by dtparam= and dtoverlay= in config.txt, or raspi-config',
+      advice: 'turn a bus on with dtparam= and dtoverlay= in config.txt, or with raspi-config',
     }),
   };
 }
@@ -151,7 +152,7 @@ function expandPath(pattern: string): string[] {
   return matches.filter((path) => existsSync(path));
 }
 
-/** Reports carry the time of day: machines that are to agree on it need a clock that is set. */
+/** Checks that the clock is synchronized: reports carry the time of day, on which machines have to agree. */
 async function checkClock(): Promise<CheckResult> {
   const about = 'clock';
   const advice = 'sudo timedatectl set-ntp true, and a time server that can be reached';
@@ -172,7 +173,7 @@ function checkKeys({ bus }: ResolvedConfig): CheckResult[] {
   if (!bus.security) {
     if (!bus.insecure) return [{ about, state: 'good', message: 'not needed: the bus is open to this machine alone' }];
     const advice = 'dcs-io keys new, and bus: { security: { keys: … } } in place of insecure';
-    return [{ about, state: 'doubtful', message: 'anybody who reaches the bus may command the outputs', advice }];
+    return [{ about, state: 'doubtful', message: 'everybody who reaches the bus may command the outputs', advice }];
   }
   const { keys } = bus.security;
   try {
@@ -183,11 +184,11 @@ function checkKeys({ bus }: ResolvedConfig): CheckResult[] {
   const { grants, broken } = listAllowed(keys);
   return [
     grants.length > 0
-      ? { about, state: 'good', message: `there, and ${grants.length} others are let in` }
-      : { about, state: 'doubtful', message: 'nobody else is let in', advice: "dcs-io keys allow NAME 'KEY'" },
+      ? { about, state: 'good', message: `there, and ${count(grants.length, 'other')} allowed` }
+      : { about, state: 'doubtful', message: 'no other key is allowed', advice: "dcs-io keys allow NAME 'KEY'" },
     ...broken.map((name): CheckResult => {
-      const advice = `dcs-io keys allow ${name} 'KEY' makes it anew, dcs-io keys revoke ${name} takes it away`;
-      return { about, state: 'bad', message: `${keys}/allowed/${name} makes no sense`, advice };
+      const advice = `dcs-io keys allow ${name} 'KEY' writes it again, dcs-io keys revoke ${name} removes it`;
+      return { about, state: 'bad', message: `${keys}/allowed/${name} cannot be read`, advice };
     }),
   ];
 }
@@ -212,7 +213,7 @@ async function checkBus(config: ResolvedConfig | undefined, asked: string | unde
   return [here, ...(await Promise.all(others.map((broker) => checkReachable(broker.host, broker.rx))))];
 }
 
-/** Who holds the outputs, the agent apart. */
+/** Reports the guardians of the agent and the outputs they hold. */
 async function checkGuardian({ file, node }: ResolvedConfig): Promise<CheckResult[]> {
   const about = 'guardian';
   const seen = await queryGuardians(socketFolder(), agentIdentity(file, node), systemClock);
@@ -222,22 +223,22 @@ async function checkGuardian({ file, node }: ResolvedConfig): Promise<CheckResul
       return { about, state: 'good', message: `${who} watches over the agent, process ${agent}` };
     const what = held.length > 0 ? `holds outputs of ${held.join(', ')}` : 'is still driving outputs';
     const why = found === 'stopped' ? 'since the agent was stopped' : 'since the agent crashed';
-    const advice = 'the next start of the agent takes over; dcs-io release lets go';
+    const advice = 'the next start of the agent takes over; dcs-io release releases them';
     return { about, state: found === 'stopped' ? 'good' : 'doubtful', message: `${who} ${what} ${why}`, advice };
   });
 }
 
-/** Whether a TCP port of another machine takes connections. */
+/** Checks whether a TCP port of another machine accepts connections. */
 function checkReachable(host: string, port: number): Promise<CheckResult> {
   const about = `broker ${host}:${port}`;
-  const advice = 'is that machine on, is its agent running, does a firewall stand between? ping, then nc -vz';
+  const advice = 'is that machine on, is its agent running, does a firewall block it? ping, then nc -vz';
   return new Promise((resolve) => {
     const socket = createConnection({ host, port, timeout: REACH_MS });
     const end = (finding: CheckResult) => {
       socket.destroy();
       resolve(finding);
     };
-    socket.once('connect', () => end({ about, state: 'good', message: 'takes connections' }));
+    socket.once('connect', () => end({ about, state: 'good', message: 'accepts connections' }));
     socket.once('timeout', () => end({ about, state: 'bad', message: `no answer within ${REACH_MS} ms`, advice }));
     socket.once('error', (error) => end({ about, state: 'bad', message: messageOf(error), advice }));
   });
@@ -281,7 +282,7 @@ function groupName(gid: number): string {
   return line?.split(':')[0] ?? String(gid);
 }
 
-/** Who else has a device open. Processes of other users are seen by root alone: `complete` tells whether all were. */
+/** The processes that have a device open. `complete` is false when processes of other users could not be seen. */
 export function findHolders(path: string): { readonly holders: readonly Holder[]; readonly complete: boolean } {
   const target = realpathSync(path);
   const holders: Holder[] = [];
@@ -310,7 +311,7 @@ function linkTarget(link: string): string | undefined {
   }
 }
 
-/** Whether a serial port is free for us: nobody has it open, and the kernel does not write its messages there. */
+/** Checks that a serial port is free: no process has it open, and the kernel does not use it as its console. */
 export function checkInUse(path: string, cmdline: string = readFileSync('/proc/cmdline', 'utf8')): CheckResult {
   const name = realpathSync(path).replace('/dev/', '');
   const consoles = [...cmdline.matchAll(/\bconsole=(\w+)/g)].map(([, console]) => console);

@@ -1,9 +1,9 @@
 import type { z } from 'zod';
 import { DcsError } from '../errors/errors.ts';
 
-/** What the process ends with; scripts depend on it. */
+/** Exit codes of the process; scripts depend on them. */
 export const exitCodes = { done: 0, failed: 1, wrongUse: 2, noAnswer: 3 } as const;
-/** The same for people. */
+/** The meaning of each exit code, for the manual page and the reference. */
 export const exitMeanings: readonly (readonly [ExitCode, string])[] = [
   [exitCodes.done, 'done'],
   [exitCodes.failed, 'refused or failed'],
@@ -26,7 +26,7 @@ export class CliError extends Error {
   }
 }
 
-/** The exit code a failure of the bus or of a pin ends a command with. */
+/** The exit code for an error. */
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof CliError) return error.exitCode;
   if (error instanceof DcsError && error.code === 'TIMEOUT') return exitCodes.noAnswer;
@@ -34,19 +34,20 @@ export function exitCodeOf(error: unknown): ExitCode {
   return exitCodes.failed;
 }
 
-/** What to try after a failure, where that can be told from it. */
+/** The next step to try after an error; `undefined` when the error does not tell. */
 export function hintFor(error: unknown): string | undefined {
   if (error instanceof CliError) return error.hint;
   if (!(error instanceof DcsError)) return undefined;
   if (error.code === 'TIMEOUT' && error.message.startsWith('no agent')) {
     return "'dcs-io doctor' looks for what is wrong; --bus HOST:RX:TX names another machine's bus";
   }
-  if (error.code === 'NO_PERMISSION') return "'dcs-io doctor' says which group gives access";
+  if (error.code === 'NO_PERMISSION' && error.expected === undefined)
+    return "'dcs-io doctor' says which group gives access";
   if (error.code === 'BUSY') return "'dcs-io doctor' says who holds it";
   return error.expected === undefined ? undefined : `expected ${error.expected}`;
 }
 
-/** What is wrong, with the option it is about. */
+/** The issues of a Zod error, each with the option it is about. */
 export function formatZodError(error: z.ZodError): string {
   return error.issues
     .map((issue) => {

@@ -1,13 +1,13 @@
 import pc from 'picocolors';
 import type { Quality } from '../message/payloads.ts';
 
-/** Colours on a terminal only, and never with NO_COLOR. picocolors by itself would colour what a CI job prints, too. */
+/** Colours only on a terminal and without NO_COLOR. The default of picocolors colours the output of a CI job, too. */
 export const colour = pc.createColors(
   'FORCE_COLOR' in process.env ||
     (process.stdout.isTTY === true && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb'),
 );
 
-/** One line of JSON a row: what `--json` prints. */
+/** Prints a row of `--json`: one JSON object a line. */
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }
@@ -16,12 +16,12 @@ export function printLine(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** To stderr: results stay clean for a pipe. */
+/** Prints to stderr, so that a pipe gets results only. */
 export function printNote(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** An aligned table; a column as wide as its widest cell, colour codes not counted. The last column is not padded. */
+/** Aligns a table. A column is as wide as its widest cell, without colour codes; the last column is not padded. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => visibleLength(row[column] ?? ''))),
@@ -37,17 +37,17 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 }
 
 function visibleLength(text: string): number {
-  // The escape is written by its code so that no control character stands in the source.
+  // Written as a code, so that the source has no control character.
   const esc = String.fromCharCode(27);
   return text.replaceAll(new RegExp(`${esc}\\[\\d+m`, 'g'), '').length;
 }
 
-/** `1 pin`, `2 pins`. */
+/** Writes `1 pin` or `2 pins`. */
 export function count(number: number, what: string): string {
   return `${number} ${what}${number === 1 ? '' : 's'}`;
 }
 
-/** A pin's value as a person reads it. */
+/** Writes a pin's value: `on`, `off`, `21.5 °C`, `"text"`. */
 export function showValue(val: unknown, uom = ''): string {
   const unit = uom === '' ? '' : ` ${uom}`;
   if (val === true) return colour.green('on');
@@ -61,13 +61,13 @@ export function showQuality(quality: Quality | undefined): string {
   return quality === 'good' ? colour.green(quality) : quality === 'bad' ? colour.red(quality) : colour.yellow(quality);
 }
 
-/** Time of day with milliseconds, local. */
+/** Writes the local time of day with milliseconds. */
 export function showTime(unix: number): string {
   const date = new Date(unix * 1000);
   return `${date.toTimeString().slice(0, 8)}.${String(date.getMilliseconds()).padStart(3, '0')}`;
 }
 
-/** `3 s`, `12 min`, `5 h`, `2 d` ago. */
+/** Writes an age: `3 s`, `12 min`, `5 h`, `2 d`. */
 export function showAge(seconds: number): string {
   if (seconds < 60) return `${Math.max(0, seconds).toFixed(seconds < 10 ? 1 : 0)} s`;
   if (seconds < 3600) return `${Math.round(seconds / 60)} min`;

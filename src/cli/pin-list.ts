@@ -187,7 +187,7 @@ export function pinNote(report: IoMessage | undefined): string {
   if (override) {
     const { node, actor, until, kept = true } = override;
     notes.push(colour.yellow(`overridden by ${actor}@${node} until ${showTime(until).slice(0, 8)}`));
-    if (!kept) notes.push('it ends with the process: it is not on the disk');
+    if (!kept) notes.push('it ends with the process, because it could not be saved');
   } else if (by === 'safe' || by === 'rule') notes.push(colour.yellow(`${by}: ${why}`));
   else if (by === 'follow') notes.push(String(why));
   else if (command)
@@ -205,18 +205,18 @@ export function printPin(report: IoMessage, { json }: ClientOptions): void {
 }
 
 const ESC = '\u001b[';
-/** A person reads no faster; a slow line carries no more. */
+/** Time between two frames: a person reads no faster, and a slow line carries no more. */
 const FRAME_MS = 200;
-/** So long a change catches the eye. */
+/** A changed pin is highlighted for this long. */
 const FRESH_MS = 1000;
 
-/** A terminal, as far as this table needs one. */
+/** The parts of a terminal that the table needs. */
 export interface Screen extends Writable {
   readonly columns: number;
   readonly rows: number;
 }
 
-/** A table of pins that fills a terminal and follows what happens. The terminal's text comes back when it closes. */
+/** A table of pins that fills the terminal and follows their changes. Restores the terminal's text when it closes. */
 export class LiveTable {
   readonly #screen: Screen;
   readonly #list: PinList;
@@ -244,12 +244,12 @@ export class LiveTable {
     this.#screen.write(`${ESC}?25h${ESC}?1049l`);
   }
 
-  /** A pin has reported. */
+  /** Highlights a pin that has reported. */
   changed(pin: string): void {
     this.#changes.set(pin, performance.now());
   }
 
-  /** Arrows and pages scroll. */
+  /** Scrolls on arrow and page keys. */
   key(name: string): void {
     const page = this.#room();
     const steps: Readonly<Record<string, number>> = { up: -1, k: -1, down: 1, j: 1, pageup: -page, pagedown: page };
@@ -259,7 +259,7 @@ export class LiveTable {
     this.#draw();
   }
 
-  /** Lines for pins: without the title, the head of the table and the last line. */
+  /** Number of lines for pins: all but the title, the head of the table and the last two lines. */
   #room(): number {
     return Math.max(1, (this.#screen.rows || 24) - 4);
   }
@@ -274,7 +274,7 @@ export class LiveTable {
       const at = this.#changes.get(name);
       return [at !== undefined && now - at < FRESH_MS ? colour.inverse(first) : first, ...others];
     });
-    // All rows make the widths, so that the columns stand still while one scrolls.
+    // All rows count for the widths, so that columns do not move while scrolling.
     const [head = '', ...lines] = table(pinColumns, cells).split('\n');
     const shown = lines.slice(this.#top, this.#top + room);
     const more = rows.length - this.#top - shown.length;
@@ -285,7 +285,7 @@ export class LiveTable {
   }
 }
 
-/** The first `width` characters that are seen. Colours count nothing and are ended. */
+/** Cuts a line after `width` visible characters. Colour codes take no width and are kept, so that colours end. */
 export function truncateLine(line: string, width: number): string {
   const parts = line.split(new RegExp(`(${ESC.replace('[', '\\[')}\\d+m)`));
   let room = width;

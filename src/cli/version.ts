@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** This program's version, as its package says. */
+/** The version in this program's package.json. */
 export function version(): string {
   // Two levels up in the sources, three in the built package.
   for (const up of ['../../package.json', '../../../package.json']) {

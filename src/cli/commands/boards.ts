@@ -130,7 +130,7 @@ async function readCorrectConfig(file: string) {
   throw new CliError(exitCodes.wrongUse, `${file} has mistakes`, `dcs-io check -c ${file} lists them`);
 }
 
-/** The parts of a cell, from the outside in, with their colours apart from their width. */
+/** Text and colour of a part of a cell; the width of a column counts only the text. */
 interface Part {
   readonly text: string;
   readonly paint: (text: string) => string;
@@ -140,8 +140,8 @@ const COLUMNS = ['use', 'aliases', 'name', 'position'] as const;
 type Column = (typeof COLUMNS)[number];
 
 /**
- * A connector as it lies on the board: positions in the middle, names beside them, what is in use at the outside. The
- * columns are aligned with and without colour.
+ * Draws a connector as it lies on the board: positions in the middle, names beside them, uses at the outside. Columns are
+ * aligned with and without colour.
  */
 export function headerView(drawing: HeaderLayout, colour: Colors): string {
   const sides = [0, 1].map((side) => drawing.rows.map((row) => row[side]).map((cell) => partsOf(cell, colour)));
@@ -183,7 +183,7 @@ function paintSide(
   side: 'left' | 'right',
 ): string {
   if (parts === undefined || widths === undefined) return '';
-  // Positions are read from both sides towards the middle; numbers are always flush right.
+  // The left side mirrors the right one; numbers are always aligned to the right.
   const cells = COLUMNS.filter((column) => widths[column] > 0).map((column) => {
     const { text, paint } = parts[column];
     const space = ' '.repeat(widths[column] - [...text].length);

@@ -74,20 +74,21 @@ async function follow(path: string, from: number, print: (text: string) => void)
     const now = inode(path);
     if (now !== file) {
       // The log was rotated: entries added to the old file after the last poll are in `.1`.
-      if (file !== undefined && inode(`${path}.1`) === file) {
-        for (const text of entries(readFileSync(`${path}.1`).subarray(at))) print(text);
-      }
+      if (file !== undefined && inode(`${path}.1`) === file) printFrom(`${path}.1`, at, print);
       [at, file] = [0, now];
     }
-    if (file !== undefined) {
-      const added = readFileSync(path).subarray(at);
-      for (const text of entries(added)) print(text);
-      at += wholeLines(added);
-    }
+    if (file !== undefined) at += printFrom(path, at, print);
     await pause(POLL_MS, undefined, { signal: end.signal }).catch(() => {
       // Told to end.
     });
   }
+}
+
+/** Prints the entries from an offset on; returns their number of bytes. */
+function printFrom(path: string, at: number, print: (text: string) => void): number {
+  const added = readFileSync(path).subarray(at);
+  for (const text of entries(added)) print(text);
+  return wholeLines(added);
 }
 
 function inode(path: string): number | undefined {

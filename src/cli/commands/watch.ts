@@ -36,16 +36,20 @@ async function watch(patterns: readonly string[], options: WatchOptions): Promis
 
 async function watchLines(client: BusClient, wanted: (pin: string) => boolean, options: WatchOptions): Promise<void> {
   client.bus.onAny(({ payload, timestamp }) => {
+    const unix = typeof timestamp === 'number' ? timestamp : Date.now() / 1000;
     for (const [subject, data] of Object.entries(payload)) {
       const name = isRecord(data) ? data['pin_name'] : undefined;
       const matches = typeof name === 'string' ? wanted(name) : options.all === true;
-      if (!matches) continue;
-      if (options.json) printJson({ subject, ...(isRecord(data) ? data : { data }) });
-      else printLine(formatLine(subject, data, typeof timestamp === 'number' ? timestamp : Date.now() / 1000));
+      if (matches) printMessage(subject, data, unix, options);
     }
   });
   client.bus.send({ UpdateIoMessage: {} });
   await untilStopped();
+}
+
+function printMessage(subject: string, data: unknown, unix: number, { json }: WatchOptions): void {
+  if (json) printJson({ subject, ...(isRecord(data) ? data : { data }) });
+  else printLine(formatLine(subject, data, unix));
 }
 
 async function watchTable(client: BusClient, wanted: (pin: string) => boolean, options: WatchOptions): Promise<void> {
