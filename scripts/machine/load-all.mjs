@@ -1,4 +1,4 @@
-// Copied into an installed dcs-io: loads all it depends on, and says what does not load. Arguments: what need not.
+// Copied into an installed dcs-io: loads every dependency and prints those that fail. Arguments: dependencies that may fail.
 import { readFileSync } from 'node:fs';
 
 const { dependencies } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8'));

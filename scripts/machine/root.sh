@@ -1,17 +1,17 @@
-# Makes roots in mounts of one's own (and a network of one's own) that vanish with them. Sourced, not run.
+# Makes temporary roots in private mounts and a private network. Sourced, not run.
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 tmpfs /mnt
 ip link set lo up
 copies=0
 
-# copy_on HOST_FOLDER FOLDER: a copy that costs what is written.
+# copy_on HOST_FOLDER FOLDER: copies on write (overlay).
 copy_on() {
   local layer=/mnt/copy$((copies++))
   mkdir -p "$layer/upper" "$layer/work" "$2"
   mount -t overlay -o "lowerdir=$1,upperdir=$layer/upper,workdir=$layer/work" overlay "$2"
 }
 
-# give_kernel ROOT: what a program there expects of the kernel, without any hardware.
+# give_kernel ROOT: mounts /proc, /sys and /dev without any hardware.
 give_kernel() {
   local device
   mkdir -p "$1/proc" "$1/sys" "$1/dev"

@@ -10,7 +10,7 @@ for compiler in cc gcc g++ make python3; do
 done
 lap "$(node -p '"Node.js " + process.version + ", " + process.arch')"
 
-# On armhf ZeroMQ has no binary: everything else has to work, and the agent has to say so.
+# On armhf ZeroMQ has no binary: the agent has to report it, and everything else has to work.
 excused=
 [ "$arch" != armhf ] || excused=zeromq
 
@@ -54,7 +54,7 @@ for second in $(seq 120); do
   sleep 1
 done
 lap 'the agent runs on simulated hardware'
-# Over HTTP on every processor; over the bus where there is one.
+# Commands go over HTTP on every processor, and over the bus where ZeroMQ loads.
 node -e '
 fetch("http://127.0.0.1:8080/api/pins/green-led", {
   method: "PUT",
