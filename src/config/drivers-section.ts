@@ -66,7 +66,6 @@ export function standInDriver(name: string, failures: readonly string[]): Driver
     summary: reason,
     options: z.looseObject({}),
     pin: z.looseObject({}),
-    hardware: 'none',
     describe: () => ({ kind: 'digital', directions: ['in', 'out'], floats: true }),
     open: async () => ({ kind: 'skipped', reason }),
   };

@@ -29,7 +29,7 @@ describe('every board file', () => {
     expect(readFileSync(join(dataFolder(), 'headers', file), 'utf8')).toMatch(/^# .+/);
   });
 
-  test('no model and no compatible string stands for two boards', () => {
+  test('no model and no compatible string belongs to two boards', () => {
     const all = listBoards().flatMap((name) => [...board(name).models, ...board(name).compatible]);
     expect(all.filter((text, index) => all.indexOf(text) !== index)).toEqual([]);
   });
@@ -54,7 +54,7 @@ describe('every board file', () => {
 });
 
 describe('names of lines', () => {
-  test('a position is what that very board has there: the first Model B is wired otherwise', () => {
+  test('positions differ between boards: the first Model B has its own wiring', () => {
     for (const [name, line] of [
       ['raspberry-pi-b-rev1', 21],
       ['raspberry-pi-b', 27],
@@ -66,7 +66,7 @@ describe('names of lines', () => {
     expect(board('raspberry-pi-b-rev1').resolve('P5-3')).toBeUndefined();
   });
 
-  test('all names of a line are one line, in either case', () => {
+  test('all names of a line name one line, in upper and lower case', () => {
     for (const name of ['GPIO17', 'gpio17', 'BCM17', 'J8-11', 'P1-11', 'gpio:17', 'pinctrl-bcm2711:17']) {
       expect(board('raspberry-pi-4b').resolve(name)).toEqual({ chip: 'pinctrl-bcm2711', line: 17, mock: false });
     }
@@ -74,13 +74,13 @@ describe('names of lines', () => {
     expect(board('raspberry-pi-zero').resolve('TXD0')).toEqual({ chip: 'pinctrl-bcm2835', line: 14, mock: false });
   });
 
-  test('a position of power or ground, a line beyond the chip and a word that is none are no lines', () => {
+  test('power and ground positions, offsets beyond the chip and unknown words are no lines', () => {
     for (const name of ['J8-1', 'J8-6', 'J8-41', 'gpio:58', 'GPIO28', 'banana', ':3', 'gpio:', '']) {
       expect(board('raspberry-pi-4b').resolve(name), name).toBeUndefined();
     }
   });
 
-  test('a chip the board does not know is taken as written, by offset or by line name', () => {
+  test('a chip that the board does not know is used as written, by offset or line name', () => {
     expect(board('linux').resolve('gpiochip2:5')).toEqual({ chip: 'gpiochip2', line: 5, mock: false });
     expect(board('linux').resolve('/dev/gpiochip2:5')).toEqual({ chip: 'gpiochip2', line: 5, mock: false });
     expect(board('linux').resolve('gpio-sim.0-node0:door')).toEqual({
@@ -91,7 +91,7 @@ describe('names of lines', () => {
     expect(board('linux').resolve('GPIO17')).toBeUndefined();
   });
 
-  test('every position of the BeagleBone is the line the kernel names after it', () => {
+  test('every position of the BeagleBone is the line that the kernel names after it', () => {
     const bone = board('beaglebone-black');
     for (const header of bone.headers) {
       for (const [number, position] of Object.entries(header.positions)) {
@@ -113,7 +113,7 @@ describe('names of lines', () => {
     expect(board('orange-pi-zero-2').resolve('PC17')).toBeUndefined();
   });
 
-  test('the mock board has the same names and says that nothing is there', () => {
+  test('the mock board has the same names and marks its lines as simulated', () => {
     expect(board('mock').resolve('J8-11')).toEqual({ chip: 'mock', line: 17, mock: true });
   });
 });
@@ -133,7 +133,7 @@ describe('buses', () => {
   });
 });
 
-describe('which board this is', () => {
+describe('board detection', () => {
   test.each([
     ['Raspberry Pi 4 Model B Rev 1.4', 'raspberry-pi-4b'],
     ['Raspberry Pi 5 Model B Rev 1.0', 'raspberry-pi-5'],
@@ -162,13 +162,13 @@ describe('which board this is', () => {
     expect(detectBoard({ model, compatible: [] })?.name).toBe(name);
   });
 
-  test('a model nobody lists is found by its compatible string, and an unknown one not at all', () => {
+  test('an unlisted model is detected by its compatible string; an unknown computer is no board', () => {
     const compatible = ['raspberrypi,4-model-b', 'brcm,bcm2711'];
     expect(detectBoard({ model: 'Raspberry Pi 4 Model B, painted', compatible })?.name).toBe('raspberry-pi-4b');
     expect(detectBoard({ model: 'Acme Toaster', compatible: ['acme,toaster'] })).toBeUndefined();
   });
 
-  test('a carrier is told by its compatible string, whatever module it carries', () => {
+  test('a carrier is detected by its compatible string, whatever its module', () => {
     const compatible = ['kunbus,revpi-connect', 'brcm,bcm2837', 'brcm,bcm2836'];
     const model = 'Raspberry Pi Compute Module 3 Plus Rev 1.0';
     expect(detectBoard({ model, compatible })?.name).toBe('revolution-pi-connect');
@@ -187,7 +187,7 @@ describe('which board this is', () => {
     expect(detectBoard({ model, compatible: ['raspberrypi,3-compute-module'] })?.name).toBe('raspberry-pi-cm3');
   });
 
-  test('the device tree is read from its files, and a machine without one is no board', () => {
+  test('the device tree is read from its files; a machine without one is no board', () => {
     const folder = mkdtempSync(join(tmpdir(), 'device-tree-'));
     expect(readDeviceTree(folder)).toEqual({ model: undefined, compatible: [] });
     expect(detectBoard(readDeviceTree(folder))).toBeUndefined();
@@ -212,7 +212,7 @@ describe('wrong board data is refused', () => {
 });
 
 describe('the header as rows', () => {
-  test('odd positions are left, even ones right, with names, aliases, buses and uses', () => {
+  test('odd positions are left and even ones right, with names, aliases, buses and pins', () => {
     const lines = new Map([['pinctrl-bcm2711:17', 'green-led']]);
     const [header] = layOutHeaders(board('raspberry-pi-4b'), { lines, buses: ['i2c1'] });
     expect(header?.connector).toBe('J8');

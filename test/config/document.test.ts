@@ -19,7 +19,7 @@ test('every value and every key knows its line and column', () => {
   expect([d.keyAt.line, d.keyAt.column, d.at.line, d.at.column, d.path]).toEqual([3, 7, 3, 10, 'c.d']);
 });
 
-test('a key given twice is an error that names the first; the first counts', () => {
+test('a duplicate key is an error that names the first, and the first one counts', () => {
   const { errors, value } = parse('a: 1\nb: {c: 1, c: 2}\na: 3\n');
   expect(errors).toEqual([
     '2:11 c is given twice; it already stands in line 2',
@@ -39,14 +39,14 @@ test('on and off are text, as YAML 1.2 has it, and a number with colons stays te
   });
 });
 
-test('what can be read in spite of a syntax error is read', () => {
+test('the rest of a file is read in spite of a syntax error', () => {
   const { errors, value } = parse('a: 1\nb: [1, 2\nc: 3\n');
   expect(errors).toHaveLength(1);
   expect(errors[0]).toMatch(/^3:1 this is not valid YAML: flow sequence/);
   expect(value).toEqual({ a: 1, b: [1, 2], c: 3 });
 });
 
-test('anchors and << work, a section of its own key goes before, and places are those of the anchor', () => {
+test('anchors and << work: own keys win over merged ones, and places are those of the anchor', () => {
   const { root, value, errors } = parse('base: &b {x: 1, y: 2}\nuse: {<<: *b, y: 3}\n');
   expect(errors).toEqual([]);
   expect(value).toEqual({ base: { x: 1, y: 2 }, use: { x: 1, y: 3 } });

@@ -175,7 +175,7 @@ describe('a driver that cannot be used', () => {
     },
   );
 
-  test('its pins may be in rules, servers and devices of others, whatever kind of value they would have', async () => {
+  test('its pins may be in rules, servers and devices, whatever type of value they would have', async () => {
     const text = `node: n
 drivers: [./spi.mjs]
 ports: { adc: { driver: spi, bus: 0 } }

@@ -35,7 +35,7 @@ describe('every HAT', () => {
 describe('hats:', () => {
   const head = 'board: raspberry-pi-4b\nhats: [waveshare-relay-3]\n';
 
-  test('a pin on a HAT takes over how the HAT is wired, by whatever name; its own keys go before', () => {
+  test('a pin on a HAT inherits the keys of its wiring by any name of the line; its own keys win', () => {
     const { pins } = configOf(
       `${head}pins:\n  a: { gpio: RELAY1, safe: off }\n  b: { gpio: GPIO20, safe: off }\n  c: { gpio: RELAY3, invert: false, safe: off }\n  d: { gpio: GPIO5 }\n`,
     );
@@ -47,7 +47,7 @@ describe('hats:', () => {
     ]);
   });
 
-  test('a pin on a port of its own takes over the wiring too', () => {
+  test('a pin that names its port inherits the wiring too', () => {
     const port = 'ports: { io: { driver: gpio, chip: pinctrl-bcm2711 }, x: { driver: gpio, chip: other } }\n';
     const text = `${head}${port}pins:\n  a: { port: io, gpio: RELAY1, safe: off }\n  b: { port: io, gpio: 20, safe: off }\n  c: { port: x, gpio: 21 }\n`;
     expect(configOf(text).pins.map(({ spec, key }) => [key, spec.direction, spec.invert])).toEqual([
@@ -63,7 +63,7 @@ describe('hats:', () => {
     ]);
   });
 
-  test('an unknown HAT is suggested, one that does not fit the board or another HAT is refused', () => {
+  test('an unknown HAT gets a suggestion; a HAT that does not fit the board or another HAT is refused', () => {
     expect(errorsOf('board: raspberry-pi-5\nhats: [waveshare-relay-4]\n')).toMatchObject([
       { line: 2, column: 8, key: 'hats[0]', didYouMean: 'waveshare-relay-3' },
     ]);
@@ -76,7 +76,7 @@ describe('hats:', () => {
     expect(placesOf('board: raspberry-pi-5\nhats: unipi-1\n')).toEqual(['2:7 hats: this must be a list, like [a, b]']);
   });
 
-  test('the lines of a bus that a HAT needs are not free, and a bus that is off is a warning', () => {
+  test('a bus that a HAT needs keeps its lines, and is a warning when it is not enabled', () => {
     const text = (enabled: string) =>
       `board: { model: raspberry-pi-5, enabled: [${enabled}] }\nhats: [io-pi-plus]\npins: { a: { gpio: GPIO2 } }\n`;
     expect(placesOf(text('i2c1'))).toEqual(['3:20 pins.a.gpio: this line belongs to i2c1, which is enabled']);

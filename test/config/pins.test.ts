@@ -5,8 +5,8 @@ import { configOf, fakeDrivers, load, machine, placesOf } from './fakes.ts';
 
 const pi = { machine: machine({ model: 'Raspberry Pi 4 Model B Rev 1.4' }) };
 
-describe('where a pin is', () => {
-  test('gpio without a port is a line of the board, on one port a chip, opened by label', () => {
+describe('the place of a pin', () => {
+  test('gpio without a port names a line of the board; each chip is one port, opened by its label', () => {
     const { ports, pins, board } = configOf(
       'pins:\n  a: { gpio: GPIO17 }\n  b: { gpio: J8-13, bias: pull-up }\n  c: { gpio: "gpiochip2:door" }\n',
       pi,
@@ -23,7 +23,7 @@ describe('where a pin is', () => {
     ]);
   });
 
-  test('a chip the user opens himself is not opened twice, and its lines may be named by alias', () => {
+  test('a chip that the user opens is not opened twice, and aliases name its lines', () => {
     const text =
       'ports: { io: { driver: gpio, chip: pinctrl-bcm2711 } }\npins:\n  a: { gpio: GPIO17 }\n  b: { port: io, gpio: GPIO27 }\n';
     const { ports, pins } = configOf(text, pi);
@@ -40,7 +40,7 @@ describe('where a pin is', () => {
     ]);
   });
 
-  test('a misspelt alias is suggested; without a known board an alias means nothing', () => {
+  test('a misspelt alias gets a suggestion; without a known board there are no aliases', () => {
     const [found] = placesOf('pins: { a: { gpio: GPIO71 } }\n', pi);
     expect(found).toBe('1:20 pins.a.gpio: raspberry-pi-4b has no line "GPIO71"');
     expect(placesOf('pins: { a: { gpio: GPIO17 } }\n')).toEqual([
@@ -61,7 +61,7 @@ describe('where a pin is', () => {
     expect(placesOf('pins: { a: { gpio: GPIO2 } }\nboard: raspberry-pi-5\n', enabled)).toEqual([]);
   });
 
-  test('virtual pins share a port, are outputs, and two of them are never one channel', () => {
+  test('virtual pins are outputs on one port, each with its own channel', () => {
     const { ports, pins, warnings } = configOf(
       'pins:\n  a: { virtual: bool, initial: on }\n  b: { virtual: number }\n',
     );
@@ -73,12 +73,12 @@ describe('where a pin is', () => {
     expect(warnings).toEqual([]);
   });
 
-  test('a port that bears the name of an implied one and has another driver is a mistake, and stays what it is', () => {
+  test('a port of another driver with the name of an implied port is a mistake, and is not replaced', () => {
     const text = 'ports: { virtual: { driver: mock } }\npins: { a: { virtual: bool } }\n';
     expect(placesOf(text)).toEqual(['2:9 pins.a: this pin needs a port of driver virtual named virtual']);
   });
 
-  test('a driver that throws while it places a pin makes a mistake at that pin, and hides no other', () => {
+  test('what a driver throws while it places a pin is a mistake at that pin, and hides no other mistake', () => {
     const broken: Driver = {
       contract: 1,
       name: 'broken',
@@ -102,7 +102,7 @@ describe('where a pin is', () => {
     ]);
   });
 
-  test('a pin that is nowhere, on an unknown port or with a misspelt key says so', () => {
+  test('a pin without a place, on an unknown port or with a misspelt key is a mistake', () => {
     expect(
       placesOf(
         'ports: { plc: { driver: modbus, tcp: x } }\npins:\n  a: { label: x }\n  b: { port: pcl }\n  c: { gpoi: 17 }\n',
@@ -115,7 +115,7 @@ describe('where a pin is', () => {
     ]);
   });
 
-  test('a wrong port does not make its pins wrong as well, but their own mistakes are told', () => {
+  test('a wrong port does not make its pins wrong; their own mistakes are reported', () => {
     expect(
       placesOf('ports: { plc: { driver: modbus } }\npins: { a: { port: plc, holding: 1, direction: up, typ: x } }\n'),
     ).toEqual([
@@ -126,7 +126,7 @@ describe('where a pin is', () => {
   });
 });
 
-describe('what a pin is', () => {
+describe('the specification of a pin', () => {
   const sim = 'ports: { sim: { driver: mock } }\npins:\n';
 
   test('the common keys become the specification, with their defaults', () => {
@@ -221,13 +221,13 @@ describe('what a pin is', () => {
     expect(pins[0]?.spec.onExit).toBe('hold');
   });
 
-  test('a name that patterns or paths could not handle is refused', () => {
+  test('a name that patterns or paths cannot handle is refused', () => {
     expect(placesOf(`${sim}  "a b": { port: sim, channel: 1 }\n`)).toEqual([
       '3:3 pins.a b: a name is made of letters, digits and _ - . : /',
     ]);
   });
 
-  test('nested options have their place and their suggestion too', () => {
+  test('mistakes in nested options have their place and a suggestion', () => {
     const loaded = load('ports: { plc: { driver: modbus, tcp: x, line: 9600-8X1, timing: { gap: 5, retrys: 1 } } }\n');
     expect(loaded.ok ? [] : loaded.problems.map(({ column, key, didYouMean }) => [column, key, didYouMean])).toEqual([
       [47, 'ports.plc.line', undefined],
@@ -241,7 +241,7 @@ describe('read_on', () => {
   const pins = (other: string) =>
     `pins:\n  int: { virtual: bool }\n  door: { gpio: "gpiochip2:4", read_on: ${other} }\n`;
 
-  test('an input is read when another pin changes; a stranger, itself or an output is a mistake', () => {
+  test('an input is read when another pin changes; an unknown pin, the pin itself and an output are mistakes', () => {
     expect(configOf(pins('int')).pins[1]?.spec.readOn).toBe('int');
     expect(placesOf(pins('ind'))).toEqual(['3:41 pins.door.read_on: there is no pin "ind"']);
     expect(placesOf(pins('door'))).toEqual(['3:41 pins.door.read_on: door waits for itself']);
@@ -255,12 +255,12 @@ describe('follow', () => {
   const pins = (...follow: string[]) =>
     `pins:\n${follow.map((other, at) => `  p${at}: { virtual: bool${other === '' ? '' : `, follow: ${other}`} }\n`).join('')}  n: { virtual: number }\n`;
 
-  test('a pin may follow another of its sort', () => {
+  test('a pin may follow another with the same type of value', () => {
     expect(placesOf(pins('', 'p0', 'p1'))).toEqual([]);
     expect(configOf(pins('', 'p0')).pins[1]?.spec.rules.follow?.pin).toBe('p0');
   });
 
-  test('nobody follows himself, in a circle, a stranger or a value of another sort', () => {
+  test('a pin cannot follow itself, a cycle, an unknown pin or another type of value', () => {
     expect(placesOf(pins('p0'))).toEqual(['2:32 pins.p0.follow: p0 follows p0: this never comes to rest']);
     expect(placesOf(pins('p1', 'p2', 'p0'))).toEqual([
       '2:32 pins.p0.follow: p0 follows p1 follows p2 follows p0: this never comes to rest',
@@ -271,7 +271,7 @@ describe('follow', () => {
     expect(placesOf(pins('n'))).toEqual(['2:32 pins.p0.follow: p0 is digital and cannot follow n, which is analog']);
   });
 
-  test('one that follows into a circle without being in it is not blamed, and nothing hangs', () => {
+  test('a pin that follows into a cycle without being in it is not reported, and nothing hangs', () => {
     expect(placesOf(pins('p1', 'p0', 'p0'))).toHaveLength(2);
   });
 });
@@ -280,7 +280,7 @@ describe('mock', () => {
   const text =
     'board: raspberry-pi-5\nports: { sim: { driver: mock }, plc: { driver: modbus, tcp: x } }\npins: { a: { gpio: GPIO17 }, v: { virtual: bool } }\n';
 
-  test('everything but what is simulated anyway is opened as its mock', () => {
+  test('the mock driver opens all ports but those without real hardware', () => {
     const mocked = configOf(text, { mock: true }).ports.map(({ name, mock }) => [name, mock]);
     expect(mocked).toEqual([
       ['sim', false],
@@ -291,13 +291,13 @@ describe('mock', () => {
     expect(configOf(text).ports.some(({ mock }) => mock)).toBe(false);
   });
 
-  test('the board mock has no real chip; the rest is real', () => {
+  test('the board mock has no real chip; other ports are real', () => {
     const ports = configOf(text.replace('raspberry-pi-5', 'mock')).ports.map(({ name, mock }) => [name, mock]);
     expect(ports).toContainEqual(['gpio.mock', true]);
     expect(ports).toContainEqual(['plc', false]);
   });
 
-  test('a file for any Raspberry Pi runs as mock where there is none', () => {
+  test('with --mock a file for a detected board runs on the board mock on any machine', () => {
     expect(configOf('board: auto\npins: { a: { gpio: GPIO17 } }\n', { mock: true }).board).toBe('mock');
   });
 });

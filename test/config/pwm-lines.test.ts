@@ -125,7 +125,7 @@ describe('pwm on a line of the board', () => {
     expect(load(pin, { machine: bone('default') }).said[0]).toMatch(/; config-pin P9\.14 pwm/);
   });
 
-  test('of another computer is taken to be set up as it must be, and simulated it is there', () => {
+  test('is the kernel’s on another or a simulated computer, whose setup cannot be seen', () => {
     const head = 'board: raspberry-pi-4b\n';
     expect(place(fast, { machine: machine() }, head)).toEqual(BY_KERNEL);
     expect(place(fast, { machine: four(), mock: true })).toEqual(BY_KERNEL);
@@ -136,7 +136,7 @@ describe('pwm on a line of the board', () => {
     ]);
   });
 
-  test('is software’s where the board has no PWM, and where bias or drive is asked for or the port is named', () => {
+  test('is software’s without PWM of the board, with bias or drive, and on a port that the pin names', () => {
     const line = (keys: string) => `{ fan: { gpio: GPIO18, direction: out, safe: 0, ${keys} } }`;
     const port = 'ports: { io: { driver: gpio, chip: pinctrl-bcm2711 } }\n';
     expect(place(line('pwm: 10, drive: open-drain'), { machine: four({}) })).toEqual([BY_SOFTWARE[0], 0]);
@@ -151,7 +151,7 @@ describe('pwm on a line of the board', () => {
     expect(too('pwm: 1000, drive: open-drain')).toHaveLength(1);
   });
 
-  test('a line that is used as GPIO too, and a channel that comes out at two lines, are mistakes', () => {
+  test('a line used as GPIO too, and a channel used at two lines, are mistakes', () => {
     const both = '{ fan: { gpio: GPIO18, direction: out, pwm: 10 }, lamp: { gpio: J8-12, direction: out } }';
     expect(load(both, { machine: four({}) }).said).toEqual([
       expect.stringMatching(/^error pins\.lamp: the line pinctrl-bcm2711:18 already is pin fan in line 2/),
@@ -162,7 +162,7 @@ describe('pwm on a line of the board', () => {
     ]);
   });
 
-  test('a port the user has opened on that PWM chip is used', () => {
+  test('uses the port that the user has opened on that PWM chip', () => {
     const port = 'ports: { wave: { driver: pwm, chip: fe20c000.pwm } }\n';
     expect(place(fast, { machine: four({}) }, port)).toEqual([['wave, pwm 0'], 0]);
   });
@@ -183,7 +183,7 @@ describe('the lines with PWM of every board', () => {
     },
   );
 
-  test('every Raspberry Pi has some, by the address of its processor’s PWM', () => {
+  test('every Raspberry Pi has four, named by the address of its processor’s PWM', () => {
     const pis = boards.filter(({ name }) => name.startsWith('raspberry-pi'));
     const chips = (name: string) =>
       boards.find((board) => board.name === name)?.pwmOutput({ chip: 'pinctrl-bcm2835', line: 18, mock: false })?.chip;

@@ -29,7 +29,7 @@ describe('the rules of an output', () => {
     });
   });
 
-  test('an interlock stated on one side holds on both, with the longer dead time', () => {
+  test('an interlock of one pin holds for both, with the longer dead time', () => {
     const { pins } = configOf(
       file({ a: 'interlock: { with: b, dead_time: 2s }', b: 'interlock: { with: c, dead_time: 1s }', c: '' }),
     );
@@ -40,7 +40,7 @@ describe('the rules of an output', () => {
     ]);
   });
 
-  test('name pins that are there, and others', () => {
+  test('name pins that exist, and never the pin itself', () => {
     expect(wrong({ a: 'requires: [b, bb]', b: '' })).toEqual(['pins.a.requires[1]: there is no pin "bb"']);
     expect(wrong({ a: 'interlock: { with: x }' })).toEqual(['pins.a.interlock.with: there is no pin "x"']);
     expect(wrong({ a: 'requires: a' })).toEqual(['pins.a.requires: a cannot have itself in requires']);
@@ -66,7 +66,7 @@ describe('the rules of an output', () => {
     expect(wrong({ a: keys, b: '' })).toEqual([problem]);
   });
 
-  test('that need 0 for off are refused on a range without it', () => {
+  test('that need 0 for off are refused with a range without 0', () => {
     expect(
       placesOf(
         'pins:\n  a: { virtual: number, range: [10, 50], max_on: 1m }\n  b: { virtual: number, range: [0, 50], max_on: 1m }\n',
@@ -110,15 +110,15 @@ describe('rules that can never all hold', () => {
     expect(wrong(pins)).toEqual(problems);
   });
 
-  test('are not seen where there are none', () => {
+  test('are not reported for rules that can all hold', () => {
     expect(wrong({ a: 'requires: [b, c]', b: 'requires: c', c: '', d: 'interlock: a, requires: c' })).toEqual([]);
   });
 });
 
-describe('where an output goes when things fail', () => {
+describe('the safe and initial values of an output', () => {
   const out = (keys: string, kind = 'bool') => `pins:\n  a: { virtual: ${kind}, ${keys} }\n`;
 
-  test('safe: off is false or 0, safe: hold is to stay', () => {
+  test('safe: off is false or 0; safe: hold keeps the value', () => {
     expect(configOf(out('safe: off')).pins[0]?.spec).toMatchObject({ safe: false, onExit: 'safe' });
     expect(configOf(out('safe: off', 'number')).pins[0]?.spec.safe).toBe(0);
     const held = configOf(
@@ -147,7 +147,7 @@ describe('where an output goes when things fail', () => {
     expect(placesOf(out(keys)).map((text) => text.replace(/^\S+ /, ''))).toEqual([problem]);
   });
 
-  test('off is refused on a range without 0', () => {
+  test('off is refused with a range without 0', () => {
     expect(placesOf(out('safe: off, range: [10, 50]', 'number'))).toEqual([
       "2:31 pins.a.safe: off is 0, which is outside the pin's range",
     ]);

@@ -6,7 +6,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { configOf, errorsOf, fakeDrivers, load, machine, placesOf } from './fakes.ts';
 
 describe('the file as a whole', () => {
-  test('an empty file is a node without pins, named as its host', () => {
+  test('an empty file is a node without pins, named after its host', () => {
     expect(configOf('')).toMatchObject({
       node: 'test-host',
       board: undefined,
@@ -23,7 +23,7 @@ describe('the file as a whole', () => {
     expect(loaded).toMatchObject({ ok: false, problems: [{ line: 1, column: 1, file: '/nowhere/dcs-io.yaml' }] });
   });
 
-  test('a misspelt section is suggested; a section that is none is said', () => {
+  test('a misspelt section gets a suggestion; a value in place of a section is a mistake', () => {
     const [error] = errorsOf('prots: {}\n');
     expect(error).toMatchObject({ line: 1, column: 1, key: 'prots', didYouMean: 'ports' });
     expect(placesOf('pins: 5\nports: [a]\n')).toEqual([
@@ -71,14 +71,14 @@ describe('bus', () => {
     },
   );
 
-  test('the folder of keys is beside the file, and with keys the bus may listen to the network', () => {
+  test('the path of the keys is relative to the file, and with keys the bus may listen on the network', () => {
     const { bus } = configOf('bus: { listen: 0.0.0.0, security: { keys: ./keys } }\n');
     expect(bus).toMatchObject({ insecure: false, security: { keys: expect.stringMatching(/^\/.*keys$/) } });
     expect(errorsOf('bus: { listen: 0.0.0.0, security: { keys: 1 } }\n')).not.toEqual([]);
     expect(errorsOf('bus: { security: { curve: true } }\n')).not.toEqual([]);
   });
 
-  test('listening to the network needs the word insecure; loopback never does', () => {
+  test('listening on the network needs keys or insecure; loopback needs neither', () => {
     expect(errorsOf('bus: { listen: 0.0.0.0 }\n')).toMatchObject([{ column: 16, key: 'bus.listen' }]);
     expect(errorsOf('bus: { listen: 0.0.0.0, insecure: true }\n')).toEqual([]);
     for (const address of ['127.0.0.1', '127.1.2.3', '"::1"', 'localhost']) {
@@ -86,7 +86,7 @@ describe('bus', () => {
     }
   });
 
-  test('an address that can be none is said to be wrong here, not at the start', () => {
+  test('an impossible address is a mistake of the configuration, not of the start', () => {
     for (const address of ['192.168.1.300', '192.168.1', '10.0.0.0.1']) {
       expect(errorsOf(`bus: { listen: ${address}, insecure: true }\n`)).toMatchObject([{ key: 'bus.listen' }]);
     }
@@ -98,7 +98,7 @@ describe('bus', () => {
 });
 
 describe('board', () => {
-  test('an unknown board is suggested, and its pins are not blamed for it', () => {
+  test('an unknown board gets a suggestion, and its pins are not reported', () => {
     expect(errorsOf('board: rasberry-pi-5\npins: { a: { gpio: GPIO17 } }\n')).toMatchObject([
       { line: 1, column: 8, didYouMean: 'raspberry-pi-5' },
     ]);
@@ -111,7 +111,7 @@ describe('board', () => {
     ]);
   });
 
-  test('enabled: [] frees the lines of a bus that is there', () => {
+  test('enabled: [] frees the lines of a bus that the machine has', () => {
     const here = { machine: machine({ model: 'Raspberry Pi 5 Model B Rev 1.0', files: ['/dev/i2c-1'] }) };
     expect(placesOf('board: { enabled: [] }\npins: { a: { gpio: GPIO2 } }\n', here)).toEqual([]);
   });
@@ -139,7 +139,7 @@ describe('devices', () => {
   const port = 'ports: { plc: { driver: modbus, tcp: x } }\n';
   const context = { dataFolder };
 
-  test("a device has its profile's pins, named after it; its keys are defaults, the pins' own keys go before", () => {
+  test('a device has the pins of its profile, named after it; its keys are defaults for their own keys', () => {
     const text = `${port}devices: { meter: { port: plc, profile: acme/meter, unit: 7, poll: 2s, pins: { power: { label: main }, extra: { holding: 3 } } } }\n`;
     const { pins } = configOf(text, context);
     expect(pins.map(({ spec, key, address }) => [spec.name, spec.uom, spec.label, key, address])).toEqual([
@@ -149,7 +149,7 @@ describe('devices', () => {
     ]);
   });
 
-  test('an unknown profile, port or key is told once and suggested', () => {
+  test('an unknown profile, port or key is reported once, with a suggestion', () => {
     const text = `${port}devices:\n  m: { port: plc, profile: acme/metre, unti: 3 }\n  n: { port: plx, profile: acme/meter }\n  o: { profile: acme/meter }\n`;
     expect(errorsOf(text, context).map(({ line, column, key, didYouMean }) => [line, column, key, didYouMean])).toEqual(
       [
@@ -161,12 +161,12 @@ describe('devices', () => {
     );
   });
 
-  test('a wrong default is told once, not once a pin', () => {
+  test('a wrong default is reported once, not once a pin', () => {
     const text = `${port}devices: { m: { port: plc, profile: acme/meter, unit: 700 } }\n`;
     expect(placesOf(text, context)).toEqual(['2:55 devices.m.unit: unit must be at most 255']);
   });
 
-  test('a common key that does not fit some of the pins is idle there', () => {
+  test('an inherited key without meaning on some pins is ignored there', () => {
     const text = `${port}devices: { m: { port: plc, profile: acme/meter, safe: 0 } }\n`;
     expect(load(text, context).ok).toBe(true);
   });
@@ -179,13 +179,13 @@ describe('devices', () => {
 });
 
 describe('ports', () => {
-  test('hardware that two ports would open is told, with the place of the first', () => {
+  test('hardware that two ports claim is a mistake that names the place of the first', () => {
     const text = 'ports:\n  a: { driver: modbus, tcp: plc }\n  b: { driver: modbus, tcp: plc }\n';
     expect(placesOf(text)).toEqual(['3:3 ports.b: plc already is port a in line 2']);
     expect(placesOf(text.replaceAll('plc', 'shared'))).toEqual([]);
   });
 
-  test('what a driver finds doubtful is a warning at the pin or at the port', () => {
+  test('a remark of a driver is a warning at its pin or port', () => {
     const text =
       'ports:\n  a: { driver: modbus, tcp: slow }\npins:\n  p: { port: a, holding: 666 }\n  q: { port: a, holding: 1 }\n';
     const { warnings } = configOf(text);

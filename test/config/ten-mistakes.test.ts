@@ -21,7 +21,7 @@ pins:
 actors: [./missing.ts]
 `;
 
-test('a file with a dozen different mistakes has every one of them reported, at its place', () => {
+test('all mistakes of a file with a dozen are reported, each at its place', () => {
   const errors = errorsOf(FILE).map(({ line, column, key, found, didYouMean }) => [
     line,
     column,

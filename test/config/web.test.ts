@@ -3,7 +3,7 @@ import { errorsOf, load } from './fakes.ts';
 
 const HASH = `scrypt:14:8:5:${'A'.repeat(22)}:${'B'.repeat(43)}`;
 
-test('web: alone asks for the page on loopback; without it there is none', () => {
+test('web: alone serves the page on loopback; without the section there is no page', () => {
   const bare = load('web:\n');
   expect(bare.ok && bare.config.web).toEqual({
     host: '127.0.0.1',
@@ -16,7 +16,7 @@ test('web: alone asks for the page on loopback; without it there is none', () =>
   expect(none.ok && none.config.web).toBeUndefined();
 });
 
-test('listening on the network without users is an error that says what to do', () => {
+test('listening on the network without users is an error that names the remedy', () => {
   for (const listen of ['0.0.0.0:8080', '192.168.1.5:80', '"[::]:8080"', 'pi.local:8080']) {
     const [error] = errorsOf(`web: { listen: ${listen} }`);
     expect(error).toMatchObject({ key: 'web.listen', message: expect.stringContaining('without users') });
@@ -24,7 +24,7 @@ test('listening on the network without users is an error that says what to do', 
   }
 });
 
-test('with users it may, with a warning that nothing is encrypted unless there is TLS', () => {
+test('with users it may listen on the network; without TLS there is a warning', () => {
   const users = `users: { ali: { role: operate, password: "${HASH}" } }`;
   const open = load(`web: { listen: 0.0.0.0:8080, ${users} }`);
   expect(open.ok && open.config.warnings).toMatchObject([
