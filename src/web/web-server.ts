@@ -26,7 +26,7 @@ export class WebServer {
   readonly #bridge: BusBridge;
   readonly #auth: Authenticator;
   readonly #sockets: WebSocketConnections;
-  readonly #streams = new EventStreams();
+  readonly #streams: EventStreams;
   readonly #router: HttpRouter;
   readonly #listener: HttpListener;
   readonly #loopDelay: EventLoopDelay;
@@ -37,6 +37,7 @@ export class WebServer {
     this.#bridge = new BusBridge(host, new BusState(host.clock, options.historyMs));
     this.#auth = new Authenticator(options, host);
     this.#sockets = new WebSocketConnections(this.#bridge, this.#auth, host, () => this.#closeExpired());
+    this.#streams = new EventStreams(this.#bridge, host.clock);
     this.#loopDelay = new EventLoopDelay(host.clock);
     this.#startedAt = host.clock.now();
     this.routes = [

@@ -87,11 +87,7 @@ function portMetrics(ports: Status['ports']): MetricFamily[] {
     gauge('dcs_io_port_up', '1: the port is open', up),
     gauge('dcs_io_port_utilisation_ratio', 'share of time the bus is busy', fromPorts('utilisation', 1)),
     gauge('dcs_io_port_round_trip_p50_seconds', 'median round-trip time', fromPorts('round_trip_p50_ms', 1000)),
-    gauge(
-      'dcs_io_port_round_trip_p99_seconds',
-      '99th percentile of the round-trip time',
-      fromPorts('round_trip_p99_ms', 1000),
-    ),
+    gauge('dcs_io_port_round_trip_p99_seconds', '99 % round-trip time', fromPorts('round_trip_p99_ms', 1000)),
     gauge('dcs_io_port_units_off_line', 'devices of the bus that do not answer', fromPorts('units_off_line', 1)),
     counter('dcs_io_port_events_total', 'errors, drops and other events that a port counts', events),
   ];
@@ -112,37 +108,22 @@ function nodeMetrics(nodes: Status['nodes']): MetricFamily[] {
   const byName = [...new Map(others.map((node) => [node.name, node]))];
   const fromNodes = (value: (node: Status['nodes'][number]) => number): Sample[] =>
     byName.map(([name, node]) => sample(value(node), { node: name }));
+  const up = fromNodes(({ state }) => Number(state !== 'lost'));
+  const missed = fromNodes((node) => node.missed);
+  const dropped = fromNodes((node) => node.dropped);
   return [
-    gauge(
-      'dcs_io_node_up',
-      '1: the node is up, 0: it is gone',
-      fromNodes(({ state }) => Number(state !== 'lost')),
-    ),
-    counter(
-      'dcs_io_node_missed_total',
-      'messages of a node that were lost',
-      fromNodes(({ missed }) => missed),
-    ),
-    counter(
-      'dcs_io_node_dropped_total',
-      'messages dropped because a node does not accept them',
-      fromNodes(({ dropped }) => dropped),
-    ),
+    gauge('dcs_io_node_up', '1: the node is up, 0: it is gone', up),
+    counter('dcs_io_node_missed_total', 'messages of a node that were lost', missed),
+    counter('dcs_io_node_dropped_total', 'messages dropped because a node does not accept them', dropped),
   ];
 }
 
 function actorMetrics(actors: Status['actors']): MetricFamily[] {
+  const errors = actors.map((actor) => sample(actor.errors, { actor: actor.name }));
+  const restarts = actors.map((actor) => sample(actor.restarts, { actor: actor.name }));
   return [
-    counter(
-      'dcs_io_actor_errors_total',
-      'errors thrown by handlers of actors',
-      actors.map(({ name, errors }) => sample(errors, { actor: name })),
-    ),
-    counter(
-      'dcs_io_actor_restarts_total',
-      'restarts of actors',
-      actors.map(({ name, restarts }) => sample(restarts, { actor: name })),
-    ),
+    counter('dcs_io_actor_errors_total', 'errors thrown by handlers of actors', errors),
+    counter('dcs_io_actor_restarts_total', 'restarts of actors', restarts),
   ];
 }
 

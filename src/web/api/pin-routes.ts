@@ -57,7 +57,7 @@ export function pinRoutes(bridge: BusBridge, host: WebHost, streams: EventStream
       handle: async ({ name }) => ({ status: 200, json: await findPin(bridge, name) }),
     }),
     commandRoute(bridge),
-    eventRoute(bridge, host, streams),
+    eventRoute(streams),
     historyRoute(bridge, host),
   ];
 }
@@ -83,7 +83,7 @@ function commandRoute(bridge: BusBridge): Route {
   });
 }
 
-function eventRoute(bridge: BusBridge, host: WebHost, streams: EventStreams): Route {
+function eventRoute(streams: EventStreams): Route {
   return route({
     method: 'GET',
     path: '/api/events',
@@ -97,7 +97,7 @@ function eventRoute(bridge: BusBridge, host: WebHost, streams: EventStreams): Ro
     handle: ({ query, identity }) => {
       const matchers = query.pin.map(namePattern);
       const matches = (pin: string) => matchers.some((matcher) => matcher(pin));
-      return { stream: (response) => streams.open(bridge, host.clock, response, matches, identity) };
+      return { stream: (response) => streams.open(response, matches, identity) };
     },
   });
 }

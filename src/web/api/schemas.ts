@@ -8,7 +8,7 @@ import { roles } from '../options.ts';
 const value = z.union([z.boolean(), z.number(), z.string()]);
 const counts = z.record(z.string(), z.number());
 
-export const pinFactsSchema = z
+const pinFactsSchema = z
   .object({
     name: z.string().describe('its name on the bus'),
     kind: z.enum(['digital', 'analog', 'counter', 'text']).optional().describe('type of its value'),
@@ -111,7 +111,7 @@ export const loginSchema = z.union([
   z.strictObject({ token: z.string().max(256) }),
 ]);
 
-export const portSchema = z.object({
+const portSchema = z.object({
   name: z.string(),
   driver: z.string(),
   state: z.string().describe('opening, open, down, skipped, failed or stopped'),
@@ -120,9 +120,9 @@ export const portSchema = z.object({
   metrics: counts.describe('utilisation (0 to 1), round_trip_p99_ms, …'),
 });
 
-export const nodeStates = ['here', 'linked', 'relayed', 'lost', 'v1'] as const;
+const nodeStates = ['here', 'linked', 'relayed', 'lost', 'v1'] as const;
 
-export const nodeStatusSchema = z
+const nodeStatusSchema = z
   .object({
     id: z.string(),
     name: z.string().describe('of a v1 process: its id'),

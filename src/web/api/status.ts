@@ -134,7 +134,7 @@ function v1Status({ id, silentMs }: MeshStatus['v1Processes'][number]): NodeStat
 const RESOLUTION_MS: DurationMs = 20;
 const WINDOW_MS: DurationMs = 10_000;
 
-export interface DelayPercentiles {
+interface DelayPercentiles {
   readonly p50_ms: number;
   readonly p99_ms: number;
   readonly max_ms: number;

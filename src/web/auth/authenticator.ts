@@ -177,7 +177,7 @@ function addressOf({ socket }: IncomingMessage): string {
 }
 
 /** Origin of a request's script: none (no browser), this page, one that the configuration lists, or any other. */
-export type OriginKind = 'none' | 'own' | 'listed' | 'foreign';
+type OriginKind = 'none' | 'own' | 'listed' | 'foreign';
 
 /**
  * Classifies the origin of a request from its headers `origin` and `host`. `secure`: the page is served over TLS; then a
@@ -201,7 +201,7 @@ export function originKind(
  * Returns whether the Host header names this machine. Without users the server answers only such requests: with DNS
  * rebinding, a foreign name that resolves to 127.0.0.1 would give its page access.
  */
-export function isLoopbackHost(host: string | undefined): boolean {
+function isLoopbackHost(host: string | undefined): boolean {
   if (host === undefined || !URL.canParse(`http://${host}`)) return false;
   const { hostname } = new URL(`http://${host}`);
   return hostname === 'localhost' || hostname === '[::1]' || (isIPv4(hostname) && hostname.startsWith('127.'));

@@ -17,7 +17,7 @@ const REQUEST_TIMEOUT_MS = 10_000;
 /** How often the server checks for requests past their timeout. */
 const TIMEOUT_CHECK_MS = 2000;
 
-export interface HttpHandlers {
+interface HttpHandlers {
   request(request: IncomingMessage, response: ServerResponse): void;
   upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void;
 }
@@ -158,13 +158,13 @@ function isLoopbackNetwork(network: string): boolean {
 const POLL_MS: DurationMs = 2000;
 
 /** Certificate chain and private key in PEM format. */
-export interface CertificatePair {
+interface CertificatePair {
   readonly cert: Buffer;
   readonly key: Buffer;
 }
 
 /** Loads the certificate (PEM, with its chain) and the private key of the web server, and reloads them after a renewal. */
-export class CertificateFiles {
+class CertificateFiles {
   readonly #files: { readonly cert: string; readonly key: string };
   readonly #clock: Clock;
   readonly #log: Log;

@@ -32,51 +32,43 @@ export interface ApiRequest<Body, Query> {
   readonly query: Query;
 }
 
-export interface RouteSpec<Body, Query> {
+interface RouteInfo {
   readonly method: Method;
   /** Path template with at most one parameter: `/api/pins/{name}`. */
   readonly path: string;
   readonly summary: string;
   /** The role a user needs. */
   readonly needs: Role | 'anyone';
+  readonly responses: Readonly<Record<number, ResponseDoc>>;
+}
+
+export interface RouteSpec<Body, Query> extends RouteInfo {
   readonly body?: z.ZodType<Body>;
   /** Schema of the query. Each value is a list, because a parameter may be repeated. */
   readonly query?: z.ZodType<Query>;
-  readonly responses: Readonly<Record<number, ResponseDoc>>;
   handle(request: ApiRequest<Body, Query>): ApiResponse | Promise<ApiResponse>;
 }
 
 /** A route that takes body and query unchecked, and validates them itself. */
-export interface Route {
-  readonly method: Method;
-  readonly path: string;
-  readonly summary: string;
-  readonly needs: Role | 'anyone';
+export interface Route extends RouteInfo {
   readonly body: z.ZodType | undefined;
   readonly query: z.ZodType | undefined;
-  readonly responses: Readonly<Record<number, ResponseDoc>>;
   /** Rejects with BAD_COMMAND when body or query do not match their schemas. */
   handle(request: ApiRequest<unknown, unknown>): Promise<ApiResponse>;
 }
 
 /** Creates a route that validates its input by the schemas. Input without a schema is ignored. */
 export function route<Body = undefined, Query = undefined>(spec: RouteSpec<Body, Query>): Route {
-  const { method, path, summary, needs, body, query, responses: answers } = spec;
+  const { body, query } = spec;
   return {
-    method,
-    path,
-    summary,
-    needs,
+    ...spec,
     body,
     query,
-    responses: answers,
-    handle: async ({ request, identity, name, body: rawBody, query: rawQuery }) =>
+    handle: async (request) =>
       spec.handle({
-        request,
-        identity,
-        name,
-        body: validated(body, rawBody, 'the body'),
-        query: validated(query, rawQuery, 'the query'),
+        ...request,
+        body: validated(body, request.body, 'the body'),
+        query: validated(query, request.query, 'the query'),
       }),
   };
 }

@@ -100,7 +100,7 @@ function noRoute(path: string, otherMethods: readonly string[]) {
 const MAX_BODY_BYTES = 64 * 1024;
 
 /** Reads the JSON body. Rejects with BAD_COMMAND when it is not JSON by its type or syntax, with HttpError 413 when too long. */
-export async function readJsonBody(request: IncomingMessage): Promise<unknown> {
+async function readJsonBody(request: IncomingMessage): Promise<unknown> {
   // Without a CORS preflight, a page of another site can send text or a form, but not this content type.
   if (!/^application\/json\b/i.test(request.headers['content-type'] ?? '')) {
     throw new DcsError('BAD_COMMAND', 'the body must be JSON', { expected: 'content-type: application/json' });

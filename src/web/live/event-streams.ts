@@ -12,23 +12,25 @@ const MAX_STREAMS = 100;
 export class EventStreams {
   /** Number of clients disconnected because they were too slow. */
   dropped = 0;
+  readonly #bridge: BusBridge;
+  readonly #clock: Clock;
   readonly #streams = new Map<EventStream, Identity | undefined>();
+
+  constructor(bridge: BusBridge, clock: Clock) {
+    this.#bridge = bridge;
+    this.#clock = clock;
+  }
 
   get size(): number {
     return this.#streams.size;
   }
 
   /** Opens a stream of the pins that `matches` selects. Throws HttpError 503 at the limit. */
-  open(
-    bridge: BusBridge,
-    clock: Clock,
-    response: ServerResponse,
-    matches: (pin: string) => boolean,
-    identity: Identity | undefined,
-  ): void {
-    if (this.#streams.size >= MAX_STREAMS)
+  open(response: ServerResponse, matches: (pin: string) => boolean, identity: Identity | undefined): void {
+    if (this.#streams.size >= MAX_STREAMS) {
       throw new HttpError(503, `there are ${MAX_STREAMS} event streams already`, 10);
-    const stream = new EventStream(bridge, clock, response, matches, (slow) => {
+    }
+    const stream = new EventStream(this.#bridge, this.#clock, response, matches, (slow) => {
       if (slow) this.dropped++;
       this.#streams.delete(stream);
     });
@@ -57,7 +59,7 @@ const PLAIN_ID = /^[\w.-]+$/;
  * Server-sent events of the pins that `matches` selects: the last report of each first, then every message about them as
  * `report`, `command` or `refusal`. `data` is the data of the message, `id` its msg_id.
  */
-export class EventStream {
+class EventStream {
   readonly #bridge: BusBridge;
   readonly #response: ServerResponse;
   readonly #clock: Clock;

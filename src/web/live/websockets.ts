@@ -356,7 +356,7 @@ export function denialReason(role: Role, payload: Payload): string | undefined {
 }
 
 /** Returns the pin or port that an error about a message names. */
-export function errorTarget(payload: Payload): { pin_name?: string; port?: string } {
+function errorTarget(payload: Payload): { pin_name?: string; port?: string } {
   const pin = ioMessageOf(payload)?.pin_name;
   if (pin !== undefined) return { pin_name: pin };
   const serial = payload['SerialPortMessage'];

@@ -141,7 +141,7 @@ const SPAN_S = 300;
 const MIN_SPAN_S = 30;
 
 /** The values of the last five minutes as a line without axes. */
-export function Sparkline({ pin: { name, facts } }: { pin: Pin }) {
+function Sparkline({ pin: { name, facts } }: { pin: Pin }) {
   if (facts.kind === 'text') return <span class="spark" />;
   const to = now.value;
   const known = series(name);

@@ -72,7 +72,7 @@ export function series(name: string): Series {
   return known;
 }
 
-export type ShownQuality = 'good' | 'uncertain' | 'bad' | 'unknown';
+type ShownQuality = 'good' | 'uncertain' | 'bad' | 'unknown';
 
 /** Returns the quality of a pin. A pin of a node that has left is bad, whatever its last report says. */
 export function qualityOf({ report, nodeLeft }: Pin): ShownQuality {
@@ -156,7 +156,7 @@ function isRecord(found: unknown): found is Record<string, unknown> {
 const MAX_POINTS = 4000;
 
 /** Times (unix seconds) and the value from each on; null when it was unknown. */
-export class Series {
+class Series {
   t: number[] = [];
   v: (number | null)[] = [];
 

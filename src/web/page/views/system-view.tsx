@@ -128,7 +128,7 @@ const stateLabels: Readonly<Record<NodeStatus['state'], string>> = {
 };
 
 /** Every process on the bus: its connection, its last message, and how many messages were lost. */
-export function NodeList({ nodes }: { nodes: readonly NodeStatus[] }) {
+function NodeList({ nodes }: { nodes: readonly NodeStatus[] }) {
   return (
     <ul class="nodes">
       {nodes.map((node) => (
@@ -168,7 +168,7 @@ const RADIUS = 9;
 const MAX_NODES = 10;
 
 /** A graph with this node in the middle and a line to each directly connected node. The list has the same facts as text. */
-export function MeshGraph({ nodes }: { nodes: Status['nodes'] }) {
+function MeshGraph({ nodes }: { nodes: Status['nodes'] }) {
   const others = nodes.filter(({ state }) => state !== 'here');
   if (others.length === 0 || others.length > MAX_NODES) return null;
   const [x, y] = [WIDTH / 2, HEIGHT / 2];
@@ -203,7 +203,7 @@ const REFRESH_MS = 2000;
 export const status = signal<Status | undefined>(undefined);
 
 /** Refreshes the status while a component that uses it is mounted. */
-export function useStatus(): Status | undefined {
+function useStatus(): Status | undefined {
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     let ended = false;
