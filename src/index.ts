@@ -10,6 +10,7 @@ export {
   type SupervisorLog,
 } from './bus/supervisor.ts';
 export { type Clock, type DurationMs, type MonotonicMs, systemClock, type UnixSeconds } from './clock/clock.ts';
+export type { ConfigObject } from './config/load.ts';
 export { DcsError, type ErrorCode, errorCodes } from './errors/errors.ts';
 export type { Log } from './log/log.ts';
 export { type ConnectOptions, connect, LightClient } from './mesh/light-client.ts';

@@ -2,7 +2,9 @@ import type { Agent } from './agent/agent.ts';
 import type { Bus } from './bus/bus.ts';
 import type { PinClient } from './bus/pin-client.ts';
 import type { Clock } from './clock/clock.ts';
+import type { ConfigObject } from './config/load.ts';
 import type { Problem, ResolvedConfig } from './config/resolved.ts';
+import type { LoadOptions } from './driver-registry.ts';
 import { DcsError } from './errors/errors.ts';
 import type { Log } from './log/log.ts';
 
@@ -32,8 +34,13 @@ export interface StartAgentOptions {
  * Runs an agent inside this program, with everything `dcs-io run` has but its signal handlers. `config` is the name of a
  * configuration file, or what stands in one as an object. Rejects with BAD_CONFIG, which names every mistake with its place.
  */
-export async function startAgent(config: string | object, options: StartAgentOptions = {}): Promise<RunningAgent> {
-  const agent = await createAgent(await checkedConfig(config, options.mock === true), options);
+export async function startAgent(
+  config: string | ConfigObject,
+  options: StartAgentOptions = {},
+): Promise<RunningAgent> {
+  const checked = await checkedConfig(config, { mock: options.mock === true, skipBrokenDrivers: true });
+  for (const warning of checked.warnings) options.log?.warn({ ...warning }, problemText(warning));
+  const agent = await createAgent(checked, options);
   try {
     await agent.start();
   } catch (error) {
@@ -51,11 +58,10 @@ export async function createAgent(config: ResolvedConfig, options: StartAgentOpt
   return new Agent(await withSimulatedPorts(config), { ...rest, log, simulated: mock });
 }
 
-/** Reads and checks a configuration. Rejects with BAD_CONFIG. A broken driver of others harms only its pins. */
-export async function checkedConfig(config: string | object, mock: boolean): Promise<ResolvedConfig> {
+/** Reads and checks a configuration. Rejects with BAD_CONFIG. */
+export async function checkedConfig(config: string | ConfigObject, options: LoadOptions): Promise<ResolvedConfig> {
   const { loadConfiguration } = await import('./driver-registry.ts');
-  const source = typeof config === 'string' ? config : { ...config };
-  const loaded = await loadConfiguration(source, { mock, skipBrokenDrivers: true });
+  const loaded = await loadConfiguration(config, options);
   if (loaded.ok) return loaded.config;
   const mistakes = loaded.problems.filter(({ severity }) => severity === 'error').map(problemText);
   throw new DcsError('BAD_CONFIG', mistakes.join('\n'), { expected: 'a configuration without mistakes' });

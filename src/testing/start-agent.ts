@@ -1,5 +1,6 @@
 import type { Clock } from '../clock/clock.ts';
 import { ManualClock } from '../clock/manual-clock.ts';
+import type { ConfigObject } from '../config/load.ts';
 import type { ResolvedConfig } from '../config/resolved.ts';
 import type { Log } from '../log/log.ts';
 import { checkedConfig, createAgent, type RunningAgent } from '../start-agent.ts';
@@ -26,16 +27,16 @@ export interface TestAgentOptions {
  * object. Nothing leaves the process: no hardware, bus, web page, server, state folder or guardian. Its clock is a ManualClock
  * unless `clock` is another one. Rejects with BAD_CONFIG, which names every mistake with its place.
  */
-export function startAgent(config: string | object, options?: TestAgentOptions): Promise<TestAgent>;
+export function startAgent(config: string | ConfigObject, options?: TestAgentOptions): Promise<TestAgent>;
 export function startAgent<AgentClock extends Clock>(
-  config: string | object,
+  config: string | ConfigObject,
   options: TestAgentOptions & { readonly clock: AgentClock },
 ): Promise<TestAgent<AgentClock>>;
 export async function startAgent(
-  config: string | object,
+  config: string | ConfigObject,
   { clock = new ManualClock(), ...options }: TestAgentOptions & { readonly clock?: Clock } = {},
 ): Promise<TestAgent<Clock>> {
-  const checked = await checkedConfig(config, true);
+  const checked = await checkedConfig(config, { mock: true });
   const hardware = new MockHardware(checked);
   const agent = await createAgent(isolated(checked, hardware), { ...options, clock, mock: true });
   const stop = () => timed(clock, agent.stop());
