@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { ConfigContext } from './config/context.ts';
 import type { ConfigObject, LoadedConfig } from './config/load.ts';
@@ -106,7 +106,7 @@ export async function loadOutsideDriver(specifier: string, folder: string): Prom
 async function resolveModule(specifier: string, folder: string): Promise<string> {
   if (/^(\.{0,2}\/)/.test(specifier)) return resolve(folder, specifier);
   try {
-    return createRequire(join(folder, 'package.json')).resolve(specifier);
+    return createRequire(resolve(folder, 'package.json')).resolve(specifier);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
     if (code === 'ERR_PACKAGE_PATH_NOT_EXPORTED') return resolveEsm(specifier, folder);
@@ -120,7 +120,7 @@ async function resolveModule(specifier: string, folder: string): Promise<string>
 /** Resolves a package that exports itself to `import` only, which `require.resolve` refuses. */
 async function resolveEsm(specifier: string, folder: string): Promise<string> {
   const { createJiti } = await import('jiti');
-  const parentURL = pathToFileURL(join(folder, 'package.json'));
+  const parentURL = pathToFileURL(resolve(folder, 'package.json'));
   try {
     return fileURLToPath(
       createJiti(import.meta.url).esmResolve(specifier, { parentURL, conditions: ['node', 'import'] }),

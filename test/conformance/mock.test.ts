@@ -1,7 +1,7 @@
 import { MockDevice } from '../../drivers/mock/device.ts';
 import { createMock } from '../../drivers/mock/driver.ts';
 import { virtual } from '../../drivers/virtual/driver.ts';
-import { conformance } from './suite.ts';
+import { conformance } from '../../src/testing/conformance.ts';
 
 for (const [type, values, wrong] of [
   ['digital', [false, true], 3],

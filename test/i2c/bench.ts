@@ -6,20 +6,20 @@ import { createI2c } from '../../drivers/i2c/driver.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { pinKeys } from '../../src/config/schema.ts';
 import type { Reading } from '../../src/driver/contract.ts';
-import { openPort, type PinText } from '../support/ports.ts';
+import { openPort, type PinKeys } from '../support/ports.ts';
 import { SimBus } from './sim-bus.ts';
 
 /** A reading in short: its value, or the code of its error. */
 export const outcome = (reading: Reading | undefined) => (reading?.ok ? reading.value : reading?.error.code);
 
 /** A simulated bus with a clock in the test's hand, and pins to open on it. */
-export async function bench(...pins: PinText[]) {
+export async function bench(...pins: PinKeys[]) {
   const bus = new SimBus();
   const clock = new ManualClock();
   return { bus, clock, open: () => open(bus, clock, pins) };
 }
 
-async function open(bus: SimBus, clock: ManualClock, pins: readonly PinText[]) {
+async function open(bus: SimBus, clock: ManualClock, pins: readonly PinKeys[]) {
   const driver = createI2c(async () => bus);
   const held = await openPort(driver, { bus: 1 }, pins, clock);
   const seen = held.channels.map((channel) => {
@@ -53,6 +53,6 @@ export function profile(file: string, address: number): Map<string, object> {
 const mcp = profile('microchip/mcp23017.yaml', 0x20);
 
 /** A pin of an MCP23017 at 0x20. */
-export function mcpPin(name: string, direction: 'in' | 'out', start?: boolean): PinText {
+export function mcpPin(name: string, direction: 'in' | 'out', start?: boolean): PinKeys {
   return { keys: mcp.get(name) ?? {}, direction, ...(start === undefined ? {} : { start }) };
 }

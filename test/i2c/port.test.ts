@@ -6,7 +6,7 @@ import { createI2c } from '../../drivers/i2c/driver.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Channel } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
-import { conformance } from '../conformance/suite.ts';
+import { conformance } from '../../src/testing/conformance.ts';
 import { bench, mcpPin, outcome } from './bench.ts';
 import { Mcp23017, Pcf8574, RegisterChip, SimBus } from './sim-bus.ts';
 

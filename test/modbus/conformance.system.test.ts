@@ -1,6 +1,6 @@
 import { afterAll } from 'vitest';
 import { modbus } from '../../drivers/modbus/driver.ts';
-import { conformance, type Fixture } from '../conformance/suite.ts';
+import { conformance, type Fixture } from '../../src/testing/conformance.ts';
 import { PtyPair } from './pty-pair.ts';
 import { Pymodbus } from './pymodbus.ts';
 

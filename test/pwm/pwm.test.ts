@@ -5,8 +5,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { pwm } from '../../drivers/pwm/driver.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Reading } from '../../src/driver/contract.ts';
-import { conformance } from '../conformance/suite.ts';
-import { openPort, type PinText } from '../support/ports.ts';
+import { conformance } from '../../src/testing/conformance.ts';
+import { openPort, type PinKeys } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 
 /** A sysfs with one PWM chip of two channels; an exported channel is shown as the kernel shows it. */
@@ -70,7 +70,7 @@ afterEach(() => {
   for (const one of fakes.splice(0)) one.remove();
 });
 
-const output = (channel: number, start?: number, frequency = 1000): PinText => ({
+const output = (channel: number, start?: number, frequency = 1000): PinKeys => ({
   keys: { pwm: channel, frequency },
   direction: 'out',
   ...(start !== undefined && { start }),

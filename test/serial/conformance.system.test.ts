@@ -1,5 +1,5 @@
 import { serial } from '../../drivers/serial/driver.ts';
-import { conformance } from '../conformance/suite.ts';
+import { conformance } from '../../src/testing/conformance.ts';
 import { Device } from './device.ts';
 
 const device = new Device();

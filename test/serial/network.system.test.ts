@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { serial } from '../../drivers/serial/driver.ts';
-import { conformance } from '../conformance/suite.ts';
+import { conformance } from '../../src/testing/conformance.ts';
 import { LineReader } from '../support/agent-process.ts';
 import { freePort } from '../support/free-port.ts';
-import { type Held, openPort } from '../support/ports.ts';
+import { type OpenedPort, openPort } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 import { Device } from './device.ts';
 
@@ -18,7 +18,7 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-async function open(options: object, keys: object[] = []): Promise<Held & { frames: string[] }> {
+async function open(options: object, keys: object[] = []): Promise<OpenedPort & { frames: string[] }> {
   const made = await openPort(
     serial,
     options,

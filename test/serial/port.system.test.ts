@@ -3,11 +3,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { serial } from '../../drivers/serial/driver.ts';
 import type { Reading } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
-import { type Held, openPort, type PinText } from '../support/ports.ts';
+import { type OpenedPort, openPort, type PinKeys } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 import { Device } from './device.ts';
 
-const held: Held[] = [];
+const held: OpenedPort[] = [];
 let device: Device;
 
 beforeEach(async () => {
@@ -22,8 +22,8 @@ afterEach(async () => {
 async function open(
   options: object = {},
   ...matches: object[]
-): Promise<Held & { frames: string[]; seen: Reading[][] }> {
-  const pins = matches.map((keys): PinText => ({ keys, direction: 'in' }));
+): Promise<OpenedPort & { frames: string[]; seen: Reading[][] }> {
+  const pins = matches.map((keys): PinKeys => ({ keys, direction: 'in' }));
   const made = await openPort(serial, { path: device.path, ...options }, pins);
   held.push(made);
   const frames: string[] = [];

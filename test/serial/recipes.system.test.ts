@@ -7,7 +7,7 @@ import { serial } from '../../drivers/serial/driver.ts';
 import { resolveEscapes } from '../../drivers/serial/text.ts';
 import { pinKeys } from '../../src/config/schema.ts';
 import type { Reading } from '../../src/driver/contract.ts';
-import { type Held, openPort } from '../support/ports.ts';
+import { type OpenedPort, openPort } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 import { Device } from './device.ts';
 
@@ -44,7 +44,7 @@ const bytesOf = (text: string): Buffer => {
 };
 
 let device: Device | undefined;
-let held: Held | undefined;
+let held: OpenedPort | undefined;
 afterEach(async () => {
   await held?.port.close();
   await device?.remove();

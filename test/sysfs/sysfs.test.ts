@@ -4,8 +4,8 @@ import { dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { sysfs } from '../../drivers/sysfs/driver.ts';
 import type { Reading } from '../../src/driver/contract.ts';
-import { conformance } from '../conformance/suite.ts';
-import { type Held, openPort } from '../support/ports.ts';
+import { conformance } from '../../src/testing/conformance.ts';
+import { type OpenedPort, openPort } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 
 // Real files in the shape of sysfs: what the kernel does behind them is not under test here.
@@ -32,7 +32,7 @@ put('bus/iio/devices/iio:device2/out_voltage0_scale', '0.805664062\n');
 w1('YES', '23125');
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-let held: Held | undefined;
+let held: OpenedPort | undefined;
 afterEach(async () => held?.port.close());
 
 async function read(keys: object): Promise<Reading | undefined> {

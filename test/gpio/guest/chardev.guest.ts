@@ -6,7 +6,7 @@ import { systemClock } from '../../../src/clock/clock.ts';
 import type { Port, Reading, SafeWrite } from '../../../src/driver/contract.ts';
 import type { SafeStateExecutor } from '../../../src/driver/crash-plan.ts';
 import { loadFdPassing } from '../../../src/guardian/fd-passing.ts';
-import { type Held, memoryLog, openPort } from '../../support/ports.ts';
+import { memoryLog, type OpenedPort, openPort } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
 import { bounce, channelAt, gpioPromises, input, listen, outcome, output, undisturbed } from './contract.ts';
 import { drivenLevels, gpiod, holdLine } from './sim-chip.ts';
@@ -100,7 +100,7 @@ describe('gpio chardev', () => {
     const estate = executor.handOver?.();
     expect(estate?.descriptors).toHaveLength(4);
     const inherited = estate ? [structuredClone(estate)] : [];
-    let next: Held | undefined;
+    let next: OpenedPort | undefined;
     const driven = await drivenLevels(on.chip, 4, async () => {
       // Line 5 is an input now, line 6 nobody's; 7 is new.
       const pins = [output(3, false), output(4), input(5), output(7, true)];

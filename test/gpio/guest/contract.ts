@@ -1,22 +1,22 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { gpio } from '../../../drivers/gpio/driver.ts';
 import type { Channel, Reading } from '../../../src/driver/contract.ts';
-import { conformance } from '../../conformance/suite.ts';
-import { type Held, openPort, type PinText } from '../../support/ports.ts';
+import { conformance } from '../../../src/testing/conformance.ts';
+import { type OpenedPort, openPort, type PinKeys } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
 import { drivenLevels, gpiod, holdLine, SimChip, spawnHolder } from './sim-chip.ts';
 
 /** A bench with a simulated chip of 8 lines and one backend on it. */
 export interface Bench {
   readonly chip: SimChip;
-  open(...pins: PinText[]): Promise<Held>;
+  open(...pins: PinKeys[]): Promise<OpenedPort>;
 }
 
-export const input = (gpio: number | string, keys: object = {}): PinText => ({
+export const input = (gpio: number | string, keys: object = {}): PinKeys => ({
   keys: { gpio, ...keys },
   direction: 'in',
 });
-export const output = (gpio: number | string, start?: boolean, keys: object = {}): PinText => ({
+export const output = (gpio: number | string, start?: boolean, keys: object = {}): PinKeys => ({
   keys: { gpio, ...keys },
   direction: 'out',
   ...(start === undefined ? {} : { start }),
@@ -25,14 +25,14 @@ export const output = (gpio: number | string, start?: boolean, keys: object = {}
 /** What readings came to: values, or error codes. */
 export const outcome = (readings: readonly Reading[]) => readings.map((one) => (one.ok ? one.value : one.error.code));
 
-export const channelAt = ({ channels }: Held, at: number): Channel => {
+export const channelAt = ({ channels }: OpenedPort, at: number): Channel => {
   const channel = channels[at];
   if (!channel) throw new Error(`no channel ${at}`);
   return channel;
 };
 
 /** Everything a channel tells, once its first reading is there. */
-export const listen = async (held: Held, at: number): Promise<Reading[]> => {
+export const listen = async (held: OpenedPort, at: number): Promise<Reading[]> => {
   const seen: Reading[] = [];
   held.listen(channelAt(held, at), (reading) => seen.push(reading));
   await until('the first reading', () => seen.length > 0);
@@ -88,7 +88,7 @@ export async function asUser(groups: readonly number[], work: () => Promise<void
 /** The bench of a test file; the chip lives as long as the file, a port as long as its test. */
 export function bench(backend: 'chardev' | 'onoff' | 'auto', label: string): Bench {
   let chip: SimChip | undefined;
-  const held: Held[] = [];
+  const held: OpenedPort[] = [];
   beforeAll(() => {
     chip = new SimChip(label, 8, new Map([[7, `${label}-door`]]));
   });

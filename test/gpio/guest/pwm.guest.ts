@@ -7,9 +7,9 @@ import { pwm } from '../../../drivers/pwm/driver.ts';
 import { systemClock } from '../../../src/clock/clock.ts';
 import { loadConfigText } from '../../../src/config/load.ts';
 import type { Channel, Port } from '../../../src/driver/contract.ts';
+import { conformance } from '../../../src/testing/conformance.ts';
 import { machine } from '../../config/fakes.ts';
-import { conformance } from '../../conformance/suite.ts';
-import { memoryLog, openPort, type PinText } from '../../support/ports.ts';
+import { memoryLog, openPort, type PinKeys } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
 import { asUser, channelAt, GUEST_PATIENCE_MS, outcome } from './contract.ts';
 import { gpiod, SimChip } from './sim-chip.ts';
@@ -19,7 +19,7 @@ const chip = 'pwm-sim';
 const file = (channel: number, name: string) => `/sys/class/pwm/pwmchip0/pwm${channel}/${name}`;
 const state = (channel: number) =>
   ['period', 'duty_cycle', 'enable'].map((name) => Number(readFileSync(file(channel, name), 'utf8')));
-const output = (channel: number, start?: number, frequency = 1000): PinText => ({
+const output = (channel: number, start?: number, frequency = 1000): PinKeys => ({
   keys: { pwm: channel, frequency },
   direction: 'out',
   ...(start !== undefined && { start }),

@@ -11,7 +11,7 @@ import { PortRunner } from '../../../src/io/port-runner.ts';
 import { isReport } from '../../../src/message/payloads.ts';
 import { pinSpec } from '../../support/pin-bench.ts';
 import { pinEnvironment } from '../../support/pin-environment.ts';
-import { type Held, memoryLog, openPort } from '../../support/ports.ts';
+import { memoryLog, type OpenedPort, openPort } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
 import { asUser, bounce, input, listen, outcome, output, undisturbed } from './contract.ts';
 import { gpiod, SimChip } from './sim-chip.ts';
@@ -19,7 +19,7 @@ import { gpiod, SimChip } from './sim-chip.ts';
 /** Two cards of one make: the same names of lines on both. */
 let left: SimChip;
 let right: SimChip;
-const held: Held[] = [];
+const held: OpenedPort[] = [];
 const chips: SimChip[] = [];
 beforeAll(() => {
   left = new SimChip('left-card', 4, new Map([[1, 'DOOR']]));
@@ -35,7 +35,7 @@ beforeEach(() => {
 afterEach(async () => {
   for (const { port } of held.splice(0)) await port.close();
 });
-async function open(chip: string, ...pins: Parameters<typeof openPort>[2]): Promise<Held> {
+async function open(chip: string, ...pins: Parameters<typeof openPort>[2]): Promise<OpenedPort> {
   const made = await openPort(gpio, { chip }, pins);
   held.push(made);
   return made;

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { prepare } from '../../../drivers/i2c/crash-plan.ts';
 import { i2c } from '../../../drivers/i2c/driver.ts';
 import { systemClock } from '../../../src/clock/clock.ts';
-import { type Held, memoryLog, openPort, type PinText } from '../../support/ports.ts';
+import { memoryLog, type OpenedPort, openPort, type PinKeys } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
 
 /** The kernel's i2c-stub: an adapter that only knows SMBus, with chips at 0x20 and 0x48 that remember. */
@@ -15,16 +15,16 @@ const number = bus?.replace('i2c-', '') ?? 'none';
 const set = (...words: string[]) => execFileSync('i2cset', ['-y', number, ...words]);
 const get = (...words: string[]) => execFileSync('i2cget', ['-y', number, ...words], { encoding: 'utf8' }).trim();
 
-let held: Held | undefined;
+let held: OpenedPort | undefined;
 afterEach(async () => held?.port.close());
-const at = ({ channels }: Held, index: number) => {
+const at = ({ channels }: OpenedPort, index: number) => {
   const channel = channels[index];
   if (!channel) throw new Error(`no pin ${index}`);
   return channel;
 };
 
 describe.each(['kernel', 'i2c-bus'] as const)('I2C on a real kernel by %s', (backend) => {
-  const open = async (...pins: PinText[]) => {
+  const open = async (...pins: PinKeys[]) => {
     held = await openPort(i2c, { bus: `/dev/${bus}`, backend }, pins);
     return held;
   };

@@ -7,14 +7,14 @@ import { systemClock } from '../../../src/clock/clock.ts';
 import { listPorts } from '../../../src/driver/kit/serial-ports.ts';
 import { PortRunner } from '../../../src/io/port-runner.ts';
 import { cliFile } from '../../support/agent-process.ts';
-import { type Held, memoryLog, openPort } from '../../support/ports.ts';
+import { memoryLog, type OpenedPort, openPort } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
 import { host } from './host.ts';
 
 const UART = '/dev/ttyS1';
 const ADAPTER = { vid: '0403', pid: '6001', serial: 'RIG1' };
 
-let held: Held | undefined;
+let held: OpenedPort | undefined;
 afterEach(async () => {
   await held?.port.close();
   held = undefined;
