@@ -104,19 +104,19 @@ function controlConflict(found: Keys): [string, string] | undefined {
   return undefined;
 }
 
-function sourceConflict({ match, at, as, type, ask, poll, max_age, on, off }: Keys): [string, string] | undefined {
+function sourceConflict({ match, at, as, type, ask, poll, max_age }: Keys): [string, string] | undefined {
   const found = match !== undefined || at !== undefined;
   if ((at === undefined) !== (as === undefined)) return [at === undefined ? 'as' : 'at', 'at and as go together'];
   if (at !== undefined && type !== 'number') return ['type', 'a value at a byte is a number'];
   if (ask && !found) return ['ask', 'ask needs match or at to know the answer'];
   if (poll !== undefined && !ask) return ['poll', 'poll says how often to ask; ask is missing'];
   if (max_age !== undefined && !found) return ['max_age', 'max_age goes with match or at'];
-  if ((on || off) && type !== 'bool') return [on ? 'on' : 'off', 'goes with type: bool'];
   return undefined;
 }
 
-function writeConflict({ write, reply, refused, retries }: Keys): [string, string] | undefined {
+function writeConflict({ write, reply, refused, retries, type, on, off }: Keys): [string, string] | undefined {
   if (reply && write === undefined) return ['reply', 'reply goes with write'];
+  if ((on || off) && type !== 'bool') return [on ? 'on' : 'off', 'goes with type: bool'];
   if (refused && !reply) return ['refused', 'refused goes with reply'];
   if (retries > 0 && !reply) return ['retries', 'retries goes with reply: without one nobody knows'];
   return undefined;

@@ -119,7 +119,7 @@ describe.each(names)('the profile %s', (name) => {
       return value;
     });
     const channels = pins.map(({ keys }) => channelOf(keys));
-    const bus = await new SimBus({ store, channels, clock }).open();
+    const bus = await new SimBus({ store, channels, clock, poll: '1h' }).open();
     await clock.advance(1000);
     const readings = await bus.settle(bus.port.read(channels));
     expect(readings.map((reading) => (reading.ok ? reading.value : reading.error.message))).toEqual(expected);

@@ -161,11 +161,8 @@ export interface EndMark {
  * frame. `max`: most bytes between the marks.
  */
 export function startAndEnd(start: Buffer, mark: EndMark, max: number, keep: boolean): Probe {
-  return (held, scanned) => {
-    const skip = findStart(held, start);
-    if (skip > 0) return noise(skip);
-    if (held.length < start.length) return MORE;
-    const base = start.length;
+  const base = start.length;
+  const frameAt = (held: Buffer, scanned: number): ProbeResult => {
     const end = mark.find(held, base, Math.max(base, scanned));
     const again = held.indexOf(start, Math.max(base, scanned - base + 1));
     if (again >= 0 && (!end || again < end.at)) return { kind: 'skip', why: 'incomplete', length: again };
@@ -173,8 +170,12 @@ export function startAndEnd(start: Buffer, mark: EndMark, max: number, keep: boo
     // Only the start is skipped; the bytes up to the next start are noise.
     if (content > max) return { kind: 'skip', why: 'overlong', length: base };
     if (!end) return MORE;
-    const [from, to] = keep ? [0, end.end] : [base, end.at];
-    return { kind: 'frame', from, to, length: end.end };
+    return { kind: 'frame', from: keep ? 0 : base, to: keep ? end.end : end.at, length: end.end };
+  };
+  return (held, scanned) => {
+    const skip = findStart(held, start);
+    if (skip > 0) return noise(skip);
+    return held.length < base ? MORE : frameAt(held, scanned);
   };
 }
 
