@@ -20,6 +20,7 @@ export interface RunningAgent extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
+/** Options of `startAgent`. */
 export interface StartAgentOptions {
   /** Simulated hardware in place of every port, as `dcs-io run --mock` has it. */
   readonly mock?: boolean;

@@ -3,12 +3,14 @@ import { DcsError, messageOf } from '../errors/errors.ts';
 import type { Actor } from './actor.ts';
 import type { Attachment, Bus, Progress } from './bus.ts';
 
+/** The log calls of a supervisor. */
 export interface SupervisorLog {
   info(detail: object, message: string): void;
   warn(detail: object, message: string): void;
   error(detail: object, message: string): void;
 }
 
+/** When and how often a supervisor restarts an actor that fails. */
 export interface RestartPolicy {
   /** Handler errors within `windowMs` that make an actor be restarted. */
   readonly errors: number;
@@ -33,6 +35,7 @@ export const defaultPolicy: RestartPolicy = {
   hookMs: 1000,
 };
 
+/** State of a supervised actor. */
 export type SupervisedState = 'starting' | 'running' | 'waiting' | 'failed' | 'stopped';
 
 /** What a supervisor tells of its actors. None may throw. */

@@ -25,6 +25,7 @@ export interface Clock {
   after(delay: DurationMs, action: () => void): Timer;
 }
 
+/** The clock of the operating system. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   unix: () => Date.now() / 1000,

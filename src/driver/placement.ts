@@ -55,6 +55,7 @@ export interface PinToPlace {
   warning(key: string, message: string, expected?: string): void;
 }
 
+/** Why a driver cannot take a pin, and what would be right. */
 export interface PlacementAdvice {
   /** Present when the user should hear of it, whatever driver takes the pin. */
   readonly message?: string;
@@ -71,6 +72,7 @@ export interface PlacedKeys {
   readonly lines?: readonly { readonly key: string; readonly line: BoardLine }[];
 }
 
+/** Result of placing a pin that names no port. */
 export type Placement =
   | (PlacedKeys & {
       readonly kind: 'placed';

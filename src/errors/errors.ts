@@ -30,8 +30,10 @@ export const errorCodes = {
   INTERNAL: { retryable: false, means: 'a defect in dcs-io or in a user actor' },
 } as const satisfies Record<string, { retryable: boolean; means: string }>;
 
+/** Code of a DcsError; `errorCodes` explains each. */
 export type ErrorCode = keyof typeof errorCodes;
 
+/** Details of a DcsError beside its code and message. */
 export interface ErrorDetail {
   /** What was found, as a person would recognise it. */
   found?: unknown;

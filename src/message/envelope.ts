@@ -18,6 +18,7 @@ export interface Envelope {
   readonly [key: string]: unknown;
 }
 
+/** The result of a parser: the value, or the reason why there is none. */
 export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly reason: string };
 
 /** Deepest accepted nesting. Real messages stay below 5. It bounds the recursion behind the parser. */

@@ -4,6 +4,7 @@ import { isRecord, type Payload } from './envelope.ts';
 /** A pin's value on the wire. `null` until the first reading. */
 export type PinValue = boolean | number | string | null;
 
+/** The qualities of a report. */
 export const qualities = ['good', 'uncertain', 'bad'] as const;
 /** good: trust it. uncertain: the last value, stale or unconfirmed. bad: do not use it. `reason` says why. */
 export type Quality = (typeof qualities)[number];
@@ -31,6 +32,7 @@ export const ioCommandSchema = z.looseObject({
     .optional()
     .describe('seconds for which val wins over every other command'),
 });
+/** An IoMessage that asks for a value. */
 export type IoCommand = z.infer<typeof ioCommandSchema>;
 
 /** An IoMessage without a value: it ends an override, or rearms an output that is locked in its safe state. */
@@ -103,6 +105,7 @@ export interface IoReport {
 /** An IoMessage of any program on the bus: only `pin_name` is certain, because v1 peers send little else. */
 export type IoMessage = Readonly<Record<string, unknown>> & { readonly pin_name: string; readonly val?: unknown };
 
+/** Data of an IoErrorMessage: why a message was refused. */
 export interface IoError {
   readonly pin_name?: string;
   readonly port?: string;
@@ -133,6 +136,7 @@ export interface SerialReport {
   readonly reply_to?: string;
 }
 
+/** A pin in the birth message of its node. */
 export interface PinInfo {
   readonly name: string;
   readonly kind: 'digital' | 'analog' | 'counter' | 'text';

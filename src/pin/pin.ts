@@ -1,6 +1,7 @@
 /** A value as the hardware has it: before invert and scale. */
 export type RawValue = boolean | number | string;
 
+/** Type of a pin and of its value. */
 export type PinKind = 'digital' | 'analog' | 'counter' | 'text';
 /** Whether a raw value is of a pin's kind. */
 export function fitsKind(kind: PinKind, value: RawValue): boolean {
@@ -14,10 +15,12 @@ export function isOn(value: RawValue | undefined): boolean {
   return value !== undefined && value !== false && value !== 0 && value !== '';
 }
 
+/** Returns the value that means off: `false`, 0 or an empty text. */
 export function offValue(kind: PinKind): RawValue {
   return kind === 'digital' ? false : kind === 'text' ? '' : 0;
 }
 
+/** Direction of a pin: input or output. */
 export type Direction = 'in' | 'out';
 
 /** What an output does when the agent stops: go to `safe`, stay as it is, or be driven no more (become an input). */

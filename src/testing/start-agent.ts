@@ -17,6 +17,7 @@ export interface TestAgent<AgentClock extends Clock = ManualClock> extends Runni
   readonly clock: AgentClock;
 }
 
+/** Options of `startAgent`. */
 export interface TestAgentOptions {
   /** pino's loggers satisfy it. By default nothing is logged. */
   readonly log?: Log;

@@ -24,6 +24,7 @@ export interface LinkEvents {
   down(error: DcsError): void;
 }
 
+/** A host and a TCP port. */
 export interface NetworkTarget {
   readonly host: string;
   readonly port: number;

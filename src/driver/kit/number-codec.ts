@@ -36,6 +36,7 @@ function float(
   return { words, min: -max, max, whole: false, decode, encode: (value, bytes) => encode(Number(value), bytes) };
 }
 
+/** The codec of each number type. */
 export const numberCodecs = {
   int16: whole(
     1,
@@ -103,6 +104,7 @@ export const numberCodecs = {
   bcd32: whole(2, 0, 99_999_999, fromBcd, toBcd),
 } as const satisfies Record<string, NumberCodec>;
 
+/** Name of a number type. */
 export type NumberType = keyof typeof numberCodecs;
 
 function fromBcd(bytes: Buffer): number | undefined {
@@ -148,6 +150,7 @@ function roundEven(value: number): number {
  * registers in reverse, BADC the bytes within each register, DCBA both.
  */
 export const byteOrders = ['ABCD', 'CDAB', 'BADC', 'DCBA'] as const;
+/** Order of the bytes of a number over several registers; A is the most significant byte. */
 export type ByteOrder = (typeof byteOrders)[number];
 
 /**

@@ -16,6 +16,7 @@ export const durationSchema = z
   .transform((text) => parseDuration(text) ?? 0)
   .meta({ title: 'duration', description: 'a duration: 20ms, 1s, 10m, 1h' });
 
+/** Settings of a serial line. */
 export interface LineSettings {
   readonly baud: number;
   readonly dataBits: 5 | 6 | 7 | 8;

@@ -20,6 +20,7 @@ export interface SerialLine {
   update(options: { readonly baudRate: number }): Promise<void>;
 }
 
+/** Options to open a serial line. */
 export interface SerialLineOptions {
   readonly path: string;
   readonly line: LineSettings;

@@ -29,6 +29,7 @@ export const usbSchema = z.strictObject({
   serial: z.string().optional().describe('serial number; needed when two of the kind are plugged in'),
   interface: z.int().min(0).optional().describe('number of the interface, for adapters with several ports'),
 });
+/** USB ids of a serial adapter. */
 export type UsbIds = z.output<typeof usbSchema>;
 
 /** What the operating system must grant for serial ports. */

@@ -3,6 +3,7 @@ import { DcsError } from '../../errors/errors.ts';
 
 /** Lanes in the order of their priority; polling comes after all of them. `demand`: a read that somebody waits for. */
 export const lanes = ['write', 'verify', 'demand'] as const;
+/** Priority lane of a task. */
 export type Lane = (typeof lanes)[number];
 
 /** Sends one request over the bus that the task holds; see BusTransport.transact. */

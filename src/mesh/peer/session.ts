@@ -32,6 +32,7 @@ const LEAVE_MS = 200;
 /** Most process ids in one `near` list. */
 const MAX_IDS = 4096;
 
+/** Why a session with another node ended. */
 export type EndReason = 'leave' | 'silent' | 'disconnected' | 'replaced' | 'revoked' | 'stopped';
 
 export type SessionEvent =

@@ -6,8 +6,10 @@ export interface SocketLike {
   close(): void;
   addEventListener(type: string, listener: (event: { type?: string; data?: unknown; reason?: string }) => void): void;
 }
+/** Constructor of a WebSocket. */
 export type SocketClass = new (url: string, protocols: string[]) => SocketLike;
 
+/** Options of a WebClient. */
 export interface ClientOptions {
   /** Token of a user in web.users. A browser that has logged in needs none. */
   readonly token?: string;
@@ -36,6 +38,7 @@ export class CommandError extends Error {
 
 /** Data of a message: `payload[subject]`. */
 export type MessageData = Readonly<Record<string, unknown>>;
+/** Receives the messages of a WebClient. */
 export type MessageListener = (subject: string, data: MessageData, envelope: Envelope) => void;
 interface PendingRequest {
   resolve(data: MessageData): void;
