@@ -159,14 +159,17 @@ describe('a caller with a listed key', () => {
       const want = { all: true, subjects: [], pins: [] };
       return JSON.stringify({ hello: { ...info, server: { rx: 1, tx: 2 } }, t: 0, want, near: [] });
     };
-    // A key that is not listed; then a listed key of another node, which it cannot prove.
-    await dealer.send(hello(key));
+    const { publicKey: unlisted } = await newKeys(folder());
+    await dealer.send(hello(unlisted));
     await expect.poll(() => mesh.stats.forged, { timeout: 20_000 }).toBe(1);
-    await dealer.send(hello(otherKey));
-    const [challenge] = await dealer.receive();
-    expect(JSON.parse(String(challenge))).toEqual({ challenge: expect.any(String) });
-    await dealer.send(JSON.stringify({ proof: 'f'.repeat(64) }));
-    await expect.poll(() => mesh.stats.forged, { timeout: 20_000 }).toBe(2);
+    // A listed key of another node, and the node's own key: the caller cannot prove either.
+    for (const [at, claimed] of [otherKey, key].entries()) {
+      await dealer.send(hello(claimed));
+      const [challenge] = await dealer.receive();
+      expect(JSON.parse(String(challenge))).toEqual({ challenge: expect.any(String) });
+      await dealer.send(JSON.stringify({ proof: 'f'.repeat(64) }));
+      await expect.poll(() => mesh.stats.forged, { timeout: 20_000 }).toBe(2 + at);
+    }
     expect(mesh.links).toEqual([]);
     dealer.close();
     await mesh.stop();
