@@ -22,7 +22,7 @@ import { type PairListener, SocketPair } from './v1/socket-pair.ts';
 
 const DEFAULT_BUS = '127.0.0.1:5012:5013';
 const DEFAULT_TIMEOUT_MS: DurationMs = 5000;
-/** How often a client sends its echo message until it comes back (ms). */
+/** Interval at which a client sends its echo message until it comes back (ms). */
 const ECHO_MS: DurationMs = 20;
 
 /** Options of `connect`; every one has a default. */
@@ -36,7 +36,7 @@ export interface ConnectOptions {
   readonly keys?: string;
   /** Public key of the node. By default each key that the folder allows is tried, and its own. */
   readonly serverKey?: string;
-  /** How long to wait for the node (ms); 5000 by default. */
+  /** Longest time to wait for the node (ms); 5000 by default. */
   readonly timeoutMs?: DurationMs;
   /** Name for people; `client` by default. */
   readonly name?: string;

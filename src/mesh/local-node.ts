@@ -7,7 +7,7 @@ import { ioMessageOf, type NodeAbout, type NodeMessage } from '../message/payloa
 import { v1Listen } from './options.ts';
 import { type Contact, isPort, isRoutable, type Ports, reachableAddresses } from './transport/addresses.ts';
 
-/** What a dcs-io node tells other nodes about itself: in hello and welcome, and in introductions beside what v1 knows. */
+/** A dcs-io node as it describes itself in hello, welcome and introductions. */
 export interface NodeInfo {
   /** Id on the wire, new at every start. */
   readonly id: string;
@@ -92,10 +92,10 @@ function isText(found: unknown, longest: number): found is string {
   return typeof found === 'string' && found.length > 0 && found.length <= longest;
 }
 
-/** How long the addresses of this machine are cached (ms): it may get another one while the process runs. */
+/** Time for which the addresses of this machine are cached (ms): it may get another one while the process runs. */
 const ADDRESSES_MS: DurationMs = 1000;
 
-/** How this process presents itself to others. */
+/** Name and address of this process as others see them. */
 export interface Identity {
   readonly name?: string;
   /** Address it listens on; `undefined` when no other process can dial it. */
@@ -132,7 +132,7 @@ export class LocalNode {
     this.#info = undefined;
   }
 
-  /** What other dcs-io nodes are told. */
+  /** Returns the description for other dcs-io nodes. */
   info(): NodeInfo {
     const now = this.#clock.now();
     if (this.#info && now - this.#infoAt < ADDRESSES_MS) return this.#info;
@@ -148,7 +148,7 @@ export class LocalNode {
     return this.#info;
   }
 
-  /** What v1 processes are told; `undefined` when no other machine can reach this one. */
+  /** Returns the contact for v1 processes; `undefined` when no other machine can reach this one. */
   contact(): Contact | undefined {
     const { listen, insecure = false } = this.#identity;
     if (listen === undefined) return undefined;

@@ -13,12 +13,12 @@ import { isLoopback } from './transport/addresses.ts';
 import type { KeyPair, SocketFactory } from './transport/socket-factory.ts';
 import { V1Network } from './v1/v1-network.ts';
 
-/** How often a node says on the bus that it lives (ms); sessions notice a death much sooner. */
+/** Interval of NodeMessage heartbeats (ms); sessions notice a death much sooner. */
 const HEARTBEAT_MS: DurationMs = 5000;
 
-/** What a member tells the program it runs in. None may throw. */
+/** The program in which a member runs. Its methods must not throw. */
 export interface MemberListener {
-  /** What this node tells others about itself. */
+  /** Returns the pins and health that this node tells others. */
   about(): NodeAbout;
   onPeerUp(peer: NodeInfo): void;
   onPeerDown(peer: NodeInfo, reason: EndReason): void;
@@ -68,7 +68,7 @@ export class Member implements PeerListener {
     this.presence = new Presence(clock, this.#localNode, this.#router, () => listener.about());
   }
 
-  /** What others know of this process. */
+  /** Returns the description that other nodes have of this process. */
   get info(): NodeInfo {
     return this.#localNode.info();
   }

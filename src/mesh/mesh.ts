@@ -17,7 +17,7 @@ import { type KeyPair, LINGER_MS, openSocketFactory } from './transport/socket-f
 export type { MeshOptions } from './options.ts';
 export type { MeshStats } from './stats.ts';
 
-/** How often a machine without its address is asked whether it has it now (ms). */
+/** Interval at which a machine without its address is asked whether it has it now (ms). */
 const ADDRESS_MS: DurationMs = 1000;
 
 /** Another dcs-io node. */
@@ -26,7 +26,7 @@ export type MeshPeer = Pick<NodeInfo, 'id' | 'name' | 'boot' | 'addresses'>;
 /** The session with another dcs-io node, or the lack of one. */
 export interface MeshLink extends MeshPeer {
   readonly open: boolean;
-  /** How long it has been open, or closed. */
+  /** Time since it was opened, or closed. */
   readonly forMs: DurationMs;
   readonly encrypted: boolean;
   /** Round trip of the last ping; `undefined` within a machine. */
@@ -113,7 +113,7 @@ export class Mesh extends EventEmitter<MeshEvents> {
     return this.#stopped;
   }
 
-  /** Where other dcs-io nodes reach this one, for diagnosis; empty before the start. */
+  /** Addresses and port at which other dcs-io nodes reach this one, for diagnosis; empty before the start. */
   get address(): Pick<NodeInfo, 'addresses' | 'port'> {
     return this.#member?.info ?? { addresses: [], port: 0 };
   }
@@ -151,7 +151,7 @@ export class Mesh extends EventEmitter<MeshEvents> {
     const { listen, log, security, insecure } = this.#settings;
     const own = security && loadKeys(security.keys);
     if (!isLoopback(listen) && (insecure || !security))
-      log.warn({ listen }, 'the bus is open: whoever reaches it can command the outputs');
+      log.warn({ listen }, 'the bus is open: everybody who reaches its ports can command the outputs');
     if (await this.#join(own, this.#settings)) return;
     log.warn({ listen }, `${listen} is not an address of this machine yet: until it is, the bus is on loopback alone`);
     await this.#join(own, onLoopback(this.#settings));

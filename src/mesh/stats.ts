@@ -32,7 +32,7 @@ export interface MeshStats {
   dropped: number;
   /** Frames that ZeroMQ refused. */
   sendDrops: number;
-  /** How often this process became the address broker. */
+  /** Number of times this process became the address broker. */
   takeovers: number;
   /** Contacts and nodes forgotten because they did not answer. */
   expiredContacts: number;

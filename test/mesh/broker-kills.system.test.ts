@@ -15,7 +15,7 @@ const count = (number: number) => Array.from({ length: number }, (_, n) => n);
 const numbers = (peer: Peer, subject: string) => peer.got(subject).map(({ payload }) => payload[subject]?.['n']);
 type Make = (settings: Settings, namespace?: string) => Peer;
 
-/** Those that say that they are the address broker now. */
+/** The peers that report to be the address broker now. */
 async function brokers(peers: readonly Peer[]): Promise<Peer[]> {
   const found = await Promise.all(
     peers.map(async (peer) => {

@@ -10,7 +10,7 @@ afterEach(async () => {
 });
 
 const OUTAGE_MS = 60_000;
-/** What a shared machine may add (ms). */
+/** Allowance for a machine shared with other tests (ms). */
 const busy = 500;
 
 describe('after an outage of 60 s', () => {

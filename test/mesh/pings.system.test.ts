@@ -8,7 +8,7 @@ import { until } from '../support/wait.ts';
 
 const silent = { debug: nil, info: nil, warn: nil, error: nil };
 function nil(): void {
-  // Nobody reads what these tests log.
+  // These tests do not check log lines.
 }
 const nothing = { onPong: nil, onPing: nil, onGiveUp: nil };
 

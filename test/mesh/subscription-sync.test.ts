@@ -24,7 +24,7 @@ function peer(id: string): { session: Session; connection: RecordedConnection } 
   return opened;
 }
 
-/** What a peer was told last. */
+/** The last subscription that a peer was told. */
 const told = ({ frames }: RecordedConnection) => frames.findLast((frame) => 'want' in frame);
 const nothing = { all: false, subjects: [], pins: [] };
 const everything = { all: true, subjects: [], pins: [] };

@@ -137,7 +137,7 @@ while True: print(json.dumps({"frame": sub.recv().decode()}), flush=True)
     ).ready();
     await talkBoth(one, two);
     const frames = spy.lines.map((line) => String(line['frame'] ?? '')).filter((text) => text.includes('contact_list'));
-    // What we say ourselves, and what v1 says and we pass on.
+    // Our own introductions, and those of v1 that we pass on.
     for (const said of [one, two]) {
       const own = frames.filter((text) => JSON.parse(text).sender[0] === said.id);
       expect(own.length).toBeGreaterThan(0);

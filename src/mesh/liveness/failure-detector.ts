@@ -2,13 +2,13 @@ import type { DurationMs, MonotonicMs } from '../../clock/clock.ts';
 
 /** Frames of a healthy network are delayed by less than this (ms). */
 const NORMAL_DELAY_MS = 100;
-/** How long a delay is remembered (ms). */
+/** Time for which a delay is remembered (ms). */
 const MEMORY_MS = 20_000;
 /** The silence limit never grows beyond this (ms): without answered pings, and with them. */
 const MAX_LIMIT_MS = 8000;
 const MAX_LIMIT_ALIVE_MS = 15_000;
 
-/** What pings say about a peer. */
+/** Evidence of pings about a peer. */
 export interface PingEvidence {
   /** Pings reach this peer at all. */
   readonly confirmed: boolean;
@@ -59,7 +59,7 @@ export class FailureDetector {
   }
 }
 
-/** How long one smallest offset counts (ms): the clocks of two machines drift apart by up to 100 µs per second. */
+/** Time for which one smallest offset counts (ms): the clocks of two machines drift apart by up to 100 µs per second. */
 const OFFSET_WINDOW_MS = 30_000;
 
 /**
@@ -86,7 +86,7 @@ export class DelayEstimate {
 
 /** A process that did not run for this long was stopped or hung (ms). */
 const STALL_MS = 1500;
-/** How long after a stall commands on v1 links, which carry no age, count as old (ms). */
+/** Time after a stall during which commands on v1 links, which carry no age, count as old (ms). */
 const RESUME_GRACE_MS = 500;
 
 /** Detects that this process itself did not run: stopped, hung or suspended. */

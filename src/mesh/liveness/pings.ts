@@ -20,7 +20,7 @@ const PONG = 2;
 const GIVE_UP = 3;
 const NOT_RECEIVING = 1;
 
-/** How the other end of a session is pinged. */
+/** The line on which the other end of a session may be pinged. */
 export interface PingOffer {
   readonly port: number;
   /** Name and key of the line, base64url. */
@@ -100,7 +100,7 @@ export class PingSocket {
 
 /** The pings of one session. */
 export class PingChannel {
-  /** What the peer must know to ping us. */
+  /** The offer that the peer needs to ping us. */
   readonly offer: PingOffer;
   readonly #socket: Socket;
   readonly #ownLine: Buffer;
@@ -202,7 +202,7 @@ function authTag(line: Buffer, packet: Buffer): Buffer {
 
 /** An answer that takes longer than this counts as lost (ms). */
 const PONG_TIMEOUT_MS = 300;
-/** How long a loss is remembered (ms). */
+/** Time for which a loss is remembered (ms). */
 const LOSS_MEMORY_MS = 20_000;
 /**
  * A peer whose last answer is younger than this lives (ms). When a quarter of all packets is lost each way, 16 pings fail
@@ -211,9 +211,9 @@ const LOSS_MEMORY_MS = 20_000;
 const ALIVE_MS = 1200;
 /** A second ping follows the first one of a tick after this (ms). */
 const SECOND_PING_MS = 75;
-/** How often a healthy channel is used (ms): address translations forget it after 30 s. */
+/** Interval of pings on a healthy channel (ms): address translations forget it after 30 s. */
 const KEEPALIVE_MS = 10_000;
-/** How often a channel that never worked is tried. */
+/** Number of pings on a channel that never worked. */
 const MAX_TRIES = 40;
 
 export interface PingedPeer {

@@ -10,15 +10,15 @@ import { type Connection, type ConnectionUser, parseFrame } from './acceptor.ts'
 import type { Directory, KnownNode } from './directory.ts';
 import type { Session } from './session.ts';
 
-/** How long one target gets to accept the connection before the next is tried (ms). */
+/** Time that one target gets to accept the connection before the next is tried (ms). */
 const CONNECT_MS = 800;
-/** How often hello is repeated until it is answered (ms). */
+/** Interval at which hello is repeated until it is answered (ms). */
 const HELLO_MS = 1000;
-/** How long a node that has accepted the connection may take to answer hello (ms). */
+/** Time that a node gets to answer hello after it has accepted the connection (ms). */
 const ANSWER_MS = 3000;
 /** Wait before the next target when one has refused or closed the connection (ms). */
 const NEXT_TARGET_MS = 50;
-/** How long frames sent last may still leave (ms). */
+/** Time in which frames sent last may still leave (ms). */
 const LINGER_MS = 1000;
 
 /** An address to dial. */
@@ -202,9 +202,9 @@ export class OutgoingConnection implements Connection {
   }
 }
 
-/** How long after the connection with a named broker has closed it is dialled again (ms). */
+/** Wait before a named broker is dialled again (ms). */
 const REDIAL_MS = 500;
-/** How long the node that the other one should dial waits before it dials itself (ms). */
+/** Wait of the node that should be dialled by the other before it dials itself (ms). */
 const DIAL_BACKOFF_MS: DurationMs = 1000;
 
 /** Which nodes a process dials: any, those of its machine, or only brokers that it was told the address of. */

@@ -4,7 +4,7 @@ import type { Connection } from './acceptor.ts';
 import type { Session } from './session.ts';
 
 const MAX_NODES = 1024;
-/** How long an unreachable node is kept that never answered, and one that did (ms). */
+/** Time after which an unreachable node is forgotten (ms): one that never answered, and one that did. */
 const NEVER_ANSWERED_MS = 30_000;
 const DID_ANSWER_MS = 600_000;
 

@@ -187,7 +187,7 @@ export class Handshake implements CallerHandshake, CalleeHandshake {
   }
 }
 
-/** What a proof is made over: the nonce and the caller's id. */
+/** The text over which a proof is made: the nonce and the caller's id. */
 function challengeText(nonce: string, caller: string | undefined): string {
   return `${nonce} ${caller ?? ''}`;
 }

@@ -12,7 +12,7 @@ export const OUTBOX_CHARS = 4 * 1024 * 1024;
  */
 const GATHER_MS = 0.3;
 const GATHER_TURNS = 20;
-/** How often a frame that the transport refused is tried again (ms). */
+/** Interval at which a frame that the transport refused is tried again (ms). */
 const RETRY_MS = 3;
 
 export interface OutboxOwner {

@@ -108,7 +108,7 @@ function forgeryOf({ sender, msg_id }: Envelope, from: Session): string | undefi
   return msg_id.startsWith(`${sender[0]}.`) ? undefined : 'its msg_id is not of its creator';
 }
 
-/** How long a command may take on its way (ms). */
+/** Returns the longest time that a command may take on its way (ms). */
 function ageLimit({ payload }: Envelope): DurationMs {
   let limit = STALE_MS;
   for (const data of [payload['IoMessage'], payload['SerialPortMessage']]) {

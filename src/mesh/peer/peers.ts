@@ -115,7 +115,7 @@ export class Peers implements SessionListener, SessionOpener {
     if (this.#stopped || info.id === this.#localNode.id || this.directory.hasLeft(info.id)) return;
     const node = this.directory.ensure(info);
     if (!node) return;
-    // What a node said about itself counts more than what others say about it now.
+    // A node's own description counts more than the one that others give of it now.
     if (node.answered && node.info.key !== info.key) {
       this.#sockets.stats.forged++;
       return;

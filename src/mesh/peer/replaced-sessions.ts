@@ -1,7 +1,7 @@
 import type { Clock, DurationMs, Timer } from '../../clock/clock.ts';
 import type { Session } from './session.ts';
 
-/** How long frames of a replaced session still count (ms). */
+/** Time for which frames of a replaced session still count (ms). */
 const REPLACED_GRACE_MS: DurationMs = 1000;
 
 /**

@@ -21,13 +21,13 @@ const SUSPECT_MS = 400;
  */
 const OPEN_HOLD_MS = 30;
 /**
- * How long the peer's earlier messages on other ways may still take after its first frame here (ms). The accepting end has
+ * Time that the peer's earlier messages on other ways may still take after its first frame here (ms). The accepting end has
  * the session before the dialling end does. If it gave up the other ways at once, messages sent there until then were lost.
  */
 const SETTLE_MS = 100;
-/** How long frames that arrived before the disconnect may take to be read (ms). */
+/** Time within which frames that arrived before the disconnect are read (ms). */
 const DRAIN_MS = 50;
-/** How long a peer that reads nothing may delay our leave (ms). */
+/** Longest time that a peer that does not read may delay our leave (ms). */
 const LEAVE_MS = 200;
 /** Most process ids in one `near` list. */
 const MAX_IDS = 4096;
@@ -66,7 +66,7 @@ export interface MessageReceiver {
   receive(message: unknown, session: Session, queueingDelay: DurationMs): void;
 }
 
-/** What all sessions of a process share. */
+/** The objects that all sessions of a process share. */
 export interface SessionContext {
   readonly clock: Clock;
   readonly stats: MeshStats;
@@ -82,7 +82,7 @@ export interface PeerState {
   readonly directlyReachable: ReadonlySet<string>;
 }
 
-/** How the peer is reached: `remote` means behind a network. Only then it is pinged, through `socket`, at `host`. */
+/** The way to the peer: `remote` means behind a network. Only then it is pinged, through `socket`, at `host`. */
 export interface PeerPath {
   readonly remote: boolean;
   readonly socket?: PingSocket;
@@ -130,7 +130,7 @@ export class Session implements ConnectionUser, OutboxOwner, PingedPeer {
     if (this.#pings?.offer) this.sendControl({ ping: this.#pings.offer });
   }
 
-  /** How long the last ping took there and back; `undefined` within a machine and while no ping was answered. */
+  /** Round trip of the last ping; `undefined` within a machine and while no ping was answered. */
   get roundTripMs(): DurationMs | undefined {
     return this.#pings?.roundTripMs;
   }

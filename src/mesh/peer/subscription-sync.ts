@@ -4,11 +4,11 @@ import { Subscription } from '../routing/subscription.ts';
 import type { Directory } from './directory.ts';
 import type { Session } from './session.ts';
 
-/** How long changes of who reaches whom directly are gathered (ms). */
+/** Time for which changes of directly reachable processes are gathered (ms). */
 const SETTLE_MS: DurationMs = 100;
-/** How long a v1 process counts as heard after its last message (ms). */
+/** Time for which a v1 process counts as heard after its last message (ms). */
 const HEARD_MS: DurationMs = 10_000;
-/** How long it is listed for people (ms): v1 has neither heartbeat nor goodbye. */
+/** Time for which it is listed for people (ms): v1 has neither heartbeat nor goodbye. */
 const KNOWN_MS: DurationMs = 60_000;
 const MAX_PROCESSES = 1024;
 
@@ -79,7 +79,7 @@ export class SubscriptionSync {
     router.onInterestChanged(() => this.refresh(true));
   }
 
-  /** What a node is told that is no peer yet. */
+  /** Returns the subscription for hello and welcome, where there is no session yet. */
   current(): object {
     return { want: this.#subscriptionFor(undefined).toWire(), near: this.#directlyReachable() };
   }
@@ -119,8 +119,8 @@ export class SubscriptionSync {
   }
 
   /**
-   * What we want from a peer: what our actors listen to, everything when v1 processes listen, and what other peers want that
-   * do not get the messages of `from` themselves.
+   * Returns our subscription at a peer: everything when a v1 process listens; else the interest of our actors, joined with the
+   * subscriptions of other peers that do not get the messages of `from` directly.
    */
   #subscriptionFor(from: Session | undefined): Subscription {
     if (this.#v1.listening) return Subscription.everything;

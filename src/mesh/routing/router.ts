@@ -88,7 +88,7 @@ export class Router {
     this.#interestChanged = listener;
   }
 
-  /** What the actors of this process listen to. */
+  /** Returns the subjects and pins that the actors of this process listen to. */
   interest(): BusInterest {
     return this.#link.interest();
   }

@@ -10,7 +10,7 @@ import { commandsPin, commandsPort } from '../routing/message-filters.ts';
 import type { KeyPair, SocketFactory } from '../transport/socket-factory.ts';
 import { encodeZ85, fits, type Grant, listAllowed } from './keys.ts';
 
-/** How often the allowed keys are read again (ms), in case the file system does not report a change. */
+/** Interval at which the allowed keys are read again (ms), in case the file system does not report a change. */
 const RELOAD_MS = 500;
 const ZAP_ADDRESS = 'inproc://zeromq.zap.01';
 /** Most actors remembered of one key. Beyond it the one silent for the longest time is forgotten. */

@@ -37,7 +37,7 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 export async function newKeys(folder: string): Promise<{ readonly publicKey: string }> {
   const file = join(folder, OWN);
   if (existsSync(file)) {
-    throw new DcsError('BAD_CONFIG', `${file} exists; whoever was allowed to talk to this node would lose it`, {
+    throw new DcsError('BAD_CONFIG', `${file} exists; the nodes that allow this key would no longer accept this one`, {
       found: file,
       expected: 'a folder without a key (remove the file if you mean it)',
     });

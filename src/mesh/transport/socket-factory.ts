@@ -13,7 +13,7 @@ const MAX_TRANSPORT_FRAME = 2 * MAX_FRAME;
 export const HIGH_WATER_MARK = 1000;
 /** Most frames of a session that wait in ZeroMQ, each way; a frame may hold many messages. */
 const SESSION_HIGH_WATER_MARK = 250;
-/** How long frames sent last may still leave when the sockets close (ms). */
+/** Time in which frames sent last may still leave when the sockets close (ms). */
 export const LINGER_MS = 1000;
 
 const ZAP_DOMAIN = 'dcs-io';

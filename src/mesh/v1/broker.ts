@@ -87,11 +87,11 @@ export class BrokerLink {
   }
 }
 
-/** How often a process that is not the broker tries to become it (ms). */
+/** Interval at which a process that is not the broker tries to become it (ms). */
 const ELECTION_RETRY_MS = 1000;
-/** How long `start` waits for the broker that has the ports to answer (ms). */
+/** Longest time that `start` waits for the process that has the ports to answer (ms). */
 const START_MS = 500;
-/** How often it tries to bind meanwhile (ms): the ports may belong to a process that is just ending. */
+/** Interval at which it tries to bind meanwhile (ms): the ports may belong to a process that is just ending. */
 const START_RETRY_MS = 50;
 
 export interface BrokerPorts {

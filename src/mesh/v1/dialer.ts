@@ -5,7 +5,7 @@ import type { SocketFactory } from '../transport/socket-factory.ts';
 import { contactKey, isOnThisMachine, sameContact } from './introductions.ts';
 import type { SocketPair } from './socket-pair.ts';
 
-/** How long an unreachable contact is kept (ms). Its process introduces itself when it returns. */
+/** Time after which an unreachable contact is forgotten (ms). Its process introduces itself when it returns. */
 export const CONTACT_EXPIRY_MS = 30_000;
 /** Most processes dialled at a time: a list may be of any length, and each process costs sockets. */
 const MAX_DIALLED = 1024;

@@ -23,11 +23,11 @@ import {
 import { SocketPair } from './socket-pair.ts';
 
 const SWEEP_MS = 2000;
-/** How long a new broker waits for others to arrive before it introduces itself to them (ms). */
+/** Time that a new broker waits for others to arrive before it introduces itself to them (ms). */
 const SETTLE_MS = 200;
-/** How long processes that lost the old broker may take to come to the new one (ms). */
+/** Time within which processes that lost the old broker come to the new one (ms). */
 const RETURN_MS = 2000;
-/** How long a dcs-io node gets for a session before we connect to its v1 server (ms). */
+/** Time that a dcs-io node gets for a session before we connect to its v1 server (ms). */
 const SESSION_MS = 2000;
 /** Number of our introductions whose answers count: a broker that comes late answers an older one. */
 const REMEMBERED = 16;
