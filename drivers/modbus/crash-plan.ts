@@ -9,17 +9,17 @@ import { openTransport } from './transport/open.ts';
 import type { Transport } from './transport/transport.ts';
 import { sendWrite } from './write.ts';
 
-/** Writes that put the outputs of a bus in their safe state, and the way to it. */
+/** Writes that put the outputs of a bus in their safe state, and the options of the bus. */
 export interface ModbusPlan {
   readonly options: ModbusOptions;
   readonly quirks: ReadonlyMap<number, Quirks>;
   readonly writes: readonly Request[];
 }
 
-/** Opens the bus anew (the one of the dead agent is closed), writes, and closes it again. */
+/** Opens the bus anew (the dead agent's connection is closed), writes, and closes it again. */
 export const prepare: Prepare = async (plan, context) => {
   if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of a modbus port', { found: plan });
-  // So that the library is in memory when it is needed.
+  // Load the library now, so that it is in memory when it is needed.
   if (plan.options.way.by === 'serial') await import('serialport');
   return new ModbusSafeStateExecutor(plan, context);
 };
@@ -51,7 +51,7 @@ class ModbusSafeStateExecutor implements SafeStateExecutor {
 
   async release(): Promise<void> {}
 
-  /** A unit that does not answer is not asked for its other outputs: units that do must not wait for it. */
+  /** Skips the other outputs of a unit that does not answer, because units that do must not wait for it. */
   async #write(transport: Transport): Promise<void> {
     const failed: Request[] = [];
     const silent = new Set<number>();

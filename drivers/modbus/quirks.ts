@@ -4,7 +4,7 @@ import { durationSchema, lineSchema } from '../../src/driver/kit/schemas.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { isBitTable, MAX_READ_BITS, MAX_READ_REGISTERS, type Table } from './protocol/request.ts';
 
-/** How one unit wants to be treated, where that differs from its port. The same for all pins of the unit. */
+/** Treatment of one unit that differs from its port's. It must be the same for all pins of the unit. */
 export const quirksSchema = z.strictObject({
   timeout: durationSchema.optional().describe('how long this device may take to answer'),
   pause: durationSchema.optional().describe('silence this device needs before each request'),
@@ -31,7 +31,7 @@ export const quirksSchema = z.strictObject({
 
 export type Quirks = z.output<typeof quirksSchema>;
 
-/** The quirks of each unit. Rejects two pins of a unit that contradict each other with BAD_CONFIG. */
+/** The quirks of each unit. Throws BAD_CONFIG when two pins of a unit contradict each other. */
 export function collectQuirks(pins: readonly { unit: number; quirks: Quirks | undefined }[]): Map<number, Quirks> {
   const units = new Map<number, Quirks>();
   for (const { unit, quirks } of pins) {

@@ -29,31 +29,31 @@ export const valueTypes = [
 ] as const satisfies readonly (NumberType | 'bool' | 'int8' | 'uint8' | 'string' | 'raw')[];
 export type ValueType = (typeof valueTypes)[number];
 
-/** How registers become a value and back. */
+/** Encoding of a value in registers. */
 export interface RegisterFormat {
   readonly kind: PinKind;
-  /** Registers the value takes. */
+  /** Number of registers. */
   readonly registers: number;
-  /** It takes only these bits of its one register; the others are somebody else's. */
+  /** Bits of its one register that it takes; the other bits belong to other values. */
   readonly mask?: number;
-  /** The value that begins at byte `at` of big-endian registers. A failure when they hold none. */
+  /** Decodes the value at byte `at` of big-endian registers. A failure when they hold no value. */
   decode(data: Buffer, at: number): Reading;
-  /** The registers of a value, big-endian. Throws BAD_VALUE or OUT_OF_RANGE; it never wraps or cuts. */
+  /** Encodes a value as big-endian registers. Throws BAD_VALUE or OUT_OF_RANGE; it never wraps or truncates. */
   encode(value: RawValue): Buffer;
 }
 
 export interface FormatSpec {
   readonly type: ValueType;
   readonly order: ByteOrder;
-  /** Strings: characters. Raw: registers. */
+  /** Strings: number of characters. Raw: number of registers. */
   readonly length?: number | undefined;
-  /** Only these bits of the register, lowest and highest. */
+  /** Bits of the register, lowest and highest. */
   readonly bits?: readonly [number, number] | undefined;
   /** Names of whole numbers. */
   readonly values?: Readonly<Record<string, string>> | undefined;
-  /** Where the power of ten is, in registers from the value. */
+  /** Register with the power of ten, counted from the value. */
   readonly scaleOffset?: number | undefined;
-  /** Raw whole numbers by which the device says 'no value'. */
+  /** Raw whole numbers that mean 'no value'. */
   readonly invalid?: readonly (number | string)[] | undefined;
 }
 
@@ -87,8 +87,8 @@ function plainFormat(spec: FormatSpec): RegisterFormat {
 const SAFE = BigInt(Number.MAX_SAFE_INTEGER);
 
 /**
- * A number in registers. Whole types round what they are asked to write to the nearest whole number (the read-back
- * tells what it became). 64-bit values outside ±2^53 are decimal strings both ways, because a double cannot hold them.
+ * A number in registers. Whole types round a written value to the nearest whole number, which the read-back then shows.
+ * 64-bit values outside ±2^53 are decimal strings in both directions, because a double cannot hold them.
  */
 export function numberFormat(
   type: NumberType,
@@ -137,7 +137,7 @@ function toBigInt(value: RawValue): bigint {
   return BigInt(toNumber(value, true));
 }
 
-/** Bits `low` to `high` of one register, 0 being the lowest, as a whole number; one bit is true or false. */
+/** Bits `low` to `high` of one register, 0 being the lowest, as a whole number. */
 export function bitsFormat(
   low: number,
   high: number,
@@ -192,7 +192,7 @@ export function bitFormat(bit: number, order: ByteOrder): RegisterFormat {
   };
 }
 
-/** Whole numbers that have names: a state, a mode. A number without a name is a failure that tells it. */
+/** Whole numbers with names: a state, a mode. A number without a name is a failure that includes the number. */
 export function namedFormat(inner: RegisterFormat, names: Readonly<Record<string, string>>): RegisterFormat {
   const numbers = new Map(Object.entries(names).map(([number, text]) => [text, Number(number)]));
   return {
@@ -218,8 +218,8 @@ export function namedFormat(inner: RegisterFormat, names: Readonly<Record<string
 const NO_SCALE = -32768;
 
 /**
- * A number whose power of ten stands in a register of its own, `distance` registers after (or before) it, as SunSpec
- * has it. It cannot be written: the device may change the factor at any time.
+ * A number with its power of ten in another register, `distance` registers after (or before) it, as in SunSpec. It
+ * cannot be written, because the device may change the factor at any time.
  */
 export function scaledFormat(inner: RegisterFormat, distance: number): RegisterFormat {
   return {
@@ -227,7 +227,7 @@ export function scaledFormat(inner: RegisterFormat, distance: number): RegisterF
     decode(data, at) {
       const reading = inner.decode(data, at);
       if (!reading.ok) return reading;
-      // Scaled, even a 64-bit total is a measurement, for which a double is exact enough.
+      // A scaled 64-bit total is a measurement, for which a double is exact enough.
       const raw = Number(reading.value);
       const exponent = data.readInt16BE(at + 2 * distance);
       if (exponent === NO_SCALE || Math.abs(exponent) > 10)
@@ -243,8 +243,8 @@ export function scaledFormat(inner: RegisterFormat, distance: number): RegisterF
 }
 
 /**
- * Text of at most `length` single-byte characters (Latin-1), two a register, the first in the high byte (order BADC:
- * in the low byte). It ends at the first NUL; spaces that fill up the end are dropped.
+ * Text of at most `length` single-byte characters (Latin-1), two a register, the first in the high byte (order BADC: in
+ * the low byte). It ends at the first NUL; trailing spaces are dropped.
  */
 export function stringFormat(length: number, order: ByteOrder): RegisterFormat {
   const words = Math.ceil(length / 2);
@@ -271,7 +271,7 @@ function singleBytes(text: string): boolean {
   return [...text].every((character) => character.charCodeAt(0) > 0 && character.charCodeAt(0) < 0x100);
 }
 
-/** Registers as they are: four hexadecimal digits each. */
+/** Raw registers: four hexadecimal digits each. */
 export function rawFormat(words: number): RegisterFormat {
   return {
     kind: 'text',
@@ -290,17 +290,17 @@ export function rawFormat(words: number): RegisterFormat {
   };
 }
 
-/** A value of the wrong kind. Nothing is sent. */
+/** Error for a value of the wrong kind; nothing is sent. */
 export function badValue(value: RawValue, expected: string): DcsError {
   return new DcsError('BAD_VALUE', `${JSON.stringify(value)} is not ${expected}`, { found: value, expected });
 }
 
-/** A value that does not fit. Nothing is sent. */
+/** Error for a value that does not fit; nothing is sent. */
 export function outOfRange(value: RawValue, expected: string): DcsError {
   return new DcsError('OUT_OF_RANGE', `${value} does not fit: ${expected}`, { found: value, expected });
 }
 
-/** Registers that hold no value: the pin becomes bad, never 0. */
+/** Failure for registers without a value: the pin becomes bad, never 0. */
 export function noValue(why: string, found: unknown): Reading {
   return { ok: false, error: new DcsError('BAD_REPLY', why, { found }) };
 }

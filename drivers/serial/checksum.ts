@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** Check values of one or two bytes, by their names in the field. */
+/** Checksums of one or two bytes. */
 export const checksumTypes = ['xor8', 'sum8', 'sum8-negated', 'crc16-arc', 'crc16-modbus', 'crc16-xmodem'] as const;
 export type ChecksumType = (typeof checksumTypes)[number];
 
@@ -27,7 +27,7 @@ export const checksumSchema = z
   });
 export type Checksum = z.infer<typeof checksumSchema>;
 
-/** Whether a frame's checksum is there and right. */
+/** Whether the checksum of a frame is present and right. */
 export function checksumHolds(frame: Uint8Array, rule: Checksum): boolean {
   const wide = !rule.type.includes('8');
   const width = rule.as === 'hex' ? (wide ? 4 : 2) : wide ? 2 : 1;

@@ -7,24 +7,24 @@ import type { DrivenLine, Transport } from './line/transport.ts';
 
 const SEND_TIMEOUT_MS: DurationMs = 2000;
 
-/** Telegrams that make a device safe, and modem lines to drive. */
+/** Messages that make a device safe, and modem lines to drive. */
 export interface SerialPlan {
   readonly path: string;
   readonly options: LineOptions;
   readonly messages: readonly Uint8Array[];
-  /** Between two telegrams: the device may answer, which nobody listens to. */
+  /** Pause between two messages, in which the device may answer; the answer is ignored. */
   readonly pauseMs: DurationMs;
   readonly lines: readonly { readonly line: DrivenLine; readonly on: boolean }[];
 }
 
 export const prepare: Prepare = async (plan, context) => {
   if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of a serial port', { found: plan });
-  // So that the library is in memory when it is needed.
+  // Load the library now, so that it is in memory when it is needed.
   if (!plan.path.includes('://')) await import('serialport');
   return new SerialSafeStateExecutor(plan, context);
 };
 
-/** Opens the line anew and sends; keeps it open only where modem lines are to stay as they are driven. */
+/** Opens the line anew and sends. Keeps the line open only to hold modem lines in their state. */
 class SerialSafeStateExecutor implements SafeStateExecutor {
   readonly holds: boolean;
   readonly #plan: SerialPlan;

@@ -5,7 +5,7 @@ import { openTransport, pathOf } from './line/open.ts';
 import { optionsSchema, type SerialOptions } from './options.ts';
 import { SerialPort } from './port.ts';
 
-/** Serial devices that speak in frames: text or bytes become pins, and SerialPortMessages go both ways. */
+/** Serial devices with framed messages: text or bytes become pins, and SerialPortMessages go both ways. */
 export const serial: Driver<SerialOptions, SerialAddress> = {
   contract: 1,
   name: 'serial',
@@ -19,7 +19,7 @@ export const serial: Driver<SerialOptions, SerialAddress> = {
   }),
   claims: ({ path }) => path,
   access: serialAccess,
-  // Heals within 2 s of replugging, the time for opening included.
+  // A replugged adapter works again within 2 s, including the time to open it.
   reopenMs: 1000,
   async open(options, channels, context) {
     const path = pathOf(options);

@@ -2,7 +2,7 @@ import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { encode, resolveEscapes, type TextEncoding } from './text.ts';
 
-/** What a template is for: decides which formats it may have. */
+/** Type of the values of a template, which decides the formats it may have. */
 export type TemplateType = 'number' | 'bool' | 'text';
 
 type Part =
@@ -21,7 +21,7 @@ type ValueFormat =
       readonly precision: number | undefined;
     };
 
-/** A text with places for a value, taken apart. */
+/** A parsed template: bytes, and places for a value. */
 export interface Template {
   readonly source: string;
   readonly parts: readonly Part[];
@@ -99,7 +99,10 @@ function literalBytes(text: string): Buffer | string {
     : `${foreign} is not ASCII; write its bytes as \\xNN`;
 }
 
-/** The bytes to send. Throws BAD_VALUE or OUT_OF_RANGE when the value does not fit: it is never cut or rounded to fit. */
+/**
+ * Returns the bytes to send. Throws BAD_VALUE or OUT_OF_RANGE when the value does not fit; it is never cut or rounded
+ * to fit.
+ */
 export function render({ source, parts }: Template, value: RawValue, encoding: TextEncoding): Buffer {
   return Buffer.concat(
     parts.map((part) => {
@@ -117,7 +120,7 @@ function format(how: ValueFormat, value: RawValue, source: string): string {
   if (how.kind === 'number') return formatNumber(how, Number(value), source);
   if (typeof value === 'boolean') return value ? '1' : '0';
   if (typeof value === 'number') return String(value);
-  // A line end in a value would be a command of its own.
+  // A line end in a value would end the command and begin another.
   if (!/\p{Cc}/u.test(value)) return value;
   throw new DcsError('BAD_VALUE', `${JSON.stringify(value)} has control characters`, { found: value });
 }
@@ -138,7 +141,7 @@ function formatNumber(how: Extract<ValueFormat, { kind: 'number' }>, value: numb
   return letter === 'X' ? text.toUpperCase() : text;
 }
 
-/** The digits of a number that is not negative. A tie is rounded up. Undefined: fixed notation cannot show it. */
+/** The digits of a number ≥ 0. A tie is rounded up. `undefined` when fixed notation cannot show it. */
 function digitsOf(size: number, letter: 'd' | 'f' | 'e' | 'x' | 'X', precision: number): string | undefined {
   if (letter === 'e') return size.toExponential(precision).replace(/([+-])(\d)$/, '$10$2');
   if (letter === 'f') return size < 1e21 ? size.toFixed(precision) : undefined;

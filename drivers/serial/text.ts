@@ -1,13 +1,13 @@
 import { z } from 'zod';
 
-/** Longest pattern accepted; finding the place of an error compiles it once per character. */
+/** Longest pattern. Finding the place of an error compiles the pattern once per character. */
 export const MAX_PATTERN = 1000;
 
 export interface Pattern {
   readonly match: RegExp;
-  /** How many captures it has. */
+  /** Number of its captures. */
   readonly captures: number;
-  /** Names of those that have one. */
+  /** Names of its named captures. */
   readonly names: readonly string[];
 }
 
@@ -15,7 +15,7 @@ export type CompiledPattern =
   | { readonly ok: true; readonly pattern: Pattern }
   | { readonly ok: false; readonly problem: string };
 
-/** Compiles a pattern. The problem quotes the engine and says where. */
+/** Compiles a pattern. The problem quotes the engine and includes the place. */
 export function compilePattern(source: string): CompiledPattern {
   const match = tryCompile(source);
   if (typeof match === 'string') {
@@ -23,13 +23,13 @@ export function compilePattern(source: string): CompiledPattern {
     const hint = source.includes('(?P<') ? '; a named group is written (?<name>…)' : '';
     return { ok: false, problem: `${match} at character ${at}: ${excerptAt(source, at)}${hint}` };
   }
-  // An alternative that always matches makes exec show all groups.
+  // With an alternative that always matches, exec returns all groups.
   const all = new RegExp(`${source}|`).exec('');
   const names = Object.keys(all?.groups ?? {});
   return { ok: true, pattern: { match, captures: (all?.length ?? 1) - 1, names } };
 }
 
-/** The regular expression, or the engine's message without the pattern that it repeats. */
+/** The regular expression, or the engine's message without the pattern in it. */
 function tryCompile(source: string): RegExp | string {
   try {
     return new RegExp(source);
@@ -41,9 +41,9 @@ function tryCompile(source: string): RegExp | string {
 }
 
 /**
- * The engine does not say where, but its problems about the beginnings of the pattern do: a group that is never
- * closed starts after the longest beginning that is right; anything else ends the shortest beginning refused with the
- * same words, as every longer one is. 1-based.
+ * Place of an error, counted from 1. The engine does not tell it, so prefixes of the pattern are compiled. An
+ * unterminated group starts after the longest prefix that compiles; any other error ends the shortest prefix with the
+ * same message.
  */
 function errorPosition(source: string, message: string): number {
   const refused = (found: RegExp | string) =>
@@ -58,11 +58,11 @@ function excerptAt(source: string, at: number): string {
   return `${from > 0 ? '…' : ''}${source.slice(from, at)} ← here`;
 }
 
-/** How the bytes of a line are text. `binary`: one character a byte, as `\\xNN` in patterns means it. */
+/** Encoding of the text of a line. `binary`: one character a byte, as `\\xNN` in patterns. */
 export const encodings = ['utf8', 'latin1', 'ascii', 'binary'] as const;
 export type TextEncoding = (typeof encodings)[number];
 
-/** Bytes as text. What the encoding does not have becomes U+FFFD, never another character. */
+/** Decodes bytes. A byte that the encoding lacks becomes U+FFFD, never another character. */
 export function decode(bytes: Buffer, encoding: TextEncoding): string {
   if (encoding === 'utf8') return bytes.toString('utf8');
   const text = bytes.toString('latin1');
@@ -70,7 +70,7 @@ export function decode(bytes: Buffer, encoding: TextEncoding): string {
   return encoding !== 'ascii' ? text : text.replace(/[\x80-\xff]/g, '\uFFFD');
 }
 
-/** Text as bytes; undefined when the encoding has no bytes for some character. */
+/** Encodes text. `undefined` when the encoding lacks a character. */
 export function encode(text: string, encoding: TextEncoding): Buffer | undefined {
   if (encoding === 'utf8') return Buffer.from(text, 'utf8');
   const limit = encoding === 'ascii' ? 0x7f : 0xff;
@@ -84,8 +84,8 @@ const NAMED: Readonly<Record<string, string>> = { r: '\r', n: '\n', t: '\t', 0: 
 const ESCAPE = /\\(?:x([0-9A-Fa-f]{2})|(.)|$)/gs;
 
 /**
- * Resolves `\r`, `\n`, `\t`, `\0`, `\xNN` and `\\`: in YAML, '…' keeps backslashes and "…" resolves them, and people
- * mean the control character in both. Gives a problem instead when an escape is unknown.
+ * Resolves `\r`, `\n`, `\t`, `\0`, `\xNN` and `\\`. In YAML '…' keeps backslashes and "…" resolves them; people mean
+ * the control character in both. Returns a problem when an escape is unknown.
  */
 export function resolveEscapes(text: string): { ok: true; text: string } | { ok: false; problem: string } {
   let problem: string | undefined;
@@ -112,7 +112,7 @@ export const bytesText = z
   })
   .meta({ title: 'text with escapes' });
 
-/** A regular expression; what it must capture is for whoever uses it. */
+/** A regular expression. */
 export const patternText = z
   .string()
   .min(1)

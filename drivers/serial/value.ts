@@ -1,6 +1,6 @@
 import type { PinKind, RawValue } from '../../src/pin/pin.ts';
 
-/** What a capture is read as. */
+/** Type that a capture is read as. */
 export const captureTypes = ['number', 'bool', 'text', 'hex', 'degrees'] as const;
 export type CaptureType = (typeof captureTypes)[number];
 
@@ -12,25 +12,25 @@ export const kindOfType: Readonly<Record<CaptureType, PinKind>> = {
   degrees: 'analog',
 };
 
-/** How a capture is written by the device, beyond its type. */
+/** Notation of a capture, beyond its type. */
 export interface CaptureStyle {
   readonly type: CaptureType;
   /** The character before the decimals. */
   readonly decimal: '.' | ',';
-  /** What a bool is called; absent: the usual words. */
+  /** Words for true and false; `undefined`: the usual ones. */
   readonly on?: readonly string[] | undefined;
   readonly off?: readonly string[] | undefined;
 }
 
 const NUMBER = /^\s*([+-]?)\s*(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$/;
-/** Most numbers: no second look is needed when Number() takes them. */
+/** Most numbers: Number() can parse them. */
 const PLAIN = /^[+-]?\d[\d.]*$/;
 const ON = ['1', 'true', 'on', 'yes', 'high'];
 const OFF = ['0', 'false', 'off', 'no', 'low'];
 
 /**
- * The value a capture stands for, or undefined when it stands for none: an empty capture is no number, and neither is
- * `12.` followed by noise. Scales write their sign apart (`-   12.5`): blanks after it are allowed.
+ * The value of a capture; `undefined` when it is none: an empty capture is no number, and neither is `12.` followed by
+ * noise. Blanks may follow a sign, because scales write `-   12.5`.
  */
 export function readCapture(capture: string | undefined, style: CaptureStyle): RawValue | undefined {
   if (capture === undefined) return undefined;
@@ -75,7 +75,7 @@ function readDegrees(text: string): number | undefined {
   return found[3] === 'S' || found[3] === 'W' ? -degrees : degrees;
 }
 
-/** How a number stands in a binary frame. */
+/** Encoding of a number in a binary frame. */
 export const fieldTypes = [
   'u8',
   'i8',
@@ -96,7 +96,7 @@ export type FieldType = (typeof fieldTypes)[number];
 
 const BYTES: Readonly<Record<string, number>> = { 8: 1, 16: 2, 32: 4, 64: 8 };
 
-/** Reads a number at a byte of a frame; undefined when the frame is too short or the number is none (NaN, infinite). */
+/** Reads a number at a byte of a frame. `undefined` when the frame is too short or the number is not finite. */
 export function readField(frame: Uint8Array, at: number, type: FieldType): number | undefined {
   const bytes = BYTES[type.replace(/\D/g, '')] ?? 1;
   if (at + bytes > frame.byteLength) return undefined;

@@ -70,6 +70,8 @@ describe('the scheduler of a bus with a protocol of its own', () => {
     bus.scheduler.close();
     await expect(waiting).rejects.toMatchObject({ code: 'PORT_DOWN' });
     const sent = bus.sent.length;
+    await bus.clock.advance(20);
+    bus.scheduler.dispatch();
     await bus.clock.advance(1000);
     expect(bus.sent.length).toBe(sent);
     expect(told.length).toBeLessThanOrEqual(1);

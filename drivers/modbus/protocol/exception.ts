@@ -1,7 +1,7 @@
 import { DcsError, type ErrorCode } from '../../../src/errors/errors.ts';
 import { describeRequest, type Request } from './request.ts';
 
-/** The exception codes of the Modbus application protocol 1.1b3, section 7, and what they mean to the caller. */
+/** Exception codes of the Modbus application protocol 1.1b3, section 7, and their error codes. */
 const EXCEPTIONS: Readonly<Record<number, { readonly code: ErrorCode; readonly text: string }>> = {
   1: { code: 'DEVICE_REFUSED', text: 'the device does not know this function' },
   2: { code: 'NO_SUCH_CHANNEL', text: 'the device has no such address' },
@@ -12,29 +12,29 @@ const EXCEPTIONS: Readonly<Record<number, { readonly code: ErrorCode; readonly t
   7: { code: 'DEVICE_REFUSED', text: 'the device cannot do this now (negative acknowledge)' },
   8: { code: 'DEVICE_REFUSED', text: 'the device found its memory corrupt' },
   10: { code: 'NO_DEVICE', text: 'the gateway has no path to the unit' },
-  // The gateway has sent the request and heard nothing: whether a write took effect is unknown, as with any timeout.
+  // The gateway has sent the request and got no answer: the effect of a write is unknown, as after any timeout.
   11: { code: 'TIMEOUT', text: 'the unit behind the gateway does not answer' },
 };
 
 const ACKNOWLEDGE = 5;
 const DEVICE_BUSY = 6;
 
-/** The device has taken the request and is still at work on it. */
+/** Whether the device has accepted the request and is still processing it (exception 5). */
 export function isAcknowledge(error: unknown): boolean {
   return error instanceof ModbusException && error.exception === ACKNOWLEDGE;
 }
 
-/** The device is busy with something else and has done nothing. */
+/** Whether the device is busy and has done nothing (exception 6). */
 export function isDeviceBusy(error: unknown): boolean {
   return error instanceof ModbusException && error.exception === DEVICE_BUSY;
 }
 
-/** The device has no such function or address, or takes no such length: that will not change by itself. */
+/** Whether the device lacks the function or the address, or refuses the length: no later request will fare better. */
 export function isPermanent(error: unknown): boolean {
   return error instanceof ModbusException && error.exception >= 1 && error.exception <= 3;
 }
 
-/** The device's refusal. `exception` is the code on the wire. */
+/** Refusal of a request by the device. `exception` is the code on the wire. */
 export class ModbusException extends DcsError {
   readonly exception: number;
 

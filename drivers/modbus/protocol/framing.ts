@@ -1,9 +1,9 @@
 import { hasReadHeader, matchReply, type ReplyMatch, replyLength } from './reply.ts';
 import { functionOf, type Request } from './request.ts';
 
-/** What the bytes received so far hold for one of the requests that wait for a reply. */
+/** Result of a scan of the bytes received so far, for the requests that wait for a reply. */
 export type ScanResult =
-  /** A frame with a good checksum, from the unit of `request` and of its function: bytes `from` up to, without, `to`. */
+  /** A frame with a good checksum, of the unit and function of `request`: bytes `from` up to, without, `to`. */
   | {
       readonly kind: 'frame';
       readonly request: Request;
@@ -12,16 +12,16 @@ export type ScanResult =
       readonly to: number;
     }
   /**
-   * A reply of full length with a bad checksum (`complete`), or one that has begun and not ended. `sure`: so much of
-   * it fits that it cannot well be noise.
+   * A complete reply with a bad checksum (`complete`), or an incomplete reply. `sure`: so many of its bytes fit that it
+   * is hardly noise.
    */
   | { readonly kind: 'begun'; readonly request: Request; readonly complete: boolean; readonly sure: boolean }
   | { readonly kind: 'nothing' };
 
-/** How a serial bus marks where a frame begins and ends: RTU or ASCII. */
+/** Framing of a serial bus: RTU or ASCII. */
 export interface Framing {
   encode(unit: number, pdu: Buffer): Buffer;
-  /** Bytes on the wire for a protocol data unit of this length. */
+  /** Number of bytes on the wire for a protocol data unit of this length. */
   size(pduLength: number): number;
   scan(bytes: Buffer, requests: readonly Request[]): ScanResult;
 }
@@ -39,7 +39,7 @@ export function crc16(bytes: Buffer, from = 0, to: number = bytes.length): numbe
   return crc;
 }
 
-/** Longitudinal redundancy check of ASCII mode: the sum of all bytes and itself is 0. */
+/** Longitudinal redundancy check (LRC) of ASCII mode: the sum of all bytes and the LRC is 0. */
 export function lrc8(bytes: Buffer): number {
   let sum = 0;
   for (const byte of bytes) sum += byte;
@@ -47,9 +47,8 @@ export function lrc8(bytes: Buffer): number {
 }
 
 /**
- * RTU frames: unit, protocol data unit, CRC (low byte first). The length of a reply follows from its request, so no
- * frame has to be told by silence: noise, an echo or a foreign frame before the reply is stepped over, and what is
- * taken has unit, function, length and CRC right.
+ * RTU frames: unit, protocol data unit, CRC (low byte first). The length of a reply follows from its request, so
+ * silence is not needed to find the end of a frame. Noise, an echo or a foreign frame before the reply is skipped.
  */
 export const rtu: Framing = {
   encode(unit, pdu) {
@@ -85,7 +84,7 @@ function rtuFrameAt(bytes: Buffer, at: number, request: Request): ScanResult {
   return { kind: 'frame', request, match: matchReply(request, bytes.subarray(at + 1, end)), from: at, to: end + 2 };
 }
 
-/** A reply whose length nobody knows: all there is must be it. That it is over only silence can tell. */
+/** A reply of unknown length: all bytes belong to it. Only silence can tell that it is complete. */
 function openEndedFrameAt(bytes: Buffer, at: number, request: Request): ScanResult {
   const end = bytes.length - 2;
   if (end < at + 2 || crc16(bytes, at, end) !== bytes.readUInt16LE(end))
@@ -123,7 +122,7 @@ export const ascii: Framing = {
         requests,
       );
       if (found.kind === 'frame') return { ...found, from: at, to: end + 1 };
-      // What another colon follows will not be finished any more.
+      // A frame before another colon will not be completed any more.
       if (found.kind === 'begun' && begun.kind === 'nothing') begun = { ...found, complete: whole || next >= 0 };
     }
     return begun;

@@ -1,6 +1,6 @@
-/** Modbus TCP's header: transaction id, protocol id (0), length of what follows, unit id. */
+/** Header of Modbus TCP (MBAP): transaction id, protocol id (0), length of the rest, unit id. */
 const HEADER = 7;
-/** Bounds of the length field: unit and function at least, a PDU of 253 bytes at most. */
+/** Bounds of the length field: at least unit and function, at most a PDU of 253 bytes and the unit. */
 const MIN_LENGTH = 2;
 const MAX_LENGTH = 254;
 
@@ -20,18 +20,18 @@ export function encodeMbap(id: number, unit: number, pdu: Buffer): Buffer {
   return frame;
 }
 
-/** Cuts a byte stream into frames. It holds at most one incomplete frame (260 bytes). */
+/** Splits a byte stream into frames. It holds at most one incomplete frame (260 bytes). */
 export class MbapReader {
   #rest: Buffer = Buffer.alloc(0);
 
-  /** Whether a frame has begun and not ended. */
+  /** Whether an incomplete frame is held. */
   get partial(): boolean {
     return this.#rest.length > 0;
   }
 
   /**
-   * Gives every whole frame to `onFrame`, in order. Returns why the stream can no longer be trusted (the place where
-   * the next frame begins is lost), or undefined.
+   * Passes every complete frame to `onFrame`, in order. Returns the reason when the start of the next frame can no
+   * longer be found, else `undefined`.
    */
   push(chunk: Buffer, onFrame: (frame: MbapFrame) => void): string | undefined {
     let bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
@@ -44,7 +44,7 @@ export class MbapReader {
       onFrame({ id: bytes.readUInt16BE(0), unit: bytes.readUInt8(6), pdu: bytes.subarray(HEADER, 6 + length) });
       bytes = bytes.subarray(6 + length);
     }
-    // A copy: the rest must not keep a large chunk alive.
+    // A copy, because a view would keep a large chunk alive.
     this.#rest = Buffer.from(bytes);
     return undefined;
   }

@@ -1,8 +1,8 @@
 import { encodePdu, functionOf, isBitTable, MEI_IDENTIFY, type Request } from './request.ts';
 
 /**
- * What a protocol data unit is to a request. `data` of a read is what follows the byte count: packed bits or
- * big-endian registers; of a write it is empty; of a raw request everything after the function code.
+ * Match of a protocol data unit with a request. `data` of a read is the bytes after the byte count: packed bits or big-
+ * endian registers. It is empty for a write. For a raw request it is everything after the function code.
  */
 export type ReplyMatch =
   | { readonly kind: 'data'; readonly data: Buffer }
@@ -12,8 +12,8 @@ export type ReplyMatch =
 const NOTHING = Buffer.alloc(0);
 
 /**
- * Whether `pdu` answers `request`: function code, byte count and length must fit a read exactly, and a write must echo
- * every field of its request. Anything else is a mismatch, whatever it may contain.
+ * Matches `pdu` with `request`. Function code, byte count and length must fit a read exactly, and a write must echo
+ * every field of its request. Anything else is a mismatch.
  */
 export function matchReply(request: Request, pdu: Buffer): ReplyMatch {
   const fn = functionOf(request);
@@ -62,9 +62,8 @@ function mismatch(why: string): ReplyMatch {
 }
 
 /**
- * How long the protocol data unit that begins with `bytes` must be to answer `request`: its length, `undefined` when
- * more bytes are needed to tell, `'foreign'` when it cannot be an answer, `'open'` when only its checksum can tell
- * where it ends (raw requests).
+ * Length of the protocol data unit that begins with `bytes` and answers `request`. `undefined` when more bytes are
+ * needed, `'foreign'` when it is no answer, `'open'` when only the checksum shows its end (raw requests).
  */
 export function replyLength(request: Request, bytes: Buffer): number | 'foreign' | 'open' | undefined {
   const fn = functionOf(request);
@@ -92,13 +91,13 @@ export function replyLength(request: Request, bytes: Buffer): number | 'foreign'
   }
 }
 
-/** Whether `bytes` begin with the function and byte count of the data asked for: noise hardly ever does. */
+/** Whether `bytes` begin with the function and byte count of the requested data; noise hardly ever does. */
 export function hasReadHeader(request: Request, bytes: Buffer): boolean {
   if (request.kind !== 'read' && request.kind !== 'read-write-registers') return false;
   return bytes[0] === functionOf(request) && bytes[1] === dataBytes(request);
 }
 
-/** Bytes of the proper reply's protocol data unit; for those of open length the most there can be. */
+/** Length of the proper reply's protocol data unit; the longest possible one for replies of open length. */
 export function longestReply(request: Request): number {
   switch (request.kind) {
     case 'read':

@@ -8,7 +8,7 @@ export interface TableSpan extends Span {
   readonly table: Table;
 }
 
-/** Everything a master can ask. `data` of registers is big-endian, two bytes a register, as on the wire. */
+/** All requests of a master. `data` of registers is big-endian, two bytes a register, as on the wire. */
 export type Request =
   | ({ readonly kind: 'read' } & TableSpan)
   | { readonly kind: 'write-coil'; readonly unit: number; readonly at: number; readonly on: boolean }
@@ -33,7 +33,7 @@ export type Request =
   | { readonly kind: 'identify'; readonly unit: number; readonly level: 1 | 2 | 3 | 4; readonly object: number }
   | { readonly kind: 'raw'; readonly unit: number; readonly fn: number; readonly data: Buffer };
 
-/** Most items one read may ask for (Modbus application protocol 1.1b3, 6.1–6.4). */
+/** Most items of one read (Modbus application protocol 1.1b3, 6.1–6.4). */
 export const MAX_READ_REGISTERS = 125;
 export const MAX_READ_BITS = 2000;
 export const MAX_WRITE_REGISTERS = 123;
@@ -74,7 +74,7 @@ export function isWrite(request: Request): boolean {
   return request.kind !== 'read' && request.kind !== 'identify' && request.kind !== 'raw';
 }
 
-/** What is asked, as a person reads it in a message: `unit 1 holding 10..12`. */
+/** Text of a request for messages: `unit 1 holding 10..12`. */
 export function describeRequest(request: Request): string {
   const unit = `unit ${request.unit}`;
   switch (request.kind) {
@@ -105,7 +105,7 @@ function range(first: number, count: number): string {
 /** MEI type of 'read device identification' within function 43. */
 export const MEI_IDENTIFY = 14;
 
-/** The request's protocol data unit: function code and its fields, without unit, checksum or header. */
+/** Encodes the protocol data unit: function code and fields, without unit, checksum or header. */
 export function encodePdu(request: Request): Buffer {
   switch (request.kind) {
     case 'read':
@@ -148,7 +148,7 @@ function fields(fn: number, ...words: number[]): Buffer {
   return pdu;
 }
 
-/** Bits as Modbus packs them: the first in the lowest bit of the first byte, the last byte filled with zeros. */
+/** Packs bits as Modbus does: the first in the lowest bit of the first byte, the last byte filled with zeros. */
 export function packBits(bits: readonly boolean[]): Buffer {
   const data = Buffer.alloc(Math.ceil(bits.length / 8));
   bits.forEach((bit, index) => {

@@ -13,22 +13,22 @@ export interface LineServerOptions {
   count(name: string, by?: number): void;
 }
 
-/** The operating system hands over what belongs together in pieces this far apart at most. */
+/** Longest pause between the pieces in which the operating system delivers a request. */
 const SLACK_MS = 50;
 
-/** A slave on a serial line. It answers what is for its units and is silent to everything else, and to broadcasts. */
+/** A slave on a serial line. It answers requests to its units; it ignores all others and does not answer broadcasts. */
 export class ModbusLineServer {
   readonly #options: LineServerOptions;
   #link: Link | undefined;
   #silenceTimer: Timer | undefined;
-  /** Newest request: an answer to an older one would come when the master no longer waits for it. */
+  /** Number of the newest request. The master no longer waits for the answers to older ones. */
   #newest = 0;
 
   constructor(settings: LineServerOptions) {
     this.#options = settings;
   }
 
-  /** Takes `open`'s link. `down` tells that it is lost. */
+  /** Opens the link. `down` reports its loss. */
   async start(open: (events: LinkEvents) => Promise<Link>, down: LinkEvents['down']): Promise<void> {
     this.#link = await open({ data: (bytes) => this.#receive(bytes), down });
   }
@@ -67,22 +67,22 @@ export class ModbusLineServer {
 export interface ReceivedRequest {
   readonly unit: number;
   readonly pdu: Buffer;
-  /** Bytes it took on the wire. */
+  /** Number of bytes on the wire. */
   readonly size: number;
 }
 
-/** The most a request can take: 256 bytes in RTU, 513 in ASCII. */
+/** Longest request: 256 bytes in RTU, 513 in ASCII; twice that may be held. */
 const MAX_PENDING = 1024;
 
-/** Cuts what a slave hears into requests with a good checksum. Bytes that are none are dropped and told. */
+/** Splits received bytes into requests with a good checksum. Other bytes are dropped and counted. */
 export interface RequestReader {
   push(bytes: Buffer, onRequest: (request: ReceivedRequest) => void): void;
-  /** The line has been silent: what has begun will not be finished. */
+  /** The line has been silent, so an incomplete request will not be completed. */
   endOfFrame(): void;
   dropped: number;
 }
 
-/** RTU: a request's length follows from its function code. */
+/** RTU: the length of a request follows from its function code. */
 export class RtuRequestReader implements RequestReader {
   dropped = 0;
   #bytes: Buffer = Buffer.alloc(0);
@@ -129,7 +129,7 @@ function requestLength(pdu: Buffer): number | undefined {
   return undefined;
 }
 
-/** ASCII: from the colon to the line feed. */
+/** ASCII: a request lasts from the colon to the line feed. */
 export class AsciiRequestReader implements RequestReader {
   dropped = 0;
   #text = '';

@@ -6,12 +6,12 @@ import { formatOf, type RegisterFormat } from '../register-format.ts';
 import type { EntryKeys, ServerOptions } from './options.ts';
 import { DEVICE_FAILURE, ILLEGAL_ADDRESS, ILLEGAL_VALUE, SlaveException, type Store } from './respond.ts';
 
-/** One pin's place in a table. */
+/** Place of a pin in a table. */
 export interface MappedPin {
   readonly pin: string;
   readonly first: number;
   readonly count: number;
-  /** Undefined: it is one bit. */
+  /** `undefined` for a single bit. */
   readonly format: RegisterFormat | undefined;
   readonly scale: number;
   readonly offset: number;
@@ -20,7 +20,7 @@ export interface MappedPin {
 
 export type PinMap = Readonly<Record<Table, readonly MappedPin[]>>;
 
-/** Where each pin is, in order of address; texts say what does not go together. */
+/** The places of all pins, in order of address, and the mistakes of the configuration. */
 export function mapPins(
   options: ServerOptions,
   facts: ReadonlyMap<string, PinFacts>,
@@ -83,7 +83,7 @@ function formatFor(
 }
 
 const BUSY = 6;
-/** 'Gateway target device failed to respond': the command was given and nobody knows what became of it. */
+/** 'Gateway target device failed to respond': the command was sent and its effect is unknown. */
 const NO_ANSWER = 11;
 
 const EXCEPTIONS: Partial<Record<ErrorCode, number>> = {
@@ -98,8 +98,8 @@ const EXCEPTIONS: Partial<Record<ErrorCode, number>> = {
 };
 
 /**
- * The agent's pins as a slave's tables. A pin whose value cannot be trusted is exception 4, never an old value; a block
- * must consist of whole values; a write is a command on the bus and is answered once the pin has answered.
+ * The agent's pins as the tables of a slave. A pin that is not good is exception 4, never an old value. A block must
+ * consist of whole values. A write is a command on the bus and is answered after the pin's answer.
  */
 export class PinStore implements Store {
   readonly #map: PinMap;
@@ -120,7 +120,7 @@ export class PinStore implements Store {
         try {
           return place.format?.encode(toRegister(place, this.#read(place))) ?? Buffer.alloc(0);
         } catch (error) {
-          // A value that its registers cannot hold is not given at all.
+          // A value that does not fit its registers is refused.
           throw error instanceof SlaveException ? error : new SlaveException(DEVICE_FAILURE);
         }
       }),
@@ -132,7 +132,7 @@ export class PinStore implements Store {
     for (const [index, { pin }] of places.entries()) await this.#command(pin, bits[index] === true);
   }
 
-  /** All values are understood before the first is commanded; after that, the first refusal ends it. */
+  /** Decodes all values before the first command; after that, the first refusal ends the write. */
   async writeRegisters(_unit: number, first: number, data: Buffer): Promise<void> {
     const commands = this.#writablePins('holding', first, data.length / 2).map((place) => {
       const reading = place.format?.decode(data, 2 * (place.first - first));
@@ -146,7 +146,7 @@ export class PinStore implements Store {
     try {
       return this.#pins.read(pin);
     } catch {
-      // Why it is not to be trusted is on the bus; the wire has a number only.
+      // The reason is on the bus; the wire has only a number.
       throw new SlaveException(DEVICE_FAILURE);
     }
   }
@@ -165,7 +165,7 @@ export class PinStore implements Store {
     return places;
   }
 
-  /** The values that fill a run exactly: no hole, none cut. */
+  /** The pins that fill a run of addresses exactly: without holes, none cut. */
   #pinsIn(table: keyof PinMap, first: number, count: number): MappedPin[] {
     const places = this.#map[table].filter((place) => place.first < first + count && place.first + place.count > first);
     let next = first;
@@ -184,7 +184,7 @@ function toRegister({ scale, offset }: MappedPin, value: RawValue): RawValue {
 }
 
 function fromRegister({ scale, offset }: MappedPin, value: RawValue): RawValue {
-  // Products like 3 × 0.1 carry digits that nobody meant.
+  // Products like 3 × 0.1 have digits without meaning.
   return typeof value === 'number' && (scale !== 1 || offset !== 0)
     ? Number((value * scale + offset).toPrecision(12))
     : value;

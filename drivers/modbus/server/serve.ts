@@ -21,7 +21,7 @@ import { ILLEGAL_FUNCTION, respondTo } from './respond.ts';
 import { ModbusTcpServer, type Responder } from './tcp-server.ts';
 
 const MAX_CLIENTS = 32;
-/** A request of the gateway's client that has not been sent by then is refused: its master has given up. */
+/** A request of a gateway's client that has not been sent by then is refused: its master has given up. */
 const GATEWAY_TTL_MS = 2000;
 
 /** Shows pins as the coils and registers of a slave, or shares a port's devices. */
@@ -99,7 +99,7 @@ function responder(options: ServerOptions, pins: ServedPins, facts: ReadonlyMap<
       (pdu[0] ?? 0) <= 4 ? share(unit, pdu) : Buffer.from([(pdu[0] ?? 0) | 0x80, ILLEGAL_FUNCTION]);
   }
   const store = new PinStore(mapPins(options, facts).map, pins);
-  // Over TCP the connection says who is meant; many masters leave the unit at 0, 1 or 255.
+  // Over TCP the connection says which unit is meant; many masters leave the unit at 0, 1 or 255.
   const mine = (unit: number) => options.tcp !== undefined || unit === options.unit || unit === 0;
   return async (unit, pdu) => (mine(unit) ? respondTo(store, unit, pdu) : undefined);
 }

@@ -2,25 +2,25 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { DcsError } from '../../../src/errors/errors.ts';
 import { encodeMbap, MbapReader } from '../protocol/mbap.ts';
 
-/** Answers one request of one unit; undefined: no answer at all (it is for somebody else). Never rejects. */
+/** Answers one request to one unit. `undefined`: no answer, because the request is for another slave. Never rejects. */
 export type Responder = (unit: number, pdu: Buffer) => Promise<Buffer | undefined>;
 
 export interface TcpServerOptions {
   readonly host: string;
-  /** 0: a free one. */
+  /** 0: a free port. */
   readonly port: number;
   readonly respond: Responder;
-  /** More clients than this at once are turned away. */
+  /** More clients at once are refused. */
   readonly maxClients: number;
-  /** Addresses that may connect. Absent: all. */
+  /** Addresses that may connect; `undefined`: all. */
   readonly clients?: readonly string[];
   count(name: string, by?: number): void;
 }
 
-/** Requests of one client that may wait for their answer; a client that sends more is not read until they are done. */
+/** Number of requests of one client that may wait; a client that sends more is not read until they are done. */
 const MAX_WAITING = 16;
 
-/** A Modbus TCP slave. Requests of one client are carried out one after the other, in order. */
+/** A Modbus TCP slave. Requests of one client are processed one after the other, in order. */
 export class ModbusTcpServer {
   readonly #options: TcpServerOptions;
   readonly #server: Server;
@@ -31,7 +31,7 @@ export class ModbusTcpServer {
     this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#accept(socket));
   }
 
-  /** Resolves with the port. Rejects with BUSY or NO_PERMISSION when it cannot be had. */
+  /** Resolves with the port. Rejects with BUSY or NO_PERMISSION when it cannot listen. */
   listen(): Promise<number> {
     const { host, port } = this.#options;
     return new Promise((resolve, reject) => {
@@ -67,17 +67,18 @@ export class ModbusTcpServer {
     socket.on('error', () => socket.destroy());
     socket.on('data', (bytes: Buffer) => {
       const broken = reader.push(bytes, ({ id, unit, pdu }) => {
-        // A copy: the answer may come when the received bytes are long gone.
+        // A copy, because the answer may come when the received bytes are gone.
         const request = Buffer.from(pdu);
         if (++waiting >= MAX_WAITING) socket.pause();
         last = last.then(async () => {
-          // Who has gone has given up: done now, it would come after what others have commanded since.
+          // A client that has disconnected has given up. Processed now, its request would come after newer commands of
+          // others.
           if (!socket.writable) {
             count('requests_abandoned');
             return;
           }
           const reply = await this.#options.respond(unit, request);
-          // A client that does not take its answers is not read either; a write to one that has gone ends at once.
+          // A client that does not take its answers is not read either. A write to a closed socket ends at once.
           if (reply && socket.writable)
             await new Promise<void>((resolve) => socket.write(encodeMbap(id, unit, reply), () => resolve()));
           if (--waiting < MAX_WAITING) socket.resume();

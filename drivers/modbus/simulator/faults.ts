@@ -1,40 +1,40 @@
 import type { DurationMs } from '../../../src/clock/clock.ts';
 import type { ReceivedRequest } from '../server/line-server.ts';
 
-/** What a simulated slave does wrong with one request. */
+/** A fault of a simulated slave with one request. */
 export type Fault =
   | { readonly kind: 'silent' }
-  /** Answers, but so much later. */
+  /** Answers late by this time. */
   | { readonly kind: 'late'; readonly ms: DurationMs }
   | { readonly kind: 'wrong-checksum' }
-  /** Only the first bytes. */
+  /** Sends only the first bytes. */
   | { readonly kind: 'truncated'; readonly bytes: number }
-  /** Other bytes before and after the reply. */
+  /** Sends other bytes before and after the reply. */
   | { readonly kind: 'noise'; readonly before: Buffer; readonly after: Buffer }
   | { readonly kind: 'exception'; readonly code: number }
   | { readonly kind: 'wrong-unit'; readonly unit: number }
-  /** Something else in place of the reply's protocol data unit: a write confirmed with another address. */
+  /** Sends another protocol data unit: a write confirmed with another address. */
   | { readonly kind: 'other-reply'; readonly pdu: Buffer }
   /** The line or connection breaks after so many bytes of the reply. */
   | { readonly kind: 'break'; readonly bytes: number }
-  /** The request itself comes back before the reply, as from an adapter that hears its own sending. */
+  /** Sends the request itself before the reply, as an adapter with an echo does. */
   | { readonly kind: 'echo' }
-  /** The device or its adapter is pulled out, and put in again so much later. */
+  /** The device or its adapter is unplugged for this time. */
   | { readonly kind: 'unplug'; readonly ms: DurationMs };
 
-/** Decides each request's fate; undefined: a proper reply. `index` counts the requests heard, from 0. */
+/** Decides the fault of each request; `undefined`: a proper reply. `index` counts the requests from 0. */
 export type FaultScript = (request: ReceivedRequest, index: number) => Fault | undefined;
 
-/** What differs between the ways a reply travels. */
+/** Encoding of a reply into a frame. */
 export interface FrameCodec {
   wrap(unit: number, pdu: Buffer): Buffer;
-  /** Damages a whole frame in place so that its reader must notice. */
+  /** Corrupts a whole frame in place so that its reader must notice. */
   damage(frame: Buffer): void;
 }
 
 /**
- * The bytes that a fault leaves of a reply; undefined: none. `request` and `proper` are PDUs: what was asked, and what a
- * sound device would answer.
+ * The bytes sent in place of a reply; `undefined`: none. `request` and `proper` are PDUs: the request and the proper
+ * reply.
  */
 export function applyFault(
   { wrap, damage }: FrameCodec,

@@ -10,8 +10,8 @@ interface Cell {
 }
 
 /**
- * The tables of a simulated device. An address exists once something was put there; with `everywhere` all exist and
- * hold 0.
+ * The tables of a simulated device. An address exists once it has been written with `put`; with `everywhere` all
+ * addresses exist and hold 0.
  */
 export class SimulatedMemory implements Store {
   readonly #clock: Clock;
@@ -25,20 +25,20 @@ export class SimulatedMemory implements Store {
     this.#allAddresses = options.everywhere;
   }
 
-  /** Puts registers (16-bit words) or bits (0 or 1) at an address. */
+  /** Writes registers (16-bit words) or bits (0 or 1) at an address. */
   put(unit: number, table: Table, first: number, ...words: readonly number[]): void {
     words.forEach((word, index) => {
       this.#words.set(cellKey(unit, table, first + index), word & 0xffff);
     });
   }
 
-  /** The words or bits that are there; 0 where nothing was put. */
+  /** The registers or bits at an address; 0 where none was written. */
   get(unit: number, table: Table, first: number, count = 1): number[] {
     this.#move(unit, table, first, count);
     return Array.from({ length: count }, (_, index) => this.#words.get(cellKey(unit, table, first + index)) ?? 0);
   }
 
-  /** Makes the value that begins at an address move. */
+  /** Makes the value at an address move. */
   move(unit: number, table: Table, first: number, format: RegisterFormat, motion: Motion): void {
     this.put(unit, table, first, ...Array.from({ length: format.registers }, () => 0));
     this.#cells.set(cellKey(unit, table, first), { format, moving: new Moving(motion), began: this.#clock.now() });
@@ -78,7 +78,7 @@ export class SimulatedMemory implements Store {
       if (!this.#words.has(cellKey(unit, table, at))) throw new SlaveException(ILLEGAL_ADDRESS);
   }
 
-  /** Brings moving values up to now. One may begin up to three registers before the first one asked for. */
+  /** Updates moving values. One may begin up to three registers before the first requested one. */
   #move(unit: number, table: Table, first: number, count: number): void {
     if (this.#cells.size === 0) return;
     for (let at = Math.max(0, first - 3); at < first + count; at++) {
@@ -95,17 +95,17 @@ function cellKey(unit: number, table: Table, address: number): string {
   return `${unit}/${table}/${address}`;
 }
 
-/** How a simulated value moves with time. */
+/** Change of a simulated value over time. */
 export type Motion =
   | { readonly kind: 'sine'; readonly mean: number; readonly swing: number; readonly periodMs: DurationMs }
-  /** Rises from `from` to `to` in a period and starts over. */
+  /** Rises from `from` to `to` in a period and starts again. */
   | { readonly kind: 'ramp'; readonly from: number; readonly to: number; readonly periodMs: DurationMs }
-  /** Counts one up every period, from 0. */
+  /** Counts up by one every period, from 0. */
   | { readonly kind: 'counter'; readonly periodMs: DurationMs }
-  /** Approaches what another register holds: after a period 63 % of the way. */
+  /** Approaches the value of another register: 63 % of the way after a period. */
   | { readonly kind: 'follow'; readonly target: () => number; readonly periodMs: DurationMs };
 
-/** A value that moves. Times are monotonic milliseconds since it was made. */
+/** A moving value. Times are milliseconds since its creation. */
 export class Moving {
   readonly #motion: Motion;
   #followed = 0;

@@ -9,15 +9,15 @@ import { createFaultScript, createMemory, type Simulation } from './simulation.t
 import { LineSlave, TcpSlave } from './slaves.ts';
 
 export interface RunningSimulator {
-  /** Where it can be reached, as a person reads it. */
+  /** The address to reach it at, for people. */
   readonly places: readonly string[];
   close(): Promise<void>;
 }
 
-/** How long a line that broke in the middle of a reply is gone. */
+/** A line that broke in the middle of a reply is gone for this long. */
 const BREAK_MS = 1000;
 
-/** What the devices on a TCP port and those on a pty have in common. */
+/** Common parts of the devices on a TCP port and those on a pty. */
 interface Devices {
   readonly plan: Simulation;
   readonly clock: Clock;
@@ -27,7 +27,7 @@ interface Devices {
   count(name: string): void;
 }
 
-/** Starts simulated devices. Rejects when an address or a name cannot be had. */
+/** Starts simulated devices. Rejects when an address or a name is taken. */
 export async function startSimulator(
   plan: Simulation,
   clock: Clock,
@@ -73,7 +73,7 @@ export async function startSimulator(
 }
 
 function overTcp({ plan, clock, store, units, script, count }: Devices, tcp: { host: string; port: number }) {
-  // The port it was given the first time is its port.
+  // Keep the port of the first start.
   let { port } = tcp;
   const plug: Pluggable = new Pluggable(
     clock,
@@ -114,10 +114,10 @@ function onPty({ plan, clock, store, units, script, count }: Devices, name: stri
   return plug;
 }
 
-/** What makes a simulated device reachable; resolves with how to end that. */
+/** Makes a simulated device reachable; resolves with the function that ends it. */
 type Connect = () => Promise<() => Promise<void> | void>;
 
-/** Something that can be pulled out and comes back by itself. */
+/** Something that can be unplugged and comes back by itself. */
 export class Pluggable {
   readonly #clock: Clock;
   readonly #plug: Connect;
@@ -126,14 +126,14 @@ export class Pluggable {
   #timer: Timer | undefined;
   #closed = false;
 
-  /** `failed`: it could not be plugged in again, its address being taken meanwhile; it tries on. */
+  /** `failed`: it could not be plugged in again because its address is taken; it tries again. */
   constructor(clock: Clock, plug: Connect, failed: (error: unknown) => void) {
     this.#clock = clock;
     this.#plug = plug;
     this.#failed = failed;
   }
 
-  /** Rejects with what `plug` rejects with. */
+  /** Rejects as `plug` does. */
   async start(): Promise<void> {
     this.#end = await this.#plug();
     if (this.#closed) await this.#disconnect();

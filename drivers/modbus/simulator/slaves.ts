@@ -13,28 +13,28 @@ export interface LineSlaveOptions {
   readonly framing: Framing;
   readonly reader: RequestReader;
   readonly timing: LineTiming;
-  /** How long the device thinks. */
+  /** Response delay of the device. */
   readonly responseMs: DurationMs;
   readonly store: Store;
-  /** Units it answers for; absent: all. */
+  /** Units that it answers for; `undefined`: all. */
   readonly units?: ReadonlySet<number>;
-  /** The adapter gives the master its own bytes back. */
+  /** The adapter echoes what the master sends. */
   readonly echo: boolean;
   send(bytes: Buffer): void;
-  /** The line breaks, for so long. */
+  /** Breaks the line for this time. */
   unplug(away?: DurationMs): void;
 }
 
-/** Bytes are handed over in groups of this length, as an adapter would. */
+/** Bytes are sent in groups of this duration, as by an adapter. */
 const GRAIN_MS = 1;
 
 /**
- * A slave on a half-duplex line. A stream has no baud rate, so it keeps the line's time itself: a request lasts as
- * long as its bytes would on the wire, and the reply's bytes come one after the other at the line's rate.
+ * A slave on a half-duplex line. A stream has no baud rate, so the slave keeps the time of the line itself: a request
+ * takes the time of its bytes, and the bytes of a reply are sent at the line's rate.
  */
 export class LineSlave {
   script: FaultScript = () => undefined;
-  /** Requests heard. */
+  /** Number of requests received. */
   requests = 0;
   readonly #options: LineSlaveOptions;
   #receivedUntil: MonotonicMs = 0;
@@ -43,7 +43,7 @@ export class LineSlave {
     this.#options = settings;
   }
 
-  /** The master sends. */
+  /** Takes bytes from the master. */
   receive(bytes: Buffer): void {
     const { clock, reader, timing, echo, send } = this.#options;
     if (echo) this.#later(bytes.length * timing.characterMs, () => send(bytes));
@@ -57,7 +57,7 @@ export class LineSlave {
     const heardAt = this.#receivedUntil;
     if (units && request.unit !== 0 && !units.has(request.unit)) return;
     const fault = this.script(request, this.requests++);
-    // A device that refuses has done nothing.
+    // A device that refuses does nothing.
     const refused = fault?.kind === 'exception';
     const proper = refused ? request.pdu : await respondTo(store, request.unit, request.pdu);
     if (request.unit === 0) return;
@@ -96,7 +96,7 @@ export class LineSlave {
 function lineCodec(framing: Framing): FrameCodec {
   return {
     wrap: (unit, pdu) => framing.encode(unit, pdu),
-    // The last but two: within the checksum of RTU, and before the line end of ASCII.
+    // The third byte from the end: within the checksum of RTU, and before the line end of ASCII.
     damage: (frame) => {
       frame[frame.length - 3] = (frame.at(-3) ?? 0) ^ 1;
     },
@@ -105,19 +105,19 @@ function lineCodec(framing: Framing): FrameCodec {
 
 export interface TcpSlaveOptions {
   readonly host: string;
-  /** 0: a free one. */
+  /** 0: a free port. */
   readonly port: number;
   readonly clock: Clock;
-  /** How long the device thinks. */
+  /** Response delay of the device. */
   readonly responseMs: DurationMs;
   readonly store: Store;
   readonly units: ReadonlySet<number>;
   readonly script: FaultScript;
-  /** The device is gone for so long: nobody can connect. */
+  /** Takes the device away for this time: no connection is possible. */
   unplug(away: DurationMs): void;
 }
 
-/** A simulated device on TCP, with every wrong that a device or the way to it can do. Late replies let others pass. */
+/** A simulated device on TCP, with every fault of a device or of the network. Other replies overtake late ones. */
 export class TcpSlave {
   readonly #options: TcpSlaveOptions;
   readonly #server: Server;
@@ -129,7 +129,7 @@ export class TcpSlave {
     this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
   }
 
-  /** Resolves with the port. Rejects with BUSY when it cannot be had. */
+  /** Resolves with the port. Rejects with BUSY when it cannot listen. */
   listen(): Promise<number> {
     const { host, port } = this.#options;
     return new Promise((resolve, reject) => {
@@ -176,7 +176,7 @@ export class TcpSlave {
 function mbapCodec(id: number): FrameCodec {
   return {
     wrap: (unit, pdu) => encodeMbap(id, unit, pdu),
-    // TCP has no checksum of ours: what a damaged frame shows is a protocol that is not Modbus.
+    // TCP frames have no checksum: a corrupt frame has a protocol id that is not Modbus.
     damage: (frame) => {
       frame[2] = 1;
     },

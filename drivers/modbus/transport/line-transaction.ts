@@ -4,13 +4,13 @@ import type { Framing } from '../protocol/framing.ts';
 import { describeRequest, isWrite, type Request } from '../protocol/request.ts';
 import { connectionLostError } from './transport.ts';
 
-/** Operating system and USB adapter deliver a reply in pieces this far apart at most. */
+/** Longest pause between the pieces in which operating system and USB adapter deliver a reply. */
 const SLACK_MS = 50;
-/** No reply is longer than 256 bytes, or 513 characters in ASCII; the rest leaves room for an echo and for noise. */
+/** A reply has at most 256 bytes, or 513 characters in ASCII; the rest is for an echo and for noise. */
 const MAX_RECEIVED = 2048;
 
 export type TransactionResult =
-  /** `doubtful`: the true reply may still come, the unit must be left alone until then. */
+  /** `doubtful`: the true reply may still come, so the unit must not be asked until then. */
   | { readonly kind: 'data'; readonly data: Buffer; readonly doubtful: false }
   | { readonly kind: 'exception'; readonly exception: number; readonly doubtful: false }
   | { readonly kind: 'error'; readonly error: DcsError; readonly doubtful: boolean };
@@ -22,16 +22,16 @@ export interface LineTransactionOptions {
   readonly echo: EchoFilter;
   readonly unanswered: LateReplies;
   count(name: string, by?: number): void;
-  /** From now until the first byte of the reply must have come. */
+  /** Time from now within which the first byte of the reply must arrive. */
   readonly firstByteMs: DurationMs;
-  /** What the longest proper reply takes on the wire. */
+  /** Time of the longest proper reply on the wire. */
   readonly replyMs: DurationMs;
-  /** Silence after which a damaged reply is over. */
+  /** Silence that ends a damaged reply. */
   readonly quietMs: DurationMs;
   end(outcome: TransactionResult): void;
 }
 
-/** One request on a half-duplex bus, from its sending to its reply or its deadline. */
+/** One request on a half-duplex bus, from sending to its reply or its deadline. */
 export class LineTransaction {
   readonly #options: LineTransactionOptions;
   #received: Buffer = Buffer.alloc(0);
@@ -39,7 +39,7 @@ export class LineTransaction {
   #silenceTimer: Timer | undefined;
   #begun = false;
   #headerSeen = false;
-  /** Nothing has come for a while. */
+  /** The line has been silent since the last byte. */
   #silent = false;
   #mismatch: string | undefined;
   #done = false;
@@ -48,7 +48,7 @@ export class LineTransaction {
     this.#options = settings;
     this.#deadline = settings.clock.after(settings.firstByteMs, () => {
       if (!this.#begun) return this.#expire();
-      // The reply has begun in time; it may take as long as its bytes do.
+      // The reply has begun in time; it may take the time of its bytes.
       this.#deadline = settings.clock.after(settings.replyMs + SLACK_MS, () => this.#expire());
     });
   }
@@ -64,12 +64,12 @@ export class LineTransaction {
     while (this.#scanReceived());
   }
 
-  /** The bus is gone. */
+  /** Ends the transaction because the link is lost. */
   abort(error: DcsError): void {
     this.#finish({ kind: 'error', error: connectionLostError(this.#options.request, error), doubtful: false });
   }
 
-  /** Looks for a frame. Returns whether one was taken out, so that there may be another behind it. */
+  /** Scans for a frame. Returns whether one was removed, so that another may follow it. */
   #scanReceived(): boolean {
     const { request, framing, echo, unanswered, clock, count } = this.#options;
     const heard = echo.strip(this.#received, isWrite(request));
@@ -84,7 +84,7 @@ export class LineTransaction {
       return false;
     }
     if (request.kind === 'raw' && scan.request === request && !this.#silent) {
-      // Nobody knows how long this reply is: it ends with silence.
+      // The length of this reply is unknown: silence ends it.
       this.#begun = true;
       this.#silenceTimer = clock.after(this.#options.quietMs, () => {
         this.#silent = true;
@@ -105,7 +105,7 @@ export class LineTransaction {
       this.#finish({ ...scan.match, doubtful: false });
       return false;
     }
-    // Also what came before the frame: it was stepped over as noise.
+    // Bytes before the frame are removed too: they were noise.
     this.#received = Buffer.from(heard.subarray(scan.to));
     echo.echoConsumed();
     return this.#received.length > 0;
@@ -144,12 +144,12 @@ export class LineTransaction {
   }
 }
 
-/** Whether an adapter hears its own sending (two-wire RS-485 with the receiver left on). */
+/** Whether an adapter receives what it sends itself (two-wire RS-485 with the receiver left on). */
 export type EchoMode = 'off' | 'strip' | 'auto';
 
 /**
- * Takes our own request out of what is received. An echo of a write looks exactly like the device's consent, so with
- * `auto` nothing may be written before a read has shown whether there is one.
+ * Removes the echo of our own request from received bytes. An echo of a write looks exactly like the device's reply, so
+ * with `auto` nothing may be written before a read has shown whether there is an echo.
  */
 export class EchoFilter {
   #present: boolean | undefined;
@@ -160,20 +160,20 @@ export class EchoFilter {
     this.#present = mode === 'auto' ? undefined : mode === 'strip';
   }
 
-  /** Whether there is an echo; undefined while that is not settled. */
+  /** Whether there is an echo; `undefined` while that is unknown. */
   get present(): boolean | undefined {
     return this.#present;
   }
 
-  /** Something is being sent. */
+  /** A frame is being sent. */
   noteSent(frame: Buffer): void {
     this.#sent = frame;
     this.#echoSeen = false;
   }
 
   /**
-   * What has been received after our own echo. Undefined: the echo is still to come, and nothing before it may be
-   * taken for an answer. To a read it may: only an echo that is whole can look like one.
+   * Returns the bytes received after the echo. `undefined` while the echo is still to come: no earlier byte can be the
+   * reply. For a read earlier bytes are returned too, because only a complete echo can look like its reply.
    */
   strip(received: Buffer, write: boolean): Buffer | undefined {
     const sent = this.#sent;
@@ -187,18 +187,18 @@ export class EchoFilter {
     return write ? undefined : received;
   }
 
-  /** The echo of what was sent is behind us: what looks like it from now on is something else. */
+  /** The echo has been removed: bytes that look like it from now on are something else. */
   echoConsumed(): void {
     if (this.#echoSeen) this.#sent = undefined;
   }
 
-  /** A read has come to its end. If no echo has been heard by then, there is none. */
+  /** A read has ended. Without an echo by then, there is none. */
   readEnded(): void {
     this.#present ??= false;
   }
 }
 
-/** How long after a timeout the reply is still reckoned with, in timeouts; the longest lateness seen counts too. */
+/** Quarantine after a timeout, in timeouts; it grows with the longest lateness seen. */
 const MIN_TIMEOUTS = 3;
 const MAX_TIMEOUTS = 10;
 
@@ -209,8 +209,8 @@ interface Entry {
 }
 
 /**
- * The requests of a serial bus that were given up, at most one a unit. RTU frames carry no number: while such a reply
- * may still come, the unit must not be asked anything, or the late reply would be taken for the new one.
+ * Requests of a serial bus that timed out, at most one a unit. RTU frames carry no number. While such a reply may still
+ * come, the unit must not be asked, because the late reply would be taken for the new one.
  */
 export class LateReplies {
   readonly #entries = new Map<number, Entry>();
@@ -229,12 +229,12 @@ export class LateReplies {
     return this.#entries.get(unit)?.until ?? 0;
   }
 
-  /** Requests whose late reply can be told from the reply to `pending`, because it is of another unit. */
+  /** Requests whose late reply differs from the reply to `pending`, because it comes from another unit. */
   distinguishableFrom(pending: Request | undefined): Request[] {
     return [...this.#entries.values()].map(({ request }) => request).filter(({ unit }) => unit !== pending?.unit);
   }
 
-  /** The late reply has come. */
+  /** The late reply has arrived. */
   noteArrival(request: Request, now: MonotonicMs): void {
     const entry = this.#entries.get(request.unit);
     if (!entry) return;

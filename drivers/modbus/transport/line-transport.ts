@@ -9,27 +9,27 @@ import { afterExactly, type LineTiming } from './line-timing.ts';
 import { EchoFilter, type EchoMode, LateReplies, LineTransaction } from './line-transaction.ts';
 import { connectionLostError, expiredError, NotSentError, type Transport, type TransportEvents } from './transport.ts';
 
-/** So many characters into it a reply is known to be one (ASCII; RTU needs three). */
+/** Number of characters after which a reply is recognised (ASCII; RTU needs three). */
 const HEADER_CHARACTERS = 8;
 
 export interface LineTransportOptions {
   readonly clock: Clock;
   readonly framing: Framing;
   readonly echo: EchoMode;
-  /** Silence after a broadcast, in which the units work (Modbus over serial line 1.02, 2.4.1). */
+  /** Silence after a broadcast, in which the units process it (Modbus over serial line 1.02, 2.4.1). */
   readonly turnaroundMs: DurationMs;
-  /** How one unit wants to be spoken to. */
+  /** Times of one unit. */
   unit(unit: number): UnitTiming;
 }
 
 export interface UnitTiming {
   readonly timeoutMs: DurationMs;
-  /** Silence before each request beyond what the standard asks. */
+  /** Silence before each request beyond the standard's. */
   readonly pauseMs: DurationMs;
   readonly timing: LineTiming;
 }
 
-/** One request at a time on a half-duplex bus, RTU or ASCII, be it a serial line or a stream to one. */
+/** Sends one request at a time on a half-duplex bus, RTU or ASCII: a serial line, or a stream to one. */
 export class LineTransport implements Transport {
   readonly concurrency = 1;
   readonly #options: LineTransportOptions;
@@ -91,7 +91,7 @@ export class LineTransport implements Transport {
         echo: this.#echo,
         unanswered: this.#lateReplies,
         count: (name, by) => this.#events.count(name, by),
-        // The echo, if any, is on the wire while we send; the device keeps the line's silence before it answers.
+        // The echo is on the wire while we send; the device keeps the line's silence before it answers.
         firstByteMs: (frame.length + HEADER_CHARACTERS) * timing.characterMs + timing.gapMs + timeoutMs,
         replyMs: framing.size(longestReply(request)) * timing.characterMs,
         quietMs: Math.max(2 * timing.gapMs, 20),
@@ -111,7 +111,7 @@ export class LineTransport implements Transport {
     });
   }
 
-  /** A read whose answer does not matter: it shows whether the adapter echoes. */
+  /** Reads something, only to find out whether the adapter echoes. */
   async #detectEcho(request: Request): Promise<void> {
     const coil = request.kind === 'write-coil' || request.kind === 'write-coils';
     const first = 'at' in request ? request.at : 'first' in request ? request.first : 0;
@@ -119,13 +119,13 @@ export class LineTransport implements Transport {
       await this.#send({ kind: 'read', unit: request.unit, table: coil ? 'coil' : 'holding', first, count: 1 });
     } catch (thrown) {
       const error = toDcsError(thrown);
-      // A unit that did not answer the question must not be written to while its answer may still come.
+      // While the answer of the unit may still come, the unit must not be written to.
       if (error.code === 'TIMEOUT') throw new NotSentError(error);
       if (error.code === 'PORT_DOWN') throw error;
     }
   }
 
-  /** To every unit at once; none answers. */
+  /** Sends to every unit at once; none answers. */
   async #broadcast(request: Request, expiresAt?: MonotonicMs): Promise<Buffer> {
     if (!isWrite(request))
       throw new DcsError('NOT_SUPPORTED', `${describeRequest(request)}: unit 0 is all units of the bus, none answers`);
@@ -143,14 +143,14 @@ export class LineTransport implements Transport {
     return Buffer.alloc(0);
   }
 
-  /** Waits until the line has the settings of the unit and has been silent for as long as it wants. */
+  /** Waits until the line has the settings of the unit and has been silent for long enough. */
   async #waitForSilence(request: Request, expiresAt = Number.POSITIVE_INFINITY): Promise<void> {
     const { unit } = request;
     if (this.#closed()) throw new DcsError('PORT_DOWN', 'the port is closed');
     const { timing, pauseMs } = this.#options.unit(unit);
     await this.#link?.prepare?.(unit);
     for (;;) {
-      // What has come before the request must not be taken for its reply.
+      // Bytes that arrived before the request must not be taken for its reply.
       await this.#link?.catchUp?.();
       if (this.#closed()) throw new DcsError('PORT_DOWN', 'the port is closed');
       const now = this.#options.clock.now();
@@ -183,7 +183,7 @@ export class LineTransport implements Transport {
 
   #stray = Buffer.alloc(0);
 
-  /** Nobody is waiting: it can only be a late reply, or noise. */
+  /** Bytes without a request under way: a late reply, or noise. */
   #receiveUnsolicited(bytes: Buffer): void {
     const { clock, framing } = this.#options;
     this.#stray = Buffer.concat([this.#stray, bytes]).subarray(-1024);
@@ -195,7 +195,7 @@ export class LineTransport implements Transport {
     this.#events.unitReleased();
   }
 
-  /** What came before a request cannot be its reply. */
+  /** Drops bytes that arrived before a request: they cannot be its reply. */
   #discardStray(): void {
     if (this.#stray.length > 0) this.#events.count('bytes_stray', this.#stray.length);
     this.#stray = Buffer.alloc(0);

@@ -7,9 +7,9 @@ import { matchReply } from '../protocol/reply.ts';
 import { describeRequest, encodePdu, type Request } from '../protocol/request.ts';
 import { connectionLostError, expiredError, type Transport, type TransportEvents } from './transport.ts';
 
-/** How long a late reply is reckoned with at least: its transaction id is not used again before. */
+/** Shortest time for which a late reply is expected; its transaction id is not reused before. */
 const MIN_QUARANTINE_MS = 60_000;
-/** More unanswered requests than this within the quarantine, and a fresh connection is the better cure. */
+/** With more late replies than this, a new connection is the better cure. */
 const MAX_LATE_IDS = 4096;
 
 interface Pending {
@@ -21,20 +21,20 @@ interface Pending {
 
 export interface MbapTransportOptions {
   readonly clock: Clock;
-  /** How long a unit may take to answer. */
+  /** Longest response time of a unit. */
   timeout(unit: number): DurationMs;
   readonly concurrency: number;
-  /** Datagrams (UDP): one carries one whole frame, and a bad one says nothing about the next. */
+  /** Datagrams (UDP): each carries one whole frame, and a corrupt one does not affect the next. */
   readonly datagrams: boolean;
 }
 
-/** Modbus TCP's transactions: replies find their request by a 16-bit id and must then fit it in every field. */
+/** Transactions of Modbus TCP. A reply finds its request by a 16-bit id and must then match it in every field. */
 export class MbapTransport implements Transport {
   readonly concurrency: number;
   readonly #options: MbapTransportOptions;
   readonly #events: TransportEvents;
   readonly #pending = new Map<number, Pending>();
-  /** Ids of requests that were given up, and until when a late reply to them is reckoned with. Oldest first. */
+  /** Ids of requests that timed out, and the time until which a late reply is expected. Oldest first. */
   readonly #lateIds = new Map<number, MonotonicMs>();
   #reader = new MbapReader();
   #link: Link | undefined;
@@ -47,7 +47,7 @@ export class MbapTransport implements Transport {
     this.concurrency = settings.concurrency;
   }
 
-  /** Takes `open`'s link, giving it the events of this transport. */
+  /** Opens the link with the events of this transport. */
   async start(open: (events: LinkEvents) => Promise<Link>): Promise<void> {
     this.#link = await open({ data: (bytes) => this.#receive(bytes), down: (error) => this.#down(error) });
   }
@@ -131,7 +131,7 @@ export class MbapTransport implements Transport {
     this.#lateIds.set(id, this.#options.clock.now() + Math.max(MIN_QUARANTINE_MS, 10 * timeoutMs));
     this.#events.count('timeouts');
     pending.reject(new DcsError('TIMEOUT', `${describeRequest(pending.request)}: no answer within ${timeoutMs} ms`));
-    // A frame cut short would swallow the beginning of the next one.
+    // An incomplete frame would swallow the beginning of the next one.
     if (this.#reader.partial) this.#down(new DcsError('BAD_REPLY', 'the device stopped in the middle of a reply'));
     else if (this.#lateIds.size > MAX_LATE_IDS)
       this.#down(new DcsError('TIMEOUT', `${MAX_LATE_IDS} requests were not answered`));

@@ -12,12 +12,14 @@ import type { Transport, TransportEvents } from './transport.ts';
 
 const CONNECT_LIMIT_MS = 2000;
 
-/** The path to open now: an adapter named by its USB ids may have another one after each replugging. */
+/** The path to open now: an adapter with USB ids may get another path each time it is plugged in. */
 export function pathOf(place: SerialDevice): string {
   return typeof place === 'string' ? place : findUsb(place, listPorts());
 }
 
-/** Opens the way to the devices; a text says why this machine has none. Rejects with what the link rejects with. */
+/**
+ * Opens the link to the devices. Resolves with the reason as text when this machine has none. Rejects as the link does.
+ */
 export async function openTransport(
   options: ModbusOptions,
   quirks: ReadonlyMap<number, Quirks>,
@@ -35,7 +37,7 @@ export async function openTransport(
           {
             clock,
             framing: options.framing === 'rtu' ? rtu : ascii,
-            // A stream through a gateway cannot hear itself.
+            // A stream through a gateway has no echo.
             echo: way.by === 'serial' ? options.echo : 'off',
             turnaroundMs: options.turnaround,
             unit: (unit) => ({

@@ -1,20 +1,20 @@
 import type { Clock, DurationMs, Timer } from '../../../src/clock/clock.ts';
 
-/** Cuts a stream of bytes into frames. What it gives out depends on the bytes alone, not on how they were split. */
+/** Splits a byte stream into frames. The frames depend only on the bytes, not on how they arrive in chunks. */
 export interface Framer {
-  /** Takes the next bytes. The buffer may be kept: its content must not change afterwards. */
+  /** Takes the next bytes. The framer may keep the buffer, so its content must not change. */
   push(chunk: Buffer): void;
-  /** Forgets a frame that is not complete yet; gives the number of bytes it held. Timers stop. */
+  /** Drops an incomplete frame and stops timers. Returns the number of bytes dropped. */
   reset(): number;
 }
 
 /**
- * Why bytes were thrown away: a frame longer than `max`; one with a broken escape; one whose rest never came; bytes
+ * Reason of a drop: a frame longer than `max`; a frame with a broken escape; a frame whose rest never arrived; bytes
  * between frames.
  */
 export type DropReason = 'overlong' | 'damaged' | 'incomplete' | 'noise';
 
-/** What a framer tells. Every byte ends up in a frame, in a delimiter, or in a drop. */
+/** Events of a framer. Every byte is part of a frame, a delimiter or a drop. */
 export interface FrameSink {
   /** A complete frame. */
   frame(bytes: Buffer): void;
@@ -22,19 +22,19 @@ export interface FrameSink {
 }
 
 /**
- * Frames that end with a delimiter. A frame longer than `max` is dropped, counted once, and the next one begins after
- * the next delimiter: the memory held never exceeds `max` plus the delimiter.
+ * Frames that end with a delimiter. A frame longer than `max` is dropped and counted once; the next frame begins after
+ * the next delimiter. The framer holds at most `max` bytes plus the delimiter.
  */
 export class DelimiterFramer implements Framer {
   readonly #delimiter: Buffer;
-  /** What is searched for: one byte alone is found faster. */
+  /** The value to search for; a single byte is found faster. */
   readonly #needle: Buffer | number;
   readonly #max: number;
   readonly #sink: FrameSink;
-  /** Bytes since the last delimiter that came in earlier chunks. */
+  /** Bytes of the frame that arrived in earlier chunks. */
   readonly #buffer: Buffer;
   #length = 0;
-  /** Bytes already thrown away of a frame that is too long; 0: the frame is good so far. */
+  /** Bytes already dropped of a frame that is too long; 0 for a good frame. */
   #skipped = 0;
 
   constructor(delimiter: Buffer, max: number, sink: FrameSink) {
@@ -66,7 +66,7 @@ export class DelimiterFramer implements Framer {
     return lost;
   }
 
-  /** Appends to the held bytes until they hold a delimiter; gives how much of the chunk that took. */
+  /** Appends to the buffer until it holds a delimiter. Returns the number of bytes used of the chunk. */
   #finishBuffered(chunk: Buffer): number {
     let at = 0;
     while (at < chunk.length) {
@@ -76,7 +76,7 @@ export class DelimiterFramer implements Framer {
       this.#length += taken;
       const end = this.#buffer.subarray(0, this.#length).indexOf(this.#needle, from);
       if (end >= 0) {
-        // A copy: the held bytes are written over by the next frame.
+        // A copy, because the next frame overwrites the buffer.
         this.#emit(Buffer.from(this.#buffer.subarray(0, end)), 0, end);
         this.#length = 0;
         return at + end + this.#delimiter.length - before;
@@ -87,7 +87,7 @@ export class DelimiterFramer implements Framer {
     return at;
   }
 
-  /** Keeps the beginning of a frame that ends in a later chunk. */
+  /** Buffers the beginning of a frame that ends in a later chunk. */
   #bufferRest(chunk: Buffer, from: number): void {
     for (let at = from; at < chunk.length; ) {
       const taken = chunk.copy(this.#buffer, this.#length, at);
@@ -97,7 +97,7 @@ export class DelimiterFramer implements Framer {
     }
   }
 
-  /** The frame is too long: forgets all of it but what may be the first part of a delimiter. */
+  /** The frame is too long: drops all of it but a possible first part of a delimiter. */
   #discard(): void {
     const kept = this.#delimiter.length - 1;
     this.#skipped += this.#length - kept;
@@ -113,17 +113,17 @@ export class DelimiterFramer implements Framer {
   }
 }
 
-/** Longest end mark (bytes) a regular expression can recognise. It also bounds the time the expression can take. */
+/** Longest end mark (bytes) that a regular expression can recognise. This also bounds the time of the expression. */
 export const MAX_END = 16;
 
-/** The pattern, matching only where the text ends. */
+/** The pattern, matching only at the end of the text. */
 export function anchored(pattern: RegExp): RegExp {
   return new RegExp(`(?:${pattern.source})$`);
 }
 
 /**
- * Frames that end where a regular expression says: at the first byte at which it matches some of the last MAX_END bytes
- * up to it (one byte is one character). Looking byte by byte makes it the same however the bytes were split.
+ * Frames that end where a regular expression matches: at the first byte at which it matches some of the last MAX_END
+ * bytes (one byte is one character). Matching after each byte makes the frames independent of the chunks.
  */
 export class PatternFramer implements Framer {
   readonly #atEnd: RegExp;
@@ -131,7 +131,7 @@ export class PatternFramer implements Framer {
   readonly #sink: FrameSink;
   readonly #buffer: Buffer;
   #length = 0;
-  /** Bytes of the frame thrown away already. */
+  /** Bytes of the frame already dropped. */
   #skipped = 0;
 
   constructor(pattern: RegExp, max: number, sink: FrameSink) {
@@ -178,13 +178,13 @@ const ESC = 0xdb;
 const ESC_END = 0xdc;
 const ESC_ESC = 0xdd;
 
-/** SLIP frames (RFC 1055), unescaped. Empty frames (an END at both sides) are no frames; a wrong escape spoils one. */
+/** SLIP frames (RFC 1055), unescaped. Empty frames are skipped; a frame with a wrong escape is dropped. */
 export class SlipFramer implements Framer {
   readonly #max: number;
   readonly #sink: FrameSink;
   readonly #buffer: Buffer;
   #length = 0;
-  /** Bytes of the frame so far, also those no longer held. */
+  /** Bytes of the frame so far, including those no longer held. */
   #size = 0;
   #escaped = false;
   #damaged = false;
@@ -234,7 +234,7 @@ export class SlipFramer implements Framer {
   }
 }
 
-/** Bytes as one SLIP frame. */
+/** Encodes bytes as one SLIP frame. */
 export function slipEncode(bytes: Uint8Array): Buffer {
   const out = [END];
   for (const byte of bytes) {
@@ -246,8 +246,8 @@ export function slipEncode(bytes: Uint8Array): Buffer {
 }
 
 /**
- * Frames told apart by time: they end after `wait` without a byte (`from: 'last'`), or `wait` after their first byte
- * (`from: 'first'`). Time is that of arrival in this process: a busy process can see two frames as one.
+ * Frames that end by time: `wait` after the last byte (`from: 'last'`), or `wait` after their first byte (`from:
+ * 'first'`). It is the time of arrival in this process, so a busy process can take two frames for one.
  */
 export class TimedFramer implements Framer {
   readonly #wait: DurationMs;
@@ -269,7 +269,7 @@ export class TimedFramer implements Framer {
 
   push(chunk: Buffer): void {
     this.#length += chunk.length;
-    // What is too long is only counted.
+    // Bytes of a frame that is too long are only counted.
     if (this.#length > this.#max) this.#chunks = [];
     else this.#chunks.push(chunk);
     if (this.#from === 'first' && this.#timer) return;
@@ -294,7 +294,7 @@ export class TimedFramer implements Framer {
   }
 }
 
-/** No framing: bytes are passed on as they come in. */
+/** No framing: each chunk is a frame. */
 export class RawFramer implements Framer {
   readonly #sink: FrameSink;
 

@@ -59,15 +59,15 @@ const companions: Readonly<Record<'at' | 'extra' | 'start' | 'keep', readonly Me
   keep: ['end', 'endPattern'],
 };
 
-/** How frames are told apart, and how large they can be. */
+/** A way to split a byte stream into frames. */
 export interface Framing {
   readonly max: number;
-  /** Frames end at a line feed: a carriage return before it belongs to the end too. */
+  /** Frames end at a line feed; a carriage return before it belongs to the line end. */
   readonly linefeed: boolean;
   make(clock: Clock, sink: FrameSink): Framer;
 }
 
-/** `raw`, `slip`, or an object with exactly one of the ways. */
+/** `raw`, `slip`, or an object with exactly one of the methods. */
 export const framingSchema = z
   .union([z.enum(['raw', 'slip']), keys], {
     error: (issue) => (typeof issue.input === 'object' ? undefined : 'raw, slip, or keys like { delimiter: "\\n" }'),

@@ -1,32 +1,32 @@
 import type { Clock, DurationMs, MonotonicMs } from '../../../src/clock/clock.ts';
 import { anchored, type DropReason, type Framer, type FrameSink, MAX_END } from './framers.ts';
 
-/** What the bytes held so far begin with. */
+/** Result of a look at the start of the buffered bytes. */
 export type ProbeResult =
   | { readonly kind: 'more' }
-  /** A frame: bytes `from` to `to` are its content, `length` bytes belong to it. */
+  /** A frame of `length` bytes; its content is the bytes from `from` up to, without, `to`. */
   | { readonly kind: 'frame'; readonly from: number; readonly to: number; readonly length: number }
   /** No frame begins before byte `length`. */
   | { readonly kind: 'skip'; readonly why: DropReason; readonly length: number };
 
 /**
- * Looks at the head of the bytes held. `scanned`: as many were there, and not enough, at the last look. What it says of
- * some bytes must stay true when more follow, but for `more`.
+ * Examines the start of the buffered bytes. `scanned`: number of bytes that were not enough at the last look. Any
+ * result but `more` must stay true when more bytes follow.
  */
 export type Probe = (held: Buffer, scanned: number) => ProbeResult;
 
 export const MORE: ProbeResult = { kind: 'more' };
 
 export interface HeaderLimits {
-  /** Most bytes held; a probe must decide with this many. */
+  /** Most bytes buffered; a probe must decide with this many. */
   readonly capacity: number;
-  /** A frame whose rest does not come within this time is dropped when the next bytes come. */
+  /** A frame whose rest does not arrive within this time is dropped when the next bytes arrive. */
   readonly gap: DurationMs;
 }
 
 /**
- * Frames recognised by how they begin: fixed length, a length in the header, a start and an end mark. A frame that
- * stays incomplete is given up after `gap`, so that one lost byte does not shift all that follows.
+ * Frames recognised by their beginning: fixed length, a length in the header, or a start and an end mark. An incomplete
+ * frame is dropped after `gap`, so that one lost byte does not shift all later frames.
  */
 export class HeaderFramer implements Framer {
   readonly #probe: Probe;
@@ -89,8 +89,8 @@ export class HeaderFramer implements Framer {
 }
 
 /**
- * Where a frame that begins with `start` can begin: 0 when the bytes do (as far as they go), else how many to skip. An
- * empty start begins everywhere.
+ * Number of bytes before the first possible beginning of a frame, which begins with `start` or with the part of it
+ * received so far. An empty start begins everywhere.
  */
 export function findStart(held: Buffer, start: Buffer): number {
   if (start.length === 0) return 0;
@@ -102,7 +102,7 @@ export function findStart(held: Buffer, start: Buffer): number {
   return held.length;
 }
 
-/** How a length stands in a header. */
+/** Encoding of a length in a header. */
 export const lengthTypes = ['u8', 'u16be', 'u16le', 'u32be', 'u32le'] as const;
 export type LengthType = (typeof lengthTypes)[number];
 
@@ -110,7 +110,7 @@ const SIZE: Readonly<Record<LengthType, number>> = { u8: 1, u16be: 2, u16le: 2, 
 
 const noise = (length: number): ProbeResult => ({ kind: 'skip', why: 'noise', length });
 
-/** Frames of `length` bytes, start mark included. */
+/** Frames of `length` bytes, including the start mark. */
 export function fixedLength(length: number, start: Buffer): Probe {
   return (held) => {
     const skip = findStart(held, start);
@@ -123,11 +123,11 @@ export interface LengthField {
   readonly type: LengthType;
   /** Bytes before the length. */
   readonly at: number;
-  /** Bytes of the frame that the length does not count, apart from those before it and its own. May be negative. */
+  /** Bytes of the frame that the length does not count, without those before it and its own. May be negative. */
   readonly extra: number;
 }
 
-/** Frames with their length in the header; the whole frame is given out, header included. */
+/** Frames with their length in the header. A frame includes its header. */
 export function lengthPrefix(field: LengthField, start: Buffer, max: number): Probe {
   const header = field.at + SIZE[field.type];
   return (held) => {
@@ -135,7 +135,7 @@ export function lengthPrefix(field: LengthField, start: Buffer, max: number): Pr
     if (skip > 0) return noise(skip);
     if (held.length < header) return MORE;
     const length = header + readLength(held, field) + field.extra;
-    // A length that cannot be is no length: the frame begins elsewhere.
+    // The length is impossible, so the frame begins elsewhere.
     if (length > max || length < header) return { kind: 'skip', why: length > max ? 'overlong' : 'damaged', length: 1 };
     return held.length < length ? MORE : { kind: 'frame', from: 0, to: length, length };
   };
@@ -148,11 +148,11 @@ function readLength(held: Buffer, { type, at }: LengthField): number {
   return type === 'u32be' ? held.readUInt32BE(at) : held.readUInt32LE(at);
 }
 
-/** An end mark of a frame. */
+/** The end mark of a frame. */
 export interface EndMark {
-  /** Most bytes it can have. */
+  /** Most bytes of the mark. */
   readonly longest: number;
-  /** Where it first begins and ends, not before `base`; bytes before `from` have been looked at. */
+  /** Finds the first mark that begins at or after `base`; bytes before `from` have been searched already. */
   find(bytes: Buffer, base: number, from: number): { readonly at: number; readonly end: number } | undefined;
 }
 

@@ -6,7 +6,7 @@ import { escapeIac, type Negotiation, negotiate, subnegotiate, TelnetReader } fr
 import type { DrivenLine, ModemControl, SensedLine, Transport, TransportEvents } from './transport.ts';
 
 const CONNECT_LIMIT_MS = 3000;
-/** After this long without a byte the kernel begins to ask whether the other side is still there (ms). */
+/** The kernel begins to send keep-alive probes after this time (ms) without a byte. */
 const KEEP_ALIVE_MS = 10_000;
 
 /** Host and port of `tcp://host:port`. */
@@ -15,7 +15,7 @@ export interface Remote {
   readonly port: number;
 }
 
-/** A serial device behind a device server: its bytes over TCP, as they are. */
+/** A serial device behind a device server: its bytes over plain TCP. */
 export class TcpLine implements Transport {
   readonly #socket: Socket;
   readonly #name: string;
@@ -46,7 +46,7 @@ export class TcpLine implements Transport {
     });
   }
 
-  /** Rejects with PORT_DOWN when nobody answers there. */
+  /** Rejects with PORT_DOWN when the connection cannot be made. */
   static async open(remote: Remote, clock: Clock, events: TransportEvents): Promise<TcpLine> {
     const name = `${remote.host}:${remote.port}`;
     const socket = connect(remote);
@@ -57,7 +57,7 @@ export class TcpLine implements Transport {
     try {
       await withDeadline(clock, CONNECT_LIMIT_MS, connected, () => new Error(`no answer in ${CONNECT_LIMIT_MS} ms`));
     } catch (cause) {
-      // When the deadline came first an error may still follow.
+      // After the deadline an error may still follow.
       socket.on('error', () => undefined);
       socket.destroy();
       throw new DcsError('PORT_DOWN', `${name} cannot be reached: ${messageOf(cause)}`, {
@@ -72,14 +72,14 @@ export class TcpLine implements Transport {
     if (this.#ended) throw this.#ended;
     const taken = new Promise<void>((resolve, reject) => {
       this.#reject = reject;
-      // An error ends the socket, and `close` tells it.
+      // An error closes the socket, and `close` reports it.
       this.#socket.write(bytes, (error) => error ?? resolve());
     });
     const late = () => new DcsError('TIMEOUT', `${this.#name} did not take ${bytes.length} bytes in ${limit} ms`);
     try {
       await withDeadline(this.#clock, limit, taken, late);
     } catch (error) {
-      // What waits in the socket cannot be taken back but by ending it.
+      // Bytes in the socket's buffer can only be dropped by closing it.
       this.#socket.destroy();
       throw error;
     } finally {
@@ -87,7 +87,7 @@ export class TcpLine implements Transport {
     }
   }
 
-  /** Sends without waiting. A connection that cannot take it any more tells so by itself. */
+  /** Sends without waiting. A lost connection reports itself. */
   post(bytes: Uint8Array): void {
     if (!this.#ended) this.#socket.write(bytes);
   }
@@ -134,18 +134,18 @@ const SENSED: Readonly<Record<SensedLine, number>> = { cts: 0x10, dsr: 0x20, ri:
 /** Line state: overrun, parity error, framing error, break. */
 const LINE_ERRORS = 0x1e;
 
-/** How long the server may take to set the line up. */
+/** Longest time for the server to configure the line. */
 const SETUP_LIMIT_MS = 3000;
-/** What the server tells to hold off and never again to go on is resumed by closing; looked at this often (ms). */
+/** Poll period (ms) while the server has suspended sending; closing the port ends the suspension. */
 const SUSPENDED_POLL_MS = 20;
 
-/** A serial port behind a device server that speaks RFC 2217: the line's settings and modem lines go over the network. */
+/** A serial port behind a device server with RFC 2217: line settings and modem lines are set over the network. */
 export class Rfc2217Line implements Transport {
   readonly control: ModemControl;
   readonly #tcp: TcpLine;
   readonly #clock: Clock;
   readonly #name: string;
-  /** Options this side has agreed to or refused, so that an answer is not answered. */
+  /** Options that this side has agreed to or refused, so that no answer is answered again. */
   readonly #negotiatedOptions = new Set<string>();
   readonly #pendingAnswers = new Map<number, (value: Buffer | DcsError) => void>();
   #suspended = false;
@@ -164,7 +164,7 @@ export class Rfc2217Line implements Transport {
     };
   }
 
-  /** Rejects with PORT_DOWN (nobody there), NOT_SUPPORTED (no RFC 2217) or DEVICE_REFUSED (settings not taken). */
+  /** Rejects with PORT_DOWN (no connection), NOT_SUPPORTED (no RFC 2217) or DEVICE_REFUSED (settings refused). */
   static async open(
     remote: Remote,
     line: LineSettings,
@@ -238,7 +238,7 @@ export class Rfc2217Line implements Transport {
     this.#command(MODEM_STATE_MASK, [0xff]);
   }
 
-  /** Sets something and looks at what the server says it has set. */
+  /** Sets a value and checks the value that the server reports. */
   async #set(command: number, value: readonly number[], what: string): Promise<void> {
     const answer = this.#answerTo(command + ANSWER);
     this.#command(command, value);
@@ -296,7 +296,7 @@ export class Rfc2217Line implements Transport {
     this.#post(subnegotiate([COM_PORT, code, ...value]));
   }
 
-  /** Telnet's own bytes; they need not wait for their turn, and a connection that is gone tells itself. */
+  /** Sends telnet's own bytes without waiting for other sends. */
   #post(bytes: Buffer): void {
     this.#tcp.post(bytes);
   }

@@ -12,14 +12,14 @@ export type TransportOpened =
 
 const NETWORK = /^(tcp|rfc2217):\/\/(?:\[([^\]\s]+)\]|([^:/\s]+)):(\d{1,5})\/?$/;
 
-/** Scheme, host and port of a path that is no file; undefined for a file. */
+/** Scheme, host and port of a network path; `undefined` for a file. */
 export function networkPath(path: string): { readonly scheme: string; readonly remote: Remote } | undefined {
   const [, scheme, bracketed, host, port] = NETWORK.exec(path) ?? [];
   if (scheme === undefined) return undefined;
   return { scheme, remote: { host: bracketed ?? host ?? '', port: Number(port) } };
 }
 
-/** What is wrong with a path, if anything. */
+/** The problem of a path; `undefined` when it has none. */
 export function pathProblem(path: string): string | undefined {
   if (!path.includes('://')) return undefined;
   const found = networkPath(path);
@@ -27,15 +27,15 @@ export function pathProblem(path: string): string | undefined {
   return right ? undefined : 'a path on the network is tcp://host:port or rfc2217://host:port';
 }
 
-/** The path to open now: an adapter named by its USB ids may have another one after each replugging. */
+/** The path to open now: an adapter with USB ids may get another path each time it is plugged in. */
 export function pathOf({ path, usb }: SerialOptions): string {
   return usb ? findUsb(usb, listPorts()) : (path ?? '');
 }
 
-/** The options that say how the way to the device is opened. */
+/** Options for opening the line. */
 export type LineOptions = Pick<SerialOptions, 'line' | 'flow' | 'hupcl' | 'low_latency' | 'dtr' | 'rts'>;
 
-/** Opens the way to the device, with its modem lines as asked for. Rejects as Tty, TcpLine and Rfc2217Line do. */
+/** Opens the connection to the device and sets its modem lines. Rejects as Tty, TcpLine and Rfc2217Line do. */
 export async function openTransport(
   path: string,
   options: LineOptions,

@@ -1,4 +1,4 @@
-/** Telnet (RFC 854): commands within the bytes. */
+/** Telnet (RFC 854): commands within a byte stream. */
 export const IAC = 255;
 const DONT = 254;
 const DO = 253;
@@ -16,7 +16,7 @@ const NAMES: ReadonlyMap<number, Negotiation> = new Map([
 ]);
 const CODES: Readonly<Record<Negotiation, number>> = { do: DO, dont: DONT, will: WILL, wont: WONT };
 
-/** Longest subnegotiation kept; RFC 2217 needs 6 bytes, signatures are text. */
+/** Longest subnegotiation; RFC 2217 needs 6 bytes, signatures are text. */
 const MAX_SUB = 256;
 
 export interface TelnetSink {
@@ -25,7 +25,7 @@ export interface TelnetSink {
   subnegotiation(bytes: Buffer): void;
 }
 
-/** Takes telnet commands out of a stream of bytes, wherever it is split. */
+/** Removes telnet commands from a byte stream, wherever it is split. */
 export class TelnetReader {
   readonly #sink: TelnetSink;
   #state: 'data' | 'iac' | 'option' | 'sub' | 'sub-iac' = 'data';
@@ -64,7 +64,7 @@ export class TelnetReader {
       this.#state = 'sub';
       this.#sub.push(byte);
     } else {
-      // IAC SE; after any other byte the subnegotiation is broken, and ended all the same.
+      // IAC SE ends the subnegotiation. Any other byte ends it too, and its content is dropped.
       this.#state = 'data';
       if (byte === SE) this.#sink.subnegotiation(Buffer.from(this.#sub));
     }
@@ -84,7 +84,7 @@ export class TelnetReader {
   }
 }
 
-/** Bytes as data: each IAC doubled. */
+/** Encodes data: each IAC byte is doubled. */
 export function escapeIac(bytes: Uint8Array): Buffer {
   if (!bytes.includes(IAC)) return Buffer.from(bytes);
   return Buffer.from([...bytes].flatMap((byte) => (byte === IAC ? [IAC, IAC] : [byte])));

@@ -9,32 +9,32 @@ export type DrivenLine = (typeof drivenLines)[number];
 export const sensedLines = ['cts', 'dsr', 'dcd', 'ri'] as const;
 export type SensedLine = (typeof sensedLines)[number];
 
-/** What a transport tells its port. Nothing is told after `lost` or `close`. */
+/** Events of a transport. None follows `lost` or `close`. */
 export interface TransportEvents {
-  /** Bytes came in. The buffer's content stays. */
+  /** Bytes arrived. The content of the buffer does not change afterwards. */
   data(bytes: Buffer): void;
-  /** A byte came in with a parity or framing error, or a break did: the frame it is in cannot be trusted. */
+  /** A byte arrived with a parity or framing error, or a break: its frame is damaged. */
   damaged(byte: Buffer): void;
-  /** The line is gone: unplugged, hung up. Once. */
+  /** The line is lost: unplugged or hung up. Called once. */
   lost(error: DcsError): void;
 }
 
-/** The way bytes take to a device: a tty, a TCP connection, a serial port behind one (RFC 2217). */
+/** The connection to a device: a tty, a TCP connection, or a serial port behind one (RFC 2217). */
 export interface Transport {
   /**
-   * Hands all bytes over; resolves once the kernel has them. Calls must not overlap. Rejects with PORT_DOWN when the
-   * line is or goes down, with TIMEOUT when bytes are held off (flow control) for longer than `limit`: what has not
-   * been taken by then is thrown away, so that it cannot arrive late.
+   * Sends all bytes; resolves once the kernel has them. Calls must not overlap. Rejects with PORT_DOWN when the line is
+   * lost, and with TIMEOUT when flow control holds bytes off for longer than `limit`. The remaining bytes are then
+   * dropped, so that they cannot arrive late.
    */
   send(bytes: Uint8Array, limit: DurationMs): Promise<void>;
-  /** Gives the line back. Idempotent, bounded, never rejects. A `send` under way rejects. */
+  /** Closes the line. Idempotent, bounded, never rejects. A `send` under way rejects. */
   close(): Promise<void>;
-  /** Absent: it has no modem control lines. */
+  /** `undefined` without modem control lines. */
   readonly control?: ModemControl;
 }
 
 export interface ModemControl {
-  /** Throws PORT_DOWN or NOT_SUPPORTED (a line this hardware does not have). */
+  /** Throws PORT_DOWN or NOT_SUPPORTED (the hardware lacks the line). */
   drive(line: DrivenLine, on: boolean): void;
   /** Throws PORT_DOWN or NOT_SUPPORTED. */
   sense(): Readonly<Record<SensedLine, boolean>>;

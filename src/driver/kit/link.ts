@@ -3,24 +3,24 @@ import { connect, isIPv6, type Socket } from 'node:net';
 import type { Clock, DurationMs } from '../../clock/clock.ts';
 import { DcsError, systemCode } from '../../errors/errors.ts';
 
-/** A way for bytes to the devices: a TCP connection, a serial line, a UDP socket. */
+/** A connection that carries bytes to devices: a TCP connection, a serial line, a UDP socket. */
 export interface Link {
-  /** Hands bytes over. What cannot be sent ends in `down`; it never throws. */
+  /** Sends bytes. Never throws: a failure ends in `down`. */
   send(bytes: Buffer): void;
-  /** Serial lines: makes the line ready for this unit (its baud rate and parity). Rejects with PORT_DOWN. */
+  /** Serial lines: sets the line up for this unit (baud rate, parity). Rejects with PORT_DOWN. */
   prepare?(unit: number): Promise<void>;
-  /** Hands over what the kernel has received and nobody has read yet: it is older than anything sent from now on. */
+  /** Delivers bytes that the kernel has received and nobody has read: they are older than anything sent from now on. */
   catchUp?(): void | Promise<void>;
-  /** Whether `prepare` would have nothing to do. */
+  /** Whether `prepare` has nothing to do. */
   ready?(unit: number): boolean;
-  /** Ends it at once, without `down`. Idempotent. Resolves when the operating system has it back. */
+  /** Closes the link at once, without `down`. Idempotent. Resolves when the operating system has released it. */
   close(): Promise<void>;
 }
 
-/** What a link tells its transport. */
+/** Events of a link. */
 export interface LinkEvents {
   data(bytes: Buffer): void;
-  /** It is gone. Called at most once. */
+  /** The link is lost. Called at most once. */
   down(error: DcsError): void;
 }
 
@@ -30,7 +30,7 @@ export interface NetworkTarget {
   readonly port: number;
 }
 
-/** Connects. Rejects with PORT_DOWN when nobody listens there or no connection comes about within `limit`. */
+/** Connects. Rejects with PORT_DOWN when the connection is refused, or not made within `limit`. */
 export function openTcp(target: NetworkTarget, clock: Clock, limit: DurationMs, events: LinkEvents): Promise<Link> {
   const where = `${target.host}:${target.port}`;
   return new Promise((resolve, reject) => {
@@ -60,7 +60,7 @@ export function openTcp(target: NetworkTarget, clock: Clock, limit: DurationMs, 
           unanswered = true;
           socket.write(bytes);
         },
-        // Two turns of the event loop: in between it has asked the kernel for what there is.
+        // Within two turns of the event loop, it has read what the kernel holds.
         catchUp: () => new Promise((done) => setImmediate(() => setImmediate(done))),
         close: () => {
           state = 'ended';
@@ -77,7 +77,7 @@ export function openTcp(target: NetworkTarget, clock: Clock, limit: DurationMs, 
       end();
       socket.destroy();
     });
-    // The device has closed its half: no reply can come any more, so there is nothing to wait for.
+    // The device has closed its half, so no reply can come any more.
     socket.on('end', () => {
       end();
       socket.destroy();
@@ -87,8 +87,8 @@ export function openTcp(target: NetworkTarget, clock: Clock, limit: DurationMs, 
 }
 
 /**
- * With `unanswered` the connection is reset: a plain close leaves it to the kernel to deliver what has been sent, and after an
- * outage of minutes a write would reach the device behind newer ones.
+ * Resets the connection when bytes are `unanswered`. After a plain close the kernel would still deliver them: after an
+ * outage of minutes a write would reach the device later than newer ones.
  */
 function destroySocket(socket: Socket, unanswered: boolean): Promise<void> {
   if (socket.closed) return Promise.resolve();
@@ -108,7 +108,7 @@ function lossReason(why: unknown, was: 'connecting' | 'open'): string {
   return why instanceof Error ? why.message : String(why);
 }
 
-/** A UDP socket tied to one device. Nobody listening there shows as silence: datagrams have no connection to lose. */
+/** Opens a UDP socket connected to one device. Without a connection, a missing device shows only as no answer. */
 export function openUdp(target: NetworkTarget, events: LinkEvents): Promise<Link> {
   return new Promise((resolve, reject) => {
     const socket = createSocket(isIPv6(target.host) ? 'udp6' : 'udp4');
@@ -124,7 +124,7 @@ export function openUdp(target: NetworkTarget, events: LinkEvents): Promise<Link
       if (!closed) events.data(bytes);
     });
     socket.on('error', (error) => {
-      // 'Connection refused' answers an earlier datagram and ends nothing: the request runs into its deadline.
+      // ECONNREFUSED belongs to an earlier datagram and ends nothing: its request runs into its deadline.
       if (open) return;
       void close();
       reject(new DcsError('PORT_DOWN', `${target.host}:${target.port}: ${error.message}`, { cause: error }));
@@ -133,7 +133,7 @@ export function openUdp(target: NetworkTarget, events: LinkEvents): Promise<Link
       open = true;
       resolve({
         send: (bytes) => {
-          // A datagram that cannot be sent is a datagram lost.
+          // A datagram that cannot be sent is lost, as any datagram may be.
           if (!closed) socket.send(bytes, () => undefined);
         },
         close,

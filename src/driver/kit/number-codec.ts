@@ -1,14 +1,14 @@
-/** How a number lies in registers, its bytes highest first. */
+/** Encoding of a number in 16-bit registers, highest byte first. */
 export interface NumberCodec {
   readonly words: number;
-  /** Inclusive limits of what can be encoded. */
+  /** Inclusive limits of the numbers that can be encoded. */
   readonly min: number | bigint;
   readonly max: number | bigint;
   /** Only whole numbers can be encoded. */
   readonly whole: boolean;
-  /** The number, or undefined when the bytes hold none (BCD digits above 9). */
+  /** The number; `undefined` when the bytes hold none (BCD digits above 9). */
   decode(bytes: Buffer): number | bigint | undefined;
-  /** Writes a number within the limits, whole if `whole`. */
+  /** Writes a number within the limits; it must be whole if `whole`. */
   encode(value: number | bigint, bytes: Buffer): void;
 }
 
@@ -146,15 +146,15 @@ function roundEven(value: number): number {
 }
 
 /**
- * How a device lays out the bytes of a value, A being the highest. Of values longer than two registers: CDAB has the
- * registers in reverse, BADC the bytes within each register, DCBA both.
+ * Order of the bytes of a value, A being the highest. CDAB has the registers reversed, BADC the bytes within each
+ * register, DCBA both; this holds for longer values too.
  */
 export const byteOrders = ['ABCD', 'CDAB', 'BADC', 'DCBA'] as const;
 /** Order of the bytes of a number over several registers; A is the most significant byte. */
 export type ByteOrder = (typeof byteOrders)[number];
 
 /**
- * Copies `words` registers from `from` at byte `at` into the highest-byte-first order, or back: every order is its own
+ * Copies `words` registers from `from` at byte `at` into the order highest byte first, or back: every order is its own
  * inverse.
  */
 export function reorder(from: Buffer, at: number, words: number, order: ByteOrder): Buffer {

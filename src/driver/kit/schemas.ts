@@ -2,14 +2,14 @@ import { z } from 'zod';
 
 const UNITS: Readonly<Record<string, number>> = { us: 0.001, ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000 };
 
-/** `20ms`, `1s`, `1.5 s`, `10m`, `1h` in milliseconds; undefined when it is none. A bare number is refused: which unit? */
+/** Milliseconds of `20ms`, `1s`, `1.5 s`, `10m`, `1h`. `undefined` for other text, also for a number without a unit. */
 export function parseDuration(text: string): number | undefined {
   const found = /^(\d+(?:\.\d+)?)\s*(us|ms|s|min|m|h)$/.exec(text.trim());
   const factor = found?.[2] === undefined ? undefined : UNITS[found[2]];
   return found?.[1] === undefined || factor === undefined ? undefined : Number(found[1]) * factor;
 }
 
-/** A duration as people write it, in milliseconds. */
+/** A duration with its unit, as milliseconds. */
 export const durationSchema = z
   .string({ error: 'a duration with its unit: 20ms, 1s, 10m' })
   .regex(/^\s*\d+(\.\d+)?\s*(us|ms|s|min|m|h)\s*$/, { error: 'a duration with its unit: 20ms, 1s, 10m' })

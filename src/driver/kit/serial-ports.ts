@@ -22,7 +22,7 @@ const usbId = z
   .regex(/^(?:0x)?[0-9a-f]{4}$/i, { error: USB_ID })
   .transform((text) => text.slice(-4).toLowerCase());
 
-/** How an adapter is told from others: its USB ids, as hexadecimal digits without 0x. */
+/** USB ids of an adapter, as hexadecimal digits without 0x. */
 export const usbSchema = z.strictObject({
   vid: usbId.describe('vendor id, four hexadecimal digits: "0403"'),
   pid: usbId.describe('product id, four hexadecimal digits: "6001"'),
@@ -39,7 +39,7 @@ export const serialAccess: AccessNeeds = {
   hint: 'is it plugged in? dcs-io serial list; on a Raspberry Pi: raspi-config, Interface Options, Serial Port',
 };
 
-/** The serial ports there are, as the kernel's sysfs shows them. `root` is for tests. */
+/** Lists the serial ports in the kernel's sysfs. `root` is for tests. */
 export function listPorts(root = '/sys/class/tty'): FoundPort[] {
   if (!existsSync(root)) return [];
   return readdirSync(root)
@@ -48,15 +48,18 @@ export function listPorts(root = '/sys/class/tty'): FoundPort[] {
     .map((name) => describePort(join(root, name), `/dev/${name}`));
 }
 
-/** The lasting names udev gives to serial ports, by the path each stands for now. `root` is for tests. */
+/** Maps each port's path to its permanent name from udev. `root` is for tests. */
 export function lastingPaths(root = '/dev/serial/by-id'): ReadonlyMap<string, string> {
   if (!existsSync(root)) return new Map();
   const names = readdirSync(root).map((name) => join(root, name));
-  // The link of one just pulled out may still be there.
+  // The link of an adapter just unplugged may still exist.
   return new Map(names.filter((name) => existsSync(name)).map((name) => [realpathSync(name), name]));
 }
 
-/** The path of the adapter with these ids. Throws PORT_DOWN when it is not plugged in, BAD_CONFIG when several fit. */
+/**
+ * Returns the path of the adapter with these ids. Throws PORT_DOWN when it is not plugged in, BAD_CONFIG when several
+ * fit.
+ */
 export function findUsb(ids: UsbIds, ports: readonly FoundPort[]): string {
   const fitting = ports.filter(
     (port) =>
@@ -80,19 +83,19 @@ export function findUsb(ids: UsbIds, ports: readonly FoundPort[]): string {
   });
 }
 
-/** `0403:6001 serial A1`, for people. */
+/** Text for people: `0403:6001 serial A1`. */
 export function usbName({ vid, pid, serial }: UsbIds): string {
   return `${vid}:${pid}${serial === undefined ? '' : ` serial ${serial}`}`;
 }
 
-/** Terminals of other kinds have no device behind them; an unused 8250 port has type 0. */
+/** Virtual terminals have no device; an unused 8250 port has type 0. */
 function isSerial(folder: string): boolean {
   return existsSync(join(folder, 'device')) && text(folder, 'type') !== '0';
 }
 
 function describePort(folder: string, path: string): FoundPort {
   const usb = new Map<string, string>();
-  // The port's device, its USB interface, the USB device: each has its part.
+  // The port's device, its USB interface and the USB device have some of the attributes each.
   let at = realpathSync(join(folder, 'device'));
   for (let up = 0; up < 4 && !usb.has('idVendor'); up++) {
     for (const name of ['bInterfaceNumber', 'idVendor', 'idProduct', 'serial', 'manufacturer', 'product']) {
