@@ -10,7 +10,7 @@ import type { ClientOptions } from './options.ts';
 /** A question is repeated this often (ms) until its answer comes: either may be lost while connections come up. */
 const ASK_AGAIN_MS = 250;
 
-/** Where a command joins the bus. */
+/** Address of a node and the keys for it. */
 export interface BusAddress {
   /** `HOST:RX:TX`. */
   readonly bus: string;
@@ -66,7 +66,7 @@ export async function connectClient(options: ClientOptions): Promise<BusClient> 
   return new BusClient(await connect({ ...address, timeoutMs: options.timeout, name: 'cli' }), address.bus);
 }
 
-/** What commands do on the bus, with errors for a person at a shell. */
+/** Reads and commands pins for the command line, with errors for a person. */
 export class BusClient {
   readonly bus: LightClient;
   /** `HOST:RX:TX`. */

@@ -17,7 +17,7 @@ export interface DetectedChip {
   readonly profiles: readonly string[];
 }
 
-/** What the person decides. */
+/** Answers to the questions of `init`. */
 export interface Answers {
   readonly node: string;
   /** Serve the web page on this machine. */
@@ -49,12 +49,12 @@ export function configTemplate(found: Detection, { node, web, serial }: Answers)
     '',
     ...(found.bus
       ? [
-          '# The bus is open to this machine alone. For other machines: listen, and keys (dcs-io keys new).',
+          '# Only programs on this machine reach the bus. For other machines: listen, and keys (dcs-io keys new).',
           'bus:',
           '  listen: 127.0.0.1',
         ]
       : [
-          '# ZeroMQ has no binary for this machine: without it there is no bus; the rest works.',
+          '# ZeroMQ has no binary for this machine, so there is no bus; everything else works.',
           'bus: { enabled: false }',
         ]),
     '',
@@ -67,13 +67,13 @@ export function configTemplate(found: Detection, { node, web, serial }: Answers)
     ...(chips.length === 0
       ? []
       : [
-          '# What answers on the I2C buses. An address alone does not prove what it is: choose.',
+          '# Chips that answer on the I2C buses. An address does not prove the type of a chip: choose one.',
           section('devices', chips.flatMap(chipLines)),
           '',
         ]),
-    '# Pins, by the name they have on the bus.',
+    '# Pins, by their names on the bus.',
     'pins:',
-    '  ready: { virtual: bool, initial: true }   # lives on the bus only: dcs-io set ready off',
+    '  ready: { virtual: bool, initial: true }   # has no hardware: dcs-io set ready off',
     ...(board
       ? [
           `  #lamp: { gpio: ${first}, direction: out, initial: false, safe: false }`,
@@ -108,7 +108,7 @@ function serialLines(name: string, path: string, about: string, use: 'modbus' | 
 function chipLines({ address, guesses, profiles, port }: DetectedChip & { readonly port: string }): string[] {
   const name = `chip-${port}-${address.slice(2)}`;
   const [first, ...others] = profiles;
-  const what = guesses.length === 0 ? 'nothing known is usually there' : guesses.join(', or ');
+  const what = guesses.length === 0 ? 'no known chip usually has this address' : guesses.join(', or ');
   const lines = [`  # ${address}: ${what}`];
   if (first === undefined) return lines;
   return [

@@ -54,7 +54,7 @@ async function detectChips(path: string): Promise<DetectedChip[]> {
   }
 }
 
-/** Whether a guess, like `MCP23017, MCP23008 or PCF8574`, names the chip of a profile, like `microchip/mcp23017`. */
+/** True when a guess, like `MCP23017, MCP23008 or PCF8574`, names the chip of a profile, like `microchip/mcp23017`. */
 function guessMatchesProfile(guess: string, profile: string): boolean {
   const model = profile.slice(profile.lastIndexOf('/') + 1);
   return guess

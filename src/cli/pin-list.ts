@@ -18,7 +18,7 @@ export interface PinRow {
   report: IoMessage | undefined;
 }
 
-/** How many pins of a node are in which state. */
+/** Numbers of a node's pins by state. */
 export interface NodeSummary {
   readonly node: string;
   pins: number;
@@ -85,7 +85,7 @@ export class PinList {
     return [...this.rows].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
   }
 
-  /** Per node, how many of its pins are in which state. */
+  /** Numbers of pins by state, for each node. */
   summaries(): NodeSummary[] {
     const found = new Map<string, NodeSummary>();
     for (const [node, delay] of this.nodes) found.set(node, emptySummary(node, delay));
@@ -158,7 +158,7 @@ export function qualityOf(report: IoMessage | undefined): Quality | undefined {
   return qualities.find((quality) => quality === report?.['quality']);
 }
 
-/** Whether something stands above an output's commands: an override, a safe state or a rule. */
+/** True for an output that an override, a safe state or a rule controls. */
 export function isOverruled(report: IoMessage | undefined): boolean {
   const output = report?.['output'];
   if (!isRecord(output)) return false;
@@ -176,7 +176,7 @@ const outputSchema = z.looseObject({
   override: z.looseObject({ ...who, val: value, until: z.number(), kept: z.boolean().optional() }).optional(),
 });
 
-/** Who decides a pin's value and what is wrong with it; '' when there is nothing to say. */
+/** The cause of a pin's value and the problems with it; '' when there is nothing to say. */
 export function pinNote(report: IoMessage | undefined): string {
   if (!report) return '';
   const notes: string[] = [];

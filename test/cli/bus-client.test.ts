@@ -6,9 +6,9 @@ import { Mesh } from '../../src/mesh/mesh.ts';
 import { isRecord } from '../../src/message/envelope.ts';
 import { freePort } from '../support/free-port.ts';
 
-/** Everything that reached the node from the client, in order. */
+/** Values of commands and 'question' for questions, in the order in which they reached the node. */
 let received: unknown[];
-/** How long (ms) the pin takes for a command. */
+/** Time (ms) that the pin needs for a command. */
 let delayMs: number;
 let bus: Bus;
 let mesh: Mesh;
@@ -43,25 +43,25 @@ afterEach(async () => {
   await mesh.stop();
 });
 
-describe('a command of the command line', () => {
-  it('is one message that is answered by one: nothing is asked before', async () => {
+describe('BusClient', () => {
+  it('sets a pin in one round trip, without a question before', async () => {
     await withClient(options, (client) => client.set('title', 'hello', 5000));
     expect(received).toEqual(['hello']);
   });
 
-  it('sends a word like on as a value, and as text to a pin that refuses a value', async () => {
+  it('sends a word like on as a boolean, and as text to a pin that refuses a boolean', async () => {
     const report = await withClient(options, (client) => client.set('title', 'on', 5000));
     expect(report).toMatchObject({ pin_name: 'title', val: 'on' });
     expect(received).toEqual([true, 'on']);
   });
 
-  it('is sent once, however long its answer takes', async () => {
+  it('sends a command once, however long its answer takes', async () => {
     delayMs = 900;
     await withClient(options, (client) => client.command('title', { val: 'x', pulse: 1 }, 5000));
     expect(received.filter((one) => one !== 'question')).toEqual(['x']);
   });
 
-  it('for a name that no pin has ends long before its time is up, and names the closest pin', async () => {
+  it('rejects an unknown pin long before the timeout, with the closest name', async () => {
     const client = await connectClient(options);
     const begun = performance.now();
     await expect(client.set('titel', 'x', 5000)).rejects.toMatchObject({ exitCode: 3, hint: "did you mean 'title'?" });

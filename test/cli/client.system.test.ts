@@ -27,7 +27,7 @@ pins:
     await agent?.stop();
   });
 
-  it('set is confirmed by the pin, and its report arrives in watch', async () => {
+  it('set prints the confirmation of the pin, and watch shows its report', async () => {
     const watch = new LineReader(process.execPath, [cliFile, 'watch', '--json', '--bus', agent.bus, 'green-*']);
     await watch.line('"green-led"');
     const done = await agent.cli('set', 'green-led', 'on');
@@ -44,7 +44,7 @@ pins:
     expect(await agent.report('green-led')).toMatchObject({ val: true });
   });
 
-  it('set makes a pulse, a lease or a blinking output; only one of them', async () => {
+  it('set makes a pulse, a lease or a blinking output, but only one of them', async () => {
     const watch = new LineReader(process.execPath, [cliFile, 'watch', '--json', '--bus', agent.bus, 'green-led']);
     await watch.line('"green-led"');
     const levels = () => {
@@ -70,7 +70,7 @@ pins:
     await watch.stop('SIGTERM');
   });
 
-  it('a refused set ends with 1, says why and changes nothing', async () => {
+  it('a refused set exits with 1 and the reason, and changes nothing', async () => {
     await agent.cli('set', 'green-led', 'off');
     const refused = await agent.cli('set', 'green-led', 'banana');
     expect(refused.code).toBe(1);
@@ -87,14 +87,14 @@ pins:
     });
   });
 
-  it('a text pin takes what was typed, letter by letter', async () => {
+  it('a text pin gets the typed text unchanged', async () => {
     await agent.cli('set', 'name', '007');
     expect(await agent.report('name')).toMatchObject({ val: '007' });
     await agent.cli('set', 'name', 'on');
     expect(await agent.report('name')).toMatchObject({ val: 'on' });
   });
 
-  it('get fails on a bad value but shows it', async () => {
+  it('get prints a bad value, but fails', async () => {
     const bad = await agent.cli('get', 'broken');
     expect(bad.code).toBe(1);
     expect(bad.stderr).toContain('fails, as the fault script says');
@@ -117,7 +117,7 @@ pins:
     expect(table).toHaveLength(7);
   });
 
-  it('a misspelt pin ends with 3 and names the one that was meant', async () => {
+  it('a misspelt pin exits with 3 and the closest name', async () => {
     const { code, stderr } = await agent.cli('set', 'gren-led', 'on');
     expect(code).toBe(3);
     expect(stderr).toContain("did you mean 'green-led'?");
@@ -127,7 +127,7 @@ pins:
 describe('the configuration that -c names to a client command', () => {
   const env = { ...process.env, DCS_IO_BUS: '127.0.0.1:1:2' };
 
-  it('gives the address and the ports of the bus, before $DCS_IO_BUS; --bus comes before it', async () => {
+  it('gives the address and ports of the bus; it overrides $DCS_IO_BUS, and --bus overrides it', async () => {
     const agent = await AgentProcess.start('pins: { lamp: { virtual: bool, direction: out } }\n');
     const file = join(agent.folder, 'dcs-io.yaml');
     try {
@@ -140,7 +140,7 @@ describe('the configuration that -c names to a client command', () => {
     }
   });
 
-  it('gives the keys with which a secured node is reached over the network; a key that is not allowed is refused', async () => {
+  it('gives the keys for an encrypted connection to a secured node, which refuses a key that is not allowed', async () => {
     const host = ownAddresses().find(isRoutable);
     if (host === undefined) throw new Error('this machine has no network address');
     const folder = mkdtempSync(join(tmpdir(), 'dcs-io-secured-'));
@@ -186,7 +186,7 @@ describe('the configuration that -c names to a client command', () => {
 });
 
 describe('client commands without an agent', () => {
-  it('end with 3 and say that nobody is there', async () => {
+  it('exit with 3 and the address that does not answer', async () => {
     const bus = `127.0.0.1:${await freePort()}:${await freePort()}`;
     for (const args of [['get', 'x'], ['set', 'x', 'on'], ['pins']]) {
       const { code, stderr } = await cli([...args, '--bus', bus, '--timeout', '0.3']);
@@ -214,7 +214,7 @@ describe('client commands without an agent', () => {
     expect((stdout + stderr).trim()).not.toBe('');
   });
 
-  it('what goes into a pipe has no colour, in a CI job neither', async () => {
+  it('output in a pipe has no colour, also in a CI job', async () => {
     const { stdout } = await cli(['boards'], { env: { ...process.env, CI: 'true' } });
     expect(stdout).not.toContain(String.fromCharCode(27));
   });

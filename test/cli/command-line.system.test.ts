@@ -14,7 +14,7 @@ const wholeCli = await program();
 
 describe('every command', () => {
   it.each(leaves(wholeCli).map((command) => ({ path: commandPath(command), lines: examplesOf(command) })))(
-    '$path has examples, and they are right',
+    '$path has examples that parse',
     async ({ path, lines }) => {
       expect(lines.length).toBeGreaterThan(0);
       for (const line of lines) {
@@ -34,7 +34,7 @@ describe('every command', () => {
     },
   );
 
-  it('is loaded alone when the words name it; help, completion and the manual page have all commands', async () => {
+  it('is loaded alone when the command line names it; help, completion and manual page load all commands', async () => {
     const names = async (...words: string[]) => subcommands(await program(words)).map((command) => command.name());
     expect(await names('set', 'status', 'on')).toEqual(['set']);
     expect(await names('--bus', 'get', '--json', 'boards')).toEqual(['boards']);
@@ -52,7 +52,7 @@ describe('every command', () => {
     }
   });
 
-  it('shows its examples in its help', async () => {
+  it('shows its examples in --help', async () => {
     const { stdout, code } = await cli(['scan', 'i2c', '--help']);
     expect(code).toBe(0);
     expect(stdout).toContain('  dcs-io scan i2c 1 --mux 0x70/3');
@@ -70,7 +70,7 @@ describe('options before the command', () => {
     expect(away.stderr).toContain('dcs-io doctor');
   });
 
-  it('that the command does not have are refused, not ignored', async () => {
+  it('that the command does not have are refused', async () => {
     const { stderr, code } = await cli(['--json', 'run']);
     expect(code).toBe(2);
     expect(stderr).toContain('run has no option --json');
@@ -80,7 +80,7 @@ describe('options before the command', () => {
 describe('completion', () => {
   const words = (...typed: string[]) => completions(wholeCli, typed).words.map(({ word }) => word);
 
-  it('knows commands, subcommands, options and choices, and where it is on the line', () => {
+  it('completes commands, subcommands, options and choices at their places on the line', () => {
     expect(words('sta')).toEqual(['status']);
     expect(words('s')).toEqual(words('').filter((word) => word.startsWith('s')));
     expect(words('scan', '')).toEqual(['modbus', 'i2c']);
@@ -90,7 +90,7 @@ describe('completion', () => {
     expect(words('nothing-known', '')).not.toContain('debug');
   });
 
-  it('knows where a value comes from', () => {
+  it('finds the source of a value', () => {
     const source = (...typed: string[]) => completions(wholeCli, typed).from;
     expect(source('get', '')).toBe('pins');
     expect(source('set', '--hold', '3', '')).toBe('pins');
@@ -102,7 +102,7 @@ describe('completion', () => {
     expect(completions(wholeCli, ['get', '--bus', 'a:1:2', '']).given.get('bus')).toBe('a:1:2');
   });
 
-  it('without an agent the pins of the configuration are offered', async () => {
+  it('offers the pins of the configuration when no agent answers', async () => {
     writeFileSync(join(folder, 'dcs-io.yaml'), 'board: mock\npins: { pump: { gpio: GPIO1 }, lamp: { gpio: GPIO2 } }\n');
     const env = { ...process.env, DCS_IO_BUS: '127.0.0.1:1:2' };
     const { stdout } = await cli(['complete', '--', 'get', 'p'], { cwd: folder, env });
@@ -111,7 +111,7 @@ describe('completion', () => {
 });
 
 describe('the manual page', () => {
-  it('is formatted without a complaint and has every command', async () => {
+  it('formats without warnings and has every command', async () => {
     const { stdout: page } = await cli(['man']);
     const file = join(folder, 'dcs-io.1');
     writeFileSync(file, page);

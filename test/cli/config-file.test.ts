@@ -18,17 +18,17 @@ async function load(text: string) {
 }
 
 describe('reading a configuration file', () => {
-  test('loads the drivers it names, and those alone', async () => {
+  test('loads only the drivers that it names', async () => {
     expect((await driversIn('pins: { lamp: { gpio: GPIO17 } }')).map(({ name }) => name)).toEqual(['gpio']);
     expect((await allDrivers()).map(({ name }) => name)).toEqual(driverNames);
   });
 
-  test('a driver that is written in another way is found all the same', async () => {
+  test('finds a driver whose name is written with an escape', async () => {
     const loaded = await load('ports: { p: { driver: "\\u006dodbus", tcp: "localhost:502" } }');
     expect(loaded).toMatchObject({ ok: true, config: { ports: [{ name: 'p', driver: { name: 'modbus' } }] } });
   });
 
-  test('a mistake is explained in view of every driver, not only of those the file names', async () => {
+  test('explains a mistake with all drivers, not only those that the file names', async () => {
     const loaded = await load('ports: { p: { driver: modbsu, tcp: "localhost:502" }, q: { baud: 9600 } }');
     if (loaded.ok) throw new Error('a driver modbsu does not exist');
     const text = loaded.problems.map(describeProblem).join('\n');
@@ -49,7 +49,7 @@ describe('reading a configuration file', () => {
     expect(warnings).toMatchObject([{ key: 'drivers[0]', message: expect.stringContaining('no such chip') }]);
   });
 
-  test('a file that is a folder is said to be unreadable', async () => {
+  test('reports a folder in place of a file', async () => {
     expect(await loadFile(folder)).toMatchObject({
       ok: false,
       problems: [{ message: expect.stringContaining('EISDIR') }],

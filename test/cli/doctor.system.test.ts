@@ -19,7 +19,7 @@ describe('dcs-io doctor', () => {
       .split('\n')
       .map((line) => JSON.parse(line));
 
-  it('beside a running agent finds nothing bad and ends with 0', async () => {
+  it('finds nothing bad beside a running agent and exits with 0', async () => {
     const agent = await AgentProcess.start('board: mock\npins: { lamp: { gpio: GPIO17, direction: out } }\n');
     try {
       const { code, stdout } = await cli(['doctor', '--json'], { cwd: agent.folder });
@@ -34,7 +34,7 @@ describe('dcs-io doctor', () => {
     }
   }, 60_000);
 
-  it('names a device and a PWM that are missing, a key others can read, a broker out of reach, each with what to do; ends with 1', async () => {
+  it('reports a missing device, a missing PWM chip, a readable key and an unreachable broker with advice, and exits with 1', async () => {
     const [rx, tx, gone] = [await freePort(), await freePort(), await freePort()];
     const server = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
@@ -75,7 +75,7 @@ pins: { fan: { gpio: GPIO18, direction: out, pwm: 1000 } }\n`,
     server.close();
   }, 60_000);
 
-  it('a bus that was named must answer', async () => {
+  it('fails when the bus of --bus does not answer', async () => {
     const bus = `127.0.0.1:${await freePort()}:${await freePort()}`;
     const { code, stdout } = await cli(['doctor', '--bus', bus], { cwd: folder });
     expect(code).toBe(1);
@@ -108,7 +108,7 @@ describe('a device', () => {
     throw Object.assign(new Error('denied'), { code: 'EACCES' });
   };
 
-  it('that is closed to this user says which group opens it', () => {
+  it('that this user may not open gets the group to join as advice', () => {
     chmodSync(device, 0o600);
     expect(checkAccess(device, undefined, denied)).toMatchObject({
       state: 'bad',
@@ -118,7 +118,7 @@ describe('a device', () => {
     expect(checkAccess('/dev/i2c-99', i2c.access?.hint).advice).toContain('raspi-config');
   });
 
-  it('that somebody has open says who', () => {
+  it('that a process has open is reported with the process', () => {
     expect(checkInUse(device, '')).toMatchObject({ state: 'good' });
     const handle = openSync(device, 'r');
     expect(checkInUse(device, '')).toMatchObject({

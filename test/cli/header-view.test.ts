@@ -14,8 +14,8 @@ function views(name: string, colour = plain): string[] {
   return board ? layOutHeaders(board, use).map((drawing) => headerView(drawing, colour)) : [];
 }
 
-describe('the drawing of a header', () => {
-  test('shows what is in use beside its name and position', () => {
+describe('headerView', () => {
+  test('shows the use of each line beside its name and position', () => {
     const [view = ''] = views('raspberry-pi-4b');
     expect(view).toMatch(/^green-led +SPI1_CE1 +GPIO17 +11 │ 12 {2}GPIO18 +PCM_CLK SPI1_CE0$/m);
     expect(view).toMatch(/^ +i2c1 +SDA1 +GPIO2 +3 │ {2}4 {2}5V$/m);

@@ -10,8 +10,8 @@ function bench() {
   return { clock, lines, say: (text: string) => cutter.push(Buffer.from(text, 'latin1'), clock.unix()) };
 }
 
-describe('lines as the monitor shows them', () => {
-  it('are the same however the bytes are split', () => {
+describe('LineSplitter', () => {
+  it('gives the same lines however the bytes are split', () => {
     fc.assert(
       fc.property(fc.array(fc.stringMatching(/^[ab\r\n]{0,6}$/)), (parts) => {
         const { lines, say } = bench();
@@ -23,7 +23,7 @@ describe('lines as the monitor shows them', () => {
     );
   });
 
-  it('a prompt without an end is shown after a moment, and its late end is no line of its own', async () => {
+  it('gives a prompt without a line end after 200 ms, and no empty line for its late end', async () => {
     const { clock, lines, say } = bench();
     say('one\r\nlogin: ');
     expect(lines).toEqual(['one']);
@@ -36,19 +36,19 @@ describe('lines as the monitor shows them', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('a line without an end is cut, not kept for ever', () => {
+  it('cuts a line without an end at 4096 bytes', () => {
     const { lines, say } = bench();
     for (let at = 0; at < 100; at++) say('x'.repeat(1000));
     expect(lines.length).toBe(24);
     expect(lines.every((line) => line.length === 4096)).toBe(true);
   });
 
-  it('cannot upset a terminal', () => {
+  it('escapes control characters, which could control the terminal', () => {
     expect(escapeControls(Buffer.from('a\x1b[2Jb\tc\x07 ü °'))).toBe('a\\x1b[2Jb\tc\\x07 ü °');
     expect(escapeControls(Buffer.from([0x41, 0xff, 0x9b, 0x00]))).toBe('A\\xff\\x9b\\x00');
   });
 
-  it('in hexadecimal they are rows of sixteen with their characters', () => {
+  it('prints hexadecimal rows of sixteen bytes with their characters', () => {
     const rows = hexRows(Buffer.from([0x02, 0x4f, 0x4b, ...Buffer.alloc(14, 0x41), 0xff]));
     expect(rows).toEqual([`02 4f 4b${' 41'.repeat(13)}  .OKAAAAAAAAAAAAA`, `41 ff${' '.repeat(44)}A.`]);
   });

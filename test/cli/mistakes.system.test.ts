@@ -13,7 +13,7 @@ mkdirSync(join(folder, 'site'));
 writeFileSync(join(folder, 'one.yaml'), 'pins: { lamp: { virtual: bool, diraction: out } }\n');
 writeFileSync(join(folder, 'right.yaml'), 'pins: { lamp: { virtual: bool } }\n');
 
-/** What is typed, what is said to it, and the next step that is named. */
+/** A command line, its error message and the next step in it. */
 const typed: [line: string, said: string, step: string][] = [
   ['stauts', "unknown command 'stauts'; did you mean status?", 'dcs-io --help lists the commands'],
   ['set pump', "missing required argument 'value'", 'for example: dcs-io set pump on'],
@@ -38,7 +38,7 @@ const typed: [line: string, said: string, step: string][] = [
   ['serial monitor /dev/null --line 9600', '--line: line settings like 9600-8N1', ''],
 ];
 
-describe('what is typed wrong is answered with what is wrong and the next step, and ends with 2', () => {
+describe('wrong use exits with 2, the mistake and the next step', () => {
   it.each(typed)(
     'dcs-io %s',
     async (line, said, step) => {
@@ -52,7 +52,7 @@ describe('what is typed wrong is answered with what is wrong and the next step, 
     60_000,
   );
 
-  it('counts as people do', async () => {
+  it('writes singular and plural', async () => {
     expect((await cli(['check', '-c', 'right.yaml'], { cwd: folder })).stdout).toBe(
       'right.yaml: right: 1 pin on 1 port\n',
     );
@@ -66,7 +66,7 @@ function complaints(text: string): string {
   return loaded.ok ? '' : loaded.problems.map(describeProblem).join('\n');
 }
 
-/** What stands in a file, and what must be said of it. */
+/** A configuration with a mistake, and the message for it. */
 const written: [what: string, text: string, said: string][] = [
   ['a tab', 'pins:\n\tlamp: { virtual: bool }\n', 'tabs are not allowed as indentation (expected spaces)'],
   ['a colon without a space', 'board:mock\nnode: hall\n', 'a space after the colon of every key'],
@@ -86,7 +86,7 @@ const written: [what: string, text: string, said: string][] = [
   ],
 ];
 
-describe('what is written wrong in a configuration is answered with what would be right', () => {
+describe('a mistake in a configuration is reported with the correct form', () => {
   it.each(written)('%s', (_what, text, said) => {
     const found = complaints(text);
     expect(found).toContain(said);
@@ -94,8 +94,8 @@ describe('what is written wrong in a configuration is answered with what would b
   });
 });
 
-describe('a reader that has enough', () => {
-  it('is no fault: a command ends as it would have, and says nothing', async () => {
+describe('a closed pipe', () => {
+  it('is no error: the command exits as usual and prints nothing', async () => {
     for (const line of ['--help', 'boards show raspberry-pi-5', 'profiles list --json', 'nonsense 2>&1']) {
       const command = `sleep 0.3; "$0" "$1" ${line}; echo "ended with $?" >&3`;
       const said = await runToEnd('/bin/bash', ['-c', `{ ${command}; } 3>&2 | true`, process.execPath, cliFile]);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { cli } from '../support/agent-process.ts';
 
 describe('dcs-io profiles', () => {
-  it('lists profiles alone, not the other data of a kind of hardware', async () => {
+  it('lists only profiles, not the other data files of a driver', async () => {
     const { stdout } = await cli(['profiles', 'list', '--json']);
     const names = stdout
       .trim()
@@ -14,7 +14,7 @@ describe('dcs-io profiles', () => {
 });
 
 describe('dcs-io profiles show', () => {
-  it('knows the profiles of every driver, also those whose port or device needs keys of its own', async () => {
+  it('shows profiles of every driver, also of drivers whose ports or devices have required keys', async () => {
     const chip = await cli(['profiles', 'show', 'bosch/bme280']);
     expect(chip.code, chip.stderr).toBe(0);
     expect(chip.stdout).toMatch(/pressure +analog +in .* hPa/);

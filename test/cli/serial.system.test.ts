@@ -59,7 +59,7 @@ describe('dcs-io serial monitor', () => {
     return open;
   };
 
-  it('shows lines as they come and sends those typed, and ends with 0 on Ctrl-C', async () => {
+  it('prints received lines, sends typed lines, and exits with 0 on Ctrl-C', async () => {
     const monitor = await start();
     device.say('first\r\nsecond\n');
     await monitor.shows('second\n');
@@ -69,7 +69,7 @@ describe('dcs-io serial monitor', () => {
     expect(await monitor.stop()).toBe(0);
   });
 
-  it('goes on when the device is plugged in again, and sends nothing that was typed meanwhile', async () => {
+  it('reconnects when the device is plugged in again, and sends nothing that was typed meanwhile', async () => {
     const monitor = await start('--end', 'lf');
     await device.unplug();
     await monitor.noted('is gone');
@@ -84,7 +84,7 @@ describe('dcs-io serial monitor', () => {
     await monitor.shows('back\n');
   });
 
-  it('in hexadecimal, with times, and as JSON', async () => {
+  it('prints hexadecimal, times and JSON', async () => {
     const monitor = await start('--hex', '--time');
     device.say(Buffer.from([0x02, 0x4f, 0x4b, 0x03]));
     await monitor.shows('02 4f 4b 03');
@@ -101,7 +101,7 @@ describe('dcs-io serial monitor', () => {
     expect(JSON.parse(machine.shown)).toEqual({ time: expect.any(Number), way: 'in', data: '21.5' });
   });
 
-  it('says what is wrong with a port', async () => {
+  it('reports a wrong or missing port', async () => {
     expect(await cli(['serial', 'monitor', 'tcp://nowhere'])).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('tcp://host:port'),
@@ -125,7 +125,7 @@ describe('dcs-io serial monitor through an agent', () => {
     await device.remove();
   });
 
-  it('lines go both ways while the agent holds the port, and a device that is away is said', async () => {
+  it('passes lines both ways while the agent holds the port, and reports a missing device', async () => {
     open = new Monitor('scale', '--bus', agent.bus, '--time');
     await open.noted('attached to scale');
     device.say('21.5\n');
@@ -145,13 +145,13 @@ describe('dcs-io serial monitor through an agent', () => {
     expect(device.received.length).toBe(0);
   });
 
-  it('the port itself is taken, and how to join it is said', async () => {
+  it('reports a busy port and how to join it', async () => {
     open = new Monitor(device.path);
     await open.noted('another program holds');
     await open.noted('to join it');
   });
 
-  it('without an agent it ends with 3', async () => {
+  it('exits with 3 without an agent', async () => {
     expect(await cli(['serial', 'monitor', 'scale', '--bus', '127.0.0.1:1:2', '--timeout', '0.3'])).toMatchObject({
       code: 3,
     });
@@ -159,7 +159,7 @@ describe('dcs-io serial monitor through an agent', () => {
 });
 
 describe('dcs-io serial list', () => {
-  it('has the ports of this machine, a line each', async () => {
+  it('prints one line for each port of this machine', async () => {
     const { code, stdout } = await cli(['serial', 'list', '--json']);
     expect(code).toBe(0);
     const ports = stdout.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)]));
@@ -168,7 +168,7 @@ describe('dcs-io serial list', () => {
 });
 
 describe('dcs-io scan i2c', () => {
-  it('a bus that is not there ends with 1 and says what to do', async () => {
+  it('exits with 1 and the next step for a missing bus', async () => {
     expect(await cli(['scan', 'i2c', '77'])).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('/dev/i2c-77 is not there'),
@@ -176,7 +176,7 @@ describe('dcs-io scan i2c', () => {
     expect(await cli(['scan', 'i2c', 'one'])).toMatchObject({ code: 2 });
   });
 
-  it('draws a grid of the addresses that may be used', () => {
+  it('draws a grid of the usable addresses', () => {
     const rows = grid([
       { address: 0x08, state: 'used', guesses: [] },
       { address: 0x48, state: 'answers', guesses: [] },

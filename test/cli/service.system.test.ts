@@ -14,7 +14,7 @@ const wanted = join(root, 'etc/systemd/system/multi-user.target.wants/dcs-io.ser
 const config = join(root, 'etc/dcs-io/dcs-io.yaml');
 
 describe('dcs-io service', () => {
-  it('install makes a user, a unit that starts with the machine, and a configuration that is right', async () => {
+  it('install makes a user, a unit that starts at boot, and a correct configuration', async () => {
     mkdirSync(join(root, 'etc'), { recursive: true });
     writeFileSync(join(root, 'etc/group'), 'root:x:0:\ndialout:x:20:\ni2c:x:998:\n');
     const done = await cli(['service', 'install', '--root', root]);
@@ -31,7 +31,7 @@ describe('dcs-io service', () => {
     expect(statSync(join(root, 'etc/dcs-io/keys')).mode & 0o777).toBe(0o700);
   }, 60_000);
 
-  it('systemd finds nothing wrong in the unit, and little that it leaves open', async () => {
+  it('systemd-analyze finds no mistake in the unit and an exposure below 3.5', async () => {
     const verified = await runToEnd('systemd-analyze', ['verify', '--man=no', unit]);
     expect(verified.stderr).not.toContain('dcs-io.service');
     expect(verified.code, verified.stderr).toBe(0);
@@ -40,7 +40,7 @@ describe('dcs-io service', () => {
     expect(judged.code, judged.stdout + judged.stderr).toBe(0);
   }, 60_000);
 
-  it('a second install keeps the configuration; uninstall keeps it too', async () => {
+  it('a second install and uninstall keep the configuration', async () => {
     writeFileSync(config, 'node: mine\n');
     expect(await cli(['service', 'install', '--root', root])).toMatchObject({ code: 0 });
     expect(readFileSync(config, 'utf8')).toBe('node: mine\n');
@@ -53,7 +53,7 @@ describe('dcs-io service', () => {
     expect(again.stderr).toContain('service install');
   }, 60_000);
 
-  it('a path with spaces and signs that mean something to systemd is written so that it is read back', () => {
+  it('quotes a path with spaces and special characters for systemd', () => {
     const program = ['/opt/my node/bin/node', '/opt/50%/$x/main.js'];
     const text = unitText({ program, origin: 'A test', notifies: true, addressFamilies: [] });
     expect(text).toContain('ExecStart="/opt/my node/bin/node" ');
@@ -69,13 +69,13 @@ describe('dcs-io service', () => {
     expect(text).toMatch(/^RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_CAN$/m);
   });
 
-  it('an agent that cannot tell systemd of its life is not waited for, and has no watchdog', () => {
+  it('is Type=exec without a watchdog when the agent cannot notify systemd', () => {
     const text = unitText({ program: ['/bin/true'], origin: 'A test', notifies: false, addressFamilies: [] });
     expect(text).toMatch(/^Type=exec$/m);
     expect(text).not.toContain('Watchdog');
   });
 
-  it('keys that are there already become those of the service', async () => {
+  it('install gives existing keys to the service', async () => {
     const key = join(root, 'etc/dcs-io/keys/node.key');
     writeFileSync(key, 'public: x\n', { mode: 0o600 });
     expect(await cli(['service', 'install', '--root', root])).toMatchObject({ code: 0 });
@@ -84,7 +84,7 @@ describe('dcs-io service', () => {
     expect(statSync(key).mode & 0o777).toBe(0o600);
   }, 60_000);
 
-  it('beside the Debian package it refuses: one hardware, one service', async () => {
+  it('install refuses beside the Debian package', async () => {
     const packaged = join(root, 'usr/lib/systemd/system/dcs-io.service');
     mkdirSync(join(packaged, '..'), { recursive: true });
     writeFileSync(packaged, '');

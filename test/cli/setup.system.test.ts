@@ -12,7 +12,7 @@ import { cli, cliFile, LineReader } from '../support/agent-process.ts';
 const folder = mkdtempSync(join(tmpdir(), 'dcs-io-setup-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-describe('the text of a first configuration', () => {
+describe('configTemplate', () => {
   const pi: Detection = {
     bus: true,
     node: 'hall 1: "north"',
@@ -40,7 +40,7 @@ describe('the text of a first configuration', () => {
     return loaded.ok ? loaded.config : undefined;
   };
 
-  it('is right for a board with everything, and for a machine with nothing', async () => {
+  it('is correct for a board with all hardware, and for a machine without any', async () => {
     expect(await check(configTemplate(pi, { ...usual, node: pi.node }))).toMatchObject({ node: pi.node });
     expect(await check(configTemplate(nothing, { ...usual, web: false }))).toMatchObject({
       node: 'pc',
@@ -49,7 +49,7 @@ describe('the text of a first configuration', () => {
     });
   });
 
-  it('is right after any suggestion has been taken, and with what was chosen', async () => {
+  it('is correct with every suggestion uncommented, and with the answers of the user', async () => {
     const text = configTemplate(pi, { ...usual, serial: new Map([['/dev/ttyAMA0', 'serial']]) });
     const taken = text.replaceAll(/^( *)#(?=\S)/gm, '$1');
     expect(taken).not.toBe(text);
@@ -62,7 +62,7 @@ describe('the text of a first configuration', () => {
 });
 
 describe('dcs-io init', () => {
-  it('writes a configuration that passes check, and never replaces one unless told to', async () => {
+  it('writes a configuration that passes check, and replaces a file only with --force', async () => {
     const file = join(folder, 'new/dcs-io.yaml');
     expect(await cli(['init', '--yes', '-c', file])).toMatchObject({ code: 0 });
     expect(await cli(['check', '-c', file])).toMatchObject({ code: 0 });
@@ -75,7 +75,7 @@ describe('dcs-io init', () => {
     expect(readFileSync(file, 'utf8')).toContain('pins:');
   }, 60_000);
 
-  it('asks, and takes the answers', async () => {
+  it('asks questions and uses the answers', async () => {
     const file = join(folder, 'asked.yaml');
     const child = spawn(process.execPath, [cliFile, 'init', '-c', file], { stdio: ['pipe', 'ignore', 'ignore'] });
     // The name first; everything else as it stands in brackets, however many ports this machine has.
@@ -91,7 +91,7 @@ describe('dcs-io tail', () => {
   const file = join(folder, 'tail.yaml');
   const entry = (at: number, kind: string, detail: object) => `${JSON.stringify({ at, kind, ...detail })}\n`;
 
-  it('prints the end of the log, of chosen pins, damaged lines too, and goes on across a new file', async () => {
+  it('prints the end of the log for the given pins, damaged lines too, and follows it across a rotation', async () => {
     writeFileSync(file, `node: hall\nstate: ${folder}\n`);
     const old = await cli(['tail', '-c', file]);
     expect(old.code).toBe(1);

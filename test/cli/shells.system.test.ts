@@ -70,7 +70,7 @@ pins: { pump-1: { gpio: GPIO1 }, pump-2: { gpio: GPIO2 }, tank.level: { gpio: GP
     }, 60_000);
   }
 
-  it('zsh takes the script as it is', async () => {
+  it('zsh loads the script unchanged', async () => {
     const script = 'autoload -Uz compinit; compinit -D -u; source <(dcs-io completion zsh); print $_comps[dcs-io]';
     expect(await shell('zsh', ['-f'], script)).toEqual(['_dcs_io']);
   });

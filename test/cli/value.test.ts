@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { parseValue } from '../../src/cli/bus-client.ts';
 
-describe('what a person types for a pin', () => {
-  it('is a number no digit of which is lost: an integer beyond 2^53 goes as decimal text', () => {
+describe('parseValue', () => {
+  it('keeps every digit: an integer beyond 2^53 stays decimal text', () => {
     expect(parseValue('9007199254740993')).toBe('9007199254740993');
     expect(parseValue('-9007199254740993')).toBe('-9007199254740993');
     expect(parseValue('9007199254740991')).toBe(9007199254740991);

@@ -35,7 +35,7 @@ pins:
     return terminal;
   }
 
-  it('on a terminal a table follows the pins, fits the screen, scrolls, and gives the terminal back', async () => {
+  it('watch on a terminal shows a table that follows the pins, fits the screen, scrolls, and restores the terminal', async () => {
     const terminal = onTerminal('watch');
     const { child, exit } = terminal;
     const frame = () => terminal.shown.split('\u001b[H').at(-2) ?? '';
@@ -82,8 +82,8 @@ pins:
   }, 60_000);
 });
 
-describe('a line cut to the width of the terminal', () => {
-  it('counts what is seen, and keeps the codes that end a colour', () => {
+describe('truncateLine', () => {
+  it('counts visible characters only, and keeps the codes that end a colour', () => {
     expect(truncateLine('\u001b[31mabcdef\u001b[39m', 3)).toBe('\u001b[31mabc\u001b[39m');
     expect(truncateLine('äöü°C', 4)).toBe('äöü°');
     expect(truncateLine('short', 60)).toBe('short');

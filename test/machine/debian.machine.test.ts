@@ -54,7 +54,7 @@ const nextLife = (before: string) =>
 
 describe('the Debian package, on a machine with systemd', () => {
   it(
-    'makes a service that runs at once, as its own user, and that starts with the machine',
+    'makes a service that runs at once as its own user and starts at boot',
     async () => {
       const { code, stdout, stderr } = await machine.run('sh', '-c', 'dpkg -i /packages/*_amd64.deb');
       expect(code, stdout + stderr).toBe(0);
@@ -73,7 +73,7 @@ describe('the Debian package, on a machine with systemd', () => {
   );
 
   it(
-    'is confined: no capabilities, no new privileges, filtered calls, and it cannot write to the system',
+    'confines it: no capabilities, no new privileges, filtered system calls, no writes to the system',
     async () => {
       const pid = await machine.service('MainPID');
       const status = await machine.sh(`cat /proc/${pid}/status`);
@@ -90,7 +90,7 @@ describe('the Debian package, on a machine with systemd', () => {
   );
 
   it(
-    'answers on the command line; its log is in the journal; manual and completion are there',
+    'answers on the command line, logs to the journal, and installs manual page and completion',
     async () => {
       expect(await machine.sh('dcs-io set ready off && dcs-io get ready')).toContain('off');
       expect(await machine.sh('dcs-io service status')).toContain('active (running)');
@@ -105,7 +105,7 @@ describe('the Debian package, on a machine with systemd', () => {
   );
 
   it(
-    'the command line refuses to make a second service of it',
+    'dcs-io service install refuses beside it',
     async () => {
       const { code, stderr } = await machine.run('dcs-io', 'service', 'install');
       expect(code).toBe(1);
@@ -115,7 +115,7 @@ describe('the Debian package, on a machine with systemd', () => {
   );
 
   it(
-    'systemd restarts an agent that hangs: its watchdog is not fed',
+    'systemd restarts a hanging agent, because it does not feed the watchdog',
     async () => {
       const pid = await machine.service('MainPID');
       await machine.sh(`kill -STOP ${pid}`);
@@ -127,7 +127,7 @@ describe('the Debian package, on a machine with systemd', () => {
   );
 
   it(
-    'after a crash the guardian makes outputs safe, the next agent takes over, and a stop leaves nobody behind',
+    'after a crash the guardian makes outputs safe and the next agent takes over; a stop leaves no process',
     async () => {
       await machine.sh("printf 'tcp: 127.0.0.1:15020\\nunits: { 1: [{ coil: 1, value: 0 }] }\\n' > /root/plc.yaml");
       await machine.sh('systemd-run --unit=plc /usr/bin/dcs-io simulate /root/plc.yaml');
@@ -168,7 +168,7 @@ pins: { pump: { port: plc, coil: 1, direction: out, initial: false, safe: false 
   );
 
   it(
-    'it is started again however often it crashes, but not with a configuration that is wrong',
+    'systemd restarts it after every crash, but not with a wrong configuration',
     async () => {
       await configure('node: hall\npins: { ready: { virtual: bool } }');
       for (let crash = 1; crash <= 7; crash++) {
@@ -187,7 +187,7 @@ pins: { pump: { port: plc, coil: 1, direction: out, initial: false, safe: false 
   );
 
   it(
-    'keys that root makes are those of the service',
+    'keys that root makes belong to the service',
     async () => {
       await machine.sh('dcs-io keys new --keys /etc/dcs-io/keys');
       expect(await machine.sh('stat -c "%a %U" /etc/dcs-io/keys/node.key')).toBe('600 dcs-io');
@@ -200,7 +200,7 @@ pins: { level: { virtual: number, direction: out, initial: last } }`);
   );
 
   it(
-    'a newer version takes over with configuration, keys and state',
+    'an upgrade keeps configuration, keys and state',
     async () => {
       await machine.sh('dcs-io set level 5');
       const kept = 'sha256sum /etc/dcs-io/dcs-io.yaml /etc/dcs-io/keys/node.key';
@@ -216,7 +216,7 @@ pins: { level: { virtual: number, direction: out, initial: last } }`);
   );
 
   it(
-    'removed, it leaves configuration and state, and no process; purged, nothing',
+    'removal leaves configuration and state but no process; purge leaves nothing',
     async () => {
       // What an actor has started outlives the agent.
       await machine.sh(`cat > /etc/dcs-io/child.js <<'END'

@@ -89,7 +89,7 @@ describe('npm install -g and dcs-io service install, on a machine with systemd',
   );
 
   it(
-    'the Debian package refuses to come beside it',
+    'the Debian package refuses to install beside it',
     async () => {
       const { code, stderr } = await machine.run('sh', '/checkout/scripts/debian/preinst', 'install');
       expect(code).toBe(1);
@@ -99,7 +99,7 @@ describe('npm install -g and dcs-io service install, on a machine with systemd',
   );
 
   it(
-    'uninstalled, no unit and no process is left; configuration and state are',
+    'uninstall leaves no unit and no process, but configuration and state',
     async () => {
       expect(await machine.sh('dcs-io service uninstall')).toContain('are kept');
       expect(await machine.service('LoadState')).toBe('not-found');

@@ -35,7 +35,7 @@ async function check(options: CheckOptions): Promise<void> {
     else printLine(describeProblem(problem));
   }
   if (loaded.ok) {
-    printNotes(loaded.config, options);
+    printEstimates(loaded.config, options);
     if (options.pins) printPins(loaded.config, options);
     const { pins, ports } = loaded.config;
     if (!options.json) printLine(`${file}: right: ${count(pins.length, 'pin')} on ${count(ports.length, 'port')}`);
@@ -46,8 +46,8 @@ async function check(options: CheckOptions): Promise<void> {
   if (!options.json) printLine(`${file}: ${count(errors, 'mistake')}`);
 }
 
-/** What the drivers expect of their ports with these pins, like how long a poll takes. */
-function printNotes({ pins, ports }: ResolvedConfig, { json }: CheckOptions): void {
+/** Prints the drivers' estimates for their ports, like the load of a bus. */
+function printEstimates({ pins, ports }: ResolvedConfig, { json }: CheckOptions): void {
   for (const { name, driver, options } of ports) {
     const own = pins.filter(({ port }) => port === name);
     const channels = own.map(({ spec, key, address }) => ({ ...spec, key, address }));

@@ -168,7 +168,7 @@ function valuesOf(place: Option | Argument): Found {
   return { words: [], from: sources[name ?? ''] };
 }
 
-/** How long (ms) a Tab waits for an agent. */
+/** A Tab waits this long (ms) for an agent. */
 const AGENT_MS = 500;
 
 async function complete(cli: Command, words: readonly string[]): Promise<void> {

@@ -106,7 +106,7 @@ function setOwnership(root: string, config: string): void {
   }
 }
 
-/** Whether the agent can notify systemd of its start. Prints the reason when it cannot. */
+/** True when the agent can notify systemd of its start. Prints the reason when it cannot. */
 async function canNotify(): Promise<boolean> {
   try {
     const { openNotifySocket } = await import('../../agent/service-manager.ts');
@@ -181,7 +181,7 @@ function run(program: string, args: readonly string[], input = ''): void {
 
 const serviceUser = 'dcs-io';
 
-/** What the operating system must grant the service. */
+/** Rights that the service needs from the operating system. */
 interface ServiceNeeds {
   readonly groups: readonly string[];
   /** Socket families beyond those of IP, netlink and local sockets. */
