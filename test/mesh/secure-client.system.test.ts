@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
-import { connect } from '../../src/mesh/light-client.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { connect, type LightClient } from '../../src/mesh/light-client.ts';
 import { Mesh } from '../../src/mesh/mesh.ts';
 import { allow, newKeys, revoke } from '../../src/mesh/security/keys.ts';
 import { isRoutable, ownAddresses } from '../../src/mesh/transport/addresses.ts';
@@ -164,6 +165,27 @@ describe('a light client with keys', () => {
     await until('the end of the session', () => mesh.links.every(({ open }) => !open), 1000);
     await expect(client.set('pump', false, { timeoutMs: 300 })).rejects.toMatchObject({ code: 'TIMEOUT' });
     expect(executed).toEqual([true]);
+  });
+
+  it('leaves no timer when it closes, so that a script ends at once', async () => {
+    const clock = new ManualClock();
+    let client: LightClient | undefined;
+    void connect({ bus: at, keys: nodeKeys, clock }).then((connected) => {
+      client = connected;
+    });
+    await until('the client', async () => {
+      await clock.advance(10);
+      return client;
+    });
+    let closed = false;
+    void client?.close().then(() => {
+      closed = true;
+    });
+    await until('the close', async () => {
+      await clock.advance(1);
+      return closed;
+    });
+    expect(clock.pending).toBe(0);
   });
 
   it('leaves no trace at the node when it closes', async () => {

@@ -220,6 +220,7 @@ export class Connector {
   readonly #scope: DialScope;
   readonly #handshake: CalleeHandshake;
   readonly #brokerConnections = new Set<OutgoingConnection>();
+  readonly #redialTimers = new Set<Timer>();
   #stopped = false;
 
   /** `access`: `undefined` while the mesh is not encrypted. */
@@ -266,9 +267,8 @@ export class Connector {
    */
   dialBroker(host: string, port: number, knownId = ''): void {
     if (this.#stopped) return;
-    const again = (id: string) => void this.#clock.after(REDIAL_MS, () => this.dialBroker(host, port, id));
     if (this.#directory.get(knownId)?.session) {
-      again(knownId);
+      this.#redial(host, port, knownId);
       return;
     }
     const targets = () => (this.#access?.keys() ?? []).map((key) => ({ host, port, key }));
@@ -280,7 +280,7 @@ export class Connector {
       undefined,
       () => {
         this.#brokerConnections.delete(connection);
-        again(connection.peerId ?? knownId);
+        this.#redial(host, port, connection.peerId ?? knownId);
       },
     );
     this.#brokerConnections.add(connection);
@@ -295,6 +295,16 @@ export class Connector {
       if (session?.connection !== connection) connection?.close(false);
     }
     for (const connection of [...this.#brokerConnections]) if (!connection.session) connection.close(false);
+    for (const timer of this.#redialTimers) timer.cancel();
+  }
+
+  #redial(host: string, port: number, id: string): void {
+    if (this.#stopped) return;
+    const timer = this.#clock.after(REDIAL_MS, () => {
+      this.#redialTimers.delete(timer);
+      this.dialBroker(host, port, id);
+    });
+    this.#redialTimers.add(timer);
   }
 
   #dial(node: KnownNode): void {

@@ -160,7 +160,7 @@ export class Peers implements SessionListener, SessionOpener {
     this.#messages.sendSnapshot(session);
     if (!old) {
       this.#listener.onPeerEvent(session, { type: 'up' });
-      this.directory.clock.after(GOSSIP_MS, () => this.#gossip(session));
+      if (this.#acceptor) this.directory.clock.after(GOSSIP_MS, () => this.#gossip(session));
     }
     this.subscriptionSync.refresh(false);
     return session;

@@ -1,4 +1,4 @@
-import type { Clock, DurationMs, MonotonicMs } from '../../clock/clock.ts';
+import type { Clock, DurationMs, MonotonicMs, Timer } from '../../clock/clock.ts';
 import { isRecord } from '../../message/envelope.ts';
 import { DelayEstimate, FailureDetector } from '../liveness/failure-detector.ts';
 import { type PingedPeer, PingMonitor, type PingSocket } from '../liveness/pings.ts';
@@ -113,6 +113,7 @@ export class Session implements ConnectionUser, OutboxOwner, PingedPeer {
   #nextSerial = 0;
   #lastFrameAt: MonotonicMs;
   #peerSpoke = false;
+  #settleTimer: Timer | undefined;
   #disconnected = false;
   #replaced = false;
   #ended = false;
@@ -236,6 +237,7 @@ export class Session implements ConnectionUser, OutboxOwner, PingedPeer {
   end(reason: EndReason): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#settleTimer?.cancel();
     this.#outbox.close();
     this.#pings?.close();
     this.connection.close(reason === 'stopped');
@@ -265,8 +267,8 @@ export class Session implements ConnectionUser, OutboxOwner, PingedPeer {
 
   #onFirstFrame(): void {
     this.#peerSpoke = true;
-    this.#context.clock.after(SETTLE_MS, () => {
-      if (this.settled || this.#replaced || this.#ended) return;
+    this.#settleTimer = this.#context.clock.after(SETTLE_MS, () => {
+      if (this.settled || this.#replaced) return;
       this.settled = true;
       this.#emit({ type: 'settled' });
     });
