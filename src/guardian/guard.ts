@@ -5,39 +5,39 @@ import type { Log } from '../log/log.ts';
 import type { GuardianStatus } from './messages.ts';
 import { type LoadExecutor, PortPlan } from './port-plan.ts';
 
-/** How often the guardian looks whether the agent has beaten. */
+/** How often the guardian checks for a heartbeat of the agent. */
 export const CHECK_MS: DurationMs = 50;
-/** A killed agent that holds on to its hardware longer than this is stuck in the kernel: its outputs are driven anyway. */
+/** An agent that still holds its hardware this long after SIGKILL is stuck in the kernel: its outputs are driven anyway. */
 const KILL_LIMIT_MS: DurationMs = 500;
-/** Of the declared time, so much (at most) is kept for killing the agent and driving the outputs. */
+/** The most of `withinMs` that is kept for killing the agent and driving the outputs. */
 const RESERVE_MS: DurationMs = 1000;
 
-/** What a guardian is told about its agent, and what it may do to it. */
+/** What a guard needs from its process. */
 export interface GuardEnvironment {
   readonly clock: Clock;
   readonly log: Log;
   /** Process id of the agent. */
   readonly agent: number;
-  /** Outputs are to be safe this long after the agent's last sign of life (plus what the hardware takes). */
+  /** Outputs must be safe this long after the agent's last heartbeat, plus the time that the hardware takes. */
   readonly withinMs: DurationMs;
-  /** Kills the agent, if that process still is the agent. */
+  /** Kills the agent, unless its process id belongs to another process by now. */
   kill(): void;
   readonly load: LoadExecutor;
-  /** After the good-bye: hardware of these ports is held for the next life. */
+  /** The agent has stopped, and the hardware of these ports is held for its next run. */
   holding(ports: readonly string[]): void;
-  /** Nothing is left to do or to hold. */
+  /** Nothing is left to drive or to hold. */
   ended(): void;
 }
 
-/** Asked by the system to stop, it goes on trying to make outputs safe for so long. */
+/** After SIGTERM the guardian goes on trying to make outputs safe for this long. */
 const TERMINATE_LIMIT_MS: DurationMs = 2000;
 
 type State = 'watching' | 'killing' | 'driving-safe' | 'holding' | 'handing-over' | 'ended';
 
 /**
- * Watches over an agent, and puts its outputs in their safe state when it has crashed (its pipe closes) or hangs (no
- * beat for too long: then it is killed first, for it holds the hardware). After a good end it drives nothing, and holds what
- * it was passed, as it is.
+ * Watches an agent, and drives its outputs to their safe state when it crashes (its pipe closes) or hangs (no heartbeat for
+ * too long). A hung agent is killed first, because it holds the hardware. After a stop the guard drives nothing, and holds the
+ * hardware that it was passed as it is.
  */
 export class Guard {
   readonly #environment: GuardEnvironment;
@@ -48,9 +48,9 @@ export class Guard {
   #terminating = false;
   #agentState: GuardianStatus['found'] = 'running';
 
-  constructor(life: GuardEnvironment) {
-    this.#environment = life;
-    this.#lastCheck = life.clock.now();
+  constructor(environment: GuardEnvironment) {
+    this.#environment = environment;
+    this.#lastCheck = environment.clock.now();
     this.#scheduleCheck();
   }
 
@@ -58,7 +58,7 @@ export class Guard {
     return this.#state;
   }
 
-  /** How it fares. */
+  /** Its status, as `dcs-io doctor` shows it. */
   get status(): Pick<GuardianStatus, 'found' | 'held' | 'safe'> {
     const all = [...this.#plans.values()];
     const found = this.#agentState;
@@ -70,7 +70,7 @@ export class Guard {
     this.#silentMs = 0;
   }
 
-  /** Takes over what is to be done about a port. Rejects when it cannot be done on this machine. */
+  /** Takes the crash plan of a port. Rejects when it cannot be carried out on this machine. */
   async setPlan(port: string, crashPlan: CrashPlan | undefined): Promise<void> {
     const { clock, log, load } = this.#environment;
     const before = this.#plans.get(port);
@@ -78,18 +78,18 @@ export class Guard {
     if (portPlan) this.#plans.set(port, portPlan);
     else this.#plans.delete(port);
     await before?.release();
-    // Told late: the agent was gone as soon as it had said so.
+    // The agent crashed right after it had sent this plan.
     if (this.#state === 'driving-safe') void portPlan?.makeSafe();
     await portPlan?.ready();
   }
 
-  /** The agent ended in good order. */
+  /** The agent has stopped by itself. */
   async agentStopped(): Promise<void> {
     if (this.#state !== 'watching') return;
     this.#state = 'holding';
     this.#agentState = 'stopped';
     const all = [...this.#plans.values()];
-    // What was passed only just now counts too.
+    // A plan that has just arrived may hold hardware too.
     await Promise.allSettled(all.map((portPlan) => portPlan.ready()));
     if (!this.#is('holding')) return;
     const held = all.filter(({ holds }) => holds);
@@ -98,14 +98,11 @@ export class Guard {
       return;
     }
     const ports = held.map(({ port }) => port);
-    this.#environment.log.info(
-      { ports },
-      'outputs are held as the agent has left them; dcs-io release lets go of them',
-    );
+    this.#environment.log.info({ ports }, 'outputs stay as the agent has left them; dcs-io release ends that');
     this.#environment.holding(ports);
   }
 
-  /** The agent is gone without a good-bye. */
+  /** The agent has ended without a stop. */
   agentGone(): void {
     if (this.#state !== 'watching' && this.#state !== 'killing') return;
     this.#environment.log.error(
@@ -115,7 +112,7 @@ export class Guard {
     this.#driveSafe();
   }
 
-  /** The system stops us. While the agent lives that is its matter; afterwards the outputs are driven before we go. */
+  /** SIGTERM. While the agent runs, its own stop decides; after a crash the outputs are driven before this process ends. */
   terminate(): void {
     if (this.#terminating) return;
     this.#terminating = true;
@@ -124,8 +121,8 @@ export class Guard {
   }
 
   /**
-   * A new agent takes over: outputs are not driven any more. Returns the ports whose outputs are not all safe after a crash;
-   * undefined while our own agent lives.
+   * A new agent takes over: outputs are not driven any more. Resolves with the ports whose outputs are not all safe after a
+   * crash; with `undefined` while the guard's own agent runs.
    */
   async beginHandover(): Promise<{ readonly crashed: boolean; readonly unsafe: readonly string[] } | undefined> {
     const crashed = this.#state === 'driving-safe';
@@ -137,22 +134,22 @@ export class Guard {
     return { crashed, unsafe: crashed ? all.filter(({ safe }) => !safe).map(({ port }) => port) : [] };
   }
 
-  /** Lets go of a port's hardware: the new agent is about to take it. `pass` may first hand on what is held. */
-  async release(port: string, pass?: (estate: HeldDescriptors) => Promise<void>): Promise<void> {
+  /** Releases the hardware of a port, which the new agent is about to take. `pass` may first pass on what is held. */
+  async release(port: string, pass?: (held: HeldDescriptors) => Promise<void>): Promise<void> {
     if (this.#state === 'handing-over') await this.#plans.get(port)?.release(pass);
   }
 
-  /** The new agent has everything, or (`false`) is gone before it had. */
+  /** The new agent has taken everything over, or (`false`) has ended before. */
   endHandover(complete: boolean): void {
     if (this.#state !== 'handing-over') return;
     if (complete) this.#end();
     else {
-      this.#environment.log.error({}, 'the agent that was taking over is gone: outputs go to their safe state again');
+      this.#environment.log.error({}, 'the agent that was taking over has ended: outputs go to their safe state again');
       this.#driveSafe();
     }
   }
 
-  /** A method, so that the compiler does not assume the state of before an await. */
+  /** A method, because the compiler would assume the state from before an await. */
   #is(state: State): boolean {
     return this.#state === state;
   }
@@ -161,7 +158,7 @@ export class Guard {
     this.#environment.clock.after(CHECK_MS, () => {
       if (this.#state !== 'watching') return;
       const now = this.#environment.clock.now();
-      // If we were held up ourselves, beats may be waiting to be read: silence counts only while we listen.
+      // After a pause of this process, heartbeats may wait to be read: silence counts only while it listens.
       this.#silentMs += Math.min(now - this.#lastCheck, 2 * CHECK_MS);
       this.#lastCheck = now;
       if (this.#silentMs < this.#silenceLimitMs) this.#scheduleCheck();
@@ -178,8 +175,8 @@ export class Guard {
     const { agent, clock, log, kill } = this.#environment;
     this.#state = 'killing';
     kill();
-    log.error({ agent, silentMs: Math.round(this.#silentMs) }, 'the agent hangs: it is killed');
-    // Its pipe closes when the kernel has taken its hardware from it.
+    log.error({ agent, silentMs: Math.round(this.#silentMs) }, 'the agent hangs: killing it');
+    // Its pipe closes once the kernel has released its hardware.
     clock.after(KILL_LIMIT_MS, () => this.agentGone());
   }
 
@@ -205,7 +202,7 @@ export class Guard {
     Promise.all([...this.#plans.values()].map((portPlan) => portPlan.release())).then(
       () => this.#environment.ended(),
       (error: unknown) => {
-        this.#environment.log.error({}, `hardware was not let go: ${messageOf(error)}`);
+        this.#environment.log.error({}, `hardware was not released: ${messageOf(error)}`);
         this.#environment.ended();
       },
     );

@@ -3,73 +3,73 @@ import type { CrashPlan } from '../driver/contract.ts';
 import { isRecord } from '../message/envelope.ts';
 
 /**
- * The descriptors at which a guardian hears and answers its agent. Two pipes: what an agent said before it was killed must
- * be read to the end, which neither an answer that cannot be sent any more nor (as with Node's own channel to a child) a
- * reader that is not ready yet may prevent.
+ * Descriptors of the pipes between an agent and its guardian. There are two, because the guardian must read all messages of a
+ * killed agent: neither a failed answer nor a reader that is not ready yet (as with Node's own channel to a child) may
+ * prevent that.
  */
 export const COMMAND_FD = 3;
 export const ANSWER_FD = 4;
-/** Here the guardian is passed descriptors, each lot before the message that says how many. Absent where they cannot be. */
+/** The socket that passes descriptors to the guardian, each lot before its message. Not open where koffi does not load. */
 export const PASS_FD = 5;
 
 /** From the agent to its guardian. */
 export type ToGuardian =
-  /** The agent lives. Answered with the same number. */
+  /** Heartbeat. Answered with the same number. */
   | { readonly kind: 'beat'; readonly serial: number }
   /**
-   * How a port's outputs get safe; `will` undefined: they need nothing (any more). Replaces what was said before. Its
-   * descriptors, `passed` of them, came another way.
+   * The crash plan of a port, in place of an earlier one; `undefined` when it needs none. `passed` of its descriptors arrive
+   * at PASS_FD.
    */
   | { readonly kind: 'plan'; readonly port: string; readonly crashPlan: CrashPlan | undefined; readonly passed: number }
-  /** The agent ends in good order: nothing is to be driven. What was passed is held for the next life. */
+  /** The agent stops: drive nothing, and hold the passed hardware for its next run. */
   | { readonly kind: 'stop' };
 
 export type FromGuardian =
   | { readonly kind: 'ready' }
   | { readonly kind: 'beat'; readonly serial: number }
-  /** After the good-bye: it stays and holds hardware of these ports. */
+  /** After `stop`: the guardian stays and holds hardware of these ports. */
   | { readonly kind: 'holding'; readonly ports: readonly string[] }
-  /** A last will that cannot be carried out on this machine. */
+  /** The crash plan of a port cannot be carried out on this machine. */
   | { readonly kind: 'refused'; readonly port: string; readonly reason: string };
 
-/** From an agent that has come back to the guardian of the life before, one JSON line each; every one is answered. */
+/** From an agent to the guardian of an earlier run, one JSON line each. Each is answered. */
 export type ToPreviousGuardian =
   /** A new agent takes over: drive nothing any more. */
   | { readonly kind: 'back' }
-  /** Let go of a port's hardware now: it is about to be taken. `to`: what is held can be posted there. */
+  /** Release the hardware of a port, which is about to be taken. `to`: path of a socket for its descriptors. */
   | { readonly kind: 'release'; readonly port: string; readonly to?: string }
-  /** How it fares. Changes nothing. */
+  /** Asks for the status. Changes nothing. */
   | { readonly kind: 'look' }
-  /** All ports have been tried: let go of everything and end. */
+  /** All ports have been tried: release everything and end. */
   | { readonly kind: 'done' };
 
-/** What a guardian says of itself. */
+/** The status of a guardian. */
 export interface GuardianStatus {
   /** Process ids. */
   readonly guardian: number;
   readonly agent: number;
-  /** What has become of the agent: it runs, was stopped, or has crashed. */
+  /** State of the agent. */
   readonly found: 'running' | 'stopped' | 'crashed';
-  /** Ports of which it holds hardware, and those whose outputs are in their safe state. */
+  /** Ports whose hardware it holds, and ports whose outputs are in their safe state. */
   readonly held: readonly string[];
   readonly safe: readonly string[];
 }
 
 export type FromPreviousGuardian =
-  /** `unsafe`: ports whose outputs could not all be driven to their safe state. `crashed`: the agent had not said good-bye. */
+  /** `unsafe`: ports whose outputs are not all in their safe state. `crashed`: the agent had ended without a stop. */
   | { readonly kind: 'yours'; readonly unsafe: readonly string[]; readonly crashed: boolean }
-  /** `passed`: so many descriptors have been posted, and `plan` says what they are. */
+  /** `passed`: number of descriptors sent; `plan` says what they are. */
   | { readonly kind: 'released'; readonly passed: number; readonly plan?: unknown }
   | ({ readonly kind: 'seen' } & GuardianStatus)
-  /** Its agent is alive. */
+  /** Its agent still runs. */
   | { readonly kind: 'busy'; readonly agent: number };
 
-/** One line. Last wills hold Buffers, so it is not JSON. */
+/** One line. Not JSON, because crash plans contain Buffers. */
 export function encode(message: ToGuardian | FromGuardian): string {
   return `${serialize(message).toString('base64')}\n`;
 }
 
-/** Splits what comes into lines and gives each, decoded. */
+/** Splits chunks into lines, and calls `take` with each line decoded. */
 export function decoder(take: (found: unknown) => void): (chunk: Buffer) => void {
   let rest = '';
   return (chunk) => {
@@ -79,7 +79,7 @@ export function decoder(take: (found: unknown) => void): (chunk: Buffer) => void
   };
 }
 
-// Both ends are of one version and one machine; what is checked is that nobody else talks.
+// Both ends are of one version on one machine, so the kind alone is checked.
 
 export function isToGuardian(found: unknown): found is ToGuardian {
   return isRecord(found) && (found['kind'] === 'beat' || found['kind'] === 'plan' || found['kind'] === 'stop');
@@ -148,7 +148,7 @@ function parseLine(line: string): Record<string, unknown> | undefined {
     const found: unknown = JSON.parse(line);
     return isRecord(found) ? found : undefined;
   } catch {
-    // Not ours; whoever asked is told by the missing answer.
+    // Not a message of this protocol: it gets no answer.
     return undefined;
   }
 }

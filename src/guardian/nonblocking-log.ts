@@ -1,7 +1,7 @@
 import { fstatSync, write } from 'node:fs';
 import type { Log } from '../log/log.ts';
 
-/** Whether systemd's journal reads a descriptor: JOURNAL_STREAM names it by device and inode. */
+/** Whether a descriptor leads to systemd's journal: JOURNAL_STREAM names it by device and inode. */
 export function isJournalStream(fd: number, env: NodeJS.ProcessEnv = process.env): boolean {
   const stream = env['JOURNAL_STREAM'];
   if (!stream) return false;
@@ -9,19 +9,19 @@ export function isJournalStream(fd: number, env: NodeJS.ProcessEnv = process.env
   return stream === `${dev}:${ino}`;
 }
 
-/** What the journal takes for a line's priority (sd-daemon(3)), from the level in it, a JSON line of the log. */
+/** The journal's priority prefix (sd-daemon(3)) for a JSON line of the log, from its level. */
 export function journalPrefix(line: string): string {
   const level = Number(/^\{"level":(\d+)/.exec(line)?.[1] ?? 30);
   return level >= 60 ? '<2>' : level >= 50 ? '<3>' : level >= 40 ? '<4>' : level >= 30 ? '<6>' : '<7>';
 }
 
-/** Most lines that wait for whoever reads the log; more are counted and left out. */
+/** Most lines that wait to be written; more are counted and dropped. */
 const QUEUE_LIMIT = 100;
 const LEVELS = { debug: 20, info: 30, warn: 40, error: 50 } as const;
 
 /**
- * JSON lines on stderr, as the agent's own, that never keep this process waiting: with the agent its reader may be gone too,
- * and a full pipe would stop whoever writes to it.
+ * A log of JSON lines on stderr, like the agent's, that never blocks this process: the reader of the pipe may have ended with
+ * the agent, and a write to a full pipe would block.
  */
 export function nonblockingLog(now: () => number = Date.now, fd = 2): Log {
   const waiting: string[] = [];

@@ -5,16 +5,16 @@ import type { ExecutorContext, Prepare, SafeStateExecutor } from '../driver/cras
 import { DcsError, messageOf } from '../errors/errors.ts';
 import type { Log } from '../log/log.ts';
 
-/** An attempt that failed is made again after this, doubling up to the longest. */
+/** A failed attempt is repeated after this, doubling up to the longest. */
 const FIRST_RETRY_MS: DurationMs = 20;
 const LONGEST_RETRY_MS: DurationMs = 1000;
-/** A device that could not be reached for so long is left alone: what it does later is for whoever is there then. */
+/** A device that cannot be reached for this long is left alone: a later agent may command it by then. */
 export const GIVE_UP_MS: DurationMs = 60_000;
 
-/** Loads an executor's module. A test passes its own. */
+/** Loads the module of an executor. A test passes its own. */
 export type LoadExecutor = (url: string) => Promise<Prepare>;
 
-/** One port's last will, from being told to being carried out. */
+/** The crash plan of one port, and its executor. */
 export class PortPlan {
   readonly port: string;
   /** All outputs of the port are in their safe state. */
@@ -36,24 +36,24 @@ export class PortPlan {
       (executor) => {
         this.#prepared = executor;
       },
-      // Told by `ready`; whoever carries it out meets it again.
+      // `ready` and `makeSafe` report the error.
       () => {
         for (const fd of descriptors) closeSync(fd);
       },
     );
   }
 
-  /** It holds hardware that is to be held. */
+  /** It holds hardware. */
   get holds(): boolean {
     return this.#prepared?.holds === true;
   }
 
-  /** Rejects when it cannot be carried out on this machine. */
+  /** Rejects when the plan cannot be carried out on this machine. */
   async ready(): Promise<void> {
     await this.#executor;
   }
 
-  /** Drives the outputs until all are safe, patience ends or it is stopped. Never rejects. May be called again. */
+  /** Drives the outputs until all are safe, GIVE_UP_MS have passed or `stop` is called. Never rejects. May be called again. */
   makeSafe(): Promise<void> {
     this.#stopped = false;
     this.#running ??= this.#makeSafe().finally(() => {
@@ -62,23 +62,25 @@ export class PortPlan {
     return this.#running;
   }
 
-  /** Drives nothing any more; what is under way is waited for. What is held stays held. */
+  /** Drives nothing any more. Resolves after an attempt under way. Hardware stays held. */
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#running;
   }
 
-  /** Lets go of all hardware; `pass` may first hand on what is held. */
-  async release(pass?: (estate: HeldDescriptors) => Promise<void>): Promise<void> {
+  /** Releases all hardware; `pass` may first pass on what is held. */
+  async release(pass?: (held: HeldDescriptors) => Promise<void>): Promise<void> {
     await this.stop();
-    // None: it could not be made, and what was given with it has been closed.
+    // Without an executor, the constructor has closed the descriptors.
     const executor = await this.#executor.catch(() => undefined);
-    const estate = pass && executor?.handOver?.();
-    if (pass && estate && estate.descriptors.length > 0) {
+    const held = pass && executor?.handOver?.();
+    if (pass && held && held.descriptors.length > 0) {
       try {
-        await pass(estate);
+        await pass(held);
       } catch (error) {
-        this.#logError(`what is held for port ${this.port} is let go, for it cannot be passed on: ${messageOf(error)}`);
+        this.#logError(
+          `hardware of port ${this.port} is released, because it cannot be passed on: ${messageOf(error)}`,
+        );
       }
     }
     await executor?.release();
@@ -87,7 +89,7 @@ export class PortPlan {
   async #makeSafe(): Promise<void> {
     const begun = this.#clock.now();
     let wait = FIRST_RETRY_MS;
-    let told = '';
+    let logged = '';
     while (!this.#stopped) {
       try {
         const executor = await this.#executor;
@@ -98,11 +100,11 @@ export class PortPlan {
         return;
       } catch (error) {
         const message = messageOf(error);
-        if (message !== told) this.#logError(`outputs of port ${this.port} are not safe: ${message}`);
-        told = message;
+        if (message !== logged) this.#logError(`outputs of port ${this.port} are not safe: ${message}`);
+        logged = message;
       }
       if (this.#clock.now() - begun > GIVE_UP_MS) {
-        this.#logError(`gave up making the outputs of port ${this.port} safe: ${told}`);
+        this.#logError(`gave up making the outputs of port ${this.port} safe: ${logged}`);
         return;
       }
       await sleep(this.#clock, wait);
@@ -115,12 +117,12 @@ export class PortPlan {
   }
 }
 
-/** Imports the module a last will names. */
+/** Imports the module that a crash plan names. */
 export const importExecutor: LoadExecutor = async (url) => {
   const module: unknown = await import(url);
   const prepare: unknown = typeof module === 'object' && module !== null ? Reflect.get(module, 'prepare') : undefined;
   if (isPrepare(prepare)) return prepare;
-  throw new DcsError('INTERNAL', `${url} carries out no last will`, { expected: 'an export named prepare' });
+  throw new DcsError('INTERNAL', `${url} is no executor of a crash plan`, { expected: 'an export named prepare' });
 };
 
 function isPrepare(found: unknown): found is Prepare {

@@ -13,10 +13,10 @@ import {
 } from './messages.ts';
 import { guardianSockets, receiverPath } from './takeover-socket.ts';
 
-/** A guardian that is finishing a write answers when that is over. */
+/** A guardian answers only after a write to the hardware that is under way. */
 const ANSWER_TIMEOUT_MS: DurationMs = 2000;
 
-/** One guardian: questions, each with one answer, in order. */
+/** A connection to one guardian: requests, each with one answer, in order. */
 export class GuardianConnection {
   readonly #socket: Socket;
   readonly #clock: Clock;
@@ -35,14 +35,14 @@ export class GuardianConnection {
         const found = parseFromPreviousGuardian(line);
         const waiting = this.#pending.shift();
         if (found) waiting?.resolve(found);
-        else waiting?.reject(new DcsError('BAD_REPLY', 'it answered something else', { found: line }));
+        else waiting?.reject(new DcsError('BAD_REPLY', 'the guardian sent another answer', { found: line }));
       }
     });
     socket.on('error', (error) => this.#rejectPending(error));
-    socket.on('close', () => this.#rejectPending(new DcsError('PORT_DOWN', 'it is gone')));
+    socket.on('close', () => this.#rejectPending(new DcsError('PORT_DOWN', 'the guardian has ended')));
   }
 
-  /** Undefined: nobody listens there any more; what it left is removed. */
+  /** Resolves with `undefined` when no guardian listens there any more; its socket is then removed. */
   static open(path: string, clock: Clock): Promise<GuardianConnection | undefined> {
     return new Promise((resolve) => {
       const socket = connect(path);
@@ -54,7 +54,7 @@ export class GuardianConnection {
     });
   }
 
-  /** The process stays for the answer, and for nothing else. */
+  /** Keeps the process alive until the answer. Rejects with TIMEOUT, BAD_REPLY or PORT_DOWN. */
   request(question: ToPreviousGuardian): Promise<FromPreviousGuardian> {
     this.#socket.ref();
     const answer = new Promise<FromPreviousGuardian>((resolve, reject) => this.#pending.push({ resolve, reject }));
@@ -74,35 +74,35 @@ export class GuardianConnection {
   }
 }
 
-/** Where the descriptors of one answer arrive. */
+/** A socket at which the descriptors of one answer arrive. */
 interface DescriptorReceiver {
   readonly path: string;
   take(count: number): number[];
   close(): void;
 }
 
-/** The guardians of this agent's earlier lives that still hold its outputs. */
+/** The guardians of earlier runs of this agent that still hold its outputs. */
 export class PreviousGuardians {
-  /** Ports whose outputs they could not make safe; undefined: one has not said yet. */
+  /** Ports whose outputs they could not make safe; `undefined` when one of them has not answered yet. */
   readonly #unsafe: ReadonlySet<string> | undefined;
   readonly #connections: readonly GuardianConnection[];
   readonly #log: Log;
-  /** Absent: descriptors cannot be passed on here. */
+  /** `undefined` where descriptors cannot be passed between processes. */
   readonly #openReceiver: (() => DescriptorReceiver) | undefined;
 
   private constructor(
     connections: readonly GuardianConnection[],
     unsafe: ReadonlySet<string> | undefined,
     log: Log,
-    openBox: (() => DescriptorReceiver) | undefined,
+    openReceiver: (() => DescriptorReceiver) | undefined,
   ) {
     this.#connections = connections;
     this.#unsafe = unsafe;
     this.#log = log;
-    this.#openReceiver = openBox;
+    this.#openReceiver = openReceiver;
   }
 
-  /** The outputs of a port could not be made safe, as far as is known. */
+  /** The outputs of a port are not in their safe state, or it is unknown whether they are. */
   isUnsafe(port: string): boolean {
     return this.#unsafe === undefined || this.#unsafe.has(port);
   }
@@ -112,48 +112,36 @@ export class PreviousGuardians {
     return this.#connections.length;
   }
 
-  /** Finds them and has them drive nothing any more. Without an identity: those of all agents. Bounded, never rejects. */
+  /**
+   * Asks the guardians of earlier runs to drive nothing any more; those of all agents without an identity. Bounded, never
+   * rejects.
+   */
   static async find(folder: string, identity: string | undefined, clock: Clock, log: Log): Promise<PreviousGuardians> {
     const connections: GuardianConnection[] = [];
     const unsafe = new Set<string>();
     let late = false;
     for (const path of guardianSockets(folder, identity)) {
       const connection = await GuardianConnection.open(path, clock);
-      if (!connection) continue;
-      try {
-        const found = await connection.request({ kind: 'back' });
-        if (found.kind !== 'yours') {
-          const who = found.kind === 'busy' ? `process ${found.agent}` : 'another process';
-          log.error({ path }, `an agent with this configuration runs already: ${who}`);
-          connection.close();
-          continue;
-        }
-        for (const port of found.unsafe) unsafe.add(port);
-        connections.push(connection);
-        if (found.crashed) {
-          const { unsafe: notSafe } = found;
-          log.warn({ unsafe: notSafe }, 'the agent was not stopped in good order; its guardian hands the outputs over');
-        } else log.info({}, 'the guardian that has held outputs since the stop hands them over');
-      } catch (error) {
-        log.error({ path, err: error }, `the guardian of an earlier life does not answer: ${messageOf(error)}`);
-        // It is at a write; after that it drives nothing for as long as we are there.
-        if (toDcsError(error).code === 'TIMEOUT') {
-          connections.push(connection);
-          late = true;
-        } else connection.close();
+      const found = connection && (await askToHandOver(connection, path, log));
+      if (!found) {
+        connection?.close();
+        continue;
       }
+      connections.push(connection);
+      if (found === 'late') late = true;
+      else for (const port of found.unsafe) unsafe.add(port);
     }
-    const openBox = connections.length > 0 ? await receiverFactory(folder, identity ?? 'all', log) : undefined;
-    return new PreviousGuardians(connections, late ? undefined : unsafe, log, openBox);
+    const openReceiver = connections.length > 0 ? await receiverFactory(folder, identity ?? 'all', log) : undefined;
+    return new PreviousGuardians(connections, late ? undefined : unsafe, log, openReceiver);
   }
 
-  /** Has them let go of a port's hardware; what they could pass on is the caller's. Bounded, never rejects. */
+  /** Asks them to release the hardware of a port. Resolves with the descriptors they pass on, which the caller owns. Bounded, never rejects. */
   async release(port: string): Promise<readonly HeldDescriptors[]> {
-    const estates = await Promise.all(this.#connections.map((connection) => this.#release(connection, port)));
-    return estates.flat();
+    const held = await Promise.all(this.#connections.map((connection) => this.#release(connection, port)));
+    return held.flat();
   }
 
-  /** Everything has been taken over: they end. Bounded, never rejects. */
+  /** Tells them that everything has been taken over: they end. Bounded, never rejects. */
   async finish(): Promise<void> {
     await Promise.all(
       this.#connections.map((connection) => connection.request({ kind: 'done' }).catch((error) => this.#warn(error))),
@@ -161,27 +149,27 @@ export class PreviousGuardians {
     this.abandon();
   }
 
-  /** Whoever has not been told that it is done drives its outputs again. */
+  /** Closes the connections. A guardian that was not told to finish drives its outputs again. */
   abandon(): void {
     for (const connection of this.#connections) connection.close();
   }
 
   async #release(connection: GuardianConnection, port: string): Promise<HeldDescriptors[]> {
-    const box = this.#receiver();
+    const receiver = this.#openReceiverOrWarn();
     try {
-      const answer = await connection.request({ kind: 'release', port, ...(box && { to: box.path }) });
-      if (!box || answer.kind !== 'released' || answer.passed === 0) return [];
-      return [{ plan: answer.plan, descriptors: box.take(answer.passed) }];
+      const answer = await connection.request({ kind: 'release', port, ...(receiver && { to: receiver.path }) });
+      if (!receiver || answer.kind !== 'released' || answer.passed === 0) return [];
+      return [{ plan: answer.plan, descriptors: receiver.take(answer.passed) }];
     } catch (error) {
       this.#warn(error);
       return [];
     } finally {
-      // What comes later is let go with it.
-      box?.close();
+      // Descriptors that arrive later are closed with it.
+      receiver?.close();
     }
   }
 
-  #receiver(): DescriptorReceiver | undefined {
+  #openReceiverOrWarn(): DescriptorReceiver | undefined {
     try {
       return this.#openReceiver?.();
     } catch (error) {
@@ -191,11 +179,35 @@ export class PreviousGuardians {
   }
 
   #warn(error: unknown): void {
-    this.#log.warn({ err: error }, `the guardian of an earlier life: ${messageOf(error)}`);
+    this.#log.warn({ err: error }, `the guardian of an earlier run: ${messageOf(error)}`);
   }
 }
 
-/** Undefined: descriptors cannot be passed on here, and what guardians hold is nobody's for a moment. */
+/** Hands over with `yours`; `late` when it does not answer in time; `undefined` when it does not hand over. Logs which. */
+async function askToHandOver(
+  connection: GuardianConnection,
+  path: string,
+  log: Log,
+): Promise<Extract<FromPreviousGuardian, { kind: 'yours' }> | 'late' | undefined> {
+  try {
+    const found = await connection.request({ kind: 'back' });
+    if (found.kind !== 'yours') {
+      const other = found.kind === 'busy' ? `process ${found.agent}` : 'another process';
+      log.error({ path }, `an agent with this configuration runs already: ${other}`);
+      return undefined;
+    }
+    const { unsafe } = found;
+    if (found.crashed) log.warn({ unsafe }, 'the agent crashed or was killed; its guardian hands the outputs over');
+    else log.info({}, 'the guardian that has held outputs since the stop hands them over');
+    return found;
+  } catch (error) {
+    log.error({ path, err: error }, `the guardian of an earlier run does not answer: ${messageOf(error)}`);
+    // A write to the hardware keeps it busy; after that it drives nothing while the connection lasts.
+    return toDcsError(error).code === 'TIMEOUT' ? 'late' : undefined;
+  }
+}
+
+/** `undefined` where descriptors cannot be passed: hardware that guardians hold is then released for a moment. */
 async function receiverFactory(
   folder: string,
   identity: string,
@@ -216,20 +228,20 @@ async function receiverFactory(
   };
 }
 
-/** What the guardians of an agent's lives say of themselves; those that do not answer are left out. Changes nothing. */
+/** The status of the guardians of all runs of an agent, without those that do not answer. Changes nothing. */
 export async function queryGuardians(folder: string, identity: string, clock: Clock): Promise<GuardianStatus[]> {
-  const seen: GuardianStatus[] = [];
+  const found: GuardianStatus[] = [];
   for (const path of guardianSockets(folder, identity)) {
     const connection = await GuardianConnection.open(path, clock);
     if (!connection) continue;
     try {
       const answer = await connection.request({ kind: 'look' });
-      if (answer.kind === 'seen') seen.push(answer);
+      if (answer.kind === 'seen') found.push(answer);
     } catch {
-      // Of another version, or just ending: there is nothing to be told of it.
+      // It is of another version, or just ending.
     } finally {
       connection.close();
     }
   }
-  return seen;
+  return found;
 }
