@@ -34,21 +34,21 @@ export interface AgentOptions {
   readonly simulated?: boolean;
 }
 
-/** Hooks of one stop: together below 2 s, whatever hangs. */
+/** Limits for the hooks of one stop. Together they stay below 2 s, even when all of them hang. */
 const USER_ACTOR_HOOK_MS = 400;
 const PIN_HOOK_MS = 400;
 const SERVER_HOOK_MS = 400;
 
 /**
- * The whole agent: builds everything a configuration names, starts it in order and stops it in reverse. A port that
- * cannot be opened or an actor that cannot be loaded harms only itself.
+ * The whole agent: builds everything that a configuration names, starts it in order and stops it in reverse. A port that
+ * cannot be opened, or an actor that cannot be loaded, harms only itself.
  */
 export class Agent {
   readonly bus: Bus;
   /** Reads and commands its pins, in the name of the program that runs it. */
   readonly pins: PinClient;
   readonly ports = new Map<string, PortRunner>();
-  /** What every pin is, and what is wanted of the outputs. Filled when the agent starts. */
+  /** The state of every pin, and the desired state of the outputs. Filled when the agent starts. */
   readonly table: PinTable;
   readonly #config: ResolvedConfig;
   readonly #options: AgentOptions;
@@ -89,14 +89,14 @@ export class Agent {
     this.#streamActors = supervisor(PIN_HOOK_MS);
     this.#servers = supervisor(SERVER_HOOK_MS);
     this.#userActors = supervisor(USER_ACTOR_HOOK_MS, { presence: present });
-    // What a simulation does must not be taken for real.
+    // A simulation must not change the counts and outputs of the real hardware.
     const folder = config.ports.some(({ mock }) => mock) ? undefined : config.state;
-    const life = { clock: this.#clock, log: this.#log };
-    this.#counts = new KeptCounts(stateFile(folder, config.node, 'counts'), life);
-    this.#outputs = new KeptOutputs(stateFile(folder, config.node, 'outputs'), life);
+    const environment = { clock: this.#clock, log: this.#log };
+    this.#counts = new KeptCounts(stateFile(folder, config.node, 'counts'), environment);
+    this.#outputs = new KeptOutputs(stateFile(folder, config.node, 'outputs'), environment);
     this.#crashProtection = new CrashProtection(config, { ...options, clock: this.#clock, log: this.#log });
     const supervisors = [this.#pinActors, this.#streamActors, this.#servers, this.#userActors];
-    this.#health = new HealthMonitor({ supervisors, ports: this.ports, pins: config.pins.length, ...life });
+    this.#health = new HealthMonitor({ supervisors, ports: this.ports, pins: config.pins.length, ...environment });
   }
 
   /** Counters of everything in this process. */
@@ -144,7 +144,7 @@ export class Agent {
     for (const port of this.#config.ports) this.ports.set(port.name, this.#runner(port));
     await this.#addPins();
     if (this.#stopping) return;
-    // Ports are independent: a PLC that is off must not keep the relays waiting.
+    // At the same time: a PLC that is off must not delay the relays.
     await Promise.all([...this.ports.values()].map((runner) => runner.start()));
     await this.#crashProtection.finishTakeOver();
     if (this.#stopping) return;
@@ -174,13 +174,13 @@ export class Agent {
     this.#running = false;
     this.#health.stopping();
     this.#web?.stop();
-    // An output that is just getting a value from its port being opened has to get its exit value after that.
+    // A port that is just being opened drives its outputs: their exit values have to come after that.
     const opened = Promise.all([...this.ports.values()].map((runner) => runner.settled));
     const settled = Promise.race([opened, sleep(this.#clock, PIN_HOOK_MS)]);
     await Promise.all([this.#userActors.stop(), this.#servers.stop(), settled]);
     await Promise.all([this.#pinActors.stop(), this.#streamActors.stop()]);
     await Promise.all([...this.ports.values()].map((runner) => runner.stop()));
-    // From here on nothing drives an output, and nothing must.
+    // Nothing drives an output any more, so the guardian may be told.
     await this.#crashProtection.stop();
     this.#nodes.close();
     await Promise.all([this.#counts.close(), this.#outputs.close(), this.#audit.stop()]);
@@ -192,7 +192,7 @@ export class Agent {
 
   #runner({ name, driver, options }: ResolvedPort): PortRunner {
     const plans = this.#config.pins.filter(({ port }) => port === name).map((pin) => this.#plan(pin));
-    const life: PortEnvironment = {
+    const environment: PortEnvironment = {
       clock: this.#clock,
       log: this.#log,
       reclaim: () => this.#crashProtection.reclaim(name),
@@ -200,7 +200,7 @@ export class Agent {
       lostPort: () => this.#crashProtection.portLost(name),
       lost: this.#crashProtection.outputsUnknown(name),
     };
-    return new PortRunner(name, driver, options, plans, life);
+    return new PortRunner(name, driver, options, plans, environment);
   }
 
   #plan({ spec, key, address }: ResolvedConfig['pins'][number]): ChannelPlan {
@@ -224,21 +224,21 @@ export class Agent {
 
   async #addPins(): Promise<void> {
     const { node } = this.#config;
-    const life = { log: this.#log, table: this.table, nodes: this.#nodes, kept: this.#outputs };
+    const environment = { log: this.#log, table: this.table, nodes: this.#nodes, kept: this.#outputs };
     await this.#pinActors.add(`node ${node}`, () => new NodeActor(node, this.#nodes, () => this.#mesh?.announce()));
     for (const pin of this.#config.pins) {
       const runner = this.ports.get(pin.port);
       const entry = this.table.get(pin.spec.name);
       if (!runner || !entry) continue;
       const handle = runner.handle(this.#plan(pin).channel);
-      await this.#pinActors.add(pinActorName(pin.spec), () => createPin(entry, handle, life));
+      await this.#pinActors.add(pinActorName(pin.spec), () => createPin(entry, handle, environment));
     }
     for (const runner of this.ports.values()) {
       await this.#streamActors.add(`port ${runner.name}`, () => new StreamActor(runner, this.#log));
     }
   }
 
-  /** A pin that cannot be kept alive says so and refuses every command; the rest runs on. */
+  /** Replaces a pin whose actor was given up: it reports why and refuses every command, while the rest runs on. */
   #replaceFailedPin({ name, lastError }: Supervised): void {
     const pin = this.#config.pins.find(({ spec }) => pinActorName(spec) === name);
     if (!pin) return;
@@ -261,7 +261,7 @@ export class Agent {
     }
   }
 
-  /** Its code is loaded only where it is asked for: every start would pay for it. */
+  /** Loads the code of the web server only when it is configured, because loading it takes time. */
   async #openWeb(): Promise<void> {
     const { web } = this.#config;
     if (!web) return;

@@ -4,11 +4,11 @@ import { type Clock, type DurationMs, type Timer, withDeadline } from '../clock/
 import { DcsError, messageOf } from '../errors/errors.ts';
 import type { Log } from '../log/log.ts';
 
-/** A file of this size is kept as `.1`, in place of the one before, and a new one begun. */
+/** A file of this size is renamed to `.1`, in place of an older one, and a new one begins. */
 export const FILE_BYTES = 8 * 1024 * 1024;
-/** Most lines that wait for the disk; what comes on top is lost, and counted. */
+/** Most lines that wait for the disk; further ones are lost and counted. */
 export const QUEUE_LIMIT = 2000;
-/** Lines of so long are written together: a flash card lives with that. */
+/** Lines of this time are written together, to spare flash cards. */
 const WRITE_EVERY_MS: DurationMs = 500;
 const RETRY_MS: DurationMs = 1000;
 const CLOSE_LIMIT_MS: DurationMs = 300;
@@ -17,13 +17,13 @@ const NEWLINE = 10;
 export interface AuditStats {
   readonly written: number;
   readonly waiting: number;
-  /** Lines that are nowhere: the disk was full, read-only or gone for too long. */
+  /** Lines that were dropped because the disk was full, read-only or missing for too long. */
   readonly lost: number;
 }
 
 /**
- * An append-only file of JSON lines, bounded in size, that never keeps anybody waiting: a disk that is full, read-only or
- * dead costs lines, which are counted and told in the log and, when it works again, in the file itself.
+ * An append-only file of JSON lines, bounded in size. It never blocks its callers: a full, read-only or dead disk costs lines.
+ * Lost lines are counted, and reported in the log and, when the disk works again, in the file itself.
  */
 export class AuditFile {
   readonly #path: string;
@@ -35,9 +35,9 @@ export class AuditFile {
   #size = 0;
   #written = 0;
   #lost = 0;
-  /** Of those lost, how many the file does not tell of yet. */
+  /** Number of lost lines that the file does not report yet. */
   #unreported = 0;
-  /** The file ends within a line: a process was killed while it wrote. */
+  /** The file ends within a line, because a process was killed while it wrote. */
   #endsMidLine = false;
   #lastError = '';
   #timer: Timer | undefined;
@@ -56,7 +56,7 @@ export class AuditFile {
     return { written: this.#written, waiting: this.#waiting.length, lost: this.#lost };
   }
 
-  /** Takes a line at once; it is on the disk soon afterwards. Never throws. */
+  /** Queues a line; it is on the disk soon afterwards. Never throws. */
   add(kind: string, detail: object): void {
     if (this.#closed || this.#waiting.length >= QUEUE_LIMIT) {
       this.#lost++;
@@ -67,12 +67,12 @@ export class AuditFile {
     this.#writeAfter(WRITE_EVERY_MS);
   }
 
-  /** Writes what waits. Bounded, never rejects. */
+  /** Writes the lines that wait. Bounded, never rejects. */
   async close(): Promise<void> {
     this.#timer?.cancel();
     const late = () => new DcsError('TIMEOUT', `${this.#path} was not written within ${CLOSE_LIMIT_MS} ms`);
     try {
-      // What came while it was being written waits still.
+      // Lines that were added during a write still wait.
       const written = this.#busy ? this.#writing.then(() => this.#write()) : this.#write();
       await withDeadline(this.#clock, CLOSE_LIMIT_MS, written, late);
       this.#timer?.cancel();
@@ -119,7 +119,7 @@ export class AuditFile {
     const head = gap > 0 ? line(this.#clock.unix(), 'gap', { lost: gap, why: this.#lastError }) : '';
     const text = Buffer.from(`${this.#endsMidLine ? '\n' : ''}${head}${lines.join('')}`);
     try {
-      // Not writeFile: on a full disk a part may be written, which a second attempt would follow.
+      // Not writeFile: on a full disk it writes a part, and a second attempt would follow that part.
       const { bytesWritten } = await handle.write(text);
       if (bytesWritten < text.length) {
         await handle.truncate(this.#size);

@@ -9,26 +9,26 @@ import { type IoMessage, isReport } from '../message/payloads.ts';
 import type { CommandSource, Nodes } from '../output/nodes.ts';
 import { AuditFile, type AuditStats } from './audit-file.ts';
 
-/** Most security events a minute: whoever knocks without end must not push everything else out of the file. */
+/** Most security events a minute: a sender of endless wrong messages must not fill the file. */
 const SECURITY_LIMIT = 30;
 const UNANSWERED_LIMIT = 1000;
-/** What of a command is written down. Others may add keys of their own, and must not write the log with them. */
+/** The keys of a command that are recorded. A sender must not write into the log by keys of its own. */
 const COMMAND_KEYS = ['val', 'ttl', 'hold', 'pulse', 'blink', 'override', 'rearm'] as const;
-/** A text is cut to this length: the file is bounded, and one sender must not push out what others did. */
+/** Longer texts are cut: the file is bounded, and one sender must not displace the records of others. */
 const TEXT_LIMIT = 200;
 const MINUTE_MS = 60_000;
 
-/** Writes down what was asked of the outputs, by whom, what became of it, and when they went to their safe state. */
+/** Records the commands to outputs, their senders and results, and when outputs went to their safe state. */
 export class AuditActor extends Actor {
   readonly #file: AuditFile;
   readonly #outputs: ReadonlySet<string>;
   readonly #senderOf: (envelope: Envelope) => CommandSource;
-  /** Commands that have not been answered yet; reports answer questions, too. */
+  /** Ids of commands without an answer yet, because reports also answer questions. */
   readonly #unanswered = new Set<string>();
-  /** Who decides about each output, as last reported. */
+  /** Who controls each output, by its last report. */
   readonly #decidedBy = new Map<string, string>();
 
-  /** `senderOf`: what people call whoever sent a message. */
+  /** `senderOf` returns the names of the node and actor that sent a message. */
   constructor(outputs: readonly string[], file: AuditFile, senderOf: (envelope: Envelope) => CommandSource) {
     super('audit');
     this.#outputs = new Set(outputs);
@@ -88,7 +88,7 @@ export class AuditActor extends Actor {
   }
 }
 
-/** A value as it is written down; nothing else is known of what comes from outside. */
+/** A value for the log, cut when it is long. */
 function truncated(found: unknown): unknown {
   if (typeof found === 'number' || typeof found === 'boolean') return found;
   const text = typeof found === 'string' ? found : (JSON.stringify(found) ?? '');
@@ -96,7 +96,7 @@ function truncated(found: unknown): unknown {
   return found;
 }
 
-/** A log whose lines with `security` in their detail are written into the audit log too. */
+/** A log that also writes lines with `security` in their detail into the audit log. */
 export function withAudit(log: Log, file: AuditFile, now: () => number): Log {
   let minute = 0;
   let events = 0;
@@ -131,9 +131,9 @@ export function withAudit(log: Log, file: AuditFile, now: () => number): Log {
   };
 }
 
-/** The audit log of an agent: `<node>.audit.jsonl` in its state folder; none without one, nor where hardware is simulated by `--mock`. */
+/** The audit log of an agent: `<node>.audit.jsonl` in its state folder. There is none without a state folder or under `--mock`. */
 export class Audit {
-  /** The log to use from now on: security events go into the audit log too. */
+  /** The log to use from now on: it also writes security events into the audit log. */
   readonly log: Log;
   readonly #file: AuditFile | undefined;
 
@@ -148,7 +148,7 @@ export class Audit {
     return this.#file ? { audit: this.#file.stats } : {};
   }
 
-  /** Listens to the outputs from now on. */
+  /** Records the outputs from now on. */
   async start({ pins }: ResolvedConfig, supervisor: Supervisor, nodes: Nodes): Promise<void> {
     const file = this.#file;
     if (!file) return;

@@ -9,7 +9,7 @@ import type { Log } from '../log/log.ts';
 import type { AgentOptions } from './agent.ts';
 import { GuardianProcess } from './guardian-process.ts';
 
-/** What becomes of the outputs when this process cannot see to them: what its guardian is told, and what an earlier one hands over. */
+/** Makes outputs safe when this process cannot: gives its guardian the crash plans, and takes over from guardians of earlier runs. */
 export class CrashProtection {
   readonly #config: ResolvedConfig;
   readonly #log: Log;
@@ -34,14 +34,14 @@ export class CrashProtection {
     return this.#guardian && { pid: this.#guardian.pid, restarts: this.#guardian.restarts };
   }
 
-  /** Has guardians of earlier lives drive nothing any more. Bounded, never rejects. */
+  /** Asks guardians of earlier runs to drive nothing any more. Bounded, never rejects. */
   async takeOver(): Promise<void> {
     await this.#guardian?.prepare();
     if (this.#simulated) return;
     this.#previous = await PreviousGuardians.find(socketFolder(), this.#identity, this.#clock, this.#log);
   }
 
-  /** Ports whose outputs are in a state nobody knows, after a crash. */
+  /** Whether the state of a port's outputs is unknown, after a crash. */
   outputsUnknown(port: string): boolean {
     return this.#previous?.isUnsafe(port) === true;
   }
@@ -50,12 +50,12 @@ export class CrashProtection {
     return (await this.#previous?.release(port)) ?? [];
   }
 
-  /** Every port has been tried: an earlier guardian is not needed any more. */
+  /** Ends guardians of earlier runs, once every port has been tried. */
   async finishTakeOver(): Promise<void> {
     await this.#previous?.finish();
   }
 
-  /** A port is open: tells the guardian how its outputs get safe. */
+  /** Gives the guardian the crash plan of a port that is open. */
   portOpened(name: string, port: Port, channelOf: (pin: ResolvedPin) => Channel): void {
     if (!this.#guardian) return;
     const writes = this.#config.pins
@@ -68,17 +68,17 @@ export class CrashProtection {
     this.#guardian.setPlan(name, () => this.#crashPlan(name, port, writes));
   }
 
-  /** A port went down. */
+  /** Makes the guardian release the hardware of a port that went down. */
   portLost(name: string): void {
     this.#guardian?.releaseDescriptors(name);
   }
 
-  /** The agent has ended in good order. Bounded, never rejects. */
+  /** Tells the guardian that the agent stops. Bounded, never rejects. */
   async stop(): Promise<void> {
     await this.#guardian?.stop();
   }
 
-  /** Undefined: there is nothing to be driven, and nothing to be held. */
+  /** `undefined` when there is nothing to drive or to hold. */
   #crashPlan(name: string, port: Port, writes: readonly SafeWrite[]): CrashPlan | undefined {
     try {
       const crashPlan = port.crashPlan?.(writes);

@@ -11,8 +11,8 @@ import { ANSWER_FD, COMMAND_FD, decoder, encode, isFromGuardian, type ToGuardian
 import type { Log } from '../log/log.ts';
 
 /**
- * What descriptors go through to the guardian. Where they cannot, which is logged, the guardian takes the hardware itself
- * once this process is gone.
+ * The socket that passes descriptors to the guardian. Where koffi does not load, which is logged, the guardian opens the hardware
+ * itself after a crash of this process.
  */
 export class DescriptorChannel {
   readonly #log: Log;
@@ -24,7 +24,7 @@ export class DescriptorChannel {
     this.#log = log;
   }
 
-  /** Before all else. Never rejects. */
+  /** Binds the C library. Call it first. Never rejects. */
   async load(): Promise<void> {
     try {
       this.#fdPassing = await loadFdPassing();
@@ -33,14 +33,14 @@ export class DescriptorChannel {
     }
   }
 
-  /** A new passage. Returns the guardian's end; the caller closes it. */
+  /** Opens a new socket pair. Returns the guardian's end, which the caller closes. */
   open(): number | undefined {
     try {
       const ends = this.#fdPassing?.pair();
       this.#end = ends?.own;
       return ends?.other;
     } catch (error) {
-      this.#log.warn({ err: error }, `the guardian cannot be passed hardware: ${messageOf(error)}`);
+      this.#log.warn({ err: error }, `hardware cannot be passed to the guardian: ${messageOf(error)}`);
       return undefined;
     }
   }
@@ -65,29 +65,29 @@ export class DescriptorChannel {
 
 const FIRST_RESTART_MS: DurationMs = 50;
 const LONGEST_RESTART_MS: DurationMs = 3000;
-/** Most time between two beats; less when outputs are to be safe very soon. */
+/** Longest time between two heartbeats; shorter when outputs must be safe very soon. */
 const BEAT_MS: DurationMs = 250;
-/** A guardian that is not ready after this is started anew. */
+/** A guardian that is not ready after this is restarted. */
 const START_LIMIT_MS: DurationMs = 30_000;
 const STOP_LIMIT_MS: DurationMs = 300;
 
 export interface GuardianOptions {
-  /** Outputs are safe this long after the agent's last sign of life, plus what the hardware takes. */
+  /** Outputs are safe this long after the agent's last heartbeat, plus the time that the hardware takes. */
   readonly withinMs: DurationMs;
-  /** Where the guardian listens for the next life of this agent. */
+  /** Path of the socket at which the guardian listens for the next run of this agent. */
   readonly socket: string;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 /**
- * The agent's side of its guardian: starts it with the first last will, beats, and starts it anew when it dies or says
- * nothing any more. The guardian takes a silence for a hang and the closing of their pipe for a crash.
+ * The agent's side of its guardian: starts it with the first crash plan, sends heartbeats, and restarts it when it ends or does
+ * not answer. The guardian takes silence for a hang, and the end of their pipe for a crash.
  */
 export class GuardianProcess {
   restarts = 0;
   readonly #options: GuardianOptions;
-  /** By port. Asked each time a guardian is told, for descriptors change. */
+  /** By port. Functions, because descriptors change: called each time a guardian gets the plan. */
   readonly #plans = new Map<string, () => CrashPlan | undefined>();
   readonly #sentPlans = new Map<string, CrashPlan>();
   readonly #channel: DescriptorChannel;
@@ -99,7 +99,7 @@ export class GuardianProcess {
   #lastAnswer: MonotonicMs = 0;
   #backoff = FIRST_RESTART_MS;
   #timer: Timer | undefined;
-  /** The guardian has said that it stays. */
+  /** Called when the guardian says that it stays and holds hardware. */
   #onHolding: (() => void) | undefined;
 
   constructor(options: GuardianOptions) {
@@ -107,19 +107,19 @@ export class GuardianProcess {
     this.#channel = new DescriptorChannel(options.log);
   }
 
-  /** Process id of the guardian that is ready; undefined while there is none. */
+  /** Process id of the guardian that is ready; `undefined` while there is none. */
   get pid(): number | undefined {
     return this.#ready ? this.#child?.pid : undefined;
   }
 
-  /** Before the first last will. Never rejects. */
+  /** Call it before the first plan. Never rejects. */
   async prepare(): Promise<void> {
     await this.#channel.load();
   }
 
   /**
-   * What is to be done about a port's outputs when the agent cannot; asked again for each guardian. It returns undefined:
-   * nothing (any more).
+   * Sets how another process makes the outputs of a port safe. The function is called again for each guardian; it returns
+   * `undefined` when nothing is to be done.
    */
   setPlan(port: string, crashPlan: () => CrashPlan | undefined): void {
     if (this.#stopped) return;
@@ -128,14 +128,14 @@ export class GuardianProcess {
     else if (!this.#timer && crashPlan()) this.#start();
   }
 
-  /** What is held of a port is to be given back: the guardian goes on with what it knows, and without descriptors. */
+  /** Makes the guardian release the hardware of a port. It keeps the plan, without descriptors. */
   releaseDescriptors(port: string): void {
-    const told = this.#sentPlans.get(port);
-    if (told) this.setPlan(port, () => told);
+    const sent = this.#sentPlans.get(port);
+    if (sent) this.setPlan(port, () => sent);
   }
 
   /**
-   * The agent has ended in good order: the guardian drives nothing, and ends too unless it holds what it was passed.
+   * Tells the guardian that the agent stops: it drives nothing, and ends too unless it holds passed hardware.
    * Idempotent, bounded, never rejects.
    */
   async stop(): Promise<void> {
@@ -162,7 +162,7 @@ export class GuardianProcess {
     try {
       child = this.#spawn();
     } catch (error) {
-      // Node throws for want of memory, and only tells (`error`) for want of descriptors.
+      // spawn throws when memory is short; when descriptors are short it emits `error`.
       this.#channel.close();
       this.#restartLater(messageOf(error));
       return;
@@ -174,7 +174,7 @@ export class GuardianProcess {
     for (const fd of [COMMAND_FD, ANSWER_FD]) {
       const pipe = pipeOf(child, fd);
       pipe?.unref();
-      // Its end is told by its exit.
+      // The end of the pipe shows in the exit of the process.
       pipe?.on('error', () => undefined);
     }
     pipeOf(child, ANSWER_FD)?.on(
@@ -192,7 +192,7 @@ export class GuardianProcess {
     const file = fileURLToPath(new URL(`../guardian/main${extname(import.meta.url)}`, import.meta.url));
     const end = this.#channel.open();
     try {
-      // A session of its own, so that Ctrl-C in the terminal does not reach it.
+      // In a session of its own, so that Ctrl-C in the terminal does not reach it.
       return spawn(process.execPath, ['--max-semi-space-size=1', file, String(process.pid), String(withinMs), socket], {
         detached: true,
         stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe', ...(end === undefined ? [] : [end])],
@@ -206,11 +206,11 @@ export class GuardianProcess {
     const { clock, withinMs } = this.#options;
     this.#timer = clock.after(Math.min(BEAT_MS, withinMs / 10), () => {
       if (child !== this.#child) return;
-      // One that is starting is not silent: on a small or busy machine that alone takes seconds.
+      // The start alone takes seconds on a small or busy machine.
       const limit = this.#ready ? withinMs : Math.max(withinMs, START_LIMIT_MS);
       if (clock.now() - this.#lastAnswer > limit) {
         child.kill('SIGKILL');
-        this.#onLost(child, `it has said nothing for ${limit} ms`);
+        this.#onLost(child, `no answer for ${limit} ms`);
         return;
       }
       this.#send({ kind: 'beat', serial: this.#serial++ });
@@ -259,7 +259,7 @@ export class GuardianProcess {
     this.#timer?.cancel();
     if (this.#stopped) return;
     const { clock, log } = this.#options;
-    log.error({ waitMs: this.#backoff }, `the guardian is started anew: ${why}`);
+    log.error({ waitMs: this.#backoff }, `restarting the guardian: ${why}`);
     this.#timer = clock.after(this.#backoff, () => {
       this.#timer = undefined;
       this.restarts++;
@@ -268,7 +268,7 @@ export class GuardianProcess {
     this.#backoff = Math.min(2 * this.#backoff, LONGEST_RESTART_MS);
   }
 
-  /** Descriptors first: they are there when the guardian reads how many. */
+  /** Sends the descriptors first: they have arrived when the guardian reads their number. */
   #sendPlan(port: string, crashPlan: CrashPlan | undefined): void {
     if (!crashPlan) {
       this.#sentPlans.delete(port);
@@ -291,7 +291,7 @@ export class GuardianProcess {
   }
 }
 
-/** Undefined: it could not be started, and has none. */
+/** `undefined` when the process could not be started. */
 function pipeOf(child: ChildProcess, fd: number): Socket | undefined {
   const pipe = child.stdio?.[fd];
   return pipe instanceof Socket ? pipe : undefined;

@@ -5,13 +5,13 @@ import type { Log } from '../log/log.ts';
 import { type HealthReport, ServiceManager } from './service-manager.ts';
 
 const TICK_MS: DurationMs = 100;
-/** Late by so much, edges are still kept by the kernel, but answers and pulses are felt to be late. */
+/** Delays from here on are counted: the kernel still keeps edges, but answers and pulses are noticeably late. */
 const COUNTED_DELAY_MS: DurationMs = 100;
-/** Late by so much, something is wrong with an actor or the machine. */
+/** Delays from here on are logged: something is wrong with an actor or the machine. */
 const LOGGED_DELAY_MS: DurationMs = 500;
-/** The worst delay is told of this time. */
+/** The longest delay is reported over this time. */
 const WINDOW_MS: DurationMs = 60_000;
-/** A machine that is always late does not fill the log. */
+/** Shortest time between two log lines, because a slow machine must not fill the log. */
 const LOG_AGAIN_MS: DurationMs = 10_000;
 
 export interface EventLoopStats {
@@ -21,7 +21,7 @@ export interface EventLoopStats {
   readonly delays: number;
 }
 
-/** Watches how late timers come: how long the event loop was kept by one piece of work, or the process by the machine. */
+/** Measures how late timers fire: how long one handler blocked the event loop, or the machine the process. */
 export class EventLoopMonitor {
   readonly #clock: Clock;
   readonly #log: Log;
@@ -71,16 +71,13 @@ export class EventLoopMonitor {
     if (late < COUNTED_DELAY_MS) return;
     this.#delays++;
     if (late < LOGGED_DELAY_MS) return;
-    // One that is far worse than the last one told is told at once.
+    // A delay that is far longer than the last logged one is logged at once.
     if (now < this.#quietUntil && late < 2 * this.#lastLogged) {
       this.#suppressed++;
       return;
     }
-    const detail = { delayMs: Math.round(late), ...(this.#suppressed > 0 && { untold: this.#suppressed }) };
-    this.#log.warn(
-      detail,
-      `everything was held up for ${Math.round(late)} ms: an actor that computes, or a busy machine`,
-    );
+    const detail = { delayMs: Math.round(late), ...(this.#suppressed > 0 && { suppressed: this.#suppressed }) };
+    this.#log.warn(detail, `event loop blocked for ${Math.round(late)} ms: an actor that computes, or a busy machine`);
     this.#quietUntil = now + LOG_AGAIN_MS;
     this.#lastLogged = late;
     this.#suppressed = 0;
@@ -88,12 +85,12 @@ export class EventLoopMonitor {
 }
 
 /**
- * An actor that has been at one message for so long, while others wait for it, hangs. Its supervisor cannot see that: nothing
- * was thrown. The slowest honest handler waits for a request (5 s) or a device (some seconds).
+ * An actor hangs when it handles one message for this long while others wait. Its supervisor cannot see that, because nothing
+ * is thrown. The slowest correct handler waits for a request (5 s) or a device (some seconds).
  */
 const HANG_MS: DurationMs = 60_000;
 
-/** What is looked at. */
+/** What the health monitor observes. */
 export interface HealthSources {
   readonly supervisors: readonly Supervisor[];
   readonly ports: ReadonlyMap<string, PortRunner>;
@@ -102,17 +99,17 @@ export interface HealthSources {
   readonly log: Log;
 }
 
-/** How the agent as a whole fares: its event loop, its actors, and who is told. */
+/** The health of the agent: its event loop and its actors, for the service manager. */
 export class HealthMonitor implements HealthReport {
   readonly loop: EventLoopMonitor;
   readonly #sources: HealthSources;
-  /** Since when an actor has been at the same piece of work. */
+  /** Since when each actor handles the same message. */
   readonly #working = new Map<Supervised, { readonly turns: number; readonly since: MonotonicMs }>();
   #manager: ServiceManager | undefined;
 
-  constructor(organs: HealthSources) {
-    this.#sources = organs;
-    this.loop = new EventLoopMonitor(organs.clock, organs.log);
+  constructor(sources: HealthSources) {
+    this.#sources = sources;
+    this.loop = new EventLoopMonitor(sources.clock, sources.log);
   }
 
   async start(): Promise<void> {
@@ -145,7 +142,7 @@ export class HealthMonitor implements HealthReport {
     ].join('; ');
   }
 
-  /** One that its supervisor restarts or has given up is in hand, and shown; one that hangs is not. */
+  /** A restarting or abandoned actor is already reported by its supervisor; a hung one is not, so look for it here. */
   fault(): string | undefined {
     const now = this.#sources.clock.now();
     for (const { children } of this.#sources.supervisors) {

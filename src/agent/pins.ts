@@ -8,7 +8,7 @@ import type { KeptOutputs } from '../output/kept-state.ts';
 import type { PinTable } from '../output/pin-table.ts';
 import type { PinSpec, RawValue } from '../pin/pin.ts';
 
-/** What other nodes are told about a pin. */
+/** The description of a pin for other nodes. */
 export function pinInfo({ spec, port }: ResolvedConfig['pins'][number]): PinInfo {
   const { name, kind, direction, label, uom, range, safe, class: kindOfDevice } = spec;
   return {
@@ -28,12 +28,12 @@ export function pinActorName({ name }: PinSpec): string {
   return `pin ${name}`;
 }
 
-/** Counts for itself, so it goes on from where it was. */
+/** Whether a pin counts by itself, so that its count has to outlive a restart. */
 export function isCounter({ kind, direction }: PinSpec): boolean {
   return kind === 'counter' && direction === 'in';
 }
 
-/** Puts every pin into the table: outputs with what they start with, and with the override that is still in force. */
+/** Adds every pin to the table: outputs with their initial value, and with an override that is still in force. */
 export function addPinsToTable(
   table: PinTable,
   pins: readonly ResolvedPin[],
@@ -54,7 +54,7 @@ export function addPinsToTable(
   }
 }
 
-/** The configuration may have changed since a value was kept. */
+/** A kept value, or `undefined` when it does not fit the pin any more: the configuration may have changed. */
 function validKeptValue(spec: PinSpec, value: RawValue | undefined, what: string, log: Log): RawValue | undefined {
   if (value === undefined) return undefined;
   try {

@@ -11,7 +11,7 @@ const COMMAND_TIMEOUT_MS = 3000;
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 3000;
 
-/** A server's seat on the bus: it knows the latest report of each pin it shows, and commands them as anybody would. */
+/** Represents a server for other systems on the bus: keeps the latest report of each pin it shows, and sends commands to pins. */
 export class ServerActor extends Actor implements ServedPins {
   readonly #server: ResolvedServer;
   readonly #facts: ReadonlyMap<string, PinFacts>;
@@ -25,7 +25,7 @@ export class ServerActor extends Actor implements ServedPins {
   #lastError = '';
   #ended = false;
 
-  /** `counters`: what it counts goes there, and outlives it. */
+  /** `counters` outlive this actor, which its supervisor may restart. */
   constructor(
     server: ResolvedServer,
     facts: ReadonlyMap<string, PinFacts>,
@@ -72,7 +72,7 @@ export class ServerActor extends Actor implements ServedPins {
   }
 
   async command(pin: string, value: RawValue): Promise<void> {
-    // Nobody waits any longer than the ttl: what is not done by then must not be done later.
+    // The caller waits no longer than the ttl, so the command must not be carried out later.
     const command = { pin_name: pin, val: value, ttl: COMMAND_TIMEOUT_MS / 1000 };
     await this.request({ IoMessage: command }, { timeoutMs: COMMAND_TIMEOUT_MS });
   }

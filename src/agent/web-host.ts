@@ -11,7 +11,7 @@ import { newId } from '../message/envelope.ts';
 import type { PinInfo } from '../message/payloads.ts';
 import type { HeaderDrawing, WebHost } from '../web/options.ts';
 
-/** The parts of an agent that its web page shows. */
+/** The parts of an agent that the web server shows. */
 export interface AgentParts {
   readonly bus: Bus;
   readonly clock: Clock;
@@ -24,12 +24,12 @@ export interface AgentParts {
   readonly running: () => boolean;
 }
 
-/** An agent as its web layer sees it. */
+/** Makes the view of an agent that the web server needs. */
 export function webHost(config: ResolvedConfig, parts: AgentParts): WebHost {
   const { bus, clock, log, version, ports, mesh, pins, actors, running } = parts;
   const drivers = new Map(config.ports.map(({ name, driver, mock }) => [name, mock ? 'mock' : driver.name]));
   const boot = newId(12);
-  // A node that takes no part in the mesh has no id on the wire.
+  // Without a mesh the node has no id on the wire.
   const id = newId();
   let headers: readonly HeaderDrawing[] | undefined;
   return {

@@ -45,9 +45,9 @@ export function nonblockingLog(now: () => number = Date.now, fd = 2): Log {
       left++;
       return;
     }
-    const untold = left > 0 ? { untold: left } : {};
+    const suppressed = left > 0 ? { suppressed: left } : {};
     left = 0;
-    const line = JSON.stringify({ level: LEVELS[level], time: now(), from: 'guardian', ...detail, ...untold, msg });
+    const line = JSON.stringify({ level: LEVELS[level], time: now(), from: 'guardian', ...detail, ...suppressed, msg });
     waiting.push(`${journal ? journalPrefix(line) : ''}${line}\n`);
     next();
   };

@@ -172,7 +172,7 @@ describe('vitality', () => {
     expect(log.lines.map(({ detail }) => detail)).toEqual([{ delayMs: 700 }]);
     await clock.advance(10_000);
     await delay(600);
-    expect(log.lines.at(-1)?.detail).toEqual({ delayMs: 600, untold: 2 });
+    expect(log.lines.at(-1)?.detail).toEqual({ delayMs: 600, suppressed: 2 });
     // Far worse than what was told a moment ago.
     await delay(1300);
     expect(log.lines.at(-1)?.detail).toEqual({ delayMs: 1300 });
@@ -194,7 +194,7 @@ export default class extends Actor {
     await agent.cli('set', 'pump', 'on');
     const { log } = agent;
     const { child } = agent;
-    await until('the warning', () => agent?.log.includes('everything was held up for'));
+    await until('the warning', () => agent?.log.includes('event loop blocked for'));
     expect(log).not.toContain('"level":50');
     const told = await agent.cli('status', '--json');
     expect(JSON.parse(told.stdout)).toMatchObject({ pins: 1, loop_delay: expect.any(Number) });

@@ -129,7 +129,7 @@ export default class extends Actor {
     process.kill(first ?? 0, 'SIGKILL');
     // It need not even be ready.
     const second = await until('a new guardian', () => guardianOf(agent) !== first && guardianOf(agent));
-    expect(agent.log).toContain('the guardian is started anew');
+    expect(agent.log).toContain('restarting the guardian');
     expect(levels(agent)).toEqual(ON);
     agent.child.kill('SIGKILL');
     await until('the safe state', () => levels(agent)['valve'] === true);

@@ -39,6 +39,6 @@ it.each([
   expect(entrust).not.toThrow();
   await clock.advance(10_000);
   expect(spawn.mock.calls.length).toBeGreaterThan(3);
-  expect(log.lines.filter(({ level }) => level === 'error').at(-1)?.message).toContain('the guardian is started anew');
+  expect(log.lines.filter(({ level }) => level === 'error').at(-1)?.message).toContain('restarting the guardian');
   await made.stop();
 });
