@@ -63,5 +63,5 @@ class SerialSafeStateExecutor implements SafeStateExecutor {
 }
 
 function isPlan(plan: unknown): plan is SerialPlan {
-  return isRecord(plan) && typeof plan['path'] === 'string' && Array.isArray(plan['telegrams']);
+  return isRecord(plan) && typeof plan['path'] === 'string' && Array.isArray(plan['messages']);
 }
