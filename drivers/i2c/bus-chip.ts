@@ -106,6 +106,11 @@ export class BusChip {
     return members.map((member) => readings.get(member) ?? noValue(member));
   }
 
+  /** See WriteResult. */
+  get resolution(): number | undefined {
+    return this.#chip?.resolution;
+  }
+
   /** Resolves with the value that the chip then shows; `undefined` when the chip cannot be asked. */
   write(member: ChipChannel, value: RawValue, { expiresAt }: WriteOptions = {}): Promise<RawValue | undefined> {
     return this.#queue.run(async () => {

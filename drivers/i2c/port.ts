@@ -106,7 +106,8 @@ export class I2cPort implements Port {
       });
     }
     const readBack = await known.chip.write(known.member, value, options);
-    return readBack === undefined ? {} : { readBack };
+    const { resolution } = known.chip;
+    return { ...(readBack !== undefined && { readBack }), ...(resolution !== undefined && { resolution }) };
   }
 
   crashPlan(writes: readonly SafeWrite[]): CrashPlan {

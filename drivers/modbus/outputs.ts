@@ -6,6 +6,7 @@ import type { RawValue } from '../../src/pin/pin.ts';
 import type { PolledChannel } from './polled-channel.ts';
 import { isAcknowledge, isDeviceBusy } from './protocol/exception.ts';
 import type { Request } from './protocol/request.ts';
+import { resolutionAt } from './register-format.ts';
 import type { ModbusTask, ModbusTransact } from './transport/transport.ts';
 import { type CancellableDelays, encodeWrite, readBack, sendWrite, verifyWrite, writeFailure } from './write.ts';
 
@@ -52,7 +53,8 @@ export class Outputs {
       polled.noteWritten(value, reading);
       // The registers hold no value: tell it after the answer to the command.
       if (reading && !reading.ok) this.#bus.clock.after(0, () => polled.report(reading));
-      return reading?.ok ? { readBack: reading.value } : {};
+      const resolution = polled.format && resolutionAt(polled.format, value);
+      return reading?.ok ? { readBack: reading.value, ...(resolution !== undefined && { resolution }) } : {};
     } catch (thrown) {
       failed = toDcsError(thrown);
       throw thrown;

@@ -50,6 +50,11 @@ export class ChannelFiles {
       await sleep(clock, EXPORT_WAIT_MS);
   }
 
+  /** Distance of neighbouring duty cycles: one nanosecond, and the sixth digit that `dutyCycle` rounds to. */
+  get resolution(): number {
+    return 1 / this.#periodNs + 1e-6;
+  }
+
   /** The share of a period that the output is on, 0 to 1; 0 while it is not enabled. */
   async dutyCycle(): Promise<number> {
     const [enabled, duty, period] = [

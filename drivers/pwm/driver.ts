@@ -145,7 +145,7 @@ export class PwmPort implements Port {
     });
     if (this.#ended) throw this.#ended;
     output.error = undefined;
-    return { readBack };
+    return { readBack, resolution: output.files.resolution };
   }
 
   crashPlan(writes: readonly SafeWrite[]): CrashPlan {

@@ -145,11 +145,11 @@ export class SysfsPort implements Port {
       pin.writeCount++;
       // Whatever becomes of the write, the value from before is not known to hold any more.
       pin.last = undefined;
-      await writeAddress(this.#root, address, value);
+      const resolution = await writeAddress(this.#root, address, value);
       const { value: readBack } = await readAddress(this.#root, address);
       pin.writeCount++;
       pin.last = { ok: true, value: readBack };
-      return { readBack };
+      return { readBack, ...(resolution !== undefined && { resolution }) };
     });
   }
 

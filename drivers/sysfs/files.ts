@@ -27,15 +27,15 @@ export async function readAddress(root: string, address: SysfsAddress): Promise<
   return { value: await readIio(root, address.device, address.channel) };
 }
 
-/** Writes an LED or an IIO output. Rejects with a DcsError. */
-export async function writeAddress(root: string, address: SysfsAddress, value: RawValue): Promise<void> {
+/** Writes an LED or an IIO output. Resolves with the resolution of the output; see WriteResult. Rejects with a DcsError. */
+export async function writeAddress(root: string, address: SysfsAddress, value: RawValue): Promise<number | undefined> {
   if (address.kind === 'w1') throw new DcsError('READ_ONLY', `${address.id} is a thermometer`);
   if (address.kind === 'iio') {
-    await writeIio(root, address.device, address.channel, Number(value));
-    return;
+    return await writeIio(root, address.device, address.channel, Number(value));
   }
   const full = value === true ? await text(ledFile(root, address.name, 'max_brightness')) : '0';
   await put(ledFile(root, address.name, 'brightness'), full.trim());
+  return undefined;
 }
 
 /** `w1_slave` has two lines: YES when the checksum is right, and t= in thousandths of a degree. */
@@ -61,13 +61,14 @@ async function readIio(root: string, device: string, channel: string): Promise<n
   return (raw + offset) * scale;
 }
 
-async function writeIio(root: string, device: string, channel: string, value: number): Promise<void> {
+async function writeIio(root: string, device: string, channel: string, value: number): Promise<number> {
   const folder = await iioFolder(root, device);
   const { scale, offset } = await scaling(folder, channel);
   const raw = Math.round(value / scale - offset);
   if (!Number.isSafeInteger(raw))
     throw new DcsError('OUT_OF_RANGE', `${value} does not fit ${channel}`, { found: value });
   await put(join(folder, `${channel}_raw`), String(raw));
+  return Math.abs(scale);
 }
 
 /** Scale and offset of the channel (in_voltage0_scale), else of all channels of its kind (in_voltage_scale). */

@@ -82,7 +82,7 @@ export function callDriver<T>(located: Located | undefined, problems: Problems, 
   }
 }
 
-const NUMBER_KEYS = ['range', 'scale', 'offset', 'deadband', 'precision'];
+const NUMBER_KEYS = ['range', 'scale', 'offset', 'deadband', 'precision', 'tolerance'];
 
 /** The kind of value that the keys of a pin suggest when its driver cannot say it. */
 export function guessKind(entries: ReadonlyMap<string, Located>): PinKind {

@@ -115,7 +115,7 @@ function directionOf(given: PinKeys, { directions }: ChannelFacts, written: Loca
 
 /** The parts of a specification that are as the user wrote them, or a default. */
 function statedParts(given: PinKeys) {
-  const { label, uom, range, controller, precision, class: pinClass } = given;
+  const { label, uom, range, controller, precision, tolerance, class: pinClass } = given;
   return {
     ...(label !== undefined && { label }),
     ...(uom !== undefined && { uom }),
@@ -123,6 +123,7 @@ function statedParts(given: PinKeys) {
     ...(range !== undefined && { range }),
     ...(controller !== undefined && { controller }),
     ...(precision !== undefined && { precision }),
+    ...(tolerance !== undefined && { tolerance }),
     ...(given.stale_after !== undefined && { staleAfterMs: given.stale_after }),
     ...(given.max_silence !== undefined && { maxSilenceMs: given.max_silence }),
     invert: given.invert ?? false,
@@ -260,6 +261,7 @@ const APPLICABILITY: Readonly<Record<string, Applicability>> = {
   offset: { kinds: NUMBERS },
   deadband: { kinds: NUMBERS },
   precision: { kinds: NUMBERS },
+  tolerance: { direction: 'out', kinds: NUMBERS },
   debounce: { direction: 'in', kinds: ['digital'] },
   read_on: { direction: 'in' },
 };

@@ -233,6 +233,11 @@ export const pinKeys = {
   offset: z.number().optional().describe('numbers: value = raw × scale + offset'),
   deadband: z.number().min(0).optional().describe('numbers: smallest change that is reported'),
   precision: z.int().min(0).max(12).optional().describe('numbers: digits after the decimal point'),
+  tolerance: z
+    .number()
+    .min(0)
+    .optional()
+    .describe('number outputs: a read-back that differs by no more than this still confirms a command'),
   max_silence: durationSchema
     .refine((length) => length >= 100, { error: 'at least 100ms' })
     .optional()

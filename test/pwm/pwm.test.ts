@@ -101,7 +101,7 @@ describe('pwm by the kernel', () => {
     expect(state()).toEqual([500_000, 250_000, 1]);
     const [channel] = channels;
     if (!channel) throw new Error('no channel');
-    expect(await port.write(channel, 0.1)).toEqual({ readBack: 0.1 });
+    expect(await port.write(channel, 0.1)).toMatchObject({ readBack: 0.1 });
     expect(state()).toEqual([500_000, 50_000, 1]);
     await expect(port.write(channel, 1.1)).rejects.toMatchObject({ code: 'OUT_OF_RANGE' });
     await port.close();
@@ -182,7 +182,7 @@ describe('pwm by the kernel', () => {
     const sys = fake();
     const { port, channel, clock } = await openInVain(sys);
     sys.show(0);
-    expect(await port.write(channel, 0.75)).toEqual({ readBack: 0.75 });
+    expect(await port.write(channel, 0.75)).toMatchObject({ readBack: 0.75 });
     await clock.advance(60_000);
     expect(await port.read([channel])).toEqual([{ ok: true, value: 0.75 }]);
     expect(clock.pending).toBe(0);
@@ -196,7 +196,7 @@ describe('pwm by the kernel', () => {
     expect(await port.read(channels)).toEqual([{ ok: true, value: 0.75 }]);
     const [channel] = channels;
     if (!channel) throw new Error('no channel');
-    expect(await port.write(channel, 0.25)).toEqual({ readBack: 0.25 });
+    expect(await port.write(channel, 0.25)).toMatchObject({ readBack: 0.25 });
     expect(readFileSync(sys.file(0, 'polarity'), 'utf8')).toBe('normal');
     expect([sys.get(0, 'duty_cycle'), sys.get(0, 'enable')]).toEqual([250_000, 1]);
     await port.close();

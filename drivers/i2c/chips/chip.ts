@@ -15,6 +15,8 @@ export interface Chip {
    * OUT_OF_RANGE before anything is sent. Absent: it has none.
    */
   write?(name: string, value: RawValue): Promise<RawValue | undefined>;
+  /** Distance of neighbouring output values; see WriteResult. */
+  readonly resolution?: number;
 }
 
 /** What one of a chip's values is. */

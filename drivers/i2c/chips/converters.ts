@@ -105,6 +105,7 @@ export const mcp4725: ChipKind = {
 };
 
 class Mcp4725 implements Chip {
+  readonly resolution = 1 / (DAC_STEPS - 1);
   readonly #access: ChipAccess;
 
   constructor(access: ChipAccess) {
