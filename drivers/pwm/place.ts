@@ -48,8 +48,8 @@ export const pwmPlacer: PinPlacer = {
 };
 
 /**
- * Whether the processor's PWM comes out at a line: read from the device tree with the firmware's overlays in it, or from
- * the state file of BeagleBone's universal cape. A program that has since taken the line as GPIO (gpioset) has
+ * Tells whether the processor's PWM comes out at a line. Reads the device tree with the firmware's overlays in it, or the
+ * state file of BeagleBone's universal cape. A program that has since taken the line as GPIO (gpioset) has
  * disconnected it, which no file shows.
  */
 function isPwmConnected({ connectedWhen }: PwmOutput, files: SystemFiles): boolean {

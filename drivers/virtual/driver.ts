@@ -8,7 +8,7 @@ import { virtualPlacer } from './place.ts';
 const kinds = { bool: 'digital', number: 'analog', text: 'text' } as const satisfies Record<string, PinKind>;
 
 const pinSchema = z.strictObject({
-  virtual: z.enum(['bool', 'number', 'text']).describe('a pin that lives on the bus only: the type of its value'),
+  virtual: z.enum(['bool', 'number', 'text']).describe('a pin without hardware: the type of its value'),
 });
 type VirtualAddress = z.infer<typeof pinSchema>;
 
@@ -19,7 +19,7 @@ type VirtualAddress = z.infer<typeof pinSchema>;
 export const virtual: Driver<Record<string, never>, VirtualAddress> = {
   contract: 1,
   name: 'virtual',
-  summary: 'pins that live on the bus only',
+  summary: 'pins without hardware: values on the bus that anyone may set',
   options: z.strictObject({}),
   pin: pinSchema,
   placer: virtualPlacer,

@@ -3,7 +3,7 @@ import { findProfiles, type Profile } from '../../src/config/profile.ts';
 import { driverNames } from '../../src/driver-registry.ts';
 import { code, sentence, table } from './markdown.ts';
 
-/** How to read the addresses of a driver's profiles. */
+/** Notes on the addresses in the profiles of a driver. */
 const NOTES: Readonly<Record<string, string>> = {
   i2c: 'The addresses below show 0x20 as the chip’s `address`. Write the address that the chip is wired for.',
   modbus:

@@ -35,7 +35,7 @@ function checkListen(located: Located, { listen, insecure, security, rx, tx }: R
   }
 }
 
-/** Whether an address is one that no other machine can reach. */
+/** Tells whether no other machine can reach an address. */
 export function isLoopback(address: string): boolean {
   return address === 'localhost' || address === '::1' || (isIPv4(address) && address.startsWith('127.'));
 }

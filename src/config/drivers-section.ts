@@ -32,9 +32,9 @@ export async function loadDrivers(
     const specifier = textOf(item) ?? '';
     try {
       const driver = await loadDriver?.(specifier, dirname(file));
-      if (driver) drivers.push(withNewName(driver, drivers));
+      if (driver) drivers.push(withNewName(driver, drivers, specifier));
     } catch (error) {
-      failures.push(`${specifier}: ${messageOf(error)}`);
+      failures.push(messageOf(error));
       const { found = specifier, expected } = error instanceof DcsError ? error : {};
       const detail = { found: String(found), expected };
       problems[skipBrokenDrivers ? 'warning' : 'error'](item.at, item.path, messageOf(error), detail);
@@ -49,9 +49,9 @@ function itemsOf(located: Located | undefined, problems: Problems): readonly Loc
   return checked && located.node.kind === 'list' ? located.node.items : [];
 }
 
-function withNewName(driver: Driver, others: readonly Driver[]): Driver {
+function withNewName(driver: Driver, others: readonly Driver[], specifier: string): Driver {
   if (!others.some(({ name }) => name === driver.name)) return driver;
-  throw new DcsError('BAD_CONFIG', `another driver above has the name ${driver.name} too`);
+  throw new DcsError('BAD_CONFIG', `the driver of ${specifier} has the name of another one: ${driver.name}`);
 }
 
 /**

@@ -180,7 +180,7 @@ function checkRuleValues({ entries, located }: CheckedPin, spec: PinSpec, proble
   }
 }
 
-/** Whether an output may be on at start: `last` may be any value. */
+/** Tells whether an output may be on at start: `last` may be any value. */
 function startsOn(initial: PinSpec['initial']): boolean {
   return initial !== undefined && (typeof initial === 'object' || isOn(initial));
 }

@@ -14,7 +14,7 @@ export interface PwmOutput {
   readonly channel: number;
   /** The line is connected when the device tree gives it this function, or when this file says `pwm`. */
   readonly connectedWhen: { readonly offset: number; readonly function: number } | { readonly state: string };
-  /** How a person connects it. */
+  /** Instructions for connecting the line. */
   readonly howToConnect: string;
 }
 
@@ -46,7 +46,7 @@ export interface PinToPlace {
   /** The board is the computer that reads the configuration and is not simulated: `files` tell how it is set up. */
   readonly onThisComputer: boolean;
   readonly files: SystemFiles;
-  /** What drivers that were asked before said when they declined the pin. */
+  /** The advice of drivers that declined the pin before. */
   readonly advice: readonly PlacementAdvice[];
   /** The board's line that a key names. Reports a name that the board does not have, and returns `undefined` then. */
   line(key: string): BoardLine | undefined;
@@ -59,7 +59,7 @@ export interface PinToPlace {
 export interface PlacementAdvice {
   /** Present when the user should hear of it, whatever driver takes the pin. */
   readonly message?: string;
-  /** How the pin would fit the driver. */
+  /** The change that makes the pin fit the driver. */
   readonly expected: string;
 }
 
@@ -96,7 +96,7 @@ export type Placement =
 export interface PinPlacer<Options = unknown> {
   /** The driver is asked about pins that name no port and have all these keys. Drivers with more keys are asked first. */
   readonly keys: readonly string[];
-  /** How people write such a pin, for messages: `gpio: LINE`. */
+  /** The form of such a pin in messages: `gpio: LINE`. */
   readonly usage: string;
   place(pin: PinToPlace): Placement;
   /** Translates the keys of a pin that names a port of this driver: aliases of lines become lines. */

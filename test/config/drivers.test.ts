@@ -170,7 +170,7 @@ describe('a driver that cannot be used', () => {
       expect(adc?.mock).toBe(false);
       const context = {} satisfies Partial<PortContext>;
       const opened = await adc?.driver.open(adc.options, [], Object.assign(Object.create(null), context));
-      expect(opened).toEqual({ kind: 'skipped', reason: expect.stringContaining(`could not be loaded: ${specifier}`) });
+      expect(opened).toEqual({ kind: 'skipped', reason: expect.stringMatching(/^driver spi could not be loaded: ./) });
       expect(message.source).not.toBe('');
     },
   );
@@ -204,7 +204,7 @@ servers: { out: { driver: spi, whatever: 1 }, plc: { driver: modbus, tcp: '127.0
     const level = await agent.pins.get('level');
     expect([level.quality, level.reason]).toEqual([
       'bad',
-      expect.stringMatching(/driver spi could not be loaded: \.\/spi\.mjs: .*no licence/),
+      expect.stringMatching(/driver spi could not be loaded: .*spi\.mjs cannot be loaded: no licence/),
     ]);
     await expect(agent.pins.set('lamp', true)).resolves.toMatchObject({ val: true, quality: 'good' });
   });
@@ -213,7 +213,7 @@ servers: { out: { driver: spi, whatever: 1 }, plc: { driver: modbus, tcp: '127.0
     const text = CONFIG.replace('[./spi.mjs]', '[./spi.mjs, ./more.mjs]');
     const folder = folderWith({ 'dcs-io.yaml': text, 'spi.mjs': module(SPI), 'more.mjs': module(SPI) });
     expect(await problemsOf(folder)).toEqual([
-      expect.stringMatching(/^error 2:22 drivers\[1\]: another driver above has the name spi too/),
+      expect.stringMatching(/^error 2:22 drivers\[1\]: the driver of \.\/more\.mjs has the name of another one: spi/),
     ]);
   });
 
