@@ -20,7 +20,7 @@ export interface ModbusPlan {
 export const prepare: Prepare = async (plan, context) => {
   if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of a modbus port', { found: plan });
   // Load the library now, so that it is in memory when it is needed.
-  if (plan.options.way.by === 'serial') await import('serialport');
+  if (plan.options.link.by === 'serial') await import('serialport');
   return new ModbusSafeStateExecutor(plan, context);
 };
 

@@ -25,8 +25,8 @@ export const modbus: Driver<ModbusOptions, ModbusAddress> = {
   estimate,
   server: modbusServer,
   access: serialAccess,
-  claims: ({ way }) =>
-    way.by !== 'serial' ? undefined : typeof way.place === 'string' ? way.place : `USB ${usbName(way.place)}`,
+  claims: ({ link }) =>
+    link.by !== 'serial' ? undefined : typeof link.device === 'string' ? link.device : `USB ${usbName(link.device)}`,
   open,
 };
 
@@ -64,7 +64,7 @@ async function open(
   const transport = await openTransport(options, quirks, context, events);
   if (typeof transport === 'string') return { kind: 'skipped', reason: transport };
   const timing = (unit: number) => lineTiming(quirks.get(unit)?.line ?? options.line);
-  const responseDelays = options.way.by === 'serial' ? new ResponseDelays(timing) : undefined;
+  const responseDelays = options.link.by === 'serial' ? new ResponseDelays(timing) : undefined;
   port = new ModbusPort(transport, options, channels, context, responseDelays);
   try {
     await port.start();

@@ -77,7 +77,7 @@ export const optionsSchema = keysSchema.transform((keys, context) => {
     return z.NEVER;
   }
   const timeout = rest.timeout ?? (network ? 800 : 500);
-  return { ...rest, timeout, way: wayOf(keys), framing: stream };
+  return { ...rest, timeout, link: linkOf(keys), framing: stream };
 });
 
 /** A serial line: its path, or the USB ids of its adapter. */
@@ -86,14 +86,14 @@ export type SerialDevice = string | UsbIds;
 type ModbusKeys = z.output<typeof keysSchema>;
 
 /** How the devices are reached. */
-type Way =
+type DeviceLink =
   | { readonly by: 'tcp'; readonly target: NetworkTarget }
   | { readonly by: 'udp'; readonly target: NetworkTarget }
-  | { readonly by: 'serial'; readonly place: SerialDevice };
+  | { readonly by: 'serial'; readonly device: SerialDevice };
 
-function wayOf({ tcp, udp, serial, usb }: ModbusKeys): Way {
+function linkOf({ tcp, udp, serial, usb }: ModbusKeys): DeviceLink {
   if (tcp !== undefined) return { by: 'tcp', target: tcp };
-  return udp !== undefined ? { by: 'udp', target: udp } : { by: 'serial', place: serial ?? usb ?? '' };
+  return udp !== undefined ? { by: 'udp', target: udp } : { by: 'serial', device: serial ?? usb ?? '' };
 }
 
 /** Keys that do not go together: the key at fault and the message. */
@@ -101,7 +101,7 @@ function optionsMistake(
   { tcp, udp, serial, usb, in_flight }: ModbusKeys,
   stream: 'tcp' | 'rtu' | 'ascii',
 ): [string, string] | undefined {
-  const given = [tcp, udp, serial, usb].filter((way) => way !== undefined).length;
+  const given = [tcp, udp, serial, usb].filter((one) => one !== undefined).length;
   if (given !== 1)
     return ['tcp', `exactly one of tcp, udp, serial, usb: ${given === 0 ? 'none is' : `${given} are`} given`];
   if (tcp === undefined && udp === undefined && stream === 'tcp')

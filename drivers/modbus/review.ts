@@ -77,7 +77,7 @@ export function busLoad(
   options: ModbusOptions,
   responseMs: DurationMs = DEFAULT_RESPONSE_MS,
 ): BusLoad | undefined {
-  if (options.way.by !== 'serial') return undefined;
+  if (options.link.by !== 'serial') return undefined;
   const quirks = collectQuirks(addresses.map((one) => ({ unit: one.unit ?? options.unit, quirks: one.quirks })));
   const gap = options.max_gap ?? readGap(lineTiming(options.line));
   const classes = new Map<string, ModbusAddress[]>();

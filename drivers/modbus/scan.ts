@@ -60,7 +60,7 @@ function probeTimeoutMs({ options }: ScanPlan, line: LineSettings | undefined): 
 
 /** Asks every unit for its first register. Any answer, also a refusal, shows that the unit is there. */
 export async function scanUnits(plan: ScanPlan, clock: Clock, log: Log, observer: ScanObserver): Promise<void> {
-  const lines = plan.options.way.by === 'serial' ? plan.lines : [undefined];
+  const lines = plan.options.link.by === 'serial' ? plan.lines : [undefined];
   const total = lines.length * plan.units.length;
   const left = (from: number, unit: number) => {
     const rest = lines.slice(from).reduce((sum, line) => sum + probeTimeoutMs(plan, line) * plan.units.length, 0);

@@ -34,8 +34,8 @@ export function checksumHolds(frame: Uint8Array, rule: Checksum): boolean {
   const at = frame.length - rule.after - width;
   const to = at - rule.before;
   if (to < rule.from) return false;
-  const said = read(frame, at, width, rule.as);
-  return said !== undefined && said === checksumOf(frame.subarray(rule.from, to), rule.type);
+  const expected = read(frame, at, width, rule.as);
+  return expected !== undefined && expected === checksumOf(frame.subarray(rule.from, to), rule.type);
 }
 
 function read(frame: Uint8Array, at: number, width: number, as: Checksum['as']): number | undefined {

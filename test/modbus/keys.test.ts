@@ -102,14 +102,14 @@ describe('the keys of a Modbus port', () => {
   it('name a serial line by its path or the USB ids of its adapter, and both claim it', () => {
     const byPath = modbus.options.parse({ serial: '/dev/ttyUSB0' });
     const byUsb = modbus.options.parse({ usb: { vid: '0x0403', pid: '6001', serial: 'A1' } });
-    expect(byUsb).toMatchObject({ framing: 'rtu', timeout: 500, way: { by: 'serial', place: { vid: '0403' } } });
+    expect(byUsb).toMatchObject({ framing: 'rtu', timeout: 500, link: { by: 'serial', device: { vid: '0403' } } });
     expect([modbus.claims?.(byPath), modbus.claims?.(byUsb)]).toEqual(['/dev/ttyUSB0', 'USB 0403:6001 serial A1']);
   });
 
   it('take host, host:port and IPv6, and have defaults', () => {
-    const tcp = (target: string) => modbus.options.parse({ tcp: target }).way;
+    const tcp = (target: string) => modbus.options.parse({ tcp: target }).link;
     expect(options).toMatchObject({ unit: 1, timeout: 800, poll: 1000, in_flight: 1, framing: 'tcp' });
-    expect(options.way).toEqual({ by: 'tcp', target: { host: '192.168.1.10', port: 502 } });
+    expect(options.link).toEqual({ by: 'tcp', target: { host: '192.168.1.10', port: 502 } });
     expect(tcp('plc.local:1502')).toEqual({ by: 'tcp', target: { host: 'plc.local', port: 1502 } });
     expect(tcp('[fe80::1]:503')).toEqual({ by: 'tcp', target: { host: 'fe80::1', port: 503 } });
     expect(modbus.options.parse({ serial: '/dev/ttyUSB0' })).toMatchObject({ framing: 'rtu', timeout: 500 });

@@ -15,7 +15,7 @@ export type ScanResult =
    * A complete reply with a bad checksum (`complete`), or an incomplete reply. `sure`: so many of its bytes fit that it
    * is hardly noise.
    */
-  | { readonly kind: 'begun'; readonly request: Request; readonly complete: boolean; readonly sure: boolean }
+  | { readonly kind: 'partial'; readonly request: Request; readonly complete: boolean; readonly sure: boolean }
   | { readonly kind: 'nothing' };
 
 /** Framing of a serial bus: RTU or ASCII. */
@@ -60,16 +60,16 @@ export const rtu: Framing = {
   },
   size: (pduLength) => pduLength + 3,
   scan(bytes, requests) {
-    let begun: ScanResult = { kind: 'nothing' };
+    let partial: ScanResult = { kind: 'nothing' };
     for (let at = 0; at < bytes.length; at++) {
       for (const request of requests) {
         if (bytes[at] !== request.unit) continue;
         const found = rtuFrameAt(bytes, at, request);
         if (found.kind === 'frame') return found;
-        if (found.kind === 'begun' && begun.kind === 'nothing') begun = found;
+        if (found.kind === 'partial' && partial.kind === 'nothing') partial = found;
       }
     }
-    return begun;
+    return partial;
   },
 };
 
@@ -79,8 +79,8 @@ function rtuFrameAt(bytes: Buffer, at: number, request: Request): ScanResult {
   if (length === 'open') return openEndedFrameAt(bytes, at, request);
   const end = at + 1 + length;
   const sure = hasReadHeader(request, bytes.subarray(at + 1));
-  if (bytes.length < end + 2) return { kind: 'begun', request, complete: false, sure };
-  if (crc16(bytes, at, end) !== bytes.readUInt16LE(end)) return { kind: 'begun', request, complete: true, sure };
+  if (bytes.length < end + 2) return { kind: 'partial', request, complete: false, sure };
+  if (crc16(bytes, at, end) !== bytes.readUInt16LE(end)) return { kind: 'partial', request, complete: true, sure };
   return { kind: 'frame', request, match: matchReply(request, bytes.subarray(at + 1, end)), from: at, to: end + 2 };
 }
 
@@ -88,7 +88,7 @@ function rtuFrameAt(bytes: Buffer, at: number, request: Request): ScanResult {
 function openEndedFrameAt(bytes: Buffer, at: number, request: Request): ScanResult {
   const end = bytes.length - 2;
   if (end < at + 2 || crc16(bytes, at, end) !== bytes.readUInt16LE(end))
-    return { kind: 'begun', request, complete: false, sure: false };
+    return { kind: 'partial', request, complete: false, sure: false };
   return {
     kind: 'frame',
     request,
@@ -111,7 +111,7 @@ export const ascii: Framing = {
   },
   size: (pduLength) => 2 * (pduLength + 2) + 3,
   scan(bytes, requests) {
-    let begun: ScanResult = { kind: 'nothing' };
+    let partial: ScanResult = { kind: 'nothing' };
     for (let at = bytes.indexOf(COLON); at >= 0; at = bytes.indexOf(COLON, at + 1)) {
       const next = bytes.indexOf(COLON, at + 1);
       const end = bytes.indexOf(LF, at + 1);
@@ -123,9 +123,9 @@ export const ascii: Framing = {
       );
       if (found.kind === 'frame') return { ...found, from: at, to: end + 1 };
       // A frame before another colon will not be completed any more.
-      if (found.kind === 'begun' && begun.kind === 'nothing') begun = { ...found, complete: whole || next >= 0 };
+      if (found.kind === 'partial' && partial.kind === 'nothing') partial = { ...found, complete: whole || next >= 0 };
     }
-    return begun;
+    return partial;
   },
 };
 
@@ -138,6 +138,6 @@ function asciiFrameAt(text: Buffer, whole: boolean, requests: readonly Request[]
   if (!request) return { kind: 'nothing' };
   const sound =
     whole && text.at(-2) === CR && /^([0-9A-F]{2})+$/i.test(digits) && bytes.length >= 3 && lrc8(bytes) === 0;
-  if (!sound) return { kind: 'begun', request, complete: whole, sure: hasReadHeader(request, bytes.subarray(1)) };
+  if (!sound) return { kind: 'partial', request, complete: whole, sure: hasReadHeader(request, bytes.subarray(1)) };
   return { kind: 'frame', request, match: matchReply(request, bytes.subarray(1, -1)), from: 0, to: 0 };
 }

@@ -73,7 +73,7 @@ export const serverSchema = z
   .superRefine((keys, context) => {
     const fail = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
     const { tcp, serial, usb, clients, insecure, gateway } = keys;
-    if ([tcp, serial, usb].filter((way) => way !== undefined).length !== 1)
+    if ([tcp, serial, usb].filter((one) => one !== undefined).length !== 1)
       fail('tcp', 'exactly one of tcp, serial, usb');
     const tables = (['coils', 'discrete', 'holding', 'input'] as const).filter((table) => keys[table] !== undefined);
     if (gateway === undefined && tables.length === 0)

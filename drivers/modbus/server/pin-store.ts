@@ -6,7 +6,7 @@ import { formatOf, type RegisterFormat } from '../register-format.ts';
 import type { EntryKeys, ServerOptions } from './options.ts';
 import { DEVICE_FAILURE, ILLEGAL_ADDRESS, ILLEGAL_VALUE, SlaveException, type Store } from './respond.ts';
 
-/** Place of a pin in a table. */
+/** A pin and its addresses in a table. */
 export interface MappedPin {
   readonly pin: string;
   readonly first: number;
@@ -20,7 +20,7 @@ export interface MappedPin {
 
 export type PinMap = Readonly<Record<Table, readonly MappedPin[]>>;
 
-/** The places of all pins, in order of address, and the mistakes of the configuration. */
+/** The addresses of all pins, in order, and the mistakes of the configuration. */
 export function mapPins(
   options: ServerOptions,
   facts: ReadonlyMap<string, PinFacts>,
@@ -52,9 +52,9 @@ export function mapPins(
     holding: sorted(words('holding', options.holding)),
     input: sorted(words('input', options.input)),
   };
-  for (const [table, places] of Object.entries(map)) {
-    places.forEach(({ pin, first, count }, index) => {
-      const next = places[index + 1];
+  for (const [table, pins] of Object.entries(map)) {
+    pins.forEach(({ pin, first, count }, index) => {
+      const next = pins[index + 1];
       if (next && next.first < first + count)
         mistakes.push(`${table}: ${pin} and ${next.pin} share address ${next.first}`);
       if (first + count > 0x10000) mistakes.push(`${table} ${first}: ${pin} would end beyond 65535`);
@@ -63,8 +63,8 @@ export function mapPins(
   return { map, mistakes };
 }
 
-function sorted(places: readonly MappedPin[]): MappedPin[] {
-  return [...places].sort((a, b) => a.first - b.first);
+function sorted(pins: readonly MappedPin[]): MappedPin[] {
+  return [...pins].sort((a, b) => a.first - b.first);
 }
 
 function formatFor(
@@ -111,14 +111,14 @@ export class PinStore implements Store {
   }
 
   readBits(_unit: number, table: 'coil' | 'discrete', first: number, count: number): boolean[] {
-    return this.#pinsIn(table, first, count).map((place) => this.#read(place) === true);
+    return this.#pinsIn(table, first, count).map((mapped) => this.#readPin(mapped) === true);
   }
 
   readRegisters(_unit: number, table: 'holding' | 'input', first: number, count: number): Buffer {
     return Buffer.concat(
-      this.#pinsIn(table, first, count).map((place) => {
+      this.#pinsIn(table, first, count).map((mapped) => {
         try {
-          return place.format?.encode(toRegister(place, this.#read(place))) ?? Buffer.alloc(0);
+          return mapped.format?.encode(toRegister(mapped, this.#readPin(mapped))) ?? Buffer.alloc(0);
         } catch (error) {
           // A value that does not fit its registers is refused.
           throw error instanceof SlaveException ? error : new SlaveException(DEVICE_FAILURE);
@@ -128,21 +128,21 @@ export class PinStore implements Store {
   }
 
   async writeBits(_unit: number, first: number, bits: readonly boolean[]): Promise<void> {
-    const places = this.#writablePins('coil', first, bits.length);
-    for (const [index, { pin }] of places.entries()) await this.#command(pin, bits[index] === true);
+    const pins = this.#writablePins('coil', first, bits.length);
+    for (const [index, { pin }] of pins.entries()) await this.#command(pin, bits[index] === true);
   }
 
   /** Decodes all values before the first command; after that, the first refusal ends the write. */
   async writeRegisters(_unit: number, first: number, data: Buffer): Promise<void> {
-    const commands = this.#writablePins('holding', first, data.length / 2).map((place) => {
-      const reading = place.format?.decode(data, 2 * (place.first - first));
+    const commands = this.#writablePins('holding', first, data.length / 2).map((mapped) => {
+      const reading = mapped.format?.decode(data, 2 * (mapped.first - first));
       if (!reading?.ok) throw new SlaveException(ILLEGAL_VALUE);
-      return { pin: place.pin, value: fromRegister(place, reading.value) };
+      return { pin: mapped.pin, value: fromRegister(mapped, reading.value) };
     });
     for (const { pin, value } of commands) await this.#command(pin, value);
   }
 
-  #read({ pin }: MappedPin): RawValue {
+  #readPin({ pin }: MappedPin): RawValue {
     try {
       return this.#pins.read(pin);
     } catch {
@@ -160,21 +160,23 @@ export class PinStore implements Store {
   }
 
   #writablePins(table: 'coil' | 'holding', first: number, count: number): MappedPin[] {
-    const places = this.#pinsIn(table, first, count);
-    if (places.some(({ writable }) => !writable)) throw new SlaveException(ILLEGAL_ADDRESS);
-    return places;
+    const pins = this.#pinsIn(table, first, count);
+    if (pins.some(({ writable }) => !writable)) throw new SlaveException(ILLEGAL_ADDRESS);
+    return pins;
   }
 
   /** The pins that fill a run of addresses exactly: without holes, none cut. */
   #pinsIn(table: keyof PinMap, first: number, count: number): MappedPin[] {
-    const places = this.#map[table].filter((place) => place.first < first + count && place.first + place.count > first);
+    const pins = this.#map[table].filter(
+      (mapped) => mapped.first < first + count && mapped.first + mapped.count > first,
+    );
     let next = first;
-    for (const place of places) {
-      if (place.first !== next) throw new SlaveException(ILLEGAL_ADDRESS);
-      next += place.count;
+    for (const mapped of pins) {
+      if (mapped.first !== next) throw new SlaveException(ILLEGAL_ADDRESS);
+      next += mapped.count;
     }
     if (next !== first + count) throw new SlaveException(ILLEGAL_ADDRESS);
-    return places;
+    return pins;
   }
 }
 

@@ -20,7 +20,7 @@ export interface LineTransactionOptions {
   readonly clock: Clock;
   readonly framing: Framing;
   readonly echo: EchoFilter;
-  readonly unanswered: LateReplies;
+  readonly lateReplies: LateReplies;
   count(name: string, by?: number): void;
   /** Time from now within which the first byte of the reply must arrive. */
   readonly firstByteMs: DurationMs;
@@ -37,7 +37,7 @@ export class LineTransaction {
   #received: Buffer = Buffer.alloc(0);
   #deadline: Timer;
   #silenceTimer: Timer | undefined;
-  #begun = false;
+  #replyStarted = false;
   #headerSeen = false;
   /** The line has been silent since the last byte. */
   #silent = false;
@@ -47,7 +47,7 @@ export class LineTransaction {
   constructor(settings: LineTransactionOptions) {
     this.#options = settings;
     this.#deadline = settings.clock.after(settings.firstByteMs, () => {
-      if (!this.#begun) return this.#expire();
+      if (!this.#replyStarted) return this.#expire();
       // The reply has begun in time; it may take the time of its bytes.
       this.#deadline = settings.clock.after(settings.replyMs + SLACK_MS, () => this.#expire());
     });
@@ -71,21 +71,21 @@ export class LineTransaction {
 
   /** Scans for a frame. Returns whether one was removed, so that another may follow it. */
   #scanReceived(): boolean {
-    const { request, framing, echo, unanswered, clock, count } = this.#options;
-    const heard = echo.strip(this.#received, isWrite(request));
-    if (heard === undefined) return false;
-    const scan = framing.scan(heard, [request, ...unanswered.distinguishableFrom(request)]);
+    const { request, framing, echo, lateReplies, clock, count } = this.#options;
+    const received = echo.strip(this.#received, isWrite(request));
+    if (received === undefined) return false;
+    const scan = framing.scan(received, [request, ...lateReplies.distinguishableFrom(request)]);
     if (scan.kind === 'nothing') return false;
-    if (scan.kind === 'begun') {
+    if (scan.kind === 'partial') {
       if (scan.request !== request) return false;
-      this.#begun = true;
+      this.#replyStarted = true;
       this.#headerSeen ||= scan.sure;
       if (scan.complete) this.#silenceTimer = clock.after(this.#options.quietMs, () => this.#endDamaged());
       return false;
     }
     if (request.kind === 'raw' && scan.request === request && !this.#silent) {
       // The length of this reply is unknown: silence ends it.
-      this.#begun = true;
+      this.#replyStarted = true;
       this.#silenceTimer = clock.after(this.#options.quietMs, () => {
         this.#silent = true;
         this.#scanReceived();
@@ -95,18 +95,18 @@ export class LineTransaction {
     if (scan.from > 0) count('resyncs');
     if (scan.request !== request) {
       count('replies_late');
-      unanswered.noteArrival(scan.request, clock.now());
+      lateReplies.noteArrival(scan.request, clock.now());
     } else if (scan.match.kind === 'mismatch') {
       count('replies_mismatched');
       this.#mismatch = scan.match.why;
-      this.#begun = false;
+      this.#replyStarted = false;
     } else {
       if (scan.match.kind === 'exception') count(`exception_${scan.match.exception}`);
       this.#finish({ ...scan.match, doubtful: false });
       return false;
     }
     // Bytes before the frame are removed too: they were noise.
-    this.#received = Buffer.from(heard.subarray(scan.to));
+    this.#received = Buffer.from(received.subarray(scan.to));
     echo.echoConsumed();
     return this.#received.length > 0;
   }
@@ -118,7 +118,7 @@ export class LineTransaction {
 
   #expire(): void {
     const { count } = this.#options;
-    if (this.#begun) {
+    if (this.#replyStarted) {
       count('replies_cut_short');
       this.#fail('BAD_REPLY', 'the reply was cut short', !this.#headerSeen);
     } else if (this.#mismatch !== undefined) {

@@ -89,7 +89,7 @@ export class LineTransport implements Transport {
         clock,
         framing,
         echo: this.#echo,
-        unanswered: this.#lateReplies,
+        lateReplies: this.#lateReplies,
         count: (name, by) => this.#events.count(name, by),
         // The echo is on the wire while we send; the device keeps the line's silence before it answers.
         firstByteMs: (frame.length + HEADER_CHARACTERS) * timing.characterMs + timing.gapMs + timeoutMs,

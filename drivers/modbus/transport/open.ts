@@ -13,8 +13,8 @@ import type { Transport, TransportEvents } from './transport.ts';
 const CONNECT_LIMIT_MS = 2000;
 
 /** The path to open now: an adapter with USB ids may get another path each time it is plugged in. */
-export function pathOf(place: SerialDevice): string {
-  return typeof place === 'string' ? place : findUsb(place, listPorts());
+export function pathOf(device: SerialDevice): string {
+  return typeof device === 'string' ? device : findUsb(device, listPorts());
 }
 
 /**
@@ -27,33 +27,33 @@ export async function openTransport(
   events: TransportEvents,
 ): Promise<Transport | string> {
   const { clock } = context;
-  const { way } = options;
+  const { link } = options;
   const timeout = (unit: number) => quirks.get(unit)?.timeout ?? options.timeout;
   const line = (unit: number) => quirks.get(unit)?.line ?? options.line;
   const transport =
     options.framing === 'tcp'
-      ? new MbapTransport({ clock, timeout, concurrency: options.in_flight, datagrams: way.by === 'udp' }, events)
+      ? new MbapTransport({ clock, timeout, concurrency: options.in_flight, datagrams: link.by === 'udp' }, events)
       : new LineTransport(
           {
             clock,
             framing: options.framing === 'rtu' ? rtu : ascii,
             // A stream through a gateway has no echo.
-            echo: way.by === 'serial' ? options.echo : 'off',
+            echo: link.by === 'serial' ? options.echo : 'off',
             turnaroundMs: options.turnaround,
             unit: (unit) => ({
               timeoutMs: timeout(unit),
               pauseMs: quirks.get(unit)?.pause ?? options.pause,
-              timing: way.by === 'serial' ? lineTiming(line(unit)) : noTiming,
+              timing: link.by === 'serial' ? lineTiming(line(unit)) : noTiming,
             }),
           },
           events,
         );
   let missing: string | undefined;
   await transport.start(async (linkEvents: LinkEvents): Promise<Link> => {
-    if (way.by === 'tcp') return openTcp(way.target, clock, CONNECT_LIMIT_MS, linkEvents);
-    if (way.by === 'udp') return openUdp(way.target, linkEvents);
+    if (link.by === 'tcp') return openTcp(link.target, clock, CONNECT_LIMIT_MS, linkEvents);
+    if (link.by === 'udp') return openUdp(link.target, linkEvents);
     const settings = {
-      path: pathOf(way.place),
+      path: pathOf(link.device),
       line,
       first: options.line,
       rs485: options.rs485,

@@ -87,7 +87,7 @@ function muxChannel(text: string): MuxChannel {
 async function scanModbus(options: ScanModbusOptions): Promise<void> {
   const { scanUnits, commonLineSettings } = await import('../../../drivers/modbus/scan.ts');
   const target = await parseTarget({ timeout: REPLY_TIMEOUT, ...options }, 1);
-  const serial = target.way.by === 'serial';
+  const serial = target.link.by === 'serial';
   if (!serial && (options.baud || options.line))
     throw new CliError(exitCodes.wrongUse, '--baud and --line are for serial lines');
   const lines = options.line === undefined ? commonLineSettings(options.baud) : [target.line];
