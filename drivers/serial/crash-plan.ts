@@ -40,14 +40,14 @@ class SerialSafeStateExecutor implements SafeStateExecutor {
 
   async attempt(): Promise<void> {
     await this.release();
-    const { path, options, lines, messages: telegrams, pauseMs } = this.#plan;
+    const { path, options, lines, messages, pauseMs } = this.#plan;
     const ignore = () => undefined;
     const life = { ...this.#context, count: ignore, down: ignore };
     const opened = await openTransport(path, options, life, { data: ignore, damaged: ignore, lost: ignore });
     if (opened.kind === 'skipped') throw new DcsError('PORT_SKIPPED', opened.reason);
     this.#transport = opened.transport;
     for (const { line, on } of lines) opened.transport.control?.drive(line, on);
-    for (const bytes of telegrams.slice(this.#sent)) {
+    for (const bytes of messages.slice(this.#sent)) {
       if (this.#sent > 0) await sleep(this.#context.clock, pauseMs);
       await opened.transport.send(bytes, SEND_TIMEOUT_MS);
       this.#sent++;
