@@ -2,88 +2,118 @@ import type { MonotonicMs, UnixSeconds } from '../../src/clock/clock.ts';
 import type { Channel } from '../../src/driver/contract.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import type { EdgeKind, GpioAddress } from './address.ts';
-import type { GpioPlan } from './crash-plan.ts';
 
-/** A channel of this driver: which line, how wired, with which start value. */
+/** A channel of this driver: a line, its wiring and its opening value. */
 export type GpioChannel = Channel<GpioAddress>;
 
-/** One edge, for what counts and measures. */
+/** One edge, for counters and measurements. */
 export interface Edge {
   readonly rising: boolean;
-  /** Watched edges just before it that are known to have been lost. */
+  /** Watched edges that were lost just before this one. */
   readonly lost: number;
-  /** When, on a monotonic clock of this line's own; as good as the backend can: the kernel's stamp, or the reading's. */
+  /** Time on a monotonic clock of this line: the kernel's time stamp, or the time of the reading (backend onoff). */
   readonly at: MonotonicMs;
 }
 
-/** What the kernel says about a line that has been taken, as it happens. Called from the event loop. */
+/** Receives the events of a requested line. Called from the event loop. */
 export interface LineEvents {
-  /** A level, after an edge or a look. `sourceTime`: when the kernel saw the edge. */
+  /** A level, after an edge or a check. `sourceTime`: the kernel's time stamp of the edge. */
   level(high: boolean, sourceTime?: UnixSeconds): void;
   /** An edge; `level` follows it. */
   edge?(edge: Edge): void;
-  /** The line can no longer be trusted; it has been released and must be taken anew. */
+  /** The line was lost. It has been released and must be requested again. */
   lost(error: DcsError): void;
 }
 
-/** A line this process holds. Calls are synchronous: one system call, microseconds on a processor's own pins. */
+/** A line that this process holds. Calls are synchronous: one system call, microseconds on a processor's own pins. */
 export interface Line {
-  /** The level now. Throws a DcsError. */
+  /** Reads the level. Throws a DcsError. */
   read(): boolean;
-  /** An output becomes an input, until it is written again. Throws a DcsError. */
+  /** Makes an output an input until it is written again. Throws a DcsError. */
   float(): void;
-  /** Gives the line back. Idempotent, never throws. */
+  /** Releases the line. Idempotent, never throws. */
   release(): void;
 }
 
-/** What trying to take a line came to: one line's trouble is its own. */
+/** The result of requesting one line: an error affects no other line. */
 export type LineResult = { readonly ok: true; readonly line: Line } | { readonly ok: false; readonly error: DcsError };
 
-/** A line to take, and who wants to hear of it. */
+/** A line to request, and the receiver of its events. */
 export interface LineRequestSpec {
   readonly channel: GpioChannel;
-  /** Inputs: the edges of interest; anything but `both` only if nobody wants the level. */
+  /** Inputs: the edges to watch; `both` when a channel needs the level. */
   readonly edges: EdgeKind;
-  /** The time between edges matters: stamps must not follow a wall clock that is being set. */
+  /** The time between edges is measured: time stamps must come from a monotonic clock. */
   readonly timed: boolean;
   readonly events: LineEvents;
 }
 
-/** One chip through one kernel interface. The port above it does subscriptions, retries and the contract. */
+/** One chip through one kernel interface. The port does retries and bindings. */
 export interface GpioBackend {
   readonly name: 'chardev' | 'onoff';
-  /** Whether the kernel does the debouncing. */
+  /** The kernel debounces the inputs. */
   readonly debounces: boolean;
   /**
-   * Takes lines: an input with both edges watched; an output driving `start` from the first moment, or the level it has
-   * when there is no start. One result a wish, in order. Rejects only when the chip itself is gone (PORT_DOWN).
+   * Requests lines. An output drives its opening value from the first moment, else the level it has. One result for each line,
+   * in order. Rejects only when the chip is gone (PORT_DOWN).
    */
-  requestLines(wishes: readonly LineRequestSpec[]): Promise<LineResult[]>;
+  requestLines(specs: readonly LineRequestSpec[]): Promise<LineResult[]>;
   /**
-   * Drives lines of this backend, and says which levels they then have; those of one request in one step. Throws a
-   * DcsError; lines of other requests may then have been driven.
+   * Drives lines, those of one request in one step. Returns the levels they then have. Throws a DcsError; lines of other
+   * requests may then have been driven.
    */
   write(levels: ReadonlyMap<Line, boolean>): Map<Line, boolean>;
   /**
-   * How these lines are driven to these levels by another process when this one is gone, and the descriptors through which
-   * outputs stay held till then.
+   * Returns how another process drives these lines to these levels when this one has ended, and the descriptors through which
+   * outputs stay held until then.
    */
   crashPlan(levels: readonly { readonly channel: GpioChannel; readonly high: boolean }[]): {
     readonly plan: GpioPlan;
     readonly descriptors?: readonly number[];
   };
-  /** Whether the chip is still there; a reason when it is not. One cheap system call. */
+  /** The reason when the chip is gone. One cheap system call. */
   chipGone(): DcsError | undefined;
   /**
-   * Called every second: looks at every input. A line that has been taken from us is lost; a level nobody told of (an
-   * edge was swallowed below us) is counted as `levels_missed` and told.
+   * Called every second: checks every input. A line that another process has taken is lost. A level without an edge (one was
+   * lost below this process) is counted as `levels_missed` and told.
    */
   inspect(): void;
-  /** Gives all lines and the chip back. Idempotent, never rejects. */
+  /** Releases all lines and the chip. Idempotent, never rejects. */
   close(): Promise<void>;
 }
 
-/** What looking for a chip came to. */
+/** The result of looking for a chip. */
 export type ChipSearch<Chip> =
   | { readonly kind: 'found'; readonly chip: Chip }
   | { readonly kind: 'absent'; readonly reason: string };
+
+/** Outputs that one descriptor holds, in the order of their request. */
+export interface HeldLines {
+  readonly offsets: readonly number[];
+  /** Flags of their request: output, with drive and bias. */
+  readonly flags: number;
+  /** Offsets of those that are inputs at present, so that nothing drives them. */
+  readonly floating: readonly number[];
+}
+
+/** What the descriptors of one chip hold, one entry for each descriptor. */
+export interface HeldChipLines {
+  readonly chip: string;
+  readonly name: string;
+  readonly held: readonly HeldLines[];
+}
+
+/** A line and its safe level. */
+export interface SafeLine {
+  readonly offset: number;
+  /** Flags of its request: output, with its drive and bias. */
+  readonly flags: number;
+  readonly high: boolean;
+}
+
+/** The crash plan of a GPIO port. */
+export type GpioPlan =
+  /** `held`: what the descriptors hold that come with the plan. */
+  | ({ readonly by: 'chardev'; readonly lines: readonly SafeLine[] } & HeldChipLines)
+  /** Lines exported by sysfs stay exported when a process ends, and keep their level. */
+  | { readonly by: 'sysfs'; readonly lines: readonly { readonly number: number; readonly high: boolean }[] };

@@ -2,9 +2,8 @@ import { closeSync } from 'node:fs';
 import { withDeadline } from '../../src/clock/clock.ts';
 import type { PortContext } from '../../src/driver/contract.ts';
 import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
-import type { GpioBackend, GpioChannel, Line, LineRequestSpec, LineResult } from './backend.ts';
+import type { GpioBackend, GpioChannel, GpioPlan, Line, LineRequestSpec, LineResult, SafeLine } from './backend.ts';
 import type { ChardevChip } from './chardev-chip.ts';
-import type { GpioPlan, SafeLine } from './crash-plan.ts';
 import { type EventTime, monotonic, realtime } from './edges.ts';
 import {
   type AdoptionPlan,
@@ -22,11 +21,10 @@ import {
   UNUSED,
 } from './line-plan.ts';
 import { LineRequest } from './line-request.ts';
-import type { LineLibc } from './uapi.ts';
 import * as uapi from './uapi.ts';
-import { kernelError } from './uapi.ts';
+import { kernelError, type LineLibc } from './uapi.ts';
 
-/** What gpioinfo shows as the consumer of our lines. */
+/** The consumer of our lines, as gpioinfo shows it. */
 const CONSUMER = 'dcs-io';
 const CLOSE_LIMIT_MS = 300;
 
@@ -46,26 +44,26 @@ export class ChardevBackend implements GpioBackend {
     this.#context = context;
   }
 
-  async requestLines(wishes: readonly LineRequestSpec[]): Promise<LineResult[]> {
+  async requestLines(specs: readonly LineRequestSpec[]): Promise<LineResult[]> {
     const gone = this.chipGone();
     if (gone) throw gone;
-    const passed = handedOverLines((await this.#context.reclaim?.()) ?? [], this.#chip.info);
+    const handedOver = handedOverLines((await this.#context.reclaim?.()) ?? [], this.#chip.info);
     const results: LineResult[] = [];
     const located: LocatedLine[] = [];
     const offsets = new Map<number, string>();
-    wishes.forEach((wish, at) => {
+    specs.forEach((spec, index) => {
       try {
-        const offset = this.#locateLine(wish, offsets, passed);
-        offsets.set(offset, wish.channel.key);
-        located.push({ spec: wish, offset, index: at });
+        const offset = this.#locateLine(spec, offsets, handedOver);
+        offsets.set(offset, spec.channel.key);
+        located.push({ spec, offset, index });
       } catch (error) {
-        results[at] = { ok: false, error: this.#kernelError(error, wish.channel.key) };
+        results[index] = { ok: false, error: this.#kernelError(error, spec.channel.key) };
       }
     });
-    const adopted = this.#adoptLines(passed, located, results);
-    for (const plan of planRequests(located.filter(({ index: at }) => !adopted.has(at))))
+    const adopted = this.#adoptLines(handedOver, located, results);
+    for (const plan of planRequests(located.filter(({ index }) => !adopted.has(index))))
       this.#requestOrSplit(plan, results);
-    if (wishes.some(({ channel }) => channel.direction === 'out')) this.#context.crashPlanChanged?.();
+    if (specs.some(({ channel }) => channel.direction === 'out')) this.#context.crashPlanChanged?.();
     return results;
   }
 
@@ -108,7 +106,7 @@ export class ChardevBackend implements GpioBackend {
         clock,
         CLOSE_LIMIT_MS,
         closing,
-        () => new DcsError('TIMEOUT', 'the lines were not given back'),
+        () => new DcsError('TIMEOUT', 'the lines were not released in time'),
       );
     } catch (error) {
       log.warn({ err: error }, `gpio ${this.#chip.info.label}: ${messageOf(error)}`);
@@ -116,20 +114,20 @@ export class ChardevBackend implements GpioBackend {
     this.#chip.close();
   }
 
-  /** The line of a wish, once it is known to exist and to be free. */
+  /** Returns the offset of a line that exists and is free. Throws a DcsError. */
   #locateLine(
     { channel }: LineRequestSpec,
-    alsoWanted: ReadonlyMap<number, string>,
-    passed: readonly HandedOverLines[],
+    offsetsSoFar: ReadonlyMap<number, string>,
+    handedOver: readonly HandedOverLines[],
   ): number {
     const offset = this.#chip.offsetOf(channel.address.gpio);
-    const other = alsoWanted.get(offset);
+    const other = offsetsSoFar.get(offset);
     if (other !== undefined) {
       throw new DcsError('BAD_CONFIG', `${channel.key} and ${other} are the same line of ${this.#chip.info.label}`);
     }
     const info = this.#chip.line(offset);
     if ((info.flags & uapi.flags.used) === 0) return offset;
-    if (passed.some(({ offsets }) => offsets.includes(offset))) return offset;
+    if (handedOver.some(({ offsets }) => offsets.includes(offset))) return offset;
     throw new DcsError('BUSY', `${this.#chip.info.label} ${channel.key} is held by ${info.consumer || 'the kernel'}`, {
       found: info.consumer,
       ...(info.consumer.startsWith(CONSUMER) && {
@@ -139,28 +137,32 @@ export class ChardevBackend implements GpioBackend {
   }
 
   /**
-   * Goes on with lines that were passed on: they have been held and driven all along. Those that do not fit any more are let
-   * go, to be taken anew. Returns the places of the wishes that are served.
+   * Goes on with handed-over lines, which have been held and driven all along. Closes those that do not fit any more: they are
+   * requested again. Returns the indices of the lines that are served.
    */
-  #adoptLines(passed: readonly HandedOverLines[], located: readonly LocatedLine[], results: LineResult[]): Set<number> {
+  #adoptLines(
+    handedOver: readonly HandedOverLines[],
+    located: readonly LocatedLine[],
+    results: LineResult[],
+  ): Set<number> {
     const served = new Set<number>();
-    for (const one of passed) {
-      const going = planAdoption(one, located);
+    for (const one of handedOver) {
+      const adoption = planAdoption(one, located);
       try {
-        if (!going) throw new DcsError('BAD_CONFIG', 'they are wanted in another way now');
-        const { lines } = this.#adoptRequest(one, going);
-        going.plan.lines.forEach(({ index: at }, index) => {
-          const line = lines[index];
-          if (at === UNUSED) line?.release();
-          else if (line) results[at] = { ok: true, line };
-          served.add(at);
+        if (!adoption) throw new DcsError('BAD_CONFIG', 'the configuration uses them in another way now');
+        const { lines } = this.#adoptRequest(one, adoption);
+        adoption.plan.lines.forEach(({ index }, bit) => {
+          const line = lines[bit];
+          if (index === UNUSED) line?.release();
+          else if (line) results[index] = { ok: true, line };
+          served.add(index);
         });
       } catch (error) {
         closeSync(one.fd);
         const { message } = this.#kernelError(error, `lines ${one.offsets.join(', ')}`);
         this.#context.log.info(
           { lines: one.offsets },
-          `lines that were held since the last life are taken anew: ${message}`,
+          `lines held since the previous run are requested again: ${message}`,
         );
       }
     }
@@ -168,13 +170,13 @@ export class ChardevBackend implements GpioBackend {
   }
 
   #storeLines(request: LineRequest, lines: readonly LocatedLine[], results: LineResult[]): void {
-    lines.forEach(({ index: at }, index) => {
-      const line = request.lines[index];
-      if (line) results[at] = { ok: true, line };
+    lines.forEach(({ index }, bit) => {
+      const line = request.lines[bit];
+      if (line) results[index] = { ok: true, line };
     });
   }
 
-  /** Takes the lines of a plan; when the kernel refuses them together, one by one, so that only the guilty one fails. */
+  /** Requests the lines of a plan. When the kernel refuses them, requests each alone, so that only the wrong one fails. */
   #requestOrSplit(plan: RequestPlan, results: LineResult[]): void {
     try {
       this.#storeLines(this.#requestPlan(plan), plan.lines, results);
@@ -193,7 +195,7 @@ export class ChardevBackend implements GpioBackend {
       if (plan.direction === 'in') request.startEvents();
       else if (!plan.keepLevel) request.setDriven(openingLevels(plan));
       else {
-        // Taken as they are, they become outputs that drive what they already show.
+        // The lines were requested unchanged; now they become outputs that drive their present level.
         const levels = currentLevels(this.#libc, this.#chip, fd, plan);
         this.#configure(fd, plan, levels);
         request.setDriven(levels);
@@ -205,16 +207,16 @@ export class ChardevBackend implements GpioBackend {
     return request;
   }
 
-  /** With lines that have been held all along. Throws, and leaves the descriptor to the caller. */
+  /** Goes on with the lines of a descriptor. Throws; the descriptor then still belongs to the caller. */
   #adoptRequest({ fd, flags, floating }: HandedOverLines, { plan, idle }: AdoptionPlan): LineRequest {
     const levels = adoptedLevels(this.#libc, this.#chip, fd, plan);
-    const asTheyAre = plan.lines.every(({ spec: wish }) => wish.channel.openingValue === undefined);
-    if (!asTheyAre || idle || flags !== plan.flags || floating.length > 0) this.#configure(fd, plan, levels, idle);
+    const unchanged = plan.lines.every(({ spec }) => spec.channel.openingValue === undefined);
+    if (!unchanged || idle || flags !== plan.flags || floating.length > 0) this.#configure(fd, plan, levels, idle);
     const request = this.#trackRequest(fd, realtime, plan);
     request.setDriven(levels, idle);
     if (idle) {
-      const lines = plan.lines.flatMap(({ index: at, offset }) => (at === UNUSED ? offset : []));
-      this.#context.log.info({ lines }, `lines ${lines.join(', ')} are driven no more; dcs-io release gives them back`);
+      const lines = plan.lines.flatMap(({ index, offset }) => (index === UNUSED ? offset : []));
+      this.#context.log.info({ lines }, `lines ${lines.join(', ')} are no longer driven; dcs-io release releases them`);
     }
     return request;
   }
@@ -226,13 +228,13 @@ export class ChardevBackend implements GpioBackend {
     return request;
   }
 
-  /** Settings and levels in one step. `idle`: those that are not driven. */
+  /** Sets settings and levels in one step. `idle`: bits of the lines that become inputs. */
   #configure(fd: number, { lines, flags }: RequestPlan, values: bigint, idle = 0n): void {
     const except = { flags: uapi.inputFlags(flags), mask: idle };
     this.#libc.ioctl(fd, uapi.SET_CONFIG, uapi.lineConfig(lines.length, { flags, values, ...(idle && { except }) }));
   }
 
-  /** One GET_LINE: lines, direction, levels and everything else in one step, so that nothing glitches. */
+  /** One GET_LINE: requests lines with direction, levels and settings in one step, so that no output glitches. */
   #getLine(plan: RequestPlan): { fd: number; time: EventTime } {
     const offsets = plan.lines.map(({ offset }) => offset);
     const get = (flags: number): number => {
@@ -248,7 +250,7 @@ export class ChardevBackend implements GpioBackend {
       return { fd: get(plan.flags | uapi.flags.realtimeClock), time: realtime };
     } catch (error) {
       if (systemCode(error) !== 'EINVAL') throw error;
-      // Linux 5.10 does not know the flag; if that was not the reason, this fails the same way.
+      // Linux 5.10 does not know the flag; any other reason fails again below.
       return { fd: get(plan.flags), time: monotonic(this.#context.clock) };
     }
   }

@@ -6,47 +6,34 @@ import { DcsError, messageOf } from '../../src/errors/errors.ts';
 import { loadLibc } from '../../src/linux/libc.ts';
 import type { Log } from '../../src/log/log.ts';
 import { isRecord } from '../../src/message/envelope.ts';
+import type { GpioPlan, HeldChipLines, SafeLine } from './backend.ts';
 import { type ChardevChip, findChardevChip } from './chardev-chip.ts';
-import { type HandedOverLines, type HeldChipLines, handedOverLines } from './line-plan.ts';
+import { type HandedOverLines, handedOverLines } from './line-plan.ts';
 import { SYSFS_GPIO } from './onoff.ts';
 import type { LineLibc } from './uapi.ts';
 import * as uapi from './uapi.ts';
 import { kernelError } from './uapi.ts';
 
-/** A line and the level that is safe. */
-export interface SafeLine {
-  readonly offset: number;
-  /** As it was requested: output, with its drive and bias. */
-  readonly flags: number;
-  readonly high: boolean;
-}
-
-export type GpioPlan =
-  /** `held`: what the descriptors hold that come with it, if they do. */
-  | ({ readonly by: 'chardev'; readonly lines: readonly SafeLine[] } & HeldChipLines)
-  /** Lines exported by sysfs stay so when a process ends, and keep their level. */
-  | { readonly by: 'sysfs'; readonly lines: readonly { readonly number: number; readonly high: boolean }[] };
-
-/** What gpioinfo shows while the guardian holds a line. */
+/** The consumer that gpioinfo shows while the guardian holds a line. */
 const CONSUMER = 'dcs-io guardian';
 
 export const prepare: Prepare = async (plan, { log }, descriptors) => {
-  if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of a gpio port', { found: plan });
+  if (!isPlan(plan)) throw new DcsError('INTERNAL', 'this is not the crash plan of a gpio port', { found: plan });
   return plan.by === 'chardev'
     ? new ChardevExecutor(await loadLibc('backend chardev'), plan, descriptors, log)
     : createSysfsExecutor(plan);
 };
 
 /**
- * Drives lines to their safe levels through the descriptors it was passed. Lines without one it takes, driving them in the
- * same step, and keeps.
+ * Drives lines to their safe levels through the descriptors it got. Lines without a descriptor are requested, driven in the same
+ * step, and stay held.
  */
 class ChardevExecutor implements SafeStateExecutor {
   readonly #libc: LineLibc;
   readonly #log: Log;
   readonly #plan: Extract<GpioPlan, { by: 'chardev' }>;
   #held: HandedOverLines[];
-  /** Lines that have their safe level. */
+  /** Offsets of the lines that have their safe level. */
   readonly #driven = new Set<number>();
 
   constructor(libc: LineLibc, plan: Extract<GpioPlan, { by: 'chardev' }>, descriptors: readonly number[], log: Log) {
@@ -77,7 +64,7 @@ class ChardevExecutor implements SafeStateExecutor {
     this.#driven.clear();
   }
 
-  /** Lines that are held already: nothing but their level changes. */
+  /** Drives lines that are held already: only their level changes. */
   #drive(held: HandedOverLines): void {
     const lines = this.#plan.lines.filter(({ offset }) => held.offsets.includes(offset) && !this.#driven.has(offset));
     if (lines.length === 0) return;
@@ -85,34 +72,34 @@ class ChardevExecutor implements SafeStateExecutor {
       driveLines(this.#libc, held, lines);
       for (const { offset } of lines) this.#driven.add(offset);
     } catch (thrown) {
-      // Of a chip that has gone: its lines may be had anew where it is back.
+      // The chip is gone. When it is back, its lines can be requested again.
       const { chip, name } = this.#plan;
       const { message } = kernelError(thrown, `${chip} lines ${held.offsets.join(', ')}`, `/dev/${name}`);
-      this.#log.warn({ chip }, `what was held is of no use any more: ${message}`);
+      this.#log.warn({ chip }, `the held lines are lost: ${message}`);
       closeSync(held.fd);
       this.#held = this.#held.filter((one) => one !== held);
     }
   }
 
-  /** One descriptor a line, so that one in foreign hands harms no other. */
+  /** Requests each line alone, so that a line held by another process affects no other. */
   #requestLines(lines: readonly SafeLine[]): void {
     const { chip, name } = this.#plan;
     const opened = this.#open();
-    let trouble: DcsError | undefined;
+    let failure: DcsError | undefined;
     for (const line of lines) {
       const { offset, flags } = line;
       try {
         this.#held.push({ fd: requestLine(opened, line), offsets: [offset], flags, floating: [] });
         this.#driven.add(offset);
       } catch (thrown) {
-        trouble = kernelError(thrown, `${chip} line ${offset}`, `/dev/${name}`);
+        failure = kernelError(thrown, `${chip} line ${offset}`, `/dev/${name}`);
       }
     }
     opened.close();
-    if (trouble) throw trouble;
+    if (failure) throw failure;
   }
 
-  /** By label, for the kernel may have numbered the chips anew; by name when labels are alike. */
+  /** Finds the chip by label, because its number may have changed; by name when several have that label. */
   #open(): ChardevChip {
     const { chip, name } = this.#plan;
     try {
@@ -127,7 +114,7 @@ class ChardevExecutor implements SafeStateExecutor {
   }
 }
 
-/** Those of a request's lines that are to be safe; the others stay as they are. Throws a SystemCallError. */
+/** Drives some lines of a request; the others stay as they are. Throws a SystemCallError. */
 function driveLines(
   libc: LineLibc,
   { fd, offsets, flags, floating }: HandedOverLines,
@@ -140,12 +127,15 @@ function driveLines(
     libc.ioctl(fd, uapi.SET_VALUES, uapi.lineValues(levels, mask));
     return;
   }
-  // An input becomes an output only with all the others configured anew: those keep the level they show.
-  const shown = uapi.lineValues(0n, uapi.allLines(offsets.length));
-  libc.ioctl(fd, uapi.GET_VALUES, shown);
-  const still = floating.filter((offset) => !lines.some((line) => line.offset === offset));
-  const except = { flags: uapi.inputFlags(flags), mask: still.reduce((bits, offset) => bits | bitOf(offset), 0n) };
-  const values = (shown.readBigUInt64LE(0) & ~mask) | levels;
+  // An input becomes an output only when all lines are configured again: the others keep their present level.
+  const present = uapi.lineValues(0n, uapi.allLines(offsets.length));
+  libc.ioctl(fd, uapi.GET_VALUES, present);
+  const stillFloating = floating.filter((offset) => !lines.some((line) => line.offset === offset));
+  const except = {
+    flags: uapi.inputFlags(flags),
+    mask: stillFloating.reduce((bits, offset) => bits | bitOf(offset), 0n),
+  };
+  const values = (present.readBigUInt64LE(0) & ~mask) | levels;
   libc.ioctl(fd, uapi.SET_CONFIG, uapi.lineConfig(offsets.length, { flags, values, except }));
 }
 
@@ -159,7 +149,7 @@ function createSysfsExecutor({ lines }: Extract<GpioPlan, { by: 'sysfs' }>): Saf
   return {
     holds: false,
     async attempt() {
-      let trouble = '';
+      let failure = '';
       for (const { number, high } of lines) {
         try {
           const folder = join(SYSFS_GPIO, `gpio${number}`);
@@ -167,10 +157,10 @@ function createSysfsExecutor({ lines }: Extract<GpioPlan, { by: 'sysfs' }>): Saf
           // Direction and level in one step.
           writeFileSync(join(folder, 'direction'), high ? 'high' : 'low');
         } catch (error) {
-          trouble = messageOf(error);
+          failure = messageOf(error);
         }
       }
-      if (trouble !== '') throw new DcsError('PORT_DOWN', trouble);
+      if (failure !== '') throw new DcsError('PORT_DOWN', failure);
     },
     release: async () => undefined,
   };

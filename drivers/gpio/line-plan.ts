@@ -1,16 +1,16 @@
 import { closeSync } from 'node:fs';
 import type { HeldDescriptors } from '../../src/driver/contract.ts';
 import { isRecord } from '../../src/message/envelope.ts';
-import type { GpioChannel, LineRequestSpec } from './backend.ts';
+import type { GpioChannel, HeldChipLines, HeldLines, LineRequestSpec } from './backend.ts';
 import type { ChardevChip } from './chardev-chip.ts';
 import * as uapi from './uapi.ts';
 import { flags, type LineLibc, MAX_LINES } from './uapi.ts';
 
-/** A wish whose line has been found. */
+/** A line to request whose offset is known. */
 export interface LocatedLine {
   readonly spec: LineRequestSpec;
   readonly offset: number;
-  /** The wish's place in the list it came in. */
+  /** Index in the list of requested lines; UNUSED for a line that no channel uses. */
   readonly index: number;
 }
 
@@ -20,14 +20,14 @@ export interface RequestPlan {
   readonly direction: 'in' | 'out';
   readonly flags: number;
   readonly debounceUs: number;
-  /** Outputs: their level is to be kept, so it must be read before they are driven. */
+  /** Outputs keep their level, so it must be read before they are driven. */
   readonly keepLevel: boolean;
   readonly bothEdges: boolean;
-  /** Stamped by the monotonic clock. */
+  /** Time stamps come from the monotonic clock. */
   readonly timed: boolean;
 }
 
-/** Puts lines of equal settings together, at most 64 a request. */
+/** Groups lines of equal settings, at most 64 a request. */
 export function planRequests(lines: readonly LocatedLine[]): RequestPlan[] {
   const plans = new Map<string, LocatedLine[]>();
   for (const line of lines) {
@@ -43,34 +43,34 @@ export function planRequests(lines: readonly LocatedLine[]): RequestPlan[] {
   });
 }
 
-/** The same plan for some of its lines only. */
+/** The request for lines of equal settings. */
 export function planRequest(lines: readonly LocatedLine[]): RequestPlan {
-  const wish = lines[0]?.spec;
-  const channel = wish?.channel;
+  const spec = lines[0]?.spec;
+  const channel = spec?.channel;
   return {
     lines,
     direction: channel?.direction ?? 'in',
-    flags: wish ? lineFlags(wish) : 0,
+    flags: spec ? lineFlags(spec) : 0,
     debounceUs: channel ? debounceUs(channel) : 0,
     keepLevel: channel ? keepsLevel(channel) : false,
-    bothEdges: wish?.edges === 'both',
-    timed: wish?.timed ?? false,
+    bothEdges: spec?.edges === 'both',
+    timed: spec?.timed ?? false,
   };
 }
 
-/** The place of a wish that is nobody's. */
+/** Index of a line that no channel uses. */
 export const UNUSED = -1;
 
-/** In the place of a line that is held together with another one, and that nobody wants. */
-export function unusedLine(offset: number, { spec: wish }: LocatedLine): LocatedLine {
-  const { bias, drive } = wish.channel.address;
+/** Stands for a line that no channel uses, but that is held together with `other`. */
+export function unusedLine(offset: number, other: LocatedLine): LocatedLine {
+  const { bias, drive } = other.spec.channel.address;
   const address = { gpio: offset, ...(bias && { bias }), ...(drive && { drive }) };
   const channel: GpioChannel = { key: `line ${offset}`, kind: 'digital', direction: 'out', address, debounceMs: 0 };
   return { spec: { channel, edges: 'both', timed: false, events: { level() {}, lost() {} } }, offset, index: UNUSED };
 }
 
-function keepsLevel({ direction, openingValue: start }: GpioChannel): boolean {
-  return direction === 'out' && start === undefined;
+function keepsLevel({ direction, openingValue }: GpioChannel): boolean {
+  return direction === 'out' && openingValue === undefined;
 }
 
 function debounceUs({ direction, debounceMs }: GpioChannel): number {
@@ -83,7 +83,7 @@ const EDGES = {
   both: flags.risingEdge | flags.fallingEdge,
 } as const;
 
-/** The kernel's flags of a line, without its clock. */
+/** The kernel's flags of a line, without its clock (gpio_v2_line_flag). */
 export function lineFlags({ channel, edges }: Pick<LineRequestSpec, 'channel' | 'edges'>): number {
   const { direction } = channel;
   const { bias, drive } = channel.address;
@@ -96,36 +96,20 @@ export function lineFlags({ channel, edges }: Pick<LineRequestSpec, 'channel' | 
   return bits;
 }
 
-/** Outputs that one descriptor of the kernel holds, in the order of their request. */
-export interface HeldLines {
-  readonly offsets: readonly number[];
-  /** As they were requested: output, with drive and bias. */
-  readonly flags: number;
-  /** Those of them that are inputs for the time being: driven by nobody. */
-  readonly floating: readonly number[];
-}
-
-/** A descriptor another process has passed on, and what it holds. */
+/** A descriptor that another process has handed over, and what it holds. */
 export interface HandedOverLines extends HeldLines {
   readonly fd: number;
 }
 
-/** What is passed on with the descriptors, one entry each. */
-export interface HeldChipLines {
-  readonly chip: string;
-  readonly name: string;
-  readonly held: readonly HeldLines[];
-}
-
 /**
- * The lines of this chip among what was passed on. Everything else is let go: another chip's (it has been exchanged since),
- * or from a version of this driver that says it in another way.
+ * The lines of this chip among the handed-over descriptors. Closes all others: they belong to another chip, or come from a
+ * version of this driver with another format.
  */
 export function handedOverLines(
-  estates: readonly HeldDescriptors[],
+  handedOver: readonly HeldDescriptors[],
   chip: { label: string; name: string },
 ): HandedOverLines[] {
-  return estates.flatMap(({ plan, descriptors }) => {
+  return handedOver.flatMap(({ plan, descriptors }) => {
     const ours = isHeldChipLines(plan) && plan.chip === chip.label && plan.name === chip.name;
     const held = ours && plan.held.length === descriptors.length ? plan.held : [];
     return descriptors.flatMap((fd, at) => {
@@ -137,24 +121,24 @@ export function handedOverLines(
   });
 }
 
-/** How the lines of a descriptor go on. */
+/** How this process goes on with the lines of a handed-over descriptor. */
 export interface AdoptionPlan {
-  /** In the descriptor's order; a place of NOBODY where a line is not wanted any more. */
+  /** In the descriptor's order, with UNUSED lines where no channel uses a line any more. */
   readonly plan: RequestPlan;
-  /** Bits of the lines nobody wants: they cannot be given back alone, so they are driven no more. */
+  /** Bits of the unused lines. They cannot be released alone, so they become inputs. */
   readonly idle: bigint;
 }
 
 /**
- * How the lines of a descriptor go on, whatever became of their pins. Undefined when it has to be let go: nobody wants any
- * of them, one is to be an input, or their settings differ now.
+ * Plans how to go on with the lines of a descriptor. `undefined` when it has to be closed: no channel uses any of them, one has
+ * become an input, or their settings differ now.
  */
 export function planAdoption({ offsets }: HeldLines, located: readonly LocatedLine[]): AdoptionPlan | undefined {
   const found = offsets.map((offset) => located.find((line) => line.offset === offset));
   const wanted = found.flatMap((line) => line ?? []);
   const [first] = wanted;
-  const settings = new Set(wanted.map(({ spec: wish }) => lineFlags(wish)));
-  if (!first || settings.size > 1 || wanted.some(({ spec: wish }) => wish.channel.direction === 'in')) return undefined;
+  const settings = new Set(wanted.map(({ spec }) => lineFlags(spec)));
+  if (!first || settings.size > 1 || wanted.some(({ spec }) => spec.channel.direction === 'in')) return undefined;
   const plan = planRequest(offsets.map((offset, at) => found[at] ?? unusedLine(offset, first)));
   const idle = found.reduce((bits, line, at) => (line ? bits : bits | (1n << BigInt(at))), 0n);
   return { plan, idle };
@@ -172,35 +156,35 @@ function isHeldChipLines(plan: unknown): plan is HeldChipLines {
   return Array.isArray(plan['held']) && plan['held'].every(isHeldLines);
 }
 
-// Bit n is the n-th line of the request.
+// In the functions below bit n is the n-th line of the request.
 
-/** The levels outputs are to start with. */
+/** The opening values of outputs. */
 export function openingLevels({ lines }: RequestPlan): bigint {
   return lines.reduce(
-    (bits, { spec: wish }, at) => (wish.channel.openingValue === true ? bits | (1n << BigInt(at)) : bits),
+    (bits, { spec }, at) => (spec.channel.openingValue === true ? bits | (1n << BigInt(at)) : bits),
     0n,
   );
 }
 
-/** The levels lines go on with that have been held all along: those to start with, or what they show. Throws a SystemCallError. */
+/** Levels for adopted lines: the opening value, else the present level. Throws a SystemCallError. */
 export function adoptedLevels(libc: LineLibc, chip: ChardevChip, fd: number, plan: RequestPlan): bigint {
   const kept = plan.lines.reduce(
-    (bits, { spec: wish }, at) => (wish.channel.openingValue === undefined ? bits | (1n << BigInt(at)) : bits),
+    (bits, { spec }, at) => (spec.channel.openingValue === undefined ? bits | (1n << BigInt(at)) : bits),
     0n,
   );
   return openingLevels(plan) | (kept === 0n ? 0n : currentLevels(libc, chip, fd, plan) & kept);
 }
 
-/** The levels held lines show, to be driven from now on. Throws a SystemCallError. */
+/** The present levels of held lines, to be driven from now on. Throws a SystemCallError. */
 export function currentLevels(libc: LineLibc, chip: ChardevChip, fd: number, { lines }: RequestPlan): bigint {
   const values = uapi.lineValues(0n, uapi.allLines(lines.length));
   libc.ioctl(fd, uapi.GET_VALUES, values);
   let levels = values.readBigUInt64LE(0);
-  lines.forEach(({ offset, spec: wish }, at) => {
-    const { drive } = wish.channel.address;
+  lines.forEach(({ offset, spec }, at) => {
+    const { drive } = spec.channel.address;
     if (drive === undefined || drive === 'push-pull') return;
     if (chip.line(offset).flags & uapi.flags.output) return;
-    // Not driven so far: it stays so, whatever others do to the wire. Open-drain lets go with high, open-source with low.
+    // Not driven so far, and it stays so: high releases an open-drain output, low releases an open-source output.
     const bit = 1n << BigInt(at);
     levels = drive === 'open-drain' ? levels | bit : levels & ~bit;
   });

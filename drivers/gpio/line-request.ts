@@ -1,9 +1,9 @@
 import { closeSync } from 'node:fs';
 import type { PortContext } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
-import type { Line, LineEvents } from './backend.ts';
+import type { HeldLines, Line, LineEvents } from './backend.ts';
 import { type EdgeEvent, type EdgeListener, EdgeStream, type EventTime, LevelTracker, stampMs } from './edges.ts';
-import type { HeldLines, RequestPlan } from './line-plan.ts';
+import type { RequestPlan } from './line-plan.ts';
 import type { LineLibc } from './uapi.ts';
 import * as uapi from './uapi.ts';
 import { kernelError } from './uapi.ts';

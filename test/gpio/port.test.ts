@@ -1,6 +1,13 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Edge, GpioBackend, GpioChannel, Line, LineRequestSpec, LineResult } from '../../drivers/gpio/backend.ts';
-import type { GpioPlan } from '../../drivers/gpio/crash-plan.ts';
+import type {
+  Edge,
+  GpioBackend,
+  GpioChannel,
+  GpioPlan,
+  Line,
+  LineRequestSpec,
+  LineResult,
+} from '../../drivers/gpio/backend.ts';
 import { gpio } from '../../drivers/gpio/driver.ts';
 import { GpioPort } from '../../drivers/gpio/port.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
