@@ -32,11 +32,11 @@ const lineSchema = z
   })
   .transform((line) => (typeof line === 'string' && /^\d{1,9}$/.test(line) ? Number(line) : line));
 
-/** Which edges count. */
+/** The edges that count. */
 export const edgeKinds = ['rising', 'falling', 'both'] as const;
 export type EdgeKind = (typeof edgeKinds)[number];
 
-/** What can be measured on a line: Hz, or the seconds of its last complete high or low level. */
+/** Measurements of a line: Hz, or the seconds of its last complete high or low level. */
 export const measures = ['frequency', 'high-time', 'low-time'] as const;
 export type Measure = (typeof measures)[number];
 
@@ -47,7 +47,7 @@ export const SOFTWARE_HZ = 50;
 
 const METERS = ['count', 'measure', 'encoder'] as const;
 
-/** The keys of a pin that say which line it is, how the line is wired, and what is made of it. */
+/** The keys of a pin: its line, the wiring of the line, and what is made of it. */
 export const pinSchema = z
   .strictObject({
     gpio: lineSchema.describe('the line, by offset (17) or by the name the chip gives it (GPIO17)'),
@@ -90,7 +90,7 @@ export function channelKey({ gpio, count, measure, encoder, pwm }: GpioAddress):
   return encoder === undefined ? `line ${gpio}` : `line ${gpio} encoder ${encoder}`;
 }
 
-/** What a channel is, and which way it can go. Throws BAD_CONFIG when this process could not keep up with it. */
+/** Kind and directions of a channel. Throws BAD_CONFIG when software PWM is too fast. */
 export function channelFacts(address: GpioAddress): ChannelFacts {
   const key = channelKey(address);
   if (address.measure !== undefined) return { key, kind: 'analog', directions: ['in'] };

@@ -34,7 +34,7 @@ export class ChardevChip {
     return uapi.decodeLineInfo(buffer);
   }
 
-  /** The offset of a line given by number or name. Throws NO_SUCH_CHANNEL. */
+  /** Returns the offset of a line given by number or name. Throws NO_SUCH_CHANNEL. */
   offsetOf(line: number | string): number {
     const { label, lines } = this.info;
     if (typeof line === 'number') {
@@ -58,7 +58,7 @@ export class ChardevChip {
     });
   }
 
-  /** A reason when the chip is no longer there. */
+  /** The reason when the chip is gone. */
   goneError(): DcsError | undefined {
     try {
       this.ioctl(uapi.CHIP_INFO, uapi.chipInfoBuffer());
@@ -87,51 +87,54 @@ export class ChardevChip {
   }
 }
 
-/** Names of the chips' device files: gpiochip0, …. Empty on machines without GPIO, and on systems that are not Linux. */
+/** Names of the chips' device files: gpiochip0, …; none on machines without GPIO, and on other systems than Linux. */
 export function chipDevices(): string[] {
   if (process.platform !== 'linux') return [];
   return readdirSync(DEVICES).filter((name) => /^gpiochip\d+$/.test(name));
 }
 
 /**
- * Finds and opens a chip by label or device name. By label is better: the kernel numbers chips in the order it meets
- * them. `absent` also when the kernel is too old for the second interface (before 5.10).
+ * Finds and opens a chip by label or device name. The label is better: the kernel numbers chips in the order of their discovery.
+ * `absent` also when the kernel is too old for the second interface (before 5.10). Throws a DcsError when the chip cannot be
+ * opened, or several have the label.
  */
 export function findChardevChip(libc: LineLibc, wanted: string): ChipSearch<ChardevChip> {
-  const names = chipDevices();
-  const present = new Map<string, uapi.ChipInfo>();
+  const { found, present, refused } = searchChips(libc, wanted);
+  const [chip, ...others] = found;
+  if (others.length > 0) {
+    for (const one of found) one.close();
+    throw new DcsError('BAD_CONFIG', `${found.length} chips have the label ${wanted}`, {
+      found: found.map(({ info }) => info.name).join(', '),
+      expected: 'a device name',
+    });
+  }
+  if (chip) return requireSecondInterface(chip);
+  if (refused) throw refused;
+  const list = present.map(({ name, label }) => `${label} (${name})`).join(', ');
+  return { kind: 'absent', reason: `no gpiochip ${wanted} on this machine (present: ${list || 'none'})` };
+}
+
+/** Opens all chips: `found` have the wanted label or name and stay open, `present` can be opened, `refused` is a missing right. */
+function searchChips(libc: LineLibc, wanted: string) {
   const found = new Map<string, ChardevChip>();
+  const present = new Map<string, uapi.ChipInfo>();
   let refused: DcsError | undefined;
-  for (const name of names) {
+  for (const name of chipDevices()) {
     const path = `${DEVICES}/${name}`;
     try {
       const chip = openChip(libc, path);
       present.set(chip.info.name, chip.info);
-      // A link (Raspberry Pi OS keeps gpiochip4 as one to gpiochip0) is no second chip.
+      // Raspberry Pi OS links gpiochip4 to gpiochip0: a link is no second chip.
       if ((name === wanted || chip.info.label === wanted) && !found.has(chip.info.name))
         found.set(chip.info.name, chip);
       else chip.close();
     } catch (error) {
       const code = systemCode(error);
       if (code === 'EACCES' || code === 'EPERM') refused = kernelError(error, `gpiochip ${wanted}`, path);
-      // Anything else is a chip that is just going away, and so not the one.
+      // With any other error the chip is just going away, so it is not the wanted one.
     }
   }
-  const chips = [...found.values()];
-  const [chip] = chips;
-  if (chips.length > 1) {
-    for (const one of chips) one.close();
-    throw new DcsError('BAD_CONFIG', `${chips.length} chips have the label ${wanted}`, {
-      found: chips.map(({ info }) => info.name).join(', '),
-      expected: 'a device name',
-    });
-  }
-  if (!chip) {
-    if (refused) throw refused;
-    const list = [...present.values()].map(({ name, label }) => `${label} (${name})`).join(', ');
-    return { kind: 'absent', reason: `no gpiochip ${wanted} on this machine (present: ${list || 'none'})` };
-  }
-  return requireSecondInterface(chip);
+  return { found: [...found.values()], present: [...present.values()], refused };
 }
 
 function openChip(libc: LineLibc, path: string): ChardevChip {
@@ -146,7 +149,7 @@ function openChip(libc: LineLibc, path: string): ChardevChip {
   }
 }
 
-/** Linux 4.8 to 5.9 have the first interface only. */
+/** `absent` and closed with Linux 4.8 to 5.9, which have the first interface only. */
 function requireSecondInterface(chip: ChardevChip): ChipSearch<ChardevChip> {
   try {
     chip.line(0);

@@ -19,7 +19,7 @@ export const gpio: Driver<GpioOptions, GpioAddress> = {
   pin: pinSchema,
   describe: channelFacts,
   placer: gpioPlacer,
-  // Two ports on one chip would not know of each other's lines.
+  // Two ports on one chip would not know each other's lines.
   claims: ({ chip }) => `gpiochip ${chip}`,
   access: {
     groups: ['gpio'],
@@ -35,13 +35,13 @@ export const gpio: Driver<GpioOptions, GpioAddress> = {
   open,
 };
 
-/** The ports whose chip has been there in this process. */
+/** Options of the ports that were opened before in this process. */
 const openedBefore = new WeakSet<GpioOptions>();
 
 async function open(options: GpioOptions, channels: readonly GpioChannel[], context: PortContext): Promise<OpenResult> {
   const found = await findBackend(options, context);
   if (found.kind === 'absent') {
-    // A chip that was there and is not (a USB adapter) may come back; one that never was belongs to another machine.
+    // A chip that was there before (a USB adapter) may come back; one that never was belongs to another machine.
     if (openedBefore.has(options)) throw new DcsError('PORT_DOWN', found.reason);
     return { kind: 'skipped', reason: found.reason };
   }
@@ -58,7 +58,7 @@ async function open(options: GpioOptions, channels: readonly GpioChannel[], cont
   return { kind: 'port', port };
 }
 
-/** The best kernel interface the options allow, with the chip open. */
+/** Opens the chip with the best kernel interface that the options allow. */
 async function findBackend({ chip, backend }: GpioOptions, context: PortContext): Promise<ChipSearch<GpioBackend>> {
   if (backend === 'onoff') return findOnoff(chip, context);
   const found = await findChardev(chip, context, backend === 'auto');
@@ -68,7 +68,7 @@ async function findBackend({ chip, backend }: GpioOptions, context: PortContext)
 }
 
 async function findChardev(chip: string, context: PortContext, fallBack: boolean): Promise<ChipSearch<GpioBackend>> {
-  // Looked at first: no native library is loaded on a machine that has nothing for it.
+  // First: no native library is loaded on a machine without such a device.
   if (chipDevices().length === 0) return { kind: 'absent', reason: 'this machine has no /dev/gpiochip*' };
   let libc: Libc;
   try {

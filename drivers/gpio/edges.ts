@@ -4,25 +4,25 @@ import { FdStream } from '../../src/linux/fd-stream.ts';
 import type { LineEvents } from './backend.ts';
 import { EVENT_BYTES, type LineLibc } from './uapi.ts';
 
-/** Turns a kernel timestamp, given as the two 32-bit halves of its nanoseconds, into wall-clock time. */
+/** Converts a kernel time stamp (two 32-bit halves of its nanoseconds) to wall-clock time. */
 export type EventTime = (nsHigh: number, nsLow: number) => UnixSeconds;
 
 const HIGH_SECONDS = 2 ** 32 / 1e9;
 
 /**
- * For lines that stamp with CLOCK_REALTIME (Linux ≥ 5.11): the wall clock at the very edge. Nothing needs converting,
- * and a clock that is set later cannot falsify what was seen before.
+ * For lines with CLOCK_REALTIME time stamps (Linux ≥ 5.11): the wall clock at the edge. Setting the clock later does not change
+ * the times of earlier edges.
  */
 export const realtime: EventTime = (nsHigh, nsLow) => nsHigh * HIGH_SECONDS + nsLow / 1e9;
 
-/** How often the wall clock is looked at: it may be set. Linux slews both clocks alike, so else they keep their distance. */
+/** How often the wall clock is checked: it may be set. Linux slews both clocks alike, so otherwise their distance is constant. */
 const LOOK_EVERY_S = 1;
-/** The wall clock is told in whole milliseconds: what is off by no more has not been set. */
+/** The wall clock is read in whole milliseconds: a smaller difference does not mean that it was set. */
 const TOLERANCE_S = 0.002;
 
 /**
- * For lines that stamp with CLOCK_MONOTONIC, because the time between edges matters or Linux 5.10 knows no other. The
- * distance to the wall clock is known to a millisecond and kept, so that the time between two edges stays the kernel's.
+ * For lines with CLOCK_MONOTONIC time stamps: the time between edges is measured, or Linux 5.10 has no other. The distance to the
+ * wall clock is measured to a millisecond and kept, so that the time between two edges stays exact.
  */
 export function monotonic(clock: Clock): EventTime {
   let ahead = distance(clock);
@@ -38,7 +38,7 @@ export function monotonic(clock: Clock): EventTime {
   };
 }
 
-/** How far the wall clock is ahead, s. A look that was interrupted says too much, so the least of three is nearest. */
+/** How far the wall clock is ahead, s. An interruption between the two reads adds to it, so the least of three counts. */
 function distance(clock: Clock): number {
   const looks = [0, 1, 2].map(() => {
     const monotonicNow = monotonicSeconds();
@@ -52,43 +52,43 @@ function monotonicSeconds(): number {
   return seconds + nanoseconds / 1e9;
 }
 
-/** The stamp itself in milliseconds, for the time between two of them. */
+/** A time stamp in milliseconds, for the time between two of them. */
 export function stampMs(nsHigh: number, nsLow: number): MonotonicMs {
   return nsHigh * HIGH_SECONDS * 1000 + nsLow / 1e6;
 }
 
-/** One edge as the kernel recorded it. The object is reused: take what is needed before the next one. */
+/** One edge as the kernel recorded it. The object is reused for the next edge. */
 export interface EdgeEvent {
   offset: number;
   rising: boolean;
-  /** Counts the events of this line since it was taken; a gap is a loss. */
+  /** Number of the event since the line was requested; a gap means lost events. */
   lineSeqno: number;
-  /** The kernel's timestamp in two halves, nanoseconds; together beyond what a number holds exactly. */
+  /** The kernel's time stamp, nanoseconds, in two halves: together more than a number holds exactly. */
   nsHigh: number;
   nsLow: number;
 }
 
-/** Who gets the events of a descriptor. */
+/** Receives the edges of a line request. */
 export interface EdgeListener {
   /** The object is reused for the next event. */
   event(event: EdgeEvent): void;
-  /** No more events will come: the kernel refuses to give any (its chip is gone). */
+  /** No more events will come: the chip is gone. */
   ended(error: Error): void;
 }
 
 const WORDS = EVENT_BYTES / 4;
 const RISING = 1;
-/** Events taken from the kernel in one go. It hands out whole ones only. */
+/** Events of one read. The kernel returns whole events only. */
 const EVENTS_PER_READ = 64;
 
-// One for all streams: what is read is told before the next read begins.
+// One buffer for all streams: the events of a read are handled before the next read begins.
 const words = new Uint32Array(EVENTS_PER_READ * WORDS);
 const bytes = new Uint8Array(words.buffer);
 const edge: EdgeEvent = { offset: 0, rising: false, lineSeqno: 0, nsHigh: 0, nsLow: 0 };
 
 /**
- * Edges of a line request. While JavaScript is busy they wait in the kernel, which keeps 1024 a request and numbers what it
- * then drops.
+ * The edges of a line request. While the event loop is busy they wait in the kernel, which keeps 1024 a request. Numbers tell how
+ * many it dropped.
  */
 export class EdgeStream {
   readonly #stream: FdStream;
@@ -107,7 +107,7 @@ export class EdgeStream {
     return this.#stream.fd;
   }
 
-  /** Tells nothing more, and gives the lines back. Resolves once the kernel has them. */
+  /** Stops at once and releases the lines. Resolves once the kernel has them. */
   close(): Promise<void> {
     this.#closed = true;
     return this.#stream.close();
@@ -127,17 +127,17 @@ export class EdgeStream {
 }
 
 /**
- * What has been told about one input, and whether it can be all: the place where lost edges are noticed. Nothing is
- * lost silently: what the kernel or the wire swallowed is counted, and the level told at the end is the real one.
+ * Tracks the level of one input and detects lost edges: edges that the kernel dropped or that were too short for it are counted,
+ * and the level is right in the end.
  */
 export class LevelTracker {
   readonly #events: LineEvents;
   readonly #count: PortContext['count'];
   #level: boolean | undefined;
-  /** The last inspection found another level than the one told. */
+  /** The last check found another level than the one told. */
   #mismatchSeen = false;
   #seqno = 0;
-  /** Only with both edges does an edge say which level was before it, and a level which edge must have been. */
+  /** Only with both edges watched does an edge tell the level before it, and a level the edge before it. */
   readonly #bothEdges: boolean;
 
   constructor(events: LineEvents, count: PortContext['count'], bothEdges = true) {
@@ -146,20 +146,20 @@ export class LevelTracker {
     this.#count = count;
   }
 
-  /** The level when the line was taken; the port tells it by itself. */
+  /** Sets the level at the time of the request; the port tells it. */
   start(level: boolean): void {
     this.#level = level;
   }
 
   /**
-   * An edge the kernel numbered `seqno` (from 1, per line). Returns how many before it were dropped: then the caller
-   * looks again once it has told all it has.
+   * An edge with the kernel's number `seqno` (from 1, per line). Returns how many edges before it were dropped: the caller then
+   * reads the level once it has handled all waiting edges.
    */
   edge(rising: boolean, seqno: number, sourceTime: UnixSeconds, at: MonotonicMs): number {
     const lost = (seqno - this.#seqno - 1) >>> 0;
     this.#seqno = seqno;
     if (lost > 0) this.#count('edges_lost', lost);
-    // Two edges of one kind in a row: the one between them came and went before the kernel looked.
+    // Two edges of one kind in a row: the level between them was too short for the kernel.
     else if (this.#bothEdges && rising === this.#level && seqno > 1) this.#count('edges_merged');
     this.#setLevel(rising);
     this.#events.edge?.({ rising, lost, at });
@@ -167,9 +167,9 @@ export class LevelTracker {
     return lost;
   }
 
-  /** An interrupt without a number (sysfs), and the level found after it. */
+  /** An interrupt without a number (sysfs), and the level read after it. */
   interrupt(level: boolean, at: MonotonicMs): void {
-    // The level it left: at least two edges came, and what was between them is lost.
+    // The level is the same as before: at least two edges came, and the level between them is lost.
     const merged = level === this.#level;
     if (merged) this.#count('edges_merged', 2);
     this.#setLevel(level);
@@ -177,7 +177,7 @@ export class LevelTracker {
     this.#events.level(level);
   }
 
-  /** The level after a loss. */
+  /** The level read after lost edges. */
   resync(level: boolean): void {
     if (!this.#bothEdges || level === this.#level) return;
     this.#setLevel(level);
@@ -185,8 +185,8 @@ export class LevelTracker {
   }
 
   /**
-   * A level found by looking. One that differs from the one told in two looks, with no edge between them, is one nobody
-   * told of. True: look again soon to be sure.
+   * A level found by a check. When two checks without an edge between them differ from the level told, an edge was missed.
+   * Returns true when a second check should follow soon.
    */
   inspect(level: boolean): boolean {
     if (!this.#bothEdges) return false;

@@ -8,7 +8,7 @@ import type { LineLibc } from './uapi.ts';
 import * as uapi from './uapi.ts';
 import { kernelError } from './uapi.ts';
 
-/** Slack after the kernel's debounce period before the settled level is read: its timer may be late. */
+/** Wait after the kernel's debounce period before the stable level is read: the kernel's timer may be late. */
 const SETTLE_SLACK_MS = 10;
 
 interface RequestedLine {
@@ -35,12 +35,12 @@ export class LineRequest implements EdgeListener {
   #events: EdgeStream | undefined;
   #heldCount: number;
   #closing: Promise<void> | undefined;
-  /** A look at the levels is due: after a loss, or once a debounced line has settled. */
+  /** The levels will be read: after lost edges, or once a debounced line is stable. */
   #resyncScheduled = false;
   #settledCheckScheduled = false;
   readonly #flags: number;
   readonly #output: boolean;
-  /** Outputs: the levels they are driven to, and those that are let go for the time being. */
+  /** Outputs: the levels they are driven to, and the bits of those that are inputs at present. */
   #driven = 0n;
   #floating = 0n;
 
@@ -69,7 +69,7 @@ export class LineRequest implements EdgeListener {
     this.lines = this.#requested.map((member) => this.#lineOf(member));
   }
 
-  /** The descriptor and what it holds; undefined for inputs, whose edges are for one reader, and when nothing is driven. */
+  /** The descriptor and what it holds; `undefined` for inputs, whose edges only one process can read, and when nothing is driven. */
   get heldOutputs(): { readonly fd: number; readonly held: HeldLines } | undefined {
     const all = uapi.allLines(this.#requested.length);
     if (!this.#output || this.#closing || this.#floating === all) return undefined;
@@ -78,15 +78,15 @@ export class LineRequest implements EdgeListener {
     return { fd: this.#fd, held: { offsets, flags: this.#flags, floating } };
   }
 
-  /** Outputs: the levels they were taken with, and those of them that are let go. */
+  /** Outputs: notes the levels they were requested with, and the bits of those that are inputs. */
   setDriven(levels: bigint, floating = 0n): void {
     this.#driven = levels;
     this.#floating = floating;
   }
 
   /**
-   * Inputs: hears edges from now on, and those the kernel has kept. The levels of now are what the first are compared
-   * with. Throws a SystemCallError.
+   * Inputs: receives edges from now on, and those that the kernel has kept. The first edges are compared with the present
+   * levels. Throws a SystemCallError.
    */
   startEvents(): void {
     const bits = this.#get(uapi.allLines(this.#requested.length));
@@ -106,12 +106,12 @@ export class LineRequest implements EdgeListener {
   ended(thrown: Error): void {
     const error = kernelError(thrown, this.#requested.map(({ what }) => what).join(', '), this.#path);
     const listeners = this.#requested.filter(({ held }) => held).map(({ events }) => events);
-    // Given back first: who hears of the loss may take the lines anew.
+    // Released first: a listener may request the lines again at once.
     void this.close();
     for (const events of listeners) events.lost(error);
   }
 
-  /** Looks at every input, and reads the levels nobody told of. */
+  /** Checks the level of every input. Returns whether to check again soon. */
   inspect(): boolean {
     if (this.#closing || !this.#events) return false;
     let bits: bigint;
@@ -121,14 +121,14 @@ export class LineRequest implements EdgeListener {
       this.ended(toError(error));
       return false;
     }
-    let again = false;
+    let checkAgain = false;
     for (const { held, bit, watch } of this.#requested) {
-      if (held && watch.inspect((bits & bit) !== 0n)) again = true;
+      if (held && watch.inspect((bits & bit) !== 0n)) checkAgain = true;
     }
-    return again;
+    return checkAgain;
   }
 
-  /** Sets those of the lines that are of this request, in one step. Returns the levels they then have. */
+  /** Sets the lines that belong to this request in one step. Returns the levels they then have. */
   write(levels: ReadonlyMap<Line, boolean>): [Line, boolean][] {
     const own: [Line, RequestedLine, boolean][] = [];
     this.lines.forEach((line, at) => {
@@ -144,14 +144,14 @@ export class LineRequest implements EdgeListener {
         own.reduce((bits, [, { bit }, level]) => (level ? bits | bit : bits), 0n),
         mask,
       );
-      const found = this.#get(mask);
-      return own.map(([line, { bit }]) => [line, (found & bit) !== 0n]);
+      const levelsNow = this.#get(mask);
+      return own.map(([line, { bit }]) => [line, (levelsNow & bit) !== 0n]);
     } catch (error) {
       throw kernelError(error, own.map(([, { what }]) => what).join(', '), this.#path);
     }
   }
 
-  /** Gives all lines back. Resolves when the kernel has them. */
+  /** Releases all lines. Resolves when the kernel has them. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -166,7 +166,7 @@ export class LineRequest implements EdgeListener {
 
   #lineOf(member: RequestedLine): Line {
     const own = <T>(work: () => T): T => {
-      if (!member.held) throw new DcsError('PORT_DOWN', `${member.what} has been given back`);
+      if (!member.held) throw new DcsError('PORT_DOWN', `${member.what} has been released`);
       try {
         return work();
       } catch (error) {
@@ -186,10 +186,10 @@ export class LineRequest implements EdgeListener {
   }
 
   #scheduleResync({ what }: RequestedLine): void {
-    this.#context.log.warn({ line: what }, `${what}: the kernel dropped edges that came faster than they were read`);
+    this.#context.log.warn({ line: what }, `${what}: the kernel dropped edges: they came faster than they were read`);
     if (this.#resyncScheduled) return;
     this.#resyncScheduled = true;
-    // After everything that is waiting has been told: the level read now is the newest.
+    // After all waiting events, so that the level read now is the newest.
     setImmediate(() => {
       this.#resyncScheduled = false;
       if (this.#closing) return;
@@ -202,7 +202,7 @@ export class LineRequest implements EdgeListener {
     });
   }
 
-  /** After the last edge of a debounced line its settled level is looked at: the last edge is the one that counts. */
+  /** Reads the stable level of a debounced line after its last edge: the last edge is the one that counts. */
   #scheduleSettledCheck(): void {
     if (this.#settledCheckScheduled) return;
     this.#settledCheckScheduled = true;
@@ -230,11 +230,11 @@ export class LineRequest implements EdgeListener {
     values.writeBigUInt64LE(bits, 0);
     values.writeBigUInt64LE(mask, 8);
     this.#libc.ioctl(this.#fd, uapi.SET_VALUES, values);
-    // Not before: what was refused must not be driven with the next change of all lines.
+    // Only now: a refused level must not be driven with the next change of all lines.
     this.#driven = driven;
   }
 
-  /** All lines anew in one step; those that are driven already keep their level throughout. */
+  /** Configures all lines again in one step; lines that are driven already keep their level throughout. */
   #configure(driven: bigint, floating: bigint): void {
     const except = { flags: uapi.inputFlags(this.#flags), mask: floating };
     const config = { flags: this.#flags, values: driven, except };

@@ -9,21 +9,21 @@ import type { ChipSearch, GpioBackend, Line, LineEvents, LineRequestSpec, LineRe
 import { LevelTracker } from './edges.ts';
 import { kernelError } from './uapi.ts';
 
-/** Where the kernel's sysfs GPIO interface lives. Deprecated since Linux 4.8, still in many. */
+/** The kernel's GPIO interface in sysfs. Deprecated since Linux 4.8, still in many kernels. */
 export const SYSFS_GPIO = '/sys/class/gpio';
 
-/** A chip as sysfs shows it: its lines are numbered from `base` on, over all chips of the machine. */
+/** A chip in sysfs. Lines of all chips have one numbering; those of this chip begin at `base`. */
 export interface SysfsChip {
   readonly label: string;
   readonly base: number;
   readonly lines: number;
-  /** Its own directory; gone when the chip is. */
+  /** Directory of the chip; it disappears with the chip. */
   readonly directory: string;
 }
 
 /**
- * Finds a chip by label or by device name (gpiochip0). The base must be looked up: Linux 6.6 moved the first one from 0
- * to 512, and it depends on the order of probing on older ones.
+ * Finds a chip by label or by device name (gpiochip0). The base must be read: Linux 6.6 moved the first one from 0 to 512, and on
+ * older kernels it depends on the order of probing.
  */
 export async function findSysfsChip(wanted: string, root = SYSFS_GPIO): Promise<ChipSearch<SysfsChip>> {
   let entries: string[];
@@ -57,8 +57,8 @@ async function readChip(directory: string): Promise<SysfsChip> {
 }
 
 /**
- * Whether a chip's character device has this name. Up to Linux 6.5 sysfs links to the chip's parent, later to the chip
- * itself; a parent of several chips makes the name ambiguous, and the caller says so.
+ * Whether a chip's character device has this name. Up to Linux 6.5 sysfs links to the chip's parent, later to the chip itself. A
+ * parent of several chips makes the name ambiguous, which the caller reports.
  */
 async function hasDeviceName({ directory }: SysfsChip, name: string): Promise<boolean> {
   if (!/^gpiochip\d+$/.test(name)) return false;
@@ -68,7 +68,7 @@ async function hasDeviceName({ directory }: SysfsChip, name: string): Promise<bo
     await access(join(device, name));
     return true;
   } catch {
-    // No such link or child: then this chip goes by another name.
+    // There is no such link or child, so the chip has another name.
     return false;
   }
 }
@@ -85,10 +85,10 @@ export async function openOnoff(chip: SysfsChip, context: PortContext): Promise<
   return {
     name: 'onoff',
     debounces: false,
-    async requestLines(wishes) {
+    async requestLines(specs) {
       const gone = chipGone(chip);
       if (gone) throw gone;
-      return wishes.map((wish) => requestLine(library, chip, wish, lines, context));
+      return specs.map((spec) => requestLine(library, chip, spec, lines, context));
     },
     write: (levels) =>
       new Map(
@@ -115,7 +115,7 @@ export async function openOnoff(chip: SysfsChip, context: PortContext): Promise<
   };
 }
 
-/** The library is optional: it needs a compiler when it is installed. */
+/** Loads npm onoff, which is optional: its installation needs a compiler. */
 async function loadOnoff(): Promise<OnOff> {
   try {
     return await import('onoff');
@@ -134,18 +134,18 @@ function chipGone(chip: SysfsChip): DcsError | undefined {
 function requestLine(
   { Gpio }: OnOff,
   chip: SysfsChip,
-  wish: LineRequestSpec,
+  spec: LineRequestSpec,
   lines: Set<SysfsLine>,
   context: PortContext,
 ): LineResult {
-  const { channel } = wish;
+  const { channel } = spec;
   const exporter = join(SYSFS_GPIO, 'export');
   let undo = () => {};
   try {
-    const offset = offsetOf(chip, wish);
+    const offset = offsetOf(chip, spec);
     const number = chip.base + offset;
     if (!existsSync(lineDirectory(number))) undo = () => unexport(number);
-    const held = new SysfsLine(Gpio, chip, number, wish, () => lines.delete(held), context);
+    const held = new SysfsLine(Gpio, chip, number, spec, () => lines.delete(held), context);
     lines.add(held);
     if (channel.direction === 'in') held.watch(context);
     return { ok: true, line: held };
@@ -159,17 +159,17 @@ function lineDirectory(number: number): string {
   return join(SYSFS_GPIO, `gpio${number}`);
 }
 
-/** Takes back an export that came to nothing: onoff hides errors on lines that were exported before. */
+/** Undoes an export after a failed request: onoff hides errors on lines that are exported already. */
 function unexport(number: number): void {
   if (!existsSync(lineDirectory(number))) return;
   try {
     writeFileSync(join(SYSFS_GPIO, 'unexport'), String(number));
   } catch {
-    // The reason the line could not be taken is reported; this would only repeat it.
+    // The reason of the failed request is reported; this error would only repeat it.
   }
 }
 
-/** The line's offset, once everything sysfs cannot do has been refused. */
+/** Returns the line's offset. Throws a DcsError for everything that sysfs cannot do. */
 function offsetOf(chip: SysfsChip, { channel }: LineRequestSpec): number {
   const { gpio, bias, drive } = channel.address;
   const what = `${chip.label} ${channel.key}`;
@@ -220,7 +220,7 @@ class SysfsLine implements Line {
     this.#events = events;
     this.#tracker = new LevelTracker(events, context.count);
     const fail = (thrown: unknown) => this.#markLost(thrown);
-    /** onoff reads the level in its interrupt handler, where an exception would end the process. */
+    /** onoff reads the level in its interrupt handler: an exception there would end the process. */
     class Guarded extends Base {
       override readSync(): BinaryValue {
         try {
@@ -249,7 +249,7 @@ class SysfsLine implements Line {
   }
 
   write(high: boolean): boolean {
-    // Direction and level in one step, as when the line was taken.
+    // Direction and level in one step, as in the request.
     if (this.#floating) this.#setDirection(high ? 'high' : 'low');
     else this.#attempt(() => this.#gpio.writeSync(high ? 1 : 0));
     this.#floating = false;
@@ -278,7 +278,7 @@ class SysfsLine implements Line {
     try {
       this.#gpio.unexport();
     } catch {
-      // The chip is gone, and the line with it: nothing is left to give back.
+      // The chip is gone and the line with it: there is nothing to release.
     }
   }
 
@@ -288,13 +288,13 @@ class SysfsLine implements Line {
     this.#events.lost(kernelError(thrown, this.#what, SYSFS_GPIO));
   }
 
-  /** The library sets a direction only when it takes a line. */
+  /** Sets the direction; the library does that only in its constructor. */
   #setDirection(word: 'in' | 'high' | 'low'): void {
     this.#attempt(() => writeFileSync(join(lineDirectory(this.#number), 'direction'), word));
   }
 
   #attempt<Result>(work: () => Result): Result {
-    if (!this.#open) throw new DcsError('PORT_DOWN', `${this.#what} has been given back`);
+    if (!this.#open) throw new DcsError('PORT_DOWN', `${this.#what} has been released`);
     try {
       return work();
     } catch (thrown) {
@@ -302,7 +302,7 @@ class SysfsLine implements Line {
     }
   }
 
-  /** On a line that was exported before, onoff hides that it could not set direction or edge. */
+  /** Checks direction and edge: on a line that was exported before, onoff hides that it could not set them. */
   #check(wanted: 'in' | 'out'): void {
     const found = this.#attempt(() => this.#gpio.direction());
     if (found === wanted && (wanted === 'out' || this.#attempt(() => this.#gpio.edge()) === 'both')) return;
@@ -314,11 +314,11 @@ class SysfsLine implements Line {
 }
 
 /**
- * The direction word that makes a line an output without a glitch: `high` and `low` set level and direction in one step.
- * Without a start value the line is exported first to see what it does now; an output stays untouched.
+ * Returns the direction word that makes a line an output without a glitch: `high` and `low` set level and direction in one step.
+ * Without an opening value the line is exported to read its present level; an output stays unchanged.
  */
-function outputDirection(number: number, start: RawValue | undefined): 'high' | 'low' | 'out' {
-  if (start !== undefined) return start === true ? 'high' : 'low';
+function outputDirection(number: number, openingValue: RawValue | undefined): 'high' | 'low' | 'out' {
+  if (openingValue !== undefined) return openingValue === true ? 'high' : 'low';
   const directory = lineDirectory(number);
   if (!existsSync(directory)) writeFileSync(join(SYSFS_GPIO, 'export'), String(number));
   const text = (name: string) => readFileSync(join(directory, name), 'utf8').trim();

@@ -3,8 +3,8 @@ import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
 import type { Libc } from '../../src/linux/libc.ts';
 
 /**
- * The GPIO character device's second interface (Linux ≥ 5.10), as <linux/gpio.h> lays it out. It was made to be the same
- * on 32 and 64 bit. Every Linux that Node runs on today is little-endian except s390x, which has no GPIO.
+ * The second interface of the GPIO character device (Linux ≥ 5.10, <linux/gpio.h>). Its structures are the same on 32 and 64 bit.
+ * Every Linux that Node.js runs on is little-endian except s390x, which has no GPIO.
  */
 
 /** The system calls that lines need. */
@@ -33,14 +33,14 @@ export const flags = {
   realtimeClock: 1 << 11,
 } as const;
 
-/** An output's flags for while it is driven by nobody. */
+/** Flags of an output while it is an input. */
 export function inputFlags(output: number): number {
   return flags.input | (output & (flags.pullUp | flags.pullDown | flags.biasDisabled));
 }
 
 /** Most lines of one request. */
 export const MAX_LINES = 64;
-/** Most events the kernel keeps for a request, however many are asked for. */
+/** Most events that the kernel keeps for a request. */
 export const MAX_EVENTS = 1024;
 /** Size of gpio_v2_line_event. */
 export const EVENT_BYTES = 48;
@@ -152,12 +152,12 @@ function text(buffer: Buffer, at: number): string {
   return bytes.toString('utf8', 0, end < 0 ? NAME_BYTES : end);
 }
 
-/** Group that owns GPIO devices on Raspberry Pi OS and by most udev rules. */
+/** Group of GPIO devices on Raspberry Pi OS and by most udev rules. */
 const USUAL_GROUP = 'gpio';
 
 /**
- * Turns what the kernel said into this agent's words. `what` names the line or chip; `path` is the file whose group a
- * user must be in.
+ * Converts an error of a system call to a DcsError. `what` names the line or chip; `path` is the file whose group the user must
+ * be in.
  */
 export function kernelError(thrown: unknown, what: string, path: string): DcsError {
   if (thrown instanceof DcsError) return thrown;
@@ -165,7 +165,7 @@ export function kernelError(thrown: unknown, what: string, path: string): DcsErr
   const cause = { cause: thrown };
   switch (code) {
     case 'EBUSY':
-      return new DcsError('BUSY', `${what} is held by somebody else`, cause);
+      return new DcsError('BUSY', `${what} is held by another process`, cause);
     case 'EACCES':
     case 'EPERM':
       return noPermission(what, path, thrown);
@@ -187,7 +187,7 @@ function noPermission(what: string, path: string, thrown: unknown): DcsError {
   });
 }
 
-/** The group a file belongs to, by name; the usual one when root alone owns it, for then a udev rule is missing. */
+/** Name of a file's group; `gpio` when the group is root, because a udev rule is missing then. */
 function groupOf(path: string): string {
   try {
     const { gid } = statSync(path);
@@ -198,7 +198,7 @@ function groupOf(path: string): string {
       .find(([, , id]) => Number(id) === gid);
     return entry?.[0] ?? String(gid);
   } catch {
-    // Not to be looked up: the usual name is still the best advice.
+    // The file or /etc/group cannot be read: the usual name is the best advice.
     return USUAL_GROUP;
   }
 }

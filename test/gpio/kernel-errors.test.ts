@@ -13,7 +13,7 @@ const said = (code: string, path = chip) => kernelError(Object.assign(new Error(
 
 describe('what the kernel says of a line', () => {
   it.each([
-    ['EBUSY', 'BUSY', 'io line 4 is held by somebody else'],
+    ['EBUSY', 'BUSY', 'io line 4 is held by another process'],
     ['ENODEV', 'PORT_DOWN', 'io line 4 is gone'],
     ['EINVAL', 'NOT_SUPPORTED', 'io line 4: the chip refuses these settings'],
     ['EIO', 'PORT_DOWN', 'io line 4: EIO'],
