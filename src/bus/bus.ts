@@ -28,7 +28,7 @@ export interface BusTransport {
   close(): void;
 }
 
-/** What the actors of this process and the transports on its bus listen to. */
+/** Messages that the actors of this process and the transports on its bus listen to. */
 export interface BusInterest {
   readonly everything: boolean;
   readonly subjects: readonly string[];

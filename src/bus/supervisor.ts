@@ -12,16 +12,16 @@ export interface SupervisorLog {
 
 /** When and how often a supervisor restarts an actor that fails. */
 export interface RestartPolicy {
-  /** Handler errors within `windowMs` that make an actor be restarted. */
+  /** Number of handler errors within `windowMs` after which an actor is restarted. */
   readonly errors: number;
   readonly windowMs: DurationMs;
-  /** Wait before the first restart; doubles up to `maxBackoffMs`, and starts over after `windowMs` without an error. */
+  /** Delay before the first restart. Doubles up to `maxBackoffMs`; starts over after `windowMs` without an error. */
   readonly backoffMs: DurationMs;
   readonly maxBackoffMs: DurationMs;
-  /** Restarts within `restartWindowMs` after which the actor is given up. */
+  /** Number of restarts within `restartWindowMs` after which the actor is abandoned. */
   readonly restarts: number;
   readonly restartWindowMs: DurationMs;
-  /** How long a start or stop hook may take. */
+  /** Longest time of a start or stop hook. */
   readonly hookMs: DurationMs;
 }
 
@@ -38,15 +38,15 @@ export const defaultPolicy: RestartPolicy = {
 /** State of a supervised actor. */
 export type SupervisedState = 'starting' | 'running' | 'waiting' | 'failed' | 'stopped';
 
-/** What a supervisor tells of its actors. None may throw. */
+/** Callbacks of a supervisor. None may throw. */
 export interface SupervisorEvents {
-  /** An actor is on the bus, or is not any more. */
+  /** An actor was attached to the bus or detached. */
   presence?(actor: Actor, present: boolean): void;
-  /** An actor was restarted too often and is given up. */
+  /** An actor was restarted too often and is abandoned. */
   failed?(child: Supervised): void;
 }
 
-/** One supervised actor: its name stays, the object behind it is made anew at every restart. */
+/** One supervised actor. Its name stays; each restart makes a new object. */
 export class Supervised {
   readonly name: string;
   state: SupervisedState = 'starting';
@@ -69,10 +69,10 @@ export class Supervised {
   constructor(
     name: string,
     make: () => Actor,
-    life: { readonly bus: Bus; readonly log: SupervisorLog; readonly policy: RestartPolicy },
+    environment: { readonly bus: Bus; readonly log: SupervisorLog; readonly policy: RestartPolicy },
     events: SupervisorEvents,
   ) {
-    const { bus, log, policy } = life;
+    const { bus, log, policy } = environment;
     this.name = name;
     this.#make = make;
     this.#bus = bus;
@@ -83,12 +83,12 @@ export class Supervised {
     this.#backoff = policy.backoffMs;
   }
 
-  /** How it gets on with its messages. */
+  /** Progress of the actor. */
   get progress(): Progress {
     return this.#attachment?.progress ?? { turns: 0, waiting: false };
   }
 
-  /** Makes and starts the actor. Never rejects: an actor that cannot start is tried again, up to the limit. */
+  /** Makes and starts the actor. Never rejects: an actor that cannot start is retried up to the limit. */
   async start(): Promise<void> {
     if (this.state === 'stopped' || this.state === 'failed') return;
     this.state = 'starting';
@@ -109,7 +109,7 @@ export class Supervised {
     }
   }
 
-  /** Stops the actor for good. Idempotent, bounded, never rejects. */
+  /** Stops the actor for good. Idempotent and bounded in time; never rejects. */
   async stop(): Promise<void> {
     this.state = 'stopped';
     this.#timer?.cancel();
@@ -197,7 +197,7 @@ export class Supervised {
   }
 }
 
-/** Starts actors in order and keeps them running; stops them together, so that one that hangs delays no other. */
+/** Starts actors in order and keeps them running. Stops them together, so that a hung one delays no other. */
 export class Supervisor {
   readonly children: Supervised[] = [];
   readonly #bus: Bus;
@@ -212,7 +212,7 @@ export class Supervisor {
     this.#events = events;
   }
 
-  /** Resolves when the actor's start hook is done (or has failed and will be tried again). */
+  /** Resolves when the actor's start hook is done, or has failed and will be retried. */
   async add(name: string, make: () => Actor): Promise<Supervised> {
     const child = new Supervised(name, make, { bus: this.#bus, log: this.#log, policy: this.#policy }, this.#events);
     this.children.push(child);

@@ -15,9 +15,9 @@ export interface Timer {
   cancel(): void;
 }
 
-/** All time the agent knows. Tests and simulations pass a ManualClock. */
+/** The source of all time in the agent. Tests and simulations pass a ManualClock. */
 export interface Clock {
-  /** Monotonic: never jumps, unrelated to the wall clock. */
+  /** Monotonic time: it never jumps and is unrelated to the wall clock. */
   now(): MonotonicMs;
   /** Wall clock, for timestamps that go on the wire. */
   unix(): UnixSeconds;
@@ -37,7 +37,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** Node fires a timer for more than this (24.8 days) at once. */
+/** Node.js fires a timer of more than this (24.8 days) at once. */
 const LONGEST_MS: DurationMs = 2 ** 31 - 1;
 
 function afterLong(delay: DurationMs, action: () => void): Timer {
@@ -55,8 +55,8 @@ export function sleep(clock: Clock, delay: DurationMs): Promise<void> {
 }
 
 /**
- * Settles as `work` does, or rejects with `onTimeout()` once `limit` has passed. The work itself goes on: whoever
- * started it must be able to end it.
+ * Settles as `work` does, or rejects with `onTimeout()` once `limit` has passed. The work itself continues; the caller must
+ * be able to end it.
  */
 export function withDeadline<T>(clock: Clock, limit: DurationMs, work: Promise<T>, onTimeout: () => Error): Promise<T> {
   return new Promise((resolve, reject) => {

@@ -1,8 +1,8 @@
 /**
- * Every way this agent refuses or fails, as one list. The code travels on the bus in IoErrorMessage and is what a
- * program branches on; the message is what a person on site reads.
+ * All error codes. The code travels on the bus in IoErrorMessage, and programs branch on it. The message is for the person
+ * on site.
  *
- * `retryable`: the same request may succeed later without anybody changing it.
+ * `retryable`: the same request may succeed later without a change.
  */
 export const errorCodes = {
   BAD_CONFIG: { retryable: false, means: 'the configuration is wrong' },
@@ -35,16 +35,16 @@ export type ErrorCode = keyof typeof errorCodes;
 
 /** Details of a DcsError beside its code and message. */
 export interface ErrorDetail {
-  /** What was found, as a person would recognise it. */
+  /** The value found, as a person would recognise it. */
   found?: unknown;
-  /** What would have been right. */
+  /** What would be right. */
   expected?: string;
   /** The rule of the configuration that was broken: `requires`, `interlock`, `range`. */
   rule?: string;
   cause?: unknown;
 }
 
-/** The one error class of the project: a code, what was found, what would be right, and the cause. */
+/** The error class of the project: a code, the value found, what would be right, and the cause. */
 export class DcsError extends Error {
   override readonly name = 'DcsError';
   readonly code: ErrorCode;
@@ -60,24 +60,24 @@ export class DcsError extends Error {
     this.rule = detail.rule;
   }
 
-  /** Whether the same request may succeed later without anybody changing it. */
+  /** True when the same request may succeed later without a change. */
   get retryable(): boolean {
     return errorCodes[this.code].retryable;
   }
 }
 
-/** Turns whatever was thrown into a DcsError; a DcsError passes unchanged. */
+/** Converts anything thrown to a DcsError. Returns a DcsError unchanged. */
 export function toDcsError(thrown: unknown, code: ErrorCode = 'INTERNAL', prefix = ''): DcsError {
   if (thrown instanceof DcsError) return thrown;
   return new DcsError(code, prefix + messageOf(thrown), { cause: thrown });
 }
 
-/** The message of anything that can be thrown. */
+/** Returns the message of anything thrown. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
-/** The `code` of a Node system error (`ENOENT`, `EBUSY`, …), if it has one. */
+/** Returns the `code` of a system error of Node.js: `ENOENT`, `EBUSY`, …. `undefined` for other errors. */
 export function systemCode(thrown: unknown): string | undefined {
   if (!(thrown instanceof Error) || !('code' in thrown)) return undefined;
   return typeof thrown.code === 'string' ? thrown.code : undefined;

@@ -9,18 +9,18 @@ import { PinActor, type PinEnvironment } from './pin-actor.ts';
 import { PinState } from './pin-state.ts';
 import type { ChannelHandle } from './port-runner.ts';
 
-/** The actor of a pin. */
-export function createPin({ spec, output }: PinEntry, handle: ChannelHandle, life: PinEnvironment): PinActor {
-  return output ? new OutputActor(spec, output, handle, life) : new PinActor(spec, handle, life);
+/** Creates the actor of a pin. */
+export function createPin({ spec, output }: PinEntry, handle: ChannelHandle, environment: PinEnvironment): PinActor {
+  return output ? new OutputActor(spec, output, handle, environment) : new PinActor(spec, handle, environment);
 }
 
-/** The raw value an output is to be opened with. Undefined: what the hardware has stays. */
+/** Returns the raw value that a port opens an output with. The hardware keeps its value when `undefined`. */
 export function openingValue({ spec, output }: PinEntry, first: boolean): RawValue | undefined {
   const value = output?.openingValue(first);
   return value === undefined ? undefined : toRaw(spec, value);
 }
 
-/** Stands in for a pin whose own actor has been given up: says so, and refuses every command. */
+/** Replaces the actor of a pin that was abandoned: reports the pin as bad and refuses every command. */
 export class FailedPin extends Actor {
   readonly #state: PinState;
   readonly #spec: PinSpec;

@@ -3,8 +3,8 @@ import type { Reading, ReadingListener } from '../driver/contract.ts';
 import type { ChannelHandle } from './port-runner.ts';
 
 /**
- * Lets a level through once it has been still for `stillMs`, and then what the hardware says at that moment: the edge
- * that ends a bounce may be the one that was lost. The first reading and failures pass at once.
+ * Emits a level once it has been stable for `stillMs`. It reads the hardware at that moment, because the edge that ended
+ * the bounce may have been lost. The first reading and failures are emitted at once.
  */
 export class Debouncer {
   readonly #clock: Clock;
@@ -25,7 +25,7 @@ export class Debouncer {
   onReading(reading: Reading): void {
     if (this.#closed) return;
     this.#timer?.cancel();
-    // Also of a read that is under way: what it finds is older than this.
+    // A read under way is outdated by this reading too.
     this.#timer = undefined;
     if (!reading.ok || !this.#settled) {
       this.#settled = reading.ok;
@@ -45,19 +45,19 @@ export class Debouncer {
     this.#read().then(
       (now) => {
         if (this.#closed || this.#timer !== timer) return;
-        // The edge's own time is the truth when the level is still what that edge made it.
+        // The time of the edge holds when the level is still the one of that edge.
         const same = now.ok && seen.ok && now.value === seen.value;
         this.#emit(same ? seen : now);
       },
-      // The port went down while it was read: its owner tells every channel so.
+      // The port went down meanwhile. Its runner tells every channel.
       () => undefined,
     );
   }
 }
 
 /**
- * Lets a value age: hardware that has not confirmed it for `staleMs` makes it uncertain. A port tells changes only, so the
- * value is asked for in good time: one that is merely constant stays good. What is given from memory confirms nothing.
+ * Makes a value uncertain that the hardware has not confirmed for `staleMs`. A port tells changes only, so the monitor reads
+ * the value at half that time: a constant value stays good. A reading from the port's memory confirms nothing.
  */
 export class StalenessMonitor {
   readonly #clock: Clock;
@@ -79,7 +79,7 @@ export class StalenessMonitor {
     this.#scheduleRead();
   }
 
-  /** The port has told something. */
+  /** Takes over a reading of the port. */
   onReading(reading: Reading): void {
     this.#lastReading = reading;
     this.#confirmedAt = this.#clock.now();
@@ -108,7 +108,7 @@ export class StalenessMonitor {
   #read(): void {
     this.#handle.read().then(
       (reading) => this.#onAnswer(reading),
-      // The port is not open: its owner tells every channel so.
+      // The port is not open. Its runner tells every channel.
       () => undefined,
     );
   }
@@ -129,7 +129,7 @@ export class StalenessMonitor {
   }
 }
 
-/** A reading from memory has the source time of the one before. */
+/** Whether a reading is from the port's memory: it has the source time of the last one. */
 function isFromMemory(reading: Reading & { ok: true }, last: Reading | undefined): boolean {
   return last?.ok === true && reading.sourceTime !== undefined && reading.sourceTime === last.sourceTime;
 }

@@ -74,7 +74,7 @@ export class OutputActor extends PinActor {
     try {
       await this.#applyExitValue(this.#output.stop());
     } finally {
-      // Nobody observes the hardware from now on.
+      // The pin observes the hardware no more.
       this.#output.markUnknown();
       this.environment.table.notifyWatchers(this.spec.name);
     }

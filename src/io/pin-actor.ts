@@ -15,7 +15,7 @@ import { Debouncer, StalenessMonitor } from './input-filters.ts';
 import { type Observation, PinState } from './pin-state.ts';
 import type { ChannelHandle } from './port-runner.ts';
 
-/** What the pins of a process share. */
+/** The objects that all pins of a process share. */
 export interface PinEnvironment {
   readonly log: Log;
   readonly table: PinTable;
@@ -121,7 +121,7 @@ export class PinActor extends Actor {
       const news = this.state.update(
         { val: value, quality: 'good', rate: this.state.rate },
         this.clock.unix(),
-        // What was written is reported although it differs by less than the deadband.
+        // A written value is reported although it differs by less than the deadband.
         0,
       );
       this.onWritten(value);

@@ -2,18 +2,18 @@ import type { UnixSeconds } from '../clock/clock.ts';
 import type { IoReport, OutputReport, PinValue, Quality } from '../message/payloads.ts';
 import type { PinSpec } from '../pin/pin.ts';
 
-/** What a look at a pin came to, as the user means it. */
+/** The result of one reading or write of a pin, in the user's units. */
 export interface Observation {
   readonly val: PinValue;
   readonly quality: Quality;
-  /** Why quality is not good. */
+  /** Why `quality` is not good. */
   readonly reason?: string | undefined;
   readonly sourceTime?: UnixSeconds | undefined;
   /** Counters: change of `val` per second. */
   readonly rate?: number | undefined;
 }
 
-/** What a pin was last known to be, and the reports that say so. */
+/** The last known state of a pin, and the reports of it. */
 export class PinState {
   readonly #spec: PinSpec;
   #observation: Observation = { val: null, quality: 'bad', reason: 'not read yet' };
@@ -38,15 +38,15 @@ export class PinState {
     return this.#observation.quality;
   }
 
-  /** The pin begins to be watched. */
+  /** Begins at this time. */
   start(now: UnixSeconds): void {
     this.#lastChange = now;
     this.#qualitySince = now;
   }
 
   /**
-   * Takes over what was found; a value that differs by less than the deadband from the one last reported is not. True
-   * when there is something to report.
+   * Takes over an observation. A value within the deadband of the last reported one is ignored. Returns whether there is
+   * something to report.
    */
   update(found: Observation, now: UnixSeconds, deadband: number = this.#spec.deadband): boolean {
     const before = this.#observation;
@@ -60,7 +60,7 @@ export class PinState {
       this.#sourceTime = found.sourceTime;
     }
     if (qualityDiffers) this.#qualitySince = now;
-    // Who asked for a deadband does not want to hear of every wobble of the rate either.
+    // With a deadband, small changes of the rate are not reported either.
     const rateDiffers = found.rate !== before.rate && deadband === 0;
     return (differs && !small) || qualityDiffers || found.reason !== before.reason || rateDiffers;
   }
@@ -68,7 +68,7 @@ export class PinState {
   report(replyTo: string | undefined, output?: OutputReport): IoReport {
     const { val, quality, reason, rate } = this.#observation;
     const sourceTime = this.#sourceTime;
-    // Assigned one by one: in the path of every edge, spreading costs more than everything else here.
+    // Assigned one by one: spreading would cost more than all else here, and every edge comes through.
     const report: { -readonly [Key in keyof IoReport]: IoReport[Key] } = {
       pin_name: this.#spec.name,
       val,

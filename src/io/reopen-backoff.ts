@@ -3,19 +3,19 @@ import type { DcsError } from '../errors/errors.ts';
 
 const FIRST_BACKOFF_MS: DurationMs = 100;
 const MAX_BACKOFF_MS: DurationMs = 3000;
-/** A port that has been open for so long is well again: one that comes and goes is not tried in quick succession. */
+/** A port that was open for so long counts as stable, and its backoff starts over. */
 const STABLE_AFTER_MS: DurationMs = 10_000;
-/** Defects (INTERNAL) in a row after which a port is given up. Hardware that is away is tried for ever. */
+/** Number of INTERNAL errors in a row after which a port is abandoned. Absent hardware is retried for ever. */
 const MAX_DEFECTS = 10;
 
-/** When a port that went down is opened again. */
+/** Computes when a port that went down is opened again. */
 export class ReopenBackoff {
   readonly #maxMs: DurationMs;
   #backoff: DurationMs = FIRST_BACKOFF_MS;
   #defects = 0;
   #openedAt: MonotonicMs | undefined;
 
-  /** `maxMs`: the longest pause. */
+  /** `maxMs`: longest delay. */
   constructor(maxMs: DurationMs = MAX_BACKOFF_MS) {
     this.#maxMs = maxMs;
   }
@@ -24,7 +24,7 @@ export class ReopenBackoff {
     this.#openedAt = now;
   }
 
-  /** How long to wait before the port is tried again. Undefined: it keeps failing by a defect of its own. */
+  /** Returns the delay before the next attempt. `undefined` when the driver keeps failing by a defect. */
   onFailed(error: DcsError, now: MonotonicMs): DurationMs | undefined {
     const wasWell = this.#openedAt !== undefined && now - this.#openedAt >= STABLE_AFTER_MS;
     this.#openedAt = undefined;

@@ -8,7 +8,7 @@ import { type Envelope, isRecord } from '../message/envelope.ts';
 import { type IoError, type SerialReport, serialCommandSchema } from '../message/payloads.ts';
 import type { PortRunner } from './port-runner.ts';
 
-/** Puts the byte stream of a port on the bus as SerialPortMessage, both ways. Every command gets exactly one answer. */
+/** Bridges the byte stream of a port to SerialPortMessages. Each command gets exactly one answer. */
 export class StreamActor extends Actor {
   readonly #runner: PortRunner;
   readonly #log: Log;
@@ -77,7 +77,7 @@ export class StreamActor extends Actor {
   }
 }
 
-/** Text where the bytes are UTF-8, base64 where they are not: nothing is replaced by question marks. */
+/** Encodes UTF-8 bytes as text and all others as base64, so that no byte is replaced. */
 function encodeBytes(frame: Uint8Array): { data: string; encoding?: 'base64' } {
   const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
   return isUtf8(bytes) ? { data: bytes.toString('utf8') } : { data: bytes.toString('base64'), encoding: 'base64' };
@@ -86,7 +86,7 @@ function encodeBytes(frame: Uint8Array): { data: string; encoding?: 'base64' } {
 function decodeBytes(text: string, encoding: 'text' | 'base64'): Uint8Array {
   if (encoding === 'text') return Buffer.from(text, 'utf8');
   const bytes = Buffer.from(text, 'base64');
-  // Buffer.from skips what is not base64; half a telegram must not go out.
+  // Buffer.from skips invalid characters, and half a telegram must not be sent.
   if (bytes.toString('base64').replace(/=+$/, '') !== text.replace(/\s/g, '').replace(/=+$/, '')) {
     throw new DcsError('BAD_VALUE', 'data is not base64', { found: text, expected: 'base64 text' });
   }

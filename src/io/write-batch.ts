@@ -11,9 +11,8 @@ interface QueuedWrite {
 }
 
 /**
- * Puts the writes of one moment together: what an actor commands in one go (several messages sent from one handler)
- * reaches the pins in one turn of the bus, and the hardware in one step where the port has `writeAll`. Each write still
- * has its own outcome.
+ * Combines the writes of one turn of the event loop. Commands that an actor sends from one handler reach the pins in one
+ * turn, and the hardware in one step where the port has `writeAll`. Each write still has its own outcome.
  */
 export class WriteBatch {
   readonly port: Port;
@@ -27,7 +26,7 @@ export class WriteBatch {
     if (!this.port.writeAll) return this.port.write(channel, value, options);
     return new Promise((resolve, reject) => {
       this.#queued.push({ channel, value, options, resolve, reject });
-      // After all pins of this turn: the bus runs their inboxes without a pause between them.
+      // The microtask runs after all pins of this turn, because the bus runs their inboxes without a pause.
       if (this.#queued.length === 1) queueMicrotask(() => void this.#flush());
     });
   }
@@ -41,7 +40,7 @@ export class WriteBatch {
     }
   }
 
-  /** False: nothing may have been sent, and each is to be tried alone, so that only the guilty one fails. */
+  /** Returns false when nothing was sent: each value is then written alone, so that only the refused one fails. */
   async #writeAll(set: readonly QueuedWrite[]): Promise<boolean> {
     try {
       const written = await this.port.writeAll?.(set);
@@ -49,7 +48,7 @@ export class WriteBatch {
       return true;
     } catch (thrown) {
       const error = toDcsError(thrown);
-      // Sent, perhaps: sending it again is for whoever asked to decide.
+      // The values may have been sent: the sender of the command decides whether to repeat it.
       if (error.code !== 'TIMEOUT') return false;
       for (const { reject } of set) reject(error);
       return true;

@@ -71,7 +71,7 @@ export function splitMessageId(messageId: string): { creator: string; serial: nu
   return { creator: messageId.slice(0, dot), serial: Number(messageId.slice(dot + 1)) };
 }
 
-/** Whether a value is a JSON object: not null and not a list. */
+/** Returns whether a value is a JSON object: not null and not a list. */
 export function isRecord(found: unknown): found is Record<string, unknown> {
   return typeof found === 'object' && found !== null && !Array.isArray(found);
 }

@@ -45,7 +45,7 @@ export const ioControlSchema = z.looseObject({
 
 export type IoControl = z.infer<typeof ioControlSchema>;
 
-/** What decides the value of an output. */
+/** The source of an output's value. */
 export type ControlledBy = 'start' | 'command' | 'follow' | 'safe' | 'rule' | 'override' | 'exit';
 /** accepted: under way. sent: taken by hardware that cannot be read back. verified: read back. unknown: not confirmed. */
 export type CommandState = 'accepted' | 'sent' | 'verified' | 'failed' | 'expired' | 'unknown';
@@ -144,7 +144,7 @@ export interface PinInfo {
   readonly label?: string;
   /** Unit of measure: V, kW, °C. */
   readonly uom?: string;
-  /** What it measures or drives, in Home Assistant's words: voltage, energy, switch. */
+  /** Device class, in Home Assistant's words: voltage, energy, switch. */
   readonly class?: string;
   /** Name of its port. */
   readonly port?: string;

@@ -32,7 +32,7 @@ export interface DesiredState {
   readonly pendingFollow?: { readonly value: RawValue; readonly at: MonotonicMs };
   /** Lost dependencies, as text: the controller. */
   readonly losses: readonly string[];
-  /** Why the output is locked in its safe state until somebody rearms it. */
+  /** Reason of the lock in the safe state, which only rearming ends. */
   readonly locked?: string;
   /** The agent stops, or the pin is being restarted. */
   readonly stopping: boolean;
@@ -43,7 +43,7 @@ export interface Decision {
   readonly value: RawValue | undefined;
   readonly by: ControlledBy;
   readonly why: string;
-  /** When time alone may change the decision. */
+  /** Time at which the decision may change by itself. */
   readonly reevaluateAt?: MonotonicMs;
 }
 
@@ -59,7 +59,7 @@ export function activeSetpoint(spec: PinSpec, { override, locked, setpoint }: De
   return { value: spec.safe ?? offValue(spec.kind), by: 'safe', why: `${locked}; it waits to be rearmed` };
 }
 
-/** What a decision depends on beside the desired state. */
+/** The inputs of a decision beside the desired state. */
 export interface RuleContext {
   readonly spec: PinSpec;
   readonly known: KnownState;
@@ -89,7 +89,7 @@ export function decide(desired: DesiredState, context: RuleContext): Decision {
     };
   }
   const { maxOnMs } = spec.rules;
-  // max_on limits whoever has switched the output on, also before its first reading.
+  // max_on also limits an output that something else has switched on, and one before its first reading.
   const limit = maxOnMs !== undefined && isOn(known.value ?? wanted) ? known.switchedAt + maxOnMs : now;
   return { value, by, why, ...earliest(timers.reevaluateAt, limit > now ? limit : undefined) };
 }
@@ -211,7 +211,7 @@ function applyEvent(desired: DesiredState, event: OutputEvent, context: RuleCont
   }
 }
 
-/** Whether the output refuses every command. */
+/** Returns whether the output refuses every command. */
 function blocksCommands({ override, locked, losses }: DesiredState): boolean {
   return override !== undefined || locked !== undefined || losses.length > 0;
 }

@@ -10,43 +10,44 @@ import type { CommandSource } from './nodes.ts';
 
 const CLOSE_LIMIT_MS: DurationMs = 300;
 
-/** What a file is to keep. */
+/** Options of a KeptFile. */
 export interface KeptFileOptions<Content> {
-  /** Absent: it is kept as long as the process lives. */
+  /** Path. With `undefined` the content lives as long as the process. */
   readonly file: string | undefined;
   readonly schema: z.ZodType<Content>;
-  /** What it holds, for people: `counts`. */
+  /** Name of the content, for people: `counts`. */
   readonly contentName: string;
-  /** What a missing or damaged file means, for people: `counters begin anew`. */
+  /** The consequence of a missing or damaged file, for people: `counters begin anew`. */
   readonly whenMissing: string;
-  /** It is written at most this often (ms), which is also what a power loss costs. */
+  /** Shortest time between two writes (ms). A power loss costs at most the changes of this time. */
   readonly everyMs: DurationMs;
-  /** What is to be written now. */
+  /** Returns the content to write. */
   content(): Content;
 }
 
 /**
- * A small file for what outlives a restart. It is replaced as a whole (written, synced, renamed), so that it is never half
- * of one. Trouble with it is logged and never stops anybody.
+ * A small file for state that outlives a restart. It is replaced as a whole (written, synced, renamed), so that it is never
+ * partly written. Failures are logged and stop nothing.
  */
 export class KeptFile<Content> {
   readonly #options: KeptFileOptions<Content>;
   readonly #clock: Clock;
   readonly #log: Log;
   #timer: Timer | undefined;
-  /** With whether it is on the disk. */
+  /** The last write; resolves with whether the content is on the disk. */
   #writing: Promise<boolean> = Promise.resolve(false);
   #changed = false;
   #lastError: string | undefined;
 
-  constructor(keeping: KeptFileOptions<Content>, life: { readonly clock: Clock; readonly log: Log }) {
-    this.#options = keeping;
-    this.#clock = life.clock;
-    this.#log = life.log;
+  constructor(options: KeptFileOptions<Content>, environment: { readonly clock: Clock; readonly log: Log }) {
+    this.#options = options;
+    this.#clock = environment.clock;
+    this.#log = environment.log;
   }
 
   /**
-   * What the file holds. Never rejects: undefined, and a warning, when it is damaged, or when it is missing and `needed`.
+   * Reads the file. Never rejects. Resolves with `undefined` when it is missing or damaged; logs a warning unless it is
+   * missing and not `needed`.
    */
   async load(needed = true): Promise<Content | undefined> {
     const { file, schema, whenMissing: without } = this.#options;
@@ -63,7 +64,7 @@ export class KeptFile<Content> {
     }
   }
 
-  /** There is something new to write, within `everyMs`. */
+  /** Writes the changed content within `everyMs`. */
   changed(): void {
     this.#changed = true;
     if (this.#options.file === undefined) return;
@@ -73,13 +74,13 @@ export class KeptFile<Content> {
     });
   }
 
-  /** Writes now. Resolves with whether it is on the disk; never rejects. */
+  /** Writes now. Resolves with whether the content is on the disk. Never rejects. */
   async save(): Promise<boolean> {
     this.#changed = true;
     return this.#write();
   }
 
-  /** Writes what has not been written. Bounded, never rejects. */
+  /** Writes pending changes. Bounded in time; never rejects. */
   async close(): Promise<void> {
     this.#timer?.cancel();
     const { file, contentName: what } = this.#options;
@@ -91,11 +92,11 @@ export class KeptFile<Content> {
     }
   }
 
-  /** One write after the other; the last one has the last content. Never rejects. */
+  /** Runs one write after the other; the last one has the last content. Never rejects. */
   #write(): Promise<boolean> {
     const { file, contentName: what, content } = this.#options;
     this.#writing = this.#writing.then(async (before) => {
-      // A write that began after the change has written it.
+      // An earlier write that began after the change has written it.
       if (file === undefined || !this.#changed) return file !== undefined && before;
       this.#changed = false;
       try {
@@ -113,7 +114,7 @@ export class KeptFile<Content> {
     return this.#writing;
   }
 
-  /** A damaged file is left for people to look at. */
+  /** Renames a damaged file, so that people can look at it. */
   async #setAside(file: string): Promise<void> {
     try {
       await rename(file, `${file}.damaged`);
@@ -123,7 +124,7 @@ export class KeptFile<Content> {
   }
 }
 
-/** Whatever happens meanwhile, the file then is the old one or the new one, and on the disk. */
+/** Replaces a file atomically: after a crash it is the old one or the new one, and on the disk. */
 async function replaceFile(file: string, text: string): Promise<void> {
   const folder = dirname(file);
   await mkdir(folder, { recursive: true });
@@ -143,7 +144,7 @@ async function openAndSync(path: string, flags: number, text?: string): Promise<
   }
 }
 
-/** A power loss may cost the changes of this time. */
+/** A power loss costs at most the changes of this time. */
 export const OUTPUTS_WRITE_MS: DurationMs = 1000;
 
 const valueSchema = z.union([z.boolean(), z.number(), z.string()]);
@@ -156,21 +157,21 @@ const outputsSchema = z.object({
   ),
 });
 
-/** An override as it outlives a restart; `until` is unix seconds. */
+/** An override in the file; `until` is unix seconds. */
 export type KeptOverride = CommandSource & { readonly value: RawValue; readonly until: number };
 
-/** A file of a node's state in a folder that several agents may share. */
+/** Returns the path of a node's state file in a folder that several agents may share. */
 export function stateFile(folder: string | undefined, node: string, what: string): string | undefined {
   return folder === undefined ? undefined : join(folder, `${encodeURIComponent(node)}.${what}.json`);
 }
 
-/** What outputs were (`initial: last`) and which are overridden, as the user means the values. */
+/** Last values of outputs (`initial: last`) and overrides, in the user's units. */
 export class KeptOutputs {
   readonly #last = new Map<string, RawValue>();
   readonly #overrides = new Map<string, KeptOverride>();
   readonly #file: KeptFile<z.infer<typeof outputsSchema>>;
 
-  constructor(file: string | undefined, life: { clock: Clock; log: Log }) {
+  constructor(file: string | undefined, environment: { clock: Clock; log: Log }) {
     this.#file = new KeptFile(
       {
         file,
@@ -184,18 +185,18 @@ export class KeptOutputs {
           overrides: Object.fromEntries(this.#overrides),
         }),
       },
-      life,
+      environment,
     );
   }
 
-  /** Reads the file. Never rejects. `needed`: that there is none is worth a warning. */
+  /** Reads the file. Never rejects. `needed`: a missing file is worth a warning. */
   async load(needed: boolean): Promise<void> {
     const kept = await this.#file.load(needed);
     for (const [pin, last] of Object.entries(kept?.last ?? {})) this.#last.set(pin, last);
     for (const [pin, saveOverride] of Object.entries(kept?.overrides ?? {})) this.#overrides.set(pin, saveOverride);
   }
 
-  /** What an output starts with. */
+  /** Returns the start value of an output. */
   initialOf({ name, initial, safe }: PinSpec): RawValue | undefined {
     return typeof initial === 'object' ? (this.#last.get(name) ?? safe) : initial;
   }
@@ -210,33 +211,33 @@ export class KeptOutputs {
     this.#file.changed();
   }
 
-  /** Keeps an override, or forgets it. Resolves with whether that is on the disk. */
+  /** Saves an override, or removes it when `undefined`. Resolves with whether that is on the disk. */
   saveOverride(pin: string, override: KeptOverride | undefined): Promise<boolean> {
     if (override) this.#overrides.set(pin, override);
     else this.#overrides.delete(pin);
     return this.#file.save();
   }
 
-  /** Writes what has not been written. Bounded, never rejects. */
+  /** Writes pending changes. Bounded in time; never rejects. */
   close(): Promise<void> {
     return this.#file.close();
   }
 }
 
-/** A power loss costs at most the counts of this time; a flash card lives with a small write that often. */
+/** A power loss costs at most the counts of this time. A flash card survives a small write that often. */
 export const COUNTS_WRITE_MS: DurationMs = 5000;
 
 const countsSchema = z.object({ version: z.literal(1), counts: z.record(z.string(), z.number()) });
 
-/** What counters have counted (raw, by pin name), so that they go on from there when their port or the agent returns. */
+/** Raw counts by pin name. Counters continue from them when their port or the agent restarts. */
 export class KeptCounts {
   readonly #counts = new Map<string, number>();
   readonly #file: KeptFile<z.infer<typeof countsSchema>>;
 
-  /** Without a file counts are kept as long as the process lives. */
-  constructor(file: string | undefined, life: { clock: Clock; log: Log }) {
+  /** Without a file the counts live as long as the process. */
+  constructor(file: string | undefined, environment: { clock: Clock; log: Log }) {
     const content = () => ({ version: 1 as const, counts: Object.fromEntries(this.#counts) });
-    const keeping = {
+    const options = {
       file,
       schema: countsSchema,
       contentName: 'counts',
@@ -244,10 +245,10 @@ export class KeptCounts {
       everyMs: COUNTS_WRITE_MS,
       content,
     };
-    this.#file = new KeptFile(keeping, life);
+    this.#file = new KeptFile(options, environment);
   }
 
-  /** Reads the file. Never rejects: counters begin at their start when there is none or it is damaged, which is said. */
+  /** Reads the file. Never rejects: without one the counters begin anew, and a warning is logged. */
   async load(): Promise<void> {
     const kept = await this.#file.load();
     for (const [pin, count] of Object.entries(kept?.counts ?? {})) this.#counts.set(pin, count);
@@ -263,7 +264,7 @@ export class KeptCounts {
     this.#file.changed();
   }
 
-  /** Writes what has not been written. Bounded, never rejects. */
+  /** Writes pending changes. Bounded in time; never rejects. */
   close(): Promise<void> {
     return this.#file.close();
   }

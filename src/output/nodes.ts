@@ -1,43 +1,43 @@
 import type { Clock, DurationMs, Timer } from '../clock/clock.ts';
 import { type Envelope, isRecord } from '../message/envelope.ts';
 
-/** A node or program that has not said for so long (ms) that it lives is lost. Nodes with a direct link are missed sooner. */
+/** A node or program without a heartbeat for so long (ms) is lost. The mesh notices lost peers sooner. */
 export const SILENT_AFTER_MS: DurationMs = 15_000;
-/** Most nodes kept in mind; a flood of invented ones must not fill the memory. */
+/** Most nodes remembered, because a flood of invented ones must not fill the memory. */
 const MAX_NODES = 10_000;
 
-/** Who sent a command. */
+/** The sender of a command. */
 export interface CommandSource {
-  /** Name of the node where it is known, else its id. */
+  /** Name of the node, else its id. */
   readonly node: string;
-  /** Name of an actor of this process, else its id. */
+  /** Name of the actor when it is in this process, else its id. */
   readonly actor: string;
 }
 
-/** Told whether a controller is there, at once and whenever it changes. */
+/** Called with whether a controller is present, at once and at every change. */
 type PresenceWatcher = (present: boolean) => void;
 
 /**
- * Who is there: other nodes by what they say of themselves (birth, heartbeat, leave), actors of this process by what their
- * supervisor says.
+ * Presence of controllers: of other nodes by their birth, heartbeat and leave messages, of actors of this process by their
+ * supervisor.
  */
 export class Nodes {
-  /** By id; a node that was restarted is there under two ids for a while. */
+  /** By id. A restarted node has two ids for a while. */
   readonly #nodes = new Map<string, { readonly name: string; timer: Timer }>();
   readonly #actors = new Map<string, number>();
   readonly #watchers = new Map<string, Set<PresenceWatcher>>();
   readonly #seen = new Set<string>();
   readonly #startGrace: Timer;
-  /** Whoever has not been seen since the start may still come. */
+  /** Controllers that were never seen count as lost from now on. */
   #startGraceOver = false;
   readonly #clock: Clock;
   readonly #localName: string;
   readonly #actorName: (id: string) => string | undefined;
 
-  /** `self`: the name of this node. `actorName`: the name of an actor of this process. */
-  constructor(clock: Clock, self: string, actorName: (id: string) => string | undefined) {
+  /** `localName`: name of this node. `actorName` returns the name of an actor of this process. */
+  constructor(clock: Clock, localName: string, actorName: (id: string) => string | undefined) {
     this.#clock = clock;
-    this.#localName = self;
+    this.#localName = localName;
     this.#actorName = actorName;
     this.#startGrace = clock.after(SILENT_AFTER_MS, () => {
       this.#notifyAround([...this.#watchers.keys()], () => {
@@ -51,7 +51,7 @@ export class Nodes {
     for (const { timer } of this.#nodes.values()) timer.cancel();
   }
 
-  /** Calls `watcher` with whether the node or actor (`*`: any other node) is there, now and at every change. */
+  /** Calls `watcher` with whether the node or actor (`*`: any other node) is present, now and at every change. */
   watch(name: string, watcher: PresenceWatcher): () => void {
     const watchers = this.#watchers.get(name) ?? new Set();
     this.#watchers.set(name, watchers.add(watcher));
@@ -61,7 +61,7 @@ export class Nodes {
     };
   }
 
-  /** At the start everybody is taken to be there, for as long as a silent node is. */
+  /** Returns whether a controller is present. After the start all count as present for SILENT_AFTER_MS. */
   isPresent(name: string): boolean {
     if (!this.#startGraceOver && !this.#seen.has(name)) return true;
     if (name === '*') return this.#nodes.size > 0;
@@ -69,7 +69,7 @@ export class Nodes {
     return [...this.#nodes.values()].some((node) => node.name === name);
   }
 
-  /** An actor of this process has come or gone. */
+  /** Notes that an actor of this process has started or stopped. */
   setActorPresence(name: string, present: boolean): void {
     this.#notifyAround([name], () => {
       if (present) this.#seen.add(name);
@@ -77,15 +77,15 @@ export class Nodes {
     });
   }
 
-  /** Who sent a message. */
+  /** Returns the sender of a message. */
   senderOf({ sender }: Envelope): CommandSource {
     const [actor = '?', node] = sender;
-    // What comes from another process says so itself: it must not pass for one of ours by using its id.
+    // A message from another process has a second sender. It must not pass for a local actor by using its id.
     if (node === undefined) return { node: this.#localName, actor: this.#actorName(actor) ?? actor };
     return { node: this.#nodes.get(node)?.name ?? node, actor };
   }
 
-  /** A NodeMessage, whatever program sent it. */
+  /** Takes over a NodeMessage of any program. */
   onNodeMessage(data: unknown): void {
     if (!isRecord(data)) return;
     const { event, node, name } = data;
@@ -101,7 +101,7 @@ export class Nodes {
     const timer = this.#clock.after(SILENT_AFTER_MS, () => this.#forget(id));
     const names = known && known.name !== name ? [name, known.name, '*'] : [name, '*'];
     this.#notifyAround(names, () => {
-      // Only the names somebody asks for: they are few, and others may be invented.
+      // Only watched names are remembered: they are few, and others may be invented.
       for (const one of [name, '*']) if (this.#watchers.has(one)) this.#seen.add(one);
       this.#nodes.set(id, { name, timer });
     });

@@ -57,7 +57,7 @@ export class Output {
   /** The safe value that the port opened with, until a reading or write confirms it. */
   openedWith: RawValue | undefined;
   lastCommand: LastCommand | undefined;
-  /** Who set the override, and its end in unix seconds. `kept: false`: it is not on the disk. */
+  /** Source of the override, and its end in unix seconds. `kept: false`: it is not on the disk. */
   overriddenBy: (CommandSource & { readonly until: UnixSeconds; readonly kept?: false }) | undefined;
 
   constructor(spec: PinSpec, initial: RawValue | undefined, clock: Clock, otherPins: OtherPins) {

@@ -7,15 +7,15 @@ export interface KnownState {
   readonly value: RawValue | undefined;
   /** The value still holds: the port is open, and every write since was confirmed. */
   readonly certain: boolean;
-  /** When it last went on or off, or became known. */
+  /** Time at which it last went on or off, or became known. */
   readonly switchedAt: MonotonicMs;
   /** Our changes, as far back as the rate limit looks. */
   readonly changes: readonly MonotonicMs[];
 }
 
-/** What the rules of one output ask about other pins of this process. */
+/** The other pins of this process, as the rules of an output see them. */
 export interface OtherPins {
-  /** Whether the pin's quality is good and its value on. */
+  /** Returns whether the pin's quality is good and its value on. */
   isGoodAndOn(pin: string): boolean;
   /** `on` when the output is on or a write to on is under way, `unknown` when nobody knows, else since when it is off. */
   interlockState(pin: string): 'on' | 'unknown' | MonotonicMs;
@@ -25,11 +25,11 @@ export interface OtherPins {
 export interface RuleBlock {
   readonly rule: 'requires' | 'interlock' | 'max_on' | 'min_on' | 'min_off' | 'rate';
   readonly why: string;
-  /** When the rule allows the value by itself. */
+  /** Time from which the rule allows the value. */
   readonly until?: MonotonicMs;
 }
 
-/** Returns the rule that keeps an output from being on, whoever commands it. These rules always hold. */
+/** Returns the rule that forbids an output to be on. These rules hold for every command and override. */
 export function violation(
   spec: PinSpec,
   value: RawValue,
