@@ -1,16 +1,37 @@
-import type { Command, Option } from 'commander';
+import { Command, type Option } from 'commander';
 import { closestMatch } from '../config/closest-match.ts';
 import { CliError, exitCodes } from './exit.ts';
+import { busOption, configOption, jsonOption, timeoutOption } from './options.ts';
 
-const examples = new WeakMap<Command, readonly string[]>();
+/** A command with examples, which its help, the manual page and the reference show. */
+export class CliCommand extends Command {
+  lines: readonly string[] = [];
 
-/** Gives a command the lines that its help, the manual page and the reference show as examples. */
-export function addExamples(command: Command, ...lines: readonly string[]): void {
-  examples.set(command, lines);
+  override createCommand(name?: string): CliCommand {
+    return new CliCommand(name);
+  }
+
+  examples(...lines: readonly string[]): this {
+    this.lines = lines;
+    return this;
+  }
+
+  /** Adds the options of every command on the bus: `ClientOptions`. */
+  clientOptions(): this {
+    return this.addOption(configOption('take the address of the bus and the keys from this configuration'))
+      .addOption(busOption())
+      .addOption(jsonOption())
+      .addOption(timeoutOption());
+  }
+
+  /** Makes this the command that its group runs when no command is named; words behind the group are a mistake then. */
+  default(): this {
+    return this.allowExcessArguments().hook('preAction', rejectUnknownCommand);
+  }
 }
 
 export function examplesOf(command: Command): readonly string[] {
-  return examples.get(command) ?? [];
+  return command instanceof CliCommand ? command.lines : [];
 }
 
 /** The words that call a command, like `scan i2c`; '' for the program itself. */
@@ -42,7 +63,7 @@ export function groups(command: Command): Command[] {
  * Throws when a word behind a group (`dcs-io boards shwo`) names none of its commands. Commander hands such a word to the
  * group's default command, which takes no words.
  */
-export function rejectUnknownCommand(command: Command): void {
+function rejectUnknownCommand(command: Command): void {
   const [word] = command.args;
   const group = command.parent;
   if (word === undefined || !group) return;

@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 
 /** Options of every command that joins the bus. */
 export interface ClientOptions {
@@ -31,13 +31,8 @@ export function mockOption(): Option {
   return new Option('--mock', 'replace every port by simulated hardware');
 }
 
-/** Adds what every command on the bus takes: `-c`, `--bus`, `--json`, `--timeout`. */
-export function addClientOptions(command: Command): Command {
-  return command
-    .addOption(configOption('take the address of the bus and the keys from this configuration'))
-    .addOption(busOption())
-    .addOption(jsonOption())
-    .addOption(new Option('--timeout <seconds>', 'how long to wait').default(5000, '5').argParser(milliseconds));
+export function timeoutOption(): Option {
+  return new Option('--timeout <seconds>', 'how long to wait').default(5000, '5').argParser(milliseconds);
 }
 
 function milliseconds(text: string): number {

@@ -1,12 +1,12 @@
-import { Command } from 'commander';
-import { commandPath, examplesOf, groups, leaves, usage, valuedOption } from './command-tree.ts';
+import type { Command } from 'commander';
+import { CliCommand, commandPath, examplesOf, groups, leaves, usage, valuedOption } from './command-tree.ts';
 import { CliError, exitCodes } from './exit.ts';
 import { busOption, jsonOption } from './options.ts';
 import { colour } from './output.ts';
 import { version } from './version.ts';
 
 /** Adds a command to the command line. */
-type AddCommand = (cli: Command) => void;
+type AddCommand = (cli: CliCommand) => void;
 
 /** The files of the commands, in the order of the help. Each imports what its action needs when the action runs. */
 const commandFiles: Readonly<Record<string, () => Promise<AddCommand>>> = {
@@ -45,8 +45,8 @@ const needAll: readonly string[] = ['complete', 'man'];
  * The command line. With the words that were typed it has the command they name alone: loading all of them takes longer
  * than most commands. Without words, or when they name no command, it has every command.
  */
-export async function program(words: readonly string[] = []): Promise<Command> {
-  const cli = new Command('dcs-io')
+export async function program(words: readonly string[] = []): Promise<CliCommand> {
+  const cli = new CliCommand('dcs-io')
     .description('Hardware I/O edge agent: GPIO, serial, Modbus and I2C on the aktos-dcs bus')
     .version(version())
     .showHelpAfterError('        dcs-io --help lists the commands')

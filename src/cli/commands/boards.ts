@@ -1,10 +1,9 @@
 import { existsSync } from 'node:fs';
-import type { Command } from 'commander';
 import type { Colors } from 'picocolors/types.js';
 import type { Board } from '../../board/board.ts';
 import type { HeaderCell, HeaderLayout } from '../../board/header-layout.ts';
 import { closestMatch } from '../../config/closest-match.ts';
-import { addExamples, rejectUnknownCommand } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { configOption, jsonOption } from '../options.ts';
 import { colour, printJson, printLine, printNote, table } from '../output.ts';
@@ -15,38 +14,35 @@ interface ShowOptions {
 }
 
 /** Adds `boards list`, `boards show` and `boards hats`. */
-export function addBoards(cli: Command): void {
+export function addBoards(cli: CliCommand): void {
   const boards = cli.command('boards').description('list and draw the boards this version knows');
-  const listCommand = boards
+  boards
     .command('list', { isDefault: true })
-    .allowExcessArguments()
-    .hook('preAction', rejectUnknownCommand)
+    .default()
     .description('list the boards')
     .addOption(jsonOption())
+    .examples('dcs-io boards list')
     .action(list);
-  addExamples(listCommand, 'dcs-io boards list');
-  const showCommand = boards
+  boards
     .command('show')
     .description('draw the headers of a board (default: this computer), with the lines in use')
     .argument('[board]')
     .addOption(configOption('draw in the pins of a configuration'))
     .addOption(jsonOption())
+    .examples('dcs-io boards show raspberry-pi-4b', 'dcs-io boards show -c dcs-io.yaml')
     .action(show);
-  addExamples(showCommand, 'dcs-io boards show raspberry-pi-4b', 'dcs-io boards show -c dcs-io.yaml');
-  const hatsCommand = boards
+  boards
     .command('hats')
     .description('list the boards that can be put on a header')
     .addOption(jsonOption())
+    .examples('dcs-io boards hats')
     .action(hats);
-  addExamples(hatsCommand, 'dcs-io boards hats');
 }
 
 /** Lists the boards and marks the one this program runs on. */
 async function list(options: { readonly json?: boolean }): Promise<void> {
-  const [{ detectBoard }, { listBoards, loadBoard }] = await Promise.all([
-    import('../../board/detect.ts'),
-    import('../../board/load-board.ts'),
-  ]);
+  const { detectBoard } = await import('../../board/detect.ts');
+  const { listBoards, loadBoard } = await import('../../board/load-board.ts');
   const here = detectBoard()?.name;
   const boards = listBoards().flatMap((name) => loadBoard(name) ?? []);
   if (options.json) {
@@ -80,12 +76,10 @@ async function hats(options: { readonly json?: boolean }): Promise<void> {
 
 /** Draws the headers of the board named, of the configuration's, or of this computer's, with pins and enabled buses. */
 async function show(name: string | undefined, options: ShowOptions): Promise<void> {
-  const [{ detectBoard }, { layOutHeaders }, { headerView }, { linesInUse }] = await Promise.all([
-    import('../../board/detect.ts'),
-    import('../../board/header-layout.ts'),
-    import('./boards.ts'),
-    import('../../config/resolved.ts'),
-  ]);
+  const { detectBoard } = await import('../../board/detect.ts');
+  const { layOutHeaders } = await import('../../board/header-layout.ts');
+  const { headerView } = await import('./boards.ts');
+  const { linesInUse } = await import('../../config/resolved.ts');
   const config = options.config === undefined ? undefined : await readCorrectConfig(options.config);
   const board = await findBoard(name ?? config?.board);
   const here = detectBoard()?.name === board.name ? board.enabledBuses(existsSync) : [];
@@ -107,10 +101,8 @@ async function show(name: string | undefined, options: ShowOptions): Promise<voi
 }
 
 async function findBoard(name: string | undefined): Promise<Board> {
-  const [{ detectBoard }, { listBoards, loadBoard }] = await Promise.all([
-    import('../../board/detect.ts'),
-    import('../../board/load-board.ts'),
-  ]);
+  const { detectBoard } = await import('../../board/detect.ts');
+  const { listBoards, loadBoard } = await import('../../board/load-board.ts');
   const board = name === undefined ? detectBoard() : loadBoard(name);
   if (board) return board;
   if (name === undefined) {

@@ -1,6 +1,6 @@
-import { type Command, Option } from 'commander';
+import { Option } from 'commander';
 import type { ResolvedConfig } from '../../config/resolved.ts';
-import { addExamples } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import { exitCodes } from '../exit.ts';
 import { configOption, jsonOption, mockOption } from '../options.ts';
 import { count, printJson, printLine, table } from '../output.ts';
@@ -12,17 +12,16 @@ interface CheckOptions {
   readonly pins?: boolean;
 }
 
-/** Adds `check`. */
-export function addCheck(cli: Command): void {
-  const command = cli
+export function addCheck(cli: CliCommand): void {
+  cli
     .command('check')
     .description('report every mistake in a configuration; touches no hardware')
     .addOption(configOption())
     .addOption(mockOption())
     .addOption(new Option('--pins', 'also list every pin with its hardware address'))
     .addOption(jsonOption())
+    .examples('dcs-io check', 'dcs-io check --pins -c plant.yaml')
     .action(check);
-  addExamples(command, 'dcs-io check', 'dcs-io check --pins -c plant.yaml');
 }
 
 async function check(options: CheckOptions): Promise<void> {

@@ -1,21 +1,21 @@
 import { Argument, type Command, type Option } from 'commander';
 import { messageOf } from '../../errors/errors.ts';
-import { addExamples, subcommands, valuedOption } from '../command-tree.ts';
+import { type CliCommand, subcommands, valuedOption } from '../command-tree.ts';
 import type { ClientOptions } from '../options.ts';
 import { printLine, printNote } from '../output.ts';
 
 /** Adds `completion`, which prints the script of a shell. */
-export function addCompletion(cli: Command): void {
-  const command = cli
+export function addCompletion(cli: CliCommand): void {
+  cli
     .command('completion')
     .description('print a script with which a shell completes commands, options and pin names')
     .addArgument(new Argument('<shell>').choices(Object.keys(scripts)))
+    .examples('dcs-io completion bash > /etc/bash_completion.d/dcs-io', 'dcs-io completion fish | source')
     .action((shell: string) => printLine(scripts[shell] ?? ''));
-  addExamples(command, 'dcs-io completion bash > /etc/bash_completion.d/dcs-io', 'dcs-io completion fish | source');
 }
 
 /** Adds the hidden `complete`: the scripts call it with the words typed so far, of which the last is to be completed. */
-export function addComplete(cli: Command): void {
+export function addComplete(cli: CliCommand): void {
   cli
     .command('complete', { hidden: true })
     .argument('[words...]')
@@ -121,7 +121,7 @@ interface Cursor {
 }
 
 /** The words that can complete the last one, and the source of further ones. */
-export function completions(cli: Command, words: readonly string[]): Completions {
+export function completions(cli: CliCommand, words: readonly string[]): Completions {
   const last = words.at(-1) ?? '';
   const cursor: Cursor = { command: cli, position: 0, literal: false, awaiting: undefined, given: new Map() };
   for (const word of words.slice(0, -1)) advance(cursor, word);
@@ -171,7 +171,7 @@ function valuesOf(place: Option | Argument): Found {
 /** A Tab waits this long (ms) for an agent. */
 const AGENT_MS = 500;
 
-async function complete(cli: Command, words: readonly string[]): Promise<void> {
+async function complete(cli: CliCommand, words: readonly string[]): Promise<void> {
   const { words: found, from, given } = completions(cli, words);
   for (const one of found) print(one);
   if (from === 'files' || from === 'folders') printLine(`:${from}`);

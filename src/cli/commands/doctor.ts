@@ -1,5 +1,4 @@
-import type { Command } from 'commander';
-import { addExamples } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import type { CheckResult } from '../doctor-checks.ts';
 import { exitCodes } from '../exit.ts';
 import { busOption, configOption, jsonOption } from '../options.ts';
@@ -11,16 +10,15 @@ interface DoctorOptions {
   readonly json?: boolean;
 }
 
-/** Adds `doctor`. */
-export function addDoctor(cli: Command): void {
-  const command = cli
+export function addDoctor(cli: CliCommand): void {
+  cli
     .command('doctor')
     .description('find what keeps the agent from working: permissions, devices, clock, keys, bus; and say what to do')
     .addOption(configOption())
     .addOption(busOption("a bus that must answer (default: this machine's, which may)"))
     .addOption(jsonOption())
+    .examples('dcs-io doctor', 'dcs-io doctor --bus 192.168.1.20:5012:5013')
     .action(doctor);
-  addExamples(command, 'dcs-io doctor', 'dcs-io doctor --bus 192.168.1.20:5012:5013');
 }
 
 /** Prints the result of every check. Fails when one is bad. */

@@ -1,18 +1,16 @@
-import type { Command } from 'commander';
-import { addExamples } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
-import { addClientOptions, type ClientOptions } from '../options.ts';
+import type { ClientOptions } from '../options.ts';
 import { printJson, printLine, showValue } from '../output.ts';
 
-/** Adds `get`. */
-export function addGet(cli: Command): void {
-  const command = cli
+export function addGet(cli: CliCommand): void {
+  cli
     .command('get')
     .description('print the value of a pin; fails when its quality is bad')
     .argument('<pin>')
+    .clientOptions()
+    .examples('dcs-io get tank-level', 'dcs-io get tank-level --json')
     .action(get);
-  addClientOptions(command);
-  addExamples(command, 'dcs-io get tank-level', 'dcs-io get tank-level --json');
 }
 
 /** Prints a bad value too, but fails then, so that a script does not use it. */

@@ -1,8 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { createInterface } from 'node:readline/promises';
-import type { Command } from 'commander';
-import { addExamples } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import type { Answers, Detection } from '../config-template.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { configOption } from '../options.ts';
@@ -14,16 +13,15 @@ interface InitOptions {
   readonly force?: boolean;
 }
 
-/** Adds `init`. */
-export function addInit(cli: Command): void {
-  const command = cli
+export function addInit(cli: CliCommand): void {
+  cli
     .command('init')
     .description('write a first configuration from the detected hardware; asks what it cannot detect')
     .addOption(configOption('file to write').default('./dcs-io.yaml'))
     .option('--yes', 'ask nothing')
     .option('--force', 'replace an existing file')
+    .examples('dcs-io init', 'dcs-io init --yes -c /etc/dcs-io/dcs-io.yaml')
     .action(init);
-  addExamples(command, 'dcs-io init', 'dcs-io init --yes -c /etc/dcs-io/dcs-io.yaml');
 }
 
 /** Detects the hardware of this computer, asks for the rest, and writes a configuration that passes `check`. */
@@ -31,14 +29,11 @@ export async function init({ config: file, yes, force }: InitOptions): Promise<v
   if (existsSync(file) && !force) {
     throw new CliError(exitCodes.wrongUse, `${file} exists`, 'choose another with -c FILE, or replace it with --force');
   }
-  const [{ detectHardware }, { configTemplate }, { describeProblem }, { allDrivers }, { loadConfigText }] =
-    await Promise.all([
-      import('../detect-hardware.ts'),
-      import('../config-template.ts'),
-      import('../config-file.ts'),
-      import('../../driver-registry.ts'),
-      import('../../config/load.ts'),
-    ]);
+  const { detectHardware } = await import('../detect-hardware.ts');
+  const { configTemplate } = await import('../config-template.ts');
+  const { describeProblem } = await import('../config-file.ts');
+  const { allDrivers } = await import('../../driver-registry.ts');
+  const { loadConfigText } = await import('../../config/load.ts');
   const found = await detectHardware();
   const answers = yes ? { node: found.node, web: true, serial: new Map() } : await ask(found);
   const text = configTemplate(found, answers);

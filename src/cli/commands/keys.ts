@@ -1,6 +1,6 @@
-import { type Command, Option } from 'commander';
+import { Option } from 'commander';
 import type { Grant } from '../../mesh/security/keys.ts';
-import { addExamples } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { configOption, jsonOption } from '../options.ts';
 import { colour, printJson, printLine, printNote, table } from '../output.ts';
@@ -17,7 +17,7 @@ interface AllowOptions extends KeysOptions {
 }
 
 /** Adds `keys new`, `keys show`, `keys allow`, `keys revoke` and `keys list`. */
-export function addKeys(cli: Command): void {
+export function addKeys(cli: CliCommand): void {
   const keys = cli.command('keys').description('manage who may talk with this node on an encrypted bus (bus.security)');
   const add = (name: string, description: string) =>
     keys
@@ -25,31 +25,24 @@ export function addKeys(cli: Command): void {
       .description(description)
       .addOption(configOption('its bus.security.keys is the folder (default: ./dcs-io.yaml, …)'))
       .addOption(new Option('--keys <folder>', 'the folder of keys itself, without a configuration'));
-  addExamples(add('new', "create this node's key pair and print its public key").action(create), 'dcs-io keys new');
-  addExamples(
-    add('show', "print this node's public key, which the others must allow").action(show),
-    'dcs-io keys show',
-  );
-  addExamples(
-    add('allow', 'allow the owner of a public key; replaces what that name was allowed before')
-      .argument('<name>', 'your name for it')
-      .argument('<key>', "its public key, in 'single quotes'")
-      .option('--read <pattern...>', "pins whose reports it gets, like 'tank-*' (default: all)")
-      .option('--write <pattern...>', 'pins and serial ports it may command (default: all; with --read alone: none)')
-      .option('--relay', 'it may also pass on messages of processes behind it')
-      .action(allowKey),
-    "dcs-io keys allow panel 'rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7' --read '*' --write 'hall.*'",
-  );
-  addExamples(
-    add('revoke', 'refuse it from now on; a running node closes its connection within a second')
-      .argument('<name>')
-      .action(revokeKey),
-    'dcs-io keys revoke panel',
-  );
-  addExamples(
-    add('list', 'list the allowed keys with their rights').addOption(jsonOption()).action(list),
-    'dcs-io keys list',
-  );
+  add('new', "create this node's key pair and print its public key").examples('dcs-io keys new').action(create);
+  add('show', "print this node's public key, which the others must allow").examples('dcs-io keys show').action(show);
+  add('allow', 'allow the owner of a public key; replaces what that name was allowed before')
+    .argument('<name>', 'your name for it')
+    .argument('<key>', "its public key, in 'single quotes'")
+    .option('--read <pattern...>', "pins whose reports it gets, like 'tank-*' (default: all)")
+    .option('--write <pattern...>', 'pins and serial ports it may command (default: all; with --read alone: none)')
+    .option('--relay', 'it may also pass on messages of processes behind it')
+    .examples("dcs-io keys allow panel 'rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7' --read '*' --write 'hall.*'")
+    .action(allowKey);
+  add('revoke', 'refuse it from now on; a running node closes its connection within a second')
+    .argument('<name>')
+    .examples('dcs-io keys revoke panel')
+    .action(revokeKey);
+  add('list', 'list the allowed keys with their rights')
+    .addOption(jsonOption())
+    .examples('dcs-io keys list')
+    .action(list);
 }
 
 /** Prints only the public key to stdout, so that a script can take it. */

@@ -1,16 +1,16 @@
 import type { Command, Option } from 'commander';
-import { examplesOf, leaves, subcommands, usage } from '../command-tree.ts';
+import { type CliCommand, examplesOf, leaves, subcommands, usage } from '../command-tree.ts';
 import { exitMeanings } from '../exit.ts';
 import { printLine } from '../output.ts';
 import { version } from '../version.ts';
 
 /** Adds the hidden `man`, which prints the manual page from the definitions of all commands. */
-export function addMan(cli: Command): void {
+export function addMan(cli: CliCommand): void {
   cli.command('man', { hidden: true }).action(() => printLine(manPage(cli)));
 }
 
 /** The page in the macros of man(7). */
-function manPage(cli: Command): string {
+function manPage(cli: CliCommand): string {
   return [
     `.TH DCS-IO 1 "" "dcs-io ${version()}" "User Commands"`,
     '.SH NAME',

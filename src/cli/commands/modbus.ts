@@ -1,4 +1,4 @@
-import { Argument, type Command, Option } from 'commander';
+import { Argument, Option } from 'commander';
 import type { ModbusAddress } from '../../../drivers/modbus/address.ts';
 import type { ModbusClient } from '../../../drivers/modbus/client.ts';
 import type { ModbusOptions } from '../../../drivers/modbus/options.ts';
@@ -6,7 +6,7 @@ import { systemClock } from '../../clock/clock.ts';
 import type { Channel } from '../../driver/contract.ts';
 import { DcsError } from '../../errors/errors.ts';
 import type { RawValue } from '../../pin/pin.ts';
-import { addExamples } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import { CliError, exitCodes, formatZodError } from '../exit.ts';
 import { jsonOption, wholeNumber } from '../options.ts';
 import { colour, printJson, printLine, showValue } from '../output.ts';
@@ -22,37 +22,37 @@ interface ValueOptions extends TargetOptions {
 }
 
 /** Adds `modbus read`, `modbus write` and `modbus raw`. */
-export function addModbus(cli: Command): void {
+export function addModbus(cli: CliCommand): void {
   const address = wholeNumber(0, 465_536);
   const modbus = cli.command('modbus').description('read and write a Modbus device directly, without an agent');
-  const readCommand = addValueOptions(modbus.command('read'))
+  addValueOptions(modbus.command('read'))
     .description('read values at consecutive addresses')
     .addArgument(new Argument('<table>', 'table to read').choices(['coil', 'discrete', 'holding', 'input']))
     .argument('<address>', 'address of the first value, counted from 0', address)
     .argument('[count]', 'number of values', wholeNumber(1, 65_536), 1)
+    .examples('dcs-io modbus read --port tcp:192.168.1.10:502 holding 0 10')
     .action(read);
-  addExamples(readCommand, 'dcs-io modbus read --port tcp:192.168.1.10:502 holding 0 10');
-  const writeCommand = addValueOptions(modbus.command('write'))
+  addValueOptions(modbus.command('write'))
     .description('write one value and read it back')
     .addArgument(new Argument('<table>', 'table to write').choices(['coil', 'holding']))
     .argument('<address>', 'address, counted from 0', address)
     .argument('<value>', 'on, off, a number or text')
+    .examples('dcs-io modbus write --port serial:/dev/ttyUSB0 --line 9600-8N1 --unit 3 coil 0 on')
     .action(write);
-  addExamples(writeCommand, 'dcs-io modbus write --port serial:/dev/ttyUSB0 --line 9600-8N1 --unit 3 coil 0 on');
-  const rawCommand = addTargetOptions(modbus.command('raw'))
+  addTargetOptions(modbus.command('raw'))
     .description("send any function once, unchecked, and print the reply's data")
     .argument('<function>', 'function code: 1 to 127', wholeNumber(1, 127))
     .argument('[data]', 'data behind the code, as hexadecimal digits', '')
     .addOption(unitOption())
+    .examples('dcs-io modbus raw --port tcp:192.168.1.10:502 17')
     .action(raw);
-  addExamples(rawCommand, 'dcs-io modbus raw --port tcp:192.168.1.10:502 17');
 }
 
 function unitOption(): Option {
   return new Option('--unit <address>', "the device's Modbus address").default(1).argParser(wholeNumber(0, 255));
 }
 
-function addValueOptions(command: Command): Command {
+function addValueOptions(command: CliCommand): CliCommand {
   const length = 'length of a string (characters) or raw value (registers)';
   return addTargetOptions(command)
     .addOption(unitOption())
@@ -169,7 +169,7 @@ export interface TargetOptions {
 const TARGET = /^(tcp|udp|rtu|ascii|serial):(.+)$/;
 
 /** Adds the options of `TargetOptions`. */
-export function addTargetOptions(command: Command): Command {
+export function addTargetOptions(command: CliCommand): CliCommand {
   const schemes = 'tcp:HOST:PORT, udp:HOST:PORT, rtu:HOST:PORT or ascii:HOST:PORT (over TCP), serial:/dev/…';
   return command
     .addOption(new Option('--port <target>', schemes).makeOptionMandatory())

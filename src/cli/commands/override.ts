@@ -1,7 +1,6 @@
-import type { Command } from 'commander';
-import { addExamples } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
-import { addClientOptions, type ClientOptions } from '../options.ts';
+import type { ClientOptions } from '../options.ts';
 
 interface OverrideOptions extends ClientOptions {
   /** A duration with its unit, like `10m`. */
@@ -9,18 +8,17 @@ interface OverrideOptions extends ClientOptions {
   readonly end?: boolean;
 }
 
-/** Adds `override`. */
-export function addOverride(cli: Command): void {
-  const command = cli
+export function addOverride(cli: CliCommand): void {
+  cli
     .command('override')
     .description('set an output by hand for a time, above every command on the bus; or end that')
     .argument('<pin>')
     .argument('[value]', 'on, off, a number or text')
     .option('--for <duration>', 'how long: 30s, 10m, 2h')
     .option('--end', 'end the override: the output goes to its safe value')
+    .clientOptions()
+    .examples('dcs-io override pump on --for 10m', 'dcs-io override pump --end')
     .action(override);
-  addClientOptions(command);
-  addExamples(command, 'dcs-io override pump on --for 10m', 'dcs-io override pump --end');
 }
 
 async function override(pin: string, text: string | undefined, options: OverrideOptions): Promise<void> {
@@ -32,11 +30,9 @@ async function override(pin: string, text: string | undefined, options: Override
       `dcs-io override ${pin} on --for 10m, or dcs-io override ${pin} --end`,
     );
   }
-  const [{ withClient }, { printPin }, { parseDuration }] = await Promise.all([
-    import('../bus-client.ts'),
-    import('../pin-list.ts'),
-    import('../../driver/kit/schemas.ts'),
-  ]);
+  const { withClient } = await import('../bus-client.ts');
+  const { printPin } = await import('../pin-list.ts');
+  const { parseDuration } = await import('../../driver/kit/schemas.ts');
   const lengthMs = length === undefined ? 0 : parseDuration(length);
   if (lengthMs === undefined || (length !== undefined && lengthMs <= 0)) {
     throw new CliError(exitCodes.wrongUse, `--for ${length} is no time`, 'write it with its unit, like 30s or 10m');
@@ -49,17 +45,18 @@ async function override(pin: string, text: string | undefined, options: Override
 }
 
 /** Adds `rearm`. */
-export function addRearm(cli: Command): void {
-  const command = cli
+export function addRearm(cli: CliCommand): void {
+  cli
     .command('rearm')
     .description('allow commands again on an output locked in its safe state (rearm: manual)')
     .argument('<pin>')
+    .clientOptions()
+    .examples('dcs-io rearm pump')
     .action(rearm);
-  addClientOptions(command);
-  addExamples(command, 'dcs-io rearm pump');
 }
 
 async function rearm(pin: string, options: ClientOptions): Promise<void> {
-  const [{ withClient }, { printPin }] = await Promise.all([import('../bus-client.ts'), import('../pin-list.ts')]);
+  const { withClient } = await import('../bus-client.ts');
+  const { printPin } = await import('../pin-list.ts');
   printPin(await withClient(options, (client) => client.command(pin, { rearm: true }, options.timeout)), options);
 }

@@ -1,13 +1,14 @@
-import type { Command } from 'commander';
-import { addExamples } from '../command-tree.ts';
-import { addClientOptions, type ClientOptions } from '../options.ts';
+import type { CliCommand } from '../command-tree.ts';
+import type { ClientOptions } from '../options.ts';
 import { printJson, printLine, table } from '../output.ts';
 
-/** Adds `pins`. */
-export function addPins(cli: Command): void {
-  const command = cli.command('pins').description('list every pin on the bus with its value').action(pins);
-  addClientOptions(command);
-  addExamples(command, 'dcs-io pins', 'dcs-io pins --bus 192.168.1.20:5012:5013');
+export function addPins(cli: CliCommand): void {
+  cli
+    .command('pins')
+    .description('list every pin on the bus with its value')
+    .clientOptions()
+    .examples('dcs-io pins', 'dcs-io pins --bus 192.168.1.20:5012:5013')
+    .action(pins);
 }
 
 async function pins(options: ClientOptions): Promise<void> {

@@ -1,6 +1,6 @@
-import { type Command, Option } from 'commander';
+import { Option } from 'commander';
 import { closestMatch } from '../../config/closest-match.ts';
-import { addExamples, rejectUnknownCommand } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { jsonOption } from '../options.ts';
 import { colour, printJson, printLine, table } from '../output.ts';
@@ -12,27 +12,26 @@ interface ProfilesOptions {
 }
 
 /** Adds `profiles list` and `profiles show`. */
-export function addProfiles(cli: Command): void {
+export function addProfiles(cli: CliCommand): void {
   const folder = () =>
     new Option('--folder <path>', "your own profiles, as the configuration's key profiles names them");
   const profiles = cli.command('profiles').description('list and show the device profiles');
-  const listCommand = profiles
+  profiles
     .command('list', { isDefault: true })
-    .allowExcessArguments()
-    .hook('preAction', rejectUnknownCommand)
+    .default()
     .description('list the profiles of this version, and your own')
     .addOption(folder())
     .addOption(jsonOption())
+    .examples('dcs-io profiles list')
     .action(list);
-  addExamples(listCommand, 'dcs-io profiles list');
-  const showCommand = profiles
+  profiles
     .command('show')
     .description('list the pins of a profile with their addresses')
     .argument('<profile>')
     .addOption(folder())
     .addOption(jsonOption())
+    .examples('dcs-io profiles show eastron/sdm120')
     .action(show);
-  addExamples(showCommand, 'dcs-io profiles show eastron/sdm120');
 }
 
 async function list(options: ProfilesOptions): Promise<void> {

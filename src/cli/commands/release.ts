@@ -1,7 +1,6 @@
-import type { Command } from 'commander';
 import { systemClock } from '../../clock/clock.ts';
 import type { Log } from '../../log/log.ts';
-import { addExamples } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { configOption } from '../options.ts';
 import { printLine, printNote } from '../output.ts';
@@ -11,23 +10,20 @@ interface ReleaseOptions {
   readonly all?: boolean;
 }
 
-/** Adds `release`. */
-export function addRelease(cli: Command): void {
-  const command = cli
+export function addRelease(cli: CliCommand): void {
+  cli
     .command('release')
     .description('release the outputs that a guardian holds since its agent stopped or crashed')
     .addOption(configOption())
     .option('--all', 'of every agent of this user that does not run, whatever its configuration')
+    .examples('dcs-io release', 'sudo dcs-io release --all')
     .action(release);
-  addExamples(command, 'dcs-io release', 'sudo dcs-io release --all');
 }
 
 async function release(options: ReleaseOptions): Promise<void> {
   if (options.all) return releaseGuardians(undefined);
-  const [{ readConfig }, { agentIdentity }] = await Promise.all([
-    import('../config-file.ts'),
-    import('../../guardian/takeover-socket.ts'),
-  ]);
+  const { readConfig } = await import('../config-file.ts');
+  const { agentIdentity } = await import('../../guardian/takeover-socket.ts');
   const config = await readConfig(options.config);
   await releaseGuardians(agentIdentity(config.file, config.node));
 }
@@ -37,10 +33,8 @@ async function release(options: ReleaseOptions): Promise<void> {
  * not run. Rejects when a guardian of the agent named refuses.
  */
 export async function releaseGuardians(identity: string | undefined): Promise<void> {
-  const [{ PreviousGuardians }, { socketFolder }] = await Promise.all([
-    import('../../guardian/previous-guardians.ts'),
-    import('../../guardian/takeover-socket.ts'),
-  ]);
+  const { PreviousGuardians } = await import('../../guardian/previous-guardians.ts');
+  const { socketFolder } = await import('../../guardian/takeover-socket.ts');
   const refusals: string[] = [];
   const quiet = () => undefined;
   const error = (_detail: object, message: string) => void refusals.push(message);

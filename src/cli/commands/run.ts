@@ -1,9 +1,9 @@
-import { type Command, Option } from 'commander';
+import { Option } from 'commander';
 import type { Logger } from 'pino';
 import { type Clock, systemClock } from '../../clock/clock.ts';
 import { DcsError, messageOf } from '../../errors/errors.ts';
 import { isJournalStream, journalPrefix } from '../../guardian/nonblocking-log.ts';
-import { addExamples } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import { exitCodeOf, exitCodes } from '../exit.ts';
 import { configOption, mockOption } from '../options.ts';
 import { version } from '../version.ts';
@@ -20,9 +20,8 @@ interface RunOptions {
 /** A stop that takes longer ends the process: systemd would only kill it later. */
 const STOP_LIMIT_MS = 1900;
 
-/** Adds `run`. */
-export function addRun(cli: Command): void {
-  const command = cli
+export function addRun(cli: CliCommand): void {
+  cli
     .command('run')
     .description('run the agent until SIGTERM or Ctrl-C')
     .addOption(configOption())
@@ -30,15 +29,13 @@ export function addRun(cli: Command): void {
     .addOption(
       new Option('--log-level <level>', 'least severe level that is logged').choices(logLevels).default('info'),
     )
+    .examples('dcs-io run', 'dcs-io run --mock -c plant.yaml')
     .action(run);
-  addExamples(command, 'dcs-io run', 'dcs-io run --mock -c plant.yaml');
 }
 
 async function run(options: RunOptions): Promise<void> {
-  const [{ createAgent }, { printProblems, readConfig }] = await Promise.all([
-    import('../../start-agent.ts'),
-    import('../config-file.ts'),
-  ]);
+  const { createAgent } = await import('../../start-agent.ts');
+  const { printProblems, readConfig } = await import('../config-file.ts');
   const mock = options.mock === true;
   const config = await readConfig(options.config, { mock });
   const log = await createLog(options.logLevel);

@@ -1,9 +1,9 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { MuxChannel } from '../../../drivers/i2c/bus.ts';
 import type { FoundUnit } from '../../../drivers/modbus/scan.ts';
 import { systemClock } from '../../clock/clock.ts';
 import type { LineSettings } from '../../driver/kit/schemas.ts';
-import { addExamples } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { jsonOption } from '../options.ts';
 import { count, printJson, printLine, printNote } from '../output.ts';
@@ -25,9 +25,9 @@ interface ScanI2cOptions {
 const REPLY_TIMEOUT = '200ms';
 
 /** Adds `scan modbus` and `scan i2c`. */
-export function addScan(cli: Command): void {
+export function addScan(cli: CliCommand): void {
   const scan = cli.command('scan').description('find the devices on a bus');
-  const modbusCommand = addTargetOptions(scan.command('modbus'))
+  addTargetOptions(scan.command('modbus'))
     .description('find the units of a Modbus bus and the settings of its line; only reads')
     .addOption(
       new Option('--baud <rates>', 'rates to try, like 9600,19200; default: the usual ones').argParser(baudRates),
@@ -35,13 +35,12 @@ export function addScan(cli: Command): void {
     .addOption(new Option('--units <addresses>', 'units to ask').default(units('1-247'), '1-247').argParser(units))
     .addOption(new Option('--all', 'try all line settings, also once units have answered'))
     .addOption(jsonOption())
+    .examples(
+      'dcs-io scan modbus --port serial:/dev/ttyUSB0',
+      'dcs-io scan modbus --port tcp:192.168.1.10:502 --units 1-10',
+    )
     .action(scanModbus);
-  addExamples(
-    modbusCommand,
-    'dcs-io scan modbus --port serial:/dev/ttyUSB0',
-    'dcs-io scan modbus --port tcp:192.168.1.10:502 --units 1-10',
-  );
-  const i2cCommand = scan
+  scan
     .command('i2c')
     .description('show the addresses that answer on an I2C bus with their likely chips; reads a byte of each')
     .argument('[bus...]', 'numbers or paths, like 1 or /dev/i2c-1 (default: every bus of this machine)', buses)
@@ -51,8 +50,8 @@ export function addScan(cli: Command): void {
       ),
     )
     .addOption(jsonOption())
+    .examples('dcs-io scan i2c', 'dcs-io scan i2c 1 --mux 0x70/3')
     .action(scanI2c);
-  addExamples(i2cCommand, 'dcs-io scan i2c', 'dcs-io scan i2c 1 --mux 0x70/3');
 }
 
 function baudRates(text: string): number[] {

@@ -1,22 +1,21 @@
-import { type Command, Option } from 'commander';
-import { addExamples, rejectUnknownCommand } from '../command-tree.ts';
-import { addClientOptions, type ClientOptions, jsonOption } from '../options.ts';
+import { Option } from 'commander';
+import type { CliCommand } from '../command-tree.ts';
+import { type ClientOptions, jsonOption } from '../options.ts';
 import { printJson, printLine, printNote, table } from '../output.ts';
 
 const lineEnds: Readonly<Record<string, string>> = { crlf: '\r\n', lf: '\n', cr: '\r', none: '' };
 
 /** Adds `serial list` and `serial monitor`. */
-export function addSerial(cli: Command): void {
+export function addSerial(cli: CliCommand): void {
   const serial = cli.command('serial').description('list serial ports and talk with the devices on them');
-  const listCommand = serial
+  serial
     .command('list', { isDefault: true })
-    .allowExcessArguments()
-    .hook('preAction', rejectUnknownCommand)
+    .default()
     .description('list the serial ports of this machine with their USB descriptions')
     .addOption(jsonOption())
+    .examples('dcs-io serial list')
     .action(list);
-  addExamples(listCommand, 'dcs-io serial list');
-  const monitorCommand = serial
+  serial
     .command('monitor')
     .description('print what a device sends and send it what you type; reconnects after an unplug')
     .argument('<port>', 'a path, tcp://host:port, rfc2217://host:port, or the name of a port of a running agent')
@@ -25,13 +24,9 @@ export function addSerial(cli: Command): void {
     .addOption(new Option('--end <bytes>', 'sent after each line').choices(Object.keys(lineEnds)).default('crlf'))
     .addOption(new Option('--hex', 'print bytes as hexadecimal numbers, and type them so: 02 4f 4b 03'))
     .addOption(new Option('--time', 'print the time too, and the lines that were sent'))
+    .clientOptions()
+    .examples('dcs-io serial monitor /dev/ttyUSB0 --line 9600-8N1', 'dcs-io serial monitor scale --hex')
     .action(monitor);
-  addClientOptions(monitorCommand);
-  addExamples(
-    monitorCommand,
-    'dcs-io serial monitor /dev/ttyUSB0 --line 9600-8N1',
-    'dcs-io serial monitor scale --hex',
-  );
 }
 
 async function list({ json }: { readonly json?: boolean }): Promise<void> {

@@ -11,10 +11,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type Command, Option } from 'commander';
+import { Option } from 'commander';
 import type { Driver } from '../../driver/contract.ts';
 import { messageOf } from '../../errors/errors.ts';
-import { addExamples } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { printLine, printNote } from '../output.ts';
 import { init } from './init.ts';
@@ -30,24 +30,27 @@ const PACKAGED_UNIT = '/usr/lib/systemd/system/dcs-io.service';
 const CONFIG = '/etc/dcs-io/dcs-io.yaml';
 
 /** Adds `service install`, `service uninstall` and `service status`. */
-export function addService(cli: Command): void {
+export function addService(cli: CliCommand): void {
   const root = () =>
     new Option('--root <folder>', 'folder in place of /, to build an image; starts nothing').default('/');
   const service = cli.command('service').description('run the agent as a systemd service');
-  const installCommand = service
+  service
     .command('install')
     .description('create and start a unit, with a user and a first configuration; keeps an existing configuration')
     .addOption(root())
+    .examples('sudo dcs-io service install')
     .action(install);
-  addExamples(installCommand, 'sudo dcs-io service install');
-  const uninstallCommand = service
+  service
     .command('uninstall')
     .description('stop the service and remove its unit; keeps configuration and state')
     .addOption(root())
+    .examples('sudo dcs-io service uninstall')
     .action(uninstall);
-  addExamples(uninstallCommand, 'sudo dcs-io service uninstall');
-  const statusCommand = service.command('status').description("show systemd's status of the service").action(status);
-  addExamples(statusCommand, 'dcs-io service status');
+  service
+    .command('status')
+    .description("show systemd's status of the service")
+    .examples('dcs-io service status')
+    .action(status);
 }
 
 /** Installs the service, or installs it again after an upgrade. Keeps an existing configuration. */

@@ -1,8 +1,8 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { DcsError } from '../../errors/errors.ts';
-import { addExamples } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
-import { addClientOptions, type ClientOptions } from '../options.ts';
+import type { ClientOptions } from '../options.ts';
 import { printJson, printLine, showValue } from '../output.ts';
 
 interface SetOptions extends ClientOptions {
@@ -13,9 +13,8 @@ interface SetOptions extends ClientOptions {
   readonly blink?: readonly [number, number];
 }
 
-/** Adds `set`. */
-export function addSet(cli: Command): void {
-  const command = cli
+export function addSet(cli: CliCommand): void {
+  cli
     .command('set')
     .description('set a pin and wait for its confirmation')
     .argument('<pin>')
@@ -28,15 +27,14 @@ export function addSet(cli: Command): void {
       ),
     )
     .addOption(new Option('--ttl <seconds>', 'reject the command when it arrives later than this').argParser(seconds))
+    .clientOptions()
+    .examples(
+      'dcs-io set pump on',
+      'dcs-io set pump-speed 42.5',
+      'dcs-io set bell on --pulse 0.5',
+      'dcs-io set valve on --hold 10',
+    )
     .action(set);
-  addClientOptions(command);
-  addExamples(
-    command,
-    'dcs-io set pump on',
-    'dcs-io set pump-speed 42.5',
-    'dcs-io set bell on --pulse 0.5',
-    'dcs-io set valve on --hold 10',
-  );
 }
 
 function seconds(text: string): number {

@@ -1,19 +1,17 @@
 import { readFileSync } from 'node:fs';
-import type { Command } from 'commander';
 import { systemClock } from '../../clock/clock.ts';
 import { messageOf, systemCode } from '../../errors/errors.ts';
-import { addExamples } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { printLine, printNote } from '../output.ts';
 
-/** Adds `simulate`. */
-export function addSimulate(cli: Command): void {
-  const command = cli
+export function addSimulate(cli: CliCommand): void {
+  cli
     .command('simulate')
     .description('simulate the Modbus devices of a file, on a TCP port and on a pty, with faults')
     .argument('<file>', 'the devices to simulate')
+    .examples('dcs-io simulate plant.yaml')
     .action(simulate);
-  addExamples(command, 'dcs-io simulate plant.yaml');
 }
 
 async function simulate(file: string): Promise<void> {
@@ -34,10 +32,8 @@ async function simulate(file: string): Promise<void> {
 }
 
 async function readSimulation(file: string) {
-  const [{ parse }, { simulationSchema }] = await Promise.all([
-    import('yaml'),
-    import('../../../drivers/modbus/simulator/simulation.ts'),
-  ]);
+  const { parse } = await import('yaml');
+  const { simulationSchema } = await import('../../../drivers/modbus/simulator/simulation.ts');
   let found: unknown;
   try {
     found = parse(readFileSync(file, 'utf8'));

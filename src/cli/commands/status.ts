@@ -1,21 +1,19 @@
-import type { Command } from 'commander';
-import { addExamples } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import { exitCodes } from '../exit.ts';
-import { addClientOptions, type ClientOptions } from '../options.ts';
+import type { ClientOptions } from '../options.ts';
 import { colour, printJson, printLine, table } from '../output.ts';
 import type { NodeSummary } from '../pin-list.ts';
 
 /** A process whose event loop was blocked for longer (s) has a problem: an actor, or the machine. */
 const LATE_S = 0.5;
 
-/** Adds `status`. */
-export function addStatus(cli: Command): void {
-  const command = cli
+export function addStatus(cli: CliCommand): void {
+  cli
     .command('status')
     .description('show the state of the nodes and their pins; fails when a pin is bad')
+    .clientOptions()
+    .examples('dcs-io status', 'dcs-io status --json')
     .action(status);
-  addClientOptions(command);
-  addExamples(command, 'dcs-io status', 'dcs-io status --json');
 }
 
 /** Summarizes the nodes and lists the pins that need attention. Fails when a pin is bad or silent. */

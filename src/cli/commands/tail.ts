@@ -1,8 +1,8 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { isRecord } from '../../message/envelope.ts';
-import { addExamples } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { configOption, jsonOption, pinFilter } from '../options.ts';
 import { colour, printJson, printLine, showTime, showValue } from '../output.ts';
@@ -19,9 +19,8 @@ const POLL_MS = 250;
 /** Kinds of entries in which a request was not carried out as asked. */
 const ALARMING = ['refused', 'safe', 'security', 'gap'];
 
-/** Adds `tail`. */
-export function addTail(cli: Command): void {
-  const command = cli
+export function addTail(cli: CliCommand): void {
+  cli
     .command('tail')
     .description("print the end of this machine's audit log: who commanded which pin, with the outcome")
     .argument('[pattern...]', "pins to show, like 'tank-*'")
@@ -29,8 +28,8 @@ export function addTail(cli: Command): void {
     .addOption(new Option('-n, --lines <n>', 'number of lines').default(20).argParser(lineCount))
     .option('-f, --follow', 'go on printing what is added')
     .addOption(jsonOption())
+    .examples('dcs-io tail', "dcs-io tail -f 'pump-*'", 'dcs-io tail -n 100 --json')
     .action(tail);
-  addExamples(command, 'dcs-io tail', "dcs-io tail -f 'pump-*'", 'dcs-io tail -n 100 --json');
 }
 
 function lineCount(text: string): number {

@@ -1,9 +1,8 @@
 import { emitKeypressEvents } from 'node:readline';
-import type { Command } from 'commander';
 import { isRecord } from '../../message/envelope.ts';
 import type { BusClient } from '../bus-client.ts';
-import { addExamples } from '../command-tree.ts';
-import { addClientOptions, type ClientOptions, pinFilter } from '../options.ts';
+import type { CliCommand } from '../command-tree.ts';
+import { type ClientOptions, pinFilter } from '../options.ts';
 import { colour, printJson, printLine, showQuality, showTime, showValue } from '../output.ts';
 
 interface WatchOptions extends ClientOptions {
@@ -11,17 +10,16 @@ interface WatchOptions extends ClientOptions {
   readonly log?: boolean;
 }
 
-/** Adds `watch`. */
-export function addWatch(cli: Command): void {
-  const command = cli
+export function addWatch(cli: CliCommand): void {
+  cli
     .command('watch')
     .description('show a live table of the pins on a terminal; print the messages as lines in a pipe')
     .argument('[pattern...]', "pins to show, like 'tank-*'")
     .option('--log', 'print lines on a terminal too')
     .option('--all', 'print lines of every subject, not only of pins')
+    .clientOptions()
+    .examples('dcs-io watch', "dcs-io watch 'tank-*'", "dcs-io watch --json 'tank-*' | jq .val")
     .action(watch);
-  addClientOptions(command);
-  addExamples(command, 'dcs-io watch', "dcs-io watch 'tank-*'", "dcs-io watch --json 'tank-*' | jq .val");
 }
 
 /** Shows the traffic of the bus until the process is told to end. */

@@ -1,7 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
-import type { Command } from 'commander';
-import { addExamples } from '../command-tree.ts';
+import type { CliCommand } from '../command-tree.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import { printLine, printNote } from '../output.ts';
 
@@ -9,18 +8,18 @@ import { printLine, printNote } from '../output.ts';
 const MIN_LENGTH = 8;
 
 /** Adds `web password` and `web token`. */
-export function addWeb(cli: Command): void {
+export function addWeb(cli: CliCommand): void {
   const web = cli.command('web').description('make passwords and tokens for web.users in the configuration');
-  const passwordCommand = web
+  web
     .command('password')
     .description('ask for a password (or read a line from stdin) and print its hash')
+    .examples('dcs-io web password')
     .action(password);
-  addExamples(passwordCommand, 'dcs-io web password');
-  const tokenCommand = web
+  web
     .command('token')
     .description('make a token for a program, and print it and its hash')
+    .examples('dcs-io web token')
     .action(token);
-  addExamples(tokenCommand, 'dcs-io web token');
 }
 
 /** Prints the configuration line with the hash. The password itself is never shown. */
