@@ -14,7 +14,7 @@ const RETRY_MS = 3000;
 const MAX_CONNECTIONS = 256;
 /** Timeout of a request's headers and body and of the TLS handshake. A response may take any time. */
 const REQUEST_TIMEOUT_MS = 10_000;
-/** How often the server checks for requests past their timeout. */
+/** Interval of the checks for requests past their timeout. */
 const TIMEOUT_CHECK_MS = 2000;
 
 interface HttpHandlers {
@@ -154,7 +154,7 @@ function isLoopbackNetwork(network: string): boolean {
   return network.startsWith('127.') || network === '0:0:0:0';
 }
 
-/** How often the files are checked. inotify would miss a renewal that moves a symbolic link in the path. */
+/** Interval of the checks for renewed files. inotify would miss a renewal that moves a symbolic link in the path. */
 const POLL_MS: DurationMs = 2000;
 
 /** Certificate chain and private key in PEM format. */

@@ -5,7 +5,7 @@ import { type Envelope, encodeEnvelope, newId, type Payload } from '../../messag
 import type { WebHost } from '../options.ts';
 import type { BusState } from './bus-state.ts';
 
-/** How long the user of a closed WebSocket stays known: its last commands may still be under way. */
+/** Time that the user of a closed WebSocket stays known: its last commands may still be under way. */
 const SENDER_NAME_KEPT_MS: DurationMs = 60_000;
 const SWEEP_MS: DurationMs = 2000;
 

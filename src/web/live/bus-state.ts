@@ -15,7 +15,7 @@ const MAX_NODES = 1024;
 
 /** A node without a message for this long has left. */
 const SILENCE_TIMEOUT_MS: DurationMs = 15_000;
-/** How long a node that has left stays listed with its pins, so that a person notices. */
+/** Time that a node that has left stays listed with its pins, so that a person notices. */
 const LEFT_NODE_KEPT_MS: DurationMs = 24 * 3_600_000;
 
 interface KnownNode {
@@ -26,7 +26,7 @@ interface KnownNode {
   left?: { readonly envelope: Envelope; readonly at: MonotonicMs };
 }
 
-/** What the caller has to do after a message was recorded. */
+/** Work for the caller after a message was recorded. */
 interface Effects {
   /** Reports of quality bad to broadcast, for the pins of a node that has left. */
   readonly lostReports: readonly IoMessage[];
