@@ -1,9 +1,40 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { extractApis } from '../../scripts/reference-pages/api-extractor.ts';
 import { libraryPages, unexportedTypes } from '../../scripts/reference-pages/library-pages.ts';
-import { root } from '../support/agent-process.ts';
+import { root, runToEnd } from '../support/agent-process.ts';
+
+/** A user's program that takes something from every entry point. */
+const program = `
+import { connect, DcsError, startAgent } from 'dcs-io';
+import type { Driver, PortContext } from 'dcs-io/driver';
+import { MockHardware, startAgent as startTestAgent } from 'dcs-io/testing';
+import { WebClient } from 'dcs-io/web-client';
+export async function main(): Promise<unknown> {
+  await using bus = await connect({ timeoutMs: 1000 });
+  bus.on('IoMessage', (message) => console.log(message));
+  const report = await bus.set('green-led', true);
+  const agent = await startTestAgent({ node: 'a' });
+  agent.hardware.set('door', true);
+  await new WebClient('http://127.0.0.1:8080').ready();
+  return report.val;
+}
+export type Used = [Driver, PortContext, MockHardware, DcsError, typeof startAgent];
+`;
+const folder = mkdtempSync(join(tmpdir(), 'dcs-io-types-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const require = createRequire(import.meta.url);
+const compilers = {
+  'the TypeScript of this project': join(root, 'node_modules/typescript/bin/tsc'),
+  'the TypeScript of API Extractor': join(
+    createRequire(require.resolve('@microsoft/api-extractor')).resolve('typescript/package.json'),
+    '../bin/tsc',
+  ),
+};
 
 const apis = extractApis();
 const files = libraryPages(apis);
@@ -31,4 +62,29 @@ describe('the public API', () => {
   it('exports from dcs-io/driver every type that the driver contract mentions', () => {
     expect(apis.find(({ entry }) => entry.specifier === 'dcs-io/driver')?.unexported).toEqual([]);
   });
+
+  it.each(Object.entries(compilers))(
+    'compiles in a strict project that checks declarations, with %s',
+    async (_, tsc) => {
+      mkdirSync(join(folder, 'node_modules'), { recursive: true });
+      rmSync(join(folder, 'node_modules/dcs-io'), { force: true });
+      symlinkSync(root, join(folder, 'node_modules/dcs-io'));
+      const compilerOptions = {
+        target: 'ES2022',
+        lib: ['ES2023', 'ESNext.Disposable'],
+        module: 'NodeNext',
+        moduleResolution: 'NodeNext',
+        types: ['node'],
+        typeRoots: [join(root, 'node_modules/@types')],
+        strict: true,
+        skipLibCheck: false,
+        noEmit: true,
+      };
+      writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+      writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['program.ts'] }));
+      writeFileSync(join(folder, 'program.ts'), program);
+      expect(await runToEnd(process.execPath, [tsc, '-p', folder])).toMatchObject({ code: 0, stdout: '' });
+    },
+    120_000,
+  );
 });
