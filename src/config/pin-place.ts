@@ -132,7 +132,7 @@ function onImpliedPort(
   scope: PinScope,
 ): PinPlace | undefined {
   const { ports, context, problems } = scope;
-  const port = impliedPort(ports, driver, placement.port, context);
+  const port = callDriver(section, problems, () => impliedPort(ports, driver, placement.port, context));
   if (port) return { port, ...withPlacedKeys(section, keys, placement, scope) };
   const { name } = placement.port;
   problems.error(section.keyAt, section.path, `this pin needs a port of driver ${driver.name} named ${name}`, {

@@ -60,7 +60,7 @@ const modbus: Driver<{ tcp: string }, { unit: number; input?: number | undefined
 
 export const fakeDrivers: readonly Driver[] = [gpio, modbus, createMock(), virtual];
 
-/** A computer of which everything is known: no device tree, a fixed name, only the files given. */
+/** A computer with a fixed name, without a device tree, and with the given files only. */
 export function machine(
   given: Partial<{ model: string; files: readonly string[]; contents: ReadonlyMap<string, Buffer> }> = {},
 ): Machine {

@@ -57,7 +57,7 @@ describe('the place of a pin', () => {
     expect(placesOf('pins: { a: { gpio: GPIO2 } }\nboard: { model: raspberry-pi-5, enabled: [i2c1] }\n')).toEqual([
       message,
     ]);
-    // Another computer's file: what is enabled here says nothing about it.
+    // For another board, the buses of this machine do not matter.
     expect(placesOf('pins: { a: { gpio: GPIO2 } }\nboard: raspberry-pi-5\n', enabled)).toEqual([]);
   });
 

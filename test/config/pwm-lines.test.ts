@@ -23,7 +23,7 @@ interface Overlay {
   readonly phandle?: number;
 }
 
-/** A Raspberry Pi of which the device tree is as the firmware leaves it: with an overlay, or without. */
+/** A Raspberry Pi with the device tree as the firmware leaves it, with an overlay or without. */
 function pi(model: string, overlay?: Overlay) {
   const { pins = [18], functions = [2], status = 'okay', phandle = 77 } = overlay ?? {};
   const contents = new Map([

@@ -9,7 +9,7 @@ const drivers = await allDrivers();
 
 const demo = readFileSync('examples/demo/dcs-io.yaml', 'utf8');
 
-/** Whatever was read: either right, or at least one error, each at a place within the text. */
+/** Expects no mistakes, or at least one error, each at a place within the text. */
 function expectSane(loaded: LoadedConfig, text: string): void {
   if (loaded.ok) return;
   const lines = text.split('\n');
@@ -26,7 +26,7 @@ function expectSane(loaded: LoadedConfig, text: string): void {
 
 describe('random input', { timeout: 60_000 }, () => {
   test('random edits of a file are reported and throw nothing', () => {
-    const scribble = fc.record({
+    const edit = fc.record({
       at: fc.nat(demo.length),
       drop: fc.nat(40),
       put: fc.oneof(
@@ -35,8 +35,8 @@ describe('random input', { timeout: 60_000 }, () => {
       ),
     });
     fc.assert(
-      fc.property(fc.array(scribble, { minLength: 1, maxLength: 4 }), (scribbles) => {
-        const text = scribbles.reduce((now, { at, drop, put }) => now.slice(0, at) + put + now.slice(at + drop), demo);
+      fc.property(fc.array(edit, { minLength: 1, maxLength: 4 }), (edits) => {
+        const text = edits.reduce((now, { at, drop, put }) => now.slice(0, at) + put + now.slice(at + drop), demo);
         expectSane(loadConfigText(text, 'dcs-io.yaml', { drivers, machine: machine() }), text);
       }),
       { numRuns: 300 },
