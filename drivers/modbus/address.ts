@@ -215,7 +215,7 @@ function registerMistake(
   return partMistake(keys, type, bits) ?? lengthMistake(keys, type) ?? meaningMistake(keys, type);
 }
 
-/** Whether bit, bits and byte fit the type. */
+/** Returns whether bit, bits and byte fit the type. */
 function partMistake(
   keys: AddressKeys,
   type: ModbusAddress['type'],
@@ -232,7 +232,7 @@ function partMistake(
   return bits && bits[0] > bits[1] ? new AddressError('bits', 'the lowest bit first') : undefined;
 }
 
-/** Whether the length, and the byte order of text, fit the type. */
+/** Returns whether the length, and the byte order of text, fit the type. */
 function lengthMistake({ length, order }: AddressKeys, type: ModbusAddress['type']): AddressError | undefined {
   const sized = isSized(type);
   if (sized && length === undefined) return new AddressError('length', `type ${type} needs its length`);
@@ -243,7 +243,7 @@ function lengthMistake({ length, order }: AddressKeys, type: ModbusAddress['type
   return undefined;
 }
 
-/** Whether values, invalid and scale_from fit the type. */
+/** Returns whether values, invalid and scale_from fit the type. */
 function meaningMistake(keys: AddressKeys, type: ModbusAddress['type']): AddressError | undefined {
   const fractional = type.startsWith('float') || isSized(type) || type === 'bool';
   if (fractional && keys.values) return new AddressError('values', `type ${type} holds no whole numbers to name`);

@@ -18,7 +18,7 @@ export interface ModbusPlan {
 
 /** Opens the bus anew (the dead agent's connection is closed), writes, and closes it again. */
 export const prepare: Prepare = async (plan, context) => {
-  if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of a modbus port', { found: plan });
+  if (!isPlan(plan)) throw new DcsError('INTERNAL', 'not the crash plan of a Modbus port', { found: plan });
   // Load the library now, so that it is in memory when it is needed.
   if (plan.options.link.by === 'serial') await import('serialport');
   return new ModbusSafeStateExecutor(plan, context);

@@ -85,7 +85,7 @@ export type SerialDevice = string | UsbIds;
 
 type ModbusKeys = z.output<typeof keysSchema>;
 
-/** How the devices are reached. */
+/** The link to the devices. */
 type DeviceLink =
   | { readonly by: 'tcp'; readonly target: NetworkTarget }
   | { readonly by: 'udp'; readonly target: NetworkTarget }

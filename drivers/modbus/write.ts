@@ -11,11 +11,11 @@ import { type ModbusTask, type ModbusTransact, NotSentError } from './transport/
 const ILLEGAL_FUNCTION = 1;
 const VERIFY_TTL_MS = 5000;
 
-/** Where a device shows that a write has taken effect, if not in the register written. */
+/** Another register or bit that shows whether a write has taken effect. */
 export interface Verify {
   readonly table: Table;
   readonly first: number;
-  /** How long the device may take. */
+  /** Time that the device may take. */
   readonly delayMs: DurationMs;
   /** Numbers may differ by this. */
   readonly tolerance: number;

@@ -27,7 +27,7 @@ export const checksumSchema = z
   });
 export type Checksum = z.infer<typeof checksumSchema>;
 
-/** Whether the checksum of a frame is present and right. */
+/** Returns whether the checksum of a frame is present and right. */
 export function checksumHolds(frame: Uint8Array, rule: Checksum): boolean {
   const wide = !rule.type.includes('8');
   const width = rule.as === 'hex' ? (wide ? 4 : 2) : wide ? 2 : 1;

@@ -18,7 +18,7 @@ export interface SerialPlan {
 }
 
 export const prepare: Prepare = async (plan, context) => {
-  if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of a serial port', { found: plan });
+  if (!isPlan(plan)) throw new DcsError('INTERNAL', 'not the crash plan of a serial port', { found: plan });
   // Load the library now, so that it is in memory when it is needed.
   if (!plan.path.includes('://')) await import('serialport');
   return new SerialSafeStateExecutor(plan, context);

@@ -24,7 +24,7 @@ import { RequestQueue } from './request-queue.ts';
 import { SerialChannel } from './serial-channel.ts';
 import { render } from './template.ts';
 
-/** How long a device may hold bytes off by flow control (ms), beyond the time that the line needs for them. */
+/** Longest time (ms) of flow control, beyond the time that the line needs for the bytes. */
 const SEND_TIMEOUT_MS = 2000;
 
 type FrameListener = (frame: Uint8Array, sourceTime: UnixSeconds) => void;

@@ -2,7 +2,7 @@ import type { Clock, DurationMs, MonotonicMs, Timer } from '../../src/clock/cloc
 import { DcsError } from '../../src/errors/errors.ts';
 import type { MatchedFrame } from './frame-receiver.ts';
 
-/** How a frame relates to a request: no answer, part of the answer, the end of the answer, or a refusal. */
+/** Relation of a frame to a request: no answer, part of the answer, the end of the answer, or a refusal. */
 export type FrameMatch = 'foreign' | 'more' | 'done' | DcsError;
 
 export type ReplyMatcher = (frame: MatchedFrame) => FrameMatch;
@@ -12,7 +12,7 @@ export interface SerialRequest {
   readonly bytes: Buffer;
   /** Lane `write` goes before lane `ask`. */
   readonly lane: 'write' | 'ask';
-  /** How often it is sent again when no answer comes in time. */
+  /** Number of repetitions when no answer comes in time. */
   readonly retries: number;
   /** The request is neither sent nor repeated after this time. */
   readonly expiresAt?: MonotonicMs | undefined;

@@ -112,7 +112,7 @@ servers:
     expect(await pymodbus(port, 'read_holding_registers(14, 1)')).toEqual({ exception: 2 });
   });
 
-  it('is a slave on a serial line too, for its own unit only', async () => {
+  it('is a slave on a serial line for its own unit only', async () => {
     const mbpoll = (unit: string) =>
       run('mbpoll', [
         '-m',
@@ -162,8 +162,8 @@ servers:
   });
 });
 
-describe('what a server counts', () => {
-  it('is among the counters of the agent', async () => {
+describe('the counters of a server', () => {
+  it('are among the counters of the agent', async () => {
     const port = await freePort();
     const agent = await AgentProcess.start(`
 pins: { lamp: { virtual: bool, initial: true } }
@@ -199,7 +199,7 @@ describe('the configuration of a server', () => {
     expect(review(keys).join('; ')).toMatch(why);
   });
 
-  it('one that reaches beyond this machine needs its clients named', () => {
+  it('requires named clients when other machines can connect', () => {
     expect(review({ tcp: '0.0.0.0:502', clients: ['192.168.1.7'], coils: { 0: 'lamp' } })).toEqual([]);
   });
 });

@@ -33,7 +33,7 @@ describe('the time of a serial bus', () => {
     expect(Math.abs(breakEvenGap(line(baud), slaveMs) - gap)).toBeLessThanOrEqual(1);
   });
 
-  it('adds up what the planned reads take', () => {
+  it('adds up the times of the planned reads', () => {
     const near = [0, 1, 2].map((holding) => channelOf({ holding }).address);
     const bus = options({ line: '9600-8E1', poll: '1s' });
     const one = readTime({ unit: 1, table: 'holding', first: 0, count: 3 }, line(9600), 5);
@@ -44,14 +44,14 @@ describe('the time of a serial bus', () => {
   });
 });
 
-describe('what is doubtful about a Modbus port', () => {
+describe('the review of a Modbus port', () => {
   const remarks = (port: object, ...pins: object[]) =>
     modbus.review?.(
       modbus.options.parse(port),
       pins.map((keys) => channelOf({ ...keys })),
     ) ?? [];
 
-  it('a bus that cannot keep its rates, with what would help', () => {
+  it('finds a bus that cannot keep its poll rates, and says what would help', () => {
     const pins = Array.from({ length: 10 }, (_, unit) => ({ holding: 0, unit: unit + 1, poll: '200ms' }));
     const [remark] = remarks({ serial: '/dev/ttyUSB0', line: '9600-8N1' }, ...pins);
     expect(remark?.message).toMatch(/polling takes \d{3} % of the bus: 10 requests/);
@@ -60,7 +60,7 @@ describe('what is doubtful about a Modbus port', () => {
     expect(remarks({ tcp: 'plc' }, ...pins)).toEqual([]);
   });
 
-  it('tells the share and the longest round of a serial bus, and nothing of a network', () => {
+  it('estimates the load and the cycle of a serial bus, and nothing of a network', () => {
     const outlook = (port: object, ...pins: object[]) =>
       modbus.estimate?.(
         modbus.options.parse(port),
@@ -74,7 +74,7 @@ describe('what is doubtful about a Modbus port', () => {
     expect(outlook({ serial: '/dev/ttyUSB0' })).toBeUndefined();
   });
 
-  it('registers that overlap, but not different bits of one register', () => {
+  it('finds registers that overlap, but not different bits of one register', () => {
     expect(remarks({ tcp: 'plc' }, { holding: 10, type: 'float32' }, { holding: 11 })).toMatchObject([
       { channel: 'u1/holding/11', message: expect.stringMatching(/registers of u1.holding.10 .10 to 11/) },
     ]);
@@ -82,7 +82,7 @@ describe('what is doubtful about a Modbus port', () => {
     expect(remarks({ tcp: 'plc' }, { holding: 10, bit: 1 }, { holding: 10 }).length).toBe(1);
   });
 
-  it('two pins that treat one device differently', () => {
+  it('finds two pins with different quirks for one device', () => {
     const [remark] = remarks({ tcp: 'plc' }, { holding: 1, quirks: { max_gap: 0 } }, { holding: 2, quirks: {} });
     expect(remark?.message).toMatch(/unit 1 have different quirks/);
   });
@@ -130,7 +130,7 @@ describe('the configuration of a bus that cannot keep its rates', () => {
     return modbus.review?.(options, [channelOf({ holding: 0 }), channelOf({ holding: 100 })]) ?? [];
   };
 
-  it('is refused, with what to change; one that is merely full is warned of', () => {
+  it('is refused, with what to change; a bus that is only full gets a warning', () => {
     expect(remarks('20ms')).toMatchObject([{ fatal: true, expected: expect.stringMatching(/times as long/) }]);
     const full = remarks('60ms');
     expect(full.length).toBe(1);

@@ -10,7 +10,7 @@ import { FaultySlave } from './faulty-slave.ts';
 import { PtyPair } from './pty-pair.ts';
 import { Pymodbus } from './pymodbus.ts';
 
-describe('one-off work on a device', () => {
+describe('single requests from the command line', () => {
   const device = new Pymodbus('tcp');
   let port: string;
   beforeAll(async () => {
@@ -59,7 +59,7 @@ describe('one-off work on a device', () => {
     expect(await cli(['modbus', 'raw', '--port', port, '3', '0'])).toMatchObject({ code: 2 });
   });
 
-  it('what does not fit, and a way that is none, are wrong use and touch nothing', async () => {
+  it('a value that does not fit and an invalid port are wrong use and send nothing', async () => {
     const over = await cli(['modbus', 'write', '--port', port, 'holding', '20', '70000']);
     expect(over.code).toBe(1);
     expect(over.stderr).toMatch(/65535/);
@@ -69,7 +69,7 @@ describe('one-off work on a device', () => {
   });
 });
 
-describe('a write of which nobody knows', () => {
+describe('a write of unknown outcome', () => {
   let slave: FaultySlave;
   beforeEach(() => {
     slave = new FaultySlave();
@@ -84,7 +84,7 @@ describe('a write of which nobody knows', () => {
     expect(done.stderr).toContain('whether it took effect is unknown');
   });
 
-  it('a scan finds exactly the units that answer, and a gateway that answers for the others deceives nobody', async () => {
+  it('a scan finds exactly the units that answer, also behind a gateway that answers for missing units', async () => {
     const port = `tcp:127.0.0.1:${await slave.listen()}`;
     slave.script = ({ unit, fn }) => {
       if (unit === 3) return fn === 43 ? { do: 'exception', code: 1 } : { do: 'answer' };
@@ -101,7 +101,7 @@ describe('a write of which nobody knows', () => {
     expect(slave.seen.every(({ fn }) => fn === 3 || fn === 43)).toBe(true);
   });
 
-  it('Ctrl-C ends a scan after the question under way, and prints what was found', async () => {
+  it('Ctrl-C ends a scan after the probe under way and prints the units found', async () => {
     const port = `tcp:127.0.0.1:${await slave.listen()}`;
     slave.script = ({ unit }) => (unit === 1 ? { do: 'exception', code: 2 } : { do: 'silent' });
     const child = spawn(process.execPath, [cliFile, 'scan', 'modbus', '--port', port, '--timeout', '300ms']);
@@ -138,7 +138,7 @@ describe('a scan of a serial line', () => {
     }
   });
 
-  it('tries the commonest settings first, and only the rates asked for', () => {
+  it('tries the most common settings first, and only the requested baud rates', () => {
     expect(commonLineSettings()[0]).toEqual({ baud: 9600, dataBits: 8, parity: 'none', stopBits: 1 });
     expect(new Set(commonLineSettings([1200]).map(({ baud }) => baud))).toEqual(new Set([1200]));
     expect(commonLineSettings([1200]).length).toBe(4);
@@ -149,7 +149,7 @@ describe('profiles', () => {
   const folder = mkdtempSync(join(tmpdir(), 'dcs-io-profiles-'));
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  it('are listed and shown with the addresses on the wire, the shipped and the user’s own alike', async () => {
+  it('are listed and shown with the addresses on the wire, both shipped ones and the user’s own', async () => {
     mkdirSync(join(folder, 'modbus/acme'), { recursive: true });
     writeFileSync(
       join(folder, 'modbus/acme/valve.yaml'),
@@ -167,7 +167,7 @@ describe('profiles', () => {
     expect(missing).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean eastron/sdm120?') });
   });
 
-  it('on a serial bus have their load told by check', async () => {
+  it('on a serial bus: check tells the load', async () => {
     const file = join(folder, 'load.yaml');
     const port = '{ driver: modbus, serial: /dev/ttyUSB0, line: 9600-8N1 }';
     writeFileSync(file, `ports: { bus: ${port} }\ndevices: { m: { port: bus, profile: eastron/sdm120 } }\n`);

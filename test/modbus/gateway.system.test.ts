@@ -12,7 +12,7 @@ import { channelOf, Owner } from './owner.ts';
 
 const quiet = () => undefined;
 
-describe('a request survives coding and parsing', () => {
+describe('a request stays the same through encoding and parsing', () => {
   const word = fc.integer({ min: 0, max: 0xffff });
   const data = fc.uint8Array({ minLength: 1, maxLength: 60 }).map((bytes) => Buffer.concat([bytes, bytes]));
   const requests = fc.oneof(
@@ -43,7 +43,7 @@ describe('a request survives coding and parsing', () => {
     );
   });
 
-  it('and no bytes whatever make parsing throw', () => {
+  it('and parsing throws for no bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 20 }), (bytes) => {
         expect(() => parseRequest(1, Buffer.from(bytes))).not.toThrow();
@@ -52,7 +52,7 @@ describe('a request survives coding and parsing', () => {
   });
 });
 
-describe('a gateway in front of a device that takes one master only', () => {
+describe('a gateway in front of a device that accepts one master only', () => {
   const slave = new FaultySlave();
   let owner: Owner;
   let server: ModbusTcpServer;
@@ -77,7 +77,7 @@ describe('a gateway in front of a device that takes one master only', () => {
     await slave.close();
   });
 
-  it('passes values, writes, refusals and silence on', async () => {
+  it('passes on values, writes, refusals and missing answers', async () => {
     const [ten, coil] = [
       channelOf({ holding: 10 }, { direction: 'out' }),
       channelOf({ coil: 2 }, { direction: 'out' }),

@@ -10,7 +10,7 @@ const wrong = (keys: object) => {
 const facts = (keys: object) => modbus.describe(modbus.pin.parse(keys), options);
 
 describe('the keys of a Modbus pin', () => {
-  it('say where it is, what it is and what can be done with it', () => {
+  it('give its address, its kind and its directions', () => {
     expect(facts({ holding: 10 })).toEqual({ key: 'u1/holding/10', kind: 'analog', directions: ['in', 'out'] });
     expect(facts({ coil: 0, unit: 7 })).toEqual({ key: 'u7/coil/0', kind: 'digital', directions: ['in', 'out'] });
     expect(facts({ discrete: 3 })).toEqual({ key: 'u1/discrete/3', kind: 'digital', directions: ['in'] });
@@ -61,12 +61,12 @@ describe('the keys of a Modbus pin', () => {
     expect(wrong({ coil: 1, input: 1 })).toMatch(/coil and input are given/);
   });
 
-  it('take a unit of measure for the mistake it is', () => {
+  it('refuse a unit of measure as unit and name the right key', () => {
     expect(wrong({ holding: 1, unit: 'kW' })).toMatch(/unit: .*uom: kW/);
     expect(wrong({ holding: 1, unit: 256 })).toMatch(/unit/);
   });
 
-  it('refuse what contradicts itself', () => {
+  it('refuse contradictions', () => {
     expect(wrong({ coil: 1, type: 'int16' })).toMatch(/type: a coil is a bool/);
     expect(wrong({ coil: 1, order: 'CDAB' })).toMatch(/order/);
     expect(wrong({ holding: 1, type: 'bool' })).toMatch(/type/);

@@ -29,7 +29,7 @@ async function fate(pin: string): Promise<unknown> {
   return typeof command === 'object' && command !== null && 'state' in command ? command.state : undefined;
 }
 
-describe('what became of a command to a Modbus device is said on the bus', () => {
+describe('the outcome of a command to a Modbus device is reported on the bus', () => {
   it('verified: written and read back', async () => {
     expect((await agent.cli('set', 'speed', '5')).code).toBe(0);
     expect(slave.written.get(4)).toBe(5);

@@ -45,7 +45,7 @@ afterEach(async () => {
 });
 
 describe('a serial line on a pty', () => {
-  it('serves units with other baud rates and parities in batches, the line being set anew in between', async () => {
+  it('serves units with other baud rates and parities in batches, and changes the line settings in between', async () => {
     // A pty keeps no parity: that the line is closed and opened for it is all that can be seen here.
     const other = { 0: '38400-8N1', 1: '38400-8E1' };
     const channels = [1, 2, 3, 4, 5, 6].map((unit) =>
@@ -62,7 +62,7 @@ describe('a serial line on a pty', () => {
     expect(owner.downs).toEqual([]);
   });
 
-  it('an adapter named by USB ids that is not plugged in is a port that is down, to be tried again', async () => {
+  it('is down and tried again while an adapter named by USB ids is not plugged in', async () => {
     owner = new Owner({ usb: { vid: 'dead', pid: 'beef' } }, [channelOf({ holding: 0 })]);
     await expect(owner.open()).rejects.toMatchObject({
       code: 'PORT_DOWN',
@@ -70,7 +70,7 @@ describe('a serial line on a pty', () => {
     });
   });
 
-  it('a reply that lay with the kernel before the request was sent is not taken for its answer', async () => {
+  it('does not take a reply that arrived before the request for its answer', async () => {
     const channel = channelOf({ holding: 0, unit: 1 });
     owner = new Owner({ serial: cable.master, line: '115200-8N1', poll: '1h', timeout: '300ms' }, [channel]);
     const port = await owner.open();
@@ -87,7 +87,7 @@ describe('a serial line on a pty', () => {
     expect(owner.counters.get('bytes_stray')).toBe(stale.length);
   });
 
-  it('without a low latency mode works all the same, and says so once', async () => {
+  it('works without a low latency mode and logs that once', async () => {
     const channel = channelOf({ holding: 0, unit: 1 });
     const other = channelOf({ holding: 0, unit: 2, quirks: { line: '38400-8E1' } });
     const warned: string[] = [];
@@ -102,7 +102,7 @@ describe('a serial line on a pty', () => {
     expect(owner.downs).toEqual([]);
   });
 
-  it('unplugged with a request under way, rejects it within 50 ms and heals when plugged in again', async () => {
+  it('rejects a request within 50 ms when unplugged, and recovers when plugged in again', async () => {
     const channel = channelOf({ holding: 0, unit: 1 }, { direction: 'out' });
     owner = new Owner({ serial: cable.master, line: '115200-8N1', poll: '50ms', timeout: '2s' }, [channel]);
     const port = await owner.open();

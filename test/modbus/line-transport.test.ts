@@ -182,7 +182,7 @@ describe('10,000 writes, and none reported as done that was not', () => {
 describe('a serial bus', () => {
   const memory = (clock: ManualClock) => new SimulatedMemory(clock);
 
-  it('unplugged in the middle of a reply, rejects everything at once and sends nothing afterwards', async () => {
+  it('rejects everything at once when unplugged in the middle of a reply, and sends nothing afterwards', async () => {
     const clock = new ManualClock();
     const channels = [
       channelOf({ holding: 10 }, { direction: 'out' }),
@@ -242,7 +242,7 @@ describe('a serial bus', () => {
     expect((await rate(10)) / (await rate(1))).toBeGreaterThan(0.9);
   });
 
-  it('a reply may last as long as its bytes do, however short the time for its beginning', async () => {
+  it('a reply may take the time of its bytes, also with a short timeout for its first byte', async () => {
     const clock = new ManualClock();
     const long = channelOf({ input: 0, type: 'raw', length: 100 });
     // 205 bytes at 1200 baud take 1.7 s.
@@ -256,7 +256,7 @@ describe('a serial bus', () => {
     await bus.port.close();
   });
 
-  it('keeps no more of what it receives than a reply can be, counts the rest, and finds the reply behind it', async () => {
+  it('holds no more received bytes than a reply can have, counts the rest, and finds the reply after them', async () => {
     const clock = new ManualClock();
     const counters = new Map<string, number>();
     const timing = lineTiming({ baud: 19_200, dataBits: 8, parity: 'none', stopBits: 1 });
@@ -309,7 +309,7 @@ describe('a serial bus', () => {
     expect(crc16(Buffer.from('0207', 'hex'))).toBe(0x1241);
   });
 
-  it('is silent for 3.5 characters before each request, for longer where a device wants it, and no longer', async () => {
+  it('is silent for 3.5 characters before each request, or as long as a quirk says, and no longer', async () => {
     const clock = new ManualClock();
     const channels = [1, 2].map((unit) => channelOf({ input: 0, unit }));
     const pauseMs = (unit: number) => (unit === 2 ? 30 : 0);
@@ -362,7 +362,7 @@ describe('a serial bus', () => {
     expect(reading).toMatchObject({ ok: false, error: { code: 'NOT_SUPPORTED' } });
   });
 
-  it('a write that waits for the question whether there is an echo, which nobody answers, was not sent', async () => {
+  it('does not send a write when the read that detects the echo gets no answer', async () => {
     const clock = new ManualClock();
     const word = channelOf({ holding: 7 }, { direction: 'out' });
     const bus = await new SimBus({ store: memory(clock), channels: [word], clock, echo: 'auto' }).open();
@@ -375,7 +375,7 @@ describe('a serial bus', () => {
     expect(heard).toEqual([3]);
   });
 
-  it('a write whose time is up when it is known at last whether there is an echo is not sent', async () => {
+  it('does not send a write that expires while the echo is being detected', async () => {
     const clock = new ManualClock();
     const word = channelOf({ holding: 7 }, { direction: 'out' });
     const bus = await new SimBus({ store: memory(clock), channels: [word], clock, echo: 'auto', slaveMs: 60 }).open();
@@ -389,7 +389,7 @@ describe('a serial bus', () => {
     expect(heard).toEqual([3]);
   });
 
-  it('leaves a silent unit alone until its late reply is out of the way, and serves the others meanwhile', async () => {
+  it('does not ask a unit after a timeout until its late reply can no longer come, and serves the others meanwhile', async () => {
     const clock = new ManualClock();
     const [one, two] = [channelOf({ holding: 1, unit: 1 }), channelOf({ holding: 1, unit: 2 })];
     const bus = await new SimBus({ store: memory(clock), channels: [one, two], clock, timeoutMs: 100 }).open();

@@ -53,7 +53,7 @@ describe('writing a part of a register', () => {
     expect(functions).toEqual([22, 3, 6, 3, 22, 3, 6, 3, 6, 3]);
   });
 
-  it('that could not be read first was not written: PORT_DOWN, not an unknown outcome', async () => {
+  it('was not written when it could not be read first: PORT_DOWN, not an unknown outcome', async () => {
     const { bus, store, channels } = await busWith({ holding: 4, bit: 0 });
     const [bit] = channels;
     if (!bit) throw new Error('no channel');
@@ -65,7 +65,7 @@ describe('writing a part of a register', () => {
     expect(store.get(1, 'holding', 4)).toEqual([0]);
   });
 
-  it('whose time is up when the register has been read at last is not carried out', async () => {
+  it('is not written when it expires while the register is read', async () => {
     const clock = new ManualClock();
     const store = new SimulatedMemory(clock);
     const bit = channelOf({ holding: 4, bit: 0 }, { direction: 'out' });

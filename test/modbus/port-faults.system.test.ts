@@ -136,7 +136,7 @@ describe('a Modbus TCP port and a device that misbehaves', () => {
     expect(owner.value(far)).toBe(2000);
   });
 
-  it('closes a connection on which a reply was cut short, rather than take the next one for its rest', async () => {
+  it('closes a connection on which a reply was cut short, so that the next reply is not taken for its rest', async () => {
     const ten = channelOf({ holding: 10 });
     slave.script = () => ({ do: 'partial' });
     owner = new Owner({ tcp, ...fast }, [ten]);
@@ -145,7 +145,7 @@ describe('a Modbus TCP port and a device that misbehaves', () => {
     expect(owner.downs[0]?.error.code).toBe('BAD_REPLY');
   });
 
-  it('makes every pin of a device bad within 2 s of its falling silent, with the default settings', async () => {
+  it('makes every pin of a device bad within 2 s of its last answer, with the default settings', async () => {
     const channels = Array.from({ length: 30 }, (_, index) => channelOf({ holding: index * 200 }));
     owner = new Owner({ tcp }, channels);
     await owner.open();

@@ -19,7 +19,7 @@ const out = (keys: Record<string, unknown>, start?: number | boolean) =>
   channelOf(keys, { direction: 'out', ...(start === undefined ? {} : { start }) });
 
 describe('writing over Modbus', () => {
-  it('writes coils, registers and wide values, and gives back what the device then says', async () => {
+  it('writes coils, registers and wide values, and resolves with the read-back', async () => {
     const [coil, word, wide] = [
       out({ coil: 3 }),
       out({ holding: 4 }),
@@ -100,7 +100,7 @@ describe('writing over Modbus', () => {
     expect(await port.write(word, 6)).toEqual({ readBack: 6 });
   });
 
-  it('drives start values before anything else is asked of the device', async () => {
+  it('writes opening values before any other request', async () => {
     const channels = [out({ holding: 4 }, 42), out({ coil: 1 }, true), channelOf({ input: 0 })];
     owner = new Owner({ tcp }, channels);
     await owner.open();
@@ -110,7 +110,7 @@ describe('writing over Modbus', () => {
     expect(slave.seen.findIndex(({ fn }) => fn === 4)).toBe(-1);
   });
 
-  it('a device that did not answer at the start gets its start value as soon as it does, unless commanded since', async () => {
+  it('a device that did not answer at first gets its opening value as soon as it does, unless commanded since', async () => {
     const [kept, commanded] = [out({ holding: 4 }, 42), out({ holding: 6 }, 43)];
     slave.script = () => ({ do: 'silent' });
     owner = new Owner({ tcp, timeout: '60ms', poll: '100ms' }, [kept, commanded]);
@@ -123,7 +123,7 @@ describe('writing over Modbus', () => {
     expect(slave.written.get(6)).toBe(8);
   });
 
-  it('goes before polling: on a saturated bus it waits for no more than the request under way', async () => {
+  it('goes before polling: on a saturated bus it waits only for the request under way', async () => {
     const polled = Array.from({ length: 50 }, (_, index) => channelOf({ input: index * 200 }));
     const word = out({ holding: 4, poll: '1h' });
     slave.script = () => ({ do: 'late', ms: 10 });
@@ -140,7 +140,7 @@ describe('writing over Modbus', () => {
     expect(owner.counters.get('polls_overrun')).toBeGreaterThan(0);
   });
 
-  it('a command whose time is up before the bus has room for it is never sent', async () => {
+  it('a command that expires before the bus has room for it is never sent', async () => {
     const [word, other] = [out({ holding: 4 }), out({ holding: 5 })];
     slave.script = () => ({ do: 'late', ms: 60 });
     owner = new Owner({ tcp, poll: '1h' }, [word, other]);
@@ -154,7 +154,7 @@ describe('writing over Modbus', () => {
     expect(await port.write(word, 8, { expiresAt: owner.clock.now() + 500 })).toEqual({ readBack: 8 });
   });
 
-  it('to a device that is busy (exception 6) is sent again, and ends well once the device has time', async () => {
+  it('to a busy device (exception 6) is sent again, and succeeds once the device is free', async () => {
     const word = out({ holding: 4 });
     let refusals = 2;
     slave.script = ({ fn }) => (fn === 6 && refusals-- > 0 ? { do: 'exception', code: 6 } : { do: 'answer' });
@@ -165,7 +165,7 @@ describe('writing over Modbus', () => {
     expect(owner.counters.get('writes_repeated')).toBe(2);
   });
 
-  it('to a device that stays busy ends with BUSY when its time is up; a newer one overtakes it', async () => {
+  it('to a device that stays busy ends with BUSY when it expires; a newer one replaces it', async () => {
     const word = out({ holding: 4 });
     slave.script = ({ fn }) => (fn === 6 ? { do: 'exception', code: 6 } : { do: 'answer' });
     owner = new Owner({ tcp, poll: '1h' }, [word]);
@@ -180,7 +180,7 @@ describe('writing over Modbus', () => {
     expect(slave.written.get(4)).toBe(7);
   });
 
-  it('accepted with exception 5 ends well once the device shows the value, and is unknown if it never does', async () => {
+  it('accepted with exception 5 succeeds once the device shows the value, and is unknown if it never does', async () => {
     const word = out({ holding: 4 });
     owner = new Owner({ tcp, poll: '1h' }, [word]);
     const port = await owner.open();
@@ -198,7 +198,7 @@ describe('writing over Modbus', () => {
     expect(slave.seen.filter(({ fn }) => fn === 6).length).toBe(2);
   });
 
-  it('of two waiting writes to one output only the newer is sent, and the older says so', async () => {
+  it('sends only the newer of two waiting writes to one output, and rejects the older', async () => {
     const [word, other] = [out({ holding: 4 }), out({ holding: 5 })];
     slave.script = () => ({ do: 'late', ms: 30 });
     owner = new Owner({ tcp, poll: '1h' }, [word, other]);

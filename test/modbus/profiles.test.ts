@@ -72,7 +72,7 @@ describe.each(names)('the profile %s', (name) => {
     }
   });
 
-  it('says of every pin what it is, how often it is read, and what may be written', () => {
+  it('gives every pin a unit, a poll period and, for outputs, a range', () => {
     for (const { pin, keys, common } of pins) {
       const given = new Map(common);
       const { kind } = modbus.describe(modbus.pin.parse(keys), options);

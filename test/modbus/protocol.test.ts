@@ -46,7 +46,7 @@ describe('protocol data units', () => {
     expect(matchReply(request, hex(received)).kind).toBe('data');
   });
 
-  it('no altered reply is taken: every changed, missing or added byte outside the data is a mismatch', () => {
+  it('a reply with a changed, missing or added byte outside the data is a mismatch', () => {
     const read: Request = { kind: 'read', unit: 1, table: 'holding', first: 0, count: 3 };
     const good = hex('03 06 022b00000064');
     fc.assert(
@@ -69,7 +69,7 @@ describe('protocol data units', () => {
     }
   });
 
-  it('bits survive packing', () => {
+  it('bits stay the same through packing', () => {
     fc.assert(
       fc.property(fc.array(fc.boolean(), { minLength: 1, maxLength: 2000 }), (bits) => {
         const packed = packBits(bits);
@@ -90,7 +90,7 @@ describe('the frames of Modbus TCP', () => {
     { maxLength: 8 },
   );
 
-  it('survive being cut into pieces anywhere', () => {
+  it('are found however the stream is split', () => {
     fc.assert(
       fc.property(frames, fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1 }), (sent, pieces) => {
         const stream = Buffer.concat(sent.map(({ id, unit, pdu }) => encodeMbap(id, unit, pdu)));

@@ -21,7 +21,7 @@ const keys = [
   { discrete: 7 },
 ];
 
-describe('against pymodbus, a server that is not ours', () => {
+describe('against pymodbus', () => {
   it('a register changed there is reported within two poll periods', async () => {
     const channels = keys.map((one) => channelOf(one));
     const [word, float, wide, coil, discrete] = channels;
@@ -59,7 +59,7 @@ describe('against pymodbus, a server that is not ours', () => {
     expect(await server.get('coil', 5)).toEqual([1]);
   });
 
-  it('killed, its pins are bad at once; started again, they heal', async () => {
+  it('makes its pins bad at once when killed, and good again when restarted', async () => {
     const word = channelOf({ holding: 10 });
     owner = new Owner({ tcp: `127.0.0.1:${server.port}` }, [word]);
     await owner.open();
@@ -71,7 +71,7 @@ describe('against pymodbus, a server that is not ours', () => {
     await until(() => owner.value(word) === 9, 5000, 'healing');
   });
 
-  it('frozen with the connection open, its pins are bad within 2 s; thawed, they heal on the same connection', async () => {
+  it('makes its pins bad within 2 s when frozen with the connection open, and good again on the same connection', async () => {
     const word = channelOf({ holding: 10 });
     owner = new Owner({ tcp: `127.0.0.1:${server.port}` }, [word]);
     await owner.open();

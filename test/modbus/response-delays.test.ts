@@ -7,7 +7,7 @@ import { SimBus } from './sim-bus.ts';
 
 const TAGS = 30;
 
-describe('how long a device thinks is learned, and the plan follows', () => {
+describe('the response delay of a device is learned, and the plan follows', () => {
   it.each([
     // 9600 baud: a request costs as much as 10 registers of a device that answers at once, of one that takes 20 ms 19.
     { baud: 9600, slaveMs: 0, step: 12, merged: false },

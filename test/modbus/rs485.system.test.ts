@@ -9,7 +9,7 @@ beforeAll(() => cable.plug());
 afterAll(() => cable.remove());
 
 describe('the direction of an RS-485 transceiver', () => {
-  it('asked of a kernel whose line cannot turn it round, is refused with what to write instead', async () => {
+  it("is refused, with what to write instead, when the kernel's driver cannot switch it", async () => {
     const owner = new Owner({ serial: cable.master, rs485: 'kernel' }, [channelOf({ holding: 1 })]);
     await expect(owner.open()).rejects.toMatchObject({
       code: 'NOT_SUPPORTED',
@@ -21,12 +21,12 @@ describe('the direction of an RS-485 transceiver', () => {
     await plain.close();
   });
 
-  it('the kernel is told: enabled, RTS high while sending', () => {
+  it('is set in the kernel: enabled, RTS high while sending', () => {
     expect(rs485Settings().toString('hex')).toBe(`03000000${'00'.repeat(28)}`);
   });
 
   it.each([false, true])(
-    'low latency is asked for at opening; refused (%s), the line is used all the same',
+    'low latency is requested at opening; the line works also when it is refused (%s)',
     async (refused) => {
       const asked: object[] = [];
       const warned: string[] = [];

@@ -69,8 +69,8 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-describe('a scan of a line whose settings nobody knows', () => {
-  it('finds the settings and every unit, tells how far it is and how long it takes, and then stops', async () => {
+describe('a scan of a line with unknown settings', () => {
+  it('finds the settings and every unit, reports progress and time left, and then stops', async () => {
     const found: FoundUnit[] = [];
     const told: { done: number; total: number; leftMs: number }[] = [];
     const options = modbus.options.parse({ serial: path, timeout: '300ms' });

@@ -70,7 +70,7 @@ describe('the Modbus TCP slave', () => {
     expect(memory.get(3, 'coil', 7)).toEqual([1]);
   });
 
-  it('turns a client away that does not speak Modbus, and clients beyond its limit', async () => {
+  it('disconnects a client that does not speak Modbus, and clients beyond its limit', async () => {
     const closed = (bytes?: Buffer) =>
       new Promise<boolean>((resolve) => {
         const socket = connect(port, '127.0.0.1', () => {

@@ -57,14 +57,14 @@ describe('dcs-io simulate', () => {
     expect((await cli(['modbus', 'read', '--port', tcp, 'holding', '999'])).stderr).toMatch(/no such address/);
   });
 
-  it('does wrong as its script says', async () => {
+  it('has the faults of its script', async () => {
     const read = () => cli(['modbus', 'read', '--port', tcp, '--unit', '2', 'input', '0']);
     const outcomes = [await read(), await read(), await read(), await read()];
     expect(outcomes.map(({ code }) => code)).toEqual([0, 1, 0, 1]);
     expect(outcomes[1]?.stderr).toMatch(/busy/);
   });
 
-  it('takes its pty away when it ends', async () => {
+  it('removes its pty when it ends', async () => {
     child.kill('SIGTERM');
     await new Promise((resolve) => child.once('exit', resolve));
     expect(child.exitCode).toBe(0);
@@ -95,7 +95,7 @@ describe('a file of simulated devices', () => {
     expect(memory.get(1, 'holding', 0, 4)).toEqual([150, 10, 1000, 632]);
   });
 
-  it('strikes the share of requests it names', () => {
+  it('faults the given share of requests', () => {
     let at = 0;
     const script = createFaultScript(parse({ faults: [{ kind: 'silent', share: 0.25 }] }), () => (at++ % 100) / 100);
     const struck = Array.from({ length: 1000 }, () => script({ unit: 1, pdu: Buffer.alloc(5), size: 8 }, 0));

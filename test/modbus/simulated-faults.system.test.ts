@@ -71,7 +71,7 @@ describe('the simulated device', () => {
     expect(counts.get(`requests, ${fault.kind}`)).toBe(2);
   });
 
-  it('unplugged is gone for its time and comes back on the same port and under the same name', async () => {
+  it('is gone while unplugged and comes back on the same port and under the same name', async () => {
     const there = await simulate([{ kind: 'unplug', away: '300ms', every: 3 }]);
     for (const way of [there, { serial: pty }]) {
       let [found, took]: [unknown, number] = [4711, 0];
@@ -115,7 +115,7 @@ describe('a line that hangs up with a request under way', () => {
     return at - began;
   }
 
-  it('rejects it within 50 ms, however long the device would have had', async () => {
+  it('rejects the request within 50 ms, whatever the timeout', async () => {
     // Of three, so that a machine that is busy with something else for once is not taken for ours being slow.
     expect(Math.min(await hangUp(), await hangUp(), await hangUp())).toBeLessThan(50);
   });

@@ -28,8 +28,8 @@ async function connection() {
   return { link, device, end };
 }
 
-describe('a TCP connection that is given up', () => {
-  it('takes with it what has not reached the device: a write must not be delivered when nobody waits for it', async () => {
+describe('a TCP connection that is closed', () => {
+  it('discards bytes that have not reached the device: a write must not be delivered after its command has ended', async () => {
     const { link, device, end } = await connection();
     // More than the device's end takes unread: some megabytes of it wait in the kernel of this one.
     link.send(Buffer.alloc(16 << 20));

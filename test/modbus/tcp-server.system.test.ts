@@ -6,7 +6,7 @@ import { until } from '../support/wait.ts';
 
 const READ = Buffer.from([0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, 125]);
 
-describe('a Modbus TCP server and clients that do not behave', () => {
+describe('a Modbus TCP server and misbehaving clients', () => {
   let server: ModbusTcpServer;
   let port: number;
   let answered: number;
@@ -52,7 +52,7 @@ describe('a Modbus TCP server and clients that do not behave', () => {
     client.destroy();
   });
 
-  it('does not carry out what a client had waiting when it went away: it would be done late, after what others commanded', async () => {
+  it('drops the waiting requests of a client that has disconnected: they would be processed after newer commands of others', async () => {
     let open = () => {};
     gate = new Promise((resolve) => {
       open = resolve;

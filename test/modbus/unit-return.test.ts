@@ -34,8 +34,8 @@ async function busWith(again: Readonly<Record<number, RawValue>>) {
   return { bus, store, writes, power, four };
 }
 
-describe('a unit that was away while its bus went on', () => {
-  it('gets the values its outputs are to have, before it is read, and once', async () => {
+describe('a unit that was off line while its bus went on', () => {
+  it('gets the return values of its outputs once, before it is read', async () => {
     const { bus, store, writes, power } = await busWith({ 4: 7 });
     await power(false);
     expect(bus.port.metrics()['units_off_line']).toBe(1);
@@ -48,7 +48,7 @@ describe('a unit that was away while its bus went on', () => {
     await bus.port.close();
   });
 
-  it('commanded while it is being found, keeps what was commanded', async () => {
+  it('keeps a value commanded while it is probed', async () => {
     const { bus, store, power, four } = await busWith({ 4: 7, 5: 8 });
     await power(false);
     const script = bus.slave.script;
@@ -64,7 +64,7 @@ describe('a unit that was away while its bus went on', () => {
     await bus.port.close();
   });
 
-  it('refusing its value for now, gets it when it answers again', async () => {
+  it('gets its return value later when the first write fails', async () => {
     const { bus, store, power, writes } = await busWith({ 4: 7 });
     await power(false);
     const script = bus.slave.script;
@@ -80,7 +80,7 @@ describe('a unit that was away while its bus went on', () => {
 });
 
 describe('a command that did nothing', () => {
-  it('to a unit that it finds back leaves the output its value: the refusal is no reason not to give it', async () => {
+  it('to a unit that comes back leaves the output its return value', async () => {
     const { bus, store, power, four } = await busWith({ 4: 7, 5: 8 });
     await power(false);
     const script = bus.slave.script;
@@ -97,7 +97,7 @@ describe('a command that did nothing', () => {
     await bus.port.close();
   });
 
-  it('does not take the place of a start value that the device has not been given yet', async () => {
+  it('does not replace an opening value that has not been written yet', async () => {
     const clock = new ManualClock();
     const store = new SimulatedMemory(clock);
     const four = channelOf({ holding: 4 }, { direction: 'out', start: 7 });
@@ -115,8 +115,8 @@ describe('a command that did nothing', () => {
   });
 });
 
-describe('a unit whose gateway says that it is not there (exception 10)', () => {
-  it('is away: it is asked rarely, and its outputs get their values when it is back', async () => {
+describe('a unit that its gateway reports missing (exception 10)', () => {
+  it('is off line: it is asked rarely, and its outputs get their return values when it is back', async () => {
     const { bus, store, power } = await busWith({ 4: 7 });
     const script = bus.slave.script;
     let away = true;
@@ -131,7 +131,7 @@ describe('a unit whose gateway says that it is not there (exception 10)', () => 
     await bus.port.close();
   });
 
-  it('at the start gets its start value as soon as it is there', async () => {
+  it('gets its opening value as soon as it answers', async () => {
     const clock = new ManualClock();
     const store = new SimulatedMemory(clock);
     const four = channelOf({ holding: 4 }, { direction: 'out', start: 7 });
@@ -144,8 +144,8 @@ describe('a unit whose gateway says that it is not there (exception 10)', () => 
   });
 });
 
-describe('many units that are away', () => {
-  it('are each asked in turn: the last of them is found again, whatever the first do', async () => {
+describe('many off-line units', () => {
+  it('are probed in turn: the last of them is found again, whatever the first do', async () => {
     const clock = new ManualClock();
     const store = new SimulatedMemory(clock);
     const channels = [1, 2, 3, 4, 5, 6].map((unit) => channelOf({ holding: 0, unit }));
@@ -161,8 +161,8 @@ describe('many units that are away', () => {
   });
 });
 
-describe('a unit that a command finds away', () => {
-  it('has no good value from then on, however long it takes until it is asked again', async () => {
+describe('a unit that does not answer a command', () => {
+  it('has no good value from then on, also long before it is asked again', async () => {
     const clock = new ManualClock();
     const store = new SimulatedMemory(clock);
     const output = channelOf({ holding: 0, unit: 1, poll: '1h' }, { direction: 'out' });

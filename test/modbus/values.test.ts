@@ -45,7 +45,7 @@ describe('values in registers', () => {
     );
   });
 
-  it('lays bytes out as the four names say', () => {
+  it('are laid out in the four byte orders', () => {
     const bytes = (type: 'uint32' | 'uint16', byteOrder: (typeof byteOrders)[number], value: number) =>
       make({ type, order: byteOrder }).encode(value).toString('hex');
     expect(byteOrders.map((one) => bytes('uint32', one, 0x0a0b0c0d))).toEqual([
@@ -57,7 +57,7 @@ describe('values in registers', () => {
     expect(byteOrders.map((one) => bytes('uint16', one, 0x0a0b))).toEqual(['0a0b', '0a0b', '0b0a', '0b0a']);
   });
 
-  it('never wraps: what does not fit is refused', () => {
+  it('never wrap: a value that does not fit is refused', () => {
     for (const [type, values] of [
       ['int16', [-32769, 32768]],
       ['uint16', [-1, 65536]],
@@ -78,13 +78,13 @@ describe('values in registers', () => {
         expect(() => make({ type }).encode(value)).toThrow(expect.objectContaining({ code: 'BAD_VALUE' }));
   });
 
-  it('rounds to the nearest whole number where the register holds only whole ones', () => {
+  it('are rounded to the nearest whole number in registers that hold only whole numbers', () => {
     const format = make({ type: 'int16' });
     expect(format.decode(format.encode(123.4000000001), 0)).toEqual({ ok: true, value: 123 });
     expect(format.decode(format.encode(-0.2), 0)).toEqual({ ok: true, value: 0 });
   });
 
-  it("what the device calls 'no value' is a failure with a reason, never 0", () => {
+  it("a raw value that means 'no value' is a failure with a reason, never 0", () => {
     const none = { ok: false, error: expect.objectContaining({ code: 'BAD_REPLY' }) };
     expect(make({ type: 'int16', invalid: [-32768] }).decode(Buffer.from('8000', 'hex'), 0)).toEqual(none);
     const wide = make({ type: 'uint64', invalid: ['18446744073709551615'] });
@@ -96,7 +96,7 @@ describe('values in registers', () => {
     expect(() => make({ type: 'int16', invalid: [-32768] }).encode(-32768)).toThrow(/no value/);
   });
 
-  it("'no value' is known in a byte and in a field of bits, too, and is not written", () => {
+  it("'no value' also works in a byte and in a field of bits, and is not written", () => {
     const byte = make({ type: 'uint8', bits: [8, 15], invalid: [255] });
     expect(byte.decode(Buffer.from([0xff, 0x00]), 0)).toMatchObject({ ok: false, error: { code: 'BAD_REPLY' } });
     expect(byte.decode(Buffer.from([0xfe, 0xff]), 0)).toEqual({ ok: true, value: 254 });
@@ -133,7 +133,7 @@ describe('values in registers', () => {
     expect(() => field({ type: 'bool', bits: [1, 1] }).encode(1)).toThrow(/true or false/);
   });
 
-  it('numbers have names both ways, and a number without one is a failure that tells it', () => {
+  it('numbers have names in both directions; a number without a name is a failure that includes it', () => {
     const state = make({ type: 'uint16', values: { 0: 'stopped', 5: 'running' } });
     expect(state.decode(Buffer.from('0005', 'hex'), 0)).toEqual({ ok: true, value: 'running' });
     expect(state.decode(Buffer.from('0007', 'hex'), 0)).toMatchObject({ ok: false, error: { found: 7 } });
@@ -154,7 +154,7 @@ describe('values in registers', () => {
     expect(() => power.encode(1)).toThrow(/scale/);
   });
 
-  it('every binary16 survives, and numbers go to the nearest one', () => {
+  it('every binary16 stays the same, and numbers are rounded to the nearest one', () => {
     for (let half = 0; half < 0x10000; half++) {
       const value = halfToNumber(half);
       if (Number.isFinite(value)) expect(numberToHalf(value)).toBe(half);
@@ -171,7 +171,7 @@ describe('values in registers', () => {
     );
   });
 
-  it('text survives, ends at NUL and at its filling spaces, and is refused when too long', () => {
+  it('text stays the same, ends at NUL and at trailing spaces, and is refused when too long', () => {
     const text = fc.string({
       unit: fc.integer({ min: 33, max: 255 }).map((code) => String.fromCharCode(code)),
       maxLength: 9,

@@ -22,7 +22,7 @@ const asksFor = (first: number) => slave.seen.filter(({ fn, pdu }) => fn <= 4 &&
 describe('verification of a write by another register', () => {
   const verified = { holding: 4, verify: { holding: 40, delay: '30ms', tolerance: 2 } };
 
-  it('reads the other register once the delay is over, and accepts what is within the tolerance', async () => {
+  it('reads the other register after the delay and accepts a value within the tolerance', async () => {
     const word = out(verified);
     slave.written.set(40, 52);
     owner = new Owner({ tcp, poll: '1h' }, [word]);
@@ -33,7 +33,7 @@ describe('verification of a write by another register', () => {
     expect(asksFor(40)).toBe(1);
   });
 
-  it('a device that shows something else has refused, whatever it acknowledged', async () => {
+  it('refuses the command when the device shows another value, whatever it acknowledged', async () => {
     const word = out(verified);
     slave.written.set(40, 53);
     owner = new Owner({ tcp, poll: '1h' }, [word]);
@@ -41,7 +41,7 @@ describe('verification of a write by another register', () => {
     await expect(port.write(word, 50)).rejects.toMatchObject({ code: 'DEVICE_REFUSED', found: 53 });
   });
 
-  it('what cannot be verified is of unknown outcome, and close does not wait for it', async () => {
+  it('has an unknown outcome when the register cannot be read, and close does not wait for it', async () => {
     const word = out({ holding: 4, verify: { holding: 40, delay: '10s' } });
     owner = new Owner({ tcp, poll: '1h' }, [word]);
     const port = await owner.open();
@@ -93,8 +93,8 @@ describe('the heartbeat of a device', () => {
   });
 });
 
-describe('the measures of a bus', () => {
-  it('tell its utilisation, its round trips and the units that do not answer', async () => {
+describe('the metrics of a bus', () => {
+  it('tell its utilisation, its round trips and its off-line units', async () => {
     const word = channelOf({ holding: 4 });
     slave.script = () => ({ do: 'late', ms: 20 });
     owner = new Owner({ tcp, poll: '1ms' }, [word]);

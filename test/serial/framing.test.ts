@@ -129,7 +129,7 @@ describe('framing', () => {
     });
   }
 
-  it('a line is what splitting the whole text gives', () => {
+  it('lines are those of the split text', () => {
     const alphabet = fc.constantFrom('a', 'b', '\r', '\n');
     fc.assert(
       fc.property(
@@ -150,7 +150,7 @@ describe('framing', () => {
     );
   });
 
-  it('SLIP gives back what was packed, whatever it is', () => {
+  it('SLIP decodes any encoded bytes', () => {
     const frames = fc.array(fc.uint8Array({ minLength: 1, maxLength: 40 }));
     fc.assert(
       fc.property(frames, fc.array(fc.integer({ min: 0, max: 9 })), (packed, cuts) => {
@@ -162,7 +162,7 @@ describe('framing', () => {
     );
   });
 
-  it('holds no more than max, however long a frame without an end is', () => {
+  it('holds at most max bytes of a frame without an end', () => {
     const endless: [unknown, string][] = [
       [{ delimiter: '\\r\\n', max: 100 }, 'x'],
       [{ pattern: '\\r\\n', max: 100 }, 'x'],
@@ -184,7 +184,7 @@ describe('framing', () => {
     }
   });
 
-  it('a frame stays what it was while later bytes come in', () => {
+  it('a frame does not change while later bytes arrive', () => {
     const { sink, cut } = collector();
     const frames: Uint8Array[] = [];
     const framer = framing({})({ ...sink, frame: (bytes) => frames.push(bytes) });
@@ -195,7 +195,7 @@ describe('framing', () => {
 });
 
 describe('framing by time', () => {
-  it('silence ends a frame; every byte puts the end off', async () => {
+  it('silence ends a frame; every byte restarts the wait', async () => {
     const clock = new ManualClock();
     const { sink, cut } = collector();
     const framer = framing({ silence: '20ms', max: 10 }, clock)(sink);
@@ -237,7 +237,7 @@ describe('framing by time', () => {
     expect(cut).toEqual({ frames: ['defg'], dropped: ['incomplete 3'], noise: 0 });
   });
 
-  it('raw passes bytes on as they come', () => {
+  it('raw passes on each chunk', () => {
     expect(run(framing('raw'), [Buffer.from('ab'), Buffer.from('c')]).frames).toEqual(['ab', 'c']);
   });
 });
@@ -253,7 +253,7 @@ describe('framing options', () => {
     return error && messages(error.issues).join('; ');
   };
 
-  it('refuses keys that do not go together, and says what does', () => {
+  it('refuses keys that do not go together, and says which do', () => {
     expect(complaint({ delimiter: ';', length: 4 })).toContain('delimiter and length exclude each other');
     expect(complaint({ at: 2 })).toBe('at goes with prefix');
     expect(complaint({ delimiter: ';', start: 'x' })).toBe('start goes with length, prefix, end, endPattern');

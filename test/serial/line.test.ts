@@ -12,7 +12,7 @@ import { findUsb, lastingPaths, listPorts } from '../../src/driver/kit/serial-po
 import { memoryLog } from '../support/ports.ts';
 import { cutAnyhow, everySplit } from './framers.ts';
 
-describe('bytes the kernel marks as wrong', () => {
+describe('bytes that the kernel marks as damaged', () => {
   function unmark(pieces: readonly Buffer[]): string {
     let told = '';
     const marks = new ErrorMarks(
@@ -27,7 +27,7 @@ describe('bytes the kernel marks as wrong', () => {
     return told;
   }
 
-  it('are told from good ones wherever the bytes are split', () => {
+  it('are found wherever the bytes are split', () => {
     const bytes = Buffer.from('ab\xff\xffc\xff\x00Xd\xff\x00\x00\xff\xff\xff\x00\xff.', 'latin1');
     const whole = 'ab\xffc<58>d<00>\xff<ff>.';
     expect(unmark([bytes])).toBe(whole);
@@ -55,7 +55,7 @@ describe('bytes the kernel marks as wrong', () => {
     return { frames, counters };
   }
 
-  it('spoil their frame, and the one that may have begun with them, and no other', () => {
+  it('drop their frame, and the frame that may have begun with them, and no other', () => {
     const { frames, counters } = lines({}, (inlet) => {
       inlet.push(Buffer.from('W10.0\nW1'));
       inlet.damaged(Buffer.from('2'));
@@ -84,7 +84,7 @@ describe('telnet', () => {
     return told;
   }
 
-  it('commands are taken out of the data wherever the bytes are split', () => {
+  it('removes commands from the data wherever the bytes are split', () => {
     const bytes = Buffer.from(
       'a\xff\xffb\xff\xfd\x2cc\xff\xfa\x2c\x65\xff\xff\xff\xf0d\xff\xf1e\xff\xfb\x00',
       'latin1',
@@ -94,7 +94,7 @@ describe('telnet', () => {
     for (const pieces of everySplit(bytes)) expect(read(pieces)).toEqual(whole);
   });
 
-  it('any data comes through as it was', () => {
+  it('passes any data unchanged', () => {
     fc.assert(
       fc.property(fc.uint8Array(), fc.array(fc.integer({ min: 0, max: 9 })), (data, cuts) => {
         const told = read(cutAnyhow(escapeIac(data), cuts));
@@ -136,7 +136,7 @@ describe('ports by their USB ids', () => {
   const ports = listPorts(join(root, 'class'));
   rmSync(root, { recursive: true });
 
-  it('the list has the real serial ports, with what USB says of them', () => {
+  it('the list has the real serial ports with their USB data', () => {
     expect(ports.map(({ path }) => path)).toEqual(
       ['ACM0', 'S0', 'USB0', 'USB1', 'USB2', 'USB10'].map((name) => `/dev/tty${name}`),
     );
@@ -144,14 +144,14 @@ describe('ports by their USB ids', () => {
     expect(ports[3]).toMatchObject({ vid: '0403', pid: '6011', serial: 'A100', interface: 1, product: 'Quad' });
   });
 
-  it('finds the one that fits, says which ones fit when there are several, and what is there when none does', () => {
+  it('finds the port that fits; lists those that fit when there are several, and those present when none does', () => {
     expect(findUsb({ vid: '2341', pid: '0043' }, ports)).toBe('/dev/ttyACM0');
     expect(findUsb({ vid: '0403', pid: '6011', serial: 'A200', interface: 0 }, ports)).toBe('/dev/ttyUSB10');
     expect(() => findUsb({ vid: '0403', pid: '6011', serial: 'A200' }, ports)).toThrow('2 serial ports are USB');
     expect(() => findUsb({ vid: 'dead', pid: 'beef' }, ports)).toThrow('no serial port with USB dead:beef');
   });
 
-  it('the lasting names of those that are there are known; one just pulled out is none', () => {
+  it('maps the ports present to their permanent names; a port just unplugged has none', () => {
     const folder = mkdtempSync(join(tmpdir(), 'dcs-io-by-id-'));
     symlinkSync('/dev/null', join(folder, 'usb-Quad-if00'));
     symlinkSync(join(folder, 'gone'), join(folder, 'usb-Gone-if00'));

@@ -89,7 +89,7 @@ describe('a device behind TCP', () => {
     expect(frames).toEqual(['hello']);
   });
 
-  it('is PORT_DOWN when nobody listens, and told down once when the other side goes', async () => {
+  it('is PORT_DOWN when the connection is refused, and reports down once when the other side closes it', async () => {
     const nobody = await freePort();
     await expect(open({ path: `tcp://127.0.0.1:${nobody}` })).rejects.toMatchObject({ code: 'PORT_DOWN' });
     const sockets: Socket[] = [];
@@ -124,7 +124,7 @@ describe('a device behind RFC 2217', () => {
     expect(frames[0]?.length).toBe(255);
   });
 
-  it('settings and modem lines arrive at another server as they were asked for, and its inputs arrive here', async () => {
+  it('sets line settings and modem lines at another server, and receives its inputs', async () => {
     const file = fileURLToPath(new URL('./rfc2217-server.py', import.meta.url));
     // Debian's own python has pyserial.
     const judge = new LineReader('/usr/bin/python3', [file]);
@@ -157,7 +157,7 @@ describe('a device behind RFC 2217', () => {
     expect(made.frames).toEqual(['\xffA\xff\xff']);
   });
 
-  it('says so when the other side does not speak it', async () => {
+  it('is NOT_SUPPORTED when the other side does not speak it', async () => {
     const server = createServer((socket) => void socket.on('error', () => undefined));
     ends.push(() => server.close());
     const path = `rfc2217://127.0.0.1:${await listen(server)}`;

@@ -14,7 +14,7 @@ const read = (text: string | undefined, type: CaptureType, decimal: '.' | ',' = 
   readCapture(text, { type, decimal });
 
 describe('patterns', () => {
-  it('a wrong pattern is refused with the words of the engine and the place', () => {
+  it("a wrong pattern is refused with the engine's message and the place", () => {
     expect(problem('ST,GS,([0-9]+kg')).toBe('Unterminated group at character 7: ST,GS,( ← here');
     expect(problem('(a)(b')).toContain('Unterminated group at character 4');
     expect(problem('(a**)')).toContain('Nothing to repeat at character 4');
@@ -40,7 +40,7 @@ describe('patterns', () => {
     expect(result.error?.issues[0]?.message).toContain('Unterminated group');
   });
 
-  it('what is no number is never read as one', () => {
+  it('text that is no number is never read as one', () => {
     const numbers: [string, number][] = [
       ['12.5', 12.5],
       [' -  12.5', -12.5],
@@ -114,7 +114,7 @@ describe('matching', () => {
     expect(collect(matcher, many)).toEqual(many.map((_, at) => `0=${at}`));
   });
 
-  it('a pattern of exponential time is stopped, blamed, and given up; the others go on', () => {
+  it('a pattern of exponential time is stopped, reported, and no longer tried; the others go on', () => {
     const matcher = new Matcher([/(?:a+)+([b])/, /(\d+)/]);
     const evil = `${'a'.repeat(40)} 7`;
     const before = process.cpuUsage();
@@ -126,7 +126,7 @@ describe('matching', () => {
   });
 });
 
-describe('what a pattern costs', () => {
+describe('the cost of a pattern', () => {
   it('is a power of the length for each repetition, and twice for each alternative', () => {
     expect(regexCost(/^L(\d+)$/)).toEqual({ power: 1, factor: 1 });
     expect(regexCost(/ST,GS,\s*([-+0-9.]+)kg/)).toEqual({ power: 3, factor: 1 });
@@ -134,13 +134,13 @@ describe('what a pattern costs', () => {
     expect(regexCost(/^\(\*\[+(?<n>.)/)).toEqual({ power: 1, factor: 1 });
   });
 
-  it('is not known where a group is repeated or referred to', () => {
+  it('is unknown when a group is repeated or referred to', () => {
     for (const source of ['(a+)+', '(?:a|b)*', '(a){2}', '(.)\\1', '(?<n>.)\\k<n>', '((a)b)*']) {
       expect(regexCost(new RegExp(source)), source).toBeUndefined();
     }
   });
 
-  it('never says cheap of what is slow', () => {
+  it('is never low for a slow pattern', () => {
     const part = fc.constantFrom(
       'a',
       'a*',

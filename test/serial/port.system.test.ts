@@ -68,7 +68,7 @@ describe('serial port', () => {
     expect(counters.get('bad_captures')).toBe(3);
   });
 
-  it('before anything has matched a read is a failure that says so', async () => {
+  it('a read before the first match is a failure that says so', async () => {
     const { port, channels } = await open({}, { match: '(\\d+)' });
     expect(values(await port.read(channels))).toEqual(['TIMEOUT']);
   });
@@ -85,7 +85,7 @@ describe('serial port', () => {
     expect(counters.get('bytes_out')).toBe(all.length);
   });
 
-  it('the caller may use its buffer again while a send waits', async () => {
+  it('the caller may reuse its buffer while a send waits', async () => {
     const { port } = await open();
     const buffer = Buffer.from('first\n');
     const sends = [port.stream?.send(Buffer.alloc(5000, '.')), port.stream?.send(buffer)];
@@ -95,7 +95,7 @@ describe('serial port', () => {
     expect(device.received.subarray(5000).toString()).toBe('first\n');
   });
 
-  it('refuses to queue without bound', async () => {
+  it('queues a bounded number of bytes', async () => {
     const { port, counters } = await open();
     const sends = Array.from({ length: 20 }, () =>
       port.stream?.send(Buffer.alloc(10_000)).then(String, (e: DcsError) => e.code),
@@ -113,7 +113,7 @@ describe('serial port', () => {
     expect(counters.get('bytes_dropped')).toBe(7);
   });
 
-  it('characters an encoding does not have never become digits', async () => {
+  it('characters that an encoding lacks never become digits', async () => {
     const { seen } = await open({ encoding: 'ascii' }, { match: '^(.*)kg', type: 'text' });
     device.say(Buffer.from([0xb1, 0x32, 0x6b, 0x67, 0x0a]));
     await until('a reading', () => seen[0]?.length === 1);
@@ -121,8 +121,8 @@ describe('serial port', () => {
   });
 });
 
-describe('serial port torn out', () => {
-  it('says down once, rejects what is pending and all that follows', async () => {
+describe('serial port unplugged', () => {
+  it('reports down once, rejects what is pending and all later calls', async () => {
     const made = await open({}, { match: '(\\d+)' });
     const blocked = refusal(Promise.resolve(made.port.stream?.send(Buffer.alloc(50_000))));
     await device.unplug();
@@ -147,7 +147,7 @@ describe('serial port torn out', () => {
     expect(device.received.toString()).toBe('new');
   });
 
-  it('is noticed also in the midst of a stream of data, every time', async () => {
+  it('is noticed every time, also while data arrives', async () => {
     for (let round = 0; round < 12; round++) {
       const made = await open();
       const talk = setInterval(() => device.say(`${'x'.repeat(400)}\n`.repeat(4)), 1);
@@ -162,13 +162,13 @@ describe('serial port torn out', () => {
 });
 
 describe('a serial port that cannot be opened', () => {
-  it('is PORT_DOWN when it is not there: it may be plugged in later', async () => {
+  it('is PORT_DOWN when it is missing, because it may be plugged in later', async () => {
     const error = await refusal(openPort(serial, { path: '/dev/serial/by-id/usb-nothing' }, []));
     expect([error.code, error.retryable]).toEqual(['PORT_DOWN', true]);
     expect(error.message).toContain('/dev/serial/by-id/usb-nothing is not there');
   });
 
-  it('is BUSY while somebody else holds it, and free once it is closed', async () => {
+  it('is BUSY while another program holds it, and free once it is closed', async () => {
     const first = await open();
     expect((await refusal(open())).code).toBe('BUSY');
     await first.port.close();
@@ -181,7 +181,7 @@ describe('a serial port that cannot be opened', () => {
     }
   });
 
-  it('is NO_PERMISSION, naming the group to join, for a user who may not', async () => {
+  it('is NO_PERMISSION, naming the group to join, for a user without access', async () => {
     await open().then(({ port }) => port.close());
     const tty = realpathSync(device.path);
     const end = asStranger(tty);

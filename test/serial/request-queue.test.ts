@@ -83,7 +83,7 @@ describe('asking', () => {
     expect(sent.length).toBe(3);
   });
 
-  it('a late answer never becomes the value of the next question', async () => {
+  it('a late answer never becomes the value of the next poll', async () => {
     const { clock, sent, seen, say, counters } = await line({ timeout: '200ms', retries: 0 }, [T, H]);
     await clock.advance(205);
     expect(seen).toEqual([['TIMEOUT'], []]);
@@ -96,7 +96,7 @@ describe('asking', () => {
     expect(counters.get('late_answers')).toBe(1);
   });
 
-  it('asks again as often as retries says, each time after the quiet', async () => {
+  it('asks again as often as retries says, each time after the quarantine', async () => {
     const { clock, sent, seen, say, counters } = await line({ timeout: '200ms', retries: 1 }, [T]);
     await clock.advance(250);
     expect(sent).toEqual(['T?\n']);
@@ -107,7 +107,7 @@ describe('asking', () => {
     expect([counters.get('timeouts'), counters.get('retries')]).toEqual([1, 1]);
   });
 
-  it('lines the device sends by itself do not disturb a pending question, and reach their pins', async () => {
+  it('unsolicited lines do not disturb a pending poll, and reach their pins', async () => {
     const { seen, say, counters } = await line({}, [T, { match: '^ALARM (\\d)$', type: 'bool' }]);
     await say('ALARM 1\nboot ok\n21\nALARM 0\n77\n');
     expect(seen).toEqual([[21], [true, false]]);
@@ -125,7 +125,7 @@ describe('asking', () => {
     expect(seen).toEqual([[16.02], [55.85]]);
   });
 
-  it('pins whose part of the answer does not come say so; the others keep it', async () => {
+  it('pins without their part of the answer fail; the others keep their values', async () => {
     const { clock, seen, say } = await line({ timeout: '100ms', retries: 0 }, [
       { match: '([-0-9.]+)C', ask: 'READ', poll: '1s' },
       { match: '([-0-9.]+)%', ask: 'READ', poll: '1s' },
@@ -145,14 +145,14 @@ describe('asking', () => {
     expect((await reading).map(outcome)).toEqual([2]);
   });
 
-  it('turns that come while the last one is not done are skipped and counted, never queued', async () => {
+  it('polls that are due while one is under way are skipped and counted, never queued', async () => {
     const { clock, sent, counters } = await line({ timeout: '1s', retries: 0 }, [{ ...T, poll: '100ms' }]);
     await clock.advance(950);
     expect(sent.length).toBe(1);
     expect(counters.get('polls_skipped')).toBe(9);
   });
 
-  it('with echo the repetition of what was sent is no answer', async () => {
+  it('with echo the repeated command is no answer', async () => {
     const { seen, say, counters } = await line({ echo: true }, [{ match: '(\\d+)', ask: 'R7\\r\\n', poll: '1s' }]);
     await say('R7\r\n42\r\n');
     expect(seen).toEqual([[42]]);
@@ -163,7 +163,7 @@ describe('asking', () => {
 describe('commands', () => {
   const SETPOINT = { write: 'SP{value:.1f}\\n', reply: '^OK$', refused: '^ERR' };
 
-  it('resolves when the device confirms, rejects when it refuses or keeps silent', async () => {
+  it('resolves when the device confirms, rejects when it refuses or does not answer', async () => {
     const { port, channel, say, sent, clock } = await line({ timeout: '100ms' }, [SETPOINT]);
     const first = settled(port.write(channel(0), 21));
     await clock.advance(0);
@@ -180,7 +180,7 @@ describe('commands', () => {
     expect(sent).toEqual(['SP21.0\n', 'SP22.0\n', 'SP23.0\n']);
   });
 
-  it('goes before questions that wait', async () => {
+  it('goes before polls that wait', async () => {
     const { port, channel, say, sent } = await line({}, [T, H, { write: 'W{value}\\n' }]);
     void port.write(channel(2), 1);
     await say('1\n');
@@ -203,7 +203,7 @@ describe('commands', () => {
     expect(sent).toEqual([]);
   });
 
-  it('all that waits is rejected at once when the line goes', async () => {
+  it('everything that waits is rejected at once when the line is lost', async () => {
     const { port, channel, downs, clock } = await line({}, [SETPOINT]);
     const waiting = [port.write(channel(0), 1), port.write(channel(0), 2), port.read([])].map(settled);
     await clock.advance(0);
@@ -215,7 +215,7 @@ describe('commands', () => {
   });
 });
 
-describe('what frames mean', () => {
+describe('frames and their values', () => {
   it('a pin goes bad when nothing has matched for its max_age, once, and heals', async () => {
     const { clock, seen, say } = await line({}, [{ match: '(\\d+)', max_age: '5s' }]);
     await say('1\n');
@@ -242,7 +242,7 @@ describe('what frames mean', () => {
     expect(seen).toEqual([[10000], [-2], [0xc0, 0xc1], ['\xc0', '\xc1'], ['BAD_REPLY']]);
   });
 
-  it('a frame with a wrong checksum reaches nobody and is counted', async () => {
+  it('a frame with a wrong checksum is dropped and counted', async () => {
     const nmea = { checksum: { type: 'xor8', as: 'hex', from: 1, before: 1 } };
     const { port, seen, say, counters } = await line(nmea, [{ match: '^\\$GPGLL,([^,]*),', type: 'text' }]);
     const frames: string[] = [];
@@ -259,7 +259,7 @@ describe('what frames mean', () => {
 describe('a command with a deadline', () => {
   const O = { write: 'O{value:1|0}\\n', type: 'bool', reply: '^ok$', retries: 2 };
 
-  it('is not sent once it has waited too long behind a question nobody answers', async () => {
+  it('is not sent once it has waited too long behind a poll without an answer', async () => {
     const { clock, sent, port, channel } = await line({ timeout: '500ms' }, [T, O]);
     expect(sent).toEqual(['T?\n']);
     const written = settled(port.write(channel(1), true, { expiresAt: clock.now() + 300 }));

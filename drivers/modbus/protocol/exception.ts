@@ -19,17 +19,17 @@ const EXCEPTIONS: Readonly<Record<number, { readonly code: ErrorCode; readonly t
 const ACKNOWLEDGE = 5;
 const DEVICE_BUSY = 6;
 
-/** Whether the device has accepted the request and is still processing it (exception 5). */
+/** Returns whether the device has accepted the request and is still processing it (exception 5). */
 export function isAcknowledge(error: unknown): boolean {
   return error instanceof ModbusException && error.exception === ACKNOWLEDGE;
 }
 
-/** Whether the device is busy and has done nothing (exception 6). */
+/** Returns whether the device is busy and has done nothing (exception 6). */
 export function isDeviceBusy(error: unknown): boolean {
   return error instanceof ModbusException && error.exception === DEVICE_BUSY;
 }
 
-/** Whether the device lacks the function or the address, or refuses the length: no later request will fare better. */
+/** Returns whether the device lacks the function or the address, or refuses the length: no later request will fare better. */
 export function isPermanent(error: unknown): boolean {
   return error instanceof ModbusException && error.exception >= 1 && error.exception <= 3;
 }

@@ -91,7 +91,7 @@ export function replyLength(request: Request, bytes: Buffer): number | 'foreign'
   }
 }
 
-/** Whether `bytes` begin with the function and byte count of the requested data; noise hardly ever does. */
+/** Returns whether `bytes` begin with the function and byte count of the requested data; noise hardly ever does. */
 export function hasReadHeader(request: Request, bytes: Buffer): boolean {
   if (request.kind !== 'read' && request.kind !== 'read-write-registers') return false;
   return bytes[0] === functionOf(request) && bytes[1] === dataBytes(request);

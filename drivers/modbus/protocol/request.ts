@@ -69,7 +69,7 @@ export function functionOf(request: Request): number {
   }
 }
 
-/** Whether the request may change the device. */
+/** Returns whether the request may change the device. */
 export function isWrite(request: Request): boolean {
   return request.kind !== 'read' && request.kind !== 'identify' && request.kind !== 'raw';
 }

@@ -82,7 +82,7 @@ const PARSERS: Readonly<Partial<Record<number, Parser>>> = {
   },
 };
 
-/** Whether byte `head` is the number of bytes after it. */
+/** Returns whether byte `head` is the number of bytes after it. */
 function hasCounted(pdu: Buffer, head: number): boolean {
   return pdu.length > head && pdu.length === head + 1 + (pdu[head] ?? 0);
 }

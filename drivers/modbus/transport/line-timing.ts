@@ -63,7 +63,7 @@ export function readTime(span: TableSpan, line: LineTiming, responseMs: Duration
   return (READ_OVERHEAD + data) * line.characterMs + 2 * line.gapMs + responseMs;
 }
 
-/** How many unrequested registers may be read along before a second request would be cheaper. */
+/** Number of unrequested registers that may be read along before a second request is cheaper. */
 export function breakEvenGap(line: LineTiming, responseMs: DurationMs): number {
   return Math.floor((READ_OVERHEAD * line.characterMs + 2 * line.gapMs + responseMs) / (2 * line.characterMs));
 }

@@ -23,7 +23,7 @@ export type LinkLine = Omit<SerialLine, 'flush'>;
 
 type OpenLine = (line: LineSettings) => Promise<LinkLine | string>;
 
-/** What switches an RS-485 transceiver: nothing (it does so by itself), the kernel's driver, or this process with RTS. */
+/** Switching of an RS-485 transceiver: by itself (`off`), by the kernel's driver, or by this process with RTS. */
 export type Rs485Mode = 'off' | 'kernel' | 'rts';
 
 export interface SerialLinkOptions {

@@ -29,7 +29,7 @@ export type TtyOpened =
   | { readonly kind: 'transport'; readonly transport: Tty }
   | { readonly kind: 'skipped'; readonly reason: string };
 
-/** What is set on the line by ioctl; serialport cannot set it. */
+/** Settings by ioctl, which serialport does not offer. */
 interface TtyExtras {
   /** The kernel marks bytes with errors. */
   readonly marked: boolean;

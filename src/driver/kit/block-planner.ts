@@ -95,7 +95,7 @@ function cheapestCover<Item>(
   return best;
 }
 
-/** Whether the hole from `from` up to, without, `to` may be read along: no forbidden address lies in it. */
+/** Returns whether the hole from `from` up to, without, `to` may be read along: no forbidden address lies in it. */
 function mayMerge({ merge, forbidden }: PlanLimits, from: number, to: number): boolean {
   return merge && !forbidden.some(([first, last]) => first < to && last >= from);
 }

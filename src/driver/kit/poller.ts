@@ -25,7 +25,7 @@ export interface PollBlock<Where extends Span, Reply> {
   busy: boolean;
 }
 
-/** What a poller needs to know of its bus. */
+/** Properties of the bus that a poller works on. */
 export interface PollerOptions<Where extends Span> {
   /** Bounds of the reads of the unit and table that a span lies in. */
   limits(span: Where): PlanLimits;

@@ -16,7 +16,7 @@ const TASKS_IN_A_ROW = 8;
  * becomes the result: it is counted and dropped.
  */
 export interface BusTransport<Request, Reply> {
-  /** How many requests may be under way at once. */
+  /** Most requests under way at once. */
   readonly concurrency: number;
   /**
    * Sends a request that is not expired and resolves with its reply. The caller keeps to `concurrency` and `freeAt`.
@@ -30,7 +30,7 @@ export interface BusTransport<Request, Reply> {
   ready?(unit: number): boolean;
 }
 
-/** What a scheduler works with. */
+/** Parts of the bus that a scheduler works with. */
 export interface SchedulerOptions<Request, Reply, Where extends Span> {
   readonly transport: BusTransport<Request, Reply>;
   readonly poller: Poller<Where, Reply>;
@@ -291,7 +291,7 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
   }
 }
 
-/** Whether the unit gave no answer at all, or a gateway says so. */
+/** Returns whether the unit gave no answer at all, or a gateway says so. */
 export function isNoAnswer({ code }: DcsError): boolean {
   return code === 'TIMEOUT' || code === 'NO_DEVICE';
 }

@@ -83,7 +83,7 @@ export function shortenUsbLatency(path: string): boolean {
   }
 }
 
-/** Whether a read or write would block, so that it is to be tried again later. */
+/** Returns whether a read or write would block, so that it is to be tried again later. */
 export function wouldBlock(error: unknown): boolean {
   const code = systemCode(error);
   return code === 'EAGAIN' || code === 'EINTR';

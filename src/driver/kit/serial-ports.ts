@@ -32,7 +32,7 @@ export const usbSchema = z.strictObject({
 /** USB ids of a serial adapter. */
 export type UsbIds = z.output<typeof usbSchema>;
 
-/** What the operating system must grant for serial ports. */
+/** Rights that serial ports need. */
 export const serialAccess: AccessNeeds = {
   groups: ['dialout'],
   devices: ['/dev/ttyUSB*', '/dev/ttyACM*', '/dev/ttyAMA*', '/dev/ttyS*'],
