@@ -220,7 +220,6 @@ export class Connector {
   readonly #scope: DialScope;
   readonly #handshake: CalleeHandshake;
   readonly #brokerConnections = new Set<OutgoingConnection>();
-  readonly #redialTimers = new Set<Timer>();
   #stopped = false;
 
   /** `access`: `undefined` while the mesh is not encrypted. */
@@ -295,16 +294,10 @@ export class Connector {
       if (session?.connection !== connection) connection?.close(false);
     }
     for (const connection of [...this.#brokerConnections]) if (!connection.session) connection.close(false);
-    for (const timer of this.#redialTimers) timer.cancel();
   }
 
   #redial(host: string, port: number, id: string): void {
-    if (this.#stopped) return;
-    const timer = this.#clock.after(REDIAL_MS, () => {
-      this.#redialTimers.delete(timer);
-      this.dialBroker(host, port, id);
-    });
-    this.#redialTimers.add(timer);
+    if (!this.#stopped) this.#clock.after(REDIAL_MS, () => this.dialBroker(host, port, id));
   }
 
   #dial(node: KnownNode): void {
