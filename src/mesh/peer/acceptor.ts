@@ -70,7 +70,8 @@ export class Acceptor {
   readonly #sessions = new Map<string, { readonly session: ConnectionUser; readonly token: string | undefined }>();
   /** Further hosts, and whether the bind succeeded. */
   readonly #moreHosts = new Map<string, boolean>();
-  #bindingMore = false;
+  /** The bind under way: until it ends ZeroMQ refuses to read and write (EBUSY). */
+  #binding: Promise<void> | undefined;
   #reading = false;
   #closed = false;
 
@@ -94,8 +95,13 @@ export class Acceptor {
    * call. Never rejects.
    */
   async bindMore(hosts: readonly string[], port: number): Promise<void> {
-    if (this.#bindingMore) return;
-    this.#bindingMore = true;
+    if (this.#binding) return;
+    this.#binding = this.#bindEach(hosts, port);
+    await this.#binding;
+    this.#binding = undefined;
+  }
+
+  async #bindEach(hosts: readonly string[], port: number): Promise<void> {
     for (const host of hosts) {
       if (this.#closed || this.#moreHosts.get(host) === true) continue;
       try {
@@ -111,7 +117,6 @@ export class Acceptor {
         this.#moreHosts.set(host, false);
       }
     }
-    this.#bindingMore = false;
   }
 
   close(linger: number): void {
@@ -125,11 +130,16 @@ export class Acceptor {
     const { stats, log } = this.#sockets;
     try {
       for await (const [route, frame, ...more] of this.#router) {
+        if (this.#binding) await this.#binding;
         if (route === undefined || frame === undefined || more.length > 0) stats.malformed++;
         else if (isReadable(frame, stats)) this.#handleFrame(route, frame);
       }
     } catch (error) {
       if (this.#closed) return;
+      if (this.#binding) {
+        await this.#binding;
+        return this.#readFrames();
+      }
       stats.socketErrors++;
       log.error({ err: error }, `the socket for other nodes failed: ${messageOf(error)}`);
     }

@@ -28,6 +28,8 @@ export class SocketPair {
   readonly #links = new Map<string, Link>();
   #subscribers = 0;
   #closed = false;
+  /** The bind under way: until it ends ZeroMQ refuses to read and write (EBUSY). */
+  #binding: Promise<void> | undefined;
   #reading = false;
   #watching = false;
   #prefix = '';
@@ -52,6 +54,16 @@ export class SocketPair {
    */
   async bind(hosts: readonly string[], rx: number, tx: number): Promise<Ports | undefined> {
     this.#startReading();
+    const binding = this.#bindAll(hosts, rx, tx);
+    this.#binding = binding.then(ignore, ignore);
+    try {
+      return await binding;
+    } finally {
+      this.#binding = undefined;
+    }
+  }
+
+  async #bindAll(hosts: readonly string[], rx: number, tx: number): Promise<Ports | undefined> {
     const bound: { socket: Subscriber | XPublisher; address: string }[] = [];
     const ports = { rx, tx };
     try {
@@ -154,6 +166,7 @@ export class SocketPair {
         }
       }
     } catch (error) {
+      if (await this.#bindingEnded()) return this.#receiveFrames();
       this.#failed(error);
     }
   }
@@ -172,8 +185,16 @@ export class SocketPair {
         }
       }
     } catch (error) {
+      if (await this.#bindingEnded()) return this.#receiveSubscriptions();
       this.#failed(error);
     }
+  }
+
+  /** Resolves with true when a bind was under way and has ended, so that reading can go on. */
+  async #bindingEnded(): Promise<boolean> {
+    if (!this.#binding || this.#closed) return false;
+    await this.#binding;
+    return true;
   }
 
   /**
@@ -232,4 +253,8 @@ interface Link {
 
 function isUp({ connected }: Link): boolean {
   return connected.size === 2;
+}
+
+function ignore(): void {
+  // The caller of bind() has the outcome.
 }
