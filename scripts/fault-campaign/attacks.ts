@@ -1,4 +1,4 @@
-import { INTRUDER } from './record.ts';
+import { ATTACKER_VALUES } from './record.ts';
 
 /** The counter of the agent under which an attack is to be found. */
 export type Counted = 'forged' | 'malformed' | 'oversized' | 'refused';
@@ -30,7 +30,7 @@ function message(by: Attacker, payload: object): { sender: string[]; msg_id: str
 }
 
 const command = (by: Attacker, more: object = {}) =>
-  message(by, { IoMessage: { pin_name: 'level', val: INTRUDER + by.serial(), ...more } });
+  message(by, { IoMessage: { pin_name: 'level', val: ATTACKER_VALUES + by.serial(), ...more } });
 const noise = (by: Attacker) => message(by, { Noise: {} });
 const about = (by: Attacker, event: string) =>
   message(by, { NodeMessage: { event, node: by.hall, name: 'hall', boot: 'b', pins: [] } });

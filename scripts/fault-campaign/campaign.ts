@@ -3,7 +3,7 @@ import { pause } from './process.ts';
 import { randomOf, shuffled } from './random.ts';
 import { rigFaults } from './rig-faults.ts';
 import { RigWorld } from './rig-world.ts';
-import { live, type Outcome } from './scene.ts';
+import { type Outcome, runFaults } from './scene.ts';
 import { World } from './world.ts';
 
 export interface CampaignOptions {
@@ -44,13 +44,13 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
       const secured = at % 2 === 0;
       const name = `world ${at + 1}${secured ? ', with keys' : ''}`;
       const world = new World({ name, project, secured, seed: seed + at + 1 });
-      await live(world, () => take(deck, secured), randomOf(seed + at + 1), teller(name));
+      await runFaults(world, () => take(deck, secured), randomOf(seed + at + 1), teller(name));
     }),
   );
   const rigDeck = deal(rigFaults, options.rigFaults, kind, randomOf(seed));
   if (rigDeck.length > 0) {
     const world = new RigWorld(project);
-    await live(world, () => rigDeck.shift(), randomOf(seed), teller(world.name));
+    await runFaults(world, () => rigDeck.shift(), randomOf(seed), teller(world.name));
   }
   return { outcomes, wrong };
 }

@@ -42,7 +42,7 @@ async function free(world: World): Promise<void> {
 }
 
 const said = (pattern: RegExp) => (world: World, since: number) => world.said(pattern, since);
-const doubted = (pin: string) => (world: World, since: number) => world.record.doubted(pin, since);
+const doubted = (pin: string) => (world: World, since: number) => world.record.notGoodSince(pin, since);
 const gone = said(/the agent is gone/);
 const hung = said(/the agent hangs/);
 

@@ -4,22 +4,22 @@ import type { World } from './world.ts';
 
 const LIMIT_MS = 20_000;
 
-/** The intruder does all it can; the agent must have counted every message of it (promise 7). */
+/** The attacker does all it can; the agent must have counted every message of it (promise 7). */
 export async function hostileTraffic(world: World): Promise<void> {
   const begun = now();
-  const { intruder, record } = world;
-  intruder?.tell('aim');
-  if (!(await within(LIMIT_MS, () => intruder?.said(/"aimed":true/, begun)))) {
+  const { attacker, record } = world;
+  attacker?.tell('aim');
+  if (!(await within(LIMIT_MS, () => attacker?.said(/"aimed":true/, begun)))) {
     record.wrong.push(
-      `the intruder was not let in with the key it has been given: ${intruder?.lines.slice(-5).map(({ text }) => text)}`,
+      `the attacker was not let in with the key it has been given: ${attacker?.lines.slice(-5).map(({ text }) => text)}`,
     );
     return;
   }
   const before = await world.counters();
-  intruder?.tell('burst');
-  const line = await within(LIMIT_MS, () => intruder?.said(/"burst":/, begun));
+  attacker?.tell('burst');
+  const line = await within(LIMIT_MS, () => attacker?.said(/"burst":/, begun));
   if (!line) {
-    record.wrong.push(`the intruder did not end: ${intruder?.lines.slice(-5).map(({ text }) => text)}`);
+    record.wrong.push(`the attacker did not end: ${attacker?.lines.slice(-5).map(({ text }) => text)}`);
     return;
   }
   const sent: Readonly<Record<Counted, number>> = JSON.parse(line.text).burst;

@@ -2,14 +2,14 @@ import { now } from './process.ts';
 import { Tail } from './tail.ts';
 
 /**
- * A command is not carried out later than its ttl (500 ms) after it has reached the agent; a second it may be on its way. What
- * an agent that the machine keeps from running does late shows as a gap in its writes, and is not held against it.
+ * An agent carries out no command later than its ttl (500 ms) after arrival; the way there may take a second. The lateness of
+ * an agent that gets no CPU shows as a gap in its writes, and is excused.
  */
 const STALE_MS = 500 + 1000;
 const GAP_WINDOW_MS = 5000;
 const RUN = 8;
-/** Numbers from here on nobody but the intruder commands. */
-export const INTRUDER = 1_000_000_000;
+/** Only the attacker commands numbers from here on. */
+export const ATTACKER_VALUES = 1_000_000_000;
 
 interface Command {
   readonly at: number;
@@ -19,37 +19,37 @@ interface Command {
   code: string | undefined;
 }
 
-/** What the hardware was told, as its file says. */
+/** A write to the hardware, from the hardware's file. */
 export interface Write {
   readonly value: number;
   readonly at: number;
   readonly by: number;
 }
 
-interface Heard {
+interface LastReport {
   readonly at: number;
   readonly val: unknown;
   readonly quality: unknown;
   readonly seq: unknown;
 }
 
-/** What is to be so in a world that is well. */
+/** What is expected of a healthy world. */
 export interface Expected {
-  /** Pins that are good. */
+  /** Pins of good quality. */
   readonly good: readonly string[];
-  /** What pins that nobody commands are, whenever they are good. */
+  /** Values of pins without commands, whenever their quality is good. */
   readonly values: { readonly [pin: string]: number };
 }
 
-/** All that hardware and bus showed in a world, and what must be true of it whatever happened. */
-export class Record {
+/** The record of hardware and bus in a world, and the checks of the promises that hold in every fault. */
+export class WorldRecord {
   readonly writes: Write[] = [];
   readonly wrong: string[] = [];
   readonly #commands = new Map<string, Command>();
   readonly #levels = new Map<number, Command>();
-  readonly #last = new Map<string, Heard>();
+  readonly #last = new Map<string, LastReport>();
   /** When each agent was started, by process id. */
-  readonly #born = new Map<number, number>();
+  readonly #startTimes = new Map<number, number>();
   #highest = 0;
   #judged = 0;
 
@@ -61,12 +61,12 @@ export class Record {
     this.#expected = expected;
   }
 
-  /** An agent has been started. */
-  born(process: number | undefined): void {
-    if (process !== undefined) this.#born.set(process, now());
+  /** Notes the start of an agent. */
+  agentStarted(process: number | undefined): void {
+    if (process !== undefined) this.#startTimes.set(process, now());
   }
 
-  /** A line of the controller. */
+  /** Takes a line of output of the controller. */
   take(text: string): void {
     if (!text.startsWith('{')) return;
     const found = JSON.parse(text);
@@ -80,43 +80,44 @@ export class Record {
   }
 
   /**
-   * Since when, after `since`, commands are carried out again: every pin is good, and RUN commands in a row, sent after it,
-   * were. One alone may slip through while a link is still being replaced.
+   * The time, after `since`, from which commands work again: every pin is good, and RUN commands in a row were carried out. A
+   * single one may still get through while a connection is being replaced.
    */
   healthyAt(since: number): number | undefined {
     for (const pin of this.#expected.good) if (this.#last.get(pin)?.quality !== 'good') return undefined;
     let run: number[] = [];
     let skipped = false;
-    for (const { at, pin, answered, code } of this.#commands.values()) {
-      if (pin !== 'level' || at < since) continue;
-      if (answered === undefined) skipped = true;
-      else {
-        if (skipped || code !== undefined) run = [];
-        if (code === undefined) run.push(answered);
-        skipped = false;
-        if (run.length >= RUN) return run[0];
+    for (const { answered, code } of this.#sentTo(since, Number.POSITIVE_INFINITY)) {
+      if (answered === undefined) {
+        skipped = true;
+        continue;
       }
+      if (skipped || code !== undefined) run = [];
+      skipped = false;
+      if (code !== undefined) continue;
+      run.push(answered);
+      if (run.length >= RUN) return run[0];
     }
     return undefined;
   }
 
-  /** Quality of a pin was last heard as something else than good, since a time. */
-  doubted(pin: string, since: number): number | undefined {
+  /** The time of the last report of a pin, when it is after `since` and its quality is not good. */
+  notGoodSince(pin: string, since: number): number | undefined {
     const last = this.#last.get(pin);
     return last && last.at >= since && last.quality !== 'good' ? last.at : undefined;
   }
 
-  /** Commands of `level` sent in a time that never got an answer. */
+  /** Number of commands of `level`, sent in a time, without an answer. */
   lost(from: number, to: number): number {
     return this.#sentTo(from, to).filter(({ answered }) => answered === undefined).length;
   }
 
-  /** Commands of `level` sent in a time that were refused, with why. */
+  /** Error codes of the commands of `level`, sent in a time, that were refused. */
   refused(from: number, to: number): string[] {
     return this.#sentTo(from, to).flatMap(({ code }) => code ?? []);
   }
 
-  /** The level the hardware has, and since when. */
+  /** The last write of the level. */
   get level(): Write | undefined {
     this.read();
     return this.writes.at(-1);
@@ -130,16 +131,16 @@ export class Record {
     return this.writes.find(({ at, value }) => at >= since && value === 0)?.at;
   }
 
-  /** Takes what has been written into the hardware's file since. */
+  /** Reads new lines of the hardware's file. */
   read(): void {
     for (const line of this.#tail.read()) {
       const { key, value, at, by } = JSON.parse(line);
       if (key === 'level') this.writes.push({ value, at, by });
-      else if (value !== false) this.wrong.push(`promise 7: ${key} was driven, which only the intruder asks for`);
+      else if (value !== false) this.wrong.push(`promise 7: ${key} was driven, which only the attacker asks for`);
     }
   }
 
-  /** Judges what has been written until `until`: what was asked for is heard of by another way, and perhaps later. */
+  /** Checks the writes before `until`. Later ones wait, because commands arrive here by another way, perhaps later. */
   judge(until: number): void {
     this.read();
     for (let write = this.writes[this.#judged]; write && write.at < until; write = this.writes[this.#judged]) {
@@ -148,16 +149,17 @@ export class Record {
     }
   }
 
-  /** Promises 2 and 3: only what was asked for, and not late; safe is always right. */
+  /** Promises 2 and 3: the hardware gets only commanded values, and none late; the safe value is always right. */
   #judgeOne({ value, at, by }: Write): void {
     if (value === 0) return;
     const command = this.#levels.get(value);
-    if (value >= INTRUDER) this.wrong.push(`promise 7: the hardware was given ${value}, which the intruder asked for`);
+    if (value >= ATTACKER_VALUES)
+      this.wrong.push(`promise 7: the hardware was given ${value}, which the attacker asked for`);
     else if (!command) this.wrong.push(`promise 2: the hardware was given ${value}, which nobody asked for`);
     else if (at - command.at > STALE_MS + this.#gap(by, at))
       this.wrong.push(`promise 3: a command was carried out ${Math.round(at - command.at)} ms after it was sent`);
-    else if (command.at < (this.#born.get(by) ?? 0))
-      this.wrong.push('promise 3: a command to an earlier life of the agent was carried out');
+    else if (command.at < (this.#startTimes.get(by) ?? 0))
+      this.wrong.push('promise 3: a command to an earlier run of the agent was carried out');
     if (value < this.#highest) this.wrong.push(`promise 3: ${value} was carried out after ${this.#highest}`);
     this.#highest = Math.max(this.#highest, value);
   }
@@ -166,7 +168,7 @@ export class Record {
     return [...this.#commands.values()].filter(({ at, pin }) => pin === 'level' && at >= from && at < to);
   }
 
-  /** The longest time this process wrote nothing, of late. */
+  /** The longest recent time without a write of this process. */
   #gap(by: number, at: number): number {
     const own = this.writes.filter((write) => write.by === by && write.at > at - GAP_WINDOW_MS && write.at <= at);
     return Math.max(0, ...own.slice(1).map((write, before) => write.at - (own[before]?.at ?? write.at)));

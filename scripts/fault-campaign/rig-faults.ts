@@ -60,7 +60,7 @@ export const rigFaults: readonly Fault<RigWorld>[] = [
       await pause(1500);
       await world.order('plug');
     },
-    noticed: (world, since) => world.record.doubted('water', since) ?? world.said(/PORT_DOWN/, since),
+    noticed: (world, since) => world.record.notGoodSince('water', since) ?? world.said(/PORT_DOWN/, since),
   },
   {
     name: 'rig: throwing handler',

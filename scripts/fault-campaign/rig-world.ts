@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { freePort } from '../../test/support/free-port.ts';
 import { Meter } from './meter.ts';
 import { type Line, now, Program, within } from './process.ts';
-import { Record } from './record.ts';
-import type { Complain, Scene } from './scene.ts';
+import { WorldRecord } from './record.ts';
+import type { ReportFailure, Scene } from './scene.ts';
 import { Tail } from './tail.ts';
 
 /** An emulated machine takes its time. */
@@ -25,7 +25,7 @@ export const RIG_WITHIN_MS = 8000;
 export class RigWorld implements Scene {
   readonly name = 'rig';
   readonly recoveryMs = 120_000;
-  readonly record: Record;
+  readonly record: WorldRecord;
   readonly meter = new Meter();
   readonly news: Line[] = [];
   controller: Program | undefined;
@@ -40,7 +40,7 @@ export class RigWorld implements Scene {
   constructor(project: string) {
     this.#project = project;
     mkdirSync(this.#share);
-    this.record = new Record(join(this.#folder, 'hardware.jsonl'), { good: ['water'], values: {} });
+    this.record = new WorldRecord(join(this.#folder, 'hardware.jsonl'), { good: ['water'], values: {} });
   }
 
   /** Resolves when the machine, the agent and its controller run and have met. */
@@ -115,22 +115,22 @@ actors: [${this.#project}/scripts/fault-campaign/rig-controller.js]
   }
 
   /** Promise 1: every edge is counted, or a loss was told. Where the agent or its chip was gone, counting begins anew. */
-  async settle(since: number, complain: Complain): Promise<void> {
+  async settle(since: number, fail: ReportFailure): Promise<void> {
     const pulses = await this.order('hold');
     const whole = this.said(/is running with|port sim.*(?:down|lost|gone)|PORT_DOWN/, since) === undefined;
     const wrong = await this.meter.judge(pulses, since, whole);
-    if (wrong !== undefined) complain(`promise 1: ${wrong}`);
+    if (wrong !== undefined) fail(`promise 1: ${wrong}`);
     await this.order('turn');
   }
 
   /** A stop in good order leaves the output in its exit state (promises 4 and 8). */
-  async finish(complain: Complain): Promise<void> {
+  async finish(fail: ReportFailure): Promise<void> {
     const begun = now();
     await this.order('end');
     const ended = await within(STOP_MS, () => this.#machine?.said(/^ended /, begun));
-    if (ended?.text.trim() !== 'ended 0') complain(`promise 8: SIGTERM: ${ended?.text ?? 'no end'}`);
+    if (ended?.text.trim() !== 'ended 0') fail(`promise 8: SIGTERM: ${ended?.text ?? 'no end'}`);
     await within(5000, () => this.record.level?.value === 0);
-    if (this.record.level?.value !== 0) complain('promise 4: after the stop the output is not in its exit state');
+    if (this.record.level?.value !== 0) fail('promise 4: after the stop the output is not in its exit state');
   }
 
   async close(): Promise<void> {

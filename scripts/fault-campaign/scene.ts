@@ -1,26 +1,26 @@
 import type { Fault } from './faults.ts';
 import { now, pause, within } from './process.ts';
-import type { Record } from './record.ts';
+import type { WorldRecord } from './record.ts';
 
-export type Complain = (what: string) => void;
+export type ReportFailure = (what: string) => void;
 
-/** Where faults happen: an agent, its hardware and a node that commands it. */
+/** A site for faults: an agent, its hardware and a node that commands it. */
 export interface Scene {
   readonly name: string;
-  readonly record: Record;
-  /** After a fault everything is well again within this (ms), unaided. */
+  readonly record: WorldRecord;
+  /** Longest time (ms) of the recovery from a fault, without help. */
   readonly recoveryMs: number;
   open(): Promise<void>;
-  /** When, after a time, everything was well. */
+  /** The first time after `since` at which everything was well. */
   healthySince(since: number): number | undefined;
-  /** When, after a time, somebody said so. */
+  /** The first time after `since` at which a program's output matched. */
   said(pattern: RegExp, since: number): number | undefined;
-  /** The last lines of all programs. */
+  /** The last lines of output of all programs. */
   tail(lines: number): string;
-  /** What is to be judged when a fault is over. */
-  settle?(since: number, complain: Complain): Promise<void>;
-  /** Ends the agent in good order, and judges that. */
-  finish(complain: Complain): Promise<void>;
+  /** Further checks after a fault. */
+  settle?(since: number, fail: ReportFailure): Promise<void>;
+  /** Stops the agent, and checks the stop. */
+  finish(fail: ReportFailure): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -33,37 +33,41 @@ export interface Outcome {
   readonly lost: number;
 }
 
-/** Lets a scene suffer one fault after the other, until `next` has no more or it does not recover. */
-export async function live<Place extends Scene>(
+/** Injects one fault after the other into a scene, until `next` has no more or the scene does not recover. */
+export async function runFaults<Place extends Scene>(
   scene: Place,
   next: () => Fault<Place> | undefined,
   random: () => number,
-  tell: { outcome(outcome: Outcome): void; wrong: Complain },
+  tell: { outcome(outcome: Outcome): void; wrong: ReportFailure },
 ): Promise<void> {
-  const complain = (what: string) => tell.wrong(`${scene.name}: ${what}\n${scene.tail(12)}`);
+  const fail = (what: string) => tell.wrong(`${scene.name}: ${what}\n${scene.tail(12)}`);
   try {
     await scene.open();
     for (let fault = next(); fault; fault = next()) {
       await pause(random() * 400);
-      const outcome = await suffer(scene, fault, complain);
+      const outcome = await injectAndCheck(scene, fault, fail);
       tell.outcome(outcome);
       if (outcome.recoveredMs === undefined) break;
     }
-    await scene.finish(complain);
+    await scene.finish(fail);
   } catch (error) {
-    complain(error instanceof Error ? error.message : String(error));
+    fail(error instanceof Error ? error.message : String(error));
   } finally {
-    // The last lines of the controller are on their way.
+    // Waits for the last lines of the controller.
     await pause(1000);
     scene.record.judge(now());
-    for (const what of new Set(scene.record.wrong)) complain(what);
+    for (const what of new Set(scene.record.wrong)) fail(what);
     await scene.close();
   }
 }
 
-async function suffer<Place extends Scene>(scene: Place, fault: Fault<Place>, complain: Complain): Promise<Outcome> {
+async function injectAndCheck<Place extends Scene>(
+  scene: Place,
+  fault: Fault<Place>,
+  fail: ReportFailure,
+): Promise<Outcome> {
   const { record } = scene;
-  // Only an output that is on can be seen to go safe.
+  // The way to the safe state shows only on an output that is on.
   await within(5000, () => (record.level?.value ?? 0) > 0);
   const begun = now();
   await fault.inject(scene);
@@ -73,14 +77,12 @@ async function suffer<Place extends Scene>(scene: Place, fault: Fault<Place>, co
   const detected = noticed && (await within(5000, () => noticed(scene, begun)));
   const recovered = await within(scene.recoveryMs, () => scene.healthySince(Math.max(over, safe ?? 0, detected ?? 0)));
   const lost = record.lost(begun, (recovered ?? now()) - 1500);
-  if (noticed && detected === undefined) complain(`promise 5: nobody noticed: ${fault.name}`);
+  if (noticed && detected === undefined) fail(`promise 5: nobody noticed: ${fault.name}`);
   if (safeMs !== undefined && (safe === undefined || safe - begun > safeMs))
-    complain(`promise 4: after ${fault.name} the output was safe in ${ms(safe, begun) ?? '(never)'} ms, not ${safeMs}`);
-  if (recovered === undefined) complain(`promise 8: no recovery from ${fault.name}`);
-  if (fault.harmless && lost > 0) complain(`promise 5: ${fault.name} cost ${lost} commands to other hardware`);
-  const refused = fault.harmless ? record.refused(begun, recovered ?? now()) : [];
-  if (refused.length > 0) complain(`promise 5: with ${fault.name} commands to other hardware were refused: ${refused}`);
-  if (recovered !== undefined) await scene.settle?.(begun, complain);
+    fail(`promise 4: after ${fault.name} the output was safe in ${ms(safe, begun) ?? '(never)'} ms, not ${safeMs}`);
+  if (fault.harmless) checkHarmless(fault.name, lost, record.refused(begun, recovered ?? now()), fail);
+  if (recovered === undefined) fail(`promise 8: no recovery from ${fault.name}`);
+  else await scene.settle?.(begun, fail);
   return {
     fault: fault.name,
     detectedMs: ms(detected, begun),
@@ -88,6 +90,11 @@ async function suffer<Place extends Scene>(scene: Place, fault: Fault<Place>, co
     recoveredMs: ms(recovered, over),
     lost,
   };
+}
+
+function checkHarmless(fault: string, lost: number, refused: readonly string[], fail: ReportFailure): void {
+  if (lost > 0) fail(`promise 5: ${fault} cost ${lost} commands to other hardware`);
+  if (refused.length > 0) fail(`promise 5: with ${fault} commands to other hardware were refused: ${refused}`);
 }
 
 function ms(at: number | undefined, since: number): number | undefined {

@@ -8,7 +8,7 @@ export const WITHIN_MS = 3000;
 /** Addresses of the boiler room on the cables to the hall and to the alley, and of those. */
 export const addresses = { boiler: '10.1.1.1', hall: '10.1.1.2', gate: '10.1.2.1', alley: '10.1.2.2' } as const;
 
-/** What a world's intruder is told of it. */
+/** What a world's attacker is told of it. */
 export interface Entrance {
   readonly host: string;
   readonly port: number;

@@ -2,11 +2,11 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { judgeEnding } from './ending.ts';
+import { judgeEnding } from './final-checks.ts';
 import { Machine, run } from './machine.ts';
 import { type Line, now, Program, pause, within } from './process.ts';
-import { Record } from './record.ts';
-import type { Complain, Scene } from './scene.ts';
+import { WorldRecord } from './record.ts';
+import type { ReportFailure, Scene } from './scene.ts';
 import { addresses, layOut } from './site.ts';
 
 const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
@@ -16,7 +16,7 @@ const expected = { good: ['valve', 'temp', 'weight'], values: { temp: 21.5, weig
 export interface WorldOptions {
   readonly name: string;
   readonly project: string;
-  /** With keys: the agent, its controller and an intruder are on machines of their own. Else all on one, without. */
+  /** With keys: the agent, its controller and an attacker are on machines of their own. Else all on one, without. */
   readonly secured: boolean;
   readonly seed: number;
 }
@@ -32,13 +32,13 @@ export class World implements Scene {
   readonly secured: boolean;
   readonly folder: string;
   readonly disk: string;
-  readonly record: Record;
-  /** Every line of agents, guardians, the controller and the intruder, in order. */
+  readonly record: WorldRecord;
+  /** Every line of agents, guardians, the controller and the attacker, in order. */
   readonly news: Line[] = [];
   agent: Program | undefined;
   controller: Program | undefined;
   simulator: Program | undefined;
-  intruder: Program | undefined;
+  attacker: Program | undefined;
   readonly #options: WorldOptions;
   readonly #boiler: Machine;
   readonly #machines: Machine[] = [];
@@ -52,7 +52,7 @@ export class World implements Scene {
     this.secured = options.secured;
     this.folder = mkdtempSync(join(tmpdir(), 'world-'));
     this.disk = join(this.folder, 'disk');
-    this.record = new Record(join(this.folder, 'hardware.jsonl'), expected);
+    this.record = new WorldRecord(join(this.folder, 'hardware.jsonl'), expected);
     mkdirSync(this.disk);
     mkdirSync(join(this.folder, 'run'), { mode: 0o700 });
     run('mount', '-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', this.disk);
@@ -76,8 +76,8 @@ export class World implements Scene {
       this.news.push(line);
       this.record.take(line.text);
     });
-    const file = fileURLToPath(new URL('./intruder.js', import.meta.url));
-    this.intruder = alley.start([JSON.stringify({ ...entrance, seed })], {}, (line) => this.news.push(line), file);
+    const file = fileURLToPath(new URL('./attacker.js', import.meta.url));
+    this.attacker = alley.start([JSON.stringify({ ...entrance, seed })], {}, (line) => this.news.push(line), file);
     if (!(await within(START_LIMIT_MS, () => this.healthySince(0)))) {
       const { ended, lines } = this.#socat ?? { ended: undefined, lines: [] };
       throw new Error(`the world did not start; serial device: ${ended ?? 'runs'}, ${lines.map(({ text }) => text)}`);
@@ -140,14 +140,14 @@ export class World implements Scene {
     return (await this.agent?.end('SIGTERM', 5000)) ? (this.agent?.ended ?? 0) - begun : undefined;
   }
 
-  async finish(complain: Complain): Promise<void> {
-    await judgeEnding(this, complain);
+  async finish(fail: ReportFailure): Promise<void> {
+    await judgeEnding(this, fail);
   }
 
   async close(): Promise<void> {
     this.#closing = true;
     clearInterval(this.#weights);
-    for (const program of [this.intruder, this.controller, this.agent, this.simulator, this.#socat]) {
+    for (const program of [this.attacker, this.controller, this.agent, this.simulator, this.#socat]) {
       program?.signal('SIGCONT');
       await program?.end('SIGKILL', 5000);
     }
@@ -177,7 +177,7 @@ export class World implements Scene {
       (line) => this.news.push(line),
     );
     this.agent = agent;
-    this.record.born(agent.child.pid);
+    this.record.agentStarted(agent.child.pid);
     agent.child.once('exit', () => {
       if (!this.#closing) setTimeout(() => this.#closing || this.#startAgent(), 200);
     });

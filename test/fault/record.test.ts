@@ -3,15 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { randomOf, shuffled } from '../../scripts/fault-campaign/random.ts';
-import { Record } from '../../scripts/fault-campaign/record.ts';
+import { WorldRecord } from '../../scripts/fault-campaign/record.ts';
 import { table } from '../../scripts/fault-campaign/table.ts';
 
 let folder = '';
-let record: Record;
+let record: WorldRecord;
 const file = () => join(folder, 'hardware.jsonl');
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'dcs-io-record-'));
-  record = new Record(file(), { good: ['valve', 'temp', 'weight'], values: { temp: 21.5, weight: 12.5 } });
+  record = new WorldRecord(file(), { good: ['valve', 'temp', 'weight'], values: { temp: 21.5, weight: 12.5 } });
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -43,12 +43,12 @@ describe('the checker of the fault campaign', () => {
 
   it.each([
     [
-      'what only the intruder asks for',
+      'what only the attacker asks for',
       () => wrote(1_000_000_007, 1000),
       /promise 7: the hardware was given 1000000007/,
     ],
     [
-      'an output that only the intruder asks for',
+      'an output that only the attacker asks for',
       () => {
         appendFileSync(
           file(),
@@ -94,12 +94,12 @@ describe('the checker of the fault campaign', () => {
     expect(record.wrong[0]).toMatch(what);
   });
 
-  it('finds a command to an earlier life of the agent', () => {
+  it('finds a command to an earlier run of the agent', () => {
     const now = Number(process.hrtime.bigint()) / 1e6;
     sent(1, now - 100);
-    record.born(8);
+    record.agentStarted(8);
     wrote(1, now + 50, 8);
-    expect(record.wrong).toEqual(['promise 3: a command to an earlier life of the agent was carried out']);
+    expect(record.wrong).toEqual(['promise 3: a command to an earlier run of the agent was carried out']);
   });
 
   it('calls a world healthy when every pin is good and commands in a row, sent since, were carried out', () => {
@@ -117,7 +117,7 @@ describe('the checker of the fault campaign', () => {
     expect(record.healthyAt(2100)).toBeUndefined();
     heard('temp', 21.5, 3000, { quality: 'uncertain' });
     expect(record.healthyAt(1400)).toBeUndefined();
-    expect(record.doubted('temp', 2900)).toBe(3000);
+    expect(record.notGoodSince('temp', 2900)).toBe(3000);
   });
 
   it('a seed gives the same campaign again, and the table has every kind of fault', () => {

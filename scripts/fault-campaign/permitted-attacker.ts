@@ -15,8 +15,8 @@ export interface Keys {
   readonly serverKey: string;
 }
 
-/** A peer that was let in, speaks the language of sessions with a key it has been given, and says in it what it likes. */
-export class Insider implements Attacker {
+/** An attacker with a permitted key: opens sessions as a peer does, and sends anything in them. */
+export class PermittedAttacker implements Attacker {
   readonly actor = newId();
   node = newId();
   token: string | undefined;
@@ -52,12 +52,12 @@ export class Insider implements Attacker {
     return { hello: { id: this.node, name: 'guest', ...about, key }, t: now(), want, near: [] };
   }
 
-  /** Resolves when it has been let in. */
+  /** Resolves when the agent has welcomed it. */
   async ready(): Promise<void> {
     while (!this.#in) await pause(20);
   }
 
-  /** Resolves with whether it is on its way. */
+  /** Resolves with whether the frame was sent. */
   async attack(make: (by: Attacker) => Frame): Promise<boolean> {
     const frame = make(this);
     return 'raw' in frame ? this.#send(frame.raw) : this.#say(frame.messages);
@@ -70,14 +70,14 @@ export class Insider implements Attacker {
     return this.#send(JSON.stringify({ ...token, s: first, t: now(), m: messages }));
   }
 
-  /** One after the other: ZeroMQ takes no two at once. */
+  /** Sends one frame at a time, because ZeroMQ accepts no overlapping sends. */
   #send(text: string): Promise<boolean> {
     const sent = this.#sending.then(async () => {
       try {
         await this.#dealer?.send(text);
         return true;
       } catch {
-        // The agent is gone or hangs: it is called anew when it says nothing any more.
+        // The agent has ended or hangs: #live connects again when it is silent.
         return false;
       }
     });
@@ -85,7 +85,7 @@ export class Insider implements Attacker {
     return sent;
   }
 
-  /** Says that it lives, as sessions do, and calls again whenever the agent has gone. */
+  /** Sends heartbeats, as sessions do, and connects again when the agent is silent. */
   async #live(): Promise<void> {
     for (;;) {
       const silent = !this.#in || now() - this.#heard > SILENCE_MS;
@@ -104,7 +104,7 @@ export class Insider implements Attacker {
     this.#greeted = now();
     const { own, serverKey } = this.#keys;
     const dealer = new Dealer({
-      // What was sent counts as sent, even when the agent is called anew meanwhile.
+      // Sent frames must arrive even when a new connection follows.
       linger: LINGER_MS,
       sendTimeout: 200,
       immediate: true,
@@ -126,19 +126,22 @@ export class Insider implements Attacker {
         this.#heard = now();
         const found: unknown = JSON.parse(String(frame));
         if (!isRecord(found)) continue;
-        const { challenge, welcome, token, bye, nodes } = found;
-        // Newcomers are told who else is there.
-        for (const node of readNodes(nodes)) if (node.name === 'hall') this.hall = node.id;
-        if (typeof challenge === 'string') {
-          const { own, serverKey } = this.#keys;
-          await this.#send(JSON.stringify({ proof: keyProof(own, serverKey, `${challenge} ${this.node}`) }));
-        } else if (welcome !== undefined) {
-          this.token = typeof token === 'string' ? token : undefined;
-          this.#in = true;
-        } else if (bye !== undefined) this.#in = false;
+        await this.#handle(found);
       }
     } catch {
-      // It was closed for another call.
+      // The socket was closed for a new connection.
     }
+  }
+
+  async #handle({ challenge, welcome, token, bye, nodes }: { readonly [key: string]: unknown }): Promise<void> {
+    // The welcome names the other nodes.
+    for (const node of readNodes(nodes)) if (node.name === 'hall') this.hall = node.id;
+    if (typeof challenge === 'string') {
+      const { own, serverKey } = this.#keys;
+      await this.#send(JSON.stringify({ proof: keyProof(own, serverKey, `${challenge} ${this.node}`) }));
+    } else if (welcome !== undefined) {
+      this.token = typeof token === 'string' ? token : undefined;
+      this.#in = true;
+    } else if (bye !== undefined) this.#in = false;
   }
 }

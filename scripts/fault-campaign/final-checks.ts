@@ -1,20 +1,20 @@
 import { within } from './process.ts';
-import type { Complain } from './scene.ts';
+import type { ReportFailure } from './scene.ts';
 import type { World } from './world.ts';
 
 /** Of its own accord an agent ends within 2 s of SIGTERM; a busy machine may add to that. */
 const STOP_MS = 4000;
 
 /** A newcomer knows everything (promise 6); a stop is short, and leaves outputs in their exit state (promises 4 and 8). */
-export async function judgeEnding(world: World, complain: Complain): Promise<void> {
+export async function judgeEnding(world: World, fail: ReportFailure): Promise<void> {
   const pins = world.program(['pins', '--json', '--bus', '127.0.0.1:5012:5013']);
   await within(15_000, () => pins.ended);
   for (const pin of ['level', 'valve', 'temp', 'weight']) {
     if (!pins.said(new RegExp(`"pin_name":"${pin}".*"val":|"name":"${pin}"`)))
-      complain(`promise 6: a newcomer misses ${pin}`);
+      fail(`promise 6: a newcomer misses ${pin}`);
   }
-  if (world.intruder?.ended !== undefined) complain('the intruder has ended before its time');
+  if (world.attacker?.ended !== undefined) fail('the attacker has ended before its time');
   const took = await world.stopAgent();
-  if (took === undefined || took > STOP_MS) complain(`promise 8: SIGTERM took ${took ?? 'more than 5000'} ms`);
-  if (world.record.level?.value !== 0) complain('promise 4: after the stop the output is not in its exit state');
+  if (took === undefined || took > STOP_MS) fail(`promise 8: SIGTERM took ${took ?? 'more than 5000'} ms`);
+  if (world.record.level?.value !== 0) fail('promise 4: after the stop the output is not in its exit state');
 }

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { curveKeyPair, Dealer, Publisher } from 'zeromq';
 import { loadKeys } from '../../src/mesh/security/keys.ts';
 import { attacks, type Counted } from './attacks.ts';
-import { Insider, type Keys } from './insider.ts';
+import { type Keys, PermittedAttacker } from './permitted-attacker.ts';
 import { now, pause } from './process.ts';
 import { randomOf } from './random.ts';
 
@@ -25,7 +25,7 @@ const { host, port, seed, keys: folder, serverKey }: Settings = JSON.parse(proce
 const random = randomOf(seed);
 const keys: Keys | undefined =
   folder === undefined || serverKey === undefined ? undefined : { own: loadKeys(folder), serverKey };
-const insider = keys && new Insider(host, port, keys);
+const permitted = keys && new PermittedAttacker(host, port, keys);
 const say = (line: object) => process.stdout.write(`${JSON.stringify({ ...line, at: now() })}\n`);
 let bursting = false;
 
@@ -70,23 +70,23 @@ async function unlisted(theirs: Keys, greeting: object): Promise<void> {
 
 async function outside(): Promise<void> {
   noise();
-  await Promise.all([stranger(), keys && insider && unlisted(keys, insider.hello())]);
+  await Promise.all([stranger(), keys && permitted && unlisted(keys, permitted.hello())]);
 }
 
 /** What was sent before is counted before. */
 async function aim(): Promise<void> {
   bursting = true;
   await pause(1000);
-  await insider?.ready();
+  await permitted?.ready();
   say({ aimed: true });
 }
 
 async function burst(): Promise<void> {
-  if (!insider) return;
+  if (!permitted) return;
   const sent: Record<Counted, number> = { forged: 0, malformed: 0, oversized: 0, refused: 0 };
   for (let round = 0; round < ROUNDS; round++) {
     for (const { counted, make } of attacks) {
-      if ((await insider.attack(make)) && counted) sent[counted]++;
+      if ((await permitted.attack(make)) && counted) sent[counted]++;
     }
   }
   await outside();
@@ -100,6 +100,6 @@ for (let round = 0; ; round++) {
   await pause(200 + random() * 200);
   if (bursting) continue;
   const attack = attacks[Math.floor(random() * attacks.length)];
-  if (attack && insider?.isIn) await insider.attack(attack.make);
+  if (attack && permitted?.isIn) await permitted.attack(attack.make);
   if (round % 10 === 0) await outside();
 }
