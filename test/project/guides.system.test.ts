@@ -147,7 +147,8 @@ async function stop(child: ChildProcess): Promise<void> {
 /** Whether the command line takes it; what is not ours is a program of the system or of this checkout. */
 async function isCommand(line: string): Promise<boolean> {
   const [, typed] = /^(?:sudo )?dcs-io (.*)$/.exec(line) ?? [];
-  if (typed === undefined) return /^(sudo )?(npm|cp|systemctl|journalctl|scripts\/(test|reference))( |$)/.test(line);
+  if (typed === undefined)
+    return /^(sudo )?(npm|npx|cp|systemctl|journalctl|scripts\/(test|reference))( |$)/.test(line);
   const tree = await program();
   const called: string[] = [];
   for (const command of leaves(tree)) {

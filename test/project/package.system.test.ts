@@ -10,10 +10,27 @@ const site = join(folder, 'site');
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
 const vitest: string = JSON.parse(readFileSync(join(root, 'node_modules/vitest/package.json'), 'utf8')).version;
 
+/** A plant and its test, as a page shows them: file names and texts. */
+const plants = {
+  'the README': { 'dcs-io.yaml': block('node: hall'), 'hall.ts': block('// hall.ts'), 'hall.test.ts': testOf(readme) },
+  'the guide': named('docs/write-a-driver-or-actor.md', 'dcs-io.yaml', 'hall.ts', 'hall.test.ts'),
+};
+
 /** The first block of the README that begins with this text. */
 function block(start: string): string {
   const found = [...readme.matchAll(/^```[^\n]*\n([\s\S]*?)^```$/gm)].map(([, text = '']) => text);
   return found.find((text) => text.startsWith(start)) ?? '';
+}
+
+function testOf(page: string): string {
+  return /^```ts hall\.test\.ts\n([\s\S]*?)^```$/m.exec(page)?.[1] ?? '';
+}
+
+/** The blocks of a page that are shown with these file names. */
+function named(page: string, ...names: string[]): Record<string, string> {
+  const text = readFileSync(join(root, page), 'utf8');
+  const blocks = [...text.matchAll(/^```\S+ (\S+)\n([\s\S]*?)^```$/gm)];
+  return Object.fromEntries(names.map((name) => [name, blocks.find((one) => one[1] === name)?.[2] ?? '']));
 }
 
 const env = { ...process.env, NO_COLOR: '1', FORCE_COLOR: '0' };
@@ -33,21 +50,21 @@ beforeAll(async () => {
 }, 180_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-describe("a user's own test, as the README shows it", () => {
-  const test = block("import { startAgent } from 'dcs-io/testing'");
-
+describe.each(Object.entries(plants))("a user's own test, as %s shows it", (_, files) => {
   it('is short', () => {
-    expect(test.split('\n').filter((line) => line !== '' && !line.startsWith('import')).length).toBeLessThanOrEqual(10);
+    const lines = (files['hall.test.ts'] ?? '').split('\n').filter((line) => line !== '' && !line.startsWith('import'));
+    expect(lines.length).toBeGreaterThan(5);
+    expect(lines.length).toBeLessThanOrEqual(10);
   });
 
-  it('passes on the plant of the README, and fails when its actor is wrong', async () => {
-    writeFileSync(join(site, 'dcs-io.yaml'), block('node: hall'));
-    writeFileSync(join(site, 'hall.ts'), block('// hall.ts'));
-    writeFileSync(join(site, 'hall.test.ts'), test);
+  it('passes on its plant, and fails when the actor is wrong', async () => {
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(site, name), text);
     const right = await runToEnd('npx', ['vitest', 'run'], { cwd: site, env });
     expect(right.stdout + right.stderr).toMatch(/Tests.* 1 passed/);
     expect(right.code).toBe(0);
-    writeFileSync(join(site, 'hall.ts'), block('// hall.ts').replace('val < 2', 'val < 1'));
+    const wrong = (files['hall.ts'] ?? '').replace('val < 2', 'val < 1').replace('val < 80', 'val < 99');
+    expect(wrong).not.toBe(files['hall.ts']);
+    writeFileSync(join(site, 'hall.ts'), wrong);
     expect(await runToEnd('npx', ['vitest', 'run'], { cwd: site, env })).toMatchObject({ code: 1 });
   }, 60_000);
 });
