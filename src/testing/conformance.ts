@@ -46,6 +46,8 @@ const PATIENCE_MS = 2000;
 /** Longest time of a close, unless the fixture's patience is longer. */
 const CLOSE_LIMIT_MS = 1500;
 const READ_LIMIT_MS = 5000;
+/** Time for an echo of a write, such as by polling. */
+const ECHO_MS = 300;
 
 /**
  * Tests with Vitest that a driver keeps the driver contract. Every driver passes all that its hardware allows: what needs an
@@ -228,6 +230,20 @@ function testOutput(output: OutputFixture, bench: Bench): void {
       if (readBack !== undefined) expect(readBack).toEqual(value);
       expect(await output.observe()).toEqual(value);
     }
+  });
+
+  it('answers a write, and does not tell its value again', async () => {
+    const opened = await bench.open(first);
+    const channel = channelOf(opened, 'out');
+    const seen: Reading[] = [];
+    opened.listen(channel, (reading) => seen.push(reading));
+    await bench.until('the first reading', () => values(seen).length > 0);
+    expect(values(seen).at(-1)).toEqual(first);
+    const before = seen.length;
+    await opened.port.write(channel, second);
+    await opened.port.read([channel]);
+    await new Promise((resolve) => setTimeout(resolve, ECHO_MS));
+    expect(seen.slice(before)).toEqual([]);
   });
 
   it('keeps overlapping writes in order: the last one stands', async () => {
