@@ -2,14 +2,14 @@ import type { Clock } from '../../src/clock/clock.ts';
 import { SequentialQueue } from '../../src/driver/kit/sequential-queue.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 
-/** An I2C bus: whole transfers with one chip at a time. It waits for a slow or stuck bus without holding up this process. */
+/** An I2C bus: whole transfers with one chip at a time. A slow or stuck bus does not block the event loop. */
 export interface I2cBus {
-  /** For messages: `/dev/i2c-1`. */
+  /** Name for messages: `/dev/i2c-1`. */
   readonly name: string;
   /**
-   * Writes bytes, then reads `length` bytes after a repeated start. Either may be empty. Calls must not overlap. Rejects
-   * with a DcsError: NO_DEVICE (no chip answers at that address), BAD_REPLY (it stopped answering midway), TIMEOUT (the
-   * bus is stuck), BUSY (another master or driver has it), PORT_DOWN (the adapter is gone).
+   * Writes bytes, then reads `length` bytes after a repeated start. Either may be empty. Calls must not overlap. Rejects with a
+   * DcsError: NO_DEVICE (no chip answers at that address), BAD_REPLY (the chip stopped answering), TIMEOUT (the bus is stuck),
+   * BUSY (another master or driver has the bus), PORT_DOWN (the adapter is gone).
    */
   transfer(address: number, write: Uint8Array, length: number): Promise<Buffer>;
   /** Must not be called during a transfer. Idempotent. */
@@ -22,18 +22,19 @@ export interface MuxChannel {
   readonly channel: number;
 }
 
-/** What chips are worked with. */
+/** Transfers with one chip. */
 export interface ChipAccess {
   readonly address: number;
   readonly clock: Clock;
-  /** Reads bytes beginning at a register. */
+  /** Reads bytes, beginning at a register. */
   read(register: number, length: number): Promise<Buffer>;
   write(register: number, bytes: readonly number[]): Promise<void>;
-  /** Bytes without a register. */
+  /** Reads bytes from a chip without registers. */
   receive(length: number): Promise<Buffer>;
   send(bytes: readonly number[]): Promise<void>;
 }
 
+/** Creates the transfers with a chip, also behind a mux. */
 export function chipAccess(
   owner: BusOwner,
   { address, mux }: { readonly address: number; readonly mux?: MuxChannel | undefined },
@@ -51,12 +52,12 @@ export function chipAccess(
   };
 }
 
-/** `0x20` */
+/** Formats an address or register: `0x20`. */
 export function hex(address: number): string {
   return `0x${address.toString(16).padStart(2, '0')}`;
 }
 
-/** What a kernel error of a transfer means, as linux/Documentation/i2c/fault-codes says. */
+/** Converts a kernel error of a transfer to a DcsError (linux/Documentation/i2c/fault-codes). */
 export function transferError(bus: string, address: number, code: string, cause?: unknown): DcsError {
   const chip = `the chip at ${hex(address)} on ${bus}`;
   const detail = { found: code, cause };
@@ -80,19 +81,19 @@ export function transferError(bus: string, address: number, code: string, cause?
     case 'EINVAL':
       return new DcsError('NOT_SUPPORTED', `${bus} cannot do what ${chip} needs`, detail);
     default:
-      return new DcsError('BAD_REPLY', `${chip} did not answer to the end (${code})`, detail);
+      return new DcsError('BAD_REPLY', `${chip} stopped answering (${code})`, detail);
   }
 }
 
 /**
- * The one owner of a bus: its chips take turns, a transfer each, and only the chip that is meant is within reach. Chips
- * behind muxes may have the address of others: a mux that nobody uses just now is closed.
+ * Runs the transfers of all chips of a bus one after the other. Chips behind muxes may have the same address as others, so all
+ * muxes except the one in use are closed.
  */
 export class BusOwner {
   readonly #bus: I2cBus;
-  /** Muxes that may have a channel open. One never used since the bus was opened may, from earlier. */
+  /** Muxes that may have an open channel: at first all, because of earlier users. */
   readonly #openMuxes: Set<number>;
-  readonly #turns = new SequentialQueue();
+  readonly #queue = new SequentialQueue();
   #closed: DcsError | undefined;
 
   constructor(bus: I2cBus, muxes: Iterable<number>) {
@@ -104,26 +105,26 @@ export class BusOwner {
     return this.#bus.name;
   }
 
-  /** One transfer, in its turn. Rejects as I2cBus does; a mux that fails is named instead of the chip. */
+  /** Queues one transfer. Rejects as I2cBus does; when a mux fails, the error names it instead of the chip. */
   transfer(mux: MuxChannel | undefined, address: number, write: Uint8Array, length: number): Promise<Buffer> {
-    return this.#turns.run(async () => {
+    return this.#queue.run(async () => {
       if (this.#closed) throw this.#closed;
       await this.#selectMux(mux);
       return await this.#bus.transfer(address, write, length);
     });
   }
 
-  /** Closes the bus after the transfer under way; those that wait are rejected. Idempotent. */
+  /** Closes the bus after the present transfer; waiting ones reject. Idempotent. */
   close(): Promise<void> {
     this.#closed ??= new DcsError('PORT_DOWN', `${this.#bus.name} is closed`);
-    return this.#turns.run(async () => this.#bus.close());
+    return this.#queue.run(async () => this.#bus.close());
   }
 
   async #selectMux(mux: MuxChannel | undefined): Promise<void> {
     for (const other of this.#openMuxes) if (other !== mux?.address) await this.#closeMux(other);
     if (!mux) return;
     this.#openMuxes.add(mux.address);
-    // Each time, although it may be open: a mux that was reset has closed its channels.
+    // Before each transfer: a mux that was reset has closed its channels.
     await this.#bus.transfer(mux.address, Uint8Array.of(1 << mux.channel), 0);
   }
 
@@ -131,19 +132,19 @@ export class BusOwner {
     try {
       await this.#bus.transfer(mux, Uint8Array.of(0), 0);
     } catch (error) {
-      // One that is not there connects nobody, and comes up with all channels closed.
+      // An absent mux connects no chip, and starts with all channels closed.
       if (!(error instanceof DcsError) || error.code !== 'NO_DEVICE') throw error;
     }
     this.#openMuxes.delete(mux);
   }
 }
 
-/** What was found at an address. */
+/** The result of scanning one address. */
 export interface ScannedChip {
   readonly address: number;
-  /** `used`: a kernel driver holds it, so it is there but cannot be asked. */
+  /** `used`: a kernel driver holds the chip, so it is there but cannot be asked. */
   readonly state: 'answers' | 'used';
-  /** Chips that commonly have this address; which one it is nobody can tell from an answer alone. */
+  /** Chips that commonly have this address: an answer alone does not tell which one it is. */
   readonly guesses: readonly string[];
 }
 
@@ -168,8 +169,8 @@ const COMMON_CHIPS: readonly (readonly [from: number, to: number, chip: string])
 ];
 
 /**
- * Asks every address for one byte and lists those that answer. A read changes nothing in the chips named here, but a
- * chip whose reading has effects will have them. Throws PORT_DOWN when the bus goes, TIMEOUT when it is stuck.
+ * Reads one byte from every address and lists those that answer. A read changes nothing in the chips named here, but it may in
+ * others. Rejects with PORT_DOWN when the bus is gone, with TIMEOUT when it is stuck.
  */
 export async function scanBus(bus: Pick<I2cBus, 'transfer'>): Promise<ScannedChip[]> {
   const found: ScannedChip[] = [];

@@ -7,7 +7,7 @@ import type { I2cAddress } from './address.ts';
 import { type Backend, openBus } from './open-bus.ts';
 import { I2cPort } from './port.ts';
 
-/** Values by channel; the chips keep what they have when a process ends. */
+/** Safe values by channel key; chips keep their outputs when a process ends. */
 export interface I2cPlan {
   readonly path: string;
   readonly backend: Backend;
@@ -15,10 +15,10 @@ export interface I2cPlan {
   readonly safe: ReadonlyMap<string, RawValue>;
 }
 
-/** A port of the same channels that is only written to: it sets up its chips and never polls. */
+/** Writes through a port with the same channels, which sets up its chips and never polls. */
 export const prepare: Prepare = async (plan, context) => {
-  if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of an i2c port', { found: plan });
-  // Opened once to see that it can be, and so that the library is in memory when it is needed.
+  if (!isPlan(plan)) throw new DcsError('INTERNAL', 'this is not the crash plan of an i2c port', { found: plan });
+  // Opened once as a check, and to have the library in memory when it is needed.
   (await openBus(plan.path, plan.backend)).close();
   const ignore = () => undefined;
   return {
@@ -31,17 +31,17 @@ export const prepare: Prepare = async (plan, context) => {
         { ...context, count: ignore, down: ignore, changed: ignore },
         plan.backend,
       );
-      let trouble = '';
+      let failure = '';
       for (const channel of plan.channels) {
         const value = plan.safe.get(channel.key);
         try {
           if (value !== undefined) await port.write(channel, value);
         } catch (error) {
-          trouble = messageOf(error);
+          failure = messageOf(error);
         }
       }
       await port.close();
-      if (trouble !== '') throw new DcsError('PORT_DOWN', trouble);
+      if (failure !== '') throw new DcsError('PORT_DOWN', failure);
     },
     release: async () => undefined,
   };

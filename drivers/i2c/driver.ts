@@ -19,7 +19,7 @@ const optionsSchema = z.strictObject({
 });
 export type I2cOptions = z.infer<typeof optionsSchema>;
 
-/** Makes the driver; a test passes its own way to open a bus. */
+/** Creates the driver; a test passes its own function to open a bus. */
 export function createI2c(
   openBus: (path: string, backend: Backend) => Promise<I2cBus>,
 ): Driver<I2cOptions, I2cAddress> {
@@ -30,7 +30,7 @@ export function createI2c(
     options: optionsSchema,
     pin: pinSchema,
     describe: ({ key, kind, directions }) => ({ key, kind, directions }),
-    // Two owners would switch each other's muxes, and change bits at once.
+    // Two ports would switch each other's muxes and overwrite each other's bits.
     claims: ({ bus }) => bus,
     access: {
       groups: ['i2c'],
@@ -50,5 +50,5 @@ export function createI2c(
   };
 }
 
-/** Chips on an I2C bus of this machine, by the kernel's i2c-dev. */
+/** Chips on an I2C bus of this machine. */
 export const i2c = createI2c(openBus);

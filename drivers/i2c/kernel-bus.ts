@@ -7,8 +7,8 @@ const I2C_TIMEOUT = 0x0702;
 const I2C_FUNCS = 0x0705;
 const FUNC_I2C = 0x00000001;
 /**
- * Most time (in 10 ms) the adapter may wait for a stuck bus. Healthy transfers of these chips take about a millisecond at
- * 100 kHz; other chips on the bus wait meanwhile.
+ * Longest time (in 10 ms) that the adapter waits for a stuck bus, while all other chips wait too. Transfers of these chips take
+ * about a millisecond at 100 kHz.
  */
 const TIMEOUT_TICKS = 5;
 
@@ -43,7 +43,7 @@ function busOn(name: string, fd: number, libc: I2cLibc, transfer: typeof readWri
         return await transfer(libc, fd, address, write, length);
       } catch (error) {
         const code = systemCode(error) ?? messageOf(error);
-        // Some adapters say ENODEV of a chip that does not answer; one that is gone has no device file any more.
+        // Some adapters report ENODEV for a chip that does not answer. When the adapter is gone, its device file is too.
         throw transferError(name, address, code === 'ENODEV' && existsSync(name) ? 'ENXIO' : code, error);
       }
     },
@@ -70,7 +70,7 @@ function openDevice(path: string): number {
   }
 }
 
-/** The system calls that buses need. */
+/** The system calls that a bus needs. */
 export type I2cLibc = Pick<Libc, 'ioctlAsync' | 'ioctlValue' | 'addressOf' | 'wordBytes'>;
 
 const I2C_SLAVE = 0x0703;
@@ -86,7 +86,7 @@ const SMBUS_WORD_DATA = 3;
 const SMBUS_I2C_BLOCK = 8;
 const SMBUS_BLOCK_MAX = 32;
 
-/** One transaction by I2C_RDWR: write, repeated start, read. Structures have pointers, so 32 and 64 bits differ. */
+/** One transaction with I2C_RDWR: write, repeated start, read. Its structures have pointers, so 32 and 64 bits differ. */
 export async function readWriteMessages(
   libc: I2cLibc,
   fd: number,
@@ -100,7 +100,7 @@ export async function readWriteMessages(
   // struct i2c_msg { u16 addr, flags, len; u8 *buf }: 12 or 16 bytes.
   const size = 8 + wordBytes;
   const bytesAt = head + 2 * size;
-  // All in one block: it must stay where it is while the kernel works on it, which the reference below sees to.
+  // All in one block. It must stay in place while the kernel uses it; the reference below keeps it alive.
   const block = Buffer.alloc(bytesAt + write.length + length);
   const base = libc.addressOf(block);
   block.set(write, bytesAt);
@@ -121,7 +121,7 @@ export async function readWriteMessages(
   return block.subarray(bytesAt + write.length);
 }
 
-/** The same for adapters that only know SMBus, as far as SMBus can say it. */
+/** The same for SMBus-only adapters, as far as SMBus has such a transaction. */
 export async function smbusTransfer(
   libc: I2cLibc,
   fd: number,
@@ -158,7 +158,7 @@ function smbusBlock(bytes: readonly number[]): number[] {
   return [bytes.length, ...bytes];
 }
 
-/** One SMBus transaction; gives union i2c_smbus_data, 34 bytes. */
+/** One SMBus transaction. Resolves with union i2c_smbus_data, 34 bytes. */
 async function smbus(
   libc: I2cLibc,
   fd: number,

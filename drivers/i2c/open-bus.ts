@@ -4,7 +4,7 @@ import { DcsError, messageOf, systemCode } from '../../src/errors/errors.ts';
 import { type I2cBus, transferError } from './bus.ts';
 import { openKernelBus } from './kernel-bus.ts';
 
-/** By what a bus is opened; auto: the kernel's interface, and the package where that cannot be had. */
+/** Interface to the bus; `auto`: the kernel's interface, and the package where koffi does not load. */
 export type Backend = 'auto' | 'kernel' | 'i2c-bus';
 
 /** Opens a bus of this machine. Rejects as openKernelBus and openPackageBus do. */
@@ -18,12 +18,12 @@ export async function openBus(path: string, backend: Backend): Promise<I2cBus> {
   }
 }
 
-/** Longest read with a repeated start that the package can do (an SMBus block, linux/i2c.h I2C_SMBUS_BLOCK_MAX). */
+/** Longest read after a repeated start in the package (an SMBus block, linux/i2c.h I2C_SMBUS_BLOCK_MAX). */
 const BLOCK_MAX = 32;
 
 /**
- * Opens `/dev/i2c-N` by npm i2c-bus, where that is installed: for systems on which koffi does not load. It can read after
- * a repeated start up to 32 bytes at a register; the kernel's own interface has no such limit.
+ * Opens `/dev/i2c-N` with npm i2c-bus, for systems on which koffi does not load. It reads at most 32 bytes of a register after a
+ * repeated start; the kernel's own interface has no such limit.
  */
 export async function openPackageBus(path: string): Promise<I2cBus> {
   const number = /^\/dev\/i2c-(\d+)$/.exec(path)?.[1];
@@ -79,26 +79,34 @@ async function transfer(
   write: Uint8Array,
   length: number,
 ): Promise<Buffer> {
-  const [register = 0, ...rest] = write;
   if (length === 0) {
-    if (plain) await handle.i2cWrite(address, write.length, Buffer.from(write));
-    else if (rest.length === 0) await handle.sendByte(address, register);
-    else if (rest.length === 1) await handle.writeByte(address, register, rest[0] ?? 0);
-    else await handle.writeI2cBlock(address, register, rest.length, Buffer.from(rest));
+    await send(handle, plain, address, write);
     return Buffer.alloc(0);
   }
-  const data = Buffer.alloc(length);
-  if (write.length === 0) {
-    if (plain) await handle.i2cRead(address, length, data);
-    else if (length === 1) data[0] = await handle.receiveByte(address);
-    else throw unsupported(write, length);
-    return data;
-  }
+  if (write.length === 0) return await receive(handle, plain, address, length);
+  const [register = 0] = write;
   if (write.length !== 1 || length > BLOCK_MAX) throw unsupported(write, length);
-  // An adapter that knows SMBus only may keep words and blocks apart.
+  const data = Buffer.alloc(length);
+  // An SMBus-only adapter may distinguish bytes and words from blocks.
   if (!plain && length === 1) data[0] = await handle.readByte(address, register);
   else if (!plain && length === 2) data.writeUInt16LE(await handle.readWord(address, register));
   else await handle.readI2cBlock(address, register, length, data);
+  return data;
+}
+
+async function send(handle: PromisifiedBus, plain: boolean, address: number, write: Uint8Array): Promise<void> {
+  const [register = 0, ...rest] = write;
+  if (plain) await handle.i2cWrite(address, write.length, Buffer.from(write));
+  else if (rest.length === 0) await handle.sendByte(address, register);
+  else if (rest.length === 1) await handle.writeByte(address, register, rest[0] ?? 0);
+  else await handle.writeI2cBlock(address, register, rest.length, Buffer.from(rest));
+}
+
+async function receive(handle: PromisifiedBus, plain: boolean, address: number, length: number): Promise<Buffer> {
+  const data = Buffer.alloc(length);
+  if (plain) await handle.i2cRead(address, length, data);
+  else if (length === 1) data[0] = await handle.receiveByte(address);
+  else throw unsupported(new Uint8Array(0), length);
   return data;
 }
 

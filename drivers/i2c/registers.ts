@@ -1,13 +1,12 @@
 import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
-import type { RegisterSetting } from './address.ts';
 import type { ChipAccess } from './bus.ts';
 
-/** How a number stands in registers. */
+/** Encodings of a number in registers. */
 export const registerTypes = ['u8', 'i8', 'u16be', 'u16le', 'i16be', 'i16le', 'u24be', 'u32be', 'u32le'] as const;
 export type RegisterType = (typeof registerTypes)[number];
 
-/** A place in a chip's registers. */
+/** Where a value is in a chip's registers. */
 export interface RegisterLocation {
   readonly register: number | undefined;
   readonly writeRegister: number | undefined;
@@ -17,11 +16,12 @@ export interface RegisterLocation {
   readonly bit: number | undefined;
 }
 
-/** Bytes of a type. */
+/** Returns the number of bytes of a type. */
 export function sizeOf(type: RegisterType): number {
   return Number(type.replace(/\D/g, '')) / 8;
 }
 
+/** Decodes a number from register bytes. */
 export function decode(bytes: Buffer, type: RegisterType): number {
   const size = sizeOf(type);
   if (size === 1) return type === 'i8' ? bytes.readInt8() : bytes.readUInt8();
@@ -30,16 +30,16 @@ export function decode(bytes: Buffer, type: RegisterType): number {
   return little ? bytes.readUIntLE(0, size) : bytes.readUIntBE(0, size);
 }
 
-/** Rounds to the nearest whole number (the read-back tells which); throws OUT_OF_RANGE rather than wrap. */
-export function encode(asked: number, type: RegisterType): number[] {
+/** Encodes a number, rounded to the nearest whole one. Throws OUT_OF_RANGE when the type cannot hold it. */
+export function encode(wanted: number, type: RegisterType): number[] {
   const size = sizeOf(type);
   const signed = type.startsWith('i');
   const high = signed ? 2 ** (8 * size - 1) - 1 : 2 ** (8 * size) - 1;
   const low = signed ? -high - 1 : 0;
-  const value = Math.round(asked);
+  const value = Math.round(wanted);
   if (!(value >= low && value <= high)) {
-    throw new DcsError('OUT_OF_RANGE', `${asked} does not fit ${type}`, {
-      found: asked,
+    throw new DcsError('OUT_OF_RANGE', `${wanted} does not fit ${type}`, {
+      found: wanted,
       expected: `${low} to ${high}`,
     });
   }
@@ -50,17 +50,17 @@ export function encode(asked: number, type: RegisterType): number[] {
   return [...bytes];
 }
 
-/** What a chip without registers was last sent: reading it gives the levels of its legs, not what it drives. */
+/** The byte last sent to a chip without registers: reading the chip gives the levels of its pins, not what it drives. */
 export class OutputLatch {
   #lastSent: number | undefined;
-  /** Bits that are inputs: they must be left at 1, or the chip pulls its own leg low. */
+  /** Bits of inputs: they must be 1, because 0 makes the chip pull its pin low. */
   readonly #inputs: number;
 
   constructor(inputs: number) {
     this.#inputs = inputs;
   }
 
-  /** The value with one bit changed; the others stay as they are driven now. */
+  /** Returns the byte with one bit changed; the others stay as they are driven now. */
   async next(levels: () => Promise<number>, bit: number, on: boolean): Promise<number> {
     const base = this.#lastSent ?? (await levels()) | this.#inputs;
     return on ? base | (1 << bit) : base & ~(1 << bit);
@@ -70,13 +70,13 @@ export class OutputLatch {
     this.#lastSent = value;
   }
 
-  /** The chip lost its power: nobody knows what it drives. */
+  /** The chip lost its power, so its outputs are unknown. */
   forget(): void {
     this.#lastSent = undefined;
   }
 }
 
-/** One look at a chip: a register that several pins are in is read once. */
+/** Reads registers once each, although several pins may be in one. */
 export class RegisterReader {
   readonly #access: ChipAccess;
   readonly #values = new Map<string, number>();
@@ -124,10 +124,13 @@ export async function writeLocation(
 }
 
 /**
- * Sets registers as the pins of a chip want them: each register once, in the order in which it is first named. Bits
- * nobody names stay as they are.
+ * Sets registers as the pins of a chip want them: each register once, in the order in which it is first named. Bits that no pin
+ * names stay as they are.
  */
-export async function setRegisters(access: ChipAccess, wanted: readonly RegisterSetting[]): Promise<void> {
+export async function setRegisters(
+  access: ChipAccess,
+  wanted: readonly { readonly register: number; readonly value: number; readonly mask: number }[],
+): Promise<void> {
   const registers = new Map<number, { value: number; mask: number }>();
   for (const { register, value, mask } of wanted) {
     const before = registers.get(register) ?? { value: 0, mask: 0 };

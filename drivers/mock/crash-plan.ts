@@ -4,14 +4,14 @@ import { isRecord } from '../../src/message/envelope.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { WriteLog } from './device.ts';
 
-/** Levels to write into the file that stands for the hardware. */
+/** Levels for the file that stands for the hardware. */
 export interface MockPlan {
   readonly record: string;
   readonly levels: readonly { readonly key: string; readonly value: RawValue }[];
 }
 
 export const prepare: Prepare = async (plan) => {
-  if (!isPlan(plan)) throw new DcsError('INTERNAL', 'no last will of a mock port', { found: plan });
+  if (!isPlan(plan)) throw new DcsError('INTERNAL', 'this is not the crash plan of a mock port', { found: plan });
   const record = new WriteLog(plan.record);
   return {
     holds: false,

@@ -3,7 +3,7 @@ import { bme280, sht3x } from './climate.ts';
 import { ads1115, mcp3424, mcp4725 } from './converters.ts';
 import { ssd1306, ssd1306Low } from './ssd1306.ts';
 
-/** Chips that have code, by the name a configuration gives them. All others are register maps, which are data. */
+/** Chips with code, by their name in the configuration. All other chips are register maps, which are data. */
 export const chips = {
   ads1115,
   bme280,
