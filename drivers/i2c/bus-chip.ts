@@ -106,9 +106,9 @@ export class BusChip {
     return members.map((member) => readings.get(member) ?? noValue(member));
   }
 
-  /** See WriteResult. */
-  get resolution(): number | undefined {
-    return this.#chip?.resolution;
+  /** See WriteResult: registers hold whole numbers. */
+  resolutionOf({ address: { location } }: Channel<I2cAddress>): number | undefined {
+    return location && location.bit === undefined ? 1 : this.#chip?.resolution;
   }
 
   /** Resolves with the value that the chip then shows; `undefined` when the chip cannot be asked. */

@@ -106,7 +106,7 @@ export class I2cPort implements Port {
       });
     }
     const readBack = await known.chip.write(known.member, value, options);
-    const { resolution } = known.chip;
+    const resolution = known.chip.resolutionOf(known.member.channel);
     return { ...(readBack !== undefined && { readBack }), ...(resolution !== undefined && { resolution }) };
   }
 

@@ -264,11 +264,14 @@ describe('register chips', () => {
       const chip = new RegisterChip();
       bus.chips.set(0x20, chip);
       const { port, channel } = await open();
-      expect(await port.write(channel(0), value)).toEqual({ readBack: value });
+      expect(await port.write(channel(0), value)).toEqual({ readBack: value, resolution: 1 });
       expect([...chip.registers.subarray(5, 5 + bytes.length)]).toEqual(bytes);
       await expect(port.write(channel(0), 2 ** 40)).rejects.toMatchObject({ code: 'OUT_OF_RANGE' });
       expect([...chip.registers.subarray(5, 5 + bytes.length)]).toEqual(bytes);
-      expect(await port.write(channel(0), value + 0.2 * Math.sign(value))).toEqual({ readBack: value });
+      expect(await port.write(channel(0), value + 0.2 * Math.sign(value))).toEqual({
+        readBack: value,
+        resolution: 1,
+      });
     }
   });
 });
