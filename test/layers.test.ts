@@ -10,7 +10,7 @@ const contracts = ['src/driver/contract.ts', 'src/driver/crash-plan.ts', 'src/bu
 /** Libraries that only these places import, and lazily: each needs a binary for the machine. */
 const owners: Readonly<Record<string, readonly string[]>> = {
   zeromq: ['src/mesh/transport/'],
-  serialport: ['drivers/'],
+  serialport: ['drivers/', 'src/driver/kit/serial-line.ts'],
   onoff: ['drivers/gpio/'],
   'i2c-bus': ['drivers/i2c/'],
   koffi: ['src/linux/'],
