@@ -94,14 +94,14 @@ describe('the agent on a real kernel, reached over the bus from another machine'
     await eventually('the level outside', async () => (await lampLevel()) === '0');
   });
 
-  it('ends a pulse although whoever asked for it has gone', async () => {
+  it('ends a pulse although its sender has gone', async () => {
     const answer = await dcsIo('set', 'lamp', 'on', '--pulse', '1');
     expect(answer).toMatchObject({ status: 0, output: expect.stringContaining('lamp  on') });
     await eventually('the end of the pulse', () => said('lamp', '"val":false', '"quality":"good"'));
     await eventually('the level outside', async () => (await lampLevel()) === '0');
   });
 
-  it('reports an input that the outside changes', async () => {
+  it('reports an input that changes', async () => {
     for (const [file, value] of [
       ['door-open', 'on'],
       ['door-close', 'off'],
@@ -114,7 +114,7 @@ describe('the agent on a real kernel, reached over the bus from another machine'
     }
   });
 
-  it('counts every edge, at rest says a rate of 0, and is set by a command', async () => {
+  it('counts every edge, reports a rate of 0 at rest, and is set by a command', async () => {
     expect(await dcsIo('set', 'water', '1000')).toMatchObject({ status: 0 });
     await ask('pulses');
     await eventually('the count', () => said('water', '"val":1025', '"rate":0'));
@@ -130,7 +130,7 @@ describe('the agent on a real kernel, reached over the bus from another machine'
     expect(await said('wheel', '"val":0')).toBe(true);
   });
 
-  it('recovers unaided from kill -9 with an output on: it stays held, inputs are free at once, and all are taken again', async () => {
+  it('recovers from kill -9 with an output on: the output stays held, inputs are free at once, all are requested again', async () => {
     await dcsIo('set', 'lamp', 'on');
     await eventually('the counts to be kept', async () =>
       (await told('kept/rig.counts.json')).includes('"water":1050'),
@@ -146,7 +146,7 @@ describe('the agent on a real kernel, reached over the bus from another machine'
     await eventually('the level outside', async () => (await lampLevel()) === '1');
   });
 
-  it('says that its chip has gone and refuses commands; when it returns, outputs are safe and counts go on', async () => {
+  it('reports that its chip is gone and refuses commands; when it is back, outputs are safe and counts go on', async () => {
     expect(await dcsIo('set', 'lamp', 'on')).toMatchObject({ status: 0 });
     await ask('unplug');
     await eventually('the door to be bad', () => said('door', '"quality":"bad"', 'PORT_DOWN'));

@@ -48,8 +48,8 @@ function open(sink: EdgeListener): { stream: EdgeStream; writer: number } {
 
 const numbers = (count: number) => Array.from({ length: count }, (_, n) => n + 1);
 
-describe('event stream', () => {
-  it('brings the events of several requests to their own listeners, each once and in order', async () => {
+describe('edge stream', () => {
+  it('passes the edges of several requests to their own listeners, each once and in order', async () => {
     const lines = [0, 1, 2].map(() => {
       const sink = collector();
       return { sink, ...open(sink) };
@@ -62,7 +62,7 @@ describe('event stream', () => {
     }
   });
 
-  it('brings every event, however many come at once', async () => {
+  it('passes every edge, however many come at once', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1, maxLength: 6 }), async (bursts) => {
         const sink = collector();
@@ -81,7 +81,7 @@ describe('event stream', () => {
     );
   });
 
-  it('tells what the kernel wrote: line, edge, number and time to the nanosecond', async () => {
+  it('decodes line, edge, number and time to the nanosecond', async () => {
     const seen: object[] = [];
     const { writer } = open({
       event: ({ offset, rising, lineSeqno, nsHigh, nsLow }) => {
@@ -98,7 +98,7 @@ describe('event stream', () => {
     closeSync(writer);
   });
 
-  it('tells nothing once closing was asked for, not even what was read already, and gives the descriptor back', async () => {
+  it('passes nothing after close, not even events already read, and closes the descriptor', async () => {
     const seqnos: number[] = [];
     let stream: EdgeStream | undefined;
     const opened = open({
@@ -118,7 +118,7 @@ describe('event stream', () => {
     closeSync(opened.writer);
   });
 
-  it('takes the place of the descriptor it was given: that one is free again', () => {
+  it('closes the descriptor it was given and goes on with its own', () => {
     const { reader, writer } = libc.pipe();
     const pipe = readlinkSync(`/proc/self/fd/${reader}`);
     const stream = new EdgeStream(libc, reader, collector());
@@ -129,7 +129,7 @@ describe('event stream', () => {
     closeSync(writer);
   });
 
-  it('says once that no more will come, and the others go on', async () => {
+  it('reports the end once, and other streams go on', async () => {
     const [dead, good] = [collector(), collector()];
     const first = open(dead);
     const second = open(good);

@@ -14,8 +14,8 @@ class WallClock extends ManualClock implements Clock {
 
 const halves = (ns: bigint): [number, number] => [Number(ns >> 32n), Number(ns & 0xffff_ffffn)];
 
-describe('the time of an edge', () => {
-  it('from the monotonic clock: in order, as far apart as the kernel saw them, and the wall clock’s to a few milliseconds', () => {
+describe('time of an edge', () => {
+  it('from the monotonic clock is in order, keeps the kernel’s distances, and is within milliseconds of the wall clock', () => {
     const gaps = fc.array(fc.integer({ min: 1000, max: 300_000 }), { minLength: 2, maxLength: 300 });
     fc.assert(
       fc.property(gaps, (gapsNs) => {
@@ -51,7 +51,7 @@ describe('the time of an edge', () => {
     expect(time(...halves(stamp + 1_500_000_000n)) - before).toBeCloseTo(3601.5, 1);
   });
 
-  it('from the realtime clock is the kernel’s stamp itself', () => {
+  it('from the realtime clock is the kernel’s time stamp', () => {
     const ns = 1_795_344_194_690_123_456n;
     expect(realtime(...halves(ns))).toBeCloseTo(1_795_344_194.690123, 5);
     expect(stampMs(...halves(1_234_567_890_123n))).toBeCloseTo(1_234_567.890123, 5);

@@ -11,7 +11,7 @@ writeFileSync(chip, '');
 afterAll(() => rmSync(folder, { recursive: true }));
 const said = (code: string, path = chip) => kernelError(Object.assign(new Error(code), { code }), 'io line 4', path);
 
-describe('what the kernel says of a line', () => {
+describe('errors of the kernel for a line', () => {
   it.each([
     ['EBUSY', 'BUSY', 'io line 4 is held by another process'],
     ['ENODEV', 'PORT_DOWN', 'io line 4 is gone'],
@@ -21,7 +21,7 @@ describe('what the kernel says of a line', () => {
     expect(said(found)).toMatchObject({ code, message });
   });
 
-  it.each(['EACCES', 'EPERM'])('%s names the group that may, and how to join it', (found) => {
+  it.each(['EACCES', 'EPERM'])('%s names the group with the right, and how to join it', (found) => {
     if (process.getuid?.() === 0) chownSync(chip, 0, 20);
     const group = process.getuid?.() === 0 ? 'dialout' : '\\S+';
     expect(said(found)).toMatchObject({
@@ -33,7 +33,7 @@ describe('what the kernel says of a line', () => {
     expect(said(found, '/proc/version').message).toMatch(/needs the group gpio$/);
   });
 
-  it('what has been explained already stays as it is', () => {
+  it('a DcsError stays as it is', () => {
     const error = new DcsError('BUSY', 'line 4 is held by gpioset');
     expect(kernelError(error, 'io line 4', chip)).toBe(error);
   });

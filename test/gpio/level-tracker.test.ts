@@ -15,8 +15,8 @@ function watched(level: boolean) {
   return { watch, told, edges, counters };
 }
 
-describe('what is told about an input', () => {
-  it('counts exactly the edges the kernel dropped, wherever the gaps are', () => {
+describe('level tracker', () => {
+  it('counts exactly the edges that the kernel dropped', () => {
     fc.assert(
       fc.property(fc.uniqueArray(fc.integer({ min: 1, max: 500 }), { minLength: 1 }), (numbers) => {
         const arrived = [...numbers].sort((a, b) => a - b);
@@ -28,14 +28,14 @@ describe('what is told about an input', () => {
     );
   });
 
-  it('counts two edges of one kind in a row as one between them that nobody saw', () => {
+  it('counts two edges of one kind in a row as a merged one between them', () => {
     const { watch, counters } = watched(false);
     watch.edge(true, 1, 0, 0);
     watch.edge(true, 2, 0, 0);
     expect(Object.fromEntries(counters)).toEqual({ edges_merged: 1 });
   });
 
-  it('without numbers: an interrupt that finds the level it left saw two edges of which nobody knows', () => {
+  it('counts two merged edges when an interrupt without a number finds the same level', () => {
     const { watch, told, counters, edges } = watched(false);
     watch.interrupt(true, 1);
     watch.interrupt(true, 2);
@@ -47,7 +47,7 @@ describe('what is told about an input', () => {
     expect(Object.fromEntries(counters)).toEqual({ edges_merged: 2 });
   });
 
-  it('tells a level nobody told of only after two looks, and counts it', () => {
+  it('tells a missed level only after two checks, and counts it', () => {
     const { watch, told, counters } = watched(false);
     expect(watch.inspect(true)).toBe(true);
     expect(told).toEqual([]);
@@ -56,7 +56,7 @@ describe('what is told about an input', () => {
     expect(Object.fromEntries(counters)).toEqual({ levels_missed: 1 });
   });
 
-  it('does not take an edge that is just under way for a missed one', () => {
+  it('does not count an edge that is on its way as missed', () => {
     const { watch, told, counters } = watched(false);
     watch.inspect(true);
     watch.edge(true, 1, 0, 0);
@@ -66,7 +66,7 @@ describe('what is told about an input', () => {
     expect(counters.size).toBe(0);
   });
 
-  it('tells the true level after a loss, once', () => {
+  it('tells the real level after lost edges, once', () => {
     const { watch, told } = watched(false);
     watch.edge(false, 6, 0, 0);
     watch.resync(true);

@@ -12,8 +12,8 @@ function wanted(offset: number, changed: Partial<GpioChannel> = {}): LocatedLine
 
 const held = { offsets: [3, 8, 5], flags: 0, floating: [] };
 
-describe('lines that one descriptor has held since the last life', () => {
-  it('go on in its order, whatever level each is to start with', () => {
+describe('lines of a handed-over descriptor', () => {
+  it('go on in its order, whatever their opening values', () => {
     const found = planAdoption(held, [
       wanted(5, { openingValue: true }),
       wanted(1),
@@ -24,7 +24,7 @@ describe('lines that one descriptor has held since the last life', () => {
     expect(found?.idle).toBe(0n);
   });
 
-  it('go on without those nobody wants any more', () => {
+  it('go on without those that no channel uses any more', () => {
     const found = planAdoption(held, [wanted(8), wanted(9)]);
     expect(found?.plan.lines.map(({ index: at, offset }) => [at, offset])).toEqual([
       [UNUSED, 3],
@@ -34,7 +34,7 @@ describe('lines that one descriptor has held since the last life', () => {
     expect(found?.idle).toBe(0b101n);
   });
 
-  it('are let go when nobody wants any, one is to be an input, or their settings differ', () => {
+  it('are closed when no channel uses any, one has become an input, or their settings differ', () => {
     expect(planAdoption(held, [wanted(1)])).toBeUndefined();
     expect(planAdoption(held, [wanted(3), wanted(5, { direction: 'in' })])).toBeUndefined();
     expect(planAdoption(held, [wanted(3), wanted(5, { address: { gpio: 5, drive: 'open-drain' } })])).toBeUndefined();

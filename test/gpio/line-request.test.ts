@@ -13,7 +13,7 @@ function output(offset: number): LocatedLine {
   return { spec: { channel, edges: 'both', timed: false, events: { level() {}, lost() {} } }, offset, index: offset };
 }
 
-it('a level the kernel refused is not driven later, when another line is let go', () => {
+it('a level that the kernel refused is not driven later, when another line becomes an input', () => {
   const configured: Buffer[] = [];
   const libc: uapi.LineLibc = {
     ioctl(_fd, request, argument) {

@@ -39,7 +39,7 @@ describe('one line and several pins', () => {
     expect(errorsOf(`pins:\n${pins.join('\n')}\n`)).toEqual([]);
   });
 
-  test('two ports on one chip are a mistake: neither would know of the other’s lines', () => {
+  test('two ports on one chip are a mistake: neither would know the lines of the other', () => {
     const ports =
       'ports:\n  a: { driver: gpio, chip: pinctrl-bcm2711 }\n  b: { driver: gpio, chip: pinctrl-bcm2711 }\n';
     expect(errorsOf(ports)).toEqual(['5 ports.b: gpiochip pinctrl-bcm2711 already is port a in line 4']);

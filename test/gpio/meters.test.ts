@@ -24,7 +24,7 @@ const losses = fc.array(fc.nat(200), { maxLength: 150 }).map((list) => new Set(l
 const kinds = ['rising', 'falling', 'both'] as const;
 
 describe('edge counter', () => {
-  it('is exact whatever was lost, for every kind of edge', () => {
+  it('is exact whatever edges were lost, for every kind of edge', () => {
     fc.assert(
       fc.property(losses, fc.constantFrom(...kinds), fc.boolean(), (dropped, kind, shared) => {
         const watched = shared ? 'both' : kind;
@@ -37,7 +37,7 @@ describe('edge counter', () => {
 });
 
 describe('frequency meter', () => {
-  it('measures by the stamps, not by when it is asked, and through losses', () => {
+  it('measures by the time stamps, not by the time of reading, also with lost edges', () => {
     fc.assert(
       fc.property(losses, fc.boolean(), (dropped, both) => {
         const watched = both ? 'both' : 'rising';
@@ -49,7 +49,7 @@ describe('frequency meter', () => {
     );
   });
 
-  it('falls while nothing comes, and ends at 0', () => {
+  it('falls while no edge comes, and ends at 0', () => {
     const meter = new FrequencyMeter('rising');
     for (const at of [0, 10, 20]) meter.edge({ rising: true, lost: 0, at }, at);
     expect(meter.read(20)).toBe(100);
@@ -58,7 +58,7 @@ describe('frequency meter', () => {
     expect(meter.read(10_020)).toBe(0);
   });
 
-  it('begins anew after silence instead of averaging over it', () => {
+  it('begins a new measurement after silence instead of averaging over it', () => {
     const meter = new FrequencyMeter('rising');
     for (const at of [0, 10]) meter.edge({ rising: true, lost: 0, at }, at);
     meter.read(10);
@@ -69,7 +69,7 @@ describe('frequency meter', () => {
 });
 
 describe('pulse width meter', () => {
-  it('tells the last complete pulse, and none that had a loss in it', () => {
+  it('measures the last complete pulse, and none with a lost edge in it', () => {
     const meter = new PulseWidthMeter(true);
     expect(meter.seconds).toBeUndefined();
     meter.edge({ rising: false, lost: 0, at: 5 });

@@ -131,7 +131,7 @@ function losing(backend: FakeBackend, key: string): void {
 }
 
 describe('gpio port', () => {
-  it('tries a busy line again and again, at growing intervals, and leaves the others alone', async () => {
+  it('requests a busy line again at growing intervals, and leaves the others alone', async () => {
     const backend = new FakeBackend();
     backend.busy.add('line 1');
     const { clock, values } = await open(backend, { keys: { gpio: 0 } }, { keys: { gpio: 1 } });
@@ -162,7 +162,7 @@ describe('gpio port', () => {
     },
   );
 
-  it('so does one that is switched on and off for its share', async () => {
+  it('an output with software PWM opens with its return value after a loss too', async () => {
     const backend = new FakeBackend();
     const keys = { gpio: 0, pwm: 1 };
     const { clock, values } = await open(backend, { keys, direction: 'out', start: 1, again: 0.25 });
@@ -172,7 +172,7 @@ describe('gpio port', () => {
     expect(values(0).slice(-2)).toEqual(['BUSY', 0.25]);
   });
 
-  it('says down once when the chip is gone, within a second, and rejects from then on', async () => {
+  it('goes down once when the chip is gone, within a second, and rejects from then on', async () => {
     const backend = new FakeBackend();
     const { port, channel, clock, downs } = await open(backend, { keys: { gpio: 0 } });
     backend.gone = new DcsError('PORT_DOWN', 'unplugged');
@@ -229,7 +229,7 @@ describe('gpio counters and measurements', () => {
     expect(rates()).toEqual([0, 20, 5, 0]);
   });
 
-  it('are doubtful with the reason while the kernel drops edges, although those are counted; then good again', async () => {
+  it('are uncertain with the reason while the kernel drops edges, although those are counted; then good again', async () => {
     const backend = new FakeBackend();
     const { clock, seen, values } = await open(backend, { keys: { gpio: 4, count: 'rising' } });
     backend.edge('line 4', { rising: true, lost: 7, at: 1 });
@@ -240,7 +240,7 @@ describe('gpio counters and measurements', () => {
     expect(values(0)).toEqual([0, 8, 8]);
   });
 
-  it('keep an encoder doubtful after a lost step until its position is set', async () => {
+  it('keep an encoder uncertain after a lost step until its position is set', async () => {
     const backend = new FakeBackend();
     const { port, channel, clock, seen } = await open(backend, { keys: { gpio: 4, encoder: 5 } });
     backend.edge('line 4', { rising: true, lost: 1, at: 1 });
@@ -295,7 +295,7 @@ describe('gpio counters and measurements', () => {
     expect(values(2).at(-1)).toBe(0);
   });
 
-  it('follow an encoder on two lines from wherever it stands', async () => {
+  it('follow an encoder on two lines from any position', async () => {
     const backend = new FakeBackend();
     backend.levels.set('line 4', true);
     const { clock, values } = await open(backend, { keys: { gpio: 4, encoder: 5 }, start: 10 });
@@ -307,7 +307,7 @@ describe('gpio counters and measurements', () => {
     expect(values(0)).toEqual([10, 11]);
   });
 
-  it('say why they have no value while their line is busy, and go on from where they were, one report long doubtful', async () => {
+  it('report why they have no value while their line is busy, and go on from their count, uncertain for one report', async () => {
     const backend = new FakeBackend();
     const { clock, seen, values } = await open(backend, { keys: { gpio: 4, count: 'both' } });
     wave(backend, 'line 4', 4);
@@ -319,7 +319,7 @@ describe('gpio counters and measurements', () => {
     expect(seen[0]?.at(-1)).toEqual({ ok: true, value: 4, rate: 0 });
   });
 
-  it('that go on from what was kept say so: a counter once, an encoder until its position is set', async () => {
+  it('are uncertain when they go on from a kept count: a counter once, an encoder until its position is set', async () => {
     const resumed = { uncertain: expect.stringMatching(/^resumed/) };
     const backend = new FakeBackend();
     const { port, channel, clock, seen } = await open(
@@ -342,7 +342,7 @@ describe('gpio counters and measurements', () => {
     expect(await port.read([channel(1)])).toEqual([{ ok: true, value: 0, rate: 0 }]);
   });
 
-  it('measure no pulse and no period from before a line was lost to after', async () => {
+  it('measure no pulse and no period across the loss of a line', async () => {
     const backend = new FakeBackend();
     const { clock, values } = await open(
       backend,
@@ -359,7 +359,7 @@ describe('gpio counters and measurements', () => {
     expect(values(1).at(-1)).toBe(0);
   });
 
-  it('refuse a second pin that wants the same line otherwise, and only that one', async () => {
+  it('refuse a second pin that wants the same line with other settings, and only that one', async () => {
     const backend = new FakeBackend();
     const { values } = await open(
       backend,
@@ -373,10 +373,10 @@ describe('gpio counters and measurements', () => {
   });
 });
 
-describe('gpio outputs switched by this process', () => {
+describe('gpio outputs with software PWM', () => {
   const levels = (backend: FakeBackend) => backend.writes.map(([level]) => level);
 
-  it('are on for the share of each period, and stay on or off at 1 and 0', async () => {
+  it('are on for their duty cycle, and stay on or off at 1 and 0', async () => {
     const backend = new FakeBackend();
     const { port, channel, clock, values } = await open(backend, {
       keys: { gpio: 4, pwm: 10 },
@@ -402,7 +402,7 @@ describe('gpio outputs switched by this process', () => {
     await expect(port.write(channel(0), true)).rejects.toMatchObject({ code: 'BAD_VALUE' });
   });
 
-  it('say so with what may be expected of it, and how late the worst edge was', async () => {
+  it('log their exactness, and measure the largest delay of an edge', async () => {
     const backend = new FakeBackend();
     const { port, channel, clock, log } = await open(backend, { keys: { gpio: 4, pwm: 10 }, direction: 'out' });
     expect(log.lines.map(({ message }) => message)).toEqual([
@@ -422,7 +422,7 @@ describe('gpio outputs switched by this process', () => {
     expect(other.port.metrics()).toEqual({});
   });
 
-  it('count the time from before the first edge, which may be late itself', async () => {
+  it('measure from before the first edge, which may be late itself', async () => {
     const backend = new FakeBackend();
     const { port, channel, clock } = await open(backend, { keys: { gpio: 4, pwm: 10 }, direction: 'out' });
     backend.writing = () => {
@@ -437,14 +437,14 @@ describe('gpio outputs switched by this process', () => {
     expect(levels(backend)).toEqual(['true', 'false']);
   });
 
-  it('cannot be asked to be faster than this process', () => {
+  it('refuse a frequency that this process cannot reach', () => {
     const options = gpio.options.parse({ chip: 'test' });
     const facts = (hz: number) => gpio.describe(gpio.pin.parse({ gpio: 4, pwm: hz }), options);
     expect(facts(50)).toMatchObject({ kind: 'analog', directions: ['out'] });
     expect(() => facts(51)).toThrow(/50 times a second at most/);
   });
 
-  it('go on as they were when a command cannot be driven', async () => {
+  it('go on unchanged when a command cannot be driven', async () => {
     const backend = new FakeBackend();
     const { port, channel, clock } = await open(backend, { keys: { gpio: 4, pwm: 10 }, direction: 'out' });
     await port.write(channel(0), 0.5);
@@ -472,7 +472,7 @@ describe('gpio outputs switched by this process', () => {
     expect(levels(backend)).toEqual(['true', 'false']);
   });
 
-  it('are left off when the port closes while they are on for a share', async () => {
+  it('are left off when the port closes', async () => {
     const backend = new FakeBackend();
     const { port, channel, clock } = await open(backend, { keys: { gpio: 4, pwm: 10 }, direction: 'out' });
     await port.write(channel(0), 0.5);

@@ -13,7 +13,7 @@ describe('gpio character device structures', () => {
     expect(uapi.lineValues(0n, 0n).length).toBe(size(uapi.SET_VALUES));
   });
 
-  it('lay a request out as <linux/gpio.h> does', () => {
+  it('have the layout of <linux/gpio.h>', () => {
     const flags = uapi.flags.output | uapi.flags.openDrain;
     const request = uapi.lineRequest([17, 4], 'dcs-io', { flags, values: 2n, debounceUs: 5000 });
     expect(request.readUInt32LE(0)).toBe(17);
@@ -56,7 +56,7 @@ describe('gpio character device structures', () => {
     );
   });
 
-  it('name as many lines as a mask has bits', () => {
+  it('allow as many lines as a mask has bits', () => {
     expect(uapi.allLines(1)).toBe(1n);
     expect(uapi.allLines(64)).toBe(0xffff_ffff_ffff_ffffn);
   });

@@ -28,7 +28,7 @@ describe('BME280', () => {
     expect(values.get('pressure')).toBeCloseTo(1006.5327, 3);
   });
 
-  it('reads its factors from the places the data sheet gives, measures once, and waits without holding the bus', async () => {
+  it('reads its calibration from the registers of the data sheet, measures once, and leaves the bus free meanwhile', async () => {
     const chip = new RegisterChip();
     const factors = Buffer.alloc(26);
     for (const [at, value] of EXAMPLE.t.entries()) factors.writeInt16LE(value, 2 * at);
@@ -58,7 +58,7 @@ describe('BME280', () => {
     expect(humidity).toBeLessThan(100);
   });
 
-  it('gives no humidity when it has skipped measuring it, as after a reset between the two settings', () => {
+  it('gives no humidity when its measurement was skipped, as after a reset between the two settings', () => {
     const values = compensate({ temperature: 519888, pressure: 415148, humidity: 0x8000 }, EXAMPLE);
     expect([...values.keys()]).toEqual(['temperature', 'pressure']);
   });
@@ -132,7 +132,7 @@ describe('ADS1115', () => {
     expect(values.get('a0-a1')).toBeCloseTo(2, 3);
   });
 
-  it('a conversion that never ends, or that somebody else asked for, is no value', async () => {
+  it('gives no value for a conversion that never ends or has other settings', async () => {
     const endless = new Ads();
     endless.looks = 1000;
     const slow = bench(endless);
@@ -180,7 +180,7 @@ describe('MCP3424', () => {
     expect(['ch1', 'ch2', 'ch3', 'ch4'].map((name) => values.get(name))).toEqual(chip.volts);
   });
 
-  it('a conversion that never ends, or that somebody else asked for, is no value', async () => {
+  it('gives no value for a conversion that never ends or has other settings', async () => {
     const endless = new Mcp();
     endless.looks = 1000;
     const slow = bench(endless);
@@ -227,7 +227,7 @@ describe('MCP4725', () => {
     expect((await made.read(['out'])).get('out')).toBe(1);
   });
 
-  it('a value that does not arrive is a failure, and one that is switched off puts out nothing', async () => {
+  it('rejects when the value does not arrive, and reads 0 when it is switched off', async () => {
     const chip = new Dac();
     const made = mcp4725.make(bench(chip).access);
     chip.deaf = true;
@@ -305,7 +305,7 @@ describe('SSD1306', () => {
     await expect(made.read(['line1'])).rejects.toMatchObject({ code: 'BAD_REPLY' });
   });
 
-  it('has a picture of every character of ASCII, each of its own', () => {
+  it('has a different picture for every ASCII character', () => {
     const all = Array.from({ length: 95 }, (_, at) => glyph(String.fromCharCode(32 + at))?.join());
     expect(all.every((picture) => picture?.split(',').length === 5)).toBe(true);
     expect(new Set(all).size).toBe(95);

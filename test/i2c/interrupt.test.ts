@@ -80,8 +80,8 @@ async function bench() {
   return { clock, i2c, chip, seen };
 }
 
-describe('the interrupt line of a chip on a pin', () => {
-  it('makes its pins be read at once, long before the next poll', async () => {
+describe('interrupt line of a chip', () => {
+  it('reads its pins at once, long before the next poll', async () => {
     const { clock, chip, seen } = await bench();
     expect(seen).toEqual([true]);
     chip.legs = 0xf7;
@@ -92,7 +92,7 @@ describe('the interrupt line of a chip on a pin', () => {
     expect(seen).toEqual([true, false, true]);
   });
 
-  it('a change in the midst of the read it caused is not lost', async () => {
+  it('does not lose a change during the read that it caused', async () => {
     const { clock, chip, seen } = await bench();
     chip.meanwhile = () => {
       chip.meanwhile = () => {};
@@ -103,7 +103,7 @@ describe('the interrupt line of a chip on a pin', () => {
     expect(seen).toEqual([true, false, true]);
   });
 
-  it('a chip that is away then makes the pin bad, and the next interrupt good again', async () => {
+  it('makes the pin bad when the chip is absent, and good again with the next interrupt', async () => {
     const { clock, chip, i2c, seen } = await bench();
     i2c.chips.delete(0x20);
     chip.legs = 0xf7;

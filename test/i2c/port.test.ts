@@ -72,7 +72,7 @@ const outputA3: Channel<I2cAddress> = {
 };
 
 describe('register chips', () => {
-  it('an output has its start value before it becomes an output', async () => {
+  it('an output has its opening value before it becomes an output', async () => {
     const { bus, open } = await bench(mcpPin('a3', 'out', true));
     const chip = new Mcp23017();
     bus.chips.set(0x20, chip);
@@ -129,7 +129,7 @@ describe('register chips', () => {
     await port.close();
   });
 
-  it('a command whose time is up once its chip has been set up is not carried out', async () => {
+  it('a command that has expired once its chip is set up is not executed', async () => {
     const bus = new SimBus();
     const chip = new Mcp23017();
     bus.chips.set(0x20, chip);
@@ -151,7 +151,7 @@ describe('register chips', () => {
     busChip.close();
   });
 
-  it('an output that must be safe after a loss is never given what it had, not even for a moment', async () => {
+  it('an output that must be safe after a loss never gets its earlier value back, not even for a moment', async () => {
     const bus = new SimBus();
     const chip = new Mcp23017();
     bus.chips.set(0x20, chip);
@@ -170,7 +170,7 @@ describe('register chips', () => {
     expect(chip.driven(3)).toBe(false);
   });
 
-  it('an output stays what it is over one bad transfer: noise on the wires is no loss', async () => {
+  it('one bad transfer is no loss: an output keeps its value', async () => {
     const bus = new SimBus();
     const chip = new Mcp23017();
     bus.chips.set(0x20, chip);
@@ -192,7 +192,7 @@ describe('register chips', () => {
     }
   });
 
-  it('a chip that is absent harms only itself, is named, and is asked ever more seldom', async () => {
+  it('an absent chip affects only its own pins, is named, and is tried less and less often', async () => {
     const { bus, clock, open } = await bench(
       { keys: { address: 0x48, register: 0, type: 'i16be', poll: '100ms' }, direction: 'in' },
       { keys: { address: 0x49, register: 0, type: 'i16be', poll: '100ms' }, direction: 'in' },
@@ -211,7 +211,7 @@ describe('register chips', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('faults of the bus are told apart', async () => {
+  it('faults of the bus have different errors', async () => {
     const { bus, open } = await bench({ keys: { address: 0x48, register: 0 }, direction: 'in' });
     bus.chips.set(0x48, new RegisterChip());
     const { port, channels, downs } = await open();
@@ -249,7 +249,7 @@ describe('register chips', () => {
     expect((await port.read(channels)).map(outcome)).toEqual([false, true]);
   });
 
-  it('numbers of every type are read as written, rounded to what the chip can hold, and never wrapped', async () => {
+  it('numbers of every type are read as written, rounded to whole ones, and never wrapped', async () => {
     const cases: [type: string, value: number, bytes: number[]][] = [
       ['u8', 200, [200]],
       ['i8', -2, [0xfe]],

@@ -16,7 +16,7 @@ describe('scanning an I2C bus', () => {
     expect(bus.transfers.length).toBe(0x77 - 0x08 + 1);
   });
 
-  it('a bus that is stuck or gone is no empty bus', async () => {
+  it('a stuck or missing bus is an error, not an empty bus', async () => {
     const bus = new SimBus();
     bus.fault = 'ETIMEDOUT';
     await expect(scanBus(bus)).rejects.toThrow('stuck');
@@ -24,7 +24,7 @@ describe('scanning an I2C bus', () => {
     await expect(scanBus(bus)).rejects.toThrow('gone');
   });
 
-  it('an address a kernel driver holds is told from an empty one', async () => {
+  it('an address that a kernel driver holds is listed as used', async () => {
     const bus = new SimBus();
     bus.fault = 'EBUSY';
     expect((await scanBus(bus))[0]).toMatchObject({ address: 0x08, state: 'used' });

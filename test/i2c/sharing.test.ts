@@ -14,7 +14,7 @@ describe('chips that share a bus', () => {
     expect(bus.transfers).toEqual(['70: 08 > 0', '48: 00 > 2']);
   });
 
-  it('chips of one address behind different muxes, and beside them, are never within reach together', async () => {
+  it('of chips with one address behind different muxes, and beside them, only one is ever connected', async () => {
     const keys = { address: 0x48, register: 0, poll: '1h' };
     const { bus, open, clock } = await bench(
       { keys: { ...keys, mux: { address: 0x70, channel: 3 } }, direction: 'in' },
@@ -52,7 +52,7 @@ describe('chips that share a bus', () => {
 });
 
 describe('pins that share a chip', () => {
-  it('a read tells subscribers too, so that what is seen between two polls is not taken back', async () => {
+  it('a read tells changes too, so that a change between two polls is not reverted', async () => {
     const { bus, clock, open } = await bench({
       ...mcpPin('a0', 'in'),
       keys: { ...mcpPin('a0', 'in').keys, poll: '10s' },
@@ -82,7 +82,7 @@ describe('pins that share a chip', () => {
     await port.close();
   });
 
-  it('a write that waited too long for its turn is not carried out', async () => {
+  it('a write that waited too long in the queue is not executed', async () => {
     const { bus, clock, open } = await bench(mcpPin('a0', 'out', false), {
       keys: { address: 0x20, chip: 'mcp3424', value: 'ch1' },
       direction: 'in',

@@ -25,7 +25,7 @@ describe('port runner', () => {
     expect(runner.state).toBe('open');
   });
 
-  it('tries at least as often as the driver says: a serial adapter heals within 2 s however long it was away', async () => {
+  it('tries at least as often as the driver says: a serial adapter recovers within 2 s, however long it was unplugged', async () => {
     const clock = new ManualClock();
     const tries: number[] = [];
     const { runner } = fakeRunner(
@@ -54,7 +54,7 @@ describe('port runner', () => {
     await expect(runner.handle(channel).write(true)).rejects.toMatchObject({ code: 'PORT_SKIPPED' });
   });
 
-  it('survives a driver that throws something foreign, and tries again', async () => {
+  it('tries again after a driver threw something that is no DcsError', async () => {
     const clock = new ManualClock();
     let tries = 0;
     const { runner } = fakeRunner(clock, async () => {
@@ -68,7 +68,7 @@ describe('port runner', () => {
     expect(tries).toBe(2);
   });
 
-  it('gives up a driver that keeps failing by a defect, says so on its pins, and refuses', async () => {
+  it('gives up a driver that keeps failing with a defect, tells its pins, and refuses commands', async () => {
     const clock = new ManualClock();
     let tries = 0;
     const { runner, readings } = fakeRunner(clock, async () => {
@@ -82,7 +82,7 @@ describe('port runner', () => {
     await expect(runner.handle(channel).write(true)).rejects.toMatchObject({ code: 'FAILED' });
   });
 
-  it('a port that comes and goes is tried less and less often, until it has been well for a while', async () => {
+  it('tries an unstable port less and less often, until it has been stable for a while', async () => {
     const { hardware, clock, runner } = await pinBench([door]);
     const outage = async () => {
       hardware.unplug();
@@ -238,7 +238,7 @@ describe('writes of one moment', () => {
     expect([steps, alone]).toEqual([[[true, false]], [true]]);
   });
 
-  it('are tried one by one when they are refused together, so that only the guilty one fails', async () => {
+  it('are tried one by one when they are refused together, so that only the wrong one fails', async () => {
     const { runner, alone } = await open(async () => {
       throw new DcsError('BAD_VALUE', 'one of them');
     });
@@ -257,7 +257,7 @@ describe('writes of one moment', () => {
     expect(alone).toEqual([]);
   });
 
-  it('passes on what a port tells while it opens once it is open, and nothing that it tells when it is lost', async () => {
+  it('passes readings from during the opening on once the port is open, and none after it went down', async () => {
     const clock = new ManualClock();
     let given: PortContext | undefined;
     const { runner, readings } = fakeRunner(clock, async (context) => {

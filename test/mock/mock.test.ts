@@ -20,7 +20,7 @@ async function open(options: object, hardware = new MockDevice()) {
 const shown = (seen: readonly Reading[]) => seen.map((one) => (one.ok ? one.value : one.error.code));
 
 describe('mock hardware', () => {
-  it('carries what is written to one channel to the one it is wired to', async () => {
+  it('passes a written value to the channel that is wired to it', async () => {
     const { port, channels, seen, hardware } = await open({ loopback: [['out', 'in']] });
     const out = channels[1];
     if (out) await port.write(out, true);
@@ -28,7 +28,7 @@ describe('mock hardware', () => {
     expect(hardware.writes).toMatchObject([{ key: 'out', value: true, at: 0 }]);
   });
 
-  it('refuses wires that close a circle', async () => {
+  it('refuses wires that form a loop', async () => {
     const loopback = [
       ['a', 'b'],
       ['b', 'c'],
@@ -37,7 +37,7 @@ describe('mock hardware', () => {
     await expect(open({ loopback })).rejects.toMatchObject({ code: 'BAD_CONFIG' });
   });
 
-  it('fails, keeps silent and comes unplugged when its script says so', async () => {
+  it('fails, gives no answer and is unplugged as its fault script says', async () => {
     const { clock, seen, downs, port, channels } = await open({
       timeout: '300ms',
       faults: [
@@ -59,13 +59,13 @@ describe('mock hardware', () => {
     expect(downs).toMatchObject([{ code: 'PORT_DOWN' }]);
   });
 
-  it('bounces: the level changes, chattering, and stays', async () => {
+  it('bounces: the level changes several times and then stays', async () => {
     const { clock, seen } = await open({ faults: [{ channel: 'in', kind: 'bounce', after: '1s', for: '10ms' }] });
     await clock.advance(2000);
     expect(shown(seen)).toEqual([false, true, false, true, false, true]);
   });
 
-  it('outlives its ports: one that is opened again finds the levels as they were', async () => {
+  it('outlives its ports: a port that is opened again finds the same levels', async () => {
     const hardware = new MockDevice();
     const { port, channels } = await open({}, hardware);
     const out = channels[1];
@@ -75,7 +75,7 @@ describe('mock hardware', () => {
     expect(hardware.get('out')).toBe(true);
   });
 
-  it('stands in for channels of any driver', async () => {
+  it('replaces any driver: it opens channels of every kind', async () => {
     const driver = createMock();
     const channel = {
       key: 'u1/holding/10',

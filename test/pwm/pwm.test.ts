@@ -108,7 +108,7 @@ describe('pwm by the kernel', () => {
     expect(state()).toEqual([500_000, 50_000, 1]);
   });
 
-  it('leaves a channel without a start as it is, and makes room for a shorter period', async () => {
+  it('leaves a channel without an opening value unchanged, and then sets a shorter period', async () => {
     const sys = fake();
     sys.show(0, { period: 20_000_000, duty_cycle: 15_000_000, enable: 1 });
     const { port, channels } = await openPort(pwm, { chip: 'pwmchip0', root: sys.root }, [output(0)]);
@@ -121,7 +121,7 @@ describe('pwm by the kernel', () => {
     await port.close();
   });
 
-  it('does not begin a command whose time is up', async () => {
+  it('does not begin an expired command', async () => {
     const sys = fake();
     const { port, channels } = await openPort(pwm, { chip: 'pwmchip0', root: sys.root }, [output(0, 0.5)]);
     const [channel] = channels;
@@ -131,7 +131,7 @@ describe('pwm by the kernel', () => {
     await port.close();
   });
 
-  it('lets a channel the chip does not have fail alone', async () => {
+  it('fails a channel that the chip does not have, and no other', async () => {
     const sys = fake();
     const pins = [output(7, 0.5), output(0, 0.5)];
     const { port, channels } = await openPort(pwm, { chip: 'pwmchip0', root: sys.root }, pins);
@@ -160,7 +160,7 @@ describe('pwm by the kernel', () => {
     return { ...held, channel, clock };
   }
 
-  it('tries a channel again that could not be had, drives its start then and tells who listens', async () => {
+  it('tries a channel again that could not be opened, then drives its opening value and tells it', async () => {
     const sys = fake();
     const { port, channel, clock, log, listen } = await openInVain(sys);
     const seen: Reading[] = [];
@@ -178,7 +178,7 @@ describe('pwm by the kernel', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('a command takes a channel that could not be had before, and is not undone by the next try', async () => {
+  it('a command opens a channel that could not be opened before, and the next retry does not undo it', async () => {
     const sys = fake();
     const { port, channel, clock } = await openInVain(sys);
     sys.show(0);
@@ -217,7 +217,7 @@ describe('pwm by the kernel', () => {
     });
   });
 
-  it('is skipped where there is no such chip', async () => {
+  it('is skipped on a machine without such a chip', async () => {
     await expect(openPort(pwm, { chip: 'pwmchip9', root: fake().root }, [output(0)])).rejects.toThrow(
       /skipped.*pwmchip9/,
     );

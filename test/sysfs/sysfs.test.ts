@@ -59,7 +59,7 @@ conformance('sysfs', {
 });
 
 describe('sysfs', () => {
-  it('a 1-wire temperature counts only with its checksum, and 85 °C is doubtful', async () => {
+  it('a 1-wire temperature needs a right checksum, and 85 °C is uncertain', async () => {
     expect(outcome(await read({ w1: '28-0316a4e5c8ff' }))).toBe(23.125);
     w1('YES', '-10625');
     expect(outcome(await read({ w1: '28-0316a4e5c8ff' }))).toBe(-10.625);
@@ -69,7 +69,7 @@ describe('sysfs', () => {
     expect(await read({ w1: '28-0316a4e5c8ff' })).toMatchObject({ ok: true, value: 85, uncertain: expect.any(String) });
   });
 
-  it('a 1-wire bus that is held low is no 0 °C, though the checksum of zeros is right', async () => {
+  it('a short circuit of the 1-wire bus is not 0 °C, although the checksum of zeros is right', async () => {
     const zeros = '00 00 00 00 00 00 00 00 00';
     put('bus/w1/devices/28-0316a4e5c8ff/w1_slave', `${zeros} : crc=00 YES\n${zeros} t=0\n`);
     expect(outcome(await read({ w1: '28-0316a4e5c8ff' }))).toBe('BAD_REPLY');
@@ -91,7 +91,7 @@ describe('sysfs', () => {
     expect(readFileSync(join(root, 'bus/iio/devices/iio:device2/out_voltage0_raw'), 'utf8')).toBe('2048');
   });
 
-  it('a command whose time is up is not begun', async () => {
+  it('an expired command is not begun', async () => {
     held = await openPort(sysfs, { root }, [{ keys: { iio: 'mcp4725', channel: 'out_voltage0' }, direction: 'out' }]);
     const [channel] = held.channels;
     if (!channel) throw new Error('no channel');
@@ -101,7 +101,7 @@ describe('sysfs', () => {
     expect(readFileSync(file, 'utf8')).toBe(before);
   });
 
-  it('what is not there makes its own pin bad and heals', async () => {
+  it('a missing file makes its own pin bad until it is there', async () => {
     held = await openPort(sysfs, { root }, [
       { keys: { w1: '28-gone', poll: '10ms' }, direction: 'in' },
       { keys: { iio: 'mcp3008', channel: 'in_voltage3', poll: '10ms' }, direction: 'in' },
@@ -119,7 +119,7 @@ describe('sysfs', () => {
     expect(seen[0]).toEqual(['TIMEOUT', 20]);
   });
 
-  it('names that would leave sysfs are refused', () => {
+  it('names that lead out of sysfs are refused', () => {
     for (const keys of [{ w1: '../../etc/passwd' }, { led: '..' }, { iio: 'a/b', channel: 'c' }, { iio: 'a' }, {}]) {
       expect(sysfs.pin.safeParse(keys).success, JSON.stringify(keys)).toBe(false);
     }

@@ -36,7 +36,7 @@ describe('gpio chardev', () => {
     await port.close();
   });
 
-  it('a last will without descriptors waits for the kernel to take the lines from the agent, drives safe levels in the step that takes them, and holds them', async () => {
+  it('a crash plan without descriptors waits until the kernel has released the lines, requests them with safe levels, and holds them', async () => {
     const { port, channels } = await openPort(gpio, { chip: on.chip.label }, [
       output(3, true),
       output(4, false),
@@ -68,7 +68,7 @@ describe('gpio chardev', () => {
     await next.port.close();
   });
 
-  it('a last will with descriptors holds the lines, drives those that are to be safe, an input among them, and leaves the others', async () => {
+  it('a crash plan with descriptors holds the lines, drives those with a safe level, an input among them, and leaves the others', async () => {
     const pins = [output(3, true), output(4, true), output(5, true), output(6, true, { drive: 'open-drain' })];
     const made = await openPort(gpio, { chip: on.chip.label }, pins);
     await made.port.float?.(channelAt(made, 2));
@@ -87,7 +87,7 @@ describe('gpio chardev', () => {
     expect(info(4)).toMatch(/unused/);
   });
 
-  it('goes on with lines that were passed on; those that are wanted in another way are taken anew, others let go', async () => {
+  it('goes on with handed-over lines; those with other settings are requested again, unused ones released', async () => {
     const made = await openPort(gpio, { chip: on.chip.label }, [
       output(3, true),
       output(4),
@@ -114,7 +114,7 @@ describe('gpio chardev', () => {
     expect(info(4)).toMatch(/unused/);
   });
 
-  it('what was passed on of a chip that has gone is of no use: lines are taken where it is back', async () => {
+  it('requests the lines again when the handed-over descriptors belong to a chip that is gone', async () => {
     const made = await openPort(gpio, { chip: on.chip.label }, [output(3, false)]);
     const executor = await executorOf(made.port, [{ channel: channelAt(made, 0), value: true }]);
     const estate = (await executorOf(made.port, [])).handOver?.();
@@ -143,7 +143,7 @@ describe('gpio chardev', () => {
     expect(outcome(await port.read(channels))).toEqual([false, 'BAD_CONFIG']);
   });
 
-  it('names who holds a busy line', async () => {
+  it('names the holder of a busy line', async () => {
     const holder = await holdLine(on.chip, 4, true);
     const { port, channels } = await on.open(input(4));
     const [reading] = await port.read(channels);
@@ -167,7 +167,7 @@ describe('gpio chardev', () => {
     expect(info(4)).toMatch(/output.*open-source/);
   });
 
-  it('lets an open-drain output go, and an open-source one, when there is no start value', async () => {
+  it('does not drive open-drain and open-source outputs without an opening value', async () => {
     on.chip.pull(3, false);
     on.chip.pull(4, true);
     const { port, channels } = await on.open(
@@ -178,7 +178,7 @@ describe('gpio chardev', () => {
     expect(outcome(await port.read(channels))).toEqual([false, true]);
   });
 
-  it('stamps every edge with the kernel’s wall-clock time, in order', async () => {
+  it('gives every edge the kernel’s wall-clock time, in order', async () => {
     const made = await on.open(input(0));
     const seen = await listen(made, 0);
     const before = Date.now() / 1000;
@@ -194,7 +194,7 @@ describe('gpio chardev', () => {
     expect(times.at(-1)).toBeLessThan(after + 0.005);
   });
 
-  it('tells the settled level of a debounced line, and no bounce', async () => {
+  it('tells the stable level of a debounced line, and no bounce', async () => {
     let seen: Reading[] = [];
     await undisturbed(200, async () => {
       on.chip.pull(0, false);
@@ -214,7 +214,7 @@ describe('gpio chardev', () => {
     expect(outcome(seen)).toEqual([false, true]);
   });
 
-  it('counts the edges the kernel had to drop, says so, and ends at the true level', async () => {
+  it('counts the edges that the kernel dropped, reports them, and ends at the real level', async () => {
     const made = await on.open(input(0));
     const seen = await listen(made, 0);
     const edges = 3001;
@@ -272,7 +272,7 @@ describe('gpio chardev', () => {
     await until('one more', () => outcome(counts[0] ?? []).at(-1) === 1);
   });
 
-  it('measures a frequency by the kernel’s stamps', async () => {
+  it('measures a frequency by the kernel’s time stamps', async () => {
     const made = await on.open(input(0, { measure: 'frequency', report: '200ms' }), input(0));
     const [hz, level] = [await listen(made, 0), await listen(made, 1)];
     // In one turn of the event loop, so that all edges are there when the frequency is told for the first time; uneven,

@@ -135,19 +135,19 @@ export function gpioPromises(backend: 'chardev' | 'onoff', label: string): Bench
       await port.close();
     });
 
-    it('skips a chip this machine does not have, naming those it has', async () => {
+    it('skips a chip that this machine does not have, and names those it has', async () => {
       await expect(openPort(gpio, { chip: 'pinctrl-bcm2711', backend }, [input(0)])).rejects.toThrow(
         new RegExp(`skipped: no gpiochip pinctrl-bcm2711 .*${label}`),
       );
     });
 
-    it('lets a line that does not exist fail alone', async () => {
+    it('fails a line that does not exist, and no other', async () => {
       const { port, channels } = await on.open(input(0), input(99), output(3, true));
       expect(outcome(await port.read(channels))).toEqual([false, 'NO_SUCH_CHANNEL', true]);
       expect(on.chip.level(3)).toBe(true);
     });
 
-    it('says that a line is busy, runs the others, and takes it once it is free', async () => {
+    it('reports a busy line, runs the others, and requests it once it is free', async () => {
       const holder = await holdLine(on.chip, 4, true);
       const made = await on.open(input(0), output(4, false), output(5, true));
       const seen = await listen(made, 1);
@@ -161,7 +161,7 @@ export function gpioPromises(backend: 'chardev' | 'onoff', label: string): Bench
       expect(on.chip.level(4)).toBe(true);
     });
 
-    it('keeps the level of outputs that have no start value', async () => {
+    it('keeps the level of outputs without an opening value', async () => {
       const first = await on.open(output(3, true), output(4, false), output(5, true));
       await first.port.close();
       // The simulator puts a freed line back to its pull: what is to be kept is what is there now.
@@ -173,7 +173,7 @@ export function gpioPromises(backend: 'chardev' | 'onoff', label: string): Bench
       expect(outcome(await port.read(channels))).toEqual(before);
     });
 
-    it('never drives an output to another level than its start value, not for a microsecond', async () => {
+    it('never drives an output to another level than its opening value, not for a microsecond', async () => {
       for (const start of [true, false, true]) {
         const levels = await drivenLevels(on.chip, 6, async () => {
           const { port } = await on.open(output(6, start));
@@ -184,7 +184,7 @@ export function gpioPromises(backend: 'chardev' | 'onoff', label: string): Bench
       }
     });
 
-    it('never drives an output to another level than it has, when there is no start value', async () => {
+    it('never drives an output to another level than it has, without an opening value', async () => {
       // Last driven high by the test before, or pulled so: either way it shows high.
       on.chip.pull(6, true);
       expect(on.chip.level(6)).toBe(true);
@@ -193,7 +193,7 @@ export function gpioPromises(backend: 'chardev' | 'onoff', label: string): Bench
       expect(on.chip.level(6)).toBe(true);
     });
 
-    it('has its lines back after a kill -9 of the process that held them', { timeout: 120_000 }, async () => {
+    it('requests its lines again after a kill -9 of the process that held them', { timeout: 120_000 }, async () => {
       const holder = spawnHolder(label, backend);
       onTestFinished(() => void holder.process.kill('SIGKILL'));
       await until('the other process to hold the lines', () => holder.output().includes('holding'), 60_000);
@@ -207,7 +207,7 @@ export function gpioPromises(backend: 'chardev' | 'onoff', label: string): Bench
       expect(on.chip.level(3)).toBe(false);
     });
 
-    it('is seen by gpioinfo as holder, and gives its lines back', async () => {
+    it('is the holder in gpioinfo, and releases its lines', async () => {
       const { port } = await on.open(input(0), output(3, true));
       expect(gpiod('gpioinfo', on.chip.device)).toMatch(/line +3: +unnamed +"(dcs-io|sysfs)" +output/);
       await port.close();

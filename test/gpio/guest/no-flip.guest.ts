@@ -120,7 +120,7 @@ const ON = [true, true, true, false, true, true];
 const SAFE = [true, false, true, false, true, true];
 
 describe('relays, watched by gpiomon over wires', { timeout: 180_000 }, () => {
-  it('the watcher sees a line that is nobody’s for less than a millisecond', async () => {
+  it('the watcher sees a line that is released for less than a millisecond', async () => {
     const first = await openPort(gpio, { chip: 'wired-relays' }, [output(0, true)]);
     await first.port.close();
     const again = await openPort(gpio, { chip: 'wired-relays' }, [output(0, true)]);
@@ -136,7 +136,7 @@ describe('relays, watched by gpiomon over wires', { timeout: 180_000 }, () => {
     expect((await seen()).sort()).toEqual(['1=1', '3=1', '5=1', '7=0']);
   });
 
-  it('switch at a command, and what is to be kept is in the state file', async () => {
+  it('switch at a command, and kept values are in the state file', async () => {
     execFileSync(process.execPath, [cli(), 'set', 'last', 'on', '--timeout', '30']);
     expect(levels()).toEqual(ON);
     expect(await seen()).toEqual(['11=1']);
@@ -144,7 +144,7 @@ describe('relays, watched by gpiomon over wires', { timeout: 180_000 }, () => {
     await until('the state file', () => existsSync(file) && readFileSync(file, 'utf8').includes('"last":true'));
   });
 
-  it('do not move at a clean stop, but to a safe value, while nobody runs, and at the next start', async () => {
+  it('do not switch, but to a safe value, at a clean stop, while no agent runs, and at the next start', async () => {
     agent.kill('SIGTERM');
     await ended();
     expect(agent.exitCode).toBe(0);
@@ -156,7 +156,7 @@ describe('relays, watched by gpiomon over wires', { timeout: 180_000 }, () => {
     expect(await seen()).toEqual([`${LAMP}=1`]);
   });
 
-  it('do not move when the agent is killed and started again, but to a safe value', async () => {
+  it('do not switch, but to a safe value, when the agent is killed and started again', async () => {
     const killed = Number(process.hrtime.bigint()) / 1e6;
     agent.kill('SIGKILL');
     await until('the safe value', () => !chip.level(RELAYS.lamp), PATIENCE_MS);
@@ -171,7 +171,7 @@ describe('relays, watched by gpiomon over wires', { timeout: 180_000 }, () => {
     expect(await seen()).toEqual([`${LAMP}=1`]);
   });
 
-  it('do not move when the guardian is killed, and its successor holds them as well', async () => {
+  it('do not switch when the guardian is killed, and its successor holds them', async () => {
     const first = guardianOf();
     log = '';
     process.kill(first, 'SIGKILL');
@@ -188,7 +188,7 @@ describe('relays, watched by gpiomon over wires', { timeout: 180_000 }, () => {
     expect(await seen()).toEqual([`${LAMP}=1`]);
   });
 
-  it('do not move when others of their chip leave the configuration and come back, or keep their level from now on', async () => {
+  it('do not switch when other lines of the chip leave the configuration and come back, or keep their level from now on', async () => {
     const file = join(folder, 'dcs-io.yaml');
     const [marked = ''] = CONFIG.match(/ {2}valve.*\n/) ?? [];
     writeFileSync(file, CONFIG.replace(marked, '').replace('initial: true, safe: hold', 'safe: hold'));
@@ -209,7 +209,7 @@ describe('relays, watched by gpiomon over wires', { timeout: 180_000 }, () => {
     expect(await seen()).toEqual([`${LAMP}=0`, `${LAMP}=1`]);
   });
 
-  it('are let go when the guardian that holds them is told to end', async () => {
+  it('are released when their guardian is told to end', async () => {
     agent.kill('SIGTERM');
     await ended();
     process.kill(guardianOf(), 'SIGTERM');

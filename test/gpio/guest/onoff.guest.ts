@@ -8,7 +8,7 @@ const on = gpioPromises('onoff', 'sysfs-sim');
 const exported = (offset: number) => existsSync(`/sys/class/gpio/gpio${sysfsNumber(on.chip, offset)}`);
 
 describe('gpio onoff', () => {
-  it('takes lines that a killed process left exported, and keeps an output among them as it is', async () => {
+  it('requests lines that a killed process left exported, and keeps an output among them unchanged', async () => {
     const number = sysfsNumber(on.chip, 4);
     writeFileSync('/sys/class/gpio/export', String(number));
     writeFileSync(`/sys/class/gpio/gpio${number}/direction`, 'high');
@@ -19,7 +19,7 @@ describe('gpio onoff', () => {
     expect(outcome(await port.read(channels))).toEqual([true, true]);
   });
 
-  it('refuses what sysfs cannot do, on that pin only, and leaves nothing exported', async () => {
+  it('refuses settings that sysfs does not have, on that pin only, and leaves nothing exported', async () => {
     const { port, channels } = await on.open(
       input(0),
       input('DOOR'),
@@ -30,7 +30,7 @@ describe('gpio onoff', () => {
     expect([5, 6].map(exported)).toEqual([false, false]);
   });
 
-  it('survives that somebody unexports a line: the pin is bad, then good again', async () => {
+  it('recovers when another process unexports a line: the pin is bad, then good again', async () => {
     const made = await on.open(input(0), input(1));
     const seen = await listen(made, 0);
     writeFileSync('/sys/class/gpio/unexport', String(sysfsNumber(on.chip, 0)));
@@ -43,7 +43,7 @@ describe('gpio onoff', () => {
     expect(made.downs).toEqual([]);
   });
 
-  it('counts edges that came faster than sysfs can tell', async () => {
+  it('counts edges that came too fast for sysfs', async () => {
     const made = await on.open(input(0));
     const seen = await listen(made, 0);
     // Within one turn of the event loop: nobody can read between the two.

@@ -63,7 +63,7 @@ function initialOf({ initial }: PinSpec): RawValue | undefined {
 }
 
 describe('pins of a gpio port', () => {
-  it('that are commanded in one go change in one system call, and answer one by one', async () => {
+  it('that get their commands together change in one system call, and answer one by one', async () => {
     const { user } = await pinsOnBus('chardev', [{ line: 3 }, { line: 4 }, { line: 5, initial: true }]);
     let answers: unknown[] = [];
     const calls = await drivingCalls(on.chip, async () => {
@@ -105,7 +105,7 @@ describe('pins of a gpio port', () => {
     },
   );
 
-  it.each(['chardev', 'onoff'] as const)('that were let go are driven again by a write (%s)', async (backend) => {
+  it.each(['chardev', 'onoff'] as const)('that were made inputs are driven again by a write (%s)', async (backend) => {
     const { port, channels } = await openPort(gpio, { chip: on.chip.label, backend }, [
       output(3, true),
       output(4, true),
@@ -121,7 +121,7 @@ describe('pins of a gpio port', () => {
     await port.close();
   });
 
-  it('are switched by this process at the frequency and the share asked for, as late as it says it was, and left off', async () => {
+  it('are switched with the frequency and duty cycle of the command, as late as the metric says, and left off', async () => {
     const pin = { keys: { gpio: 6, pwm: 10 }, direction: 'out', start: 0.25 } as const;
     let edges: { level: string; at: number }[] = [];
     let lateMs = Number.NaN;

@@ -65,7 +65,7 @@ function boardWithPwm(chipLabel: string) {
 }
 
 describe('pwm: on a GPIO line', () => {
-  it('is driven by the kernel where the PWM comes out at the line, and by this process beside it', async () => {
+  it('is the kernel’s where the PWM comes out at the line, and software PWM elsewhere', async () => {
     const sim = new SimChip('pwm-lines', 8);
     const context = { drivers: [pwm, gpio], ...boardWithPwm(sim.label) };
     const text =
@@ -110,7 +110,7 @@ describe('pwm: on a GPIO line', () => {
 });
 
 describe('pwm by /sys/class/pwm of a real kernel', () => {
-  it('drives period, duty and enable, and goes on when the port closes', async () => {
+  it('sets period, duty cycle and enable, and goes on when the port closes', async () => {
     const made = await openPort(pwm, { chip }, [output(1, 0.5, 2000)]);
     expect(state(1)).toEqual([500_000, 250_000, 1]);
     expect(await made.port.write(channelAt(made, 0), 0.1)).toEqual({ readBack: 0.1 });
@@ -119,7 +119,7 @@ describe('pwm by /sys/class/pwm of a real kernel', () => {
     expect(state(1)).toEqual([500_000, 50_000, 1]);
   });
 
-  it('goes to a shorter and to a longer period, in the only order the kernel takes', async () => {
+  it('sets a shorter and a longer period in the order that the kernel requires', async () => {
     for (const [frequency, expected] of [
       [100, [10_000_000, 9_000_000, 1]],
       [5000, [200_000, 180_000, 1]],
@@ -145,13 +145,13 @@ describe('pwm by /sys/class/pwm of a real kernel', () => {
     await made.port.close();
   });
 
-  it('says what the kernel refuses, on that pin only', async () => {
+  it('reports a refusal of the kernel on that pin only', async () => {
     const made = await openPort(pwm, { chip }, [output(0, 0.5, 0.5), output(1, 0.5), output(2, 0.5)]);
     expect(outcome(await made.port.read(made.channels))).toEqual(['DEVICE_REFUSED', 0.5, 'NO_SUCH_CHANNEL']);
     await made.port.close();
   });
 
-  it('says so when this user may not use it', async () => {
+  it('reports when this user has no right to use it', async () => {
     const made = await openPort(pwm, { chip }, [output(1, 0.5)]);
     for (const name of ['period', 'duty_cycle', 'enable']) chmodSync(file(1, name), 0o644);
     await asUser([], async () => {

@@ -42,7 +42,7 @@ async function open(chip: string, ...pins: Parameters<typeof openPort>[2]): Prom
 }
 
 describe('several chips', () => {
-  it('each tell the edges of their own lines, also where lines have one name or offset', async () => {
+  it('each tell the edges of their own lines, also when lines have the same name or offset', async () => {
     const made = [await open('left-card', input('DOOR'), input(0)), await open('right-card', input('DOOR'), input(0))];
     const seen = await Promise.all(made.flatMap((port) => [listen(port, 0), listen(port, 1)]));
     for (let n = 0; n < 300; n++) {
@@ -56,7 +56,7 @@ describe('several chips', () => {
     expect(seen.map((one) => outcome(one).at(-1))).toEqual([false, true, true, false]);
   });
 
-  it('are found by label after the kernel has numbered them anew', async () => {
+  it('are found by label after the kernel has renumbered them', async () => {
     const before = [left.device, right.device];
     left.unplug();
     right.unplug();
@@ -68,7 +68,7 @@ describe('several chips', () => {
     expect(gpiod('gpioinfo', left.device)).toMatch(/line +3: .*"dcs-io" +output/);
   });
 
-  it('of one label are told apart by device name; by label is refused, and says which there are', async () => {
+  it('with one label are selected by device name; the label is refused, and the error names the chips', async () => {
     const twin = new SimChip('twin-card', 4, new Map(), 'left-card');
     chips.push(twin);
     await expect(open('left-card', input(0))).rejects.toMatchObject({
@@ -83,7 +83,7 @@ describe('several chips', () => {
 });
 
 describe('beside other programs', () => {
-  it('gpioset cannot take a line we hold, and gpiomon not one we watch', async () => {
+  it('gpioset cannot request a line that the agent drives, and gpiomon none that it watches', async () => {
     await open('left-card', output(3, true), input(0));
     const set = spawnSync('gpioset', [left.device, '3=0'], { encoding: 'utf8' });
     expect(set).toMatchObject({ status: 1, stderr: expect.stringContaining('busy') });
@@ -120,7 +120,7 @@ describe('beside other programs', () => {
     expect(theirs).toHaveLength(edges);
   });
 
-  it('the chip of a user who may not open it is refused, naming the group that may', async () => {
+  it('a chip that the user may not open is refused, and the error names the group', async () => {
     appendFileSync('/etc/group', 'plant-io:x:4242:\n');
     const device = `/dev/${left.device}`;
     chownSync(device, 0, 4242);
@@ -144,8 +144,8 @@ describe('beside other programs', () => {
   });
 });
 
-describe('a debounced pin where the kernel does not debounce', () => {
-  it('reports the settled level once, and nothing for a burst that ends where it began', async () => {
+describe('a debounced pin without debouncing in the kernel', () => {
+  it('reports the stable level once, and nothing for a burst that ends at the old level', async () => {
     const bus = new Bus({ clock: systemClock });
     const shared = pinEnvironment(bus, memoryLog());
     const spec = pinSpec({ name: 'door', direction: 'in', debounceMs: 300 });

@@ -26,7 +26,7 @@ describe('a full I2C adapter (I2C_RDWR)', () => {
     expect(execFileSync('i2cdetect', ['-F', bus.replace('i2c-', '')], { encoding: 'utf8' })).toMatch(/^I2C +yes/m);
   });
 
-  it('a read after a repeated start gives what i2c-tools get, also longer than SMBus can', async () => {
+  it('a read after a repeated start returns what i2c-tools read, also beyond SMBus lengths', async () => {
     const opened = await openKernelBus(path);
     const edid = await opened.transfer(0x50, Uint8Array.of(0), 128);
     expect([...edid]).toEqual(tools('w1@0x50', '0', 'r128'));
@@ -36,7 +36,7 @@ describe('a full I2C adapter (I2C_RDWR)', () => {
     opened.close();
   });
 
-  it('writing and reading apart, and the other way round, go on where the chip is', async () => {
+  it('separate writes and reads continue at the chip’s position', async () => {
     const opened = await openKernelBus(path);
     await opened.transfer(0x50, Uint8Array.of(0x12), 0);
     expect([...(await opened.transfer(0x50, new Uint8Array(0), 2))]).toEqual([1, 4]);
@@ -44,7 +44,7 @@ describe('a full I2C adapter (I2C_RDWR)', () => {
     opened.close();
   });
 
-  it('an address where nobody answers is NO_DEVICE, named with its bus, and the scan finds the one that does', async () => {
+  it('an address without a chip is NO_DEVICE with its bus, and the scan finds the chip that answers', async () => {
     const opened = await openKernelBus(path);
     await expect(opened.transfer(0x51, Uint8Array.of(0), 1)).rejects.toMatchObject({
       code: 'NO_DEVICE',
@@ -54,7 +54,7 @@ describe('a full I2C adapter (I2C_RDWR)', () => {
     opened.close();
   });
 
-  it('`dcs-io scan i2c` draws it, and `--json` says it to programs', () => {
+  it('`dcs-io scan i2c` draws it, and `--json` prints it for programs', () => {
     const cli = (...words: string[]) => execFileSync(process.execPath, [cliFile, ...words], { encoding: 'utf8' });
     const drawn = cli('scan', 'i2c', bus.replace('i2c-', ''));
     expect(drawn).toContain('50: 50 -- -- --');

@@ -33,7 +33,7 @@ describe.each(['kernel', 'i2c-bus'] as const)('I2C on a real kernel by %s', (bac
     { register: 0, mask: 8, value: 0, direction: 'out' },
   ];
 
-  it('an MCP23017 output is driven as i2c-tools see it, and an input read as they set it', async () => {
+  it('i2c-tools read what an MCP23017 output drives, and set what its input reads', async () => {
     set('0x20', '0x00', '0xff');
     set('0x20', '0x14', '0x81');
     const made = await open(
@@ -51,7 +51,7 @@ describe.each(['kernel', 'i2c-bus'] as const)('I2C on a real kernel by %s', (bac
     await until('the input', () => seen.at(-1) === false);
   });
 
-  it('is left safe by what the guardian is told of it, once the agent has gone; an absent chip keeps no other waiting', async () => {
+  it('its crash plan makes it safe after the end of the agent; an absent chip does not delay the others', async () => {
     set('0x20', '0x00', '0xff');
     set('0x20', '0x14', '0x81');
     const made = await open(

@@ -19,7 +19,7 @@ import { until } from '../../support/wait.ts';
 const adapters = '/sys/class/i2c-dev';
 const stub = readdirSync(adapters).find((name) => readFileSync(`${adapters}/${name}/name`, 'utf8').includes('stub'));
 
-it('an edge of a real GPIO line has the chip on a real bus read, long before the next poll', async () => {
+it('an edge of a real GPIO line makes the agent read the chip on a real bus, long before the next poll', async () => {
   const set = (legs: string) => execFileSync('i2cset', ['-y', stub?.replace('i2c-', '') ?? '', '0x20', '0x13', legs]);
   const line = new SimChip('i2c-int', 4);
   const bus = new Bus({ clock: systemClock });
