@@ -112,6 +112,7 @@ interface ClientLink {
 export class LightClient implements AsyncDisposable {
   /** The actor through which this client sends and receives. */
   readonly actor: Actor;
+  /** Counts the messages that this client sends and receives. */
   readonly stats: MeshStats;
   readonly #pins: PinClient;
   readonly #bus: Bus;
@@ -179,6 +180,7 @@ export class LightClient implements AsyncDisposable {
     return this.#closed;
   }
 
+  /** The same as `close`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

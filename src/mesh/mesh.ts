@@ -25,9 +25,11 @@ export type MeshPeer = Pick<NodeInfo, 'id' | 'name' | 'boot' | 'addresses'>;
 
 /** The session with another dcs-io node, or the lack of one. */
 export interface MeshLink extends MeshPeer {
+  /** True while there is a session. */
   readonly open: boolean;
   /** Time since it was opened, or closed. */
   readonly forMs: DurationMs;
+  /** True when the peer has a key: sessions with it are encrypted. */
   readonly encrypted: boolean;
   /** Round trip of the last ping; `undefined` within a machine. */
   readonly roundTripMs?: DurationMs;
@@ -38,6 +40,7 @@ export interface MeshLink extends MeshPeer {
 
 /** `mesh.on('peer-up', (peer) => …)`. v1 processes cause no events: they have neither heartbeat nor goodbye. */
 export interface MeshEvents {
+  /** Emitted when there is a session with the peer, after there was none. */
   'peer-up': [peer: MeshPeer];
   /** Emitted within 2 s of the peer's death, hang or disappearance from the network. */
   'peer-down': [peer: MeshPeer, reason: EndReason];
@@ -57,6 +60,7 @@ export interface MeshEvents {
  * ```
  */
 export class Mesh extends EventEmitter<MeshEvents> {
+  /** Counts the messages that pass this process. */
   readonly stats: MeshStats = newStats();
   readonly #bus: Bus;
   readonly #settings: MeshSettings;
