@@ -41,7 +41,7 @@ const verifySchema = z
     discrete: verifyKey('the discrete input'),
     holding: verifyKey('the holding register'),
     input: verifyKey('the input register'),
-    delay: durationSchema.prefault('0ms').describe('how long the device may take, at most 10s'),
+    delay: durationSchema.prefault('0ms').describe('time the device may take, at most 10s'),
     tolerance: z.number().min(0).default(0).describe('numbers may differ by this, before scale and offset'),
   })
   .refine(({ delay }) => delay <= 10_000, { path: ['delay'], error: 'at most 10s: the answer to the command waits' });
@@ -54,7 +54,7 @@ export const addressKeys = z.strictObject({
   input: tableKey('input', 'an input register'),
   base: z.literal([0, 1]).optional().describe('what the first item is called in your map: 0 (default) or 1'),
   unit: unitSchema.optional(),
-  type: z.enum(valueTypes).optional().describe('how the value lies in its registers; default uint16'),
+  type: z.enum(valueTypes).optional().describe('encoding of the value in its registers; default uint16'),
   order: z.enum(byteOrders).optional().describe('order of the bytes, A being the highest; default ABCD'),
   bit: bit.optional().describe('one bit of the register, 0 being the lowest: the pin is digital'),
   bits: z.tuple([bit, bit]).optional().describe('only these bits of the register: [lowest, highest]'),
@@ -67,7 +67,7 @@ export const addressKeys = z.strictObject({
   invalid: z
     .array(z.union([z.int(), z.string().regex(/^-?\d+$/)]))
     .optional()
-    .describe("raw values by which the device says 'no value': the pin becomes bad"),
+    .describe("raw values that mean 'no value': the pin becomes bad"),
   scale_from: z
     .int()
     .min(0)
@@ -80,9 +80,9 @@ export const addressKeys = z.strictObject({
     .max(0xfffe)
     .optional()
     .describe('SunSpec model: holding and scale_from count from its id register, wherever the device has it'),
-  verify: verifySchema.optional().describe('outputs: where the device shows that a write has had its effect'),
-  poll: durationSchema.optional().describe('how often it is read; default: as the port says'),
-  quirks: quirksSchema.optional().describe('how this device wants to be treated'),
+  verify: verifySchema.optional().describe('outputs: another register or bit that shows the effect of a write'),
+  poll: durationSchema.optional().describe('poll period; default: that of the port'),
+  quirks: quirksSchema.optional().describe('special needs of this device'),
 });
 
 export type AddressKeys = z.output<typeof addressKeys>;

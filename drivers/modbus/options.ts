@@ -31,31 +31,29 @@ const keysSchema = z.strictObject({
   framing: z
     .enum(['tcp', 'rtu', 'ascii'])
     .optional()
-    .describe('frames on the way; default tcp over a network and rtu on a serial line'),
+    .describe('framing; default tcp over a network and rtu on a serial line'),
   line: lineSchema.prefault('9600-8N1').describe('line settings of a serial port: 9600-8N1, 19200-8E1'),
   echo: z
     .enum(['off', 'strip', 'auto'])
     .prefault('auto')
-    .describe('serial: whether the adapter hears its own sending; auto finds out'),
+    .describe('serial: whether the adapter echoes what is sent; auto detects it'),
   rs485: z
     .enum(['off', 'kernel', 'rts'])
     .prefault('off')
     .describe(
-      'who turns an RS-485 transceiver round: nobody (it does so itself), the kernel, or this process with RTS',
+      'switching of an RS-485 transceiver: off (it switches by itself), by the kernel, or by this process with RTS',
     ),
-  pause: durationSchema.prefault('0ms').describe('silence before each request beyond what the standard asks'),
+  pause: durationSchema.prefault('0ms').describe('silence before each request, beyond that of the standard'),
   turnaround: durationSchema.prefault('100ms').describe('time the units get after a broadcast (unit 0)'),
-  unit: unitSchema.prefault(1).describe('Modbus address of pins that name none'),
-  timeout: durationSchema
-    .optional()
-    .describe('how long a device may take to answer; default 800ms, on a serial line 500ms'),
-  poll: durationSchema.prefault('1s').describe('how often pins that do not say so themselves are read'),
+  unit: unitSchema.prefault(1).describe('Modbus address of pins without unit'),
+  timeout: durationSchema.optional().describe('response timeout; default 800ms, on a serial line 500ms'),
+  poll: durationSchema.prefault('1s').describe('poll period of pins without poll'),
   max_gap: z
     .int()
     .min(0)
     .max(124)
     .optional()
-    .describe('registers nobody asked for that may be read along to save a request; default: what saves time'),
+    .describe('unrequested registers that may be read along to save a request; default: as many as save time'),
   in_flight: z
     .int()
     .min(1)

@@ -6,12 +6,12 @@ import { isBitTable, MAX_READ_BITS, MAX_READ_REGISTERS, type Table } from './pro
 
 /** Treatment of one unit that differs from its port's. It must be the same for all pins of the unit. */
 export const quirksSchema = z.strictObject({
-  timeout: durationSchema.optional().describe('how long this device may take to answer'),
+  timeout: durationSchema.optional().describe('response timeout of this device'),
   pause: durationSchema.optional().describe('silence this device needs before each request'),
   line: lineSchema.optional().describe('line settings of this device, if not those of the port: 19200-8E1'),
-  max_registers: z.int().min(1).max(125).optional().describe('most registers this device gives at once'),
-  max_bits: z.int().min(1).max(2000).optional().describe('most coils or inputs this device gives at once'),
-  max_gap: z.int().min(0).max(124).optional().describe('registers nobody asked for that may be read along'),
+  max_registers: z.int().min(1).max(125).optional().describe('most registers of one read of this device'),
+  max_bits: z.int().min(1).max(2000).optional().describe('most coils or inputs of one read of this device'),
+  max_gap: z.int().min(0).max(124).optional().describe('unrequested registers that may be read along'),
   merge: z.boolean().optional().describe('false: one request for every pin'),
   forbidden: z
     .array(z.tuple([z.int().min(0).max(0xffff), z.int().min(0).max(0xffff)]))
@@ -26,7 +26,7 @@ export const quirksSchema = z.strictObject({
       values: z.array(z.int().min(0).max(0xffff)).min(1).optional().describe('written in turn; default: it counts up'),
     })
     .optional()
-    .describe("a register of this device's own watchdog, written for as long as the agent works"),
+    .describe("a register of this device's own watchdog, written while the agent works"),
 });
 
 export type Quirks = z.output<typeof quirksSchema>;

@@ -20,16 +20,14 @@ export const optionsSchema = z
     usb: usbSchema.optional().describe('the adapter by its USB ids instead of a path; looked up at every opening'),
     line: lineSchema.prefault('9600-8N1'),
     flow: z.enum(['none', 'rtscts', 'xonxoff']).default('none').describe('flow control'),
-    framing: framingSchema.prefault({}).describe('how frames are told apart; default { delimiter: "\\n" }'),
+    framing: framingSchema.prefault({}).describe('how bytes are split into frames; default { delimiter: "\\n" }'),
     checksum: checksumSchema.optional().describe('every frame must have this checksum; others are dropped and counted'),
-    encoding: z.enum(encodings).default('utf8').describe('how bytes are text; binary: one character a byte'),
-    timeout: durationSchema
-      .prefault('1s')
-      .describe('how long to wait for the answer to ask, or for the reply to write'),
+    encoding: z.enum(encodings).default('utf8').describe('text encoding; binary: one character a byte'),
+    timeout: durationSchema.prefault('1s').describe('timeout of the answer to ask, and of the reply to write'),
     retries: z.int().min(0).max(10).default(1).describe('how often ask is sent again when no answer comes'),
-    echo: z.boolean().default(false).describe('the device repeats what it gets: the repetition is taken off'),
-    dtr: lineState.describe('state of DTR while the port is open; absent: on, as the kernel sets it'),
-    rts: lineState.describe('state of RTS while the port is open; absent: on, as the kernel sets it'),
+    echo: z.boolean().default(false).describe('the device echoes what it receives; the echo is removed'),
+    dtr: lineState.describe('state of DTR while the port is open; default: on, as the kernel sets it'),
+    rts: lineState.describe('state of RTS while the port is open; default: on, as the kernel sets it'),
     hupcl: z
       .boolean()
       .default(true)

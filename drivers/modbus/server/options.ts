@@ -54,7 +54,7 @@ export const serverSchema = z
       .enum(['off', 'kernel', 'rts'])
       .prefault('off')
       .describe(
-        'who turns an RS-485 transceiver round: nobody (it does so itself), the kernel, or this process with RTS',
+        'switching of an RS-485 transceiver: off (it switches by itself), by the kernel, or by this process with RTS',
       ),
     framing: z.enum(['rtu', 'ascii']).prefault('rtu').describe('frames on the serial line'),
     line: lineSchema.prefault('9600-8N1').describe('line settings: 9600-8N1'),
@@ -67,7 +67,7 @@ export const serverSchema = z
     input: addressed(entrySchema).describe('pins by address of their first register, read only'),
     gateway: z.string().min(1).optional().describe('in place of pins: the Modbus port whose devices are shared'),
     read_only: z.boolean().prefault(false).describe('refuse every write'),
-    clients: z.array(z.string().min(1)).optional().describe('addresses that may connect; Modbus knows no passwords'),
+    clients: z.array(z.string().min(1)).optional().describe('addresses that may connect; Modbus has no passwords'),
     insecure: z.boolean().prefault(false).describe('accept that anyone who reaches the port can do all this'),
   })
   .superRefine((keys, context) => {
