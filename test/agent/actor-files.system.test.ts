@@ -14,7 +14,7 @@ actors: [./module.js, ./module.mjs, ./typed.ts]
 `;
 
 describe("a user's actor", () => {
-  it('is JavaScript or TypeScript, with or without a package.json that says so; all are made of the Actor of this very process', async () => {
+  it('is JavaScript or TypeScript, with or without a package.json that says so, and extends the Actor of this process', async () => {
     agent = await AgentProcess.start(YAML, {
       // No package.json says what kind of module these are.
       'module.js': `import { switches } from './helper.js';
@@ -39,7 +39,7 @@ export default class Typed extends Actor { private readonly pin: string = 'c'; c
     expect(agent.log).not.toMatch(/left out/);
   });
 
-  it('that fails as it is loaded is left out with its own error, and was run once', async () => {
+  it('that throws while it is loaded is left out with its own error, and ran once', async () => {
     agent = await AgentProcess.start(YAML.replace(/actors.*/, 'actors: [./broken.js]'), {
       'broken.js': `console.error('began'); null.x;`,
     });

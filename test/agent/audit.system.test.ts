@@ -63,7 +63,7 @@ function lines(path: string): Line[] {
 const without = ({ at: _, ...rest }: Line) => rest;
 
 describe('the audit log', () => {
-  it('tells who commanded what and what became of it, refusals with their rule, overrides and safe states', async () => {
+  it('records commands with sender and result, refusals with their rule, overrides and safe states', async () => {
     agent = await AgentProcess.start(`state: ${folder}
 ports: { sim: { driver: mock } }
 pins:
@@ -99,7 +99,7 @@ pins:
     expect(lines(path).at(-1)).toMatchObject({ kind: 'stop', pid: child.pid });
   });
 
-  it('says who commanded by the name of the web user, over HTTP and WebSocket; his message cannot write the log', async () => {
+  it('names the web user who commanded, over HTTP and WebSocket; keys of the message do not reach the log', async () => {
     const web = await WebAgent.start(
       `state: ${folder}
 web:
@@ -137,7 +137,7 @@ web:
     expect(stdout).toMatch(/command .*lamp.*actor=web\/eve/);
   });
 
-  it('writes what came while it was being written before it closes', async () => {
+  it('writes lines that were added during a write before it closes', async () => {
     const clock = new ManualClock();
     const path = join(folder, 'closing.jsonl');
     const file = new AuditFile(path, { clock, log: memoryLog() });
@@ -149,7 +149,7 @@ web:
     expect(lines(path).map(({ kind }) => kind)).toEqual(['first', 'last']);
   });
 
-  it('an agent whose state folder is on a full or read-only disk goes on, and what was lost is told when there is room', async () => {
+  it('an agent with its state folder on a full or read-only disk goes on, and reports lost lines when there is room', async () => {
     const disk = smallDisk();
     writeFileSync(join(disk, 'ballast'), Buffer.alloc(60 * 1024));
     agent = await AgentProcess.start(
@@ -177,7 +177,7 @@ export default class extends Actor {
     expect((await agent.stop()).code).toBe(0);
   }, 60_000);
 
-  it('is bounded: a full file is kept as the one before, and a new one begun', async () => {
+  it('is bounded: a full file is renamed, and a new one begins', async () => {
     const path = join(folder, 'small.jsonl');
     const file = new AuditFile(path, { clock: systemClock, log: memoryLog() }, 2000);
     for (let round = 0; round < 5; round++) {
@@ -194,7 +194,7 @@ export default class extends Actor {
     expect(file.stats).toMatchObject({ lost: 0, waiting: 0, written: 100 });
   });
 
-  it('loses lines rather than memory while the disk does not take them, and counts each', async () => {
+  it('drops lines instead of using more memory while the disk does not work, and counts each', async () => {
     const log = memoryLog();
     const path = join(folder, 'none');
     writeFileSync(path, 'a file where the folder should be');
@@ -205,7 +205,7 @@ export default class extends Actor {
     expect(log.lines.filter(({ message }) => message.startsWith('the audit log cannot be written'))).toHaveLength(1);
   });
 
-  it('begins a line of its own after half a line of a killed process', async () => {
+  it('begins a new line after half a line of a killed process', async () => {
     const path = join(folder, 'torn.jsonl');
     appendFileSync(path, '{"at":1,"kind":"command"}\n{"at":2,"ki');
     const file = new AuditFile(path, { clock: systemClock, log: memoryLog() });
@@ -216,7 +216,7 @@ export default class extends Actor {
     expect(without(JSON.parse(text[2] ?? ''))).toEqual({ kind: 'start', pid: 1 });
   });
 
-  it('has the security events of the log; a flood of them does not push the rest out', async () => {
+  it('has the security events of the log; a flood of them does not displace the rest', async () => {
     const log = memoryLog();
     const path = join(folder, 'security.jsonl');
     const file = new AuditFile(path, { clock: systemClock, log });

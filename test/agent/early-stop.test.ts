@@ -29,7 +29,7 @@ function agentOn(hardware: MockDevice, clock: ManualClock): Agent {
   return new Agent({ ...config, ports }, { log: memoryLog(), clock });
 }
 
-it('an agent that is stopped while it starts leaves no output on, whenever that is', async () => {
+it('an agent that is stopped during its start leaves no output on, at any moment', async () => {
   const seen: unknown[] = [];
   for (let turns = 0; turns < 60; turns++) {
     const clock = new ManualClock();
@@ -47,7 +47,7 @@ it('an agent that is stopped while it starts leaves no output on, whenever that 
   expect(new Set(seen)).toEqual(new Set(['', 'true,false']));
 });
 
-it('nor one whose port is coming back just then', async () => {
+it('an agent that is stopped while a port comes back leaves no output on', async () => {
   const clock = new ManualClock();
   const hardware = new MockDevice();
   const agent = agentOn(hardware, clock);

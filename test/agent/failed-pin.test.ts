@@ -15,7 +15,7 @@ pins:
 `;
 
 describe('a pin whose own code keeps failing', () => {
-  it('is given up after the limit, says so, refuses, and the rest runs on', async () => {
+  it('is given up after the limit, reports that, refuses commands, and the rest runs on', async () => {
     const clock = new ManualClock();
     const agent = new Agent(configOf(CONFIG), { log: memoryLog(), clock });
     await agent.start();

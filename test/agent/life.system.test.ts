@@ -36,7 +36,7 @@ describe('the agent as a process', () => {
     },
   );
 
-  it('an actor that throws, one that cannot be loaded and one that hangs take nothing else down', async () => {
+  it('actors that throw, cannot be loaded or hang harm only themselves', async () => {
     const agent = await start(`${LOOP}\nactors: [./throws.js, ./syntax.js, ./hangs.ts, ./good.ts]`, {
       'throws.js': `import { Actor } from 'dcs-io';
 export default class extends Actor {
@@ -62,7 +62,7 @@ export default class Good extends Actor {
     expect(ms).toBeLessThan(2000);
   });
 
-  it('an error that nobody can catch, in a timer or a promise of an actor, is logged and the agent goes on', async () => {
+  it('an uncaught error in a timer or a promise of an actor is logged, and the agent goes on', async () => {
     const agent = await start(`${LOOP}\nactors: [./stray.js]`, {
       'stray.js': `import { Actor } from 'dcs-io';
 export default class extends Actor {
@@ -86,7 +86,7 @@ export default class extends Actor { constructor() { super('timer'); setInterval
     expect(await agent.stop()).toMatchObject({ code: 0 });
   });
 
-  it('ends in good order, outputs safe, when errors that nobody caught do not stop', async () => {
+  it('stops with safe outputs when uncaught errors do not end', async () => {
     const agent = await start(`${LOOP}\nactors: [./flood.js]`, {
       'flood.js': `import { Actor } from 'dcs-io';
 export default class extends Actor {

@@ -21,8 +21,8 @@ async function says(sender: string[], event: string): Promise<boolean[]> {
   return seen;
 }
 
-describe('the node an output depends on', () => {
-  it('is there, or gone, by its own word only: nobody else can keep its outputs on or switch them off', async () => {
+describe('the node that controls an output', () => {
+  it('is present or has left by its own messages only: no other node keeps its outputs on or switches them off', async () => {
     expect(await says(['HallX', 'HallX'], 'birth')).toEqual([true]);
     expect(await says(['Actor', 'Guest'], 'leave')).toEqual([true]);
     expect(await says(['HallX', 'Guest'], 'leave')).toEqual([true]);

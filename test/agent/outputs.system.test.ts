@@ -29,7 +29,7 @@ pins:
 `;
 
 describe('after kill -9 and a restart', () => {
-  it('an output with initial: last is what it was, and an override is still in force and shown', async () => {
+  it('an output with initial: last has its last value, and an override is still in force and shown', async () => {
     const folder = stateFolder();
     const first = await start(LAMP(folder));
     expect(await first.cli('set', 'lamp', 'on')).toMatchObject({ code: 0 });
@@ -65,7 +65,7 @@ describe('after kill -9 and a restart', () => {
 });
 
 describe('an output whose controller is another node', () => {
-  it.each(['SIGKILL', 'SIGSTOP'] as const)('is safe long before a heartbeat would be missed: %s', async (signal) => {
+  it.each(['SIGKILL', 'SIGSTOP'] as const)('is safe long before a heartbeat is missed: %s', async (signal) => {
     const agent = await start('pins:\n  lamp: { virtual: bool, initial: off, safe: off, controller: hall }\n');
     const hall = await start('pins: { x: { virtual: bool } }', {}, {}, { node: 'hall', beside: agent });
     const observer = await new Observer(agent.bus).start();
@@ -84,13 +84,13 @@ describe('an output whose controller is another node', () => {
     await expect(observer.actor.request({ IoMessage: { pin_name: 'lamp', val: true } })).rejects.toMatchObject({
       code: 'SAFE_STATE',
     });
-    // A stopped process cannot end in good order.
+    // A process that is stopped by SIGSTOP cannot stop its agent.
     hall.child.kill('SIGKILL');
   });
 });
 
 describe('an output with rearm: manual', () => {
-  it('is kept safe after a lease until dcs-io rearm, and pins says why', async () => {
+  it('is locked in its safe state after a lease until dcs-io rearm, and pins shows why', async () => {
     const agent = await start('pins: { lamp: { virtual: bool, safe: off, rearm: manual } }\n');
     await agent.cli('set', 'lamp', 'on', '--hold', '0.05');
     await until('the end of the lease', async () => (await agent.report('lamp'))['val'] === false);
@@ -104,8 +104,8 @@ describe('an output with rearm: manual', () => {
   });
 });
 
-describe('who commanded last', () => {
-  it('is in the report: an actor of this agent by its name, what became of it too', async () => {
+describe('the sender of the last command', () => {
+  it('is in the report: an actor of this agent by its name, with the result of the command', async () => {
     const agent = await start('pins: { lamp: { virtual: bool }, go: { virtual: bool } }\nactors: [./hall.js]\n', {
       'hall.js': `import { Actor } from 'dcs-io';
 export default class extends Actor {

@@ -18,15 +18,15 @@ async function startAfter(later: number) {
   return { clock, kept, output: table.get('pump')?.output };
 }
 
-describe('an override of before a restart', () => {
-  it('is in force again for the time that is left', async () => {
+describe('an override from before a restart', () => {
+  it('is in force again for the remaining time', async () => {
     const { output, kept } = await startAfter(20);
     expect(output?.decision).toMatchObject({ by: 'override', value: true });
     expect(output?.override?.until).toBe(60_000);
     expect(kept.overrideOf('pump')).toBeDefined();
   });
 
-  it('that has ended meanwhile is not, and is kept no longer', async () => {
+  it('is dropped when it has ended meanwhile', async () => {
     const { output, kept } = await startAfter(61);
     expect(output?.override).toBeUndefined();
     expect(output?.decision).toMatchObject({ by: 'start', value: false });

@@ -47,7 +47,7 @@ async function told(from: LineReader, text: string, limitMs?: number): Promise<T
 
 describe('the service manager', () => {
   it.each(['a path', 'an abstract name'])(
-    'is told over a real socket (%s) of start, watchdog and stop',
+    'is notified over a real socket (%s) of start, watchdog and stop',
     async (kind) => {
       const path = kind === 'a path' ? join(folder, 'notify') : `@${folder}`;
       const manager = await listen(path);
@@ -67,7 +67,7 @@ describe('the service manager', () => {
     },
   );
 
-  it('does not keep an agent whose event loop is blocked alive', async () => {
+  it('gets no keep-alive while the event loop is blocked', async () => {
     const path = join(folder, 'notify');
     const manager = await listen(path);
     agent = await AgentProcess.start(
@@ -87,13 +87,13 @@ export default class extends Actor {
     await expect(manager.line('WATCHDOG=1', 3000)).rejects.toThrow('in vain');
   });
 
-  it('is not needed: an agent without one, or with one that is gone, starts all the same', async () => {
+  it('is optional: an agent whose service manager does not answer starts all the same', async () => {
     agent = await AgentProcess.start(PINS, {}, { NOTIFY_SOCKET: join(folder, 'nobody'), WATCHDOG_USEC: '600000' });
     expect(agent.log).toContain('the service manager is not notified');
     expect(agent.log).not.toContain('"level":60');
   });
 
-  it('is named by the environment; a watchdog for another process is not fed', () => {
+  it('is named by the environment; the watchdog of another process gets no keep-alive', () => {
     expect(managerEnv({}, 7)).toBeUndefined();
     expect(managerEnv({ NOTIFY_SOCKET: '@x' }, 7)).toEqual({ socket: '@x', watchdogMs: undefined });
     const env = { NOTIFY_SOCKET: '/x', WATCHDOG_USEC: '10000000' };
@@ -103,8 +103,8 @@ export default class extends Actor {
   });
 });
 
-describe('vitality', () => {
-  it('the watchdog is fed while actors work or are restarted, not while one hangs with messages waiting', async () => {
+describe('health', () => {
+  it('the watchdog gets keep-alives while actors work or are restarted, not while one hangs with waiting messages', async () => {
     const clock = new ManualClock();
     const log = memoryLog();
     const bus = new Bus({ clock });
@@ -150,7 +150,7 @@ describe('vitality', () => {
     expect(feeds()).toBe(0);
   });
 
-  it('delays of the event loop are counted, the worst is told, a bad one is logged, and not over and over', async () => {
+  it('delays of the event loop are counted, the longest is reported, and long ones are logged, but not again and again', async () => {
     const clock = new ManualClock();
     const log = memoryLog();
     const watch = new EventLoopMonitor(clock, log);

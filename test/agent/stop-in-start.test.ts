@@ -28,8 +28,8 @@ function agentOn(hardware: MockDevice, opening: () => Promise<void> = () => Prom
   return new Agent(loaded.config, { log: memoryLog(), clock: new ManualClock() });
 }
 
-describe('an agent that is stopped in the middle of its start', () => {
-  it('leaves no output at its initial value, wherever it was', async () => {
+describe('an agent that is stopped during its start', () => {
+  it('leaves no output at its initial value, at any step of the start', async () => {
     const left: number[] = [];
     for (let turns = 0; turns < 60; turns++) {
       const hardware = new MockDevice();
@@ -43,7 +43,7 @@ describe('an agent that is stopped in the middle of its start', () => {
     expect(left).toEqual([]);
   });
 
-  it('leaves none at it that was on its way when a port opened', async () => {
+  it('leaves no output at an initial value that was under way as a port opened', async () => {
     const hardware = new MockDevice();
     let open: (() => void) | undefined;
     const opening = () =>

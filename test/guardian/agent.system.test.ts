@@ -67,7 +67,7 @@ async function drive(agent: AgentProcess): Promise<void> {
 }
 
 describe('the guardian', () => {
-  it('puts outputs in their safe state when the agent is killed; one without a safe value stays', async () => {
+  it('drives outputs to their safe state when the agent is killed, and leaves one without a safe value', async () => {
     const agent = await start();
     await drive(agent);
     const killed = now();
@@ -105,7 +105,7 @@ export default class extends Actor {
     expect(levels(agent)).toEqual(SAFE);
   });
 
-  it('does nothing after a good end, and goes with the agent', async () => {
+  it('does nothing after a stop of the agent, and ends with it', async () => {
     const agent = await start();
     await drive(agent);
     const guardian = guardianOf(agent);
@@ -122,7 +122,7 @@ export default class extends Actor {
     expect(sockets(agent)).toEqual([]);
   });
 
-  it('is started anew when it is killed, and still does its work', async () => {
+  it('is restarted when it is killed, and still does its work', async () => {
     const agent = await start();
     await drive(agent);
     const first = guardianOf(agent);
@@ -136,7 +136,7 @@ export default class extends Actor {
     expect(writes(agent).at(-1)?.by).toBe(second);
   });
 
-  it('ignores Ctrl-C and SIGTERM while its agent lives', async () => {
+  it('ignores Ctrl-C and SIGTERM while its agent runs', async () => {
     const agent = await start();
     await drive(agent);
     const guardian = guardianOf(agent) ?? 0;
@@ -146,7 +146,7 @@ export default class extends Actor {
     expect(writes(agent).at(-1)?.by).toBe(guardian);
   });
 
-  it('weighs less than 45 MB of its own and loads neither zod nor zeromq', async () => {
+  it('takes less than 45 MB of memory of its own, and loads neither zod nor zeromq', async () => {
     const agent = await start();
     const guardian = guardianOf(agent);
     const maps = readFileSync(`/proc/${guardian}/smaps_rollup`, 'utf8');

@@ -69,7 +69,7 @@ pins:
 `);
   await until('the guardian', () => agent.log.includes('"guardian":'));
   expect(await outputs()).toEqual({ pump: 1, heater: 1, speed: 400, flag: 0, duty: '800000', beacon: '0' });
-  // All last wills have been told and their libraries loaded once the guardian is ready for a successor.
+  // Once the guardian listens for the next agent, it has all crash plans and has loaded their libraries.
   await until('the guardian to be ready', () => readdirSync(agent.folder).some((name) => name.endsWith('.guard')));
 });
 afterEach(async () => {
@@ -107,18 +107,20 @@ async function outputs(): Promise<Record<string, unknown>> {
 }
 const SAFE = { pump: 0, heater: 0, speed: 50, flag: 16, duty: '200000', beacon: '255' };
 
-describe('what the guardian drives', () => {
+describe('the guardian drives to the safe state', () => {
   it.each([
     ['killed', 'SIGKILL'],
     ['stopped', 'SIGSTOP'],
   ] as const)(
-    'outputs over Modbus TCP and RTU, serial templates, kernel PWM and lights, when the agent is %s; a silent unit keeps none of them waiting',
+    'outputs over Modbus TCP and RTU, serial templates, kernel PWM and lights, when the agent is %s; a silent unit delays none of them',
     async (_, signal) => {
       valve.forget();
       agent.child.kill(signal);
       await until('the telegram', () => valve.received.toString() === 'CLOSE\n', 10_000);
       await until('all outputs', async () => JSON.stringify(await outputs()) === JSON.stringify(SAFE), 10_000);
-      await until('what is said of the silent unit', () => agent.log.includes('1 of 4 outputs could not be written'));
+      await until('the log line about the silent unit', () =>
+        agent.log.includes('1 of 4 outputs could not be written'),
+      );
     },
   );
 });

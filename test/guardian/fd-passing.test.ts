@@ -34,8 +34,8 @@ function own<T extends number[]>(descriptors: T): T {
 }
 const closeAll = (descriptors: number[]) => descriptors.map((fd) => closeSync(fd));
 
-describe('passing descriptors on', () => {
-  it('what is passed through a pair stays open when its sender has closed it and the way, and arrives in order, lot by lot', async () => {
+describe('passing descriptors to another process', () => {
+  it('keeps descriptors open when the sender has closed them and its end, and delivers them in order, lot by lot', async () => {
     const passing = await loadFdPassing();
     const { own: end, other } = passing.pair();
     own([other]);
@@ -47,7 +47,7 @@ describe('passing descriptors on', () => {
     expect(own(passing.receive(other, 1)).map(textOf)).toEqual(['d']);
   });
 
-  it('is refused at once when nothing has come, or something else than was told; what came is closed', async () => {
+  it('fails at once when nothing has arrived or another number than announced, and closes what has arrived', async () => {
     const passing = await loadFdPassing();
     const { own: end, other } = passing.pair();
     own([end, other]);
@@ -61,7 +61,7 @@ describe('passing descriptors on', () => {
     expect(after).toBe(before);
   });
 
-  it('does not wait for a reader who has stopped reading: it fails', async () => {
+  it('fails instead of waiting for a receiver that does not read', async () => {
     const passing = await loadFdPassing();
     const { own: end, other } = passing.pair();
     own([end, other]);
@@ -71,7 +71,7 @@ describe('passing descriptors on', () => {
     }).toThrow(/sendmsg: (EAGAIN|ETOOMANYREFS)/);
   });
 
-  it('what is posted to a path can be taken there; a path of a process that is gone is made anew, and goes when it is closed', async () => {
+  it('delivers descriptors at a path; replaces the socket of an ended process, and removes it when it is closed', async () => {
     const passing = await loadFdPassing();
     const path = join(folder, 'box');
     expect(() => passing.sendTo(path, own(held('x')))).toThrow('sendmsg: ENOENT');
@@ -87,7 +87,7 @@ describe('passing descriptors on', () => {
     expect(() => passing.openReceiver(join(folder, 'x'.repeat(100)))).toThrow('too long for a Unix socket');
   });
 
-  it('lays a control message out as the kernel has it, for words of 64 and of 32 bit', () => {
+  it('encodes control messages as the kernel does, for words of 64 and of 32 bits', () => {
     // cmsg_len, SOL_SOCKET, SCM_RIGHTS, descriptors, padding to a whole word.
     expect(encodeRights([5], 8).toString('hex')).toBe(
       '1400000000000000' + '01000000' + '01000000' + '05000000' + '00000000',

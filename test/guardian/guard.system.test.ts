@@ -120,7 +120,7 @@ describe('a guardian', () => {
     expect(fake.safe).toBe(true);
   });
 
-  it('counts its own standstill as no silence of the agent: the beats may be waiting', async () => {
+  it('does not count its own pauses as silence of the agent: heartbeats may wait to be read', async () => {
     const { clock, events, guard } = bench(2000);
     for (let minute = 0; minute < 20; minute++) {
       clock.now = () => minute * 60_000;
@@ -130,7 +130,7 @@ describe('a guardian', () => {
     expect(events).toEqual([]);
   });
 
-  it('does nothing after a good-bye', async () => {
+  it('does nothing after a stop of the agent', async () => {
     const { clock, events, guard, port } = bench();
     const fake = await port('plc');
     guard.agentStopped();
@@ -140,7 +140,7 @@ describe('a guardian', () => {
     expect(events).toEqual(['ended']);
   });
 
-  it('tries again what failed, without keeping other ports waiting, and gives up after a minute', async () => {
+  it('repeats a failed attempt without delaying other ports, and gives up after a minute', async () => {
     const { clock, events, log, guard, port } = bench();
     const good = await port('good');
     const slow = await port('slow');
@@ -160,7 +160,7 @@ describe('a guardian', () => {
     expect(good.tries).toBe(1);
   });
 
-  it('refuses a last will this machine cannot carry out, and carries out the others', async () => {
+  it('refuses a crash plan that this machine cannot carry out, and carries out the others', async () => {
     const { clock, guard, port } = bench();
     await expect(guard.setPlan('none', will('none'))).rejects.toThrow('not on this machine');
     const fake = await port('plc');
@@ -169,7 +169,7 @@ describe('a guardian', () => {
     expect(fake.safe).toBe(true);
   });
 
-  it('carries out what the agent said last before it was killed', async () => {
+  it('carries out the last plan that the agent sent before it was killed', async () => {
     const { clock, guard, port } = bench();
     await port('lines', new Fake(true));
     guard.agentGone();
@@ -179,7 +179,7 @@ describe('a guardian', () => {
     expect(late.safe).toBe(true);
   });
 
-  it('after a good-bye drives nothing, and holds what it was passed until the system stops it', async () => {
+  it('drives nothing after a stop of the agent, and holds passed hardware until SIGTERM', async () => {
     const { clock, events, guard, port } = bench();
     const fd = openSync('/dev/null', 'r');
     const lines = await port('lines', new Fake(), [fd]);
@@ -196,7 +196,7 @@ describe('a guardian', () => {
     expect(lines.tries).toBe(0);
   });
 
-  it('holds nothing after a good-bye that it is stopped together with', async () => {
+  it('holds nothing when SIGTERM comes together with the stop of the agent', async () => {
     const { clock, events, guard, port } = bench();
     const fd = openSync('/dev/null', 'r');
     await port('lines', new Fake(), [fd]);
@@ -207,7 +207,7 @@ describe('a guardian', () => {
     expect(isOpen(fd)).toBe(false);
   });
 
-  it('closes what it was passed when it is told anew, told that there is nothing, or cannot use it', async () => {
+  it('closes passed descriptors when a new plan or none replaces them, or when it cannot use them', async () => {
     const { guard, port } = bench();
     const [first = 0, second = 0, third = 0] = [1, 2, 3].map(() => openSync('/dev/null', 'r'));
     await port('lines', new Fake(), [first]);
@@ -219,7 +219,7 @@ describe('a guardian', () => {
     expect(isOpen(third)).toBe(false);
   });
 
-  it('holds lines until the system stops it; then it goes', async () => {
+  it('holds lines until SIGTERM, and then ends', async () => {
     const { clock, events, guard, port } = bench();
     const lines = await port('lines', new Fake(true));
     guard.terminate();
@@ -232,7 +232,7 @@ describe('a guardian', () => {
   });
 });
 
-describe('the hand-over to the next life', () => {
+describe('the handover to the next run', () => {
   let folder = '';
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'dcs-io-guard-'));
@@ -249,7 +249,7 @@ describe('the hand-over to the next life', () => {
   }
   const find = (log = memoryLog()) => PreviousGuardians.find(folder, 'me', systemClock, log);
 
-  it('keeps lines until each is asked for, names the ports that are not safe, drives nothing any more, and ends', async () => {
+  it('holds lines until each is asked for, names the unsafe ports, drives nothing any more, and ends', async () => {
     const { clock, events, guard, lines, plc, door } = await crashed();
     guard.agentGone();
     await clock.advance(100);
@@ -269,7 +269,7 @@ describe('the hand-over to the next life', () => {
     door.close();
   });
 
-  it('passes on what it holds, so that it never is nobody’s: after a crash, and after a stop', async () => {
+  it('passes on held lines, so that they are never free: after a crash, and after a stop', async () => {
     for (const end of ['agentGone', 'agentStopped'] as const) {
       const { clock, events, guard, lines, door } = await crashed();
       const path = join(folder, 'held');
@@ -299,7 +299,7 @@ describe('the hand-over to the next life', () => {
     }
   });
 
-  it('drives the outputs again when the agent that takes over is gone before it has', async () => {
+  it('drives the outputs again when the agent that takes over ends before it is done', async () => {
     const { clock, guard, lines, door } = await crashed();
     guard.agentGone();
     await clock.advance(0);
@@ -313,7 +313,7 @@ describe('the hand-over to the next life', () => {
     door.close();
   });
 
-  it('drives the outputs on when the agent that takes over does not wait until a slow write has ended', async () => {
+  it('goes on driving the outputs when the agent that takes over does not wait for the end of a slow write', async () => {
     const { clock, guard, lines, plc, door } = await crashed();
     let end: () => void = () => undefined;
     plc.attempt = () =>
@@ -334,7 +334,7 @@ describe('the hand-over to the next life', () => {
     door.close();
   });
 
-  it('drives nothing against an agent that has begun before a slow write ended; all its ports count as lost', async () => {
+  it('does not drive against an agent that started before a slow write ended; all its ports count as lost', async () => {
     const { clock, events, guard, plc, door } = await crashed();
     let end: () => void = () => undefined;
     plc.attempt = () =>
@@ -360,7 +360,7 @@ describe('the hand-over to the next life', () => {
     door.close();
   });
 
-  it('is refused while its own agent lives, and says so', async () => {
+  it('is refused while the guardian’s own agent runs, with the reason', async () => {
     const { lines, door } = await crashed();
     const log = memoryLog();
     const before = await find(log);
@@ -373,7 +373,7 @@ describe('the hand-over to the next life', () => {
     door.close();
   });
 
-  it('removes what a dead guardian left, and finds nobody in a folder that is not there', async () => {
+  it('removes the socket of an ended guardian, and finds no guardian in a missing folder', async () => {
     const { door } = await crashed();
     door.close();
     writeFileSync(socketPath(folder, 'me', 41), '');

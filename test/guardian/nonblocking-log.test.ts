@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { nonblockingLog } from '../../src/guardian/nonblocking-log.ts';
 import { until } from '../support/wait.ts';
 
-it('the guardian’s log has every line, in order, also those that came while one was being written', async () => {
+it('the log of the guardian has every line in order, also lines added during a write', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'dcs-io-side-log-'));
   const path = join(folder, 'log');
   const fd = openSync(path, 'a');

@@ -92,8 +92,8 @@ async function spawnGuardian(): Promise<void> {
   await until('the guardian to be ready', () => told.includes('ready') && holds());
 }
 
-describe('the guardian as a process, passed an open descriptor', () => {
-  it('holds it after a good-bye and drives nothing, says so to doctor, and lets go on release', async () => {
+describe('the guardian process with a passed descriptor', () => {
+  it('holds it after a stop of the agent and drives nothing, shows that in doctor, and releases it on dcs-io release', async () => {
     expect(holds()).toBe(true);
     hear().write(encode({ kind: 'stop' }));
     hear().end();
@@ -110,7 +110,7 @@ describe('the guardian as a process, passed an open descriptor', () => {
     expect(await cli(['release'], { cwd: folder, env: env() })).toMatchObject({ code: 0, stdout: '' });
   });
 
-  it('drives it when its agent is gone, holds it, and passes it on to the next agent', async () => {
+  it('drives it after a crash of its agent, holds it, and passes it on to the next agent', async () => {
     hear().destroy();
     await until('the safe state', () => driven() === 'safe');
     expect(holds()).toBe(true);
@@ -126,7 +126,7 @@ describe('the guardian as a process, passed an open descriptor', () => {
     }
   });
 
-  it('is not let go of while its agent runs', async () => {
+  it('does not release it while its agent runs', async () => {
     const refused = await cli(['release'], { cwd: folder, env: env() });
     expect(refused).toMatchObject({ code: 1, stdout: '' });
     expect(refused.stderr).toContain(`an agent with this configuration runs already: process ${process.pid}`);
@@ -134,7 +134,7 @@ describe('the guardian as a process, passed an open descriptor', () => {
     expect(holds()).toBe(true);
   });
 
-  it('goes, and lets go, when the system stops it after a good-bye', async () => {
+  it('releases it and ends on SIGTERM after a stop of the agent', async () => {
     hear().write(encode({ kind: 'stop' }));
     await until('it to stay', () => told.includes('holding'));
     guardian.kill('SIGTERM');
