@@ -1,6 +1,6 @@
 /**
- * A program that means harm, beside a world's nodes. Settings come as JSON in its first argument. All the time it sends the
- * boiler's agent what must not count; told to `aim` it is silent until, told to `burst`, it sends all it knows, and then says how much of what.
+ * An attacker beside the nodes of a world. Its settings come as JSON in its first argument. It constantly sends attacks to the
+ * agent of the boiler. After `aim` it is silent; at `burst` it sends all attacks, and then prints how many of each kind.
  */
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -15,7 +15,7 @@ interface Settings {
   readonly host: string;
   readonly port: number;
   readonly seed: number;
-  /** Where keys are asked for: folder of one that may command nothing, and the agent's own public key. */
+  /** In a world with keys: the folder of a key that may command nothing, and the agent's public key. */
   readonly keys?: string;
   readonly serverKey?: string;
 }
@@ -29,10 +29,10 @@ const permitted = keys && new PermittedAttacker(host, port, keys);
 const say = (line: object) => process.stdout.write(`${JSON.stringify({ ...line, at: now() })}\n`);
 let bursting = false;
 
-/** Nothing is let in: that is what is to be shown. */
+/** Ignores errors: the agent is meant to reject everything. */
 function refused(): void {}
 
-/** Bytes that are no ZeroMQ, on every port an outsider finds. */
+/** Sends bytes that are no ZeroMQ to every port of the agent. */
 function noise(): void {
   for (const at of [port, port + 1]) {
     const bytes = Buffer.from(Array.from({ length: 300 }, () => Math.floor(random() * 256)));
@@ -41,7 +41,7 @@ function noise(): void {
   }
 }
 
-/** Without a key; where none is asked for, what no program of v1 would publish. */
+/** Sends without a key; in a world without keys, malformed v1 messages. */
 async function stranger(): Promise<void> {
   const publisher = new Publisher({ linger: 0, sendTimeout: 0 });
   publisher.connect(`tcp://${host}:${port}`);
@@ -51,7 +51,7 @@ async function stranger(): Promise<void> {
   publisher.close();
 }
 
-/** With a key that nobody has listed, and a greeting in its hand. */
+/** Sends a handshake with an unlisted key. */
 async function unlisted(theirs: Keys, greeting: object): Promise<void> {
   const { publicKey, secretKey } = curveKeyPair();
   const dealer = new Dealer({
@@ -73,7 +73,7 @@ async function outside(): Promise<void> {
   await Promise.all([stranger(), keys && permitted && unlisted(keys, permitted.hello())]);
 }
 
-/** What was sent before is counted before. */
+/** Stops the constant attacks, so that earlier ones are counted before the burst. */
 async function aim(): Promise<void> {
   bursting = true;
   await pause(1000);

@@ -1,29 +1,29 @@
 import { ATTACKER_VALUES } from './record.ts';
 
-/** The counter of the agent under which an attack is to be found. */
+/** The counter of the agent that must count an attack. */
 export type Counted = 'forged' | 'malformed' | 'oversized' | 'refused';
 
-/** Who attacks: ids on the wire, and the next serial of its actor. */
+/** An attacker: its ids on the wire, and the next serial of its actor. */
 export interface Attacker {
   readonly actor: string;
   readonly node: string;
-  /** Id of the node that commands the level, once it is known. */
+  /** Id of the node that commands the level; a placeholder until the welcome names it. */
   readonly hall: string;
   serial(): number;
-  /** What the agent wants to see in each frame. */
+  /** The token of the session, which the agent requires in each frame. */
   readonly token: string | undefined;
 }
 
-/** A frame to send; `messages` are those that the agent counts in the order of the link. */
+/** A frame to send, raw or as the messages of a session. */
 export type Frame = { readonly raw: string } | { readonly messages: readonly unknown[] };
 
 export interface Attack {
-  /** Absent: it is no offence to say so, and must be of no effect. */
+  /** `undefined` when the message is legal, but must have no effect. */
   readonly counted?: Counted;
   make(attacker: Attacker): Frame;
 }
 
-/** What an honest program would send as this. */
+/** A message as an honest program sends it. */
 function message(by: Attacker, payload: object): { sender: string[]; msg_id: string } {
   const { actor, node } = by;
   return { ...{ timestamp: Date.now() / 1000, payload }, sender: [actor, node], msg_id: `${actor}.${by.serial()}` };
@@ -40,12 +40,12 @@ const raw = (make: (by: Attacker) => object) => (by: Attacker) => ({
 });
 
 export const attacks: readonly Attack[] = [
-  // What it might say in its own name: as if another node had said it, another actor, nobody, and as if passed on.
+  // Forged senders: another node, another actor, none, and a forwarded message.
   { counted: 'forged', make: one((by) => ({ ...noise(by), sender: [by.actor, by.hall] })) },
   { counted: 'forged', make: one((by) => ({ ...noise(by), msg_id: `Other.${by.serial()}` })) },
   { counted: 'forged', make: one((by) => ({ ...noise(by), sender: [by.actor] })) },
   { counted: 'forged', make: one((by) => ({ ...noise(by), sender: [by.actor, by.hall, by.node] })) },
-  // What its key may not.
+  // Commands that its key does not permit.
   { counted: 'forged', make: one((by) => command(by)) },
   { counted: 'forged', make: one((by) => command(by, { override: 600 })) },
   {
@@ -57,7 +57,7 @@ export const attacks: readonly Attack[] = [
     counted: 'forged',
     make: one((by) => message(by, { SerialPortMessage: { port: 'scale', data: 'tare' } })),
   },
-  // No messages at all, or none of ours.
+  // Malformed frames and messages.
   { counted: 'malformed', make: () => ({ raw: 'level=1' }) },
   { counted: 'malformed', make: () => ({ raw: '[1,2,3]' }) },
   { counted: 'malformed', make: one(() => 42) },
@@ -71,7 +71,7 @@ export const attacks: readonly Attack[] = [
   { counted: 'malformed', make: raw(() => ({ open: 'sesame' })) },
   { counted: 'malformed', make: () => ({ raw: '{"s":0,"t":1,"m":[]}' }) },
   { counted: 'oversized', make: raw((by) => ({ s: 0, t: 1, m: [command(by)], fill: 'x'.repeat(1_200_000) })) },
-  // Words about others: the controller of the level lives, and has gone; a pin is what it is not.
+  // Legal messages about others: presence of the controller of the level, and a report of a pin.
   { make: one((by) => about(by, 'heartbeat')) },
   { make: one((by) => about(by, 'leave')) },
   {

@@ -8,10 +8,10 @@ import { World } from './world.ts';
 
 export interface CampaignOptions {
   readonly project: string;
-  /** Faults in network namespaces, and in how many worlds beside each other. */
+  /** Number of faults in network namespaces, and of worlds that run at the same time. */
   readonly faults: number;
   readonly worlds: number;
-  /** Faults in the virtual machine, afterwards. */
+  /** Number of faults in the virtual machine, afterwards. */
   readonly rigFaults: number;
   readonly seed: number;
   /** Only faults of this name. */
@@ -24,7 +24,7 @@ export interface Report {
   readonly wrong: readonly string[];
 }
 
-/** Runs worlds beside each other, each with its share of the faults, then the virtual machine. */
+/** Runs worlds at the same time, each with its share of the faults, then the virtual machine. */
 export async function campaign(options: CampaignOptions): Promise<Report> {
   const { project, seed, kind, log } = options;
   const outcomes: Outcome[] = [];
@@ -39,7 +39,7 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
   const deck = deal(faults, options.faults, kind, randomOf(seed));
   await Promise.all(
     Array.from({ length: options.faults > 0 ? options.worlds : 0 }, async (_, at) => {
-      // One after the other: all at once would be a fault of its own.
+      // Starts them one after the other: starting all at once would be a fault of its own.
       await pause(at * 700);
       const secured = at % 2 === 0;
       const name = `world ${at + 1}${secured ? ', with keys' : ''}`;

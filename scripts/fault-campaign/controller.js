@@ -1,4 +1,4 @@
-// The other node of a world: commands the output `level` with ever new numbers, and prints all it sends and hears.
+// The other node of a world: commands the output `level` with ever new numbers, and prints all messages it sends and receives.
 import { createInterface } from 'node:readline';
 import { Actor } from 'dcs-io';
 

@@ -6,24 +6,24 @@ import { now, pause, within } from './process.ts';
 import { WITHIN_MS } from './site.ts';
 import type { World } from './world.ts';
 
-/** What goes wrong, how it ends, and what must follow. Times in ms. */
+/** A fault, its end, and the reaction that must follow. Times in ms. */
 export interface Fault<Place> {
   readonly name: string;
-  /** Makes it happen; resolves when it is over (what was cut is whole again). */
+  /** Injects the fault; resolves when it is over, such as a cut cable plugged in again. */
   inject(world: Place): Promise<void>;
-  /** The first sign that the agent, its guardian or a subscriber noticed. Absent: there is nothing to be noticed. */
+  /** The time of the first reaction of the agent, its guardian or a subscriber; `undefined` when there is none to expect. */
   readonly noticed?: (world: Place, since: number) => number | undefined;
-  /** Outputs that were commanded must be safe so long after it began. Absent: they are not concerned. */
+  /** Commanded outputs must be safe this long after the fault began; `undefined` when it does not concern them. */
   readonly safeMs?: number;
-  /** It harms only itself: every command to other hardware is carried out. */
+  /** The fault harms only itself: every command to other hardware is carried out. */
   readonly harmless?: true;
-  /** How often in a round of all kinds (1): what takes long is rarer where time is dear. */
+  /** How often it comes in one round of all faults; 1 when `undefined`. */
   readonly share?: number;
-  /** It needs a world with keys. */
+  /** The fault needs a world with keys. */
   readonly secured?: true;
 }
 
-/** The end of a lease, or of a guardian's patience, is felt so much later on a busy machine. */
+/** On a busy machine the end of a lease or of a guardian's timeout takes effect this much later. */
 const SLACK_MS = 2500;
 const HOLD_MS = 1000;
 
@@ -34,7 +34,7 @@ function fill(disk: string): void {
   writeFileSync(join(disk, 'ballast'), Buffer.alloc(Math.max(0, bavail * bsize)));
 }
 
-/** The disk has room again, and what waited is on it. */
+/** Frees the disk, and waits until the agent has written its waiting lines. */
 async function free(world: World): Promise<void> {
   const begun = now();
   rmSync(join(world.disk, 'ballast'), { force: true });
@@ -93,7 +93,7 @@ export const faults: readonly Fault<World>[] = [
     async inject(world) {
       const begun = now();
       fill(world.disk);
-      // The last page of a file that is there may still have room.
+      // The last page of an existing file may still have room.
       await within(8000, () => world.said(CANNOT_WRITE, begun));
       await pause(1000);
       await free(world);
@@ -104,7 +104,7 @@ export const faults: readonly Fault<World>[] = [
   {
     name: 'read-only disk',
     async inject(world) {
-      // The kernel makes no disk read-only while a file is open for writing; the agent closes what it cannot write.
+      // The kernel makes no disk read-only while a file is open for writing; the agent closes a file that it cannot write.
       const { disk } = world;
       const begun = now();
       fill(disk);

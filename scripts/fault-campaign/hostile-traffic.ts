@@ -4,14 +4,14 @@ import type { World } from './world.ts';
 
 const LIMIT_MS = 20_000;
 
-/** The attacker does all it can; the agent must have counted every message of it (promise 7). */
+/** Runs all attacks; the agent must count each of their messages (promise 7). */
 export async function hostileTraffic(world: World): Promise<void> {
   const begun = now();
   const { attacker, record } = world;
   attacker?.tell('aim');
   if (!(await within(LIMIT_MS, () => attacker?.said(/"aimed":true/, begun)))) {
     record.wrong.push(
-      `the attacker was not let in with the key it has been given: ${attacker?.lines.slice(-5).map(({ text }) => text)}`,
+      `the attacker was not accepted with its permitted key: ${attacker?.lines.slice(-5).map(({ text }) => text)}`,
     );
     return;
   }

@@ -2,20 +2,20 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { type Line, Program, within } from './process.ts';
 
-/** A machine of its own, as far as the network goes: a network namespace that lives as long as a process holds it. */
+/** A machine of its own for the network: a network namespace that lives as long as a process holds it. */
 export class Machine {
   readonly #project: string;
   readonly #folder: string;
   readonly #holder: Program;
 
-  /** `folder`: where its programs run. */
+  /** `folder` is the working directory of its programs. */
   constructor(project: string, folder: string) {
     this.#project = project;
     this.#folder = folder;
     this.#holder = new Program(['unshare', '-n', 'sleep', 'infinity'], {});
   }
 
-  /** Resolves when it is there, with loopback. */
+  /** Resolves when the namespace exists, with loopback. */
   async open(): Promise<void> {
     const here = networkOf('self');
     await within(5000, () => networkOf(this.#pid) !== here);

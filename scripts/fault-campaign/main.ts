@@ -13,7 +13,7 @@ const { values } = parseArgs({
     verbose: { type: 'boolean', default: false },
   },
 });
-// Whatever it has started or mounted goes with it: it is the first process of a namespace.
+// The kernel ends its processes and mounts with it, because it is the first process of a namespace.
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(1));
 const seed = Number(values.seed);
 process.stdout.write(

@@ -1,19 +1,19 @@
 import { now, pause, within } from './process.ts';
 
-/** So long without a new count, and the meter has been read to its end (ms): it reports every 500 ms while it turns. */
+/** After this long (ms) without a new count all pulses have been reported: a turning meter reports every 500 ms. */
 const STILL_MS = 2000;
 const LIMIT_MS = 20_000;
 
-/** What a water meter has been reported to count, beside what it has turned. */
+/** The reported count of a water meter, beside the pulses that it made. */
 export class Meter {
   #count: number | undefined;
   #changed = 0;
   #doubted = Number.NEGATIVE_INFINITY;
-  /** Pulses made, and counted, when the last judgement was over. */
+  /** Pulses made, and counted, at the end of the last check. */
   #made = 0;
   #base = 0;
 
-  /** A line of the controller. */
+  /** Takes a line of output of the controller. */
   take(text: string): void {
     if (!text.startsWith('{')) return;
     const { heard } = JSON.parse(text);
@@ -23,7 +23,7 @@ export class Meter {
     if (heard.quality === 'uncertain') this.#doubted = now();
   }
 
-  /** So many pulses have been made; what is counted when it rests is the beginning. */
+  /** Sets the number of pulses made; the count at rest is the starting point. */
   async begin(made: number): Promise<void> {
     await pause(600);
     await within(LIMIT_MS, () => this.#count !== undefined && now() - this.#changed > STILL_MS);
@@ -32,8 +32,8 @@ export class Meter {
   }
 
   /**
-   * What is wrong with the count, now that the meter rests at so many pulses. `whole`: the agent and its chip were there all
-   * the time, so that every pulse must have been counted, or its loss told since.
+   * Checks the count of the resting meter. `whole`: the agent and its chip were there all the time, so every pulse must be
+   * counted, or its loss reported.
    */
   async judge(made: number, since: number, whole: boolean): Promise<string | undefined> {
     const expected = this.#base + made - this.#made;

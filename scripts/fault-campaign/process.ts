@@ -1,6 +1,6 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 
-/** Milliseconds of the system's monotonic clock: the same in every process, whatever the wall clock does. */
+/** Milliseconds of the system's monotonic clock, which is the same in every process. */
 export function now(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
@@ -9,7 +9,7 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Waits until `probe` gives something; undefined when it has not after `limitMs`. */
+/** Waits until `probe` returns a value; resolves with `undefined` after `limitMs`. */
 export async function within<Found>(
   limitMs: number,
   probe: () => Found | undefined | false,
@@ -22,13 +22,13 @@ export async function within<Found>(
   }
 }
 
-/** A line a program wrote, and when it was read here. */
+/** A line of a program's output, and the time at which it was read here. */
 export interface Line {
   readonly at: number;
   readonly text: string;
 }
 
-/** A program whose lines are kept. */
+/** A running program that keeps its lines of output. */
 export class Program {
   readonly child: ChildProcess;
   readonly lines: Line[] = [];
@@ -49,7 +49,7 @@ export class Program {
         }
       });
     }
-    // Whoever is killed reads no more.
+    // A killed program reads no more.
     this.child.stdin?.on('error', () => undefined);
     this.child.once('error', (error) => this.lines.push({ at: now(), text: `cannot be started: ${error.message}` }));
     this.child.once('exit', () => {
@@ -69,7 +69,7 @@ export class Program {
     if (this.ended === undefined) this.child.kill(name);
   }
 
-  /** Resolves when it has ended; false when it has not within the limit. */
+  /** Resolves when the program has ended; with false when it has not within the limit. */
   async end(name: NodeJS.Signals, limitMs: number): Promise<boolean> {
     this.signal(name);
     return (await within(limitMs, () => this.ended)) !== undefined;

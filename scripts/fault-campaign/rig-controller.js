@@ -1,4 +1,4 @@
-// The other node of the rig's world: keeps the output on, under a lease, and prints all it sends and hears.
+// The other node of the rig's world: keeps the output on, under a lease, and prints all messages it sends and receives.
 import { createInterface } from 'node:readline';
 import { Actor } from 'dcs-io';
 

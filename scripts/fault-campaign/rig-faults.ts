@@ -2,7 +2,7 @@ import type { Fault } from './faults.ts';
 import { now, pause, within } from './process.ts';
 import { KERNEL_EDGES, RIG_WITHIN_MS, type RigWorld } from './rig-world.ts';
 
-/** On an emulated machine everything takes longer. */
+/** An emulated machine needs longer for everything. */
 const SLACK_MS = 6000;
 const BURN_MS = 5000;
 const HOG_LIMIT_MS = 60_000;
@@ -53,7 +53,7 @@ export const rigFaults: readonly Fault<RigWorld>[] = [
   },
   {
     name: 'rig: unplug',
-    // Once: Linux 6.1 hangs when a simulated chip comes and goes often while its lines are held.
+    // Only once, because Linux 6.1 hangs when a simulated chip comes and goes often while its lines are held.
     share: 1,
     async inject(world) {
       await world.order('unplug');

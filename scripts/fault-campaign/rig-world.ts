@@ -8,19 +8,19 @@ import { WorldRecord } from './record.ts';
 import type { ReportFailure, Scene } from './scene.ts';
 import { Tail } from './tail.ts';
 
-/** An emulated machine takes its time. */
+/** Timeouts for an emulated machine, which is slow. */
 const START_LIMIT_MS = 180_000;
 const ORDER_LIMIT_MS = 60_000;
 const STOP_MS = 20_000;
-/** The kernel keeps so many edges while nobody reads them. */
+/** The number of unread edges that the kernel keeps. */
 export const KERNEL_EDGES = 1024;
-/** Outputs are to be safe this long after the agent's last sign of life: an agent that is busy for 5 s is left alone. */
+/** Outputs must be safe this long after the agent's last heartbeat; an agent that is busy for 5 s is left alone. */
 export const RIG_WITHIN_MS = 8000;
 
 /**
  * The world of a virtual machine with a real kernel: an agent with an output and a water meter on a GPIO chip that is
- * simulated below the kernel. The machine's own script, outside the agent, tells what the output's line is and turns the
- * meter. The node that commands the output lives on this side of a tunnel.
+ * simulated below the kernel. The machine's own script, outside the agent, reports the level of the output's line and turns the
+ * meter. The node that commands the output runs on this side of a tunnel.
  */
 export class RigWorld implements Scene {
   readonly name = 'rig';
@@ -43,7 +43,7 @@ export class RigWorld implements Scene {
     this.record = new WorldRecord(join(this.#folder, 'hardware.jsonl'), { good: ['water'], values: {} });
   }
 
-  /** Resolves when the machine, the agent and its controller run and have met. */
+  /** Resolves when the machine, the agent and its controller run and are connected. */
   async open(): Promise<void> {
     const [rx, tx, ownRx, ownTx] = await Promise.all([1, 2, 3, 4].map(freePort));
     const put = (name: string, text: string) => writeFileSync(join(this.#folder, name), text);
@@ -90,7 +90,7 @@ actors: [${this.#project}/scripts/fault-campaign/rig-controller.js]
     await this.order('turn');
   }
 
-  /** Has the machine's script do something; resolves when it has, with how many pulses the meter has made. */
+  /** Sends a command to the machine's script; resolves with the number of pulses that the meter has made. */
   async order(order: string, argument: string | number = ''): Promise<number> {
     const begun = now();
     const file = join(this.#share, 'order');
@@ -114,7 +114,7 @@ actors: [${this.#project}/scripts/fault-campaign/rig-controller.js]
     return texts.join('\n');
   }
 
-  /** Promise 1: every edge is counted, or a loss was told. Where the agent or its chip was gone, counting begins anew. */
+  /** Promise 1: every edge is counted, or its loss reported. After an absence of the agent or its chip, counting restarts. */
   async settle(since: number, fail: ReportFailure): Promise<void> {
     const pulses = await this.order('hold');
     const whole = this.said(/is running with|port sim.*(?:down|lost|gone)|PORT_DOWN/, since) === undefined;
@@ -123,7 +123,7 @@ actors: [${this.#project}/scripts/fault-campaign/rig-controller.js]
     await this.order('turn');
   }
 
-  /** A stop in good order leaves the output in its exit state (promises 4 and 8). */
+  /** A stop leaves the output in its exit state (promises 4 and 8). */
   async finish(fail: ReportFailure): Promise<void> {
     const begun = now();
     await this.order('end');

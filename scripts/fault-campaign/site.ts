@@ -2,13 +2,13 @@ import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { allow, newKeys } from '../../src/mesh/security/keys.ts';
 
-/** Outputs are to be safe this long after the agent's last sign of life. */
+/** Outputs must be safe this long after the agent's last heartbeat. */
 export const WITHIN_MS = 3000;
 
-/** Addresses of the boiler room on the cables to the hall and to the alley, and of those. */
+/** Addresses of the boiler room on its cables to the hall and to the alley, and of their other ends. */
 export const addresses = { boiler: '10.1.1.1', hall: '10.1.1.2', gate: '10.1.2.1', alley: '10.1.2.2' } as const;
 
-/** What a world's attacker is told of it. */
+/** The settings of a world's attacker. */
 export interface Entrance {
   readonly host: string;
   readonly port: number;
@@ -16,7 +16,7 @@ export interface Entrance {
   readonly serverKey?: string;
 }
 
-/** Writes what a world's nodes and devices are configured with. `secured`: on machines of their own, with keys. */
+/** Writes the configuration of a world's nodes and devices. `secured`: on machines of their own, with keys. */
 export async function layOut(folder: string, project: string, disk: string, secured: boolean): Promise<Entrance> {
   const put = (name: string, text: string) => writeFileSync(join(folder, name), text);
   for (const name of ['controller.js', 'victim.js']) {

@@ -1,6 +1,6 @@
 import type { Outcome } from './scene.ts';
 
-/** One line a kind of fault: how often, and the median and worst times in ms. */
+/** One line for each kind of fault: its number, and the median and worst times in ms. */
 export function table(outcomes: readonly Outcome[]): string {
   const kinds = [...new Set(outcomes.map(({ fault }) => fault))].sort();
   const rows = kinds.map((kind) => {

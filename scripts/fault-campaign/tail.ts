@@ -1,6 +1,6 @@
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 
-/** A file of lines that grows, and may not be there yet. */
+/** Follows a growing file of lines, which may not exist yet. */
 export class Tail {
   readonly #file: string;
   #offset = 0;
@@ -10,7 +10,7 @@ export class Tail {
     this.#file = file;
   }
 
-  /** The lines that have come since. */
+  /** The new lines since the last call. */
   read(): string[] {
     if (!existsSync(this.#file)) return [];
     const fd = openSync(this.#file, 'r');

@@ -1,4 +1,4 @@
-// A user's actor that does wrong when it is told to.
+// A user's actor that misbehaves on command.
 import { Actor } from 'dcs-io';
 
 export default class Victim extends Actor {

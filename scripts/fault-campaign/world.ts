@@ -16,15 +16,14 @@ const expected = { good: ['valve', 'temp', 'weight'], values: { temp: 21.5, weig
 export interface WorldOptions {
   readonly name: string;
   readonly project: string;
-  /** With keys: the agent, its controller and an attacker are on machines of their own. Else all on one, without. */
+  /** With keys, the agent, its controller and an attacker are on machines of their own; otherwise all are on one. */
   readonly secured: boolean;
   readonly seed: number;
 }
 
 /**
  * An agent with its hardware (simulated outputs in a file, a Modbus device, a serial line on a pty), a second node that
- * commands it, a program that means harm, and a small disk for its state. An agent that ends is started anew, as systemd
- * would.
+ * commands it, an attacker, and a small disk for its state. An agent that ends is restarted, as by systemd.
  */
 export class World implements Scene {
   readonly name: string;
@@ -33,7 +32,7 @@ export class World implements Scene {
   readonly folder: string;
   readonly disk: string;
   readonly record: WorldRecord;
-  /** Every line of agents, guardians, the controller and the attacker, in order. */
+  /** All lines of output of agents, guardians, the controller and the attacker, in order. */
   readonly news: Line[] = [];
   agent: Program | undefined;
   controller: Program | undefined;
@@ -59,7 +58,7 @@ export class World implements Scene {
     this.#boiler = this.#machine();
   }
 
-  /** Resolves when the agent and its controller run and have met. */
+  /** Resolves when the agent and its controller run and are connected. */
   async open(): Promise<void> {
     const { project, secured, seed } = this.#options;
     const [hall, alley] = secured ? [this.#machine(), this.#machine()] : [this.#boiler, this.#boiler];
@@ -89,12 +88,12 @@ export class World implements Scene {
     return this.#boiler.start(args, env, take);
   }
 
-  /** Pulls the cable between the agent and its controller, or puts it back. */
+  /** Unplugs the cable between the agent and its controller, or plugs it in. */
   network(state: 'down' | 'up'): void {
     this.#boiler.inside('ip', 'link', 'set', this.secured ? 'hall' : 'lo', state);
   }
 
-  /** What the agent has counted on the bus; undefined when it does not answer. */
+  /** The agent's counters of the bus; `undefined` when it does not answer. */
   async counters(): Promise<{ readonly [counter: string]: number } | undefined> {
     const ask = `fetch('http://127.0.0.1:8080/api/status').then((r) => r.json()).then((s) => console.log(JSON.stringify(s.mesh)))`;
     const asked = this.#boiler.start([ask], {}, undefined, '--eval');
@@ -103,7 +102,7 @@ export class World implements Scene {
     return line && JSON.parse(line.text);
   }
 
-  /** The serial device is plugged in and weighs. */
+  /** Plugs in the serial device, a scale that sends weights. */
   async plug(): Promise<void> {
     const socat = new Program(['socat', '-', `pty,raw,echo=0,link=${join(this.folder, 'tty')}`], {});
     this.#socat = socat;
@@ -116,7 +115,7 @@ export class World implements Scene {
     rmSync(join(this.folder, 'tty'), { force: true });
   }
 
-  /** When, after `since`, the agent ran, every pin was good and a command sent after it was carried out. */
+  /** The first time after `since` at which the agent ran, all pins were good and new commands were carried out. */
   healthySince(since: number): number | undefined {
     if (!this.agent?.said(/ is running with /)) return undefined;
     return this.record.healthyAt(since);
@@ -133,7 +132,7 @@ export class World implements Scene {
     return this.news.find(({ at, text }) => at >= since && pattern.test(text))?.at;
   }
 
-  /** Ends the agent with SIGTERM; how long that took, undefined when it did not end. */
+  /** Stops the agent with SIGTERM. Resolves with the time that this took; with `undefined` when it did not end. */
   async stopAgent(): Promise<number | undefined> {
     this.#closing = true;
     const begun = now();
@@ -152,7 +151,7 @@ export class World implements Scene {
       await program?.end('SIGKILL', 5000);
     }
     for (const machine of this.#machines) await machine.close();
-    // A guardian whose agent was just killed may still be at work in the folder.
+    // A guardian whose agent was just killed may still use the folder.
     await pause(300);
     run('umount', '-l', this.disk);
     rmSync(this.folder, { recursive: true, force: true });

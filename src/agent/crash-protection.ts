@@ -6,7 +6,6 @@ import { PreviousGuardians } from '../guardian/previous-guardians.ts';
 import { agentIdentity, socketFolder, socketPath } from '../guardian/takeover-socket.ts';
 import { toRaw } from '../io/convert.ts';
 import type { Log } from '../log/log.ts';
-import type { AgentOptions } from './agent.ts';
 import { GuardianProcess } from './guardian-process.ts';
 
 /** Makes outputs safe when this process cannot: gives its guardian the crash plans, and takes over from guardians of earlier runs. */
@@ -19,7 +18,10 @@ export class CrashProtection {
   #previous: PreviousGuardians | undefined;
 
   /** `simulated`: guardians of earlier runs, which may hold real hardware, are left alone. */
-  constructor(config: ResolvedConfig, { clock, log, simulated = false }: AgentOptions & { clock: Clock }) {
+  constructor(
+    config: ResolvedConfig,
+    { clock, log, simulated = false }: { readonly clock: Clock; readonly log: Log; readonly simulated?: boolean },
+  ) {
     this.#simulated = simulated;
     this.#config = config;
     this.#clock = clock;
