@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
 import { allow, newKeys, showKey } from '../../src/mesh/security/keys.ts';
-import { cpuPerThousand, loads } from './bus-agent.ts';
+import { cpuPerThousand, type Load, loads } from './bus-agent.ts';
 import { fan, listener } from './bus-fan.ts';
 import { type Kind, openSide, type Place } from './bus-side.ts';
 
@@ -41,10 +41,12 @@ async function other(place: Place, mode: Mode): Promise<void> {
   process.on('disconnect', () => process.exit(0));
 }
 
-/** Runs one measurement; resolves with messages a second, or with the round trips in ms. */
+const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+/** Runs one measurement; resolves with messages a second, or with the sorted round trips in ms. */
 async function measure(kind: Kind, mode: Mode, port: number, keys?: string): Promise<number[]> {
   const place = { kind, port, mqtt: MQTT_PORT, ...(keys !== undefined && { keys }) };
-  let back: (val: number) => void = () => undefined;
+  const replies = new EventEmitter();
   let acknowledged = 0;
   let readies = 0;
   let go: () => void = () => undefined;
@@ -58,38 +60,55 @@ async function measure(kind: Kind, mode: Mode, port: number, keys?: string): Pro
     if ('heard' in word) acknowledged = Number(word.heard);
     else ready();
   });
-  const side = await openSide({ ...place, first: true }, (val) => back(val), ready);
+  const side = await openSide({ ...place, first: true }, () => void replies.emit('reply'), ready);
   await both;
-  const results: number[] = [];
-  if (mode === 'trip') {
-    const end = performance.now() + TRIPS_MS;
-    for (let n = 0; n < TRIPS && performance.now() < end; n++) {
-      const begun = performance.now();
-      const returned = new Promise<void>((resolve) => {
-        back = () => resolve();
-      });
-      side.send(n, true);
-      await returned;
-      results.push(performance.now() - begun);
-    }
-    // The first ones warm up.
-    results.splice(0, Math.floor(results.length / 4));
-  } else {
-    let begun = performance.now();
-    for (let n = 0; n < MESSAGES; n++) {
-      if (n === MESSAGES / 4) begun = performance.now();
-      side.send(n, false);
-      if (mode === 'single' || n % 50 === 0) await new Promise<void>((resolve) => setImmediate(resolve));
-      while (n - acknowledged > WINDOW) await new Promise<void>((resolve) => setImmediate(resolve));
-    }
-    const end = Date.now() + 5000;
-    while (acknowledged < MESSAGES && Date.now() < end) await new Promise<void>((resolve) => setImmediate(resolve));
-    if (acknowledged < MESSAGES) console.error(`${kind} ${mode}: only ${acknowledged} of ${MESSAGES} arrived`);
-    results.push(((acknowledged * 3) / 4 / (performance.now() - begun)) * 1000);
-  }
+  const results =
+    mode === 'trip'
+      ? await tripTimes(() => side.send(0, true), replies)
+      : [
+          await messageRate(
+            `${kind} ${mode}`,
+            mode,
+            (val) => side.send(val, false),
+            () => acknowledged,
+          ),
+        ];
   child.kill();
   await side.close();
   return results.sort((one, two) => one - two);
+}
+
+async function tripTimes(send: () => void, replies: EventEmitter): Promise<number[]> {
+  const results: number[] = [];
+  const end = performance.now() + TRIPS_MS;
+  for (let n = 0; n < TRIPS && performance.now() < end; n++) {
+    const begun = performance.now();
+    const returned = new Promise<void>((resolve) => replies.once('reply', resolve));
+    send();
+    await returned;
+    results.push(performance.now() - begun);
+  }
+  // The first ones warm up.
+  return results.slice(Math.floor(results.length / 4));
+}
+
+async function messageRate(
+  name: string,
+  mode: Mode,
+  send: (val: number) => void,
+  acknowledged: () => number,
+): Promise<number> {
+  let begun = performance.now();
+  for (let n = 0; n < MESSAGES; n++) {
+    if (n === MESSAGES / 4) begun = performance.now();
+    send(n);
+    if (mode === 'single' || n % 50 === 0) await nextTurn();
+    while (n - acknowledged() > WINDOW) await nextTurn();
+  }
+  const end = Date.now() + 5000;
+  while (acknowledged() < MESSAGES && Date.now() < end) await nextTurn();
+  if (acknowledged() < MESSAGES) console.error(`${name}: only ${acknowledged()} of ${MESSAGES} arrived`);
+  return ((acknowledged() * 3) / 4 / (performance.now() - begun)) * 1000;
 }
 
 async function inProcess(): Promise<{ bus: number; emitter: number }> {
@@ -137,8 +156,7 @@ async function medians(measured: (kind: Kind) => Promise<number>): Promise<Parti
   const all = new Map<Kind, number[]>();
   for (let round = 0; round < ROUNDS; round++)
     for (const kind of kinds) all.set(kind, [...(all.get(kind) ?? []), await measured(kind)]);
-  const middle = (found: readonly number[]) => [...found].sort((one, two) => one - two)[Math.floor(found.length / 2)];
-  return Object.fromEntries([...all].map(([kind, found]) => [kind, middle(found)]));
+  return Object.fromEntries([...all].map(([kind, found]) => [kind, median(found)]));
 }
 
 const sections = ['burst', 'single', 'trips', 'fan', 'local', 'cpu'] as const;
@@ -151,35 +169,12 @@ async function main(wanted: readonly Section[], keys: string): Promise<void> {
     port += 4;
     return port;
   };
-  const program = fileURLToPath(import.meta.url);
   row('between two processes, 200-byte IoMessages', 'messages/s', 'ratio', 'goal');
   for (const mode of ['burst', 'single'] as const) {
-    if (!wanted.includes(mode)) continue;
-    const rates = await medians(async (kind) => (await measure(kind, mode, nextPort(), keys))[0] ?? 0);
-    const { zmq = 0, mesh = 0 } = rates;
-    for (const kind of kinds) {
-      const name = `${names[kind]}, ${mode === 'burst' ? '50 in one turn' : 'one a turn'}`;
-      const found = rates[kind] ?? 0;
-      const goals = {
-        mesh: mode === 'burst' ? '≥ 1.5' : '≥ 0.9',
-        curve: `${(found / mesh).toFixed(2)} of plain, ≥ 0.65`,
-      };
-      row(name, found.toFixed(0), (found / zmq).toFixed(2), kind === 'mesh' || kind === 'curve' ? goals[kind] : '');
-    }
+    if (wanted.includes(mode)) await messageRates(mode, (kind) => measure(kind, mode, nextPort(), keys));
   }
   if (wanted.includes('trips')) await roundTrips((kind) => measure(kind, 'trip', nextPort(), keys));
-  if (wanted.includes('fan')) {
-    for (const listeners of [1, 4, 16]) {
-      const found = await fan(program, nextPort(), listeners, 0, listeners > 4 ? 6000 : 20_000);
-      row(`fan-out to ${listeners}: all deliveries`, found.rate.toFixed(0), '');
-    }
-    for (const nodes of [2, 4, 8, 16, 32]) {
-      const keen = nodes / 2;
-      const { copies, memory } = await fan(program, nextPort(), keen, nodes - 1 - keen, 1000);
-      row(`wire copies of a message among ${nodes}, ${keen} interested`, copies.toFixed(3), '', `= ${keen}`);
-      row(`memory of a process for each of ${nodes - 1} peers`, `${(memory / 1024).toFixed(0)} KiB`, '');
-    }
-  }
+  if (wanted.includes('fan')) await fanOut(nextPort);
   if (wanted.includes('local')) {
     const { bus, emitter } = await inProcess();
     row('in one process: EventEmitter', emitter.toFixed(0), '1');
@@ -188,28 +183,59 @@ async function main(wanted: readonly Section[], keys: string): Promise<void> {
   if (wanted.includes('cpu')) await agentCpu(nextPort);
 }
 
+async function messageRates(mode: 'burst' | 'single', run: (kind: Kind) => Promise<number[]>): Promise<void> {
+  const rates = await medians(async (kind) => (await run(kind))[0] ?? 0);
+  const { zmq = 0, mesh = 0 } = rates;
+  for (const kind of kinds) {
+    const name = `${names[kind]}, ${mode === 'burst' ? '50 in one turn' : 'one a turn'}`;
+    const found = rates[kind] ?? 0;
+    const goals = {
+      mesh: mode === 'burst' ? '≥ 1.5' : '≥ 0.9',
+      curve: `${(found / mesh).toFixed(2)} of plain, ≥ 0.65`,
+    };
+    row(name, found.toFixed(0), (found / zmq).toFixed(2), kind === 'mesh' || kind === 'curve' ? goals[kind] : '');
+  }
+}
+
+async function fanOut(nextPort: () => number): Promise<void> {
+  const program = fileURLToPath(import.meta.url);
+  for (const listeners of [1, 4, 16]) {
+    const found = await fan(program, nextPort(), listeners, 0, listeners > 4 ? 6000 : 20_000);
+    row(`fan-out to ${listeners}: all deliveries`, found.rate.toFixed(0), '');
+  }
+  for (const nodes of [2, 4, 8, 16, 32]) {
+    const keen = nodes / 2;
+    const { copies, memory } = await fan(program, nextPort(), keen, nodes - 1 - keen, 1000);
+    row(`wire copies of a message among ${nodes}, ${keen} interested`, copies.toFixed(3), '', `= ${keen}`);
+    row(`memory of a process for each of ${nodes - 1} peers`, `${(memory / 1024).toFixed(0)} KiB`, '');
+  }
+}
+
 /**
  * CPU of a built agent for 1,000 commands and reports. With DCS_IO_VS, a built checkout, both take turns, and the ratio is
  * the median of the pairs.
  */
 async function agentCpu(nextPort: () => number): Promise<void> {
   const vs = process.env['DCS_IO_VS'];
-  const tree = process.env['DCS_IO_TREE'] ?? process.cwd();
   row('CPU of an agent with simulated hardware', 'ms per 1,000', vs === undefined ? '' : 'ratio');
-  for (const load of loads) {
-    for (const peer of [false, true]) {
-      const pairs: { mine: number; other: number }[] = [];
-      for (let round = 0; round < CPU_ROUNDS; round++) {
-        const mine = await cpuPerThousand({ tree, load, peer, port: nextPort() });
-        const other = vs === undefined ? mine : await cpuPerThousand({ tree: vs, load, peer, port: nextPort() });
-        pairs.push({ mine, other });
-      }
-      const middle = (figures: number[]) => figures.sort((one, two) => one - two)[Math.floor(figures.length / 2)] ?? 0;
-      const name = `1,000 ${load}s, ${peer ? 'one peer' : 'alone'}`;
-      const ratio = middle(pairs.map(({ mine, other }) => mine / other)).toFixed(2);
-      row(name, middle(pairs.map(({ mine }) => mine)).toFixed(1), vs === undefined ? '' : ratio);
-    }
+  for (const load of loads) for (const peer of [false, true]) await agentCpuOf(load, peer, vs, nextPort);
+}
+
+async function agentCpuOf(load: Load, peer: boolean, vs: string | undefined, nextPort: () => number): Promise<void> {
+  const run = (tree: string) => cpuPerThousand({ tree, load, peer, port: nextPort() });
+  const figures: number[] = [];
+  const ratios: number[] = [];
+  for (let round = 0; round < CPU_ROUNDS; round++) {
+    const mine = await run(process.cwd());
+    figures.push(mine);
+    if (vs !== undefined) ratios.push(mine / (await run(vs)));
   }
+  const name = `1,000 ${load}s, ${peer ? 'one peer' : 'alone'}`;
+  row(name, median(figures).toFixed(1), vs === undefined ? '' : median(ratios).toFixed(2));
+}
+
+function median(figures: readonly number[]): number {
+  return [...figures].sort((one, two) => one - two)[Math.floor(figures.length / 2)] ?? 0;
 }
 
 /** Round trips (ms, sorted) of every kind; the better p99 of a few runs, since one hiccup of the machine spoils one. */

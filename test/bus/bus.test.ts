@@ -65,7 +65,7 @@ describe('local bus', () => {
     expect(log).toEqual(['begin 1', 'end 1', 'begin 2', 'end 2', 'begin 3', 'end 3']);
   });
 
-  it('what is sent cannot be changed afterwards, by the sender or by a receiver', async () => {
+  it('neither the sender nor a receiver can change a sent message', async () => {
     const bus = new Bus();
     const [sender, listener] = [new Actor('s'), new Actor('l')];
     const seen: unknown[] = [];
@@ -80,7 +80,7 @@ describe('local bus', () => {
     expect(() => Array.isArray(seen[0]) && seen[0].push(4)).toThrow(TypeError);
   });
 
-  it('two actors that answer each other for ever do not stop the event loop', async () => {
+  it('two actors that answer each other for ever do not starve the event loop', async () => {
     const bus = new Bus();
     const [a, b] = [new Actor('a'), new Actor('b')];
     let count = 0;
@@ -117,7 +117,7 @@ describe('local bus', () => {
     expect(seen.at(-1)).toBe(INBOX_LIMIT + 4);
   });
 
-  it('a request gets its one answer, from this process or from outside', async () => {
+  it('a request gets one answer, from this process or from outside', async () => {
     const bus = new Bus();
     const [asker, pin] = [new Actor('asker'), new Actor('pin')];
     pin.onPin('lamp', (message, { msg_id }) => {
@@ -154,7 +154,7 @@ describe('local bus', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('an actor that has been taken off the bus commands nothing more, by a message or by a request', async () => {
+  it('a detached actor can neither send nor request', async () => {
     const bus = new Bus();
     const [old, pin] = [new Actor('old'), new Actor('pin')];
     const heard: unknown[] = [];
@@ -182,7 +182,7 @@ describe('local bus', () => {
     expect(() => actor.send({ IoMessage: { val: 1 } })).toThrow(DcsError);
   });
 
-  it('a link gets every message but its own', async () => {
+  it('a transport gets every message but its own', async () => {
     const bus = new Bus();
     const actor = new Actor('a');
     bus.join(actor);
@@ -195,7 +195,7 @@ describe('local bus', () => {
     expect(two).toEqual(['far00.7', `${actor.id}.0`]);
   });
 
-  it('work that is due goes before the messages that wait, and a full inbox never drops it', async () => {
+  it('due work precedes waiting messages, and a full inbox never drops it', async () => {
     const clock = new ManualClock();
     const bus = new Bus({ clock });
     const [sender, pump] = [new Actor('s'), new Actor('pump')];

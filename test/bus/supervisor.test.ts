@@ -34,7 +34,7 @@ describe('supervisor', () => {
     expect(log.lines.some(({ message }) => message.includes('boom'))).toBe(true);
   });
 
-  it('an actor that keeps failing is stopped and made anew, with growing pauses', async () => {
+  it('an actor that keeps failing is stopped and restarted with growing delays', async () => {
     const { clock, sender, supervisor } = setup();
     let lives = 0;
     let stops = 0;
@@ -62,7 +62,7 @@ describe('supervisor', () => {
     expect([lives, child.restarts]).toEqual([3, 2]);
   });
 
-  it('an actor that has to be restarted too often is given up, which is told once, and harms no other', async () => {
+  it('an actor that is restarted too often is abandoned with one event, and harms no other', async () => {
     const { clock, bus, log } = setup();
     const given: string[] = [];
     const seen: [string, boolean][] = [];
@@ -91,7 +91,7 @@ describe('supervisor', () => {
     expect(child.state).toBe('stopped');
   });
 
-  it('one that fails now and then is never given up', async () => {
+  it('an actor that rarely fails is never abandoned', async () => {
     const { clock, sender, supervisor } = setup();
     const child = await supervisor.add('moody', () => {
       const actor = new Actor('moody');
@@ -107,7 +107,7 @@ describe('supervisor', () => {
     expect([child.state, child.restarts]).toEqual(['running', 30]);
   });
 
-  it('an actor that cannot start is tried again and harms no other', async () => {
+  it('an actor that cannot start is retried and harms no other', async () => {
     const { clock, supervisor } = setup();
     let tries = 0;
     const child = await supervisor.add('late', () => {
@@ -121,7 +121,7 @@ describe('supervisor', () => {
     expect([child.state, tries]).toEqual(['running', 3]);
   });
 
-  it('the stop hook waits for the handler that runs, and what waits behind it is not begun', async () => {
+  it('the stop hook waits for the running handler, and no later message is handled', async () => {
     const { clock, sender, supervisor } = setup();
     const did: string[] = [];
     let finish: (() => void) | undefined;

@@ -10,7 +10,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-it('a time longer than a timer of Node can be is kept: an override for 60 days is neither over at once nor looked at a thousand times a second', () => {
+it('a delay longer than a Node.js timer fires once and in time: an override of 60 days does not end at once', () => {
   let calls = 0;
   systemClock.after(60 * DAY, () => calls++);
   vi.advanceTimersByTime(59 * DAY);
@@ -21,7 +21,7 @@ it('a time longer than a timer of Node can be is kept: an override for 60 days i
   expect(calls).toBe(1);
 });
 
-it('such a timer can be ended at any time', () => {
+it('a long timer can be cancelled at any time', () => {
   let calls = 0;
   const timer = systemClock.after(60 * DAY, () => calls++);
   vi.advanceTimersByTime(50 * DAY);

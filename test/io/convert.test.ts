@@ -8,7 +8,7 @@ const analog = (scale: number, offset: number) =>
   pinSpec({ name: 'a', kind: 'analog', direction: 'out', scale, offset });
 
 describe('values and raw values', () => {
-  it('a digital value survives the way to the hardware and back, inverted or not', () => {
+  it('a digital value is the same after conversion to raw and back, inverted or not', () => {
     for (const invert of [false, true]) {
       const spec = pinSpec({ name: 'd', direction: 'out', invert });
       for (const value of [false, true]) {
@@ -55,13 +55,13 @@ describe('values and raw values', () => {
     expect(toRaw(spec, 21.78)).toBe(2178);
   });
 
-  it('scaling adds no digits that are not there', () => {
+  it('scaling adds no digits', () => {
     expect(toValue(analog(0.1, 0), 217)).toBe(21.7);
     expect(toValue(analog(0.1, -40), 617)).toBe(21.7);
     expect(toRaw(analog(0.1, 0), 21.7)).toBe(217);
   });
 
-  it('whatever is asked for gives a value of the right kind or a typed error, never NaN', () => {
+  it('any input gives a value of the right kind or a typed error, never NaN', () => {
     for (const kind of ['digital', 'analog', 'text'] as const) {
       const spec = pinSpec({ name: 'p', kind, direction: 'out' });
       const type = { digital: 'boolean', analog: 'number', text: 'string' }[kind];
@@ -92,7 +92,7 @@ describe('values and raw values', () => {
     expect(toRaw(analog(1, 0), text)).toBe(number);
   });
 
-  it('the limits of a range belong to it', () => {
+  it('the limits of a range are allowed values', () => {
     const spec = pinSpec({ name: 'r', kind: 'analog', direction: 'out', range: [-1, 50] });
     expect(toRaw(spec, 50)).toBe(50);
     expect(toRaw(spec, -1)).toBe(-1);

@@ -131,7 +131,7 @@ describe('a command gets exactly one answer', () => {
     expect(hardware.get('lamp')).toBe(false);
   });
 
-  it('a pulse or a lease that the pin cannot do is not half carried out', async () => {
+  it('a pulse or a lease that the pin cannot do has no effect', async () => {
     const { command, hardware } = await pinBench([lamp, speed, pinSpec({ name: 'bare', direction: 'out' })]);
     expect((await command('speed', 5, { pulse: 1 })).answers).toMatchObject([{ code: 'NOT_SUPPORTED' }]);
     expect((await command('bare', true, { hold: 1 })).answers).toMatchObject([{ code: 'NOT_SUPPORTED' }]);
@@ -166,7 +166,7 @@ describe('a command gets exactly one answer', () => {
     expect(hardware.writes.filter(({ value }) => value === true)).toEqual([]);
   });
 
-  it('TIMEOUT when nobody confirms, and the pin is uncertain until it is read', async () => {
+  it('TIMEOUT when the hardware does not confirm, and the pin is uncertain until it is read', async () => {
     const { command, hardware } = await pinBench([lamp], { timeout: '500ms' });
     const silent = { kind: 'timeout' } as const;
     hardware.fault('lamp', silent);
@@ -204,7 +204,7 @@ describe('an output', () => {
     expect(hardware.get('relay')).toBe(true);
   });
 
-  it('is driven by nobody after the stop when its exit policy is input, and its last report says so', async () => {
+  it('is not driven after the stop when its exit policy is input, and its last report says so', async () => {
     const { command, hardware, supervisor, take } = await pinBench([{ ...lamp, safe: false, onExit: 'input' }]);
     await command('lamp', true);
     await supervisor.stop();
@@ -325,7 +325,7 @@ describe('a pulse', () => {
     expect(hardware.get('lamp')).toBe(false);
   });
 
-  it('ends although nobody confirmed its beginning: it may have begun all the same', async () => {
+  it('ends although its beginning was not confirmed: it may have taken effect', async () => {
     const { command, hardware, clock } = await pinBench([lamp], { timeout: '100ms' });
     hardware.fault('lamp', { kind: 'timeout' });
     expect((await command('lamp', true, { pulse: 0.5 }, 200)).answers).toMatchObject([{ code: 'TIMEOUT' }]);

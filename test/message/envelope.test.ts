@@ -26,7 +26,7 @@ describe('envelope', () => {
     expect(parsed.ok && ioMessageOf(parsed.value.payload)).toEqual({ pin_name: 'green-led', val: true });
   });
 
-  it('keeps keys it does not know, whatever they hold', () => {
+  it('keeps unknown keys with any content', () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string({ minLength: 1 }), fc.jsonValue({ maxDepth: 4 })), (extra) => {
         const message = { ...extra, ...good };
@@ -59,7 +59,7 @@ describe('envelope', () => {
     expect(parseEnvelope(text)).toMatchObject({ ok: false, reason: expect.stringMatching(/./) });
   });
 
-  it('never throws, whatever arrives', () => {
+  it('never throws on any input', () => {
     fc.assert(fc.property(fc.string(), (text) => void parseEnvelope(text)));
     fc.assert(fc.property(fc.json(), (text) => void parseEnvelope(text)));
     fc.assert(fc.property(fc.anything(), (value) => void checkEnvelope(value)));
@@ -71,7 +71,7 @@ describe('envelope', () => {
     }
   });
 
-  it('freezes what it gives out', () => {
+  it('freezes its result', () => {
     const parsed = parseEnvelope(PUBLISHED);
     if (!parsed.ok) throw new Error(parsed.reason);
     expect(Object.isFrozen(parsed.value)).toBe(true);
@@ -97,7 +97,7 @@ describe('envelope', () => {
     expect(Reflect.get(Object(Reflect.get(Object(copy), 'X')), 'val')).toBeUndefined();
   });
 
-  it('refuses to copy what is nested too deep, circles included', () => {
+  it('refuses to copy deep nesting and circles', () => {
     const circle: Record<string, unknown> = {};
     circle['self'] = circle;
     expect(frozenCopy({ circle })).toBeUndefined();
@@ -133,7 +133,7 @@ describe('IoMessage', () => {
     expect(isReport({ pin_name: 'a', val: 1 })).toBe(false);
   });
 
-  it('as a command keeps unknown keys and refuses values that are no values', () => {
+  it('as a command keeps unknown keys and refuses values of the wrong type', () => {
     expect(ioCommandSchema.parse({ pin_name: 'a', val: 1, token: 'x' })).toMatchObject({ token: 'x' });
     for (const val of [null, [], {}, undefined]) {
       expect(ioCommandSchema.safeParse({ pin_name: 'a', val }).success).toBe(false);

@@ -40,7 +40,7 @@ vi.resetModules();
 afterAll(() => vi.resetModules());
 const { KeptFile } = await import('../../src/output/kept-state.ts');
 
-it('a kept file is on the disk before it takes the place of the old one, and so is its place', async () => {
+it('a kept file is synced before it replaces the old one, and the folder after that', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'kept-'));
   const file = join(folder, 'counts.json');
   const content = () => ({ water: 4 });
@@ -58,7 +58,7 @@ it('a kept file is on the disk before it takes the place of the old one, and so 
   await rm(folder, { recursive: true });
 });
 
-it('what was saved is said to be on the disk although something else changed while it was written', async () => {
+it('a save counts as on the disk although the content changed during the write', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'kept-'));
   const file = join(folder, 'outputs.json');
   let water = 1;

@@ -45,8 +45,8 @@ async function silent(spec: PinSpec, overrideS?: number) {
   return { clock, sent };
 }
 
-describe('an output on hardware that tells nothing', () => {
-  it('leaves an override of before the restart at its time', async () => {
+describe('an output on hardware without read-back', () => {
+  it('ends an override from before the restart at its time', async () => {
     const { clock, sent } = await silent(lamp, 60);
     await clock.advance(59_000);
     expect(sent).toEqual([true]);

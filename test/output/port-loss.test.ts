@@ -17,7 +17,7 @@ function stateFileIn(): string {
   return join(folder, 'outputs.json');
 }
 
-describe('what an output was to do while its port was away is done when it returns, although it is left alone: on_loss: hold', () => {
+describe('a decision that became due while the port was down is applied when it returns, also with on_loss: hold', () => {
   const { safe: _safe, ...plain } = lamp;
   it.each([
     ['the end of a pulse', { ...lamp, onLoss: 'hold' as const }, { pulse: 2 }],
@@ -33,7 +33,7 @@ describe('what an output was to do while its port was away is done when it retur
     expect(hardware.get('lamp')).toBe(false);
   });
 
-  it('the loss of its controller', async () => {
+  it('after the loss of the controller', async () => {
     const { command, hardware, clock, life } = await pinBench([{ ...lamp, controller: 'hall', onLoss: 'hold' }]);
     life.nodes.onNodeMessage(from('birth'));
     await command('lamp', true);
@@ -45,7 +45,7 @@ describe('what an output was to do while its port was away is done when it retur
     expect(hardware.get('lamp')).toBe(false);
   });
 
-  it('what a rule cut off meanwhile, although the rule would allow it again', async () => {
+  it('after a rule turned the output off, although the rule would allow it again', async () => {
     const guard = pinSpec({ name: 'guard' });
     const bench = await pinBench([guard, { ...lamp, onLoss: 'hold', rules: { requires: ['guard'] } }]);
     const { command, hardware, clock, life } = bench;
@@ -61,7 +61,7 @@ describe('what an output was to do while its port was away is done when it retur
     expect(hardware.get('lamp')).toBe(false);
   });
 
-  it('and what had been done before is not done again: somebody may have switched it by hand meanwhile', async () => {
+  it('and a decision that was applied before is not applied again', async () => {
     const { command, hardware, clock } = await pinBench([{ ...lamp, onLoss: 'hold' }]);
     await command('lamp', true, { pulse: 1 }, 2000);
     const before = hardware.writes.length;
@@ -74,7 +74,7 @@ describe('what an output was to do while its port was away is done when it retur
 });
 
 describe('the safe value after an outage', () => {
-  it('is given again to hardware that did not take it as the port was opened', async () => {
+  it('is written again to hardware that did not take it at the opening', async () => {
     const { command, hardware, clock } = await pinBench([lamp]);
     await command('lamp', true);
     hardware.unplug();
@@ -88,7 +88,7 @@ describe('the safe value after an outage', () => {
     expect(hardware.get('lamp')).toBe(false);
   });
 
-  it('is given once: what is switched on by hand later is left so', async () => {
+  it('is written once: an output that is switched on by hand later stays on', async () => {
     const { command, hardware, clock } = await pinBench([lamp]);
     await command('lamp', true);
     hardware.unplug();
@@ -117,7 +117,7 @@ describe('an override over an outage of the port', () => {
 });
 
 describe('on_loss: rewrite', () => {
-  it('does not give an output again what the hardware has shown not to have taken', async () => {
+  it('does not rewrite a value that the hardware did not take', async () => {
     const { command, hardware, clock, runner } = await pinBench([{ ...lamp, onLoss: 'rewrite' }]);
     runner.port.write = async () => ({ readBack: false });
     expect((await command('lamp', true)).answers).toMatchObject([
@@ -129,7 +129,7 @@ describe('on_loss: rewrite', () => {
     expect(hardware.get('lamp')).toBe(false);
   });
 
-  it('does not keep what follows a pin as it is when that pin is bad: it goes to its safe value', async () => {
+  it('sends an output to its safe value when the followed pin is bad', async () => {
     const door = pinSpec({ name: 'door' });
     const follow = { pin: 'door', invert: false, delayMs: 0 };
     const { hardware, clock } = await pinBench([door, { ...lamp, onLoss: 'rewrite', rules: { follow } }]);
@@ -143,7 +143,7 @@ describe('on_loss: rewrite', () => {
 });
 
 describe('initial: last', () => {
-  it('is the safe value an output went to as its port came back, not the command of before the outage', async () => {
+  it('is the safe value that the output got when its port came back, not the command before the outage', async () => {
     const file = stateFileIn();
     const spec = pinSpec({ ...lamp, initial: { last: true }, onExit: 'safe' });
     const first = await pinBench([spec], {}, file);

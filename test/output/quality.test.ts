@@ -9,15 +9,15 @@ import { pinBench, pinSpec } from '../support/pin-bench.ts';
 const door = pinSpec({ name: 'door', staleAfterMs: 10_000 });
 const lamp = pinSpec({ name: 'lamp', direction: 'out', initial: false, safe: false });
 
-describe('a value that ages', () => {
-  it('stays good for as long as the hardware confirms it, however seldom it changes', async () => {
+describe('a value with stale_after', () => {
+  it('stays good while the hardware confirms it, even when it rarely changes', async () => {
     const { clock, take } = await pinBench([door]);
     take();
     await clock.advance(600_000);
     expect(take()).toEqual([]);
   });
 
-  it('is uncertain once the hardware has not answered for stale_after, with since when, and good when it does', async () => {
+  it('is uncertain with quality_since once the hardware has not answered for stale_after, and good when it does', async () => {
     const { clock, take, hardware } = await pinBench([door], { timeout: '3600s' });
     await clock.advance(20_000);
     take();
@@ -38,7 +38,7 @@ describe('a value that ages', () => {
     expect(take()).toMatchObject([{ quality: 'good' }]);
   });
 
-  it('what a port gives from its memory confirms nothing', async () => {
+  it('a reading from the memory of the port confirms nothing', async () => {
     const { clock, take, hardware, runner } = await pinBench([door]);
     take();
     const at = clock.unix();
@@ -63,7 +63,7 @@ describe("a command's life", () => {
   const states = (seen: readonly Record<string, unknown>[]) =>
     seen.map(({ output }) => JSON.parse(JSON.stringify(output)).command?.state);
 
-  it('is accepted while it takes its time, with what is desired beside what is, then verified', async () => {
+  it('is accepted while it is under way, with the desired beside the real value, then verified', async () => {
     const { command } = await pinBench([lamp], { latency: '500ms' });
     const { all } = await command('lamp', true, {}, 1000);
     expect(all).toMatchObject([
@@ -72,7 +72,7 @@ describe("a command's life", () => {
     ]);
   });
 
-  it('is failed when the hardware refuses, and what stood before it still stands', async () => {
+  it('is failed when the hardware refuses, and the setpoint before it stays', async () => {
     const { command, hardware, take, user, clock } = await pinBench([lamp]);
     await command('lamp', true);
     hardware.fault('lamp', { kind: 'error', message: 'stuck' });
@@ -83,7 +83,7 @@ describe("a command's life", () => {
     expect(take()).toMatchObject([{ output: { desired: true, command: { val: false, state: 'failed' } } }]);
   });
 
-  it('is unknown when nobody confirmed it, until the hardware shows what became of it', async () => {
+  it('is unknown when it was not confirmed, until a reading settles it', async () => {
     const { command, hardware, take, clock } = await pinBench([lamp], { timeout: '100ms' });
     hardware.fault('lamp', { kind: 'timeout' });
     const { all } = await command('lamp', true, {}, 200);
@@ -95,7 +95,7 @@ describe("a command's life", () => {
     expect(states(take()).at(-1)).toBe('verified');
   });
 
-  it('is expired when its time had passed before its turn came', async () => {
+  it('is expired when its ttl passed before its turn', async () => {
     const { user, clock, take } = await pinBench([lamp], { latency: '300ms' });
     await clock.advance(1000);
     take();
@@ -107,14 +107,14 @@ describe("a command's life", () => {
     expect(take().at(-1)).toMatchObject({ val: true, output: { desired: true, command: { state: 'expired' } } });
   });
 
-  it('is sent when the hardware took it and cannot be asked', async () => {
+  it('is sent when the hardware took it and cannot be read back', async () => {
     const { command, runner } = await pinBench([lamp]);
     runner.port.write = async () => ({});
     expect(states((await command('lamp', true)).answers)).toEqual(['sent']);
   });
 });
 
-describe('a pin that was given up', () => {
+describe('an abandoned pin', () => {
   it('is bad with the reason, and refuses every command', async () => {
     const clock = new ManualClock();
     const bus = new Bus({ clock });

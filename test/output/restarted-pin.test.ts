@@ -22,8 +22,8 @@ async function failing(bench: Bench, pin: string): Promise<void> {
   output.apply = take;
 }
 
-describe('an output whose code was restarted', () => {
-  it('is what it is overridden with again, and that ends at its time', async () => {
+describe('an output whose actor was restarted', () => {
+  it('has its override again, which ends at its time', async () => {
     const bench = await pinBench([lamp]);
     await bench.command('lamp', true, { override: 60 });
     await failing(bench, 'lamp');
@@ -34,7 +34,7 @@ describe('an output whose code was restarted', () => {
     expect(bench.hardware.get('lamp')).toBe(false);
   });
 
-  it('can be commanded when its controller came back meanwhile', async () => {
+  it('takes commands when its controller came back meanwhile', async () => {
     const bench = await pinBench([{ ...lamp, controller: 'hall' }]);
     const { life, command, clock } = bench;
     life.nodes.onNodeMessage({ event: 'birth', node: 'h1', name: 'hall' });
@@ -46,7 +46,7 @@ describe('an output whose code was restarted', () => {
     expect((await command('lamp', true)).answers).toMatchObject([{ val: true }]);
   });
 
-  it('counts as on for its partner in an interlock while nobody looks after it', async () => {
+  it('counts as on for its interlock partner while its actor is down', async () => {
     const bench = await pinBench([
       lamp,
       { ...lamp, name: 'pump', rules: { interlock: { pins: ['lamp'], deadMs: 0 } } },
@@ -60,7 +60,7 @@ describe('an output whose code was restarted', () => {
 });
 
 describe('an output with on_exit: hold', () => {
-  it('still gets what the hardware has refused so far: the safe value at the end of a lease', async () => {
+  it('still gets the value that the hardware refused so far: the safe value at the end of a lease', async () => {
     const { command, hardware, clock, supervisor } = await pinBench([{ ...lamp, onExit: 'hold' }]);
     await command('lamp', true, { hold: 1 });
     hardware.fault('lamp', { kind: 'error', message: 'stuck' });
@@ -70,7 +70,7 @@ describe('an output with on_exit: hold', () => {
     expect(hardware.get('lamp')).toBe(false);
   });
 
-  it('is turned off when what it requires goes in the moment of the stop', async () => {
+  it('is turned off when its required pin goes off during the stop', async () => {
     const spec = { ...lamp, onExit: 'hold' as const, rules: { requires: ['guard'] } };
     const { command, hardware, clock, supervisor } = await pinBench([pinSpec({ name: 'guard' }), spec]);
     hardware.set('guard', true);
@@ -81,7 +81,7 @@ describe('an output with on_exit: hold', () => {
     expect(hardware.get('lamp')).toBe(false);
   });
 
-  it('stays as it is when nothing is due', async () => {
+  it('keeps its value when nothing is due', async () => {
     const { command, hardware, supervisor } = await pinBench([{ ...lamp, onExit: 'hold' }]);
     await command('lamp', true);
     const before = hardware.writes.length;

@@ -6,7 +6,7 @@ const guard = pinSpec({ name: 'guard' });
 const guarded = { ...lamp, rules: { requires: ['guard'] } };
 
 describe('max_on', () => {
-  it('ends what another hand has switched on, although it was commanded off', async () => {
+  it('turns off an output that something else switched on, although it was commanded off', async () => {
     const { command, hardware, clock } = await pinBench([{ ...lamp, rules: { maxOnMs: 5000 } }]);
     await command('lamp', false);
     hardware.set('lamp', true);
@@ -18,7 +18,7 @@ describe('max_on', () => {
 });
 
 describe('requires', () => {
-  it('turns off what was on although the pin is on again in the same turn', async () => {
+  it('turns off the output although the pin is on again in the same turn', async () => {
     const { command, hardware, clock } = await pinBench([guard, guarded]);
     hardware.set('guard', true);
     await clock.advance(0);

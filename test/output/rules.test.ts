@@ -88,7 +88,7 @@ describe('requires', () => {
     expect(levels(hardware.writes)).toEqual([false, true]);
   });
 
-  it('turns off in the same turn when the pin goes, and a command of before does not come back', async () => {
+  it('turns off in the same turn when the pin goes off, and an earlier command does not come back', async () => {
     const { command, hardware, clock, take } = await pinBench([guard, output(rules)]);
     hardware.set('guard', true);
     await clock.advance(0);

@@ -19,8 +19,8 @@ function stateFileIn(): string {
   return join(folder, 'outputs.json');
 }
 
-describe('an output whose controller goes', () => {
-  it('goes to its safe value at once, refuses commands until it is back, and does not take up what was before', async () => {
+describe('an output whose controller is lost', () => {
+  it('goes to its safe value at once, refuses commands until the controller is back, and does not resume old ones', async () => {
     const { command, clock, hardware, life, take } = await pinBench([led]);
     life.nodes.onNodeMessage(from('birth'));
     await command('lamp', true);
@@ -35,7 +35,7 @@ describe('an output whose controller goes', () => {
     expect((await command('lamp', true)).answers).toMatchObject([{ val: true }]);
   });
 
-  it('does so when the heartbeat stops, and a goodbye of an earlier life means nothing', async () => {
+  it('does so when the heartbeat stops, and ignores the leave message of an earlier process', async () => {
     const { command, clock, hardware, life } = await pinBench([led]);
     life.nodes.onNodeMessage(from('heartbeat', 'h1'));
     life.nodes.onNodeMessage(from('birth', 'h2'));
@@ -56,7 +56,7 @@ describe('an output whose controller goes', () => {
     expect(hardware.get('lamp')).toBe(false);
   });
 
-  it('waits at the start for one that has not been seen yet, and not for ever', async () => {
+  it('waits at the start for a controller that was never seen, for a limited time', async () => {
     const { command, clock, hardware } = await pinBench([{ ...led, initial: true }]);
     await clock.advance(SILENT_AFTER_MS - 1);
     expect(hardware.get('lamp')).toBe(true);
@@ -78,7 +78,7 @@ describe('an output whose controller goes', () => {
     expect(hardware.get('lamp')).toBe(false);
   });
 
-  it('while a command is on its way to the hardware: the command is not the last word', async () => {
+  it('goes to its safe value also when the loss comes during the write of a command', async () => {
     const { command, clock, hardware, life } = await pinBench([led], { latency: '300ms' });
     await clock.advance(1000);
     life.nodes.onNodeMessage(from('birth'));
@@ -136,7 +136,7 @@ describe('initial: last', () => {
   const last = pinSpec({ ...lamp, initial: { last: true } });
   const life = async (file: string, safe = false) => pinBench([{ ...last, safe, onExit: 'safe' }], {}, file);
 
-  it('is what the output was before the restart, not what it went to at the end', async () => {
+  it('is the value before the restart, not the exit value', async () => {
     const file = stateFileIn();
     const first = await life(file);
     await first.command('lamp', true);
@@ -208,7 +208,7 @@ describe('an override', () => {
     expect((await bench.command('lamp', true)).answers).toMatchObject([{ val: true }]);
   });
 
-  it('that nobody confirmed is in force, and ends, all the same', async () => {
+  it('that was not confirmed is in force and ends', async () => {
     const bench = await pinBench([lamp], { timeout: '100ms' });
     bench.hardware.fault('lamp', { kind: 'timeout' });
     bench.user.send({ IoMessage: { pin_name: 'lamp', val: true, override: 60 } });
@@ -227,7 +227,7 @@ describe('an override', () => {
     expect(bench.hardware.get('lamp')).toBe(false);
   });
 
-  it('that cannot be kept says so in its answer', async () => {
+  it('that cannot be saved says so in its answer', async () => {
     const folder = dirname(stateFileIn());
     writeFileSync(join(folder, 'full'), '');
     const bench = await pinBench([lamp], {}, join(folder, 'full', 'outputs.json'));

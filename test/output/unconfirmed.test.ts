@@ -5,8 +5,8 @@ const lamp = pinSpec({ name: 'lamp', direction: 'out', initial: false, safe: fal
 const pump = { ...lamp, name: 'pump' };
 const timeout = { timeout: '100ms' };
 
-describe('an output that nobody confirmed', () => {
-  it('is not given its unconfirmed command again when the port returns, for it was perhaps refused: on_loss: rewrite', async () => {
+describe('an unconfirmed output', () => {
+  it('does not get its unconfirmed command again when the port returns with on_loss: rewrite', async () => {
     const { command, hardware, clock } = await pinBench([{ ...lamp, onLoss: 'rewrite' }], timeout);
     hardware.fault('lamp', { kind: 'timeout' });
     expect((await command('lamp', true, {}, 200)).answers).toMatchObject([{ code: 'TIMEOUT' }]);
@@ -31,7 +31,7 @@ describe('an output that nobody confirmed', () => {
     expect(hardware.writes.slice(before)).toMatchObject([{ key: 'lamp', value: false }]);
   });
 
-  it('and may be on keeps its partner in an interlock off', async () => {
+  it('that may be on keeps its interlock partner off', async () => {
     const bench = await pinBench([{ ...lamp, rules: { interlock: { pins: ['pump'], deadMs: 0 } } }, pump], timeout);
     await bench.command('pump', true);
     bench.hardware.fault('pump', { kind: 'timeout' });
@@ -39,7 +39,7 @@ describe('an output that nobody confirmed', () => {
     expect((await bench.command('lamp', true)).answers).toMatchObject([{ code: 'RULE', rule: 'interlock' }]);
   });
 
-  it('of which only doubt is known keeps its partner off too', async () => {
+  it('that was never known keeps its interlock partner off too', async () => {
     const bench = await pinBench([{ ...lamp, rules: { interlock: { pins: ['pump'], deadMs: 0 } } }, pump], timeout);
     bench.hardware.fault('pump', { kind: 'timeout' });
     await bench.command('pump', false, {}, 200);
@@ -50,7 +50,7 @@ describe('an output that nobody confirmed', () => {
 });
 
 describe('a lost port', () => {
-  it('does not make a pulse forget its end, where the output is left alone: on_loss: hold', async () => {
+  it('does not cancel the end of a pulse, also with on_loss: hold', async () => {
     const { command, hardware, clock } = await pinBench([{ ...lamp, onLoss: 'hold' }]);
     await command('lamp', true, { pulse: 10 });
     hardware.unplug();
@@ -63,7 +63,7 @@ describe('a lost port', () => {
 });
 
 describe('a rule', () => {
-  it('is enforced each time the hardware goes on by itself', async () => {
+  it('is enforced each time that the hardware goes on by itself', async () => {
     const { command, hardware, clock } = await pinBench([
       pinSpec({ name: 'guard' }),
       { ...pump, rules: { requires: ['guard'] } },
@@ -81,7 +81,7 @@ describe('a rule', () => {
     }
   });
 
-  it('that requires a pin does not hold while that is only probably on', async () => {
+  it('that requires a pin blocks while that pin is uncertain', async () => {
     const door = pinSpec({ name: 'door', staleAfterMs: 10_000 });
     const bench = await pinBench([door, { ...pump, rules: { requires: ['door'] } }], { timeout: '3600s' });
     bench.hardware.set('door', true);
@@ -127,7 +127,7 @@ describe('the time to live', () => {
 });
 
 describe('the safe value', () => {
-  it('that the hardware refuses is tried again, although nothing happens', async () => {
+  it('that the hardware refuses is retried without an event', async () => {
     const { command, clock, hardware } = await pinBench([lamp]);
     await command('lamp', true, { hold: 1 });
     hardware.faultOf = () => ({ kind: 'error', message: 'stuck' });
