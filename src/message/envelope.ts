@@ -84,34 +84,25 @@ export function frozenCopy(value: Payload, depth: number = MAX_DEPTH): Payload |
   // Stored key by key: freezing a spread copy takes three times as long.
   const copy: Record<string, unknown> = {};
   for (const key in value) {
-    if (!Object.hasOwn(value, key)) continue;
-    let inner = value[key];
-    if (inner === undefined) continue;
-    if (typeof inner === 'object' && inner !== null) {
-      inner = depth <= 1 ? undefined : frozenInner(inner, depth - 1);
-      if (inner === undefined) return undefined;
-    }
-    if (key !== '__proto__') copy[key] = inner;
+    const inner = value[key];
+    if (inner === undefined || !Object.hasOwn(value, key)) continue;
+    const frozen = typeof inner === 'object' && inner !== null ? frozenInner(inner, depth - 1) : inner;
+    if (frozen === undefined) return undefined;
+    if (key !== '__proto__') copy[key] = frozen;
     // Assigning this key would change the prototype of the copy.
-    else Object.defineProperty(copy, key, { value: inner, enumerable: true });
+    else Object.defineProperty(copy, key, { value: frozen, enumerable: true });
   }
   return Object.freeze(copy);
 }
 
+/** Returns `undefined` when `depth` is used up. */
 function frozenInner(inner: object, depth: number): unknown {
-  if (Array.isArray(inner)) return frozenList(inner, depth);
-  return isRecord(inner) ? frozenCopy(inner, depth) : inner;
-}
-
-function frozenList(list: readonly unknown[], depth: number): readonly unknown[] | undefined {
+  if (depth <= 0) return undefined;
+  if (!Array.isArray(inner)) return isRecord(inner) ? frozenCopy(inner, depth) : inner;
   const copy: unknown[] = [];
-  for (const inner of list) {
-    if (inner === undefined) continue;
-    if (typeof inner !== 'object' || inner === null) {
-      copy.push(inner);
-      continue;
-    }
-    const frozen = depth <= 1 ? undefined : frozenInner(inner, depth - 1);
+  for (const entry of inner) {
+    if (entry === undefined) continue;
+    const frozen = typeof entry === 'object' && entry !== null ? frozenInner(entry, depth - 1) : entry;
     if (frozen === undefined) return undefined;
     copy.push(frozen);
   }
