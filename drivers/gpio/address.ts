@@ -51,8 +51,8 @@ const METERS = ['count', 'measure', 'encoder'] as const;
 export const pinSchema = z
   .strictObject({
     gpio: lineSchema.describe('the line, by offset (17) or by the name the chip gives it (GPIO17)'),
-    bias: z.enum(biases).optional().describe('the resistor in the chip; absent: as the system has set it'),
-    drive: z.enum(drives).optional().describe('outputs: how the line is driven; absent: push-pull'),
+    bias: z.enum(biases).optional().describe('the resistor in the chip; default: as the system has set it'),
+    drive: z.enum(drives).optional().describe('outputs: how the line is driven; default: push-pull'),
     count: z.enum(edgeKinds).optional().describe('makes the pin a counter of these edges'),
     measure: z
       .enum(measures)
@@ -67,11 +67,11 @@ export const pinSchema = z
       .max(10_000_000)
       .optional()
       .describe(
-        'outputs: switched on and off at so many Hz; the value is the share of on-time, 0 to 1. By the kernel where the processor’s PWM comes out at the line and the pin names no port, else by this process, each edge up to some 2 ms late, at most 50 Hz',
+        'outputs: PWM with this frequency in Hz; the value is the duty cycle, 0 to 1. By the kernel where the processor’s PWM comes out at the line and the pin names no port, else by software, each edge up to some 2 ms late, at most 50 Hz',
       ),
     report: durationSchema
       .optional()
-      .describe('counters and measurements: how often they are told at most; absent: 1s'),
+      .describe('counters and measurements: shortest time between two reports; default: 1s'),
   })
   .refine((keys) => FUNCTIONS.filter((name) => keys[name] !== undefined).length <= 1, {
     error: 'one pin is one of count, measure, encoder, pwm; a second pin on the same line can be another',

@@ -14,7 +14,7 @@ const SETTLE_SLACK_MS = 10;
 interface RequestedLine {
   readonly what: string;
   readonly bit: bigint;
-  readonly watch: LevelTracker;
+  readonly tracker: LevelTracker;
   readonly events: LineEvents;
   held: boolean;
 }
@@ -60,11 +60,11 @@ export class LineRequest implements EdgeListener {
     this.#output = plan.direction === 'out';
     this.#debounceMs = plan.debounceUs / 1000;
     this.#heldCount = plan.lines.length;
-    this.#requested = plan.lines.map(({ spec: wish, offset }, at): RequestedLine => {
-      const watch = new LevelTracker(wish.events, context.count, plan.bothEdges);
-      const member = { what: wish.channel.key, bit: 1n << BigInt(at), watch, events: wish.events, held: true };
-      this.#byOffset.set(offset, member);
-      return member;
+    this.#requested = plan.lines.map(({ spec, offset }, at): RequestedLine => {
+      const tracker = new LevelTracker(spec.events, context.count, plan.bothEdges);
+      const line = { what: spec.channel.key, bit: 1n << BigInt(at), tracker, events: spec.events, held: true };
+      this.#byOffset.set(offset, line);
+      return line;
     });
     this.lines = this.#requested.map((member) => this.#lineOf(member));
   }
@@ -90,7 +90,7 @@ export class LineRequest implements EdgeListener {
    */
   startEvents(): void {
     const bits = this.#get(uapi.allLines(this.#requested.length));
-    for (const { bit, watch } of this.#requested) watch.start((bits & bit) !== 0n);
+    for (const { bit, tracker } of this.#requested) tracker.start((bits & bit) !== 0n);
     this.#events = new EdgeStream(this.#libc, this.#fd, this);
     this.#fd = this.#events.fd;
   }
@@ -98,7 +98,7 @@ export class LineRequest implements EdgeListener {
   event({ offset, rising, lineSeqno, nsHigh, nsLow }: EdgeEvent): void {
     const member = this.#byOffset.get(offset);
     if (!member?.held) return;
-    if (member.watch.edge(rising, lineSeqno, this.#time(nsHigh, nsLow), stampMs(nsHigh, nsLow)) > 0)
+    if (member.tracker.edge(rising, lineSeqno, this.#time(nsHigh, nsLow), stampMs(nsHigh, nsLow)) > 0)
       this.#scheduleResync(member);
     if (this.#debounceMs > 0) this.#scheduleSettledCheck();
   }
@@ -122,8 +122,8 @@ export class LineRequest implements EdgeListener {
       return false;
     }
     let checkAgain = false;
-    for (const { held, bit, watch } of this.#requested) {
-      if (held && watch.inspect((bits & bit) !== 0n)) checkAgain = true;
+    for (const { held, bit, tracker } of this.#requested) {
+      if (held && tracker.inspect((bits & bit) !== 0n)) checkAgain = true;
     }
     return checkAgain;
   }
@@ -195,7 +195,7 @@ export class LineRequest implements EdgeListener {
       if (this.#closing) return;
       try {
         const bits = this.#get(uapi.allLines(this.#requested.length));
-        for (const { held, bit, watch } of this.#requested) if (held) watch.resync((bits & bit) !== 0n);
+        for (const { held, bit, tracker } of this.#requested) if (held) tracker.resync((bits & bit) !== 0n);
       } catch (error) {
         this.ended(toError(error));
       }

@@ -191,7 +191,7 @@ function countingMeter(edges: EdgeCounter): Meter {
   let resumed = false;
   const uncertainty = () => {
     if (overrun > 0) return `overrun: ${overrun} edges came too fast to be seen, and are counted unseen`;
-    return resumed ? 'resumed: edges that came while nobody counted are missing' : undefined;
+    return resumed ? 'resumed: edges from the time without counting are missing' : undefined;
   };
   return {
     edge(_line, edge) {
@@ -222,7 +222,7 @@ function encoderMeter(from: number, { count }: PortContext): Meter {
   // Until the position is set: only the user knows it.
   const uncertainty = () => {
     if (unknown > 0) return `overrun: the direction of ${unknown} steps is unknown; set the position`;
-    return resumed ? 'resumed: it may have moved while nobody watched; set the position' : undefined;
+    return resumed ? 'resumed: it may have moved while it was not watched; set the position' : undefined;
   };
   return {
     edge(line, { rising, lost }) {

@@ -67,7 +67,7 @@ export function decodeChipInfo(buffer: Buffer): ChipInfo {
 
 export interface LineInfo {
   readonly name: string;
-  /** Who holds it; may be empty although it is held. */
+  /** Name that the holder has given; may be empty although the line is held. */
   readonly consumer: string;
   readonly flags: number;
 }
@@ -182,7 +182,7 @@ export function kernelError(thrown: unknown, what: string, path: string): DcsErr
 function noPermission(what: string, path: string, thrown: unknown): DcsError {
   const group = groupOf(path);
   return new DcsError('NO_PERMISSION', `${what}: this user may not use ${path}; it needs the group ${group}`, {
-    expected: `a member of the group ${group} (sudo usermod -aG ${group} USER, then log in anew)`,
+    expected: `a member of the group ${group} (sudo usermod -aG ${group} USER, then log in again)`,
     cause: thrown,
   });
 }

@@ -12,7 +12,7 @@ const chipAddress = z.int().min(0x03).max(0x77);
 
 const initSchema = z.strictObject({
   register: byte.describe('register to set'),
-  value: byte.describe('what it gets'),
+  value: byte.describe('its value'),
   mask: byte.default(0xff).describe('bits of the register that are set; the others stay'),
   direction: z.enum(['in', 'out']).optional().describe('only for pins of this direction'),
 });
@@ -27,11 +27,11 @@ const keys = z.strictObject({
     })
     .optional()
     .describe('the chip is behind a TCA9548A: its address, and the channel'),
-  chip: z.enum(chipNames).optional().describe('a chip that takes more than reading a register'),
+  chip: z.enum(chipNames).optional().describe('a chip whose values take more than reading a register'),
   value: z.string().optional().describe('with chip: which of its values'),
-  register: byte.optional().describe('register of the value; absent: the chip has none (PCF8574)'),
+  register: byte.optional().describe('register of the value; none for a chip without registers (PCF8574)'),
   write_register: byte.optional().describe('outputs: the register that is written, if it is another one'),
-  type: z.enum(registerTypes).default('u8').describe('how the value stands there'),
+  type: z.enum(registerTypes).default('u8').describe('encoding of the value'),
   shift: z.int().min(0).max(15).default(0).describe('inputs: the value begins this many bits higher'),
   bit: z.int().min(0).max(15).optional().describe('the pin is this bit'),
   init: z.array(initSchema).default([]).describe('registers to set when the chip is taken into use'),

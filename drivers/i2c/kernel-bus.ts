@@ -62,7 +62,7 @@ function openDevice(path: string): number {
     const code = systemCode(error);
     if (code === 'EACCES' || code === 'EPERM') {
       throw new DcsError('NO_PERMISSION', `this process may not open ${path}: it belongs to the group i2c`, {
-        expected: 'membership: sudo usermod -aG i2c $USER, then log in anew',
+        expected: 'membership: sudo usermod -aG i2c $USER, then log in again',
         cause: error,
       });
     }

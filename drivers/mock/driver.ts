@@ -8,12 +8,12 @@ import { MockPort } from './port.ts';
 const channelName = z.union([z.string().min(1), z.number().int().nonnegative()]).transform(String);
 
 const faultSchema = z.strictObject({
-  channel: channelName.optional().describe('the channel it hits; absent: all'),
+  channel: channelName.optional().describe('the channel with the fault; default: all'),
   kind: z
     .enum(['error', 'timeout', 'disconnect', 'bounce'])
-    .describe('bounce: a digital channel changes its level, chattering meanwhile'),
+    .describe('bounce: a digital channel changes its level and bounces'),
   after: durationSchema.describe('when it begins, counted from the first opening'),
-  for: durationSchema.optional().describe('how long it lasts; absent: for ever (a bounce: 20ms)'),
+  for: durationSchema.optional().describe('how long it lasts; default: for ever (a bounce: 20ms)'),
 });
 
 const optionsSchema = z.strictObject({
@@ -22,19 +22,19 @@ const optionsSchema = z.strictObject({
     .default([])
     .describe('wires: [[from, to], …]; what is written to one channel is read on the other'),
   latency: durationSchema.prefault('0ms').describe('how long each read and write takes'),
-  timeout: durationSchema.prefault('1s').describe('how long a channel with a timeout fault keeps one waiting'),
+  timeout: durationSchema.prefault('1s').describe('time until a read or write of a channel with a timeout fault fails'),
   record: z
     .string()
     .min(1)
     .optional()
-    .describe('a file in which every write is kept, as a JSON line; levels then outlive the process'),
-  faults: z.array(faultSchema).default([]).describe('what goes wrong, and when'),
+    .describe('a file that records every write as a JSON line; levels then outlive the process'),
+  faults: z.array(faultSchema).default([]).describe('faults and their times'),
 });
 type MockOptions = z.infer<typeof optionsSchema>;
 
 const pinSchema = z.strictObject({
-  channel: channelName.describe('any name or number; pins of one port are told apart by it'),
-  type: z.enum(['digital', 'analog', 'counter', 'text']).default('digital').describe('what its value is'),
+  channel: channelName.describe('any name or number, different for each pin of the port'),
+  type: z.enum(['digital', 'analog', 'counter', 'text']).default('digital').describe('type of its value'),
 });
 type MockAddress = z.infer<typeof pinSchema>;
 

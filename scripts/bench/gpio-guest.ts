@@ -29,7 +29,7 @@ const print = (row: string) => {
 };
 const wanted = (name: string) => only.length === 0 || only.includes(name);
 
-/** Something that reads line 0 of the chip into a run; returns what ends it. */
+/** Reads line 0 of the chip into a run; resolves with the function that ends it. */
 type Reader = (run: Run, chip: SimChip) => Promise<() => Promise<void>>;
 
 const driver =
@@ -48,7 +48,7 @@ const bare: Reader = async (run, chip) => {
   return async () => stop();
 };
 
-/** A pin on a bus, and an actor beside it: the whole way inside the process. */
+/** A pin and an actor on a bus: the whole way inside the process. */
 async function pinOnBus(line: number, direction: Direction, actor: Actor) {
   const bus = new Bus({ clock: systemClock });
   const channel = channelOf(line, direction);
@@ -126,7 +126,7 @@ async function edgeTable(chip: SimChip): Promise<void> {
   }
 }
 
-/** One row's figures. The first time a reader runs, its code is being compiled: that run is thrown away. */
+/** The figures of one row. The first run of a reader is discarded, because its code is being compiled. */
 async function measure(reader: Reader, chip: SimChip, rate: number): Promise<Run> {
   const run = new Run();
   chip.pull(0, false);

@@ -12,7 +12,7 @@ export const LABEL = 'bench-sim';
 export const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
 export const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-/** CLOCK_REALTIME in seconds, finer than Date.now(): what the kernel stamps with. */
+/** CLOCK_REALTIME in seconds, finer than Date.now(): the clock of the kernel's time stamps. */
 function wallClock(): () => number {
   const call: (clock: number, time: Uint8Array) => number = koffi
     .load(null)
@@ -20,7 +20,7 @@ function wallClock(): () => number {
   const time = Buffer.alloc(16);
   let best = Number.POSITIVE_INFINITY;
   let offset = 0;
-  // The look that took least time is the one that was not interrupted.
+  // The shortest look was not interrupted.
   for (let look = 0; look < 200; look++) {
     const before = performance.now();
     call(0, time);
@@ -35,7 +35,7 @@ function wallClock(): () => number {
 
 const now = wallClock();
 
-/** What one measurement saw. */
+/** The edges of one measurement. */
 export class Run {
   readonly latencies: number[] = [];
   readonly levels: boolean[] = [];

@@ -1,4 +1,4 @@
-/** What an outside driver imports: `dcs-io/driver`. */
+/** `dcs-io/driver`: everything that an outside driver imports. */
 export { z } from 'zod';
 export * from '../clock/clock.ts';
 export * from '../errors/errors.ts';

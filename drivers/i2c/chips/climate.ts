@@ -90,7 +90,7 @@ async function readCalibration(access: ChipAccess, hasHumidity: boolean): Promis
   return { t, p, h };
 }
 
-/** What the chip says when it has not measured: temperature and pressure, and humidity. */
+/** Raw values of a skipped measurement: temperature and pressure, and humidity. */
 const SKIPPED = 0x80000;
 const HUMIDITY_SKIPPED = 0x8000;
 

@@ -39,7 +39,7 @@ async function convertAds1115(access: ChipAccess, mux: number): Promise<number> 
   for (let look = 0; look < ADS_READY_CHECKS; look++) {
     const now = (await access.read(ADS_CONFIG, 2)).readUInt16BE();
     if (((now ^ config) & ~ADS_READY) !== 0) {
-      // Somebody else uses the chip, or it was reset: what it converts is not what was asked.
+      // Another program uses the chip, or it was reset: it converts something else.
       throw new DcsError('BAD_REPLY', `the ADS1115 at ${hex(access.address)} has other settings than asked`, {
         found: now.toString(16),
         expected: config.toString(16),
@@ -135,7 +135,7 @@ class Mcp4725 implements Chip {
     });
   }
 
-  /** What it puts out: switched off, it puts out nothing. */
+  /** Returns the output as a share of the supply; 0 while it is switched off. */
   async #share(): Promise<number> {
     const data = await this.#access.receive(3);
     return (data.readUInt8(0) & DAC_POWER_DOWN) === 0 ? (data.readUInt16BE(1) >> 4) / (DAC_STEPS - 1) : 0;

@@ -27,7 +27,7 @@ const ASCII = [
 const DEGREE = '0006090906';
 const FIRST_CHARACTER = 0x20;
 
-/** The columns of a character; undefined: there is no picture of it. */
+/** The columns of a character; `undefined` when there is no picture of it. */
 export function glyph(character: string): readonly number[] | undefined {
   const columns = character === '°' ? DEGREE : ASCII[(character.codePointAt(0) ?? 0) - FIRST_CHARACTER];
   return columns?.match(/../g)?.map((column) => Number.parseInt(column, 16));
@@ -36,9 +36,9 @@ export function glyph(character: string): readonly number[] | undefined {
 const COLUMNS = 128;
 /** Most characters of a line. */
 const LINE_CHARACTERS = Math.floor(COLUMNS / CELL);
-/** Bytes of picture in a transfer: others on the bus wait no longer than 2 ms at 100 kHz. */
+/** Bytes of picture in a transfer: other chips wait at most 2 ms at 100 kHz. */
 const CHUNK = 16;
-/** Control bytes: what follows are commands, or picture. */
+/** Control bytes: commands follow, or picture. */
 const COMMANDS = 0x00;
 const PICTURE = 0x40;
 /** Status: the display is off, as after its power came. */
@@ -69,7 +69,7 @@ class Ssd1306 implements Chip {
     this.#shown = Array.from({ length: lines }, () => '');
   }
 
-  /** Empties the picture, which is random after power-on, before it is switched on. */
+  /** Clears the picture, which is random after power-on, before the display is switched on. */
   async setUp(): Promise<void> {
     const setting = [
       [0xae],
@@ -85,7 +85,7 @@ class Ssd1306 implements Chip {
     await this.#access.write(COMMANDS, [0xaf]);
   }
 
-  /** What was written; the picture itself cannot be read. A display that was without power in between is not set up. */
+  /** Returns the written text, because the picture cannot be read. Rejects when the display lost its power meanwhile. */
   async read(names: readonly string[]): Promise<ReadonlyMap<string, string>> {
     if (((await this.#access.receive(1)).readUInt8() & OFF) !== 0) {
       throw new DcsError('BAD_REPLY', `the display at ${hex(this.#access.address)} was switched off`);
