@@ -41,6 +41,7 @@ export type Reading =
     }
   | { readonly ok: false; readonly error: DcsError };
 
+/** Receives the readings of one channel. */
 export type ReadingListener = (reading: Reading) => void;
 
 /** The result of a write. */

@@ -12,6 +12,7 @@ import { DcsError } from '../errors/errors.ts';
 import type { Log } from '../log/log.ts';
 import type { Direction, RawValue } from '../pin/pin.ts';
 
+/** A line of the log. */
 export interface LogLine {
   readonly level: string;
   readonly detail: object;

@@ -6,6 +6,7 @@ export const MAX_LINES = 2000;
 /** Interval of renderings (ms): on a busy bus, one for every message would be too many. */
 const RENDER_MS = 200;
 
+/** A line of the log. */
 export interface LogLine {
   readonly key: number;
   /** Unix seconds. */
