@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Driver } from '../../src/driver/contract.ts';
 import { type I2cAddress, pinSchema } from './address.ts';
 import type { I2cBus } from './bus.ts';
+import { detectBuses } from './detect.ts';
 import { type Backend, openBus } from './open-bus.ts';
 import { I2cPort } from './port.ts';
 
@@ -37,6 +38,7 @@ export function createI2c(
       devices: ['/dev/i2c-*'],
       hint: 'on a Raspberry Pi: raspi-config, Interface Options, I2C; else modprobe i2c-dev',
     },
+    detect: () => detectBuses((path) => openBus(path, 'auto')),
     async open({ bus, backend }, channels, context) {
       const port = new I2cPort(await openBus(bus, backend), channels, context, backend);
       try {

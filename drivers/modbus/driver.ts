@@ -1,5 +1,5 @@
 import type { Channel, Driver, OpenResult, PortContext } from '../../src/driver/contract.ts';
-import { serialAccess, usbName } from '../../src/driver/kit/serial-ports.ts';
+import { detectSerialPorts, serialAccess, usbName } from '../../src/driver/kit/serial-ports.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import { addressSchema, describeAddress, type ModbusAddress, spanOf } from './address.ts';
 import { Heartbeat, type HeartbeatSpec } from './heartbeat.ts';
@@ -25,6 +25,7 @@ export const modbus: Driver<ModbusOptions, ModbusAddress> = {
   estimate,
   server: modbusServer,
   access: serialAccess,
+  detect: () => detectSerialPorts((path) => ({ serial: path, line: '9600-8N1' })),
   claims: ({ link }) =>
     link.by !== 'serial' ? undefined : typeof link.device === 'string' ? link.device : `USB ${usbName(link.device)}`,
   open,

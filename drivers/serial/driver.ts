@@ -1,5 +1,5 @@
 import type { Driver } from '../../src/driver/contract.ts';
-import { serialAccess } from '../../src/driver/kit/serial-ports.ts';
+import { detectSerialPorts, serialAccess } from '../../src/driver/kit/serial-ports.ts';
 import { pinSchema, type SerialAddress } from './address.ts';
 import { openTransport, pathOf } from './line/open.ts';
 import { optionsSchema, type SerialOptions } from './options.ts';
@@ -19,6 +19,7 @@ export const serial: Driver<SerialOptions, SerialAddress> = {
   }),
   claims: ({ path }) => path,
   access: serialAccess,
+  detect: () => detectSerialPorts((path) => ({ path, line: '9600-8N1', framing: { delimiter: '\r\n' } })),
   // A replugged adapter works again within 2 s, including the time to open it.
   reopenMs: 1000,
   async open(options, channels, context) {

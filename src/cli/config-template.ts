@@ -1,3 +1,5 @@
+import type { DetectedDevice, DetectedPort } from '../driver/contract.ts';
+
 /** The hardware and software of a computer that a first configuration depends on. */
 export interface Detection {
   readonly node: string;
@@ -5,16 +7,19 @@ export interface Detection {
   readonly bus: boolean;
   /** The board with the names of its free lines; `undefined` when it is not a known board. */
   readonly board?: { readonly name: string; readonly title: string; readonly lines: readonly string[] } | undefined;
-  readonly serial: readonly { readonly path: string; readonly about: string }[];
-  readonly i2c: readonly { readonly path: string; readonly chips: readonly DetectedChip[] }[];
+  readonly ports: readonly DetectedHardware[];
 }
 
-export interface DetectedChip {
-  /** I2C address, like `0x20`. */
-  readonly address: string;
-  readonly guesses: readonly string[];
-  /** Profiles for the chips that usually have this address. */
-  readonly profiles: readonly string[];
+/** A device of this computer, with the drivers that can open it. */
+export interface DetectedHardware {
+  readonly path: string;
+  readonly name?: string;
+  readonly about: string;
+  readonly uses: readonly { readonly driver: string; readonly options: DetectedPort['options'] }[];
+  readonly devices: readonly (DetectedDevice & {
+    /** Profiles for the models that usually have this address. */
+    readonly profiles: readonly string[];
+  })[];
 }
 
 /** Answers to the questions of `init`. */
@@ -22,22 +27,21 @@ export interface Answers {
   readonly node: string;
   /** Serve the web page on this machine. */
   readonly web: boolean;
-  /** Use of each serial port, by its path. */
-  readonly serial: ReadonlyMap<string, 'modbus' | 'serial'>;
+  /** Drivers of ports that several drivers can open, by path. */
+  readonly drivers: ReadonlyMap<string, string>;
 }
 
 /**
  * The text of a first configuration. Unknown facts (the device on a line, the type of a chip) are comments that become right
  * without their `#`.
  */
-export function configTemplate(found: Detection, { node, web, serial }: Answers): string {
-  const { board, i2c } = found;
+export function configTemplate(found: Detection, { node, web, drivers }: Answers): string {
+  const { board } = found;
   const [first = '', second = ''] = board?.lines ?? [];
-  const chips = i2c.flatMap(({ path, chips: list }) => list.map((chip) => ({ ...chip, port: busName(path) })));
-  const ports = [
-    ...found.serial.flatMap(({ path, about }, at) => serialLines(`line-${at + 1}`, path, about, serial.get(path))),
-    ...i2c.map(({ path }) => `  ${busName(path)}: { driver: i2c, bus: ${JSON.stringify(path)} }`),
-  ];
+  let unnamed = 0;
+  const named = found.ports.map((port) => ({ ...port, name: port.name ?? `line-${++unnamed}` }));
+  const ports = named.flatMap((port) => portLines(port, drivers.get(port.path)));
+  const chips = named.flatMap(({ name, devices }) => devices.map((device) => ({ ...device, port: name })));
   return [
     '# Configuration of dcs-io. Changed it? dcs-io check finds mistakes; a restart makes it take effect.',
     "# A line that begins with '#' and a word is a suggestion: remove its '#' to use it.",
@@ -67,7 +71,7 @@ export function configTemplate(found: Detection, { node, web, serial }: Answers)
     ...(chips.length === 0
       ? []
       : [
-          '# Chips that answer on the I2C buses. An address does not prove the type of a chip: choose one.',
+          '# Devices that answer on the buses. An address does not prove the type of a device: choose one.',
           section('devices', chips.flatMap(chipLines)),
           '',
         ]),
@@ -89,23 +93,29 @@ function section(name: string, lines: readonly string[]): string {
   return [`${name}:`, ...(lines.length === 0 ? ['  # none was found on this machine'] : lines)].join('\n');
 }
 
-function busName(path: string): string {
-  return path.replace('/dev/', '');
-}
-
-function serialLines(name: string, path: string, about: string, use: 'modbus' | 'serial' | undefined): string[] {
-  const quoted = JSON.stringify(path);
-  const ways = {
-    modbus: `${name}: { driver: modbus, serial: ${quoted}, line: 9600-8N1 }`,
-    serial: `${name}: { driver: serial, path: ${quoted}, line: 9600-8N1, framing: { delimiter: "\\r\\n" } }`,
-  };
+/** The entry of a port; suggestions when several drivers can open it and none was chosen. */
+function portLines(
+  { name, path, about, uses }: DetectedHardware & { name: string },
+  chosen: string | undefined,
+): string[] {
+  const entry = ({ driver, options }: DetectedHardware['uses'][number]) =>
+    `${name}: { driver: ${driver}, ${Object.entries(options)
+      .map(([key, value]) => `${key}: ${JSON.stringify(value)}`)
+      .join(', ')} }`;
+  const use = uses.length === 1 ? uses[0] : uses.find(({ driver }) => driver === chosen);
+  if (uses.length === 1 && use) return [`  ${entry(use)}`];
   return [
     `  # ${about === '' ? path : about}: line settings by dcs-io scan modbus or dcs-io serial monitor`,
-    ...(use === undefined ? [`  #${ways.modbus}`, `  # or ${ways.serial}`] : [`  ${ways[use]}`]),
+    ...(use ? [`  ${entry(use)}`] : uses.map((each, at) => `  ${at === 0 ? '#' : '# or '}${entry(each)}`)),
   ];
 }
 
-function chipLines({ address, guesses, profiles, port }: DetectedChip & { readonly port: string }): string[] {
+function chipLines({
+  address,
+  guesses,
+  profiles,
+  port,
+}: DetectedHardware['devices'][number] & { port: string }): string[] {
   const name = `chip-${port}-${address.slice(2)}`;
   const [first, ...others] = profiles;
   const what = guesses.length === 0 ? 'no known chip usually has this address' : guesses.join(', or ');

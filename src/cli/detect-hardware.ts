@@ -1,27 +1,18 @@
 import { hostname } from 'node:os';
-import { hex } from '../../drivers/i2c/bus.ts';
 import type { Board } from '../board/board.ts';
 import { detectBoard } from '../board/detect.ts';
 import { findProfiles } from '../config/profile.ts';
-import { lastingPaths, listPorts } from '../driver/kit/serial-ports.ts';
+import type { Driver } from '../driver/contract.ts';
+import { allDrivers } from '../driver-registry.ts';
 import { messageOf } from '../errors/errors.ts';
 import { loadZmq } from '../mesh/transport/socket-factory.ts';
-import type { DetectedChip, Detection } from './config-template.ts';
-import { i2cBuses, scanI2cBus } from './i2c-scan.ts';
+import type { Detection } from './config-template.ts';
 import { printNote } from './output.ts';
 
-/** Detects board, serial ports, I2C chips and ZeroMQ on this computer, and prints what it finds. */
+/** Detects the board, the hardware that drivers find, and ZeroMQ on this computer, and prints it. */
 export async function detectHardware(): Promise<Detection> {
   const board = detectBoard();
   printNote(board ? `board: ${board.title}` : 'board: none that dcs-io knows');
-  const lasting = lastingPaths();
-  const serial = listPorts().map(({ path, maker = '', product = '' }) => ({
-    path: lasting.get(path) ?? path,
-    about: `${maker} ${product}`.trim(),
-  }));
-  for (const { path, about } of serial) printNote(`serial: ${path}  ${about}`.trimEnd());
-  const i2c: Detection['i2c'][number][] = [];
-  for (const path of i2cBuses()) i2c.push({ path, chips: await detectChips(path) });
   const bus = await loadZmq().then(
     () => true,
     (error: unknown) => {
@@ -33,25 +24,34 @@ export async function detectHardware(): Promise<Detection> {
     node: hostname(),
     bus,
     board: board && { name: board.name, title: board.title, lines: freeLines(board) },
-    serial,
-    i2c,
+    ports: await detectPorts(await allDrivers()),
   };
 }
 
-async function detectChips(path: string): Promise<DetectedChip[]> {
-  try {
-    const chips = await scanI2cBus(path);
-    for (const { address, guesses } of chips) printNote(`${path}: ${hex(address)}  ${guesses.join(', or ')}`);
-    const known = findProfiles('i2c', undefined).map(({ name }) => name);
-    return chips.map(({ address, guesses }) => ({
-      address: hex(address),
-      guesses,
-      profiles: known.filter((name) => guesses.some((guess) => guessMatchesProfile(guess, name))),
-    }));
-  } catch (error) {
-    printNote(`${path}: not scanned: ${messageOf(error)}`);
-    return [];
+/** Asks the drivers for ports. Ports of several drivers with the same path are one, with several possible drivers. */
+export async function detectPorts(drivers: readonly Driver[]): Promise<Detection['ports']> {
+  const found = new Map<string, Detection['ports'][number]>();
+  for (const { name: driver, detect } of drivers) {
+    for (const port of (await detect?.()) ?? []) {
+      const present = found.get(port.path);
+      const use = { driver, options: port.options };
+      const devices = (port.devices ?? []).map((device) => ({
+        ...device,
+        profiles: profilesFor(driver, device.guesses),
+      }));
+      found.set(port.path, present ? { ...present, uses: [...present.uses, use] } : { ...port, devices, uses: [use] });
+      if (present) continue;
+      printNote(`${port.path}  ${port.about}`.trimEnd());
+      for (const { address, guesses } of devices) printNote(`${port.path}: ${address}  ${guesses.join(', or ')}`);
+      if (port.problem !== undefined) printNote(`${port.path}: not scanned: ${port.problem}`);
+    }
   }
+  return [...found.values()];
+}
+
+function profilesFor(driver: string, guesses: readonly string[]): string[] {
+  const known = findProfiles(driver, undefined).map(({ name }) => name);
+  return known.filter((name) => guesses.some((guess) => guessMatchesProfile(guess, name)));
 }
 
 /** True when a guess, like `MCP23017, MCP23008 or PCF8574`, names the chip of a profile, like `microchip/mcp23017`. */

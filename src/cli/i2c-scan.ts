@@ -1,35 +1,6 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import {
-  BusOwner,
-  FIRST_ADDRESS,
-  hex,
-  LAST_ADDRESS,
-  type MuxChannel,
-  type ScannedChip,
-  scanBus,
-} from '../../drivers/i2c/bus.ts';
-import { openBus } from '../../drivers/i2c/open-bus.ts';
+import { existsSync, readFileSync } from 'node:fs';
+import { FIRST_ADDRESS, hex, LAST_ADDRESS, type ScannedChip } from '../../drivers/i2c/bus.ts';
 import { colour, printLine } from './output.ts';
-
-/** The I2C buses of this machine, in the order of their numbers. */
-export function i2cBuses(): string[] {
-  const names = existsSync('/dev') ? readdirSync('/dev').filter((name) => /^i2c-\d+$/.test(name)) : [];
-  return names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).map((name) => `/dev/${name}`);
-}
-
-/** The chips that answer on a bus, or behind a channel of a mux on it. */
-export async function scanI2cBus(path: string, mux?: MuxChannel): Promise<ScannedChip[]> {
-  const owner = new BusOwner(await openBus(path, 'auto'), []);
-  try {
-    return await scanBus({
-      transfer: (address, write, length) => owner.transfer(mux, address, write, length),
-    });
-  } finally {
-    // A transfer without a mux closes the channel that is open.
-    if (mux) await owner.transfer(undefined, mux.address, Uint8Array.of(0), 0);
-    await owner.close();
-  }
-}
 
 /** Prints the chips of a bus as a grid, with their likely types. */
 export function printChips(path: string, chips: readonly ScannedChip[]): void {

@@ -199,6 +199,30 @@ export interface Remark {
   readonly fatal?: true;
 }
 
+/** Hardware on this machine that a port of the driver could open. */
+export interface DetectedPort {
+  /** Path of the device. Several drivers may detect the same device: then the user chooses one. */
+  readonly path: string;
+  /** Name for the port: `i2c-1`. When `undefined`, ports are numbered. */
+  readonly name?: string;
+  /** Description of the device for people, such as what USB says of it; may be empty. */
+  readonly about: string;
+  /** Keys of the entry in `ports:`, without `driver`. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** Devices that answered on a bus. */
+  readonly devices?: readonly DetectedDevice[];
+  /** The reason why the devices on the bus could not be detected. */
+  readonly problem?: string;
+}
+
+/** A device that answered on a bus. */
+export interface DetectedDevice {
+  /** Address, as the key `address` in `devices:` takes it: `0x20`. */
+  readonly address: string;
+  /** Models that usually have this address: `MCP23017, MCP23008 or PCF8574`. */
+  readonly guesses: readonly string[];
+}
+
 /** Rights that a driver's ports need. The service unit grants them; `doctor` and `init` check them. */
 export interface AccessNeeds {
   /** Groups that usually own the devices: `gpio`, `dialout`. */
@@ -241,6 +265,8 @@ export interface Driver<Options = unknown, Address = unknown> {
    * drivers whose `claims` is not the path of the device.
    */
   devicePaths?(options: Options): Promise<readonly string[]>;
+  /** Detects hardware of this machine, for the first configuration that `dcs-io init` writes. Only reads. */
+  detect?(): Promise<readonly DetectedPort[]>;
   /**
    * Returns the hardware that a port with these options needs for itself, named as every driver would: `/dev/ttyUSB0`,
    * `192.168.1.10:502`. Two ports must not claim the same. `undefined` when the hardware can be shared.

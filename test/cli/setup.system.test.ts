@@ -12,27 +12,36 @@ import { cli, cliFile, LineReader } from '../support/agent-process.ts';
 const folder = mkdtempSync(join(tmpdir(), 'dcs-io-setup-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+function serialPort(path: string, about: string): Detection['ports'][number] {
+  const uses = [
+    { driver: 'modbus', options: { serial: path, line: '9600-8N1' } },
+    { driver: 'serial', options: { path, line: '9600-8N1', framing: { delimiter: '\r\n' } } },
+  ];
+  return { path, about, uses, devices: [] };
+}
+
 describe('configTemplate', () => {
   const pi: Detection = {
     bus: true,
     node: 'hall 1: "north"',
     board: { name: 'raspberry-pi-4b', title: 'Raspberry Pi 4 Model B', lines: ['GPIO4', 'GPIO5'] },
-    serial: [
-      { path: '/dev/serial/by-id/usb-FTDI_x', about: 'FTDI adapter' },
-      { path: '/dev/ttyAMA0', about: '' },
-    ],
-    i2c: [
+    ports: [
+      serialPort('/dev/serial/by-id/usb-FTDI_x', 'FTDI adapter'),
+      serialPort('/dev/ttyAMA0', ''),
       {
         path: '/dev/i2c-1',
-        chips: [
+        name: 'i2c-1',
+        about: '',
+        uses: [{ driver: 'i2c', options: { bus: '/dev/i2c-1' } }],
+        devices: [
           { address: '0x20', guesses: ['MCP23017'], profiles: ['microchip/mcp23017', 'nxp/pcf8574'] },
           { address: '0x33', guesses: [], profiles: [] },
         ],
       },
     ],
   };
-  const nothing: Detection = { node: 'pc', bus: false, serial: [], i2c: [] };
-  const usual = { node: 'pc', web: true, serial: new Map() };
+  const nothing: Detection = { node: 'pc', bus: false, ports: [] };
+  const usual = { node: 'pc', web: true, drivers: new Map() };
   const check = async (text: string) => {
     const context = { drivers: await allDrivers(), machine: machine({ model: 'Raspberry Pi 4 Model B Rev 1.4' }) };
     const loaded = loadConfigText(text, '/x/dcs-io.yaml', context);
@@ -50,7 +59,7 @@ describe('configTemplate', () => {
   });
 
   it('is correct with every suggestion uncommented, and with the answers of the user', async () => {
-    const text = configTemplate(pi, { ...usual, serial: new Map([['/dev/ttyAMA0', 'serial']]) });
+    const text = configTemplate(pi, { ...usual, drivers: new Map([['/dev/ttyAMA0', 'serial']]) });
     const taken = text.replaceAll(/^( *)#(?=\S)/gm, '$1');
     expect(taken).not.toBe(text);
     const config = await check(taken);

@@ -35,7 +35,7 @@ export async function init({ config: file, yes, force }: InitOptions): Promise<v
   const { allDrivers } = await import('../../driver-registry.ts');
   const { loadConfigText } = await import('../../config/load.ts');
   const found = await detectHardware();
-  const answers = yes ? { node: found.node, web: true, serial: new Map() } : await ask(found);
+  const answers = yes ? { node: found.node, web: true, drivers: new Map() } : await ask(found);
   const text = configTemplate(found, answers);
   const loaded = loadConfigText(text, file, { drivers: await allDrivers() });
   if (!loaded.ok) {
@@ -59,13 +59,14 @@ async function ask(found: Detection): Promise<Answers> {
   };
   try {
     const node = await question('name of this machine on the bus', found.node);
-    const serial = new Map<string, 'modbus' | 'serial'>();
-    for (const { path, about } of found.serial) {
-      const use = await question(`what is on ${path} ${about}: modbus, serial or nothing?`, 'nothing');
-      if (use === 'modbus' || use === 'serial') serial.set(path, use);
+    const drivers = new Map<string, string>();
+    for (const { path, about, uses } of found.ports.filter((port) => port.uses.length > 1)) {
+      const names = uses.map(({ driver }) => driver);
+      const use = await question(`what is on ${path} ${about}: ${names.join(', ')} or nothing?`, 'nothing');
+      if (names.includes(use)) drivers.set(path, use);
     }
     const web = await question('serve the web page on this machine?', 'yes');
-    return { node, web: /^y/i.test(web), serial };
+    return { node, web: /^y/i.test(web), drivers };
   } finally {
     lines.close();
   }

@@ -143,10 +143,10 @@ function lineText({ baud, dataBits, parity, stopBits }: LineSettings): string {
 }
 
 async function scanI2c(paths: readonly string[] | undefined, { mux, json }: ScanI2cOptions): Promise<void> {
-  const [{ i2cBuses, printChips, scanI2cBus }, { hex }] = await Promise.all([
-    import('../i2c-scan.ts'),
-    import('../../../drivers/i2c/bus.ts'),
-  ]);
+  const { hex } = await import('../../../drivers/i2c/bus.ts');
+  const { i2cBuses, scanChips } = await import('../../../drivers/i2c/detect.ts');
+  const { openBus } = await import('../../../drivers/i2c/open-bus.ts');
+  const { printChips } = await import('../i2c-scan.ts');
   const asked = paths && paths.length > 0 ? paths : i2cBuses();
   if (asked.length === 0) {
     const hint = 'on a Raspberry Pi: raspi-config, Interface Options, I2C; elsewhere: modprobe i2c-dev';
@@ -154,7 +154,7 @@ async function scanI2c(paths: readonly string[] | undefined, { mux, json }: Scan
   }
   let found = 0;
   for (const path of asked) {
-    const chips = await scanI2cBus(path, mux);
+    const chips = await scanChips(path, (bus) => openBus(bus, 'auto'), mux);
     found += chips.length;
     if (json) for (const { address, ...rest } of chips) printJson({ bus: path, address: hex(address), ...rest });
     else printChips(path, chips);

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { DcsError } from '../../errors/errors.ts';
-import type { AccessNeeds } from '../contract.ts';
+import type { AccessNeeds, DetectedPort } from '../contract.ts';
 
 /** A serial port of this machine. */
 export interface FoundPort {
@@ -54,6 +54,15 @@ export function lastingPaths(root = '/dev/serial/by-id'): ReadonlyMap<string, st
   const names = readdirSync(root).map((name) => join(root, name));
   // The link of an adapter just unplugged may still exist.
   return new Map(names.filter((name) => existsSync(name)).map((name) => [realpathSync(name), name]));
+}
+
+/** Detects serial ports as ports of a driver; `options` makes the driver's keys from a path. */
+export async function detectSerialPorts(options: (path: string) => DetectedPort['options']): Promise<DetectedPort[]> {
+  const lasting = lastingPaths();
+  return listPorts().map(({ path: device, maker = '', product = '' }) => {
+    const path = lasting.get(device) ?? device;
+    return { path, about: `${maker} ${product}`.trim(), options: options(path) };
+  });
 }
 
 /**
