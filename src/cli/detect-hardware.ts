@@ -2,11 +2,11 @@ import { hostname } from 'node:os';
 import type { Board } from '../board/board.ts';
 import { detectBoard } from '../board/detect.ts';
 import { findProfiles } from '../config/profile.ts';
-import type { Driver } from '../driver/contract.ts';
+import type { DetectedPort, Driver } from '../driver/contract.ts';
 import { allDrivers } from '../driver-registry.ts';
 import { messageOf } from '../errors/errors.ts';
 import { loadZmq } from '../mesh/transport/socket-factory.ts';
-import type { Detection } from './config-template.ts';
+import type { DetectedHardware, Detection } from './config-template.ts';
 import { printNote } from './output.ts';
 
 /** Detects the board, the hardware that drivers find, and ZeroMQ on this computer, and prints it. */
@@ -30,23 +30,26 @@ export async function detectHardware(): Promise<Detection> {
 
 /** Asks the drivers for ports. Ports of several drivers with the same path are one, with several possible drivers. */
 export async function detectPorts(drivers: readonly Driver[]): Promise<Detection['ports']> {
-  const found = new Map<string, Detection['ports'][number]>();
-  for (const { name: driver, detect } of drivers) {
-    for (const port of (await detect?.()) ?? []) {
+  const found = new Map<string, DetectedHardware>();
+  for (const driver of drivers) {
+    for (const port of (await driver.detect?.()) ?? []) {
+      const use = { driver: driver.name, options: port.options };
       const present = found.get(port.path);
-      const use = { driver, options: port.options };
-      const devices = (port.devices ?? []).map((device) => ({
-        ...device,
-        profiles: profilesFor(driver, device.guesses),
-      }));
-      found.set(port.path, present ? { ...present, uses: [...present.uses, use] } : { ...port, devices, uses: [use] });
-      if (present) continue;
-      printNote(`${port.path}  ${port.about}`.trimEnd());
-      for (const { address, guesses } of devices) printNote(`${port.path}: ${address}  ${guesses.join(', or ')}`);
-      if (port.problem !== undefined) printNote(`${port.path}: not scanned: ${port.problem}`);
+      if (present) found.set(port.path, { ...present, uses: [...present.uses, use] });
+      else found.set(port.path, describeDetected(port, use));
     }
   }
   return [...found.values()];
+}
+
+function describeDetected(port: DetectedPort, use: DetectedHardware['uses'][number]): DetectedHardware {
+  printNote(`${port.path}  ${port.about}`.trimEnd());
+  if (port.problem !== undefined) printNote(`${port.path}: not scanned: ${port.problem}`);
+  const devices = (port.devices ?? []).map((device) => {
+    printNote(`${port.path}: ${device.address}  ${device.guesses.join(', or ')}`);
+    return { ...device, profiles: profilesFor(use.driver, device.guesses) };
+  });
+  return { ...port, devices, uses: [use] };
 }
 
 function profilesFor(driver: string, guesses: readonly string[]): string[] {
