@@ -137,7 +137,7 @@ export class Actor {
 
   /** Called by the bus. @internal */
   attach(host: ActorHost): void {
-    if (this.#host) throw new DcsError('INTERNAL', `${this.name} is attached already; make a new actor for a new life`);
+    if (this.#host) throw new DcsError('INTERNAL', `${this.name} is attached already; make a new actor for each start`);
     this.#host = host;
     for (const { period, work } of this.#periodic) host.schedule(this, period, work);
   }

@@ -129,7 +129,7 @@ export class StalenessMonitor {
   }
 }
 
-/** Whether a reading is from the port's memory: it has the source time of the last one. */
+/** Returns whether a reading is from the port's memory: it then has the source time of the last one. */
 function isFromMemory(reading: Reading & { ok: true }, last: Reading | undefined): boolean {
   return last?.ok === true && reading.sourceTime !== undefined && reading.sourceTime === last.sourceTime;
 }
