@@ -22,13 +22,21 @@ describe('the response delay of a device is learned, and the plan follows', () =
       const channels = Array.from({ length: TAGS }, (_, index) =>
         channelOf({ holding: index * step, base: 0, poll: '3s' }),
       );
-      const bus = await new SimBus({ store: new SimulatedMemory(clock), channels, clock, baud, slaveMs }).open();
+      const bus = await new SimBus({
+        store: new SimulatedMemory(clock),
+        channels,
+        clock,
+        baud,
+        slaveMs,
+        poll: '3s',
+      }).open();
       const reads: number[] = [];
       bus.slave.script = ({ pdu }) => {
         reads.push(pdu.readUInt16BE(3));
         return undefined;
       };
       await clock.advance(90_000);
+      expect(reads.length).toBeGreaterThan(0);
       reads.length = 0;
       await clock.advance(30_000);
       const timing = lineTiming({ baud, dataBits: 8, parity: 'none', stopBits: 1 });
