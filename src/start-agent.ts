@@ -26,6 +26,7 @@ export interface StartAgentOptions {
   readonly mock?: boolean;
   /** pino's loggers satisfy it. By default nothing is logged. */
   readonly log?: Log;
+  /** Clock of everything in the agent; the system's by default. */
   readonly clock?: Clock;
   /** Version that the HTTP API shows. */
   readonly version?: string;

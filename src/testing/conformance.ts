@@ -8,6 +8,7 @@ import { type OpenedPort, openPort, type PinKeys } from './open-port.ts';
 export interface InputFixture {
   /** The driver keys of its pin, as a user writes them. */
   readonly keys: object;
+  /** Two values that the input can show. */
   readonly values: readonly [RawValue, RawValue];
   /** Makes the hardware show a value. */
   drive(value: RawValue): Promise<void>;
@@ -17,6 +18,7 @@ export interface InputFixture {
 export interface OutputFixture {
   /** The driver keys of its pin, as a user writes them. */
   readonly keys: object;
+  /** Two values that the output can take. */
   readonly values: readonly [RawValue, RawValue];
   /** A value that it must refuse. */
   readonly wrong: RawValue;
@@ -28,15 +30,19 @@ export interface OutputFixture {
 
 /** A driver and its far end: real or simulated hardware, and how a person works it. */
 export interface Fixture {
+  /** The driver under test. */
   readonly driver: Driver;
   /** The port's keys as a user writes them. A function, because the TCP port of a server is known only once it runs. */
   options(): object;
+  /** `undefined` when the hardware has no input. */
   readonly input?: InputFixture;
+  /** `undefined` when the hardware has no output. */
   readonly output?: OutputFixture;
   /** Tears the hardware out, and puts it back. */
   readonly plug?: { unplug(): Promise<void>; replug(): Promise<void> };
-  /** Before and after each test: starts the far end anew. */
+  /** Runs before each test: starts the far end. */
   setup?(): Promise<void>;
+  /** Runs after each test: ends the far end. */
   teardown?(): Promise<void>;
   /** How long this hardware may take to show a change, such as by polling; 2000 ms when `undefined`. */
   readonly patienceMs?: number;
@@ -46,6 +52,8 @@ const PATIENCE_MS = 2000;
 /** Longest time of a close, unless the fixture's patience is longer. */
 const CLOSE_LIMIT_MS = 1500;
 const READ_LIMIT_MS = 5000;
+/** How long a port has to tell nothing. */
+const QUIET_MS = 200;
 /** Time for an echo of a write, such as by polling. */
 const ECHO_MS = 300;
 
@@ -114,6 +122,10 @@ class Bench {
   }
 }
 
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
 function channelOf({ channels }: OpenedPort, direction: 'in' | 'out'): Channel {
   const channel = channels.find((one) => one.direction === direction);
   if (channel) return channel;
@@ -174,7 +186,7 @@ function testClose({ input, output }: Fixture, bench: Bench): void {
     await port.close();
     const before = told;
     for (const value of input?.values ?? []) await input?.drive(value);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await pause(QUIET_MS);
     expect(told).toBe(before);
   });
 }

@@ -6,9 +6,11 @@ import { DcsError } from '../errors/errors.ts';
 import { toRaw, toValue } from '../io/convert.ts';
 import type { RawValue } from '../pin/pin.ts';
 
-/** A value that the agent drove at an output; `at` is the monotonic time (ms) of the agent's clock. */
+/** A value that the agent drove at an output. */
 export interface DrivenValue {
+  /** In the pin's own units. */
   readonly value: RawValue;
+  /** Monotonic time (ms) of the agent's clock. */
   readonly at: DurationMs;
 }
 

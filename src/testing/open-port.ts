@@ -14,8 +14,11 @@ import type { Direction, RawValue } from '../pin/pin.ts';
 
 /** A line of the log. */
 export interface LogLine {
+  /** `debug`, `info`, `warn` or `error`. */
   readonly level: string;
+  /** Fields of the line, such as the port and the error. */
   readonly detail: object;
+  /** Text of the line. */
   readonly message: string;
 }
 
@@ -30,10 +33,15 @@ export function memoryLog(): Log & { readonly lines: LogLine[] } {
 
 /** An open port, and everything it has told its owner. */
 export interface OpenedPort {
+  /** The port that the driver opened. */
   readonly port: Port;
+  /** Its channels, in the order of the pins. */
   readonly channels: readonly Channel[];
+  /** The errors of every call of `context.down`. */
   readonly downs: DcsError[];
+  /** The sums of `context.count`. */
   readonly counters: Map<string, number>;
+  /** What the port has logged. */
   readonly log: ReturnType<typeof memoryLog>;
   /** Calls the listener with the last reading of the channel, then with every change. Returns the function that ends this. */
   listen(channel: Channel, listener: ReadingListener): () => void;
@@ -41,10 +49,13 @@ export interface OpenedPort {
 
 /** A pin of a test: its driver keys as a user writes them. */
 export interface PinKeys {
+  /** The driver keys. */
   readonly keys: object;
+  /** Whether the pin is an input or an output. */
   readonly direction: Direction;
   /** Channel.openingValue */
   readonly start?: RawValue;
+  /** Channel.debounceMs; 0 when `undefined`. */
   readonly debounceMs?: number;
 }
 

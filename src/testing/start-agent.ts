@@ -29,6 +29,7 @@ export interface TestAgentOptions {
  * unless `clock` is another one. Rejects with BAD_CONFIG, which names every mistake with its place.
  */
 export function startAgent(config: string | ConfigObject, options?: TestAgentOptions): Promise<TestAgent>;
+/** Runs an agent for a test as above, on another clock than a ManualClock. */
 export function startAgent<AgentClock extends Clock>(
   config: string | ConfigObject,
   options: TestAgentOptions & { readonly clock: AgentClock },
