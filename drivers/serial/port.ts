@@ -19,9 +19,8 @@ import { FrameReceiver, type MatchedFrame } from './frame-receiver.ts';
 import { drivenLines, type Transport, type TransportEvents } from './line/transport.ts';
 import { ModemPins } from './modem.ts';
 import type { SerialOptions } from './options.ts';
-import { confirmationMatcher, Poll } from './poll.ts';
 import { RequestQueue } from './request-queue.ts';
-import { SerialChannel } from './serial-channel.ts';
+import { confirmationMatcher, Poll, SerialChannel } from './serial-channel.ts';
 import { render } from './template.ts';
 
 /** Longest time (ms) of flow control, beyond the time that the line needs for the bytes. */
