@@ -331,6 +331,6 @@ export function checkInUse(path: string, cmdline: string = readFileSync('/proc/c
       advice: `if that is not dcs-io itself, end it: kill ${first.pid}`,
     };
   }
-  const message = complete ? 'nobody else has it open' : 'no process of this user has it open; as root all are seen';
+  const message = complete ? 'no process has it open' : 'no process of this user has it open; root sees all processes';
   return { about: path, state: 'good', message };
 }

@@ -39,7 +39,7 @@ export function hintFor(error: unknown): string | undefined {
   if (error instanceof CliError) return error.hint;
   if (!(error instanceof DcsError)) return undefined;
   if (error.code === 'TIMEOUT' && error.message.startsWith('no agent')) {
-    return "'dcs-io doctor' looks for what is wrong; --bus HOST:RX:TX names another machine's bus";
+    return "'dcs-io doctor' finds the cause; --bus HOST:RX:TX names another machine's bus";
   }
   if (error.code === 'NO_PERMISSION' && error.expected === undefined)
     return "'dcs-io doctor' says which group gives access";

@@ -14,7 +14,7 @@ function enableCompileCache(): void {
   module.enableCompileCache(join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'dcs-io'));
 }
 
-/** Ignores a closed pipe: the reader of the output, like `head`, may end first, and nobody is left to read an error. */
+/** Ignores a closed pipe: the reader of the output, like `head`, may end first, and an error would have no reader. */
 function ignoreClosedPipes(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error) => {

@@ -231,7 +231,7 @@ export class LineSplitter {
     if (rest.length > 0) this.#timer = this.#clock.after(IDLE_FLUSH_MS, () => this.end());
   }
 
-  /** Passes on what is left. */
+  /** Passes on the held bytes as the last line. */
   end(): void {
     this.#timer?.cancel();
     const rest = this.#held;

@@ -218,7 +218,7 @@ pins: { level: { virtual: number, direction: out, initial: last } }`);
   it(
     'removal leaves configuration and state but no process; purge leaves nothing',
     async () => {
-      // What an actor has started outlives the agent.
+      // A process that an actor started outlives the agent.
       await machine.sh(`cat > /etc/dcs-io/child.js <<'END'
 import { spawn } from 'node:child_process';
 import { Actor } from 'dcs-io';

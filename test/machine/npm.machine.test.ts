@@ -33,7 +33,7 @@ beforeAll(async () => {
     '--prefer-offline',
     file,
   );
-  // What npm chooses depends on the version of Node.js; and it is this one that is tested.
+  // npm chooses versions of packages by the version of Node.js, so the machine has the one under test.
   mkdirSync(join(shared, 'bin'));
   copyFileSync(process.execPath, join(shared, 'bin/node'));
   const whichNpm = execFileSync('sh', ['-c', 'command -v npm'], { encoding: 'utf8' }).trim();

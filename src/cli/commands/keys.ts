@@ -77,7 +77,7 @@ async function revokeKey(name: string, options: KeysOptions): Promise<void> {
   printLine(`${name} is no longer allowed`);
 }
 
-/** Fails when an entry cannot be read: it allows nobody, which its author did not mean. */
+/** Fails when an entry cannot be read, because it allows nobody against its author's intention. */
 async function list(options: KeysOptions & { readonly json?: boolean }): Promise<void> {
   const { listAllowed } = await import('../../mesh/security/keys.ts');
   const { grants, broken } = listAllowed(await keysFolder(options));

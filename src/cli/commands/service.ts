@@ -191,7 +191,7 @@ interface ServiceNeeds {
   readonly addressFamilies: readonly string[];
 }
 
-/** The sum of what drivers need. */
+/** All rights that the drivers need. */
 export function serviceNeeds(drivers: readonly Driver[]): ServiceNeeds {
   const needs = drivers.flatMap(({ access }) => access ?? []);
   return {
