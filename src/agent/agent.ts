@@ -180,7 +180,7 @@ export class Agent {
     await Promise.all([this.#userActors.stop(), this.#servers.stop(), settled]);
     await Promise.all([this.#pinActors.stop(), this.#streamActors.stop()]);
     await Promise.all([...this.ports.values()].map((runner) => runner.stop()));
-    // Nothing drives an output any more, so the guardian may be told.
+    // Nothing drives an output any more, so the guardian may learn of the stop.
     await this.#crashProtection.stop();
     this.#nodes.close();
     await Promise.all([this.#counts.close(), this.#outputs.close(), this.#audit.stop()]);

@@ -45,10 +45,10 @@ export class AuditFile {
   #busy = false;
   #closed = false;
 
-  constructor(path: string, life: { clock: Clock; log: Log }, fileBytes: number = FILE_BYTES) {
+  constructor(path: string, environment: { clock: Clock; log: Log }, fileBytes: number = FILE_BYTES) {
     this.#path = path;
-    this.#clock = life.clock;
-    this.#log = life.log;
+    this.#clock = environment.clock;
+    this.#log = environment.log;
     this.#fileBytes = fileBytes;
   }
 

@@ -46,12 +46,12 @@ export class AuditActor extends Actor {
     const { pin_name: pin } = message;
     const { sender, msg_id: id, timestamp } = envelope;
     const kind = message['override'] !== undefined ? 'override' : message['rearm'] !== undefined ? 'rearm' : 'command';
-    const asked = COMMAND_KEYS.flatMap((key) => (message[key] === undefined ? [] : [[key, truncated(message[key])]]));
+    const command = COMMAND_KEYS.flatMap((key) => (message[key] === undefined ? [] : [[key, truncated(message[key])]]));
     this.#unanswered.add(id);
     const [oldest] = this.#unanswered;
     if (this.#unanswered.size > UNANSWERED_LIMIT && oldest !== undefined) this.#unanswered.delete(oldest);
     const by = this.#senderOf(envelope);
-    this.#file.add(kind, { pin, ...Object.fromEntries(asked), ...by, sender, id, sent: truncated(timestamp) });
+    this.#file.add(kind, { pin, ...Object.fromEntries(command), ...by, sender, id, sent: truncated(timestamp) });
   }
 
   #report({ pin_name: pin, val, reply_to: id, quality, output }: IoMessage): void {

@@ -83,10 +83,10 @@ export class ServerActor extends Actor implements ServedPins {
 
   async #openServer(): Promise<void> {
     const { name, kind, options } = this.#server;
-    const life = { lost: false };
+    const attempt = { lost: false };
     const again = (thrown: unknown) => {
       const error = toDcsError(thrown);
-      life.lost = true;
+      attempt.lost = true;
       if (this.#ended) return;
       if (error.message !== this.#lastError)
         this.#log.warn({ server: name, code: error.code }, `server ${name}: ${error.message}`);
@@ -105,10 +105,10 @@ export class ServerActor extends Actor implements ServedPins {
           const lost = this.#open;
           this.#open = undefined;
           void lost?.close();
-          if (!life.lost) again(error);
+          if (!attempt.lost) again(error);
         },
       });
-      if (this.#ended || life.lost) {
+      if (this.#ended || attempt.lost) {
         await open.close();
         return;
       }
@@ -117,7 +117,7 @@ export class ServerActor extends Actor implements ServedPins {
       this.#lastError = '';
       this.#log.info({ server: name }, `server ${name} is open`);
     } catch (error) {
-      if (!life.lost) again(error);
+      if (!attempt.lost) again(error);
     }
   }
 }

@@ -262,7 +262,7 @@ function testOutput(output: OutputFixture, bench: Bench): void {
     const opened = await bench.open(first);
     for (const last of output.values) {
       const other = last === first ? second : first;
-      // One that a later one overtakes may be refused.
+      // A write that a later one overtakes may be refused.
       const written = await Promise.allSettled(
         [other, last, other, last].map((value) => opened.port.write(channelOf(opened, 'out'), value)),
       );
