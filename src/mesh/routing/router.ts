@@ -16,15 +16,17 @@ export class RoutedMessage {
   readonly source: object | undefined;
   /** Id of the process it came from; `undefined` when an actor of this process sent it. */
   readonly via: string | undefined;
+  /** The msg_id that this message answers. */
+  readonly replyTo: string | undefined;
   readonly #ownId: string;
   #text: string | undefined;
-  #replyTo: string | null | undefined;
 
   constructor(envelope: Envelope, ownId: string, source?: object, via?: string) {
     this.envelope = envelope;
-    this.#ownId = ownId;
     this.source = source;
     this.via = via;
+    this.replyTo = replyToOf(envelope);
+    this.#ownId = ownId;
   }
 
   /** The frame, with our id appended to the senders. The payload comes first, so that subscribers can filter by its subject. */
@@ -34,12 +36,6 @@ export class RoutedMessage {
       this.#text = encodeEnvelope({ payload, ...rest, sender: [...this.envelope.sender, this.#ownId] });
     }
     return this.#text;
-  }
-
-  /** The msg_id that this message answers. */
-  get replyTo(): string | undefined {
-    if (this.#replyTo === undefined) this.#replyTo = replyToOf(this.envelope) ?? null;
-    return this.#replyTo ?? undefined;
   }
 }
 

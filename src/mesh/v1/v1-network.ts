@@ -53,6 +53,8 @@ export class V1Network implements Transport, ElectionListener {
   readonly #client: SocketPair;
   readonly #dialer: Dialer;
   readonly #proxies: readonly { readonly pair: SocketPair; readonly endpoint: Endpoint }[];
+  /** The links on which messages of others are passed on. */
+  readonly #relays: readonly SocketPair[];
   readonly #namedLinks: readonly BrokerLink[];
   readonly #introductions: string[] = [];
   #electedAt: MonotonicMs = Number.NEGATIVE_INFINITY;
@@ -85,6 +87,7 @@ export class V1Network implements Transport, ElectionListener {
     this.#proxies = proxyBrokers
       .filter(allowed)
       .map((endpoint) => ({ endpoint, pair: new SocketPair(sockets, 'proxy broker', this) }));
+    this.#relays = [this.election.serving, this.#client, this.#server, ...this.#proxies.map(({ pair }) => pair)];
     this.#namedLinks = brokers.filter(allowed).map((endpoint) => new BrokerLink(sockets, directory, endpoint, this));
     for (const endpoint of proxyBrokers.filter((proxy) => !allowed(proxy)))
       sockets.log.error(
@@ -138,7 +141,7 @@ export class V1Network implements Transport, ElectionListener {
    */
   forward(message: RoutedMessage): number {
     let links = 0;
-    for (const pair of this.#relays()) if (this.#publish(pair, message)) links++;
+    for (const pair of this.#relays) if (this.#publish(pair, message)) links++;
     if (message.source !== undefined) return links;
     for (const { pair, session } of this.#brokerLinks()) if (!session && this.#publish(pair, message)) links++;
     return links;
@@ -181,7 +184,7 @@ export class V1Network implements Transport, ElectionListener {
     const link = this.#brokerLink(pair);
     if (link && joined) link.onProgress();
     if (link) return;
-    this.#processes.listening = [...this.#relays()].some(({ subscribers }) => subscribers > 0);
+    this.#processes.listening = this.#relays.some(({ subscribers }) => subscribers > 0);
     this.#peers.subscriptionSync.refresh(true);
     if (joined && pair === this.election.serving) this.#introduceToReturning();
   }
@@ -293,17 +296,9 @@ export class V1Network implements Transport, ElectionListener {
     return pair.subscribers > 0 && pair.publish(message.text);
   }
 
-  /** The links on which messages of others are passed on. */
-  *#relays(): Iterable<SocketPair> {
-    yield this.election.serving;
-    yield this.#client;
-    yield this.#server;
-    for (const { pair } of this.#proxies) yield pair;
-  }
-
-  *#brokerLinks(): Iterable<BrokerLink> {
-    if (this.election.localLink) yield this.election.localLink;
-    yield* this.#namedLinks;
+  #brokerLinks(): readonly BrokerLink[] {
+    const { localLink } = this.election;
+    return localLink ? [localLink, ...this.#namedLinks] : this.#namedLinks;
   }
 
   #brokerLink(pair: SocketPair): BrokerLink | undefined {
