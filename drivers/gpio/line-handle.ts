@@ -114,7 +114,7 @@ export interface ChannelBinding {
   setDutyCycle?(value: RawValue): void;
   /** Software PWM: the largest delay of an edge so far, ms. */
   readonly maxLateMs?: number;
-  /** Sets a counter or position; `undefined` for all other channels. Throws BAD_VALUE. */
+  /** Sets a counter or position; `undefined` for all other channels. Throws BAD_VALUE, and the line's error while it is lost. */
   preset?(value: RawValue): void;
   close?(): void;
 }

@@ -74,6 +74,9 @@ export class MeterBinding implements ChannelBinding {
     if (typeof value !== 'number' || !Number.isSafeInteger(value)) {
       throw new DcsError('BAD_VALUE', `${this.#key} counts in whole numbers`, { found: value });
     }
+    // A preset makes the pin good, but edges are lost while a line is.
+    const present = this.read();
+    if (!present.ok) throw present.error;
     const before = this.#sample().value;
     this.#meter.set?.(value);
     this.#rateStart = { at: this.#rateStart.at, value: this.#rateStart.value + value - before };

@@ -84,7 +84,7 @@ export interface Port {
    * checked before any is sent. Rejects as `write` does.
    */
   writeAll?(writes: readonly { readonly channel: Channel; readonly value: RawValue }[]): Promise<WriteResult[]>;
-  /** Sets a count or position that the port keeps. Rejects with READ_ONLY or BAD_VALUE. */
+  /** Sets a count or position that the port keeps. Rejects with READ_ONLY or BAD_VALUE, and with the line's error while it is lost. */
   preset?(channel: Channel, value: RawValue): Promise<WriteResult>;
   /** Stops driving an output: its line becomes an input (high impedance). The next write drives it again. */
   float?(channel: Channel): Promise<void>;

@@ -276,6 +276,25 @@ describe('gpio counters and measurements', () => {
     await expect(port.write(channel(0), true)).rejects.toMatchObject({ code: 'READ_ONLY' });
   });
 
+  it('refuse to be set while a line is lost, with its error: the pin stays bad', async () => {
+    const backend = new FakeBackend();
+    const { port, channel, clock, values } = await open(
+      backend,
+      { keys: { gpio: 4, count: 'both' } },
+      { keys: { gpio: 5, encoder: 6 } },
+    );
+    wave(backend, 'line 4', 4);
+    losing(backend, 'line 4');
+    losing(backend, 'line 6');
+    for (const at of [0, 1]) {
+      await expect(port.preset(channel(at), 100)).rejects.toMatchObject({ code: 'BUSY', message: 'taken away' });
+      await expect(port.preset(channel(at), 0.5)).rejects.toMatchObject({ code: 'BAD_VALUE' });
+    }
+    await clock.advance(600);
+    expect([values(0).at(-1), values(1).at(-1)]).toEqual([4, 0]);
+    expect(await port.preset(channel(1), 100)).toEqual({ readBack: 100 });
+  });
+
   it('share one line: level, counter and frequency', async () => {
     const backend = new FakeBackend();
     const { clock, values } = await open(
