@@ -16,7 +16,7 @@ const MAX_BACKOFF_MS = 5000;
 
 export interface ChipChannel {
   readonly channel: Channel<I2cAddress>;
-  /** The value last told, or last answered to a write. */
+  /** The value last told, or read back by a write. `undefined` after a write without read-back: the next reading is told. */
   last: Reading | undefined;
 }
 
@@ -125,7 +125,7 @@ export class BusChip {
       return this.#orFail(async () => {
         const readBack = await this.#drive(channel, value);
         this.#commanded.set(channel, value);
-        member.last = { ok: true, value: readBack ?? value };
+        if (readBack !== undefined) member.last = { ok: true, value: readBack };
         return readBack;
       });
     });

@@ -249,6 +249,29 @@ describe('register chips', () => {
     expect((await port.read(channels)).map(outcome)).toEqual([false, true]);
   });
 
+  it('a written value that the chip did not read back is told once, by the first poll', async () => {
+    const { bus, clock, open } = await bench({ keys: { address: 0x38, bit: 0, poll: '100ms' }, direction: 'out' });
+    bus.chips.set(0x38, new Pcf8574());
+    const { port, channel, seen } = await open();
+    await clock.advance(50);
+    expect(await port.write(channel(0), false)).toEqual({});
+    expect(seen).toEqual([[true]]);
+    await clock.advance(1000);
+    expect(seen).toEqual([[true, false]]);
+    await port.close();
+  });
+
+  it('a written value that the chip read back is not told again', async () => {
+    const { bus, clock, open } = await bench(mcpPin('a3', 'out', true));
+    bus.chips.set(0x20, new Mcp23017());
+    const { port, channel, seen } = await open();
+    await clock.advance(50);
+    expect(await port.write(channel(0), false)).toEqual({ readBack: false });
+    await clock.advance(1000);
+    expect(seen).toEqual([[true]]);
+    await port.close();
+  });
+
   it('numbers of every type are read as written, rounded to whole ones, and never wrapped', async () => {
     const cases: [type: string, value: number, bytes: number[]][] = [
       ['u8', 200, [200]],
