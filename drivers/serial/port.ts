@@ -1,4 +1,4 @@
-import type { UnixSeconds } from '../../src/clock/clock.ts';
+import type { MonotonicMs, UnixSeconds } from '../../src/clock/clock.ts';
 import type {
   ByteStream,
   Channel,
@@ -21,7 +21,7 @@ import { ModemPins } from './modem.ts';
 import type { SerialOptions } from './options.ts';
 import { RequestQueue } from './request-queue.ts';
 import { confirmationMatcher, Poll, SerialChannel } from './serial-channel.ts';
-import { render } from './template.ts';
+import { render, resolutionOf } from './template.ts';
 
 /** Longest time (ms) of flow control, beyond the time that the line needs for the bytes. */
 const SEND_TIMEOUT_MS = 2000;
@@ -112,9 +112,10 @@ export class SerialPort implements Port {
 
   async write(channel: Channel, value: RawValue, { expiresAt }: WriteOptions = {}): Promise<WriteResult> {
     if (this.#ended) throw this.#ended;
-    const { command, control } = this.#channels.get(channel.key)?.channel.address ?? {};
+    const own = this.#channels.get(channel.key);
+    const { command, control } = own?.channel.address ?? {};
     if (control && typeof value === 'boolean') return this.#modem.write(control, value);
-    if (!command) {
+    if (!own || !command) {
       throw new DcsError('READ_ONLY', `${channel.key} is read from what the device sends; it cannot be written`);
     }
     if (!fitsKind(channel.kind, value)) {
@@ -123,11 +124,32 @@ export class SerialPort implements Port {
         expected: channel.kind,
       });
     }
+    const readBack = await this.#sendCommand(own, command, value, expiresAt);
+    const resolution = 'parts' in command.template ? resolutionOf(command.template, value) : undefined;
+    return { ...(readBack !== undefined && { readBack }), ...(resolution !== undefined && { resolution }) };
+  }
+
+  /** Resolves with the value that the device states in its confirmation or after it; `undefined` when it states none. */
+  async #sendCommand(
+    own: SerialChannel,
+    command: Command,
+    value: RawValue,
+    expiresAt: MonotonicMs | undefined,
+  ): Promise<RawValue | undefined> {
     const { reply, refused, retries } = command;
-    const bytes = bytesOf(command, value, this.#options);
-    const job = { bytes, lane: 'write', retries, expiresAt } as const;
-    await this.#requests.submit(reply ? { ...job, createMatcher: () => confirmationMatcher(reply, refused) } : job);
-    return {};
+    const job = { bytes: bytesOf(command, value, this.#options), lane: 'write', retries, expiresAt } as const;
+    if (!reply) {
+      await this.#requests.submit(job);
+      return undefined;
+    }
+    // A frame from before the confirmation may be older than the command, so its value confirms nothing.
+    let before: Reading | undefined;
+    const onConfirmed = () => {
+      before = own.last;
+    };
+    await this.#requests.submit({ ...job, createMatcher: () => confirmationMatcher(reply, refused, onConfirmed) });
+    const { last } = own;
+    return last !== before && last?.ok ? last.value : undefined;
   }
 
   crashPlan(writes: readonly SafeWrite[]): CrashPlan {

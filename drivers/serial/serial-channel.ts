@@ -184,12 +184,14 @@ export class Poll {
   }
 }
 
-/** Matches the answer to a command: the frame that confirms it, or the frame that refuses it. */
-export function confirmationMatcher(reply: RegExp, refused: RegExp | undefined): ReplyMatcher {
+/** Matches the answer to a command: the frame that confirms it, which calls `onConfirmed`, or the frame that refuses it. */
+export function confirmationMatcher(reply: RegExp, refused: RegExp | undefined, onConfirmed: () => void): ReplyMatcher {
   return (frame) => {
     if (refused && frame.captures(refused)) {
       return new DcsError('DEVICE_REFUSED', `the device refused: ${JSON.stringify(frame.text)}`, { found: frame.text });
     }
-    return frame.captures(reply) ? 'done' : 'foreign';
+    if (!frame.captures(reply)) return 'foreign';
+    onConfirmed();
+    return 'done';
   };
 }

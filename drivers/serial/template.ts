@@ -115,6 +115,25 @@ export function render({ source, parts }: Template, value: RawValue, encoding: T
   );
 }
 
+/** Returns the distance of neighbouring numbers that the template can send near `value`; `undefined` when it rounds none. */
+export function resolutionOf({ parts }: Template, value: RawValue): number | undefined {
+  const steps = parts.flatMap((part) =>
+    part.kind === 'value' ? (roundingStep(part.format, Number(value)) ?? []) : [],
+  );
+  return steps.length === 0 ? undefined : Math.max(...steps);
+}
+
+function roundingStep(how: ValueFormat, value: number): number | undefined {
+  if (how.kind !== 'number') return undefined;
+  const { letter, precision = 6 } = how;
+  if (letter === 'f') return 10 ** -precision;
+  // Zero has no first digit, and is sent exactly.
+  if (letter !== 'e' || value === 0) return undefined;
+  // Not by Math.log10: it rounds 999.9999999999999 up to 3.
+  const exponent = Number(value.toExponential().replace(/^.*e/, ''));
+  return 10 ** (exponent - precision);
+}
+
 function format(how: ValueFormat, value: RawValue, source: string): string {
   if (how.kind === 'words') return value === true ? how.on : how.off;
   if (how.kind === 'number') return formatNumber(how, Number(value), source);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { serial } from '../../drivers/serial/driver.ts';
-import { parseTemplate, render, type TemplateType } from '../../drivers/serial/template.ts';
+import { parseTemplate, render, resolutionOf, type TemplateType } from '../../drivers/serial/template.ts';
 import type { TextEncoding } from '../../drivers/serial/text.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
@@ -41,6 +41,29 @@ describe('write templates', () => {
     expect(sent('{value:05.1f}', 'number', 1000)).toBe('OUT_OF_RANGE');
     expect(sent('{value:05.1f}', 'number', 999.96)).toBe('OUT_OF_RANGE');
     expect(sent('{value:.1f}', 'number', 1e22)).toBe('OUT_OF_RANGE');
+  });
+
+  it('give the distance of neighbouring numbers where they round, however large the value', () => {
+    const cases: [string, number, number | undefined][] = [
+      ['{value:.1f}', 121.74, 0.1],
+      ['{value:.0f}', 121.74, 1],
+      ['{value:f}', 0, 1e-6],
+      ['{value:.3e}', 12346, 10],
+      ['{value:.3e}', -0.0999, 1e-5],
+      ['{value:.1e}', 1000, 100],
+      ['{value:.1e}', 999.9999999999999, 10],
+      ['{value:.1e}', 0, undefined],
+      ['{value:.2f};{value:.1f};{value}', 121.74, 0.1],
+      ['{value}', 121.74, undefined],
+      ['{value:d}', 12, undefined],
+      ['{value:X}', 12, undefined],
+    ];
+    for (const [source, value, step] of cases) {
+      const parsed = parseTemplate(source, 'number');
+      if (!parsed.ok) throw new Error(parsed.problem);
+      const found = resolutionOf(parsed.template, value);
+      expect(found && Number(found.toPrecision(12)), source).toBe(step);
+    }
   });
 
   it('writes bools as words, and text without control characters', () => {
