@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest';
+import { createI2c } from '../../drivers/i2c/driver.ts';
+import { addPinsToTable } from '../../src/agent/pins.ts';
+import { Actor } from '../../src/bus/actor.ts';
+import { Bus } from '../../src/bus/bus.ts';
+import { Supervisor } from '../../src/bus/supervisor.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { createPin } from '../../src/io/create-pin.ts';
+import { PortRunner } from '../../src/io/port-runner.ts';
+import { pinSpec } from '../support/pin-bench.ts';
+import { pinEnvironment } from '../support/pin-environment.ts';
+import { memoryLog } from '../support/ports.ts';
+import { Pcf8574, SimBus } from './sim-bus.ts';
+
+describe('a command to a chip without read-back', () => {
+  it('is sent, and verified once a poll shows its value', async () => {
+    const clock = new ManualClock();
+    const log = memoryLog();
+    const bus = new Bus({ clock });
+    const environment = pinEnvironment(bus, log);
+    const wires = new SimBus();
+    wires.chips.set(0x38, new Pcf8574());
+    const driver = createI2c(async () => wires);
+    const address = driver.pin.parse({ address: 0x38, bit: 0, poll: '100ms' });
+    const spec = pinSpec({ name: 'lamp', direction: 'out' });
+    const channel = { key: 'lamp', kind: 'digital', direction: 'out', debounceMs: 0, address } as const;
+    addPinsToTable(environment.table, [{ spec, port: 'i2c', key: 'lamp', address }], environment.kept, clock, log);
+    const entry = environment.table.get('lamp');
+    if (!entry) throw new Error('no pin');
+    const plans = [{ channel, openingValue: () => undefined }];
+    const runner = new PortRunner('i2c', driver, driver.options.parse({ bus: 1 }), plans, { clock, log });
+    await new Supervisor(bus, log).add('lamp', () => createPin(entry, runner.handle(channel), environment));
+    await runner.start();
+    const outputs: unknown[] = [];
+    const user = new Actor('user');
+    user.onPin('lamp', ({ output }) => void outputs.push(output));
+    bus.join(user);
+    await clock.advance(50);
+    user.send({ IoMessage: { pin_name: 'lamp', val: false } });
+    await clock.advance(0);
+    expect(outputs.at(-1)).toMatchObject({ command: { state: 'sent' } });
+    await clock.advance(500);
+    user.send({ UpdateIoMessage: { pin_name: 'lamp' } });
+    await clock.advance(0);
+    expect(outputs.at(-1)).toMatchObject({ command: { state: 'verified' } });
+    await runner.stop();
+  });
+});
