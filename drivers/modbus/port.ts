@@ -88,7 +88,11 @@ export class ModbusPort implements Port {
     });
     const bus = { clock, run: <T>(task: ModbusTask<T>) => this.run(task), ended: () => this.#closed };
     this.#outputs = new Outputs({ ...bus, log, delays: this.#delays, count }, this.#channels);
-    this.#locator = new SunSpecLocator({ ...bus, channels: this.#channels, located: () => this.#replan() });
+    const located = () => {
+      this.#replan();
+      context.crashPlanChanged?.();
+    };
+    this.#locator = new SunSpecLocator({ ...bus, channels: this.#channels, located });
     for (const channel of channels) {
       const changed = (reading: Reading) => {
         if (!this.#closed) context.changed(channel, reading);

@@ -29,6 +29,8 @@ export interface SimBusOptions {
   readonly poll?: string;
   readonly units?: ReadonlySet<number>;
   readonly clock?: ManualClock;
+  /** See PortContext. */
+  readonly crashPlanChanged?: () => void;
 }
 
 /** The real stack from the port down to the frames, on a simulated line, in simulated time. */
@@ -74,6 +76,7 @@ export class SimBus {
       count,
       changed: this.#readings.changed,
       down: (error) => this.downs.push(error),
+      ...(options.crashPlanChanged && { crashPlanChanged: options.crashPlanChanged }),
     };
     const unit = (one: number) => ({ timeoutMs, pauseMs: options.pauseMs?.(one) ?? 0, timing });
     this.#transport = new LineTransport(

@@ -53,4 +53,24 @@ describe('SunSpec models', () => {
     expect(seen.at(-1)).toEqual({ ok: true, value: 123.4 });
     await bus.port.close();
   });
+
+  it('bring the safe values of their outputs into the crash plan as soon as they are found', async () => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock, { everywhere: false });
+    inverter(store, 40_000, 66);
+    const limit = channelOf({ holding: 14, sunspec: 103 }, { direction: 'out' });
+    const plans: unknown[] = [];
+    const bus = new SimBus({
+      store,
+      channels: [limit],
+      clock,
+      poll: '1s',
+      crashPlanChanged: () => plans.push(bus.port.crashPlan([{ channel: limit, value: 0 }])),
+    });
+    expect(bus.port.crashPlan([{ channel: limit, value: 0 }])).toBeUndefined();
+    await bus.open();
+    await clock.advance(3000);
+    expect(plans).toMatchObject([{ plan: { writes: [{ kind: 'write-register', unit: 1, at: 40_084, word: 0 }] } }]);
+    await bus.port.close();
+  });
 });
