@@ -50,13 +50,15 @@ export class Outputs {
     let failed: DcsError | undefined;
     try {
       const reading = await this.#send(polled, value, request, options.expiresAt);
-      polled.noteWritten(value, reading);
+      polled.noteWritten(reading);
       // The registers hold no value: tell it after the answer to the command.
       if (reading && !reading.ok) this.#bus.clock.after(0, () => polled.report(reading));
       const resolution = polled.format && resolutionAt(polled.format, value);
       return reading?.ok ? { readBack: reading.value, ...(resolution !== undefined && { resolution }) } : {};
     } catch (thrown) {
       failed = toDcsError(thrown);
+      // The next reading settles whether it took effect, also when it shows the value from before.
+      if (failed.code === 'TIMEOUT') polled.forgetLast();
       throw thrown;
     } finally {
       polled.pendingCommands--;
@@ -122,7 +124,10 @@ export class Outputs {
   }
 
   #enqueue(polled: PolledChannel, value: RawValue | undefined): void {
-    if (value !== undefined) this.#pendingOpening.set(polled, { value, busy: false });
+    if (value === undefined) return;
+    this.#pendingOpening.set(polled, { value, busy: false });
+    // The pin takes its state for unknown until it is told.
+    polled.forgetLast();
   }
 
   /** Writes, verifies and reads back. Resolves with what was read back; `undefined` when it cannot be read. */

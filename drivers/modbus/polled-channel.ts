@@ -3,6 +3,7 @@ import type { PolledItem } from '../../src/driver/kit/poller.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { type ModbusAddress, readSpanOf, registerFormat } from './address.ts';
+import { isPermanent } from './protocol/exception.ts';
 import { bitAt, type TableSpan } from './protocol/request.ts';
 import type { RegisterFormat } from './register-format.ts';
 
@@ -100,11 +101,17 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
     this.#changed(reading);
   }
 
-  /** A command with `value` was answered; `reading` was read back. Only a reading that differs is told from now on. */
-  noteWritten(value: RawValue, reading: Reading | undefined): void {
+  /** A write was answered; `reading` was read back. Only a reading that differs from it is told from now on. */
+  noteWritten(reading: Reading | undefined): void {
     if (reading) this.#last = reading.ok ? reading : undefined;
-    // A register that cannot be read is not told to be unreadable after each command.
-    else if (this.#last?.ok) this.#last = { ok: true, value };
+    else this.forgetLast();
+  }
+
+  /** The value may have changed unseen: the next reading is told, whatever it is. */
+  forgetLast(): void {
+    // A register that the device never lets be read is not told to be unreadable after each command.
+    if (this.#last && !this.#last.ok && isPermanent(this.#last.error)) return;
+    this.#last = undefined;
   }
 }
 
