@@ -51,8 +51,7 @@ export class Outputs {
     try {
       const reading = await this.#send(polled, value, request, options.expiresAt);
       polled.noteWritten(reading);
-      // The registers hold no value: tell it after the answer to the command.
-      if (reading && !reading.ok) this.#bus.clock.after(0, () => polled.report(reading));
+      if (reading && !reading.ok) this.#reportAfterAnswer(polled, reading);
       const resolution = polled.format && resolutionAt(polled.format, value);
       return reading?.ok ? { readBack: reading.value, ...(resolution !== undefined && { resolution }) } : {};
     } catch (thrown) {
@@ -123,6 +122,13 @@ export class Outputs {
     if (failed.code !== 'EXPIRED' && failed.code !== 'PORT_DOWN') this.unitAnswered(polled.span.unit);
   }
 
+  /** Tells after the answer to a command that the registers hold no value, unless a newer reading has been told by then. */
+  #reportAfterAnswer(polled: PolledChannel, reading: Reading): void {
+    this.#bus.clock.after(0, () => {
+      if (!polled.last) polled.report(reading);
+    });
+  }
+
   #enqueue(polled: PolledChannel, value: RawValue | undefined): void {
     if (value === undefined) return;
     this.#pendingOpening.set(polled, { value, busy: false });
@@ -130,7 +136,7 @@ export class Outputs {
     polled.forgetLast();
   }
 
-  /** Writes, verifies and reads back. Resolves with what was read back; `undefined` when it cannot be read. */
+  /** Writes, reads back and verifies. Resolves with the latest reading since the write; `undefined` when there is none. */
   async #send(
     polled: PolledChannel,
     value: RawValue,
@@ -140,8 +146,7 @@ export class Outputs {
     const until = Math.min(this.#bus.clock.now() + WRITE_TTL_MS, expiresAt);
     try {
       const reading = await this.#writeUntilTaken(polled, request, until);
-      await this.#verify(polled, value, reading);
-      return reading;
+      return polled.channel.address.verify ? await this.#verify(polled, value, reading) : reading;
     } catch (error) {
       if (isAcknowledge(error)) return await this.#awaitCompletion(polled, value, until);
       throw error;
@@ -164,16 +169,15 @@ export class Outputs {
     }
   }
 
-  async #verify(polled: PolledChannel, value: RawValue, reading: Reading | undefined): Promise<void> {
+  /** Resolves with the latest reading: polls during the check tell newer ones than `reading`, the read-back of the write. */
+  async #verify(polled: PolledChannel, value: RawValue, reading: Reading | undefined): Promise<Reading | undefined> {
     const { verify } = polled.channel.address;
-    if (!verify) return;
-    try {
-      await verifyWrite(polled, verify, value, this.#bus.delays, (task) => this.#bus.run(task));
-    } catch (error) {
-      // The register has the value all the same, though the command fails.
-      if (reading) polled.report(reading);
-      throw error;
-    }
+    // The register has the value from now on, also when the check fails.
+    if (reading) polled.report(reading);
+    else polled.forgetLast();
+    if (verify) await verifyWrite(polled, verify, value, this.#bus.delays, (task) => this.#bus.run(task));
+    const { last } = polled;
+    return reading || last?.ok ? last : undefined;
   }
 
   #writeOnce(polled: PolledChannel, request: Request, until: MonotonicMs): Promise<Reading | undefined> {
