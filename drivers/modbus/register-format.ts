@@ -137,12 +137,16 @@ function toBigInt(value: RawValue): bigint {
   return BigInt(toNumber(value, true));
 }
 
-/** Distance of neighbouring values that the format can hold at `value`. `undefined` where it holds the value exactly. */
+/** Distance of neighbouring values that the format can hold at `value`; see Port.resolution. */
 export function resolutionAt(format: RegisterFormat, value: RawValue): number | undefined {
   if (typeof value !== 'number') return undefined;
-  const held = format.decode(format.encode(value), 0);
-  if (!held.ok || typeof held.value !== 'number' || held.value === value) return undefined;
-  return 2 * Math.abs(held.value - value);
+  try {
+    const held = format.decode(format.encode(value), 0);
+    return held.ok && typeof held.value === 'number' ? 2 * Math.abs(held.value - value) : undefined;
+  } catch {
+    // The format cannot hold it, so the value was never written.
+    return undefined;
+  }
 }
 
 /** Bits `low` to `high` of one register, 0 being the lowest, as a whole number. */

@@ -60,25 +60,25 @@ export function toRaw(spec: PinSpec, asked: unknown): RawValue {
 
 /** Relative distance of neighbouring float32 values. */
 const FLOAT32_STEP = 2 ** -23;
-/** Relative error of a double after scaling and rounding to twelve digits. */
-const SCALING_ERROR = 1e-11;
+/** Relative error of two roundings to twelve digits: of the raw value and of the user's, 5e-12 each, with a reserve. */
+const SCALING_ERROR = 2e-11;
 
 /**
- * Returns whether the hardware has the value that it was given, both in the user's units. `resolution`: raw distance of
- * neighbouring values that the channel can hold; the hardware may round to the nearest one. Without it whole numbers must
- * be equal, and others may differ as float32 values do. The pin's `precision` and `tolerance` allow for more.
+ * Returns whether the hardware has the value that it was given, both in the user's units. `resolution`: see
+ * Port.resolution; the hardware may round to the nearest value that it can hold. Without it whole numbers must be equal, and
+ * others may differ as float32 values do. The pin's `precision` and `tolerance` allow for more.
  */
 export function valuesMatch(spec: PinSpec, has: RawValue, given: RawValue, resolution?: number): boolean {
   if (has === given) return true;
   if (typeof has !== 'number' || typeof given !== 'number') return false;
-  const { precision, tolerance = 0, scale } = spec;
-  const size = Math.max(Math.abs(has), Math.abs(given));
-  const shown = precision === undefined ? 0 : 0.5 * 10 ** -precision;
+  const { precision, tolerance = 0, scale, offset } = spec;
+  // Raw values are rounded too, and without the offset they may be much larger.
+  const size = Math.max(...[has, given, has - offset, given - offset].map(Math.abs));
   const whole = Number.isInteger(has) && Number.isInteger(given);
-  const held = whole ? 0 : FLOAT32_STEP * size;
-  const allowed =
-    resolution === undefined ? shown + held : shown + (resolution * Math.abs(scale)) / 2 + SCALING_ERROR * size;
-  return Math.abs(has - given) <= Math.max(tolerance, allowed);
+  const shown = precision === undefined ? 0 : 0.5 * 10 ** -precision;
+  const held = resolution === undefined ? (whole ? 0 : FLOAT32_STEP * size) : (resolution * Math.abs(scale)) / 2;
+  const scaled = whole && scale === 1 && offset === 0 ? 0 : SCALING_ERROR * size;
+  return Math.abs(has - given) <= Math.max(tolerance, shown + held + scaled);
 }
 
 function parseDigital(asked: unknown): boolean | undefined {

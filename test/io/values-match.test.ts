@@ -1,6 +1,7 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { formatOf, resolutionAt, type ValueType } from '../../drivers/modbus/register-format.ts';
-import { valuesMatch } from '../../src/io/convert.ts';
+import { toRaw, toValue, valuesMatch } from '../../src/io/convert.ts';
 import type { PinSpec } from '../../src/pin/pin.ts';
 import { pinSpec } from '../support/pin-bench.ts';
 
@@ -41,6 +42,17 @@ describe('a read-back confirms a command', () => {
     // With scale: 100 the user's per cent are 100 times the raw share.
     expect(valuesMatch(analog({ scale: 100 }), (100 * Math.round(0.4 * 4095)) / 4095, 40, dac)).toBe(true);
     expect(valuesMatch(analog({ scale: 100 }), 40.1, 40, dac)).toBe(false);
+  });
+
+  it('with an offset, although the raw value is rounded at a larger size', () => {
+    const kelvin = analog({ offset: -273.15 });
+    const given = 21.666666666666668;
+    const raw = Number(toRaw(kelvin, given));
+    const has = toValue(kelvin, Math.fround(raw));
+    expect(valuesMatch(kelvin, has, given, 2 * Math.abs(Math.fround(raw) - raw))).toBe(true);
+    // A driver that knows no resolution may have a float32 too.
+    expect(valuesMatch(kelvin, has, given)).toBe(true);
+    expect(valuesMatch(kelvin, 21.6668, given)).toBe(false);
   });
 
   it('within half of the last digit that `precision` shows', () => {
@@ -85,7 +97,54 @@ describe('the resolution of a register type', () => {
   it.each<ValueType>(['int16', 'uint16', 'int32', 'uint32', 'int64', 'uint64'])(
     '%s holds whole numbers exactly',
     (type) => {
-      expect(resolutionAt(registers(type), 10_000)).toBeUndefined();
+      expect(resolutionAt(registers(type), 10_000)).toBe(0);
     },
   );
+
+  it('is unknown at a value that the register cannot hold', () => {
+    expect(resolutionAt(registers('int16'), 70_000)).toBeUndefined();
+    expect(resolutionAt(registers('string'), 'on')).toBeUndefined();
+  });
+
+  /** Distance from a value that the register holds to the next one. */
+  const stepAt = (type: ValueType, held: number) => {
+    const [bits, smallest] = type === 'float16' ? [10, -14] : [23, -126];
+    return type.startsWith('float') ? 2 ** (Math.max(Math.floor(Math.log2(Math.abs(held))), smallest) - bits) : 1;
+  };
+
+  it.each<[ValueType, number]>([
+    ['int16', 32_767],
+    ['uint16', 32_767],
+    ['int32', 2 ** 31 - 1],
+    ['uint32', 2 ** 31 - 1],
+    ['bcd32', 99_999_999],
+    ['float16', 60_000],
+    ['float32', 1e9],
+    ['float64', 1e9],
+  ])('%s confirms every setpoint through any scale and offset, and no value a whole step away', (type, largest) => {
+    const numbers = (max: number) => fc.double({ min: -max, max, noNaN: true });
+    const scales = fc.double({ min: 1e-4, max: 1e4, noNaN: true });
+    const places = fc.double({ min: type.startsWith('float') ? -1 : 0, max: 1, noNaN: true });
+    // Doubles below 1e-300 have fewer digits.
+    const setpoint = fc
+      .oneof(places, fc.constantFrom(0, 1))
+      .map((place) => (Math.abs(place) < 1e-300 ? 0 : place) * largest);
+    const check = (scale: number, falling: boolean, offset: number, wanted: number) => {
+      const spec = analog({ scale: falling ? -scale : scale, offset });
+      const given = wanted * spec.scale + offset;
+      const raw = Number(toRaw(spec, given));
+      // Rounding may take the largest setpoint out of the range, which the register refuses.
+      fc.pre(raw >= -largest && raw <= largest);
+      const resolution = resolutionAt(registers(type), raw);
+      const held = Number(stored(type, raw));
+      expect(valuesMatch(spec, toValue(spec, held), given, resolution)).toBe(true);
+      const step = stepAt(type, held);
+      // A step below the error of twelve digits cannot be told from it.
+      const size = Math.max(Math.abs(given), Math.abs(given - offset));
+      if (type === 'float64' || step * scale < 1e-10 * size) return;
+      const away = held + (held < raw ? -step : step);
+      expect(valuesMatch(spec, toValue(spec, away), given, resolution)).toBe(false);
+    };
+    fc.assert(fc.property(scales, fc.boolean(), numbers(1e4), setpoint, check), { numRuns: 2000 });
+  });
 });
