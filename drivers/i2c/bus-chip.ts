@@ -106,7 +106,7 @@ export class BusChip {
     return members.map((member) => readings.get(member) ?? noValue(member));
   }
 
-  /** See WriteResult: registers hold whole numbers. */
+  /** See Port.resolution: registers hold whole numbers. */
   resolutionOf({ address: { location } }: Channel<I2cAddress>): number | undefined {
     return location && location.bit === undefined ? 1 : this.#chip?.resolution;
   }

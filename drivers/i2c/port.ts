@@ -106,8 +106,12 @@ export class I2cPort implements Port {
       });
     }
     const readBack = await known.chip.write(known.member, value, options);
-    const resolution = known.chip.resolutionOf(known.member.channel);
-    return { ...(readBack !== undefined && { readBack }), ...(resolution !== undefined && { resolution }) };
+    return { ...(readBack !== undefined && { readBack }) };
+  }
+
+  resolution({ key }: Channel): number | undefined {
+    const known = this.#channels.get(key);
+    return known?.chip.resolutionOf(known.member.channel);
   }
 
   crashPlan(writes: readonly SafeWrite[]): CrashPlan {

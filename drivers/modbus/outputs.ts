@@ -6,7 +6,6 @@ import type { RawValue } from '../../src/pin/pin.ts';
 import type { PolledChannel } from './polled-channel.ts';
 import { isAcknowledge, isDeviceBusy } from './protocol/exception.ts';
 import type { Request } from './protocol/request.ts';
-import { resolutionAt } from './register-format.ts';
 import type { ModbusTask, ModbusTransact } from './transport/transport.ts';
 import { type CancellableDelays, encodeWrite, readBack, sendWrite, verifyWrite, writeFailure } from './write.ts';
 
@@ -52,8 +51,7 @@ export class Outputs {
       const reading = await this.#send(polled, value, request, options.expiresAt);
       polled.noteWritten(reading);
       if (reading && !reading.ok) this.#reportAfterAnswer(polled, reading);
-      const resolution = polled.format && resolutionAt(polled.format, value);
-      return reading?.ok ? { readBack: reading.value, ...(resolution !== undefined && { resolution }) } : {};
+      return reading?.ok ? { readBack: reading.value } : {};
     } catch (thrown) {
       failed = toDcsError(thrown);
       // The next reading settles whether it took effect, also when it shows the value from before.

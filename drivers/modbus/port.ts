@@ -21,6 +21,7 @@ import { Outputs } from './outputs.ts';
 import { PolledChannel } from './polled-channel.ts';
 import { describeRequest, type Request, type TableSpan } from './protocol/request.ts';
 import { collectQuirks, type Quirks, readLimits } from './quirks.ts';
+import { resolutionAt } from './register-format.ts';
 import { noModelError, SunSpecLocator } from './sunspec.ts';
 import { type ResponseDelays, readGap } from './transport/line-timing.ts';
 import type { ModbusTask, Transport } from './transport/transport.ts';
@@ -142,6 +143,11 @@ export class ModbusPort implements Port {
     const polled = this.#channels.get(channel.key);
     if (!polled) throw unknownChannel(channel);
     return await this.#outputs.command(polled, value, options);
+  }
+
+  resolution({ key }: Channel, value: RawValue): number | undefined {
+    const format = this.#channels.get(key)?.format;
+    return format && resolutionAt(format, value);
   }
 
   /** SunSpec points are left out until their model has been found. */

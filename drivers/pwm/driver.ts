@@ -145,7 +145,11 @@ export class PwmPort implements Port {
     });
     if (this.#ended) throw this.#ended;
     output.error = undefined;
-    return { readBack, resolution: output.files.resolution };
+    return { readBack };
+  }
+
+  resolution({ key }: Channel): number | undefined {
+    return this.#outputs.get(key)?.files.resolution;
   }
 
   crashPlan(writes: readonly SafeWrite[]): CrashPlan {

@@ -125,8 +125,12 @@ export class SerialPort implements Port {
       });
     }
     const readBack = await this.#sendCommand(own, command, value, expiresAt);
-    const resolution = 'parts' in command.template ? resolutionOf(command.template, value) : undefined;
-    return { ...(readBack !== undefined && { readBack }), ...(resolution !== undefined && { resolution }) };
+    return { ...(readBack !== undefined && { readBack }) };
+  }
+
+  resolution({ key }: Channel, value: RawValue): number | undefined {
+    const template = this.#channels.get(key)?.channel.address.command?.template;
+    return template && 'parts' in template ? resolutionOf(template, value) : undefined;
   }
 
   /** Resolves with the value that the device states in its confirmation or after it; `undefined` when it states none. */

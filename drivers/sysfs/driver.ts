@@ -72,6 +72,8 @@ interface SysfsPin {
   readonly channel: Channel<SysfsAddress>;
   /** The value last told, or last answered to a write. */
   last: Reading | undefined;
+  /** Resolution of an IIO output, once it has been written; see Port.resolution. */
+  resolution: number | undefined;
   timer: Timer | undefined;
   /** Writes in their order. */
   readonly writes: SequentialQueue;
@@ -93,7 +95,13 @@ export class SysfsPort implements Port {
     this.#context = context;
     this.#pins = new Map(
       channels.map((channel): [string, SysfsPin] => {
-        const idle = { last: undefined, timer: undefined, writes: new SequentialQueue(), writeCount: 0 };
+        const idle = {
+          last: undefined,
+          resolution: undefined,
+          timer: undefined,
+          writes: new SequentialQueue(),
+          writeCount: 0,
+        };
         return [channel.key, { channel, ...idle }];
       }),
     );
@@ -145,12 +153,16 @@ export class SysfsPort implements Port {
       pin.writeCount++;
       // Whatever becomes of the write, the value from before is not known to hold any more.
       pin.last = undefined;
-      const resolution = await writeAddress(this.#root, address, value);
+      pin.resolution = await writeAddress(this.#root, address, value);
       const { value: readBack } = await readAddress(this.#root, address);
       pin.writeCount++;
       pin.last = { ok: true, value: readBack };
-      return { readBack, ...(resolution !== undefined && { resolution }) };
+      return { readBack };
     });
+  }
+
+  resolution({ key }: Channel): number | undefined {
+    return this.#pins.get(key)?.resolution;
   }
 
   crashPlan(writes: readonly SafeWrite[]): CrashPlan {

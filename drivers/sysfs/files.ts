@@ -27,7 +27,7 @@ export async function readAddress(root: string, address: SysfsAddress): Promise<
   return { value: await readIio(root, address.device, address.channel) };
 }
 
-/** Writes an LED or an IIO output. Resolves with the resolution of the output; see WriteResult. Rejects with a DcsError. */
+/** Writes an LED or an IIO output. Resolves with the resolution of the output; see Port.resolution. Rejects with a DcsError. */
 export async function writeAddress(root: string, address: SysfsAddress, value: RawValue): Promise<number | undefined> {
   if (address.kind === 'w1') throw new DcsError('READ_ONLY', `${address.id} is a thermometer`);
   if (address.kind === 'iio') {

@@ -48,11 +48,6 @@ export type ReadingListener = (reading: Reading) => void;
 export interface WriteResult {
   /** The value that the hardware then had, where it can be read back. */
   readonly readBack?: RawValue;
-  /**
-   * Raw distance of neighbouring values that the channel can hold near the written one (a DAC's step, a float32's). A
-   * read-back within half of it confirms the write. Without it whole numbers must be equal, and others as float32 values.
-   */
-  readonly resolution?: number;
 }
 
 /** Options of one write. */
@@ -84,6 +79,12 @@ export interface Port {
    * checked before any is sent. Rejects as `write` does.
    */
   writeAll?(writes: readonly { readonly channel: Channel; readonly value: RawValue }[]): Promise<WriteResult[]>;
+  /**
+   * Returns the raw distance of neighbouring values that an output can hold near `value` (a DAC's step, a float32's); 0 when
+   * it holds `value` exactly. A reading within half of it confirms a write of `value`. When `undefined`, whole numbers must be
+   * equal, and others as float32 values. Must be cheap and never throw.
+   */
+  resolution?(channel: Channel, value: RawValue): number | undefined;
   /** Sets a count or position that the port keeps. Rejects with READ_ONLY or BAD_VALUE, and with the line's error while it is lost. */
   preset?(channel: Channel, value: RawValue): Promise<WriteResult>;
   /** Stops driving an output: its line becomes an input (high impedance). The next write drives it again. */

@@ -29,8 +29,6 @@ export class OutputActor extends PinActor {
   #commandBegan: MonotonicMs | undefined;
   /** The slow-command timer runs. It is not cancelled with each command: a busy output would arm it for every one. */
   #slowTimerArmed = false;
-  /** Resolution of the last write; see WriteResult. */
-  #resolution: number | undefined;
   /** Last known value and quality of the followed pin. */
   #followed: string | undefined;
   /** Message of the last failure, which is logged once. */
@@ -195,7 +193,13 @@ export class OutputActor extends PinActor {
 
   #rejectedAtOpen(value: RawValue): boolean {
     const { openedWith } = this.#output;
-    return openedWith !== undefined && !valuesMatch(this.spec, value, openedWith, this.#resolution);
+    return openedWith !== undefined && !this.#matches(value, openedWith);
+  }
+
+  /** Returns whether the hardware has the value that it was given, as nearly as its channel holds it. */
+  #matches(has: RawValue, given: RawValue): boolean {
+    if (has === given) return true;
+    return valuesMatch(this.spec, has, given, this.handle.resolution(toRaw(this.spec, given)));
   }
 
   /** Evaluates the output in this turn of the event loop, between two messages. */
@@ -330,9 +334,8 @@ export class OutputActor extends PinActor {
     if (isOn(value)) environment.table.notifyWatchers(spec.name);
     try {
       const written = await this.write(raw, handle.write(raw, options));
-      this.#resolution = written.resolution;
       if (!written.wasReadBack) return 'sent';
-      return valuesMatch(spec, written.value, value, written.resolution) ? 'verified' : 'failed';
+      return this.#matches(written.value, value) ? 'verified' : 'failed';
     } catch (error) {
       if (toDcsError(error).code === 'TIMEOUT') this.#output.writeUnconfirmed(value);
       else this.#output.writeRefused();
@@ -364,7 +367,7 @@ export class OutputActor extends PinActor {
   /** Settles an unconfirmed command by what the hardware shows. */
   #settleLastCommand({ state, val: value }: LastCommand, val: PinValue): void {
     if (state !== 'unknown' && state !== 'sent') return;
-    if (val !== null && valuesMatch(this.spec, val, value, this.#resolution)) this.#setCommandState('verified');
+    if (val !== null && this.#matches(val, value)) this.#setCommandState('verified');
     else if (state === 'unknown') this.#setCommandState('failed');
   }
 

@@ -34,8 +34,6 @@ export interface Written {
   /** The value that the hardware has, in the user's units: read back where it can be, else the one written. */
   readonly value: RawValue;
   readonly wasReadBack: boolean;
-  /** See WriteResult. */
-  readonly resolution: number | undefined;
 }
 
 /**
@@ -116,8 +114,9 @@ export class PinActor extends Actor {
   /** Waits for the result of a write and takes over the value that the hardware has then. */
   protected async write(raw: RawValue, writing: Promise<WriteResult>): Promise<Written> {
     try {
-      const { readBack, resolution } = await writing;
-      const value = toValue(this.spec, readBack ?? raw);
+      const { readBack } = await writing;
+      const written = readBack ?? raw;
+      const value = toValue(this.spec, written);
       const news = this.state.update(
         { val: value, quality: 'good', rate: this.state.rate },
         this.clock.unix(),
@@ -126,7 +125,7 @@ export class PinActor extends Actor {
       );
       this.onWritten(value);
       this.#updateTable(news);
-      return { value, wasReadBack: readBack !== undefined, resolution };
+      return { value, wasReadBack: readBack !== undefined };
     } catch (error) {
       const failure = toDcsError(error);
       if (failure.code === 'TIMEOUT' && this.state.quality === 'good') {

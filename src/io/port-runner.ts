@@ -36,6 +36,8 @@ export interface ChannelHandle {
   read(): Promise<Reading>;
   /** Rejects at once when the port is not open: a command never waits for a port to come back. */
   write(value: RawValue, options?: WriteOptions): Promise<WriteResult>;
+  /** See Port.resolution. `undefined` when the port is not open. */
+  resolution(value: RawValue): number | undefined;
   /** Sets a counter. Rejects as `write` does, and with READ_ONLY when the port has none to set. */
   preset(value: RawValue): Promise<WriteResult>;
   /** Stops driving the output. Rejects with NOT_SUPPORTED when the port cannot. */
@@ -160,6 +162,7 @@ export class PortRunner {
         this.#noteResult(port, channel.key, value, result);
         return result;
       },
+      resolution: (value) => this.#port?.resolution?.(this.#current(channel), value),
       preset: async (value) => {
         const port = this.#live();
         if (!port.preset) throw new DcsError('READ_ONLY', `port ${this.name} cannot set ${channel.key}`);

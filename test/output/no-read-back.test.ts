@@ -36,6 +36,7 @@ async function silent(spec: PinSpec, overrideS?: number) {
       sent.push(value);
       return {};
     },
+    resolution: () => undefined,
     preset: never,
     float: never,
     listen: () => () => undefined,

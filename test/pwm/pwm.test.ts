@@ -101,7 +101,8 @@ describe('pwm by the kernel', () => {
     expect(state()).toEqual([500_000, 250_000, 1]);
     const [channel] = channels;
     if (!channel) throw new Error('no channel');
-    expect(await port.write(channel, 0.1)).toMatchObject({ readBack: 0.1 });
+    expect(await port.write(channel, 0.1)).toEqual({ readBack: 0.1 });
+    expect(port.resolution?.(channel, 0.1)).toBeCloseTo(0.000003, 9);
     expect(state()).toEqual([500_000, 50_000, 1]);
     await expect(port.write(channel, 1.1)).rejects.toMatchObject({ code: 'OUT_OF_RANGE' });
     await port.close();

@@ -27,7 +27,7 @@ async function open(keys: object, ...answers: string[]) {
   });
   const seen: unknown[] = [];
   listen(channel, (reading: Reading) => seen.push(reading.ok ? reading.value : reading.error.code));
-  return { clock, sent, seen, say, write: (value: number) => port.write(channel, value) };
+  return { port, channel, clock, sent, seen, say, write: (value: number) => port.write(channel, value) };
 }
 
 const setpoint = { write: 'SP{value}\n', match: '^SP=([0-9.]+)$', reply: '^(SP=|OK)' };
@@ -63,9 +63,10 @@ describe('a serial output whose own value is in the frames', () => {
   });
 
   it('states how much its template rounds, so that the rounded value confirms the command', async () => {
-    const { write } = await open({ ...setpoint, write: 'SP{value:.1f}\n' }, 'SP=121.7\n', 'OK\n');
-    expect(await write(121.74)).toEqual({ readBack: 121.7, resolution: 0.1 });
-    expect(await write(121.74)).toEqual({ resolution: 0.1 });
+    const { port, channel, write } = await open({ ...setpoint, write: 'SP{value:.1f}\n' }, 'SP=121.7\n', 'OK\n');
+    expect(await write(121.74)).toEqual({ readBack: 121.7 });
+    expect(await write(121.74)).toEqual({});
+    expect(port.resolution(channel, 121.74)).toBe(0.1);
   });
 
   it('has no read-back from a confirmation without a usable value', async () => {

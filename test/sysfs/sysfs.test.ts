@@ -88,6 +88,7 @@ describe('sysfs', () => {
     if (!held || !channel) throw new Error('no pin');
     const { readBack } = await held.port.write(channel, 1650);
     expect(readBack).toBeCloseTo(1650, 0);
+    expect(held.port.resolution?.(channel, 1650)).toBe(0.805664062);
     expect(readFileSync(join(root, 'bus/iio/devices/iio:device2/out_voltage0_raw'), 'utf8')).toBe('2048');
   });
 

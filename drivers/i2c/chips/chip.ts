@@ -15,7 +15,7 @@ export interface Chip {
    * before anything is sent. `undefined` when the chip has no outputs.
    */
   write?(name: string, value: RawValue): Promise<RawValue | undefined>;
-  /** Distance of neighbouring output values; see WriteResult. */
+  /** Distance of neighbouring output values; see Port.resolution. */
   readonly resolution?: number;
 }
 

@@ -113,7 +113,7 @@ describe('pwm by /sys/class/pwm of a real kernel', () => {
   it('sets period, duty cycle and enable, and goes on when the port closes', async () => {
     const made = await openPort(pwm, { chip }, [output(1, 0.5, 2000)]);
     expect(state(1)).toEqual([500_000, 250_000, 1]);
-    expect(await made.port.write(channelAt(made, 0), 0.1)).toEqual({ readBack: 0.1, resolution: 0.000003 });
+    expect(await made.port.write(channelAt(made, 0), 0.1)).toEqual({ readBack: 0.1 });
     expect(state(1)).toEqual([500_000, 50_000, 1]);
     await made.port.close();
     expect(state(1)).toEqual([500_000, 50_000, 1]);
@@ -140,7 +140,7 @@ describe('pwm by /sys/class/pwm of a real kernel', () => {
     writeFileSync(file(1, 'enable'), '1');
     const made = await openPort(pwm, { chip }, [output(1)]);
     expect(outcome(await made.port.read(made.channels))).toEqual([0.75]);
-    expect(await made.port.write(channelAt(made, 0), 0.25)).toEqual({ readBack: 0.25, resolution: 0.000002 });
+    expect(await made.port.write(channelAt(made, 0), 0.25)).toEqual({ readBack: 0.25 });
     expect([readFileSync(file(1, 'polarity'), 'utf8').trim(), state(1)]).toEqual(['normal', [1_000_000, 250_000, 1]]);
     await made.port.close();
   });
