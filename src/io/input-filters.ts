@@ -1,5 +1,6 @@
-import type { Clock, DurationMs, MonotonicMs, Timer } from '../clock/clock.ts';
+import type { Clock, DurationMs, MonotonicMs, Timer, UnixSeconds } from '../clock/clock.ts';
 import type { Reading, ReadingListener } from '../driver/contract.ts';
+import type { RawValue } from '../pin/pin.ts';
 import type { ChannelHandle } from './port-runner.ts';
 
 /**
@@ -64,7 +65,10 @@ export class StalenessMonitor {
   readonly #staleMs: DurationMs;
   readonly #handle: ChannelHandle;
   readonly #emit: (reading: Reading) => void;
+  /** The last value of the hardware, read or written. */
   #lastReading: Reading | undefined;
+  /** Source time of the last reading; a write has none. */
+  #lastSourceTime: UnixSeconds | undefined;
   #confirmedAt: MonotonicMs;
   #stale = false;
   #closed = false;
@@ -81,6 +85,16 @@ export class StalenessMonitor {
 
   /** Takes over a reading of the port. */
   onReading(reading: Reading): void {
+    if (reading.ok) this.#lastSourceTime = reading.sourceTime;
+    this.#confirm(reading);
+  }
+
+  /** Takes over the value that the hardware has after a write: it is not told again. */
+  onWritten(value: RawValue): void {
+    this.#confirm({ ok: true, value });
+  }
+
+  #confirm(reading: Reading): void {
     this.#lastReading = reading;
     this.#confirmedAt = this.#clock.now();
     this.#stale = false;
@@ -106,15 +120,19 @@ export class StalenessMonitor {
   }
 
   #read(): void {
+    const before = this.#lastReading;
     this.#handle.read().then(
-      (reading) => this.#onAnswer(reading),
+      (reading) => {
+        // A write or a newer reading may have come meanwhile: this one is then from before it.
+        if (this.#lastReading === before) this.#onAnswer(reading);
+      },
       // The port is not open. Its runner tells every channel.
       () => undefined,
     );
   }
 
   #onAnswer(reading: Reading): void {
-    if (this.#closed || !reading.ok || isFromMemory(reading, this.#lastReading)) return;
+    if (this.#closed || !reading.ok || this.#isFromMemory(reading)) return;
     const wasStale = this.#stale;
     this.onReading(reading);
     if (wasStale) this.#emit(reading);
@@ -127,9 +145,9 @@ export class StalenessMonitor {
     this.#stale = true;
     this.#emit({ ...last, uncertain: `not confirmed by the hardware for ${Math.round(age / 1000)} s` });
   }
-}
 
-/** Returns whether a reading is from the port's memory: it then has the source time of the last one. */
-function isFromMemory(reading: Reading & { ok: true }, last: Reading | undefined): boolean {
-  return last?.ok === true && reading.sourceTime !== undefined && reading.sourceTime === last.sourceTime;
+  /** Returns whether a reading is from the port's memory: it then has the source time of the last one. */
+  #isFromMemory({ sourceTime }: Reading & { ok: true }): boolean {
+    return sourceTime !== undefined && sourceTime === this.#lastSourceTime;
+  }
 }

@@ -116,6 +116,7 @@ export class PinActor extends Actor {
     try {
       const { readBack } = await writing;
       const written = readBack ?? raw;
+      this.#staleness?.onWritten(written);
       const value = toValue(this.spec, written);
       const news = this.state.update(
         { val: value, quality: 'good', rate: this.state.rate },

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Actor } from '../../src/bus/actor.ts';
 import { Bus } from '../../src/bus/bus.ts';
+import { sleep } from '../../src/clock/clock.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { FailedPin } from '../../src/io/create-pin.ts';
 import { PinTable } from '../../src/output/pin-table.ts';
@@ -36,6 +37,46 @@ describe('a value with stale_after', () => {
     hardware.faultOf = () => undefined;
     await clock.advance(10_000);
     expect(take()).toMatchObject([{ quality: 'good' }]);
+  });
+
+  it.each([
+    ['an output', { ...lamp, staleAfterMs: 10_000 }, true],
+    ['a counter', pinSpec({ name: 'water', kind: 'counter', staleAfterMs: 10_000 }), 42],
+  ] as const)(
+    '%s keeps the written value when the hardware stops answering, and its age counts from then',
+    async (_what, pin, value) => {
+      const { clock, take, hardware, command } = await pinBench([pin], { timeout: '3600s' });
+      await clock.advance(9000);
+      await command(pin.name, value);
+      hardware.faultOf = () => ({ kind: 'timeout' });
+      await clock.advance(9000);
+      expect(take()).toEqual([]);
+      await clock.advance(11_000);
+      expect(take()).toMatchObject([{ val: value, quality: 'uncertain' }]);
+    },
+  );
+
+  it('keeps the written value although a reading from before the write comes after it', async () => {
+    const { clock, take, command, runner } = await pinBench([{ ...lamp, staleAfterMs: 10_000 }]);
+    runner.port.read = async () => {
+      await sleep(clock, 2000);
+      return [{ ok: true, value: false }];
+    };
+    await clock.advance(6000);
+    await command('lamp', true);
+    await clock.advance(1500);
+    runner.port.read = () => new Promise(() => undefined);
+    await clock.advance(20_000);
+    expect(take()).toMatchObject([{ val: true, quality: 'uncertain' }]);
+  });
+
+  it('keeps the written value although the memory of the port has the one from before', async () => {
+    const { clock, take, command, runner } = await pinBench([{ ...lamp, staleAfterMs: 10_000 }]);
+    const sourceTime = clock.unix();
+    runner.port.read = async () => [{ ok: true, value: false, sourceTime }];
+    await command('lamp', true);
+    await clock.advance(20_000);
+    expect(take()).toMatchObject([{ val: true, quality: 'uncertain' }]);
   });
 
   it('a reading from the memory of the port confirms nothing', async () => {
