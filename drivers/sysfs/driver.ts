@@ -75,10 +75,8 @@ interface SysfsPin {
   /** Resolution of an IIO output, once it has been written; see Port.resolution. */
   resolution: number | undefined;
   timer: Timer | undefined;
-  /** Writes in their order. */
-  readonly writes: SequentialQueue;
-  /** Writes so far: a reading from before a write is not told after it. */
-  writeCount: number;
+  /** Writes and polls in their order: a reading from before a write is not told during or after it. */
+  readonly queue: SequentialQueue;
 }
 
 /** Pins that are files of sysfs. A missing file affects its own pin only. */
@@ -99,8 +97,7 @@ export class SysfsPort implements Port {
           last: undefined,
           resolution: undefined,
           timer: undefined,
-          writes: new SequentialQueue(),
-          writeCount: 0,
+          queue: new SequentialQueue(),
         };
         return [channel.key, { channel, ...idle }];
       }),
@@ -145,17 +142,15 @@ export class SysfsPort implements Port {
       });
     }
     const { address } = pin.channel;
-    return pin.writes.run(async () => {
+    return pin.queue.run(async () => {
       if (this.#ended) throw this.#ended;
       if (expiresAt !== undefined && this.#context.clock.now() > expiresAt) {
         throw new DcsError('EXPIRED', `${channel.key}: the command waited too long in the queue`);
       }
-      pin.writeCount++;
       // Whatever becomes of the write, the value from before is not known to hold any more.
       pin.last = undefined;
       pin.resolution = await writeAddress(this.#root, address, value);
       const { value: readBack } = await readAddress(this.#root, address);
-      pin.writeCount++;
       pin.last = { ok: true, value: readBack };
       return { readBack };
     });
@@ -183,15 +178,15 @@ export class SysfsPort implements Port {
 
   /** Reads a pin now and then at its own rate, and tells what has changed. */
   async #poll(pin: SysfsPin): Promise<void> {
-    const { writeCount } = pin;
-    const reading = await this.#read(pin);
-    if (this.#ended) return;
-    if (pin.writeCount === writeCount) {
+    await pin.queue.run(async () => {
+      const reading = await this.#read(pin);
+      if (this.#ended) return;
       const before = pin.last;
       pin.last = reading;
       const same = before?.ok ? reading.ok && before.value === reading.value : before !== undefined && !reading.ok;
       if (!same) this.#context.changed(pin.channel, reading);
-    }
+    });
+    if (this.#ended) return;
     pin.timer = this.#context.clock.after(pin.channel.address.poll, () => void this.#poll(pin));
   }
 
