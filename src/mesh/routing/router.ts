@@ -55,6 +55,7 @@ export class Router {
   readonly stats: MeshStats;
   readonly log: Log;
   readonly clock: Clock;
+  readonly #bus: Bus;
   readonly #link: BusTransport;
   readonly #transports: Transport[] = [];
   readonly #seen = new SeenMessageIds();
@@ -69,6 +70,7 @@ export class Router {
     this.stats = stats;
     this.log = log;
     this.clock = bus.clock;
+    this.#bus = bus;
     this.#link = bus.addTransport(
       (envelope) => this.send(envelope),
       () => this.#interestChanged(),
@@ -92,7 +94,6 @@ export class Router {
   /** Sends a message of this process to everybody who wants it. */
   send(envelope: Envelope): void {
     this.stats.sent++;
-    this.#seen.add(envelope.msg_id);
     const message = new RoutedMessage(envelope, this.id);
     this.#keepReport(message);
     this.#forward(message);
@@ -100,7 +101,6 @@ export class Router {
 
   /** A message that goes out on one link only: the caller sends its text. */
   prepare(envelope: Envelope): RoutedMessage {
-    this.#seen.add(envelope.msg_id);
     return new RoutedMessage(envelope, this.id);
   }
 
@@ -121,11 +121,20 @@ export class Router {
     return true;
   }
 
-  /** True when the message was here before. Counts it. `via`: id of the node that sent it, where its answer must go. */
+  /** True when the message was here before, or is one of ours. Counts it. `via`: id of the node that sent it, where its answer must go. */
   isDuplicate({ msg_id }: Envelope, via?: string): boolean {
-    if (this.#seen.add(msg_id, via)) return false;
+    if (!this.#isOwn(msg_id) && this.#seen.add(msg_id, via)) return false;
     this.stats.duplicates++;
     return true;
+  }
+
+  /**
+   * True when this node or a sender on its bus has created the message. Such a message is known without being remembered:
+   * a report that nobody sends back costs nothing.
+   */
+  #isOwn(messageId: string): boolean {
+    const creator = messageId.slice(0, messageId.lastIndexOf('.'));
+    return creator === this.id || this.#bus.nameOf(creator) !== undefined;
   }
 
   /** Id of the node from which the question came that a message answers. */
