@@ -40,3 +40,22 @@ describe('the queue for a peer that does not read', () => {
     outbox.close();
   });
 });
+
+it('urgent messages of one piece of work leave in one frame, behind those that wait', async () => {
+  const clock = new ManualClock();
+  const connection = new Stuck();
+  connection.takes = true;
+  const outbox = new Outbox(clock, connection, 0, { onDropped: () => undefined, onDisconnect: () => undefined });
+  await clock.advance(1);
+  outbox.post('{"first":1}', false);
+  outbox.post('{"waiting":2}', false);
+  outbox.post('{"answer":3}', true);
+  await Promise.resolve();
+  outbox.post('{"answer":4}', true);
+  await new Promise(process.nextTick);
+  expect(connection.sent.map((text) => JSON.parse(text).m)).toEqual([
+    [{ first: 1 }],
+    [{ waiting: 2 }, { answer: 3 }, { answer: 4 }],
+  ]);
+  outbox.close();
+});

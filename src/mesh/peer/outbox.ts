@@ -24,8 +24,8 @@ export interface OutboxOwner {
 
 /**
  * The send queue of one session. A message leaves at once, unless one has just left: then it leaves with those that follow,
- * at the end of this turn of the event loop or a few turns later. An urgent message never waits and takes the waiting ones
- * with it, so the order stays.
+ * at the end of this turn of the event loop or a few turns later. An urgent message leaves as soon as the running code is done
+ * and takes the waiting ones with it, so the order stays.
  */
 export class Outbox {
   lastSent: MonotonicMs;
@@ -39,6 +39,7 @@ export class Outbox {
   #frameChars = 0;
   #pumping = false;
   #gatherTurn: NodeJS.Immediate | undefined;
+  #flushPlanned = false;
   #flushedAt: MonotonicMs = 0;
   #holdTimer: Timer | undefined;
   #closed = false;
@@ -65,8 +66,19 @@ export class Outbox {
     this.#batch.push(text);
     this.#batchChars += text.length;
     if (this.#batchChars >= BATCH_CHARS) this.#seal();
-    if (urgent || (this.#gatherTurn === undefined && this.#clock.now() - this.#flushedAt >= GATHER_MS)) this.flush();
+    if (urgent) this.#flushSoon();
+    else if (this.#gatherTurn === undefined && this.#clock.now() - this.#flushedAt >= GATHER_MS) this.flush();
     else this.#gatherTurn ??= setImmediate(() => this.#gather(1));
+  }
+
+  /** Flushes when the code that runs now is done: the answers to commands of one frame leave in one frame, too. */
+  #flushSoon(): void {
+    if (this.#flushPlanned) return;
+    this.#flushPlanned = true;
+    process.nextTick(() => {
+      this.#flushPlanned = false;
+      if (!this.#closed) this.flush();
+    });
   }
 
   #gather(turns: number): void {
@@ -83,11 +95,12 @@ export class Outbox {
   }
 
   /**
-   * Sends a heartbeat with the next serial number, so that a loss at the end is noticed too. Sends none while frames wait:
-   * behind them it would say nothing more, and for a peer that does not read heartbeats would pile up.
+   * Sends a heartbeat with the next serial number, so that a loss at the end is noticed too. Sends none while messages or frames
+   * wait: behind them it would say nothing more, and for a peer that does not read heartbeats would pile up.
    */
   heartbeat(): void {
-    if (this.#frames.length === 0) this.#enqueue(`{"s":${this.#nextSerial},"t":${this.#now()}}`);
+    if (this.#frames.length === 0 && this.#batch.length === 0)
+      this.#enqueue(`{"s":${this.#nextSerial},"t":${this.#now()}}`);
   }
 
   /** Sends the batch. `now`: even when the session has just opened. */
