@@ -6,6 +6,7 @@ import { isBitTable, MAX_READ_REGISTERS, type Table, type TableSpan } from './pr
 import { type Quirks, quirksSchema } from './quirks.ts';
 import { type FormatSpec, formatOf, type RegisterFormat, valueTypes } from './register-format.ts';
 import type { Verify } from './write.ts';
+import { type WriteKeys, writeSchema } from './write-functions.ts';
 
 /** First digit of a table's item numbers in manuals: 40001 is the first holding register. */
 export const MANUAL_DIGIT = { coil: 0, discrete: 1, holding: 4, input: 3 } as const;
@@ -80,6 +81,7 @@ export const addressKeys = z.strictObject({
     .max(0xfffe)
     .optional()
     .describe('SunSpec model: holding and scale_from count from its id register, wherever the device has it'),
+  write: writeSchema.optional().describe('outputs: the functions that this device takes writes with'),
   verify: verifySchema.optional().describe('outputs: another register or bit that shows the effect of a write'),
   poll: durationSchema.optional().describe('poll period; default: that of the port'),
   quirks: quirksSchema.optional().describe('special needs of this device'),
@@ -100,6 +102,8 @@ export interface ModbusAddress extends FormatSpec {
   readonly pollMs: number | undefined;
   readonly quirks: Quirks | undefined;
   readonly verify: Verify | undefined;
+  /** Adds to those of the port. */
+  readonly write: WriteKeys | undefined;
 }
 
 /** Values that an address inherits from its port. */
@@ -156,6 +160,7 @@ function addressOf(keys: AddressKeys): ModbusAddress | AddressError {
     pollMs: keys.poll,
     quirks: keys.quirks,
     verify,
+    write: keys.write,
   };
   return spanMistake(address) ?? address;
 }

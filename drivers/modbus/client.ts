@@ -1,5 +1,5 @@
 import { type Clock, sleep } from '../../src/clock/clock.ts';
-import type { Channel } from '../../src/driver/contract.ts';
+import type { Channel, Reading } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import type { Log } from '../../src/log/log.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
@@ -7,9 +7,11 @@ import type { ModbusAddress } from './address.ts';
 import type { ModbusOptions } from './options.ts';
 import { PolledChannel } from './polled-channel.ts';
 import { isBitTable, MAX_READ_BITS, MAX_READ_REGISTERS, type Request } from './protocol/request.ts';
+import { isUnanswered, sendWrite, writeFailure } from './send-write.ts';
 import { openTransport } from './transport/open.ts';
 import type { Transport } from './transport/transport.ts';
-import { encodeWrite, readBack, sendWrite, writeFailure } from './write.ts';
+import { encodeWrite, readBack, writeAfterSilence } from './write.ts';
+import { WriteFunctions } from './write-functions.ts';
 
 export interface ReadValue {
   /** Address of its first register or bit, counted from 0. */
@@ -22,8 +24,11 @@ export interface ReadValue {
 /** A bus for single requests: the same transactions as a port's, one after the other, without polling. */
 export class ModbusClient {
   readonly counters = new Map<string, number>();
+  /** What has been learned about the device, for people. */
+  readonly learned: string[] = [];
   readonly #transport: Transport;
   readonly #clock: Clock;
+  readonly #functions = new WriteFunctions((message) => this.learned.push(message));
 
   private constructor(transport: Transport, clock: Clock, counters: Map<string, number>) {
     this.#transport = transport;
@@ -76,10 +81,18 @@ export class ModbusClient {
   async write(channel: Channel<ModbusAddress>, value: RawValue, unit: number): Promise<RawValue | undefined> {
     const polled = new PolledChannel(channel, { unit, poll: 0 });
     const transact = (request: Request) => this.transact(request);
-    await sendWrite(transact, encodeWrite(polled, value)).catch((error: unknown) => {
-      throw writeFailure(error);
-    });
-    const reading = await readBack(transact, polled, () => undefined);
+    const ignore = () => undefined;
+    const attempt = this.#functions.attempt(polled.written);
+    let reading: Reading | undefined;
+    try {
+      await sendWrite(transact, encodeWrite(polled, value), attempt);
+      reading = await readBack(transact, polled, ignore);
+    } catch (thrown) {
+      const error = writeFailure(thrown);
+      const other = isUnanswered(error) ? attempt.afterSilence() : undefined;
+      if (!other) throw error;
+      reading = await writeAfterSilence(transact, polled, value, other, error, ignore);
+    }
     return reading?.ok ? reading.value : undefined;
   }
 

@@ -5,15 +5,22 @@ import { isRecord } from '../../src/message/envelope.ts';
 import type { ModbusOptions } from './options.ts';
 import type { Request } from './protocol/request.ts';
 import type { Quirks } from './quirks.ts';
+import { sendWrite } from './send-write.ts';
 import { openTransport } from './transport/open.ts';
 import type { Transport } from './transport/transport.ts';
-import { sendWrite } from './write.ts';
+import { type FunctionChoice, rotated } from './write-functions.ts';
+
+/** The requests that give one output its safe value, and the functions that its device takes. */
+export interface PlannedWrite {
+  readonly requests: readonly Request[];
+  readonly choice: FunctionChoice;
+}
 
 /** Writes that put the outputs of a bus in their safe state, and the options of the bus. */
 export interface ModbusPlan {
   readonly options: ModbusOptions;
   readonly quirks: ReadonlyMap<number, Quirks>;
-  readonly writes: readonly Request[];
+  readonly writes: readonly PlannedWrite[];
 }
 
 /** Opens the bus anew (the dead agent's connection is closed), writes, and closes it again. */
@@ -28,7 +35,7 @@ class ModbusSafeStateExecutor implements SafeStateExecutor {
   readonly holds = false;
   readonly #plan: ModbusPlan;
   readonly #context: ExecutorContext;
-  #remaining: readonly Request[];
+  #remaining: readonly PlannedWrite[];
 
   constructor(plan: ModbusPlan, context: ExecutorContext) {
     this.#plan = plan;
@@ -53,25 +60,25 @@ class ModbusSafeStateExecutor implements SafeStateExecutor {
 
   /** Skips the other outputs of a unit that does not answer, because units that do must not wait for it. */
   async #write(transport: Transport): Promise<void> {
-    const failed: Request[] = [];
+    const failed: PlannedWrite[] = [];
     const silent = new Set<number>();
     let why = '';
-    for (const request of this.#remaining) {
-      const { unit } = request;
+    for (const write of this.#remaining) {
+      const unit = write.requests[0]?.unit ?? 0;
       if (silent.has(unit)) {
-        failed.push(request);
+        failed.push(write);
         continue;
       }
       try {
-        await sendWrite((one) => this.#transact(transport, one), request);
+        await sendWrite((one) => this.#transact(transport, one), write.requests, write);
       } catch (thrown) {
-        const { retryable } = toDcsError(thrown);
-        failed.push(request);
-        if (retryable) silent.add(unit);
+        failed.push(write);
+        if (toDcsError(thrown).retryable) silent.add(unit);
         why = messageOf(thrown);
       }
     }
-    this.#remaining = failed;
+    // A device may ignore a function that it does not know: the next attempt begins with another one.
+    this.#remaining = failed.map((write) => ({ ...write, choice: rotated(write.choice) }));
     if (failed.length === 0) return;
     throw new DcsError(
       'TIMEOUT',

@@ -37,7 +37,12 @@ export function registersOf(address: ModbusAddress, options: ModbusOptions): Tab
 }
 
 function startHeartbeat(port: ModbusPort, unit: number, spec: HeartbeatSpec, context: PortContext): void {
-  const heartbeat = new Heartbeat(unit, spec, context.clock, (task) => port.run(task), context.count);
+  const heartbeat = new Heartbeat(unit, spec, {
+    clock: context.clock,
+    run: (task) => port.run(task),
+    count: (name) => context.count(name),
+    attempt: () => port.attemptWrite(unit, `the watchdog of unit ${unit}`),
+  });
   port.onDown(() => heartbeat.stop());
   heartbeat.start();
 }

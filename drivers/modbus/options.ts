@@ -3,6 +3,7 @@ import type { NetworkTarget } from '../../src/driver/kit/link.ts';
 import { durationSchema, lineSchema } from '../../src/driver/kit/schemas.ts';
 import { type UsbIds, usbSchema } from '../../src/driver/kit/serial-ports.ts';
 import { unitSchema } from './address.ts';
+import { writeSchema } from './write-functions.ts';
 
 /** `192.168.1.10`, `plc.local:1502`, `[fe80::1]:502`. */
 const TARGET = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:[\]]+))(?::(\d{1,5}))?$/;
@@ -47,6 +48,7 @@ const keysSchema = z.strictObject({
   turnaround: durationSchema.prefault('100ms').describe('time the units get after a broadcast (unit 0)'),
   unit: unitSchema.prefault(1).describe('Modbus address of pins without unit'),
   timeout: durationSchema.optional().describe('response timeout; default 800ms, on a serial line 500ms'),
+  write: writeSchema.optional().describe('the functions that its devices take writes with'),
   poll: durationSchema.prefault('1s').describe('poll period of pins without poll'),
   max_gap: z
     .int()

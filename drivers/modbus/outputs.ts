@@ -5,9 +5,10 @@ import type { Log } from '../../src/log/log.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { PolledChannel } from './polled-channel.ts';
 import { isAcknowledge, isDeviceBusy } from './protocol/exception.ts';
-import type { Request } from './protocol/request.ts';
+import { isUnanswered, sendWrite, writeFailure } from './send-write.ts';
 import type { ModbusTask, ModbusTransact } from './transport/transport.ts';
-import { type CancellableDelays, encodeWrite, readBack, sendWrite, verifyWrite, writeFailure } from './write.ts';
+import { type CancellableDelays, encodeWrite, readBack, verifyWrite, writeAfterSilence } from './write.ts';
+import type { WriteAttempt, WriteFunctions } from './write-functions.ts';
 
 /** A command that has not been sent within this time has expired. */
 const WRITE_TTL_MS = 5000;
@@ -19,6 +20,7 @@ export interface OutputBus {
   readonly clock: Clock;
   readonly log: Log;
   readonly delays: CancellableDelays;
+  readonly functions: WriteFunctions;
   count(name: string): void;
   run<Result>(task: ModbusTask<Result>): Promise<Result>;
   /** Whether the port is closed or down. */
@@ -41,14 +43,15 @@ export class Outputs {
 
   /** See Port.write. */
   async command(polled: PolledChannel, value: RawValue, options: WriteOptions): Promise<WriteResult> {
-    const request = encodeWrite(polled, value);
+    // Throws when the value does not fit: nothing changes then.
+    encodeWrite(polled, value);
     const opening = this.#pendingOpening.get(polled);
     if (opening) this.#fallbacks.set(polled, () => opening.value);
     this.#pendingOpening.delete(polled);
     polled.pendingCommands++;
     let failed: DcsError | undefined;
     try {
-      const reading = await this.#send(polled, value, request, options.expiresAt);
+      const reading = await this.#send(polled, value, options.expiresAt);
       polled.noteWritten(reading);
       if (reading && !reading.ok) this.#reportAfterAnswer(polled, reading);
       return reading?.ok ? { readBack: reading.value } : {};
@@ -72,7 +75,7 @@ export class Outputs {
     this.#pendingOpening.set(polled, entry);
     const pending = () => this.#pendingOpening.get(polled) === entry;
     try {
-      const reading = await this.#send(polled, value, encodeWrite(polled, value), undefined);
+      const reading = await this.#send(polled, value);
       if (reading) polled.report(reading);
       if (pending()) this.#pendingOpening.delete(polled);
     } catch (thrown) {
@@ -92,6 +95,7 @@ export class Outputs {
 
   /** A unit that was off line answers: its outputs get their return values, unless a command is under way. */
   unitReturned(unit: number): void {
+    this.#bus.functions.forget(unit);
     for (const polled of this.#channels.values()) {
       if (polled.span.unit !== unit || this.#pendingOpening.has(polled)) continue;
       const value = () => polled.channel.returnValue?.();
@@ -138,12 +142,13 @@ export class Outputs {
   async #send(
     polled: PolledChannel,
     value: RawValue,
-    request: Request,
     expiresAt = Number.POSITIVE_INFINITY,
   ): Promise<Reading | undefined> {
     const until = Math.min(this.#bus.clock.now() + WRITE_TTL_MS, expiresAt);
     try {
-      const reading = await this.#writeUntilTaken(polled, request, until);
+      const reading = await this.#writeUntilTaken(polled, value, until);
+      // The device has taken it: no older value follows, also when the check fails.
+      this.#fallbacks.delete(polled);
       return polled.channel.address.verify ? await this.#verify(polled, value, reading) : reading;
     } catch (error) {
       if (isAcknowledge(error)) return await this.#awaitCompletion(polled, value, until);
@@ -152,12 +157,12 @@ export class Outputs {
   }
 
   /** Repeats the write while the device is busy: exception 6 says that nothing has been done. */
-  async #writeUntilTaken(polled: PolledChannel, request: Request, until: MonotonicMs): Promise<Reading | undefined> {
+  async #writeUntilTaken(polled: PolledChannel, value: RawValue, until: MonotonicMs): Promise<Reading | undefined> {
     const { clock, delays, count } = this.#bus;
     const write = ++polled.lastWrite;
     for (let wait = BUSY_RETRY_MS; ; wait *= 2) {
       try {
-        return await this.#writeOnce(polled, request, until);
+        return await this.#writeOnce(polled, value, until);
       } catch (error) {
         if (!isDeviceBusy(error) || clock.now() + wait >= until) throw error;
         await delays.wait(wait);
@@ -178,20 +183,63 @@ export class Outputs {
     return reading || last?.ok ? last : undefined;
   }
 
-  #writeOnce(polled: PolledChannel, request: Request, until: MonotonicMs): Promise<Reading | undefined> {
+  async #writeOnce(polled: PolledChannel, value: RawValue, until: MonotonicMs): Promise<Reading | undefined> {
+    const { count, functions } = this.#bus;
+    const requests = encodeWrite(polled, value);
+    const write = polled.lastWrite;
+    let attempt: WriteAttempt | undefined;
+    let unanswered: DcsError | undefined;
+    try {
+      return await this.#runWrite(polled, until, async (inTime, transact) => {
+        // Only now: writes before this one may have shown which function is right.
+        attempt = functions.attempt(polled.written);
+        await sendWrite(inTime, requests, attempt).catch((thrown: unknown) => {
+          const error = toDcsError(thrown);
+          if (isUnanswered(error)) unanswered = error;
+          throw writeFailure(error);
+        });
+        return readBack(transact, polled, count);
+      });
+    } catch (error) {
+      const latest = polled.lastWrite === write && requests.length === 1;
+      const other = unanswered && latest ? attempt?.afterSilence() : undefined;
+      if (!unanswered || !other) throw error;
+      return await this.#writeOtherwise(polled, value, until, other, unanswered);
+    }
+  }
+
+  /** See writeAfterSilence. A task of its own: it waits until the late answer can no longer come. */
+  async #writeOtherwise(
+    polled: PolledChannel,
+    value: RawValue,
+    until: MonotonicMs,
+    attempt: WriteAttempt,
+    unanswered: DcsError,
+  ): Promise<Reading | undefined> {
+    const { count } = this.#bus;
+    try {
+      return await this.#runWrite(polled, until, (inTime) =>
+        writeAfterSilence(inTime, polled, value, attempt, unanswered, count),
+      );
+    } catch (thrown) {
+      // Whatever prevents the second way, the first one may have taken effect.
+      const error = toDcsError(thrown);
+      throw error.code === 'TIMEOUT' ? error : unanswered;
+    }
+  }
+
+  /** `inTime`: line changes, preceding reads and other forms of the write may take until it expires. */
+  #runWrite(
+    polled: PolledChannel,
+    until: MonotonicMs,
+    work: (inTime: ModbusTransact, transact: ModbusTransact) => Promise<Reading | undefined>,
+  ): Promise<Reading | undefined> {
     return this.#bus.run({
       lane: 'write',
       unit: polled.span.unit,
       key: polled.channel.key,
       ttlMs: until - this.#bus.clock.now(),
-      work: async (transact) => {
-        // Line changes, preceding reads and other forms of the write may take until it expires.
-        const inTime: ModbusTransact = (one) => transact(one, until);
-        await sendWrite(inTime, request).catch((error: unknown) => {
-          throw writeFailure(error);
-        });
-        return readBack(transact, polled, (name) => this.#bus.count(name));
-      },
+      work: (transact) => work((one) => transact(one, until), transact),
     });
   }
 

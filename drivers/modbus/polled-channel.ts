@@ -6,6 +6,7 @@ import { type ModbusAddress, readSpanOf, registerFormat } from './address.ts';
 import { isPermanent } from './protocol/exception.ts';
 import { bitAt, type TableSpan } from './protocol/request.ts';
 import type { RegisterFormat } from './register-format.ts';
+import type { WriteKeys, WrittenOutput } from './write-functions.ts';
 
 /** A channel of a bus: how to read it, and its last known reading. */
 export class PolledChannel implements PolledItem<TableSpan, Buffer> {
@@ -21,6 +22,8 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
   pendingCommands = 0;
   /** Number of the latest write; an older write that waits for a busy device is obsolete. */
   lastWrite = 0;
+  /** The output, to choose the functions that it is written with. */
+  readonly written: WrittenOutput;
   readonly #changed: (reading: Reading) => void;
   /** Registers that are read along before the value itself. */
   readonly #leadingRegisters: number;
@@ -30,7 +33,7 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
 
   constructor(
     channel: Channel<ModbusAddress>,
-    defaults: { readonly unit: number; readonly poll: number },
+    defaults: { readonly unit: number; readonly poll: number; readonly write?: WriteKeys | undefined },
     changed: (reading: Reading) => void = () => undefined,
   ) {
     this.channel = channel;
@@ -40,6 +43,11 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
     this.#leadingRegisters = channel.address.first - this.#span.first;
     this.periodMs = channel.address.pollMs ?? defaults.poll;
     this.format = registerFormat(channel.address);
+    this.written = {
+      unit: this.#span.unit,
+      key: channel.key,
+      keys: { ...defaults.write, ...channel.address.write },
+    };
     this.lineKey = JSON.stringify(channel.address.quirks?.line ?? '');
   }
 

@@ -15,7 +15,7 @@ import { Scheduler } from '../../src/driver/kit/scheduler.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { ModbusAddress } from './address.ts';
-import type { ModbusPlan } from './crash-plan.ts';
+import type { ModbusPlan, PlannedWrite } from './crash-plan.ts';
 import type { ModbusOptions } from './options.ts';
 import { Outputs } from './outputs.ts';
 import { PolledChannel } from './polled-channel.ts';
@@ -26,6 +26,7 @@ import { noModelError, SunSpecLocator } from './sunspec.ts';
 import { type ResponseDelays, readGap } from './transport/line-timing.ts';
 import type { ModbusTask, Transport } from './transport/transport.ts';
 import { CancellableDelays, encodeWrite } from './write.ts';
+import { type WriteAttempt, WriteFunctions } from './write-functions.ts';
 
 const READ_TTL_MS = 10_000;
 
@@ -40,6 +41,7 @@ export class ModbusPort implements Port {
   readonly #quirks: ReadonlyMap<number, Quirks>;
   readonly #responseDelays: ResponseDelays | undefined;
   readonly #outputs: Outputs;
+  readonly #functions: WriteFunctions;
   readonly #locator: SunSpecLocator;
   readonly #delays: CancellableDelays;
   readonly #onDown = new Set<() => void>();
@@ -64,6 +66,11 @@ export class ModbusPort implements Port {
     this.#responseDelays = responseDelays;
     this.#quirks = collectQuirks(channels.map(({ address: { unit = options.unit, quirks } }) => ({ unit, quirks })));
     this.#delays = new CancellableDelays(clock);
+    this.#functions = new WriteFunctions((message) => {
+      log.info({}, message);
+      count('write_functions_learned');
+      context.crashPlanChanged?.();
+    });
     this.#poller = new Poller({
       limits: (span) => this.#limits(span),
       count,
@@ -88,7 +95,8 @@ export class ModbusPort implements Port {
       },
     });
     const bus = { clock, run: <T>(task: ModbusTask<T>) => this.run(task), ended: () => this.#closed };
-    this.#outputs = new Outputs({ ...bus, log, delays: this.#delays, count }, this.#channels);
+    const outputBus = { ...bus, log, delays: this.#delays, functions: this.#functions, count };
+    this.#outputs = new Outputs(outputBus, this.#channels);
     const located = () => {
       this.#replan();
       context.crashPlanChanged?.();
@@ -152,18 +160,26 @@ export class ModbusPort implements Port {
 
   /** SunSpec points are left out until their model has been found. */
   crashPlan(writes: readonly SafeWrite[]): CrashPlan | undefined {
-    const requests = writes.flatMap(({ channel, value }) => {
+    const planned = writes.flatMap(({ channel, value }): PlannedWrite[] => {
       const polled = this.#channels.get(channel.key);
-      return polled?.located ? [encodeWrite(polled, value)] : [];
+      if (!polled?.located) return [];
+      return [{ requests: encodeWrite(polled, value), choice: this.#functions.choiceFor(polled.written) }];
     });
-    if (requests.length === 0) return undefined;
-    const plan: ModbusPlan = { options: this.#options, quirks: this.#quirks, writes: requests };
+    if (planned.length === 0) return undefined;
+    const plan: ModbusPlan = { options: this.#options, quirks: this.#quirks, writes: planned };
     return { executor: siblingModule(import.meta.url, 'crash-plan'), plan };
   }
 
   /** Puts a task into the one queue of the bus. */
   run<Result>(task: ModbusTask<Result>): Promise<Result> {
     return this.#scheduler.submit(task);
+  }
+
+  /** Begins a write of a register of `unit` that is no pin's: its watchdog. */
+  attemptWrite(unit: number, key: string): WriteAttempt {
+    const ofUnit = [...this.#channels.values()].filter(({ written }) => written.unit === unit);
+    const stated = ofUnit.find(({ written }) => written.keys.register !== undefined)?.written.keys;
+    return this.#functions.attempt({ unit, key, keys: stated ?? this.#options.write ?? {} });
   }
 
   metrics(): Record<string, number> {

@@ -3,12 +3,12 @@ import type { Reading } from '../../src/driver/contract.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { PolledChannel } from './polled-channel.ts';
-import { isPermanent, ModbusException } from './protocol/exception.ts';
+import { isPermanent } from './protocol/exception.ts';
 import type { Request, Table } from './protocol/request.ts';
 import { badValue } from './register-format.ts';
-import { type ModbusTask, type ModbusTransact, NotSentError } from './transport/transport.ts';
+import { sendWrite, type WriteWay } from './send-write.ts';
+import type { ModbusTask, ModbusTransact } from './transport/transport.ts';
 
-const ILLEGAL_FUNCTION = 1;
 const VERIFY_TTL_MS = 5000;
 
 /** Another register or bit that shows whether a write has taken effect. */
@@ -21,79 +21,29 @@ export interface Verify {
   readonly tolerance: number;
 }
 
-/** Returns the request that writes a value. Throws BAD_VALUE, OUT_OF_RANGE or READ_ONLY before anything is sent. */
-export function encodeWrite({ channel, span, format, located }: PolledChannel, value: RawValue): Request {
-  const { unit, table, first } = span;
+/**
+ * Returns the requests that write a value, in their order. Throws BAD_VALUE, OUT_OF_RANGE or READ_ONLY before anything is
+ * sent.
+ */
+export function encodeWrite(polled: PolledChannel, value: RawValue): readonly Request[] {
+  const { channel, format, located } = polled;
+  const { unit, table, first } = polled.span;
   if (!located) throw new DcsError('PORT_DOWN', `${channel.key}: its SunSpec model has not been found yet`);
   if (channel.direction === 'in') throw new DcsError('READ_ONLY', `${channel.key} is configured as an input`);
   if (table === 'discrete' || table === 'input')
     throw new DcsError('READ_ONLY', `${channel.key} cannot be written: a ${table} register belongs to the device`);
   if (!format) {
     if (typeof value !== 'boolean') throw badValue(value, 'true or false');
-    return { kind: 'write-coil', unit, at: first, on: value };
+    return [{ kind: 'write-coil', unit, at: first, on: value }];
   }
   const data = format.encode(value);
   if (format.mask !== undefined) {
     const { mask } = format;
-    return { kind: 'mask-register', unit, at: first, and: ~mask & 0xffff, or: data.readUInt16BE(0) & mask };
+    return [{ kind: 'mask-register', unit, at: first, and: ~mask & 0xffff, or: data.readUInt16BE(0) & mask }];
   }
   return data.length === 2
-    ? { kind: 'write-register', unit, at: first, word: data.readUInt16BE(0) }
-    : { kind: 'write-registers', unit, first, data };
-}
-
-/**
- * Sends the write. A device without the function for one item gets the function for several. A device without the mask
- * write has its register read and written: the task holds the unit, so no other write of ours comes in between, but
- * another master's may.
- */
-export async function sendWrite(transact: ModbusTransact, request: Request): Promise<void> {
-  try {
-    await transact(request);
-  } catch (error) {
-    // Exception 1 says that the device has done nothing, so another request for the same effect is safe.
-    if (!(error instanceof ModbusException) || error.exception !== ILLEGAL_FUNCTION) throw error;
-    if (request.kind === 'mask-register') return readModifyWrite(transact, request);
-    const other = multipleForm(request);
-    if (!other) throw error;
-    await transact(other);
-  }
-}
-
-/**
- * Returns the error that ends a command whose write failed with `thrown`. A damaged reply, or one that confirms something
- * else, leaves the effect unknown: TIMEOUT. When only a preceding read failed, nothing was written: PORT_DOWN.
- */
-export function writeFailure(thrown: unknown): DcsError {
-  const error = toDcsError(thrown);
-  if (error instanceof NotSentError)
-    return new DcsError('PORT_DOWN', `${error.message}; nothing was written`, { cause: error });
-  if (error.code !== 'BAD_REPLY') return error;
-  return new DcsError('TIMEOUT', `${error.message}; whether it took effect is unknown`, { cause: error });
-}
-
-async function readModifyWrite(
-  transact: ModbusTransact,
-  request: Extract<Request, { kind: 'mask-register' }>,
-): Promise<void> {
-  const { unit, at, and, or } = request;
-  // Read it now: the polled value may be out of date.
-  const read = { kind: 'read', unit, table: 'holding', first: at, count: 1 } as const;
-  const present = await transact(read).catch((thrown: unknown) => {
-    const error = toDcsError(thrown);
-    throw error.code === 'TIMEOUT' || error.code === 'BAD_REPLY' ? new NotSentError(error) : error;
-  });
-  const word = (present.readUInt16BE(0) & and) | (or & ~and & 0xffff);
-  await sendWrite(transact, { kind: 'write-register', unit, at, word });
-}
-
-function multipleForm(request: Request): Request | undefined {
-  const { unit } = request;
-  if (request.kind === 'write-coil') return { kind: 'write-coils', unit, first: request.at, bits: [request.on] };
-  if (request.kind !== 'write-register') return undefined;
-  const data = Buffer.allocUnsafe(2);
-  data.writeUInt16BE(request.word, 0);
-  return { kind: 'write-registers', unit, first: request.at, data };
+    ? [{ kind: 'write-register', unit, at: first, word: data.readUInt16BE(0) }]
+    : [{ kind: 'write-registers', unit, first, data }];
 }
 
 /**
@@ -113,6 +63,34 @@ export async function readBack(
     if (isPermanent(error)) polled.writeOnly = true;
     return undefined;
   }
+}
+
+/**
+ * A write got no answer, and its unit may ignore the function. Writes with another one when the unit answers a read, and does
+ * not have the value. Resolves with the value that it has then. Rejects with `unanswered` when it cannot be read: without that,
+ * nobody knows whether a second request does harm.
+ */
+export async function writeAfterSilence(
+  transact: ModbusTransact,
+  polled: PolledChannel,
+  value: RawValue,
+  way: WriteWay,
+  unanswered: DcsError,
+  count: (name: string) => void,
+): Promise<Reading | undefined> {
+  const reading = await readBack(transact, polled, count);
+  if (!reading) throw unanswered;
+  if (reading.ok && reading.value === polled.shownValue(value)) {
+    count('write_replies_lost');
+    return reading;
+  }
+  try {
+    await sendWrite(transact, encodeWrite(polled, value), way);
+  } catch (thrown) {
+    const cause = toDcsError(thrown);
+    throw new DcsError('TIMEOUT', `${unanswered.message}; written in another way: ${cause.message}`, { cause });
+  }
+  return readBack(transact, polled, count);
 }
 
 /**

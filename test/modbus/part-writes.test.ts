@@ -50,7 +50,8 @@ describe('writing a part of a register', () => {
     const writes = [bus.port.write(zero, true), bus.port.write(one, true), bus.port.write(other, 5)];
     await bus.settle(Promise.all(writes));
     expect(store.get(1, 'holding', 4)).toEqual([0x8003]);
-    expect(functions).toEqual([22, 3, 6, 3, 22, 3, 6, 3, 6, 3]);
+    // The second time it is known.
+    expect(functions).toEqual([22, 3, 6, 3, 3, 6, 3, 6, 3]);
   });
 
   it('was not written when it could not be read first: PORT_DOWN, not an unknown outcome', async () => {

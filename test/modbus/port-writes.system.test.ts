@@ -61,7 +61,7 @@ describe('writing over Modbus', () => {
       const word = out({ holding: 4 });
       owner = new Owner({ tcp, timeout: '100ms' }, [word]);
       const port = await owner.open();
-      slave.script = ({ fn }) => (fn === 6 ? fault : { do: 'answer' });
+      slave.script = ({ fn }) => (fn > 4 ? fault : { do: 'answer' });
       await expect(port.write(word, 5)).rejects.toMatchObject({ code });
       expect(slave.seen.filter(({ fn }) => fn === 6).length).toBe(1);
     },
@@ -75,6 +75,9 @@ describe('writing over Modbus', () => {
     expect(await port.write(word, 5)).toEqual({ readBack: 5 });
     await port.write(coil, true);
     expect(slave.seen.map(({ fn }) => fn).filter((fn) => fn > 4)).toEqual([6, 16, 5, 15]);
+    await port.write(word, 6);
+    await port.write(coil, false);
+    expect(slave.seen.map(({ fn }) => fn).filter((fn) => fn > 4)).toEqual([6, 16, 5, 15, 16, 15]);
   });
 
   it('a register that cannot be read is still written, without a read-back, and not asked again', async () => {

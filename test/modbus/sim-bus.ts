@@ -31,6 +31,7 @@ export interface SimBusOptions {
   readonly clock?: ManualClock;
   /** See PortContext. */
   readonly crashPlanChanged?: () => void;
+  readonly log?: PortContext['log'];
 }
 
 /** The real stack from the port down to the frames, on a simulated line, in simulated time. */
@@ -72,7 +73,7 @@ export class SimBus {
     };
     const context: PortContext = {
       clock,
-      log: silentLog,
+      log: options.log ?? silentLog,
       count,
       changed: this.#readings.changed,
       down: (error) => this.downs.push(error),

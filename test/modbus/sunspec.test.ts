@@ -70,7 +70,9 @@ describe('SunSpec models', () => {
     expect(bus.port.crashPlan([{ channel: limit, value: 0 }])).toBeUndefined();
     await bus.open();
     await clock.advance(3000);
-    expect(plans).toMatchObject([{ plan: { writes: [{ kind: 'write-register', unit: 1, at: 40_084, word: 0 }] } }]);
+    expect(plans).toMatchObject([
+      { plan: { writes: [{ requests: [{ kind: 'write-register', unit: 1, at: 40_084, word: 0 }] }] } },
+    ]);
     await bus.port.close();
   });
 });

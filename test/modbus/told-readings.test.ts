@@ -6,6 +6,7 @@ import type { FaultScript } from '../../drivers/modbus/simulator/faults.ts';
 import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
 import type { ModbusTask } from '../../drivers/modbus/transport/transport.ts';
 import { CancellableDelays } from '../../drivers/modbus/write.ts';
+import { WriteFunctions } from '../../drivers/modbus/write-functions.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Reading } from '../../src/driver/contract.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
@@ -120,7 +121,7 @@ describe('a reading that settles a write', () => {
     { what: 'whose reply was lost', script: () => faults(WRITE, { kind: 'silent' }) },
     { what: 'that the device never completed', script: () => faults(WRITE, { kind: 'exception', code: 5 }) },
   ])('$what is told, also when it is the value from before', async ({ script }) => {
-    const { bus, clock, store, told, write } = await polledOutput();
+    const { bus, clock, store, told, write } = await polledOutput({ write: { register: 6 } });
     bus.slave.script = script();
     const outcome = write(9).catch((error: unknown) => error);
     await clock.advance(50);
@@ -214,6 +215,7 @@ describe('registers that hold no value after a write', () => {
       clock,
       log: silentLog,
       delays: new CancellableDelays(clock),
+      functions: new WriteFunctions(() => undefined),
       count: () => undefined,
       run: <Result>(task: ModbusTask<Result>) => task.work(transact),
       ended: () => false,

@@ -100,7 +100,7 @@ describe('a command that did nothing', () => {
   it('does not replace an opening value that has not been written yet', async () => {
     const clock = new ManualClock();
     const store = new SimulatedMemory(clock);
-    const four = channelOf({ holding: 4 }, { direction: 'out', start: 7 });
+    const four = channelOf({ holding: 4, write: { register: 6 } }, { direction: 'out', start: 7 });
     const bus = new SimBus({ store, channels: [four], clock, echo: 'off', poll: '200ms' });
     bus.slave.script = (_request, index) => (index === 0 ? { kind: 'silent' } : undefined);
     await bus.open();
@@ -111,6 +111,45 @@ describe('a command that did nothing', () => {
     await expect(bus.settle(command)).rejects.toMatchObject({ code: 'EXPIRED' });
     await clock.advance(2000);
     expect(store.get(1, 'holding', 4)).toEqual([7]);
+    await bus.port.close();
+  });
+});
+
+describe('a command that the device took and whose check failed', () => {
+  it('stands: an older opening value is not written after it', async () => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const keys = { holding: 4, verify: { holding: 40 }, write: { register: 6 } };
+    const four = channelOf(keys, { direction: 'out', start: 7 });
+    const bus = new SimBus({ store, channels: [four], clock, echo: 'off', poll: '200ms' });
+    // The opening value is not answered, so it waits.
+    bus.slave.script = (_request, index) => (index === 0 ? { kind: 'ignore' } : undefined);
+    await bus.open();
+    expect(bus.counters.get('starts_failed')).toBe(1);
+    await expect(bus.settle(bus.port.write(four, 99))).rejects.toThrow(/then showed 0/);
+    await clock.advance(3000);
+    expect(store.get(1, 'holding', 4)).toEqual([99]);
+    await bus.port.close();
+  });
+
+  it('stands: a return value from before it is not written after it', async () => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const channel = channelOf({ holding: 4, verify: { holding: 40 } }, { direction: 'out' });
+    const four = { ...channel, returnValue: () => 7 };
+    const bus = await new SimBus({ store, channels: [four], clock, echo: 'off', poll: '200ms' }).open();
+    let on = false;
+    let command: Promise<unknown> | undefined;
+    bus.slave.script = () => {
+      // The probe is under way.
+      if (on) command ??= bus.port.write(four, 99).catch((error: unknown) => error);
+      return on ? undefined : { kind: 'ignore' };
+    };
+    await clock.advance(5000);
+    on = true;
+    await clock.advance(5000);
+    expect(await command).toMatchObject({ message: expect.stringMatching(/then showed 0/) });
+    expect(store.get(1, 'holding', 4)).toEqual([99]);
     await bus.port.close();
   });
 });
@@ -165,7 +204,7 @@ describe('a unit that does not answer a command', () => {
   it('has no good value from then on, also long before it is asked again', async () => {
     const clock = new ManualClock();
     const store = new SimulatedMemory(clock);
-    const output = channelOf({ holding: 0, unit: 1, poll: '1h' }, { direction: 'out' });
+    const output = channelOf({ holding: 0, unit: 1, poll: '1h', write: { register: 6 } }, { direction: 'out' });
     const channels = [output, ...[2, 3, 4, 5, 6].map((unit) => channelOf({ holding: 0, unit }))];
     const alive = new Set([1, 2]);
     const bus = await new SimBus({ store, channels, clock, echo: 'off', poll: '1s', timeoutMs: 500 }).open();

@@ -4,6 +4,8 @@ import type { ReceivedRequest } from '../server/line-server.ts';
 /** A fault of a simulated slave with one request. */
 export type Fault =
   | { readonly kind: 'silent' }
+  /** Neither carries the request out nor answers. */
+  | { readonly kind: 'ignore' }
   /** Answers late by this time. */
   | { readonly kind: 'late'; readonly ms: DurationMs }
   | { readonly kind: 'wrong-checksum' }
@@ -24,6 +26,11 @@ export type Fault =
 
 /** Decides the fault of each request; `undefined`: a proper reply. `index` counts the requests from 0. */
 export type FaultScript = (request: ReceivedRequest, index: number) => Fault | undefined;
+
+/** Returns whether the device does nothing: it refuses or ignores the request. */
+export function doesNothing(fault: Fault | undefined): boolean {
+  return fault?.kind === 'exception' || fault?.kind === 'ignore';
+}
 
 /** Encoding of a reply into a frame. */
 export interface FrameCodec {
@@ -49,6 +56,7 @@ export function applyFault(
     case 'late':
       return frame;
     case 'silent':
+    case 'ignore':
     case 'unplug':
       return undefined;
     case 'echo':

@@ -30,6 +30,7 @@ const faultSchema = z
   .strictObject({
     kind: z.enum([
       'silent',
+      'ignore',
       'late',
       'wrong-checksum',
       'truncated',
@@ -44,6 +45,7 @@ const faultSchema = z
     every: z.int().min(1).optional().describe('every so many requests'),
     share: z.number().min(0).max(1).optional().describe('of all requests, at random'),
     unit: z.int().min(1).max(255).optional().describe('only requests to this unit'),
+    function: z.int().min(1).max(127).optional().describe('only requests with this function code'),
     late: durationSchema.prefault('1s').describe('kind late: by how much'),
     away: durationSchema.prefault('1s').describe('kind unplug: for how long'),
     code: z.int().min(1).max(255).prefault(4).describe('kind exception: its code'),
@@ -111,13 +113,17 @@ export function createFaultScript({ faults }: Simulation, random: () => number =
   const counts = faults.map(() => 0);
   return (request) => {
     for (const [index, fault] of faults.entries()) {
-      if (fault.unit !== undefined && fault.unit !== request.unit) continue;
+      if (!concerns(fault, request)) continue;
       counts[index] = (counts[index] ?? 0) + 1;
       const hit = fault.every === undefined ? random() < (fault.share ?? 0) : (counts[index] ?? 0) % fault.every === 0;
       if (hit) return createFault(fault, request);
     }
     return undefined;
   };
+}
+
+function concerns({ unit, function: fn }: z.output<typeof faultSchema>, request: ReceivedRequest): boolean {
+  return (unit ?? request.unit) === request.unit && (fn ?? request.pdu[0]) === request.pdu[0];
 }
 
 function createFault({ kind, late, code, away }: z.output<typeof faultSchema>, { unit, pdu }: ReceivedRequest): Fault {

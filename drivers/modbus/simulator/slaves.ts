@@ -6,7 +6,7 @@ import { encodeMbap, MbapReader } from '../protocol/mbap.ts';
 import type { ReceivedRequest, RequestReader } from '../server/line-server.ts';
 import { respondTo, type Store } from '../server/respond.ts';
 import type { LineTiming } from '../transport/line-timing.ts';
-import { applyFault, type Fault, type FaultScript, type FrameCodec } from './faults.ts';
+import { applyFault, doesNothing, type Fault, type FaultScript, type FrameCodec } from './faults.ts';
 
 export interface LineSlaveOptions {
   readonly clock: Clock;
@@ -57,9 +57,7 @@ export class LineSlave {
     const heardAt = this.#receivedUntil;
     if (units && request.unit !== 0 && !units.has(request.unit)) return;
     const fault = this.script(request, this.requests++);
-    // A device that refuses does nothing.
-    const refused = fault?.kind === 'exception';
-    const proper = refused ? request.pdu : await respondTo(store, request.unit, request.pdu);
+    const proper = doesNothing(fault) ? request.pdu : await respondTo(store, request.unit, request.pdu);
     if (request.unit === 0) return;
     const thinks = slaveMs + timing.gapMs + (fault?.kind === 'late' ? fault.ms : 0);
     const frame = applyFault(lineCodec(framing), request.unit, request.pdu, proper, fault);
@@ -163,7 +161,7 @@ export class TcpSlave {
     const { clock, responseMs: slaveMs, store, units, script, unplug } = this.#options;
     if (!units.has(unit)) return;
     const fault = script({ unit, pdu, size: pdu.length }, this.#requests++);
-    const proper = fault?.kind === 'exception' ? pdu : await respondTo(store, unit, pdu);
+    const proper = doesNothing(fault) ? pdu : await respondTo(store, unit, pdu);
     const wait = slaveMs + (fault?.kind === 'late' ? fault.ms : 0);
     if (wait > 0) await sleep(clock, wait);
     if (socket.destroyed) return;

@@ -9,7 +9,7 @@ import type { RawValue } from '../../pin/pin.ts';
 import type { CliCommand } from '../command-tree.ts';
 import { CliError, exitCodes, formatZodError } from '../exit.ts';
 import { jsonOption, wholeNumber } from '../options.ts';
-import { colour, printJson, printLine, showValue } from '../output.ts';
+import { colour, printJson, printLine, printNote, showValue } from '../output.ts';
 
 interface ValueOptions extends TargetOptions {
   readonly unit: number;
@@ -87,7 +87,12 @@ async function write(table: string, address: number, text: string, options: Valu
     const expected = channel.kind === 'digital' ? 'on or off' : 'a number';
     throw new CliError(exitCodes.wrongUse, `${text} is no value of this ${table}`, `it takes ${expected}`);
   }
-  const found = await withClient(target, (client) => client.write(channel, wanted, options.unit)).catch(explainTimeout);
+  const work = async (client: ModbusClient) => {
+    const has = await client.write(channel, wanted, options.unit);
+    for (const note of client.learned) printNote(note);
+    return has;
+  };
+  const found = await withClient(target, work).catch(explainTimeout);
   if (options.json) printJson({ unit: options.unit, table, address: first, written: wanted, value: found ?? null });
   else if (found === undefined) printLine(`${table} ${first}  written; it cannot be read back`);
   else printLine(`${table} ${first}  ${showValue(found)}`);
