@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { dataFolder } from '../board/load-board.ts';
 import type { ConfigContext } from './context.ts';
 import { keysAt } from './json-schema.ts';
-import { entriesOf, type Located, lastKey, textOf, withEntries } from './located.ts';
+import { entriesOf, type Located, lastKey, layered, textOf, withEntries } from './located.ts';
 import type { PinDraft } from './pin-section.ts';
 import type { Ports } from './port-sections.ts';
 import type { Problems } from './problems.ts';
@@ -49,31 +49,25 @@ function readDevice(
   // The port's driver decides which keys the pins have.
   if (named === undefined || port === undefined) return [];
   const profile = readProfile(entries.get('profile'), port.driver.name, context, problems);
-  const inherited = new Map([...entriesOf(profile?.get('defaults')), ...defaults, ['port', named]]);
-  const drafts = draftsOf(profile?.get('pins'), entries.get('pins'), problems);
-  if (drafts.size === 0 && profile !== undefined) {
+  const inherited = new Map([...layered(entriesOf(profile?.get('defaults')), defaults), ['port', named]]);
+  const ofProfile = entriesOf(profile?.get('pins'));
+  const own = sectionEntries(entries.get('pins'), problems);
+  const pins = new Set([...ofProfile.keys(), ...own.keys()]);
+  if (pins.size === 0 && profile !== undefined) {
     problems.warning(device.keyAt, device.path, `device ${name} has no pins`, { expected: 'a profile, or pins' });
   }
-  return [...drafts].map(([pin, section]) => ({
-    name: `${name}.${pin}`,
+  return [...pins].map((pin) => {
+    const section = own.get(pin);
+    const base = ofProfile.get(pin);
     // An error about a pin of a profile points at the device, which can complete it.
-    located:
-      section.at.file === device.at.file
-        ? section
-        : { ...section, at: device.at, keyAt: device.keyAt, path: device.path },
-    inherited,
-  }));
-}
-
-/** The pins of the profile, then those of the device. Keys of the device win over keys of the profile. */
-function draftsOf(profile: Located | undefined, own: Located | undefined, problems: Problems): Map<string, Located> {
-  const drafts = new Map(entriesOf(profile));
-  for (const [name, section] of sectionEntries(own, problems)) {
-    const base = drafts.get(name);
-    const both = base && section.node.kind === 'section';
-    drafts.set(name, both ? withEntries(section, new Map([...entriesOf(base), ...entriesOf(section)])) : section);
-  }
-  return drafts;
+    const atDevice = base && { ...base, at: device.at, keyAt: device.keyAt, path: device.path };
+    return {
+      name: `${name}.${pin}`,
+      located: section ?? atDevice ?? device,
+      // Keys of the device win over keys of the profile.
+      inherited: section && base ? layered(inherited, entriesOf(base)) : inherited,
+    };
+  });
 }
 
 /** The parts of the profile that a device names: empty when it names none, `undefined` when there is no such profile. */

@@ -59,6 +59,16 @@ export function withEntries(located: Located, entries: ReadonlyMap<string, Locat
   return { ...located, node: { kind: 'section', entries } };
 }
 
+/** Keys of two layers: those of `top` win. A key of `top` without a value undoes the one of `base`. */
+export function layered(
+  base: ReadonlyMap<string, Located>,
+  top: ReadonlyMap<string, Located>,
+): ReadonlyMap<string, Located> {
+  const all = new Map([...base, ...top]);
+  for (const [key, value] of top) if (isEmpty(value) && base.has(key)) all.delete(key);
+  return all;
+}
+
 /** The value as a person recognises it in an error. */
 export function displayText(located: Located): string {
   const { node } = located;

@@ -8,9 +8,51 @@ export interface ProblemDetail {
   readonly didYouMean?: string | undefined;
 }
 
+/** A pin and the keys that it inherits. */
+interface Heir {
+  readonly pin: string;
+  readonly inherited: ReadonlyMap<string, Located>;
+}
+
+/** An inherited key that a problem is about. */
+interface InheritedKey {
+  readonly name: string;
+  /** All pins that inherit it. */
+  readonly heirs: ReadonlySet<string>;
+}
+
+/** A problem, and the pins that have it because of a key that they inherit. */
+interface Entry {
+  readonly problem: Problem;
+  readonly pins: Set<string>;
+  readonly key: InheritedKey | undefined;
+}
+
+/** Problems by what they are about, and the pins that inherit each key by its place. */
+interface Collected {
+  readonly entries: Map<string, Entry>;
+  readonly heirs: Map<string, Set<string>>;
+}
+
 /** Collects all problems of a configuration, so that one run reports every one. */
 export class Problems {
-  readonly #all = new Map<string, Problem>();
+  readonly #collected: Collected;
+  readonly #heir: Heir | undefined;
+
+  constructor(collected: Collected = { entries: new Map(), heirs: new Map() }, heir?: Heir) {
+    this.#collected = collected;
+    this.#heir = heir;
+  }
+
+  /** The same problems: one about a key that the pin inherits names the pin, and says how it undoes the key. */
+  forPin(pin: string, inherited: ReadonlyMap<string, Located>): Problems {
+    const { heirs } = this.#collected;
+    for (const value of inherited.values()) {
+      const at = originOf(value);
+      heirs.set(at, (heirs.get(at) ?? new Set()).add(pin));
+    }
+    return new Problems(this.#collected, { pin, inherited });
+  }
 
   error(place: Place, key: string, message: string, detail: ProblemDetail = {}): void {
     this.#add('error', place, key, message, detail);
@@ -27,7 +69,8 @@ export class Problems {
 
   /** The problems of one severity, in the order of the files. */
   of(severity: Problem['severity']): Problem[] {
-    return [...this.#all.values()]
+    return [...this.#collected.entries.values()]
+      .map(namingPins)
       .filter((problem) => problem.severity === severity)
       .sort((a, b) => (a.file === b.file ? a.line - b.line || a.column - b.column : a.file < b.file ? -1 : 1));
   }
@@ -37,7 +80,7 @@ export class Problems {
     const { found, expected, didYouMean } = detail;
     // A wrong default that many pins inherit is one problem. Values of an object have no line: their key tells them apart.
     const identity = `${severity} ${file}:${line}:${column} ${line === 0 ? key : ''} ${message}`;
-    this.#all.set(identity, {
+    const problem = {
       severity,
       file,
       line,
@@ -47,6 +90,39 @@ export class Problems {
       ...(found === undefined ? {} : { found }),
       ...(expected === undefined ? {} : { expected }),
       ...(didYouMean === undefined ? {} : { didYouMean }),
-    });
+    };
+    const inherited = this.#inheritedKey(place, key);
+    const pins = this.#collected.entries.get(identity)?.pins ?? new Set<string>();
+    if (inherited && this.#heir) pins.add(this.#heir.pin);
+    this.#collected.entries.set(identity, { problem, pins, key: inherited });
   }
+
+  /** The key that the pin inherits and that a problem is about. `undefined` when the pin states it itself. */
+  #inheritedKey({ file }: Place, path: string): InheritedKey | undefined {
+    for (const [name, value] of this.#heir?.inherited ?? []) {
+      const within = path === value.path || path.startsWith(`${value.path}.`) || path.startsWith(`${value.path}[`);
+      if (within && value.at.file === file) {
+        return { name, heirs: this.#collected.heirs.get(originOf(value)) ?? new Set() };
+      }
+    }
+    return undefined;
+  }
+}
+
+function originOf({ at: { file }, path }: Located): string {
+  return `${file} ${path}`;
+}
+
+/** Most pins that a problem of an inherited key names. */
+const MAX_PINS = 3;
+
+/** Names the pins that an inherited key does not fit. A key that fits none of those that inherit it is wrong by itself. */
+function namingPins({ problem, pins, key }: Entry): Problem {
+  if (key === undefined || (pins.size > 1 && pins.size === key.heirs.size)) return problem;
+  const names = [...pins];
+  const more = names.length > MAX_PINS ? ` and ${names.length - MAX_PINS} more` : '';
+  const [inherit, where] = names.length === 1 ? ['inherits', `in ${names[0]}`] : ['inherit', 'in each of them'];
+  const message = `${problem.message}: ${names.slice(0, MAX_PINS).join(', ')}${more} ${inherit} it`;
+  const cure = `\`${key.name}:\` without a value ${where}, which undoes it there`;
+  return { ...problem, message, expected: problem.expected === undefined ? cure : `${problem.expected}; or ${cure}` };
 }

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { closestMatch } from './closest-match.ts';
+import { fittingKeys } from './fitting-keys.ts';
 import { keysAt } from './json-schema.ts';
 import { descend, displayText, entriesOf, isEmpty, type Located, lastKey, textOf, toPlain } from './located.ts';
 import type { Problems } from './problems.ts';
@@ -9,27 +10,40 @@ type Issue = z.core.$ZodIssue;
 
 /**
  * Checks a located value with a schema. Reports each mistake to `problems` at the place of its key or value. `known` are
- * keys of the same section that other readers take: a misspelt key may mean one of them.
+ * keys of the same section that other readers take: a misspelt key may mean one of them. `fitting` are those of them that
+ * the section may have.
  */
 export function validate<T>(
   schema: z.ZodType<T>,
   located: Located,
   problems: Problems,
   known: readonly string[] = [],
+  fitting: () => readonly string[] = () => known,
 ): { readonly value: T } | undefined {
-  const result = schema.safeParse(toPlain(located));
+  const plain = toPlain(located);
+  const result = schema.safeParse(plain);
   if (result.success) return { value: result.data };
-  const keys = (path: readonly PropertyKey[]) => [...keysAt(schema, path), ...(path.length === 0 ? known : [])];
+  const keys = (path: readonly PropertyKey[]): KnownKeys => {
+    if (path.length > 0) return { known: keysAt(schema, path) };
+    return { known: [...keysAt(schema), ...known], fitting: [...fittingKeys(schema, plain), ...fitting()] };
+  };
   for (const issue of result.error.issues) report(issue, located, problems, keys);
   return undefined;
 }
 
-type KeysAt = (path: readonly PropertyKey[]) => readonly string[];
+/** The keys that a section may have in any case, and those that fit the keys it has; all where `fitting` is `undefined`. */
+interface KnownKeys {
+  readonly known: readonly string[];
+  readonly fitting?: readonly string[];
+}
+
+type KeysAt = (path: readonly PropertyKey[]) => KnownKeys;
 
 function report(issue: Issue, base: Located, problems: Problems, keys: KeysAt): void {
   const { located, whole } = descend(base, issue.path);
   if (issue.code === 'unrecognized_keys') {
-    for (const key of issue.keys) reportUnknownKey(located, key, problems, keys(issue.path));
+    const { known, fitting } = keys(issue.path);
+    for (const key of issue.keys) reportUnknownKey(located, key, problems, known, fitting);
     return;
   }
   const branch = meantBranch(issue);
@@ -67,15 +81,23 @@ function nameOf({ path }: Issue): string {
   return String(path.at(-1) ?? '');
 }
 
-/** Reports a key that its section cannot have. */
-export function reportUnknownKey(section: Located, key: string, problems: Problems, known: readonly string[]): void {
+/** Reports a key that its section cannot have. `fitting` are those of the known keys that it may have. */
+export function reportUnknownKey(
+  section: Located,
+  key: string,
+  problems: Problems,
+  known: readonly string[],
+  fitting = known,
+): void {
   const entry = entriesOf(section).get(key) ?? section;
   const present = entriesOf(section);
-  const free = [...new Set(known)].filter((word) => !present.has(word)).sort();
+  const free = (words: readonly string[]) => [...new Set(words)].filter((word) => !present.has(word));
+  const fits = free(fitting).sort();
   problems.error(entry.keyAt, entry.path, `there is no key ${key} here`, {
     found: key,
-    expected: free.length > 0 ? `one of ${wordList(free)}` : undefined,
-    didYouMean: missingSpace(key, known) ?? closestMatch(key, free),
+    // All of them: who looks for a key does not know its name.
+    expected: fits.length > 0 ? `one of ${fits.join(', ')}` : undefined,
+    didYouMean: missingSpace(key, known) ?? closestMatch(key, free(known)),
   });
 }
 
