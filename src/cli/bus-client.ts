@@ -6,6 +6,7 @@ import { isRecord } from '../message/envelope.ts';
 import { type IoMessage, isReport } from '../message/payloads.ts';
 import { CliError, exitCodes } from './exit.ts';
 import type { ClientOptions } from './options.ts';
+import { printJson } from './output.ts';
 
 /** A question is repeated this often (ms) until its answer comes: either may be lost while connections come up. */
 const ASK_AGAIN_MS = 250;
@@ -98,15 +99,26 @@ export class BusClient {
     }
   }
 
-  /** Sends a command once and returns the report that answers. Rejects with the pin's refusal or TIMEOUT. */
+  /**
+   * Sends a command once and returns the report that answers. Rejects with the pin's refusal; when it is unknown whether the
+   * command took effect, with a CliError that says so.
+   */
   async command(pin: string, data: object, timeoutMs: number): Promise<IoMessage> {
     const done = new AbortController();
+    let last: IoMessage | undefined;
+    this.bus.onReport(pin, (report) => {
+      last = report;
+    });
     const answer = this.bus.request({ IoMessage: { pin_name: pin, ...data } }, { timeoutMs });
     try {
       const { payload } = await Promise.race([answer, this.#rejectWhenMissing(pin, done.signal)]);
       const report = payload['IoMessage'];
       if (isRecord(report) && report['pin_name'] === pin) return { ...report, pin_name: pin };
       throw new DcsError('BAD_REPLY', `${pin} answered with something else`, { found: payload });
+    } catch (error) {
+      if (!(error instanceof DcsError)) throw error;
+      if (error.code === 'TIMEOUT') throw unknownOutcome(pin, error);
+      throw error.code === 'NOT_TAKEN' ? new NotTakenError(error.message, last) : error;
     } finally {
       done.abort();
     }
@@ -164,6 +176,38 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
       resolve();
     });
   });
+}
+
+/** Ends a command that the hardware took and does not have. */
+class NotTakenError extends CliError {
+  /** The pin's report of the value that the hardware has. */
+  readonly report: IoMessage | undefined;
+
+  constructor(message: string, report: IoMessage | undefined) {
+    super(exitCodes.failed, message);
+    this.report = report;
+  }
+}
+
+/** Commands a pin on the bus. With `--json` the report of a command that failed is printed before it rejects. */
+export async function commandPin(
+  options: ClientOptions,
+  send: (client: BusClient) => Promise<IoMessage>,
+): Promise<IoMessage> {
+  try {
+    return await withClient(options, send);
+  } catch (error) {
+    if (options.json && error instanceof NotTakenError && error.report) printJson(error.report);
+    throw error;
+  }
+}
+
+/** The error of a command that may have taken effect. */
+function unknownOutcome(pin: string, { message }: DcsError): CliError {
+  // The pin may say the same itself, with more detail.
+  const cause = message.replace(/[;,]? ?whether it took effect is unknown/, '');
+  const text = `${pin}: ${cause}; whether it took effect is unknown`;
+  return new CliError(exitCodes.noAnswer, text, `dcs-io get ${pin} shows its value`);
 }
 
 function noSuchPin(pin: string, known: ReadonlySet<string>): CliError {

@@ -8,7 +8,7 @@ export const exitMeanings: readonly (readonly [ExitCode, string])[] = [
   [exitCodes.done, 'done'],
   [exitCodes.failed, 'refused or failed'],
   [exitCodes.wrongUse, 'wrong use or wrong configuration'],
-  [exitCodes.noAnswer, 'no answer in time'],
+  [exitCodes.noAnswer, 'no answer in time: whether a command took effect is unknown'],
 ];
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 

@@ -21,6 +21,7 @@ export const errorCodes = {
   NO_DEVICE: { retryable: true, means: 'no device answers at that address' },
   TIMEOUT: { retryable: true, means: 'no answer came in time' },
   DEVICE_REFUSED: { retryable: false, means: 'the device answered with an exception' },
+  NOT_TAKEN: { retryable: false, means: 'the hardware accepted the value, but then showed another one' },
   BAD_REPLY: { retryable: true, means: 'the device answered with something that cannot be trusted' },
   RULE: { retryable: true, means: 'a rule of the pin forbids it now; `rule` names it' },
   OVERRIDDEN: { retryable: true, means: 'a person has overridden the output' },

@@ -1,9 +1,10 @@
 import { type DurationMs, type MonotonicMs, sleep, type Timer } from '../clock/clock.ts';
 import type { WriteOptions } from '../driver/contract.ts';
-import { toDcsError } from '../errors/errors.ts';
+import { DcsError, type ErrorCode, toDcsError } from '../errors/errors.ts';
 import type { Envelope } from '../message/envelope.ts';
 import type { CommandState, IoCommand, IoControl, IoMessage, OutputReport, PinValue } from '../message/payloads.ts';
 import { parseCommand, parseControl, type TimedStep, timedStepFor } from '../output/command.ts';
+import type { Decision } from '../output/desired-state.ts';
 import type { KeptOverride } from '../output/kept-state.ts';
 import type { LastCommand, Output } from '../output/output.ts';
 import { isOn, type PinSpec, type RawValue } from '../pin/pin.ts';
@@ -18,6 +19,11 @@ const RETRY_MS: DurationMs = 250;
 const SLOW_COMMAND_MS: DurationMs = 200;
 /** Longest time that the answer to an override waits for the disk. */
 const OVERRIDE_SAVE_LIMIT_MS: DurationMs = 1000;
+
+/** Returns whether hardware may have a value although its write ended with an error. */
+function mayHaveTakenEffect(code: ErrorCode): boolean {
+  return code === 'TIMEOUT' || code === 'NOT_TAKEN';
+}
 
 /** The actor of one output: drives the hardware to what `Output` decides. */
 export class OutputActor extends PinActor {
@@ -48,7 +54,8 @@ export class OutputActor extends PinActor {
       this.#output.reevaluate();
       this.#queueEvaluation();
     };
-    for (const pin of [...(rules.requires ?? []), ...(rules.interlock?.pins ?? [])]) {
+    const required = rules.requires?.map(({ pin }) => pin) ?? [];
+    for (const pin of new Set([...required, ...(rules.interlock?.pins ?? [])])) {
       this.#unwatch.push(table.watch(pin, reevaluate));
     }
     if (rules.follow) this.#unwatch.push(table.watch(rules.follow.pin, () => this.#queueEvaluation()));
@@ -85,7 +92,7 @@ export class OutputActor extends PinActor {
       return;
     }
     if (value === undefined) return;
-    await this.#drive(value, toRaw(this.spec, value));
+    if ((await this.#drive(value, toRaw(this.spec, value))) === 'failed') this.refuse(this.#notTaken(value), undefined);
     this.report();
   }
 
@@ -132,18 +139,22 @@ export class OutputActor extends PinActor {
       this.checkExpiry(ttl, arrival);
       // The port may have a queue of its own.
       const state = await this.#drive(value, raw, ttl === undefined ? undefined : { expiresAt: arrival + ttl * 1000 });
+      if (state === 'failed') throw this.#notTaken(value);
       // Only now: a refused command must not cancel the pulse before it.
-      this.#output.apply({ kind: 'command', value, step, ...(state === 'failed' && ({ unconfirmed: true } as const)) });
+      const overruled = this.#output.applyCommand({ kind: 'command', value, step });
       this.#output.markApplied(value);
+      if (overruled) throw overruled;
       this.#setCommandState(state);
     } catch (error) {
       const { code } = toDcsError(error);
       this.#setCommandState(code === 'TIMEOUT' ? 'unknown' : code === 'EXPIRED' ? 'expired' : 'failed');
-      if (code === 'TIMEOUT') {
-        // The command may have taken effect, so its pulse or lease still has to end.
-        this.#output.apply({ kind: 'command', value, step, unconfirmed: true });
+      if (mayHaveTakenEffect(code)) {
+        // Its pulse or lease still has to end.
+        this.#output.applyCommand({ kind: 'command', value, step, unconfirmed: true });
         this.#output.markApplied(value);
       }
+      // The value that the hardware has instead.
+      if (code === 'NOT_TAKEN') this.report();
       throw error;
     } finally {
       this.#commandBegan = undefined;
@@ -240,21 +251,36 @@ export class OutputActor extends PinActor {
       const { value, certain } = output.known;
       // A new reason alone needs no write.
       if (due.value !== undefined && !(certain && due.value === value)) {
-        await this.#drive(due.value, toRaw(this.spec, due.value));
+        const state = await this.#drive(due.value, toRaw(this.spec, due.value));
+        if (state === 'failed') throw this.#notTaken(due.value);
       }
       this.#lastFailure = undefined;
     } catch (error) {
-      const { message } = toDcsError(error);
-      if (message !== this.#lastFailure) this.refuse(error, undefined);
-      this.#lastFailure = message;
-      this.#evaluateIn(RETRY_MS);
-      return;
+      if (this.#mustRetry(error, due)) {
+        this.#evaluateIn(RETRY_MS);
+        return;
+      }
     }
     output.markApplied(due.value);
     this.report();
     // Hardware that took the value and does not have it is retried, with a pause.
     if (output.due?.value === due.value) this.#evaluateIn(RETRY_MS);
     else this.#queueEvaluation();
+  }
+
+  /**
+   * Tells once that a decision failed. Returns whether it is written again. Hardware that limits a number does so every time,
+   * so that only a safe value or one of a rule is.
+   */
+  #mustRetry(error: unknown, { by }: Decision): boolean {
+    const { message, code } = toDcsError(error);
+    const again = code !== 'NOT_TAKEN' || this.spec.kind !== 'analog' || by === 'safe' || by === 'rule';
+    if (message !== this.#lastFailure) {
+      this.refuse(error, undefined);
+      if (again && code === 'NOT_TAKEN') this.report();
+    }
+    this.#lastFailure = message;
+    return again;
   }
 
   #evaluateWhenTimeIsUp(): void {
@@ -282,7 +308,8 @@ export class OutputActor extends PinActor {
       return;
     }
     try {
-      this.#output.apply({ kind: 'follow', value: parseValue(this.spec, val).value });
+      const copied = follow.is ? follow.is.includes(val) : val;
+      this.#output.apply({ kind: 'follow', value: parseValue(this.spec, copied).value });
     } catch (error) {
       this.refuse(error, undefined);
     }
@@ -292,10 +319,10 @@ export class OutputActor extends PinActor {
     this.#output.admitOverride(value);
     let failure: unknown;
     try {
-      await this.#drive(value, raw);
+      if ((await this.#drive(value, raw)) === 'failed') failure = this.#notTaken(value);
     } catch (error) {
       // An unconfirmed override may have taken effect, so its end has to come.
-      if (toDcsError(error).code !== 'TIMEOUT') throw error;
+      if (!mayHaveTakenEffect(toDcsError(error).code)) throw error;
       failure = error;
     }
     const by = { ...this.environment.nodes.senderOf(envelope), until: this.clock.unix() + seconds };
@@ -331,17 +358,26 @@ export class OutputActor extends PinActor {
     const { spec, handle, environment } = this;
     this.#output.writeStarted(value);
     // Only a write to on blocks other outputs.
-    if (isOn(value)) environment.table.notifyWatchers(spec.name);
+    if (isOn(spec, value)) environment.table.notifyWatchers(spec.name);
     try {
       const written = await this.write(raw, handle.write(raw, options));
       if (!written.wasReadBack) return 'sent';
       return this.#matches(written.value, value) ? 'verified' : 'failed';
     } catch (error) {
-      if (toDcsError(error).code === 'TIMEOUT') this.#output.writeUnconfirmed(value);
+      if (mayHaveTakenEffect(toDcsError(error).code)) this.#output.writeUnconfirmed(value);
       else this.#output.writeRefused();
       environment.table.notifyWatchers(spec.name);
       throw error;
     }
+  }
+
+  /** The error of a write after which the hardware has another value. */
+  #notTaken(value: RawValue): DcsError {
+    const { spec, state } = this;
+    return new DcsError('NOT_TAKEN', `${spec.name}: the hardware accepted ${value}, but it has ${state.val} now`, {
+      found: state.val,
+      expected: String(value),
+    });
   }
 
   /** Reports a command as `accepted` that is still under way after SLOW_COMMAND_MS. */

@@ -56,7 +56,7 @@ export function safeSetpoint(spec: PinSpec, why: string): Setpoint {
 export function activeSetpoint(spec: PinSpec, { override, locked, setpoint }: DesiredState): Setpoint {
   if (override) return { value: override.value, by: 'override', why: 'overridden' };
   if (locked === undefined) return setpoint;
-  return { value: spec.safe ?? offValue(spec.kind), by: 'safe', why: `${locked}; it waits to be rearmed` };
+  return { value: spec.safe ?? offValue(spec), by: 'safe', why: `${locked}; it waits to be rearmed` };
 }
 
 /** The inputs of a decision beside the desired state. */
@@ -82,7 +82,7 @@ export function decide(desired: DesiredState, context: RuleContext): Decision {
   const block = blockingRule(wanted, by, context);
   if (block) {
     return {
-      value: block.held ? known.value : offValue(spec.kind),
+      value: block.held ? known.value : offValue(spec),
       by: 'rule',
       why: `${block.rule}: ${block.why}`,
       ...earliest(timers.reevaluateAt, block.until),
@@ -90,7 +90,7 @@ export function decide(desired: DesiredState, context: RuleContext): Decision {
   }
   const { maxOnMs } = spec.rules;
   // max_on also limits an output that something else has switched on, and one before its first reading.
-  const limit = maxOnMs !== undefined && isOn(known.value ?? wanted) ? known.switchedAt + maxOnMs : now;
+  const limit = maxOnMs !== undefined && isOn(spec, known.value ?? wanted) ? known.switchedAt + maxOnMs : now;
   return { value, by, why, ...earliest(timers.reevaluateAt, limit > now ? limit : undefined) };
 }
 
@@ -101,7 +101,7 @@ function blockingRule(
   { spec, known, now, otherPins }: RuleContext,
 ): (RuleBlock & { readonly held: boolean }) | undefined {
   // An output that something else has switched on obeys the same rules.
-  const violated = violation(spec, isOn(wanted) ? wanted : (known.value ?? wanted), known, now, otherPins);
+  const violated = violation(spec, isOn(spec, wanted) ? wanted : (known.value ?? wanted), known, now, otherPins);
   if (violated) return { ...violated, held: false };
   const hold = by === 'override' || by === 'follow' ? timingHold(spec, wanted, known, now) : undefined;
   return hold && { ...hold, held: true };
@@ -153,16 +153,19 @@ export function transition(desired: DesiredState, event: OutputEvent, context: R
 
 /** Throws OVERRIDDEN, SAFE_STATE or RULE when the output refuses a command. */
 export function admitCommand(desired: DesiredState, value: RawValue, context: RuleContext): void {
-  const { name } = context.spec;
-  const { override, locked, losses } = desired;
-  if (override) throw new DcsError('OVERRIDDEN', `${name} is overridden by hand: it is to be ${override.value}`);
-  if (losses.length > 0) throw new DcsError('SAFE_STATE', `${name} is kept safe: ${losses.join(', ')}`);
-  if (locked !== undefined) {
-    throw new DcsError('SAFE_STATE', `${name} is kept safe until it is rearmed: ${locked}`, {
-      expected: `dcs-io rearm ${name}`,
-    });
-  }
+  const refusal = commandRefusal(desired, context.spec);
+  if (refusal) throw refusal;
   admitValue(value, context);
+}
+
+/** Returns OVERRIDDEN or SAFE_STATE while the output refuses every command. */
+export function commandRefusal({ override, locked, losses }: DesiredState, { name }: PinSpec): DcsError | undefined {
+  if (override) return new DcsError('OVERRIDDEN', `${name} is overridden by hand: it is to be ${override.value}`);
+  if (losses.length > 0) return new DcsError('SAFE_STATE', `${name} is kept safe: ${losses.join(', ')}`);
+  if (locked === undefined) return undefined;
+  return new DcsError('SAFE_STATE', `${name} is kept safe until it is rearmed: ${locked}`, {
+    expected: `dcs-io rearm ${name}`,
+  });
 }
 
 /** Throws RULE when a rule blocks the value now. An override is refused for no other reason. */
@@ -185,10 +188,10 @@ function applyEvent(desired: DesiredState, event: OutputEvent, context: RuleCont
       return { ...desired, stopping: true };
     case 'command':
       // A loss or lock during the write wins over the command.
-      if (blocksCommands(desired)) return desired;
+      if (commandRefusal(desired, spec)) return desired;
       return { ...without(desired, 'pendingFollow'), setpoint: commandSetpoint(event, now) };
     case 'blocked':
-      if (blocksCommands(desired)) return desired;
+      if (commandRefusal(desired, spec)) return desired;
       return turnOff(without(desired, 'pendingFollow'), event.block, context, { stays: false, locks: true });
     case 'override':
       return overridden(desired, event, spec);
@@ -209,11 +212,6 @@ function applyEvent(desired: DesiredState, event: OutputEvent, context: RuleCont
     case 'evaluate':
       return desired;
   }
-}
-
-/** Returns whether the output refuses every command. */
-function blocksCommands({ override, locked, losses }: DesiredState): boolean {
-  return override !== undefined || locked !== undefined || losses.length > 0;
 }
 
 /** Applies the end of overrides, delays, pulses and leases, then the rules. Returns `desired` itself when nothing changes. */
@@ -261,9 +259,9 @@ function turnOff(
   { spec, known }: RuleContext,
   { stays, locks }: { readonly stays: boolean; readonly locks: boolean },
 ): DesiredState {
-  const off: Setpoint = { value: offValue(spec.kind), by: 'rule', why: `${block.rule}: ${block.why}` };
+  const off: Setpoint = { value: offValue(spec), by: 'rule', why: `${block.rule}: ${block.why}` };
   const kept = stays ? desired : { ...without(desired, 'override'), setpoint: off };
-  const locked = locks && isOn(known.value) && spec.rearm === 'manual' && desired.locked === undefined;
+  const locked = locks && isOn(spec, known.value) && spec.rearm === 'manual' && desired.locked === undefined;
   return locked ? { ...kept, locked: off.why } : kept;
 }
 

@@ -1,10 +1,13 @@
 import type { Clock, MonotonicMs, UnixSeconds } from '../clock/clock.ts';
+import type { DcsError } from '../errors/errors.ts';
 import type { CommandState } from '../message/payloads.ts';
 import { isOn, type PinSpec, type RawValue } from '../pin/pin.ts';
+import { ruleBroken } from './command.ts';
 import {
   admitCommand,
   admitRearm,
   admitValue,
+  commandRefusal,
   type Decision,
   type DesiredState,
   decide,
@@ -115,10 +118,20 @@ export class Output {
     admitRearm(this.#desired, this.spec);
   }
 
-  /** Applies an event. Commands, overrides and rearming must have been admitted. */
-  apply(event: OutputEvent): void {
-    const block = event.kind === 'command' ? this.#blockedDuringWrite : undefined;
+  /** Applies an event. Overrides and rearming must have been admitted. */
+  apply(event: Exclude<OutputEvent, { kind: 'command' | 'blocked' }>): void {
+    this.#desired = transition(this.#desired, event, this.#context());
+  }
+
+  /**
+   * Applies a command that was admitted and then written. Returns the refusal of what came up during the write and wins over
+   * it: an override, a loss or a rule, although it blocked for a moment only.
+   */
+  applyCommand(event: OutputEvent & { kind: 'command' }): DcsError | undefined {
+    const block = this.#blockedDuringWrite;
+    const refusal = commandRefusal(this.#desired, this.spec) ?? (block && ruleBroken(this.spec, block.rule, block.why));
     this.#desired = transition(this.#desired, block ? { kind: 'blocked', block } : event, this.#context());
+    return refusal;
   }
 
   /** Applies a change of a pin that the rules read. A block counts even when it ends before the next evaluation. */
@@ -158,7 +171,7 @@ export class Output {
     const { value, by } = this.#applied;
     this.openedWith = by === 'safe' ? value : undefined;
     // Not all hardware reports its state, so the output counts as possibly on from now.
-    if (value !== undefined && isOn(value)) {
+    if (value !== undefined && isOn(this.spec, value)) {
       this.#setKnown(value);
       this.markUnknown();
     }
@@ -211,7 +224,7 @@ export class Output {
   /** The write ended without confirmation. The output counts as on when it may be on. */
   writeUnconfirmed(value: RawValue): void {
     this.#writing = undefined;
-    if (isOn(value)) this.confirm(value);
+    if (isOn(this.spec, value)) this.confirm(value);
     this.markUnknown();
   }
 
@@ -230,7 +243,7 @@ export class Output {
   #setKnown(value: RawValue): void {
     const known = this.#known;
     if (known.certain && known.value === value) return;
-    const switched = known.value === undefined || isOn(value) !== isOn(known.value);
+    const switched = known.value === undefined || isOn(this.spec, value) !== isOn(this.spec, known.value);
     const switchedAt = switched ? this.#clock.now() : known.switchedAt;
     this.#known = { value, certain: true, switchedAt, changes: known.changes };
   }
@@ -244,7 +257,7 @@ export class Output {
   /** See OtherPins.interlockState. */
   get interlockState(): 'on' | 'unknown' | MonotonicMs {
     const { value, certain, switchedAt } = this.#known;
-    if (isOn(this.#writing) || isOn(value)) return 'on';
+    if (isOn(this.spec, this.#writing) || isOn(this.spec, value)) return 'on';
     return certain ? switchedAt : 'unknown';
   }
 

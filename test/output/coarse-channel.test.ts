@@ -85,7 +85,7 @@ describe('an output on a channel that rounds', () => {
     ]);
     runner.port.resolution = () => undefined;
     expect((await command('speed', 20.03)).answers).toMatchObject([
-      { val: 20, output: { command: { state: 'failed' } } },
+      { code: 'NOT_TAKEN', message: 'speed: the hardware accepted 20.03, but it has 20 now' },
     ]);
     expect(take()).toEqual([]);
   });

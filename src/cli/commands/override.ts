@@ -30,7 +30,7 @@ async function override(pin: string, text: string | undefined, options: Override
       `dcs-io override ${pin} on --for 10m, or dcs-io override ${pin} --end`,
     );
   }
-  const { withClient } = await import('../bus-client.ts');
+  const { commandPin } = await import('../bus-client.ts');
   const { printPin } = await import('../pin-list.ts');
   const { parseDuration } = await import('../../driver/kit/schemas.ts');
   const lengthMs = length === undefined ? 0 : parseDuration(length);
@@ -38,7 +38,7 @@ async function override(pin: string, text: string | undefined, options: Override
     throw new CliError(exitCodes.wrongUse, `--for ${length} is no time`, 'write it with its unit, like 30s or 10m');
   }
   const seconds = { override: lengthMs / 1000 };
-  const report = await withClient(options, (client) =>
+  const report = await commandPin(options, (client) =>
     text === undefined ? client.command(pin, seconds, timeout) : client.set(pin, text, timeout, seconds),
   );
   printPin(report, options);
@@ -56,7 +56,7 @@ export function addRearm(cli: CliCommand): void {
 }
 
 async function rearm(pin: string, options: ClientOptions): Promise<void> {
-  const { withClient } = await import('../bus-client.ts');
+  const { commandPin } = await import('../bus-client.ts');
   const { printPin } = await import('../pin-list.ts');
-  printPin(await withClient(options, (client) => client.command(pin, { rearm: true }, options.timeout)), options);
+  printPin(await commandPin(options, (client) => client.command(pin, { rearm: true }, options.timeout)), options);
 }

@@ -1,7 +1,5 @@
 import { InvalidArgumentError, Option } from 'commander';
-import { DcsError } from '../../errors/errors.ts';
 import type { CliCommand } from '../command-tree.ts';
-import { CliError, exitCodes } from '../exit.ts';
 import type { ClientOptions } from '../options.ts';
 import { printJson, printLine, showValue } from '../output.ts';
 
@@ -52,7 +50,7 @@ function phases(text: string): [number, number] {
 }
 
 async function set(pin: string, text: string, options: SetOptions): Promise<void> {
-  const { withClient } = await import('../bus-client.ts');
+  const { commandPin } = await import('../bus-client.ts');
   const { json, timeout, ttl, pulse, hold, blink } = options;
   const extra = {
     ...(ttl !== undefined && { ttl }),
@@ -60,22 +58,7 @@ async function set(pin: string, text: string, options: SetOptions): Promise<void
     ...(hold !== undefined && { hold }),
     ...(blink !== undefined && { blink }),
   };
-  const confirm = withClient(options, (client) => client.set(pin, text, timeout, extra).catch(explainTimeout(pin)));
-  const report = await confirm;
+  const report = await commandPin(options, (client) => client.set(pin, text, timeout, extra));
   if (json) printJson(report);
   else printLine(`${report.pin_name}  ${showValue(report.val)}`);
-}
-
-/** Rethrows a TIMEOUT with the doubt it leaves and the way to remove it. */
-function explainTimeout(pin: string): (error: unknown) => never {
-  return (error) => {
-    if (!(error instanceof DcsError) || error.code !== 'TIMEOUT') throw error;
-    // The pin may say the same itself, with more detail.
-    const cause = error.message.replace(/[;,]? ?whether it took effect is unknown/, '');
-    throw new CliError(
-      exitCodes.noAnswer,
-      `${pin}: ${cause}; whether it took effect is unknown`,
-      `dcs-io get ${pin} shows its value`,
-    );
-  };
 }

@@ -31,7 +31,7 @@ const commandResponses = {
   409: { description: 'an input, an expired command, an override, a safe state or a rule', schema: errorSchema },
   413: { description: 'the body is too long', schema: errorSchema },
   422: { description: 'the pin cannot take the value', schema: errorSchema },
-  502: { description: 'the device refused', schema: errorSchema },
+  502: { description: 'the device refused, or took the value and does not have it', schema: errorSchema },
   503: { description: 'the port is not open', schema: errorSchema },
   504: { description: 'no answer in time: whether it took effect is unknown', schema: errorSchema },
   ...errorResponses,

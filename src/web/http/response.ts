@@ -40,6 +40,7 @@ export const statusOf: Readonly<Record<ErrorCode, number>> = {
   NO_DEVICE: 503,
   TIMEOUT: 504,
   DEVICE_REFUSED: 502,
+  NOT_TAKEN: 502,
   BAD_REPLY: 502,
   RULE: 409,
   OVERRIDDEN: 409,
