@@ -324,6 +324,7 @@ export function describeAddress(address: ModbusAddress, defaults: AddressDefault
   return {
     key: `u${address.unit ?? defaults.unit}/${place}/${address.first}${part}`,
     kind: registerFormat(address)?.kind ?? 'digital',
+    ...(address.values && { words: [...new Set(Object.values(address.values))] }),
     directions: writable ? ['in', 'out'] : ['in'],
   };
 }

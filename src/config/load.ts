@@ -14,7 +14,7 @@ import { readPorts, readServers } from './port-sections.ts';
 import { Problems } from './problems.ts';
 import { checkRelations } from './relations.ts';
 import type { Problem, ResolvedConfig, ResolvedPort } from './resolved.ts';
-import { checkRules, symmetricInterlocks } from './rules.ts';
+import { checkRules, completeRules } from './rules.ts';
 import { reportUnknownKey, sectionEntries } from './validation.ts';
 
 export type LoadedConfig =
@@ -134,10 +134,10 @@ function resolveConfig(
   ];
   const scope = { ports, board, context, problems };
   const pins = drafts.flatMap((draft) => checkPin(draft, scope) ?? []);
-  checkRelations(pins, drafts, ports, problems);
   const names = drafts.map((draft) => draft.name);
-  checkRules(pins, names, problems);
-  const specs = symmetricInterlocks(pins.map(({ spec }) => spec));
+  const specs = completeRules(pins);
+  checkRelations(pins, specs, drafts, ports, problems);
+  checkRules(pins, specs, names, problems);
   return {
     file,
     node: readNode(entries.get('node'), context, problems),

@@ -3,14 +3,15 @@ import type { Direction, PinKind, PinSpec, RawValue } from '../pin/pin.ts';
 import { lineKey } from './board-sections.ts';
 import { callDriver, guessKind } from './drivers-section.ts';
 import { keysAt } from './json-schema.ts';
-import { type Located, textOf, withEntries } from './located.ts';
-import { type PinScope, placePin } from './pin-place.ts';
+import { entriesOf, type Located, layered, textOf, toPlain, withEntries } from './located.ts';
+import { levelOf, soleOther } from './on-values.ts';
+import { type PinPlace, type PinScope, placePin } from './pin-place.ts';
 import type { PortEntry } from './port-sections.ts';
-import type { Problems } from './problems.ts';
+import { Problems } from './problems.ts';
 import type { ResolvedPin } from './resolved.ts';
 import { rulesOf } from './rules.ts';
 import { type PinKeys, pinKeys, pinSchema } from './schema.ts';
-import { checkName, reportUnknownKey, validate } from './validation.ts';
+import { checkName, reportUnknownKey, reportUnknownName, validate } from './validation.ts';
 
 /** A pin as the configuration and the profile of its device state it, not checked yet. */
 export interface PinDraft {
@@ -26,13 +27,22 @@ export interface CheckedPin extends ResolvedPin {
   readonly located: Located;
   /** Its keys, inherited ones too. */
   readonly entries: ReadonlyMap<string, Located>;
+  /** The keys that every pin may have, as its schema parsed them. */
+  readonly given: PinKeys;
+  /** The keys that it inherits. */
+  readonly inherited: ReadonlyMap<string, Located>;
   /** The driver could not be loaded, so its kind of value is not known. */
   readonly kindIsGuess?: true;
 }
 
+type PlacedPin = PinPlace & { readonly entries: ReadonlyMap<string, Located> };
+
 /** Checks one pin. `undefined` when something is wrong with it, which has been reported. */
-export function checkPin({ name, located, inherited }: PinDraft, scope: PinScope): CheckedPin | undefined {
-  const { problems } = scope;
+export function checkPin({ name, located, inherited: handedDown }: PinDraft, all: PinScope): CheckedPin | undefined {
+  const overridden = entriesOf(located);
+  const inherited = new Map([...handedDown].filter(([key]) => !overridden.has(key)));
+  const problems = all.problems.forPin(name, inherited);
+  const scope = { ...all, problems };
   checkName(name, located, problems);
   if (located.node.kind !== 'section') {
     problems.invalid(located, `pin ${name} must be a section of keys`, {
@@ -40,24 +50,28 @@ export function checkPin({ name, located, inherited }: PinDraft, scope: PinScope
     });
     return undefined;
   }
-  const own = located.node.entries;
-  const stated = new Map([...inherited, ...own]);
+  const stated = layered(handedDown, located.node.entries);
+  const own = new Map([...located.node.entries].filter(([key, value]) => stated.get(key) === value));
   const place = placePin(located, stated, scope);
   const entries = place?.entries ?? stated;
-  const shared = new Map([...entries].filter(([key]) => Object.hasOwn(pinKeys, key)));
+  const claimed = place ? onAndOffOfDriver(place, located) : new Map<string, Located>();
+  const shared = new Map([...entries].filter(([key]) => Object.hasOwn(pinKeys, key) && !claimed.has(key)));
   const common = validate(pinSchema, withEntries(located, shared), problems);
   if (place === undefined) {
     reportUnknownKeys(located, entries, scope);
     return undefined;
   }
   const { driver, options } = place.port;
-  const address = validate(driver.pin, withEntries(located, place.keys), problems, Object.keys(pinKeys));
+  const keysOfDriver = withEntries(located, new Map([...place.keys, ...claimed]));
+  const address = validate(driver.pin, keysOfDriver, problems, Object.keys(pinKeys), () =>
+    fittingPinKeys(place.port, keysOfDriver, common?.value.direction),
+  );
   if (common === undefined || address === undefined || options === undefined) return undefined;
   const described = callDriver(located, problems, () => driver.describe(address.value, options.value));
   if (described === undefined) return undefined;
   const { standIn } = place.port;
   const facts = standIn ? { ...described, kind: guessKind(entries) } : described;
-  const keys = { own, entries, located };
+  const keys = { own: new Map([...own].filter(([key]) => !claimed.has(key))), entries, located };
   const spec = specOf(name, common.value, facts, keys, problems);
   if (!standIn) checkKeyUse(spec, facts, keys, problems);
   // A channel without an address of its own is the pin's alone.
@@ -65,9 +79,28 @@ export function checkPin({ name, located, inherited }: PinDraft, scope: PinScope
   const lines = place.lines.map(lineKey);
   return {
     spec: isSimulated(place.port) ? { ...spec, simulated: true } : spec,
-    ...{ port: place.port.name, key, address: address.value, lines, located, entries },
+    ...{ port: place.port.name, key, address: address.value, lines, located, entries, inherited },
+    given: common.value,
     ...(standIn && { kindIsGuess: true }),
   };
+}
+
+/**
+ * The keys `on` and `off` where they are the driver's: of a register or a telegram. Those of a text pin name values for rules,
+ * whatever its driver.
+ */
+function onAndOffOfDriver({ port, keys, entries }: PlacedPin, section: Located): ReadonlyMap<string, Located> {
+  const stated = [...entries].filter(([key]) => key === 'on' || key === 'off');
+  if (stated.length === 0 || factsOf(port, withEntries(section, keys))?.kind === 'text') return new Map();
+  const known = keysAt(port.driver.pin);
+  return new Map(stated.filter(([key]) => known.includes(key)));
+}
+
+/** The facts about a pin with these keys. `undefined` when something is wrong with them. */
+function factsOf({ driver, options }: PortEntry, keys: Located): ChannelFacts | undefined {
+  const parsed = driver.pin.safeParse(toPlain(keys));
+  if (!parsed.success || options === undefined) return undefined;
+  return callDriver(undefined, new Problems(), () => driver.describe(parsed.data, options.value));
 }
 
 function isSimulated({ mock, driver }: PortEntry): boolean {
@@ -81,16 +114,22 @@ function specOf(
   { entries, located }: StatedKeys,
   problems: Problems,
 ): PinSpec {
-  const { kind } = facts;
+  const { kind, words } = facts;
   const direction = directionOf(given, facts, entries.get('direction') ?? located, problems);
   const output = direction === 'out';
-  const safe = output ? safeValue(entries.get('safe'), kind, given.range, problems) : undefined;
-  const initial = output ? initialValue(entries.get('initial'), safe, kind, given.range, problems) : undefined;
+  const on = given.on === undefined ? undefined : [given.on].flat();
+  const off = given.off ?? soleOther(words, on);
+  const valid: ValidValues = { kind, range: given.range, words, off };
+  const safe = output ? safeValue(entries.get('safe'), valid, problems) : undefined;
+  const initial = output ? initialValue(entries.get('initial'), safe, valid, problems) : undefined;
   return {
     name,
     kind,
     direction,
     ...statedParts(given),
+    ...(words !== undefined && { words }),
+    ...(on !== undefined && { on }),
+    ...(off !== undefined && { off }),
     ...(initial !== undefined && { initial }),
     ...(safe !== undefined && { safe }),
     ...(given.read_on !== undefined && !output && { readOn: given.read_on }),
@@ -146,29 +185,24 @@ function reportUnknownKeys(
   }
 }
 
-const LEVELS: ReadonlyMap<unknown, boolean> = new Map<unknown, boolean>([
-  [true, true],
-  ['on', true],
-  ['true', true],
-  [1, true],
-  [false, false],
-  ['off', false],
-  ['false', false],
-  [0, false],
-]);
-
 type Range = readonly [number, number] | undefined;
 
+/** The values that a pin can have. */
+interface ValidValues {
+  readonly kind: PinKind;
+  readonly range: Range;
+  readonly words: readonly string[] | undefined;
+  /** Text: the word for off. */
+  readonly off: string | undefined;
+}
+
 /** The value of `safe`: a value or `off`; `undefined` for `hold`. */
-function safeValue(
-  located: Located | undefined,
-  kind: PinKind,
-  range: Range,
-  problems: Problems,
-): RawValue | undefined {
+function safeValue(located: Located | undefined, valid: ValidValues, problems: Problems): RawValue | undefined {
+  const { kind, range, words, off } = valid;
   const word = textOf(located);
   if (located === undefined || word === 'hold') return undefined;
-  if (word !== 'off' || kind === 'digital' || kind === 'text') return pinValue(located, kind, range, problems);
+  if (kind === 'text' && word === 'off' && off !== undefined && words?.includes('off') !== true) return off;
+  if (word !== 'off' || kind === 'digital' || kind === 'text') return pinValue(located, valid, problems);
   if (!range || (range[0] <= 0 && range[1] >= 0)) return 0;
   problems.invalid(located, "off is 0, which is outside the pin's range", { expected: `${range[0]} to ${range[1]}` });
   return undefined;
@@ -178,14 +212,13 @@ function safeValue(
 function initialValue(
   located: Located | undefined,
   safe: RawValue | undefined,
-  kind: PinKind,
-  range: Range,
+  valid: ValidValues,
   problems: Problems,
 ): PinSpec['initial'] {
   const word = textOf(located);
   if (located === undefined) return undefined;
   if (word === 'last') return { last: true };
-  if (word !== 'safe') return pinValue(located, kind, range, problems);
+  if (word !== 'safe') return pinValue(located, valid, problems);
   if (safe === undefined) {
     problems.invalid(located, 'initial: safe needs to know the safe value', { expected: 'safe: VALUE beside it' });
   }
@@ -193,14 +226,15 @@ function initialValue(
 }
 
 /** The value of `initial` or `safe`. `undefined` when it does not fit the pin, which has been reported. */
-function pinValue(located: Located, kind: PinKind, range: Range, problems: Problems): RawValue | undefined {
+function pinValue(located: Located, { kind, range, words }: ValidValues, problems: Problems): RawValue | undefined {
   const value = located.node.kind === 'scalar' ? located.node.value : undefined;
   switch (kind) {
     case 'digital':
       return digitalValue(located, value, problems);
     case 'text':
-      if (typeof value === 'string') return value;
-      problems.invalid(located, 'this is no value of a text pin', { expected: 'text in quotes' });
+      if (typeof value === 'string' && (words?.includes(value) ?? true)) return value;
+      if (words && typeof value === 'string') reportUnknownName(located, 'value', words, problems);
+      else problems.invalid(located, 'this is no value of a text pin', { expected: 'text in quotes' });
       return undefined;
     default:
       return numberValue(located, value, kind, range, problems);
@@ -208,7 +242,7 @@ function pinValue(located: Located, kind: PinKind, range: Range, problems: Probl
 }
 
 function digitalValue(located: Located, value: unknown, problems: Problems): boolean | undefined {
-  const level = LEVELS.get(typeof value === 'string' ? value.toLowerCase() : value);
+  const level = levelOf(value);
   if (level === undefined)
     problems.invalid(located, 'this is no value of a digital pin', { expected: 'true or false' });
   return level;
@@ -255,6 +289,8 @@ const APPLICABILITY: Readonly<Record<string, Applicability>> = {
   min_on: { direction: 'out' },
   min_off: { direction: 'out' },
   rate: { direction: 'out' },
+  on: { kinds: ['text'] },
+  off: { direction: 'out', kinds: ['text'] },
   range: { direction: 'out', kinds: NUMBERS },
   invert: { kinds: ['digital'] },
   scale: { kinds: NUMBERS },
@@ -273,6 +309,19 @@ interface StatedKeys {
   /** All keys, inherited ones too. */
   readonly entries: ReadonlyMap<string, Located>;
   readonly located: Located;
+}
+
+/** The common keys that have a meaning on a pin, as far as its kind and direction are known in spite of its mistakes. */
+function fittingPinKeys(port: PortEntry, keys: Located, direction: Direction | undefined): string[] {
+  const known = keysAt(port.driver.pin);
+  const present = [...entriesOf(keys)].filter(([key]) => known.includes(key));
+  const facts = factsOf(port, withEntries(keys, new Map(present)));
+  const used = direction ?? (facts?.directions.includes('in') === false ? 'out' : 'in');
+  return Object.keys(pinKeys).filter((key) => {
+    const fit = APPLICABILITY[key];
+    const ofDirection = fit?.direction === undefined || fit.direction === used;
+    return ofDirection && (fit?.kinds === undefined || facts === undefined || fit.kinds.includes(facts.kind));
+  });
 }
 
 /** Checks that the keys of a pin have a meaning on it and go together. */

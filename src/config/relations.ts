@@ -1,7 +1,7 @@
 import type { Channel } from '../driver/contract.ts';
-import type { PinKind } from '../pin/pin.ts';
+import type { Follow, PinKind, PinSpec } from '../pin/pin.ts';
 import { callDriver } from './drivers-section.ts';
-import { entriesOf, type Located, placeText } from './located.ts';
+import { entriesOf, type Located, placeText, toPlain } from './located.ts';
 import type { CheckedPin, PinDraft } from './pin-section.ts';
 import type { PortEntry, Ports } from './port-sections.ts';
 import type { Problems } from './problems.ts';
@@ -10,6 +10,7 @@ import { reportUnknownName } from './validation.ts';
 /** Reports pins and ports that contradict each other: names, channels, lines and hardware used twice, broken references. */
 export function checkRelations(
   pins: readonly CheckedPin[],
+  specs: ReadonlyMap<string, PinSpec>,
   drafts: readonly PinDraft[],
   ports: Ports,
   problems: Problems,
@@ -18,7 +19,7 @@ export function checkRelations(
   checkNames(drafts, problems);
   checkChannels(pins, problems);
   checkLines(pins, problems);
-  checkFollows(pins, names, problems);
+  checkFollows(pins, specs, names, problems);
   checkReadOn(pins, names, problems);
   checkClaims(ports, problems);
   reviewPorts(ports, pins, problems);
@@ -74,25 +75,39 @@ function checkLines(pins: readonly CheckedPin[], problems: Problems): void {
 }
 
 /** Checks `follow`: the other pin exists and has the same type of value, and no pin follows itself. */
-function checkFollows(pins: readonly CheckedPin[], names: readonly string[], problems: Problems): void {
+function checkFollows(
+  pins: readonly CheckedPin[],
+  specs: ReadonlyMap<string, PinSpec>,
+  names: readonly string[],
+  problems: Problems,
+): void {
   const byName = new Map(pins.map((pin) => [pin.spec.name, pin]));
   for (const pin of pins) {
-    const { rules, kind, name } = pin.spec;
     const key = pin.entries.get('follow');
-    if (rules.follow === undefined || key === undefined) continue;
-    const { pin: followed, invert } = rules.follow;
+    const { follow } = specs.get(pin.spec.name)?.rules ?? {};
+    if (follow === undefined || key === undefined) continue;
+    const own = problems.forPin(pin.spec.name, pin.inherited);
     const written = entriesOf(key).get('pin') ?? key;
-    if (invert && kind !== 'digital') {
-      problems.invalid(entriesOf(key).get('invert') ?? key, `${name} is ${kind}: only a digital pin is inverted`);
-    }
-    if (names.includes(followed)) checkFollowed(pin, followed, written, byName, problems);
-    else reportUnknownName(written, 'pin', names, problems);
+    checkDigital(pin.spec, key, own);
+    if (names.includes(follow.pin)) checkFollowed(pin, follow, written, byName, own);
+    else reportUnknownName(written, 'pin', names, own);
   }
+}
+
+/** Reports `invert` and `is` of a pin that is not on or off. */
+function checkDigital({ name, kind }: PinSpec, follow: Located, problems: Problems): void {
+  if (kind === 'digital') return;
+  const invert = entriesOf(follow).get('invert');
+  const is = entriesOf(follow).get('is');
+  if (invert && toPlain(invert) === true) {
+    problems.invalid(invert, `${name} is ${kind}: only a digital pin is inverted`);
+  }
+  if (is) problems.invalid(is, `${name} is ${kind}: only a digital pin is on or off by the values of another`);
 }
 
 function checkFollowed(
   pin: CheckedPin,
-  followed: string,
+  { pin: followed, is }: Follow,
   written: Located,
   byName: ReadonlyMap<string, CheckedPin>,
   problems: Problems,
@@ -100,15 +115,29 @@ function checkFollowed(
   const { name, kind } = pin.spec;
   const other = byName.get(followed);
   const kindsKnown = !pin.kindIsGuess && !other?.kindIsGuess;
-  if (other && kindsKnown && valueType(other.spec.kind) !== valueType(kind)) {
+  if (other && kindsKnown && is === undefined && valueType(other.spec.kind) !== valueType(kind)) {
+    const words = kind === 'digital' ? `, or follow: { pin: ${followed}, is: [VALUE] }` : '';
     problems.invalid(written, `${name} is ${kind} and cannot follow ${followed}, which is ${other.spec.kind}`, {
-      expected: `a pin that is ${kind}`,
+      expected: `a pin that is ${kind}${words}`,
+    });
+  }
+  const missing = missingWord(pin.spec, other?.spec);
+  if (missing !== undefined) {
+    problems.invalid(written, `${followed} may be ${missing}, which is no value of ${name}`, {
+      expected: `a pin whose values are among ${pin.spec.words?.join(', ')}`,
     });
   }
   const cycle = findCycle(pin, byName);
   if (cycle) {
     problems.invalid(written, `${cycle.join(' follows ')}: this never comes to rest`, { expected: 'no circle' });
   }
+}
+
+/** A value of the followed pin that the other cannot have. `undefined` when there is none. */
+function missingWord({ words, rules }: PinSpec, followed: PinSpec | undefined): string | undefined {
+  if (words === undefined || followed?.kind !== 'text' || rules.follow?.is) return undefined;
+  const missing = followed.words?.find((word) => !words.includes(word));
+  return followed.words ? missing && JSON.stringify(missing) : 'any text';
 }
 
 /** The names of a cycle of `follow` that starts and ends at a pin. `undefined` when the pin is in none. */

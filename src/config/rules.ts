@@ -1,5 +1,6 @@
-import { type Interlock, isOn, type PinSpec, type Rules } from '../pin/pin.ts';
+import { type Follow, type Interlock, isOn, type PinCondition, type PinSpec, type Rules } from '../pin/pin.ts';
 import type { Located } from './located.ts';
+import { checkOnValues, conditionOf, conditionsOf, interlockOf, withOnValues, writtenConditions } from './on-values.ts';
 import type { CheckedPin } from './pin-section.ts';
 import type { Problems } from './problems.ts';
 import type { PinKeys } from './schema.ts';
@@ -8,14 +9,9 @@ import { reportUnknownName } from './validation.ts';
 /** The rules that a pin's keys state. */
 export function rulesOf({ follow, interlock, requires, max_on, min_on, min_off, rate }: PinKeys): Rules {
   return {
-    ...(follow !== undefined && {
-      follow:
-        typeof follow === 'string'
-          ? { pin: follow, invert: false, delayMs: 0 }
-          : { pin: follow.pin, invert: follow.invert, delayMs: follow.delay ?? 0 },
-    }),
-    ...(interlock !== undefined && { interlock: interlockOf(interlock) }),
-    ...(requires !== undefined && { requires: listOf(requires) }),
+    ...(follow !== undefined && { follow: followOf(follow) }),
+    ...(interlock !== undefined && { interlock: interlockRule(interlock) }),
+    ...(requires !== undefined && { requires: conditionsOf(requires) }),
     ...(max_on !== undefined && { maxOnMs: max_on }),
     ...(min_on !== undefined && { minOnMs: min_on }),
     ...(min_off !== undefined && { minOffMs: min_off }),
@@ -23,19 +19,22 @@ export function rulesOf({ follow, interlock, requires, max_on, min_on, min_off, 
   };
 }
 
-function interlockOf(given: NonNullable<PinKeys['interlock']>): Interlock {
-  if (typeof given === 'string' || Array.isArray(given)) return { pins: listOf(given), deadMs: 0 };
-  return { pins: listOf(given.with), deadMs: given.dead_time ?? 0 };
+function followOf(given: NonNullable<PinKeys['follow']>): Follow {
+  if (typeof given === 'string') return { pin: given, invert: false, delayMs: 0 };
+  return { ...conditionOf(given), invert: given.invert, delayMs: given.delay ?? 0 };
 }
 
-function listOf(given: string | readonly string[]): readonly string[] {
-  return typeof given === 'string' ? [given] : [...new Set(given)];
+function interlockRule(given: NonNullable<PinKeys['interlock']>): Interlock {
+  const { with: others, deadMs } = interlockOf(given);
+  return { pins: [...new Set(others.map(({ pin }) => pin))], deadMs };
 }
 
-/** Gives an interlock that one pin states to both pins, with the longer dead time. */
-export function symmetricInterlocks(specs: readonly PinSpec[]): Map<string, PinSpec> {
-  const all = new Map(specs.map((spec) => [spec.name, spec]));
-  for (const { name, rules } of specs) {
+/** Completes the rules of all pins: the values that are on, and each interlock of one pin at both, with the longer dead time. */
+export function completeRules(pins: readonly CheckedPin[]): Map<string, PinSpec> {
+  const all = withOnValues(pins);
+  for (const {
+    spec: { name, rules },
+  } of pins) {
     for (const other of rules.interlock?.pins ?? []) {
       const partner = all.get(other);
       if (!partner) continue;
@@ -52,48 +51,51 @@ export function symmetricInterlocks(specs: readonly PinSpec[]): Map<string, PinS
 
 /**
  * Reports rules that name wrong pins, outputs that could never be on whatever is commanded, and values that rules never
- * allow. `names` are all pins, also those with mistakes.
+ * allow. `specs` are complete; `names` are all pins, also those with mistakes.
  */
-export function checkRules(pins: readonly CheckedPin[], names: readonly string[], problems: Problems): void {
-  const byName = new Map(pins.map((pin) => [pin.spec.name, pin]));
+export function checkRules(
+  pins: readonly CheckedPin[],
+  specs: ReadonlyMap<string, PinSpec>,
+  names: readonly string[],
+  problems: Problems,
+): void {
   for (const pin of pins) {
-    const { requires, interlock } = pin.spec.rules;
-    checkRulePins('requires', requires, pin, { names, byName, problems });
-    checkRulePins('interlock', interlock?.pins, pin, { names, byName, problems });
+    const own = problems.forPin(pin.spec.name, pin.inherited);
+    checkRulePins('requires', pin, { names, specs, problems: own });
+    checkRulePins('interlock', pin, { names, specs, problems: own });
   }
-  checkContradictions(pins, problems);
+  checkOnValues(pins, specs, problems);
+  checkContradictions(pins, specs, problems);
 }
 
 interface RuleScope {
   readonly names: readonly string[];
-  readonly byName: ReadonlyMap<string, CheckedPin>;
+  readonly specs: ReadonlyMap<string, PinSpec>;
   readonly problems: Problems;
 }
 
 /** Checks the pins that a rule names: they exist, and none is the pin itself. */
 function checkRulePins(
   key: 'requires' | 'interlock',
-  others: readonly string[] | undefined,
   { spec, entries }: CheckedPin,
-  { names, byName, problems }: RuleScope,
+  { names, specs, problems }: RuleScope,
 ): void {
-  const written = entries.get(key);
-  if (written === undefined) return;
-  for (const other of others ?? []) {
-    const place = locateName(written, other);
-    if (!place) continue;
-    if (other === spec.name) problems.invalid(place, `${spec.name} cannot have itself in ${key}`);
-    else if (!names.includes(other)) reportUnknownName(place, 'pin', names, problems);
-    else if (key === 'interlock' && byName.get(other)?.spec.direction === 'in') {
-      problems.invalid(place, `${other} is an input: only outputs can be interlocked`, {
+  for (const { pin: other, at } of writtenConditions(entries.get(key))) {
+    if (other === spec.name) problems.invalid(at, `${spec.name} cannot have itself in ${key}`);
+    else if (!names.includes(other)) reportUnknownName(at, 'pin', names, problems);
+    else if (key === 'interlock' && specs.get(other)?.direction === 'in') {
+      problems.invalid(at, `${other} is an input: only outputs can be interlocked`, {
         expected: `an output, or requires: ${other}`,
       });
     }
   }
 }
 
-function checkContradictions(pins: readonly CheckedPin[], problems: Problems): void {
-  const specs = symmetricInterlocks(pins.map(({ spec }) => spec));
+function checkContradictions(
+  pins: readonly CheckedPin[],
+  specs: ReadonlyMap<string, PinSpec>,
+  problems: Problems,
+): void {
   for (const pin of pins) {
     const spec = specs.get(pin.spec.name);
     if (spec?.direction !== 'out') continue;
@@ -102,7 +104,7 @@ function checkContradictions(pins: readonly CheckedPin[], problems: Problems): v
       const { keyAt, path } = ruleLocation(pin);
       problems.error(keyAt, path, `${spec.name} can never be on: ${reason}`, { expected: 'rules that can all hold' });
     }
-    checkRuleValues(pin, spec, problems);
+    checkRuleValues(pin, spec, problems.forPin(spec.name, pin.inherited));
   }
 }
 
@@ -113,20 +115,29 @@ interface Requirement {
 }
 
 /** The states of other pins that an output needs while it is on. */
-function requirementsOf({ name, rules }: PinSpec): readonly Requirement[] {
+function requirementsOf({ name, rules }: PinSpec, specs: ReadonlyMap<string, PinSpec>): readonly Requirement[] {
   const { requires = [], interlock, follow } = rules;
-  const followed = follow && {
-    pin: follow.pin,
-    on: !follow.invert,
-    because: `${name} follows ${follow.pin}${follow.invert ? ' inverted' : ''}`,
+  const needed = (condition: PinCondition, invert: boolean, because: string): Requirement[] => {
+    const on = isMetByOn(condition, specs.get(condition.pin));
+    return on === undefined ? [] : [{ pin: condition.pin, on: on !== invert, because }];
   };
   const all = [
-    ...requires.map((pin) => ({ pin, on: true, because: `${name} requires ${pin}` })),
+    ...requires.flatMap((condition) => needed(condition, false, `${name} requires ${condition.pin}`)),
     ...(interlock?.pins ?? []).map((pin) => ({ pin, on: false, because: `${name} is interlocked with ${pin}` })),
-    ...(followed ? [followed] : []),
+    ...(follow
+      ? needed(follow, follow.invert, `${name} follows ${follow.pin}${follow.invert ? ' inverted' : ''}`)
+      : []),
   ];
   // A rule that names its own pin is reported as such.
   return all.filter(({ pin }) => pin !== name);
+}
+
+/** Whether the pin is on (or off) while it meets a condition. `undefined` when it may be either. */
+function isMetByOn({ is }: PinCondition, spec: PinSpec | undefined): boolean | undefined {
+  if (is === undefined || spec === undefined) return is === undefined ? true : undefined;
+  if (spec.kind === 'text' && spec.on === undefined) return undefined;
+  const states = new Set(is.map((value) => isOn(spec, value)));
+  return states.size === 1 ? states.has(true) : undefined;
 }
 
 /** The reason why an output can never be on, found by following what its being on needs. `undefined` when it can be on. */
@@ -134,7 +145,7 @@ function reasonNeverOn(start: PinSpec, specs: ReadonlyMap<string, PinSpec>): str
   const known = new Map<string, Omit<Requirement, 'pin'>>([[start.name, { on: true, because: '' }]]);
   const queue = [start];
   for (let spec = queue.shift(); spec !== undefined; spec = queue.shift()) {
-    for (const requirement of requirementsOf(spec)) {
+    for (const requirement of requirementsOf(spec, specs)) {
       const { pin, on, because } = requirement;
       const before = known.get(pin);
       const reason = contradiction(requirement, before, start.name);
@@ -164,7 +175,7 @@ function checkRuleValues({ entries, located }: CheckedPin, spec: PinSpec, proble
   const report = (key: string, message: string, expected: string) =>
     problems.invalid(entries.get(key) ?? located, message, { expected });
   const condition = requires ? 'requires' : interlock ? 'interlock' : undefined;
-  if (condition && startsOn(spec.initial)) {
+  if (condition && startsOn(spec)) {
     report('initial', `${spec.name} starts off: whether ${condition} allows more is not known yet`, 'initial: off');
   }
   if (maxOnMs !== undefined && minOnMs !== undefined && minOnMs > maxOnMs) {
@@ -172,7 +183,7 @@ function checkRuleValues({ entries, located }: CheckedPin, spec: PinSpec, proble
   }
   const limit = condition ?? (maxOnMs === undefined ? undefined : 'max_on');
   if (limit === undefined) return;
-  if (spec.safe !== undefined && isOn(spec.safe)) {
+  if (spec.safe !== undefined && isOn(spec, spec.safe)) {
     report('safe', `${limit} may forbid the safe value`, 'safe: off, or no such rule');
   }
   if (spec.range && (spec.range[0] > 0 || spec.range[1] < 0)) {
@@ -181,22 +192,11 @@ function checkRuleValues({ entries, located }: CheckedPin, spec: PinSpec, proble
 }
 
 /** Tells whether an output may be on at start: `last` may be any value. */
-function startsOn(initial: PinSpec['initial']): boolean {
-  return initial !== undefined && (typeof initial === 'object' || isOn(initial));
+function startsOn(spec: PinSpec): boolean {
+  const { initial } = spec;
+  return initial !== undefined && (typeof initial === 'object' || isOn(spec, initial));
 }
 
 function ruleLocation({ entries, located }: CheckedPin): Located {
   return entries.get('requires') ?? entries.get('interlock') ?? entries.get('follow') ?? located;
-}
-
-/** The place of a name in a value that is a name, a list of names, or a section with one of those. */
-function locateName(written: Located, name: string): Located | undefined {
-  const { node } = written;
-  if (node.kind === 'scalar') return String(node.value) === name ? written : undefined;
-  const inner = node.kind === 'list' ? node.items : [...node.entries.values()];
-  for (const one of inner) {
-    const found = locateName(one, name);
-    if (found) return found;
-  }
-  return undefined;
 }

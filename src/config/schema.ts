@@ -164,7 +164,12 @@ export const nameSchema = z
 const value = z.union([z.boolean(), z.number(), z.string()]);
 const text = z.string();
 
-const names = z.union([text, z.array(text).min(1)]);
+const is = z
+  .union([value, z.array(value).min(1)])
+  .describe('values that count as on, instead of true and every number but 0; a text pin needs them: [closed]');
+const condition = z.strictObject({ pin: text.describe('the other pin'), is: is.optional() });
+const conditions = z.union([text, condition, z.array(z.union([text, condition])).min(1)]);
+const words = z.union([text, z.array(text).min(1)]);
 const RATE = /^\s*([1-9]\d{0,5})\s*\/\s*(s|min|h)\s*$/;
 const PERIODS: Readonly<Record<string, number>> = { s: 1000, min: 60_000, h: 3_600_000 };
 
@@ -175,6 +180,7 @@ const ruleKeys = {
       text,
       z.strictObject({
         pin: text.describe('the pin that is copied'),
+        is: is.optional().describe('the output is on while the pin has one of these values: [closed]'),
         invert: z.boolean().default(false).describe('copy the opposite value'),
         delay: durationSchema.optional().describe('time for which a change must last before it is copied'),
       }),
@@ -183,17 +189,19 @@ const ruleKeys = {
     .describe('outputs: the pin whose value this one copies'),
   interlock: z
     .union([
-      names,
+      conditions,
       z.strictObject({
-        with: names.describe('the other outputs'),
+        with: conditions.describe('the other outputs'),
         dead_time: durationSchema.optional().describe('time for which they must have been off before'),
       }),
     ])
     .optional()
     .describe(
-      'outputs that are never on together with this one; dead_time: time for which they must have been off before',
+      'outputs that are never on together with this one; dead_time: time for which they must have been off before; is: the words of a text output that are on',
     ),
-  requires: names.optional().describe('outputs: on only while these pins are good and on'),
+  requires: conditions
+    .optional()
+    .describe('outputs: on only while these pins are good and on; is: while they have one of these values'),
   max_on: durationSchema.optional().describe('outputs: longest time on, then the output goes off'),
   min_on: durationSchema.optional().describe('outputs: shortest time on'),
   min_off: durationSchema.optional().describe('outputs: shortest time off'),
@@ -278,6 +286,8 @@ export const pinKeys = {
   stale_after: durationSchema
     .optional()
     .describe('time without confirmation by the hardware after which the value is uncertain'),
+  on: words.optional().describe('text: the values that rules count as on'),
+  off: text.optional().describe('text outputs: the value that a rule turns the output off with; default: safe'),
   ...ruleKeys,
 };
 export const pinSchema = z.strictObject(pinKeys);

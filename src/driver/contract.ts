@@ -185,6 +185,8 @@ export interface ChannelFacts {
   readonly directions: readonly Direction[];
   /** As an output it can stop being driven; see Port.float. */
   readonly floats?: true;
+  /** Text: every value that the channel can have, such as the names of a register's numbers. Any text when `undefined`. */
+  readonly words?: readonly string[];
 }
 
 /** A problem of a port's configuration: registers that overlap, a bus too slow for its polling. */

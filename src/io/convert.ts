@@ -38,8 +38,7 @@ export function parseValue(spec: PinSpec, asked: unknown): ParsedValue {
       return { value, raw: spec.invert ? !value : value };
     }
     case 'text':
-      if (typeof asked !== 'string') throw badValue(spec, asked, 'text');
-      return { value: asked, raw: asked };
+      return parseText(spec, asked);
     case 'analog':
     case 'counter': {
       const value = parseNumber(asked);
@@ -51,6 +50,12 @@ export function parseValue(spec: PinSpec, asked: unknown): ParsedValue {
       return exact ? { value: asked, raw: asked } : { value, raw: value };
     }
   }
+}
+
+function parseText(spec: PinSpec, asked: unknown): ParsedValue {
+  const { words } = spec;
+  if (typeof asked === 'string' && (words?.includes(asked) ?? true)) return { value: asked, raw: asked };
+  throw badValue(spec, asked, words ? `one of ${words.join(', ')}` : 'text');
 }
 
 /** Converts a value of the user to the raw value of the hardware. Throws as `parseValue` does. */

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock/clock.ts';
 import type { PinValue, Quality } from '../message/payloads.ts';
-import { isOn, type PinSpec, type RawValue } from '../pin/pin.ts';
+import { isOn, type PinCondition, type PinSpec, type RawValue } from '../pin/pin.ts';
 import { Output } from './output.ts';
 import type { OtherPins } from './rules.ts';
 
@@ -74,9 +74,11 @@ export class PinTable implements OtherPins {
     };
   }
 
-  isGoodAndOn(pin: string): boolean {
-    const known = this.#entries.get(pin)?.lastKnown;
-    return known?.quality === 'good' && known.val !== null && isOn(known.val);
+  isGoodAndOn({ pin, is }: PinCondition): boolean {
+    const entry = this.#entries.get(pin);
+    if (entry?.lastKnown.quality !== 'good') return false;
+    const { val } = entry.lastKnown;
+    return val !== null && (is ? is.includes(val) : isOn(entry.spec, val));
   }
 
   interlockState(pin: string): ReturnType<OtherPins['interlockState']> {

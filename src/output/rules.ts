@@ -1,5 +1,5 @@
 import type { MonotonicMs } from '../clock/clock.ts';
-import { isOn, type PinSpec, type RawValue } from '../pin/pin.ts';
+import { type Interlock, isOn, type PinCondition, type PinSpec, type RawValue } from '../pin/pin.ts';
 
 /** The last known state of an output's hardware. Values are the user's. */
 export interface KnownState {
@@ -15,8 +15,8 @@ export interface KnownState {
 
 /** The other pins of this process, as the rules of an output see them. */
 export interface OtherPins {
-  /** Returns whether the pin's quality is good and its value on. */
-  isGoodAndOn(pin: string): boolean;
+  /** Returns whether the pin's quality is good and its value on: one of `is`, where the condition has it. */
+  isGoodAndOn(condition: PinCondition): boolean;
   /** `on` when the output is on or a write to on is under way, `unknown` when nobody knows, else since when it is off. */
   interlockState(pin: string): 'on' | 'unknown' | MonotonicMs;
 }
@@ -37,21 +37,37 @@ export function violation(
   now: MonotonicMs,
   otherPins: OtherPins,
 ): RuleBlock | undefined {
-  if (!isOn(value)) return undefined;
+  if (!isOn(spec, value)) return undefined;
   const { requires, interlock, maxOnMs } = spec.rules;
-  const missing = requires?.find((pin) => !otherPins.isGoodAndOn(pin));
-  if (missing !== undefined) return { rule: 'requires', why: `${missing} is not on` };
-  const running = isOn(known.value);
-  for (const pin of interlock?.pins ?? []) {
+  const missing = requires?.find((condition) => !otherPins.isGoodAndOn(condition));
+  if (missing) return { rule: 'requires', why: `${missing.pin} is not ${wanted(missing)}` };
+  const running = isOn(spec, known.value);
+  const block = interlock && interlockBlock(interlock, running, now, otherPins);
+  if (block) return block;
+  if (running && maxOnMs !== undefined && now - known.switchedAt >= maxOnMs) {
+    return { rule: 'max_on', why: `it has been on for ${maxOnMs} ms` };
+  }
+  return undefined;
+}
+
+function wanted({ is = [true] }: PinCondition): string {
+  return is.map((value) => (value === true ? 'on' : value === false ? 'off' : String(value))).join(' or ');
+}
+
+/** `running`: the output is on already, so that it does not wait for the others. */
+function interlockBlock(
+  { pins, deadMs }: Interlock,
+  running: boolean,
+  now: MonotonicMs,
+  otherPins: OtherPins,
+): RuleBlock | undefined {
+  for (const pin of pins) {
     const state = otherPins.interlockState(pin);
     if (state === 'on') return { rule: 'interlock', why: `${pin} is on` };
     if (running) continue;
     if (state === 'unknown') return { rule: 'interlock', why: `${pin} is not known to be off` };
-    const until = state + (interlock?.deadMs ?? 0);
+    const until = state + deadMs;
     if (until > now) return { rule: 'interlock', why: `${pin} has been off for less than the dead time`, until };
-  }
-  if (running && maxOnMs !== undefined && now - known.switchedAt >= maxOnMs) {
-    return { rule: 'max_on', why: `it has been on for ${maxOnMs} ms` };
   }
   return undefined;
 }
@@ -59,10 +75,10 @@ export function violation(
 /** Returns the rule of time that keeps an output from changing yet. The way to the safe value ignores it. */
 export function timingHold(spec: PinSpec, value: RawValue, known: KnownState, now: MonotonicMs): RuleBlock | undefined {
   const { minOnMs = 0, minOffMs = 0, rate } = spec.rules;
-  const running = isOn(known.value);
+  const running = isOn(spec, known.value);
   const least = running ? minOnMs : minOffMs;
   const until = known.switchedAt + least;
-  if (isOn(value) !== running && until > now) {
+  if (isOn(spec, value) !== running && until > now) {
     return running
       ? { rule: 'min_on', why: `it has been on for less than ${least} ms`, until }
       : { rule: 'min_off', why: `it has been off for less than ${least} ms`, until };

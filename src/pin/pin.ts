@@ -10,14 +10,18 @@ export function fitsKind(kind: PinKind, value: RawValue): boolean {
   return typeof value === 'number' && Number.isFinite(value);
 }
 
-/** Returns whether rules count a value as on: all but false, 0 and empty text. */
-export function isOn(value: RawValue | undefined): boolean {
-  return value !== undefined && value !== false && value !== 0 && value !== '';
+/** The parts of a PinSpec that say which values are on. */
+type OnAndOff = Pick<PinSpec, 'kind' | 'on' | 'off'>;
+
+/** Returns whether rules count a value as on: true, every number but 0, a text that the pin's `on` names. */
+export function isOn({ kind, on }: OnAndOff, value: RawValue | undefined): boolean {
+  if (kind === 'text') return typeof value === 'string' && on?.includes(value) === true;
+  return value !== undefined && value !== false && value !== 0;
 }
 
-/** Returns the value that means off: `false`, 0 or an empty text. */
-export function offValue(kind: PinKind): RawValue {
-  return kind === 'digital' ? false : kind === 'text' ? '' : 0;
+/** Returns the value that means off. `undefined` for a text pin that names none. */
+export function offValue({ kind, off }: OnAndOff): RawValue | undefined {
+  return kind === 'text' ? off : kind === 'digital' ? false : 0;
 }
 
 /** Direction of a pin: input or output. */
@@ -35,9 +39,17 @@ export type LossPolicy = 'safe' | 'hold' | 'rewrite';
 /** The end of an output's safe state: the next command, or a person who rearms it. */
 export type RearmPolicy = 'auto' | 'manual';
 
-/** The pin that an output copies. `invert` swaps true and false. A change counts once it is `delayMs` old. */
-export interface Follow {
+/** A pin and the values that count as on, in the user's units. Without `is` the pin itself says which values are on. */
+export interface PinCondition {
   readonly pin: string;
+  readonly is?: readonly RawValue[];
+}
+
+/**
+ * The pin that an output copies. With `is` the output is digital, and on while the pin has one of those values. `invert`
+ * swaps true and false. A change counts once it is `delayMs` old.
+ */
+export interface Follow extends PinCondition {
   readonly invert: boolean;
   readonly delayMs: number;
 }
@@ -48,12 +60,12 @@ export interface Interlock {
   readonly deadMs: number;
 }
 
-/** Limits of an output for every command. On means all but false, 0 and empty text. */
+/** Limits of an output for every command. `isOn` says what on means. */
 export interface Rules {
   readonly follow?: Follow;
   readonly interlock?: Interlock;
   /** The output is on only while all of these are good and on. */
-  readonly requires?: readonly string[];
+  readonly requires?: readonly PinCondition[];
   /** The output goes off after this time (ms). */
   readonly maxOnMs?: number;
   /** Shortest time (ms) that the output stays on or off, except on its way to the safe value. */
@@ -84,6 +96,12 @@ export interface PinSpec {
   readonly precision?: number;
   /** Analog outputs: a read-back that differs by no more than this still confirms a command. */
   readonly tolerance?: number;
+  /** Text: every value that the channel can have. Any text when `undefined`. */
+  readonly words?: readonly string[];
+  /** Text: the values that count as on. Rules need them. */
+  readonly on?: readonly string[];
+  /** Text outputs: the value that a rule turns the output off with. */
+  readonly off?: string;
   /** Longest time (ms) between two reports. Only changes are reported when `undefined`. */
   readonly maxSilenceMs?: number;
   /** Analog outputs: inclusive limits of a command. */

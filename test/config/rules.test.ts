@@ -15,8 +15,8 @@ describe('the rules of an output', () => {
     expect(rulesOf('follow: { pin: b, invert: true, delay: 2s }')).toEqual({
       follow: { pin: 'b', invert: true, delayMs: 2000 },
     });
-    expect(rulesOf('requires: b')).toEqual({ requires: ['b'] });
-    expect(rulesOf('requires: [b, c]')).toEqual({ requires: ['b', 'c'] });
+    expect(rulesOf('requires: b')).toEqual({ requires: [{ pin: 'b' }] });
+    expect(rulesOf('requires: [b, c]')).toEqual({ requires: [{ pin: 'b' }, { pin: 'c' }] });
     expect(rulesOf('interlock: b')).toEqual({ interlock: { pins: ['b'], deadMs: 0 } });
     expect(rulesOf('interlock: { with: [b, c], dead_time: 500ms }')).toEqual({
       interlock: { pins: ['b', 'c'], deadMs: 500 },

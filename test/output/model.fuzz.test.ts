@@ -314,7 +314,7 @@ describe('an output with rules', () => {
             controller: 'hall',
             rearm: manual ? 'manual' : 'auto',
             rules: {
-              requires: ['guard'],
+              requires: [{ pin: 'guard' }],
               interlock: { pins: ['other'], deadMs: DEAD },
               maxOnMs: MAX_ON,
               minOnMs: MIN_ON,

@@ -172,6 +172,6 @@ describe('an abandoned pin', () => {
       code: 'FAILED',
     });
     expect(seen[0]).toMatchObject({ IoMessage: { quality: 'bad', reason: 'FAILED: no way' } });
-    expect(table.isGoodAndOn('lamp')).toBe(false);
+    expect(table.isGoodAndOn({ pin: 'lamp' })).toBe(false);
   });
 });

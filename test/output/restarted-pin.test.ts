@@ -71,7 +71,7 @@ describe('an output with on_exit: hold', () => {
   });
 
   it('is turned off when its required pin goes off during the stop', async () => {
-    const spec = { ...lamp, onExit: 'hold' as const, rules: { requires: ['guard'] } };
+    const spec = { ...lamp, onExit: 'hold' as const, rules: { requires: [{ pin: 'guard' }] } };
     const { command, hardware, clock, supervisor } = await pinBench([pinSpec({ name: 'guard' }), spec]);
     hardware.set('guard', true);
     await clock.advance(0);

@@ -3,7 +3,7 @@ import { pinBench, pinSpec } from '../support/pin-bench.ts';
 
 const lamp = pinSpec({ name: 'lamp', direction: 'out', initial: false, safe: false });
 const guard = pinSpec({ name: 'guard' });
-const guarded = { ...lamp, rules: { requires: ['guard'] } };
+const guarded = { ...lamp, rules: { requires: [{ pin: 'guard' }] } };
 
 describe('max_on', () => {
   it('turns off an output that something else switched on, although it was commanded off', async () => {

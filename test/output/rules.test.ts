@@ -74,7 +74,7 @@ describe('follow', () => {
 });
 
 describe('requires', () => {
-  const rules = { requires: ['guard'] };
+  const rules = { requires: [{ pin: 'guard' }] };
 
   it('refuses on while the pin is off or bad, and names the rule', async () => {
     const { command, hardware } = await pinBench([guard, output(rules)]);

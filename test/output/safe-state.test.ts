@@ -222,7 +222,7 @@ describe('an override', () => {
   });
 
   it('cannot do what a rule forbids', async () => {
-    const bench = await pinBench([pinSpec({ name: 'guard' }), { ...lamp, rules: { requires: ['guard'] } }]);
+    const bench = await pinBench([pinSpec({ name: 'guard' }), { ...lamp, rules: { requires: [{ pin: 'guard' }] } }]);
     expect(await override(bench, { val: true, override: 60 })).toMatchObject([{ code: 'RULE', rule: 'requires' }]);
     expect(bench.hardware.get('lamp')).toBe(false);
   });
@@ -236,7 +236,7 @@ describe('an override', () => {
   });
 
   it('whose disk hangs is answered after a second, and obeys its rules meanwhile', async () => {
-    const bench = await pinBench([pinSpec({ name: 'guard' }), { ...lamp, rules: { requires: ['guard'] } }]);
+    const bench = await pinBench([pinSpec({ name: 'guard' }), { ...lamp, rules: { requires: [{ pin: 'guard' }] } }]);
     bench.hardware.set('guard', true);
     await bench.clock.advance(0);
     bench.life.kept.saveOverride = () => new Promise(() => undefined);

@@ -66,7 +66,7 @@ describe('a rule', () => {
   it('is enforced each time that the hardware goes on by itself', async () => {
     const { command, hardware, clock } = await pinBench([
       pinSpec({ name: 'guard' }),
-      { ...pump, rules: { requires: ['guard'] } },
+      { ...pump, rules: { requires: [{ pin: 'guard' }] } },
     ]);
     hardware.set('guard', true);
     await clock.advance(0);
@@ -83,7 +83,7 @@ describe('a rule', () => {
 
   it('that requires a pin blocks while that pin is uncertain', async () => {
     const door = pinSpec({ name: 'door', staleAfterMs: 10_000 });
-    const bench = await pinBench([door, { ...pump, rules: { requires: ['door'] } }], { timeout: '3600s' });
+    const bench = await pinBench([door, { ...pump, rules: { requires: [{ pin: 'door' }] } }], { timeout: '3600s' });
     bench.hardware.set('door', true);
     await bench.clock.advance(0);
     expect((await bench.command('pump', true)).answers).toMatchObject([{ val: true }]);
