@@ -6,7 +6,7 @@ export interface NumberCodec {
   readonly max: number | bigint;
   /** Only whole numbers can be encoded. */
   readonly whole: boolean;
-  /** The number; `undefined` when the bytes hold none (BCD digits above 9). */
+  /** The number; `undefined` when the bytes hold none (BCD digits above 9, a part above 9999). */
   decode(bytes: Buffer): number | bigint | undefined;
   /** Writes a number within the limits; it must be whole if `whole`. */
   encode(value: number | bigint, bytes: Buffer): void;
@@ -66,6 +66,20 @@ export const numberCodecs = {
     (b) => b.readUInt32BE(0),
     (v, b) => b.writeUInt32BE(v, 0),
   ),
+  int48: whole(
+    3,
+    -(2 ** 47),
+    2 ** 47 - 1,
+    (b) => b.readIntBE(0, 6),
+    (v, b) => b.writeIntBE(v, 0, 6),
+  ),
+  uint48: whole(
+    3,
+    0,
+    2 ** 48 - 1,
+    (b) => b.readUIntBE(0, 6),
+    (v, b) => b.writeUIntBE(v, 0, 6),
+  ),
   int64: {
     words: 4,
     min: -(2n ** 63n),
@@ -100,20 +114,57 @@ export const numberCodecs = {
     (b) => b.readDoubleBE(0),
     (v, b) => b.writeDoubleBE(v, 0),
   ),
-  bcd16: whole(1, 0, 9999, fromBcd, toBcd),
-  bcd32: whole(2, 0, 99_999_999, fromBcd, toBcd),
+  bcd16: bcd(1),
+  bcd32: bcd(2),
+  bcd48: bcd(3),
+  bcd64: bcd(4),
+  mod10k32: modulo10k(2),
+  mod10k48: modulo10k(3),
+  mod10k64: modulo10k(4),
 } as const satisfies Record<string, NumberCodec>;
 
 /** Name of a number type. */
 export type NumberType = keyof typeof numberCodecs;
 
-function fromBcd(bytes: Buffer): number | undefined {
-  const digits = bytes.toString('hex');
-  return /^\d+$/.test(digits) ? Number(digits) : undefined;
+/** Four decimal digits a register. */
+function bcd(words: number): NumberCodec {
+  return {
+    words,
+    ...decimalLimits(0n, 10n ** BigInt(4 * words) - 1n),
+    whole: true,
+    decode(bytes) {
+      const digits = bytes.toString('hex');
+      if (!/^\d+$/.test(digits)) return undefined;
+      return words > 3 ? BigInt(digits) : Number(digits);
+    },
+    encode: (value, bytes) => void bytes.write(String(value).padStart(4 * words, '0'), 'hex'),
+  };
 }
 
-function toBcd(value: number, bytes: Buffer): void {
-  bytes.write(String(value).padStart(bytes.length * 2, '0'), 'hex');
+/** Modulo 10000: each register counts from -9999 to 9999 and the one above it counts the ten thousands. */
+function modulo10k(words: number): NumberCodec {
+  const limit = 10_000n ** BigInt(words) - 1n;
+  return {
+    words,
+    ...decimalLimits(-limit, limit),
+    whole: true,
+    decode(bytes) {
+      const parts = Array.from({ length: words }, (_, word) => bytes.readInt16BE(2 * word));
+      if (parts.some((part) => Math.abs(part) > 9999)) return undefined;
+      const sum = parts.reduce((total, part) => total * 10_000n + BigInt(part), 0n);
+      return words > 3 ? sum : Number(sum);
+    },
+    encode(value, bytes) {
+      let rest = BigInt(value);
+      for (let word = words - 1; word >= 0; word--, rest /= 10_000n)
+        bytes.writeInt16BE(Number(rest % 10_000n), 2 * word);
+    },
+  };
+}
+
+/** Limits as numbers where a double holds them exactly. */
+function decimalLimits(min: bigint, max: bigint): { min: number | bigint; max: number | bigint } {
+  return max <= BigInt(Number.MAX_SAFE_INTEGER) ? { min: Number(min), max: Number(max) } : { min, max };
 }
 
 /** IEEE 754 binary16. */
