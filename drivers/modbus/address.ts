@@ -1,22 +1,46 @@
 import { z } from 'zod';
 import type { ChannelFacts } from '../../src/driver/contract.ts';
-import { byteOrders } from '../../src/driver/kit/number-codec.ts';
 import { durationSchema } from '../../src/driver/kit/schemas.ts';
-import { isBitTable, MAX_READ_REGISTERS, type Table, type TableSpan } from './protocol/request.ts';
+import type { RegisterFormat } from './formats/format.ts';
+import { isBitTable, type Table, type TableSpan } from './protocol/request.ts';
 import { type Quirks, quirksSchema } from './quirks.ts';
-import { type FormatSpec, formatOf, type RegisterFormat, valueTypes } from './register-format.ts';
+import { type FormatSpec, formatOf } from './register-format.ts';
+import {
+  AddressError,
+  exponentMistake,
+  exponentOf,
+  fieldSpecs,
+  fieldsMistake,
+  fieldsSchema,
+  formatSpecOf,
+  scaleFromSchema,
+  typeOf,
+  valueKeys,
+  valueMistake,
+} from './value-keys.ts';
 import type { Verify } from './write.ts';
 import { type WriteKeys, writeSchema } from './write-functions.ts';
 
 /** First digit of a table's item numbers in manuals: 40001 is the first holding register. */
 export const MANUAL_DIGIT = { coil: 0, discrete: 1, holding: 4, input: 3 } as const;
 
-const tableKey = (table: Table, what: string) =>
+const written = z.union([z.number(), z.string()]);
+
+const tableText = (table: Table, what: string) =>
+  `${what}: its address on the wire, counted from 0; in quotes the manual's notation ("${MANUAL_DIGIT[table]}0001")`;
+
+const bitTableKey = (table: Table, what: string) =>
   z
     .union([z.number(), z.string()], { error: `the address of ${what}, counted from 0` })
     .optional()
+    .describe(tableText(table, what));
+
+const registerKey = (table: Table, what: string) =>
+  z
+    .union([written, z.array(written).min(2)], { error: `the address of ${what}, counted from 0, or a list of them` })
+    .optional()
     .describe(
-      `${what}: its address on the wire, counted from 0; in quotes the manual's notation ("${MANUAL_DIGIT[table]}0001")`,
+      `${tableText(table, what)}; of a value whose registers are not neighbours a list in their order, [12, 40]`,
     );
 
 export const unitSchema = z
@@ -30,8 +54,6 @@ export const unitSchema = z
   .min(0)
   .max(255)
   .describe("the device's Modbus address (slave id), 0 to 255");
-
-const bit = z.int().min(0).max(15);
 
 const verifyKey = (what: string) =>
   z.int().min(0).max(0xffff).optional().describe(`${what} that shows it, counted from 0`);
@@ -49,32 +71,23 @@ const verifySchema = z
 
 /** The keys of a pin on a Modbus port; addressSchema checks how they go together. */
 export const addressKeys = z.strictObject({
-  coil: tableKey('coil', 'a coil'),
-  discrete: tableKey('discrete', 'a discrete input'),
-  holding: tableKey('holding', 'a holding register'),
-  input: tableKey('input', 'an input register'),
+  coil: bitTableKey('coil', 'a coil'),
+  discrete: bitTableKey('discrete', 'a discrete input'),
+  holding: registerKey('holding', 'a holding register'),
+  input: registerKey('input', 'an input register'),
   base: z.literal([0, 1]).optional().describe('what the first item is called in your map: 0 (default) or 1'),
   unit: unitSchema.optional(),
-  type: z.enum(valueTypes).optional().describe('encoding of the value in its registers; default uint16'),
-  order: z.enum(byteOrders).optional().describe('order of the bytes, A being the highest; default ABCD'),
-  bit: bit.optional().describe('one bit of the register, 0 being the lowest: the pin is digital'),
-  bits: z.tuple([bit, bit]).optional().describe('only these bits of the register: [lowest, highest]'),
-  byte: z.enum(['hi', 'lo']).optional().describe('int8, uint8: which half of the register'),
-  length: z.int().min(1).max(246).optional().describe('string: number of characters; raw: number of registers'),
-  values: z
-    .record(z.string().regex(/^-?\d+$/, { error: 'a whole number: its name' }), z.string().min(1))
-    .optional()
-    .describe('names of whole numbers, {0: stopped, 1: running}: the pin is text'),
-  invalid: z
-    .array(z.union([z.int(), z.string().regex(/^-?\d+$/)]))
-    .optional()
-    .describe("raw values that mean 'no value': the pin becomes bad"),
-  scale_from: z
-    .int()
-    .min(0)
-    .max(0xffff)
+  ...valueKeys,
+  scale_from: scaleFromSchema
     .optional()
     .describe("address, in the same table, of the register with the value's power of ten (SunSpec)"),
+  fields: fieldsSchema
+    .optional()
+    .describe('several values that are read and written together: the pin is text, mode=charge power=-3000'),
+  register_bytes: z
+    .literal([4, 8])
+    .optional()
+    .describe('bytes of each register, where the device does not have 2 (Enron Modbus: 4)'),
   sunspec: z
     .int()
     .min(1)
@@ -104,6 +117,8 @@ export interface ModbusAddress extends FormatSpec {
   readonly verify: Verify | undefined;
   /** Adds to those of the port. */
   readonly write: WriteKeys | undefined;
+  /** Bytes of a register; 2 when `undefined`. */
+  readonly registerBytes: number | undefined;
 }
 
 /** Values that an address inherits from its port. */
@@ -113,49 +128,38 @@ export interface AddressDefaults {
 
 const tables = ['coil', 'discrete', 'holding', 'input'] as const;
 
-/** A key and its mistake. */
-class AddressError {
-  readonly key: keyof AddressKeys;
-  readonly message: string;
-
-  constructor(key: keyof AddressKeys, message: string) {
-    this.key = key;
-    this.message = message;
-  }
-}
-
 /** The keys of a pin on a Modbus port. */
 export const addressSchema = addressKeys.transform((keys, context): ModbusAddress => {
   const address = addressOf(keys);
   if (!(address instanceof AddressError)) return address;
-  context.addIssue({ code: 'custom', path: [address.key], message: address.message });
+  context.addIssue({ code: 'custom', path: [...address.path], message: address.message });
   return z.NEVER;
 });
 
 function addressOf(keys: AddressKeys): ModbusAddress | AddressError {
   const table = tableOf(keys);
   if (table instanceof AddressError) return table;
-  const first = wireAddress(table, keys[table] ?? 0, keys.base);
-  if (typeof first === 'string') return new AddressError(table, first);
+  const addresses = wireAddresses(table, keys);
+  if (addresses instanceof AddressError) return addresses;
+  const first = Math.min(...addresses);
   if (keys.sunspec !== undefined && table !== 'holding')
     return new AddressError(table, 'SunSpec models are in holding registers');
-  const type = keys.type ?? (keys.bit === undefined ? 'uint16' : 'bool');
-  const bits = bitsOf(keys);
-  const mistake = isBitTable(table) ? bitMistake(table, keys) : registerMistake(keys, type, bits);
+  const mistake = isBitTable(table) ? bitMistake(table, keys) : registerMistake(keys);
   if (mistake) return mistake;
   const verify = verifyOf(keys, table);
   if (verify instanceof AddressError) return verify;
+  const scale = typeof keys.scale_from === 'object' ? keys.scale_from.at : keys.scale_from;
   const address: ModbusAddress = {
     unit: keys.unit,
     table,
     first,
-    type,
-    order: keys.order ?? 'ABCD',
-    length: keys.length,
-    bits,
-    values: keys.values,
-    invalid: keys.invalid,
-    scaleOffset: keys.scale_from === undefined ? undefined : keys.scale_from - first,
+    ...formatSpecOf(keys),
+    ...(isBitTable(table) && { type: 'bool' }),
+    words: addresses.length > 1 ? addresses.map((one) => one - first) : undefined,
+    fields: keys.fields && fieldSpecs(keys.fields, keys.order),
+    scaleOffset: scale === undefined ? undefined : scale - first,
+    exponent: exponentOf(keys.scale_from),
+    registerBytes: keys.register_bytes,
     model: keys.sunspec,
     pollMs: keys.poll,
     quirks: keys.quirks,
@@ -163,6 +167,53 @@ function addressOf(keys: AddressKeys): ModbusAddress | AddressError {
     write: keys.write,
   };
   return spanMistake(address) ?? address;
+}
+
+/** The addresses on the wire: one, or those of registers that are not neighbours. */
+function wireAddresses(table: Table, keys: AddressKeys): number[] | AddressError {
+  const written = keys[table] ?? 0;
+  const list = Array.isArray(written) ? written : [written];
+  const addresses: number[] = [];
+  for (const one of list) {
+    const address = wireAddress(table, one, keys.base);
+    if (typeof address === 'string') return new AddressError(table, address);
+    if (addresses.includes(address)) return new AddressError(table, `the address ${one} is given twice`);
+    addresses.push(address);
+  }
+  if (addresses.length === 1 && !Array.isArray(written)) return addresses;
+  if (keys.sunspec !== undefined || keys.register_bytes !== undefined || keys.fields !== undefined || keys.verify)
+    return new AddressError(table, 'a list of addresses has no sunspec, register_bytes, fields or verify');
+  return addresses;
+}
+
+/** Returns the first mistake in the keys of a value in registers. */
+function registerMistake(keys: AddressKeys): AddressError | undefined {
+  const { fields } = keys;
+  if (!fields) return valueMistake(keys) ?? exponentMistake(keys) ?? widthMistake(keys);
+  const others = [
+    'type',
+    'bit',
+    'bits',
+    'byte',
+    'length',
+    'values',
+    'invalid',
+    'scale_from',
+    'register_bytes',
+  ] as const;
+  const other = others.find((key) => keys[key] !== undefined);
+  return other ? new AddressError(other, `a pin with fields has no ${other}; its fields have`) : fieldsMistake(fields);
+}
+
+/** Returns whether the value fills its registers of 4 or 8 bytes. */
+function widthMistake(keys: AddressKeys): AddressError | undefined {
+  const { register_bytes: bytes, scale_from, sunspec } = keys;
+  if (bytes === undefined) return undefined;
+  if (typeof scale_from === 'number' || sunspec !== undefined)
+    return new AddressError('register_bytes', 'scale_from: ADDRESS and sunspec are for registers of 2 bytes');
+  const taken = 2 * formatOf(formatSpecOf(keys)).registers;
+  if (taken % bytes === 0) return undefined;
+  return new AddressError('type', `type ${typeOf(keys)} has ${taken} bytes, and a register ${bytes}`);
 }
 
 function tableOf(keys: AddressKeys): Table | AddressError {
@@ -174,15 +225,13 @@ function tableOf(keys: AddressKeys): Table | AddressError {
 }
 
 function spanMistake(address: ModbusAddress): AddressError | undefined {
-  const { table, first } = address;
+  const { table, first, words, type } = address;
   const last = first + spanOf(address, { unit: 1 }).count - 1;
   if (last > 0xffff) return new AddressError(table, `the value would end at ${last}; the last address is 65535`);
-  if (readSpanOf(address, { unit: 1 }).count > MAX_READ_REGISTERS)
-    return new AddressError(
-      'scale_from',
-      `within ${MAX_READ_REGISTERS} registers of the value, to be read along with it`,
-    );
-  return undefined;
+  if (!words) return undefined;
+  const needed = formatOf({ ...address, words: undefined, scaleOffset: undefined }).registers;
+  if (needed === words.length) return undefined;
+  return new AddressError(table, `type ${type} has ${needed} registers, and the list ${words.length}`);
 }
 
 function verifyOf({ verify, scale_from }: AddressKeys, table: Table): Verify | undefined | AddressError {
@@ -195,71 +244,17 @@ function verifyOf({ verify, scale_from }: AddressKeys, table: Table): Verify | u
       'verify',
       `a ${table} is verified by ${isBitTable(table) ? 'coil or discrete' : 'holding or input'}`,
     );
-  if (scale_from !== undefined) return new AddressError('verify', 'a value with scale_from cannot be written');
+  if (typeof scale_from === 'number' || scale_from?.at !== undefined)
+    return new AddressError('verify', 'a value with scale_from cannot be written');
   return { table: shown, first: verify[shown] ?? 0, delayMs: verify.delay, tolerance: verify.tolerance };
-}
-
-function bitsOf({ bit, bits, byte }: AddressKeys): readonly [number, number] | undefined {
-  if (bit !== undefined) return [bit, bit];
-  if (byte !== undefined) return byte === 'hi' ? [8, 15] : [0, 7];
-  return bits;
 }
 
 function bitMistake(table: Table, keys: AddressKeys): AddressError | undefined {
   if (keys.type !== undefined && keys.type !== 'bool') return new AddressError('type', `a ${table} is a bool`);
-  for (const key of ['order', 'bit', 'bits', 'byte', 'length', 'values', 'invalid', 'scale_from'] as const)
+  const others = ['order', 'bit', 'bits', 'byte', 'length', 'values', 'invalid', 'scale_from', 'fields'] as const;
+  for (const key of [...others, 'register_bytes'] as const)
     if (keys[key] !== undefined) return new AddressError(key, `a ${table} is one bit and has no ${key}`);
   return undefined;
-}
-
-function registerMistake(
-  keys: AddressKeys,
-  type: ModbusAddress['type'],
-  bits: readonly [number, number] | undefined,
-): AddressError | undefined {
-  return partMistake(keys, type, bits) ?? lengthMistake(keys, type) ?? meaningMistake(keys, type);
-}
-
-/** Returns whether bit, bits and byte fit the type. */
-function partMistake(
-  keys: AddressKeys,
-  type: ModbusAddress['type'],
-  bits: readonly [number, number] | undefined,
-): AddressError | undefined {
-  if ([keys.bit, keys.bits, keys.byte].filter((one) => one !== undefined).length > 1)
-    return new AddressError('bits', 'only one of bit, bits, byte');
-  if ((type === 'bool') !== (keys.bit !== undefined))
-    return new AddressError('type', 'a bool in a register needs its bit, and a bit is a bool');
-  if ((type === 'int8' || type === 'uint8') !== (keys.byte !== undefined))
-    return new AddressError('byte', 'int8 and uint8 need byte: hi or lo, and no other type has one');
-  if (keys.bits !== undefined && type !== 'uint16' && type !== 'int16')
-    return new AddressError('bits', 'only the types uint16 and int16 have bits');
-  return bits && bits[0] > bits[1] ? new AddressError('bits', 'the lowest bit first') : undefined;
-}
-
-/** Returns whether the length, and the byte order of text, fit the type. */
-function lengthMistake({ length, order }: AddressKeys, type: ModbusAddress['type']): AddressError | undefined {
-  const sized = isSized(type);
-  if (sized && length === undefined) return new AddressError('length', `type ${type} needs its length`);
-  if (!sized && length !== undefined) return new AddressError('length', 'only the types string and raw have a length');
-  if (type === 'raw' && (length ?? 0) > 123) return new AddressError('length', 'at most 123 registers');
-  if (type === 'string' && order !== undefined && order !== 'ABCD' && order !== 'BADC')
-    return new AddressError('order', 'text has the order ABCD or, low byte first, BADC');
-  return undefined;
-}
-
-/** Returns whether values, invalid and scale_from fit the type. */
-function meaningMistake(keys: AddressKeys, type: ModbusAddress['type']): AddressError | undefined {
-  const fractional = type.startsWith('float') || isSized(type) || type === 'bool';
-  if (fractional && keys.values) return new AddressError('values', `type ${type} holds no whole numbers to name`);
-  if (fractional && keys.invalid) return new AddressError('invalid', `type ${type} has no raw whole numbers`);
-  if ((isSized(type) || type === 'bool') && keys.scale_from !== undefined)
-    return new AddressError('scale_from', `type ${type} is no number`);
-  return undefined;
-}
-
-function isSized(type: ModbusAddress['type']): boolean {
-  return type === 'string' || type === 'raw';
 }
 
 /** The address on the wire, or the mistake in the one written. */
@@ -296,17 +291,15 @@ export function registerFormat(address: ModbusAddress): RegisterFormat | undefin
   return isBitTable(address.table) ? undefined : formatOf(address);
 }
 
-/** The registers or bits that the value takes. */
+/** The registers or bits that the value takes, and those between them. */
 export function spanOf(address: ModbusAddress, defaults: AddressDefaults): TableSpan {
-  return {
-    unit: address.unit ?? defaults.unit,
-    table: address.table,
-    first: address.first,
-    count: registerFormat(address)?.registers ?? 1,
-  };
+  const { table, first, registerBytes } = address;
+  const bytes = 2 * (registerFormat(address)?.registers ?? 1);
+  const count = isBitTable(table) ? 1 : bytes / (registerBytes ?? 2);
+  return { unit: address.unit ?? defaults.unit, table, first, count, ...(registerBytes && { registerBytes }) };
 }
 
-/** The registers that must be read in one request to know the value: its own and those up to its scale factor. */
+/** The registers to know the value from: its own and those up to its scale factor. */
 export function readSpanOf(address: ModbusAddress, defaults: AddressDefaults): TableSpan {
   const own = spanOf(address, defaults);
   if (address.scaleOffset === undefined) return own;
@@ -318,13 +311,27 @@ export function readSpanOf(address: ModbusAddress, defaults: AddressDefaults): T
 /** See Driver.describe. The key includes bits of a register: `u1/holding/10.3`, `u1/holding/10.8-15`. */
 export function describeAddress(address: ModbusAddress, defaults: AddressDefaults): ChannelFacts {
   const writable = (address.table === 'coil' || address.table === 'holding') && address.scaleOffset === undefined;
-  const [low, high] = address.bits ?? [];
   const place = address.model === undefined ? address.table : `sunspec${address.model}`;
-  const part = low === undefined ? '' : low === high ? `.${low}` : `.${low}-${high}`;
   return {
-    key: `u${address.unit ?? defaults.unit}/${place}/${address.first}${part}`,
+    key: `u${address.unit ?? defaults.unit}/${place}/${placeText(address)}`,
     kind: registerFormat(address)?.kind ?? 'digital',
     ...(address.values && { words: [...new Set(Object.values(address.values))] }),
-    directions: writable ? ['in', 'out'] : ['in'],
+    directions: writable && !isPartOfWide(address) ? ['in', 'out'] : ['in'],
   };
+}
+
+/** Bits of a register of 4 or 8 bytes cannot be written: there is no function for that. */
+function isPartOfWide(address: ModbusAddress): boolean {
+  return address.registerBytes !== undefined && registerFormat(address)?.own.some((byte) => byte !== 0xff) === true;
+}
+
+/** Registers and bits of an address: `10`, `10.3`, `10-11.20`, `12+40`. */
+function placeText(address: ModbusAddress): string {
+  const { first, words, bits, fields } = address;
+  const registers = registerFormat(address)?.registers ?? 1;
+  // Bits, or the first field, of several registers are not those of the first register.
+  const last = (bits || fields) && registers > 1 ? `-${first + registers - 1}` : '';
+  const place = words ? words.map((word) => first + word).join('+') : `${first}${last}`;
+  const [low, high] = bits ?? [];
+  return `${place}${low === undefined ? '' : low === high ? `.${low}` : `.${low}-${high}`}`;
 }

@@ -5,14 +5,14 @@ import { isRecord } from '../../src/message/envelope.ts';
 import type { ModbusOptions } from './options.ts';
 import type { Request } from './protocol/request.ts';
 import type { Quirks } from './quirks.ts';
-import { sendWrite } from './send-write.ts';
+import { sendWrite, type WriteStep } from './send-write.ts';
 import { openTransport } from './transport/open.ts';
 import type { Transport } from './transport/transport.ts';
 import { type FunctionChoice, rotated } from './write-functions.ts';
 
 /** The requests that give one output its safe value, and the functions that its device takes. */
 export interface PlannedWrite {
-  readonly requests: readonly Request[];
+  readonly requests: readonly WriteStep[];
   readonly choice: FunctionChoice;
 }
 

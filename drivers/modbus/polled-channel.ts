@@ -3,9 +3,10 @@ import type { PolledItem } from '../../src/driver/kit/poller.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { type ModbusAddress, readSpanOf, registerFormat } from './address.ts';
+import type { RegisterFormat } from './formats/format.ts';
+import { piecesOf } from './pieces.ts';
 import { isPermanent } from './protocol/exception.ts';
-import { bitAt, type TableSpan } from './protocol/request.ts';
-import type { RegisterFormat } from './register-format.ts';
+import { bitAt, type Piece, type ReadRequest, registerBytes, type TableSpan } from './protocol/request.ts';
 import type { WriteKeys, WrittenOutput } from './write-functions.ts';
 
 /** A channel of a bus: how to read it, and its last known reading. */
@@ -14,10 +15,15 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
   readonly periodMs: number;
   /** `undefined` for coils and discrete inputs. */
   readonly format: RegisterFormat | undefined;
+  /** The runs of its registers where they are not neighbours, counted from the first; see piecesOf. */
+  readonly #pieces: readonly Piece[] | undefined;
+  readonly #registerBytes: number;
   /** Line settings of its unit where they are its own; channels with equal settings are best read in one go. */
   readonly lineKey: string;
   /** The device has refused to let it be read; it may still be written. */
   writeOnly = false;
+  /** Its registers are too far apart for one request. */
+  readAlone = false;
   /** Number of commands under way. */
   pendingCommands = 0;
   /** Number of the latest write; an older write that waits for a busy device is obsolete. */
@@ -48,6 +54,8 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
       key: channel.key,
       keys: { ...defaults.write, ...channel.address.write },
     };
+    this.#pieces = piecesOf(channel.address);
+    this.#registerBytes = registerBytes(channel.address);
     this.lineKey = JSON.stringify(channel.address.quirks?.line ?? '');
   }
 
@@ -58,6 +66,22 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
   /** Whether its address on the wire is known: that of a SunSpec point is unknown until its model has been found. */
   get located(): boolean {
     return this.#located;
+  }
+
+  /** Registers of 4 bytes and of 2 are not read in one request. */
+  get readWith(): string | undefined {
+    return this.readAlone ? this.channel.key : this.#registerBytes === 2 ? undefined : String(this.#registerBytes);
+  }
+
+  /** Its pieces, where they are; see ReadRequest. */
+  get pieces(): readonly Piece[] | undefined {
+    return this.#pieces?.map((piece) => ({ ...piece, first: piece.first + this.#span.first }));
+  }
+
+  /** The request that reads it alone. */
+  get readRequest(): ReadRequest {
+    const { pieces } = this;
+    return { kind: 'read', ...this.#span, ...(pieces && { pieces }) };
   }
 
   get neverRead(): boolean {
@@ -78,7 +102,7 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
   /** The value in a reply that begins `offset` registers or bits before it. */
   decode(data: Buffer, offset: number): Reading {
     return this.format
-      ? this.format.decode(data, 2 * (offset + this.#leadingRegisters))
+      ? this.format.decode(data, this.#registerBytes * (offset + this.#leadingRegisters))
       : { ok: true, value: bitAt(data, offset) };
   }
 

@@ -18,6 +18,7 @@ import type { ModbusAddress } from './address.ts';
 import type { ModbusPlan, PlannedWrite } from './crash-plan.ts';
 import type { ModbusOptions } from './options.ts';
 import { Outputs } from './outputs.ts';
+import { mayReadWhole } from './pieces.ts';
 import { PolledChannel } from './polled-channel.ts';
 import { describeRequest, type Request, type TableSpan } from './protocol/request.ts';
 import { collectQuirks, type Quirks, readLimits } from './quirks.ts';
@@ -84,7 +85,8 @@ export class ModbusPort implements Port {
       poller: this.#poller,
       clock,
       count,
-      readRequest: (span): Request => ({ kind: 'read', ...span }),
+      readRequest: (span, [only, other]): Request =>
+        only instanceof PolledChannel && !other ? only.readRequest : { kind: 'read', ...span },
       onAnswer: (unit, wasOffline) => {
         if (wasOffline) this.#outputs.unitReturned(unit);
         this.#outputs.unitAnswered(unit);
@@ -106,7 +108,10 @@ export class ModbusPort implements Port {
       const changed = (reading: Reading) => {
         if (!this.#closed) context.changed(channel, reading);
       };
-      this.#channels.set(channel.key, new PolledChannel(channel, options, changed));
+      const polled = new PolledChannel(channel, options, changed);
+      const { pieces: parts, span } = polled;
+      polled.readAlone = parts !== undefined && !mayReadWhole(span, parts, options, this.#quirks.get(span.unit));
+      this.#channels.set(channel.key, polled);
     }
   }
 
@@ -133,7 +138,7 @@ export class ModbusPort implements Port {
       const polled = this.#channels.get(key);
       if (polled && !polled.located) readings.set(polled, polled.last ?? { ok: false, error: noModelError(polled) });
       if (!polled?.located) continue;
-      const group = `${polled.span.unit}/${polled.span.table}`;
+      const group = `${polled.span.unit}/${polled.span.table}/${polled.readWith ?? ''}`;
       groups.set(group, [...(groups.get(group) ?? []), polled]);
     }
     const blocks = [...groups.values()].flatMap((group) => {
@@ -209,15 +214,16 @@ export class ModbusPort implements Port {
     for (const end of this.#onDown) end();
   }
 
-  #limits({ unit, table }: TableSpan): PlanLimits {
+  #limits(span: TableSpan): PlanLimits {
+    const { unit } = span;
     const delays = this.#responseDelays;
     const gap = this.#options.max_gap ?? readGap(delays?.timingOf(unit), delays?.delayOf(unit));
-    return readLimits(table, gap, this.#quirks.get(unit));
+    return readLimits(span, gap, this.#quirks.get(unit));
   }
 
   /** Reads channels in one request; if the device refuses it, one by one, so that only the refused channel fails. */
   async #readTogether(channels: readonly PolledChannel[], readings: Map<PolledChannel, Reading>): Promise<void> {
-    const [first] = channels;
+    const [first, second] = channels;
     if (!first) return;
     const end = Math.max(...channels.map(({ span }) => span.first + span.count));
     const span = { ...first.span, count: end - first.span.first };
@@ -226,7 +232,7 @@ export class ModbusPort implements Port {
         lane: 'demand',
         unit: span.unit,
         ttlMs: READ_TTL_MS,
-        work: (transact) => transact({ kind: 'read', ...span }),
+        work: (transact) => transact(second ? { kind: 'read', ...span } : first.readRequest),
       });
       for (const polled of channels) readings.set(polled, polled.decode(data, polled.span.first - span.first));
     } catch (thrown) {

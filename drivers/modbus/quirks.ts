@@ -2,13 +2,19 @@ import { z } from 'zod';
 import type { PlanLimits } from '../../src/driver/kit/block-planner.ts';
 import { durationSchema, lineSchema } from '../../src/driver/kit/schemas.ts';
 import { DcsError } from '../../src/errors/errors.ts';
-import { isBitTable, MAX_READ_BITS, MAX_READ_REGISTERS, type Table } from './protocol/request.ts';
+import { isBitTable, maxReadItems, type TableSpan } from './protocol/request.ts';
 
 /** Treatment of one unit that differs from its port's. It must be the same for all pins of the unit. */
 export const quirksSchema = z.strictObject({
   timeout: durationSchema.optional().describe('response timeout of this device'),
   pause: durationSchema.optional().describe('silence this device needs before each request'),
   line: lineSchema.optional().describe('line settings of this device, if not those of the port: 19200-8E1'),
+  min_registers: z
+    .int()
+    .min(1)
+    .max(125)
+    .optional()
+    .describe('fewest registers of one read of this device: a shorter read is made longer with those behind it'),
   max_registers: z.int().min(1).max(125).optional().describe('most registers of one read of this device'),
   max_bits: z.int().min(1).max(2000).optional().describe('most coils or inputs of one read of this device'),
   max_gap: z.int().min(0).max(124).optional().describe('unrequested registers that may be read along'),
@@ -48,13 +54,19 @@ export function collectQuirks(pins: readonly { unit: number; quirks: Quirks | un
 }
 
 /** Limits of the reads of one table of a unit: those of the standard, narrowed by the unit's quirks. `gap` in registers. */
-export function readLimits(table: Table, gap: number, quirks: Quirks | undefined): PlanLimits {
-  const bits = isBitTable(table);
+export function readLimits(
+  span: Pick<TableSpan, 'table' | 'registerBytes'>,
+  gap: number,
+  quirks: Quirks | undefined,
+): PlanLimits {
+  const bits = isBitTable(span.table);
   const registers = quirks?.max_gap ?? gap;
+  const most = bits ? quirks?.max_bits : quirks?.max_registers;
   return {
     gap: bits ? 16 * registers : registers,
-    maxItems: bits ? (quirks?.max_bits ?? MAX_READ_BITS) : (quirks?.max_registers ?? MAX_READ_REGISTERS),
+    maxItems: Math.min(most ?? Number.POSITIVE_INFINITY, maxReadItems(span)),
     merge: quirks?.merge ?? true,
     forbidden: quirks?.forbidden ?? [],
+    ...(!bits && quirks?.min_registers !== undefined && { minItems: quirks.min_registers }),
   };
 }

@@ -1,13 +1,9 @@
-import type { Reading } from '../../src/driver/contract.ts';
-import {
-  type ByteOrder,
-  type NumberCodec,
-  type NumberType,
-  numberCodecs,
-  reorder,
-} from '../../src/driver/kit/number-codec.ts';
-import { DcsError } from '../../src/errors/errors.ts';
-import type { PinKind, RawValue } from '../../src/pin/pin.ts';
+import { type ByteOrder, type NumberType, numberCodecs } from '../../src/driver/kit/number-codec.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
+import { decimalFormat, fieldsFormat, scaleByTen, spreadFormat } from './formats/composite.ts';
+import { badValue, noValue, type RegisterFormat } from './formats/format.ts';
+import { bitFormat, bitsFormat, meaningsOf, numberFormat, numberRange, type StatedNumber } from './formats/number.ts';
+import { namedFormat, rawFormat, stringFormat } from './formats/text.ts';
 
 export const valueTypes = [
   'bool',
@@ -15,8 +11,12 @@ export const valueTypes = [
   'uint8',
   'int16',
   'uint16',
+  'int24',
+  'uint24',
   'int32',
   'uint32',
+  'int48',
+  'uint48',
   'int64',
   'uint64',
   'float16',
@@ -24,117 +24,132 @@ export const valueTypes = [
   'float64',
   'bcd16',
   'bcd32',
+  'bcd48',
+  'bcd64',
+  'mod10k32',
+  'mod10k48',
+  'mod10k64',
   'string',
   'raw',
-] as const satisfies readonly (NumberType | 'bool' | 'int8' | 'uint8' | 'string' | 'raw')[];
+] as const satisfies readonly (NumberType | 'bool' | 'int8' | 'uint8' | 'int24' | 'uint24' | 'string' | 'raw')[];
 export type ValueType = (typeof valueTypes)[number];
-
-/** Encoding of a value in registers. */
-export interface RegisterFormat {
-  readonly kind: PinKind;
-  /** Number of registers. */
-  readonly registers: number;
-  /** Bits of its one register that it takes; the other bits belong to other values. */
-  readonly mask?: number;
-  /** Decodes the value at byte `at` of big-endian registers. A failure when they hold no value. */
-  decode(data: Buffer, at: number): Reading;
-  /** Encodes a value as big-endian registers. Throws BAD_VALUE or OUT_OF_RANGE; it never wraps or truncates. */
-  encode(value: RawValue): Buffer;
-}
 
 export interface FormatSpec {
   readonly type: ValueType;
   readonly order: ByteOrder;
-  /** Strings: number of characters. Raw: number of registers. */
+  /** Strings: number of characters. Raw and bool: number of registers. */
   readonly length?: number | undefined;
-  /** Bits of the register, lowest and highest. */
+  /** Bits of the number in the registers, lowest and highest. */
   readonly bits?: readonly [number, number] | undefined;
   /** Names of whole numbers. */
   readonly values?: Readonly<Record<string, string>> | undefined;
   /** Register with the power of ten, counted from the value. */
   readonly scaleOffset?: number | undefined;
-  /** Raw whole numbers that mean 'no value'. */
-  readonly invalid?: readonly (number | string)[] | undefined;
+  /** The power of ten in that register, or in the registers of the value; a signed whole register when `undefined`. */
+  readonly exponent?: ExponentSpec | undefined;
+  /** Raw numbers that mean 'no value'. */
+  readonly invalid?: readonly StatedNumber[] | undefined;
+  /** Registers that are not neighbours: their places, in the order in which they make the number. */
+  readonly words?: readonly number[] | undefined;
+  /** Several values in one. */
+  readonly fields?: readonly FieldSpec[] | undefined;
+}
+
+/** A power of ten. */
+interface ExponentSpec {
+  readonly bits: readonly [number, number] | undefined;
+  readonly signed: boolean;
+  /** -1: it is the number of decimals. */
+  readonly sign: 1 | -1;
+}
+
+/** A value of its own among others; `place`: its first register. */
+interface FieldSpec {
+  readonly name: string;
+  readonly place: number;
+  readonly scale: number;
+  readonly spec: FormatSpec;
 }
 
 export function formatOf(spec: FormatSpec): RegisterFormat {
+  const { fields, exponent, scaleOffset, words, values } = spec;
+  if (fields) return fieldsFormat(fields.map(({ spec: own, ...field }) => ({ ...field, format: formatOf(own) })));
   const plain = plainFormat(spec);
-  const scaled = spec.scaleOffset === undefined ? plain : scaledFormat(plain, spec.scaleOffset);
-  return spec.values === undefined ? scaled : namedFormat(scaled, spec.values);
+  const number = exponent && scaleOffset === undefined ? withExponent(plain, exponent, spec.order) : plain;
+  const spread = words ? spreadFormat(number, words) : number;
+  const scaled = scaleOffset === undefined ? spread : scaledFormat(spread, scaleOffset, exponent);
+  if (values === undefined) return scaled;
+  return namedFormat(scaled, values, numberRange(containerOf(spec.type) ?? 'uint16', partOf(spec)));
 }
 
-function plainFormat(spec: FormatSpec): RegisterFormat {
-  const [low, high] = spec.bits ?? [0, 15];
-  switch (spec.type) {
-    case 'bool':
-      return bitFormat(low, spec.order);
-    case 'int8':
-    case 'uint8':
-      return bitsFormat(low, high, spec.type === 'int8', spec.order, spec.invalid);
-    case 'int16':
-    case 'uint16':
-      if (spec.bits) return bitsFormat(low, high, spec.type === 'int16', spec.order, spec.invalid);
-      return numberFormat(spec.type, spec.order, spec.invalid ?? []);
+function withExponent(
+  mantissa: RegisterFormat,
+  { bits, signed, sign }: ExponentSpec,
+  order: ByteOrder,
+): RegisterFormat {
+  return decimalFormat(mantissa, bitsFormat(bits ?? [0, 15], { signed, words: mantissa.registers, order }), sign);
+}
+
+/** The number in whole registers that a type is, or is a part of; `undefined` for text. */
+export function containerOf(type: ValueType): NumberType | undefined {
+  switch (type) {
     case 'string':
-      return stringFormat(spec.length ?? 2, spec.order);
     case 'raw':
-      return rawFormat(spec.length ?? 1);
+      return undefined;
+    case 'bool':
+    case 'uint8':
+      return 'uint16';
+    case 'int8':
+      return 'int16';
+    case 'int24':
+      return 'int32';
+    case 'uint24':
+      return 'uint32';
     default:
-      return numberFormat(spec.type, spec.order, spec.invalid ?? []);
+      return type;
   }
 }
 
-const SAFE = BigInt(Number.MAX_SAFE_INTEGER);
-
-/**
- * A number in registers. Whole types round a written value to the nearest whole number, which the read-back then shows.
- * 64-bit values outside ±2^53 are decimal strings in both directions, because a double cannot hold them.
- */
-export function numberFormat(
-  type: NumberType,
-  order: ByteOrder,
-  invalid: readonly (number | string)[],
-): RegisterFormat {
-  const codec: NumberCodec = numberCodecs[type];
-  const sentinels = new Set(invalid.map((value) => BigInt(value)));
-  return {
-    kind: 'analog',
-    registers: codec.words,
-    decode(data, at) {
-      const bytes = reorder(data, at, codec.words, order);
-      const value = codec.decode(bytes);
-      if (value === undefined) return noValue(`0x${bytes.toString('hex')} is not ${type}`, bytes.toString('hex'));
-      if (sentinels.size > 0 && codec.whole && sentinels.has(BigInt(value)))
-        return noValue(`the device says it has no value (${value})`, String(value));
-      if (typeof value === 'bigint') {
-        const fits = value >= -SAFE && value <= SAFE;
-        return { ok: true, value: fits ? Number(value) : String(value) };
-      }
-      if (!Number.isFinite(value)) return noValue(`the device says it has no value (${value})`, String(value));
-      return { ok: true, value };
-    },
-    encode(value) {
-      const number = codec.words === 4 && codec.whole ? toBigInt(value) : toNumber(value, codec.whole);
-      if (number < codec.min || number > codec.max)
-        throw outOfRange(value, `${type} holds ${codec.min} to ${codec.max}`);
-      if (sentinels.size > 0 && codec.whole && sentinels.has(BigInt(number)))
-        throw outOfRange(value, `the device takes ${number} for 'no value'`);
-      const bytes = Buffer.alloc(2 * codec.words);
-      codec.encode(number, bytes);
-      return reorder(bytes, 0, codec.words, order);
-    },
-  };
+/** The bits of the container that a value is. `undefined`: all of them. */
+function partOf({ type, bits }: FormatSpec): readonly [number, number] | undefined {
+  return bits ?? (type === 'int24' || type === 'uint24' ? [0, 23] : undefined);
 }
 
-function toNumber(value: RawValue, whole: boolean): number {
-  if (typeof value !== 'number' || !Number.isFinite(value)) throw badValue(value, 'a finite number');
-  // Adding 0 turns -0 into 0.
-  return whole ? Math.round(value) + 0 : value;
+function plainFormat(spec: FormatSpec): RegisterFormat {
+  const { type, order, invalid, length } = spec;
+  const container = containerOf(type);
+  if (container === undefined) return type === 'string' ? stringFormat(length ?? 2, order) : rawFormat(length ?? 1);
+  const bits = partOf(spec);
+  if (type === 'bool') return bitFormat(bits?.[0] ?? 0, length ?? 1, order);
+  const { words } = numberCodecs[container];
+  if (bits === undefined) return numberFormat(container, order, invalid);
+  return bitsFormat(bits, { signed: type.startsWith('int'), words, order }, invalid);
 }
 
-function toBigInt(value: RawValue): bigint {
-  if (typeof value === 'string' && /^-?\d{1,20}$/.test(value)) return BigInt(value);
-  return BigInt(toNumber(value, true));
+/** Returns the mistake in the numbers that a configuration states about a value. */
+export function statedMistake(
+  spec: FormatSpec,
+): { readonly key: 'values' | 'invalid'; readonly message: string } | undefined {
+  const container = containerOf(spec.type);
+  if (container === undefined) return undefined;
+  const bits = partOf(spec);
+  const range = numberRange(container, bits);
+  const holds = `${bits ? `bits ${bits[0]} to ${bits[1]} hold` : `${spec.type} holds`} ${range.min} to ${range.max}`;
+  const known = new Map<string, string>();
+  for (const stated of Object.keys(spec.values ?? {})) {
+    const [value] = meaningsOf(stated, range);
+    if (value === undefined) return { key: 'values', message: `there is no ${stated}: ${holds}` };
+    const other = known.get(String(value));
+    if (other !== undefined) return { key: 'values', message: `${other} and ${stated} are the same number` };
+    known.set(String(value), stated);
+  }
+  // Bits of a number may be invalid by all of its registers: 0xFFFF.
+  const whole = numberRange(container);
+  const wrong = spec.invalid?.find((one) => meaningsOf(one, range).length + meaningsOf(one, whole).length === 0);
+  if (wrong === undefined) return undefined;
+  const quote = typeof wrong === 'number' && !Number.isSafeInteger(wrong) && range.whole;
+  const hint = quote ? '; a number beyond 2^53 is exact only in quotes' : '';
+  return { key: 'invalid', message: `${wrong} is no raw value: ${holds}, or write its bits as "0x…"${hint}` };
 }
 
 /** Distance of neighbouring values that the format can hold at `value`; see Port.resolution. */
@@ -149,83 +164,6 @@ export function resolutionAt(format: RegisterFormat, value: RawValue): number | 
   }
 }
 
-/** Bits `low` to `high` of one register, 0 being the lowest, as a whole number. */
-export function bitsFormat(
-  low: number,
-  high: number,
-  signed: boolean,
-  order: ByteOrder,
-  invalid: readonly (number | string)[] = [],
-): RegisterFormat {
-  const sentinels = new Set(invalid.map(Number));
-  const width = high - low + 1;
-  const size = 2 ** width;
-  const mask = (size - 1) << low;
-  const min = signed ? -size / 2 : 0;
-  const max = signed ? size / 2 - 1 : size - 1;
-  const register = (part: number) => {
-    const bytes = Buffer.allocUnsafe(2);
-    bytes.writeUInt16BE((part << low) & mask, 0);
-    return reorder(bytes, 0, 1, order);
-  };
-  return {
-    kind: 'analog',
-    registers: 1,
-    mask: reorder(register(size - 1), 0, 1, 'ABCD').readUInt16BE(0),
-    decode(data, at) {
-      const part = (reorder(data, at, 1, order).readUInt16BE(0) & mask) >>> low;
-      const value = signed && part > max ? part - size : part;
-      if (sentinels.has(value)) return noValue(`the device says it has no value (${value})`, String(value));
-      return { ok: true, value };
-    },
-    encode(value) {
-      if (typeof value !== 'number' || !Number.isFinite(value)) throw badValue(value, 'a finite number');
-      const whole = Math.round(value);
-      if (whole < min || whole > max) throw outOfRange(value, `${width} bits hold ${min} to ${max}`);
-      if (sentinels.has(whole)) throw outOfRange(value, `the device takes ${whole} for 'no value'`);
-      return register(whole & (size - 1));
-    },
-  };
-}
-
-export function bitFormat(bit: number, order: ByteOrder): RegisterFormat {
-  const inner = bitsFormat(bit, bit, false, order);
-  return {
-    ...inner,
-    kind: 'digital',
-    decode(data, at) {
-      const reading = inner.decode(data, at);
-      return reading.ok ? { ok: true, value: reading.value === 1 } : reading;
-    },
-    encode(value) {
-      if (typeof value !== 'boolean') throw badValue(value, 'true or false');
-      return inner.encode(value ? 1 : 0);
-    },
-  };
-}
-
-/** Whole numbers with names: a state, a mode. A number without a name is a failure that includes the number. */
-export function namedFormat(inner: RegisterFormat, names: Readonly<Record<string, string>>): RegisterFormat {
-  const numbers = new Map(Object.entries(names).map(([number, text]) => [text, Number(number)]));
-  return {
-    ...inner,
-    kind: 'text',
-    decode(data, at) {
-      const reading = inner.decode(data, at);
-      if (!reading.ok) return reading;
-      const text = names[String(reading.value)];
-      return text === undefined
-        ? noValue(`${reading.value} is none of the named values`, reading.value)
-        : { ok: true, value: text };
-    },
-    encode(value: RawValue) {
-      const number = typeof value === 'string' ? numbers.get(value) : undefined;
-      if (number === undefined) throw badValue(value, `one of ${[...numbers.keys()].join(', ')}`);
-      return inner.encode(number);
-    },
-  };
-}
-
 /** SunSpec's 'not implemented' for a scale factor. */
 const NO_SCALE = -32768;
 
@@ -233,86 +171,22 @@ const NO_SCALE = -32768;
  * A number with its power of ten in another register, `distance` registers after (or before) it, as in SunSpec. It
  * cannot be written, because the device may change the factor at any time.
  */
-export function scaledFormat(inner: RegisterFormat, distance: number): RegisterFormat {
+export function scaledFormat(inner: RegisterFormat, distance: number, exponent?: ExponentSpec): RegisterFormat {
+  const { bits = [0, 15], signed = true, sign = 1 } = exponent ?? {};
+  const power = bitsFormat(bits, { signed, words: 1, order: 'ABCD' });
   return {
     ...inner,
     decode(data, at) {
       const reading = inner.decode(data, at);
       if (!reading.ok) return reading;
+      const factor = power.decode(data, at + 2 * distance);
+      const by = factor.ok ? sign * Number(factor.value) : NO_SCALE;
+      if (by === NO_SCALE || Math.abs(by) > 10) return noValue(`the scale factor ${by} is none`, by);
       // A scaled 64-bit total is a measurement, for which a double is exact enough.
-      const raw = Number(reading.value);
-      const exponent = data.readInt16BE(at + 2 * distance);
-      if (exponent === NO_SCALE || Math.abs(exponent) > 10)
-        return noValue(`the scale factor ${exponent} is none`, exponent);
-      // Dividing by a whole power of ten keeps 1234 with -1 at 123.4 exactly.
-      const value = exponent < 0 ? raw / 10 ** -exponent : raw * 10 ** exponent;
-      return { ok: true, value };
+      return { ok: true, value: scaleByTen(Number(reading.value), by) };
     },
     encode(value) {
       throw badValue(value, 'possible to write: its scale belongs to the device');
     },
   };
-}
-
-/**
- * Text of at most `length` single-byte characters (Latin-1), two a register, the first in the high byte (order BADC: in
- * the low byte). It ends at the first NUL; trailing spaces are dropped.
- */
-export function stringFormat(length: number, order: ByteOrder): RegisterFormat {
-  const words = Math.ceil(length / 2);
-  return {
-    kind: 'text',
-    registers: words,
-    decode(data, at) {
-      const bytes = reorder(data, at, words, order).subarray(0, length);
-      const end = bytes.indexOf(0);
-      const text = bytes.subarray(0, end < 0 ? length : end).toString('latin1');
-      return { ok: true, value: text.replace(/ +$/, '') };
-    },
-    encode(value) {
-      if (typeof value !== 'string' || !singleBytes(value)) throw badValue(value, 'text in single-byte characters');
-      if (value.length > length) throw outOfRange(value, `at most ${length} characters`);
-      const bytes = Buffer.alloc(2 * words);
-      bytes.write(value, 'latin1');
-      return reorder(bytes, 0, words, order);
-    },
-  };
-}
-
-function singleBytes(text: string): boolean {
-  return [...text].every((character) => character.charCodeAt(0) > 0 && character.charCodeAt(0) < 0x100);
-}
-
-/** Raw registers: four hexadecimal digits each. */
-export function rawFormat(words: number): RegisterFormat {
-  return {
-    kind: 'text',
-    registers: words,
-    decode(data, at) {
-      const bytes = data.subarray(at, at + 2 * words);
-      if (bytes.length !== 2 * words) return noValue('registers are missing', bytes.length);
-      return { ok: true, value: bytes.toString('hex') };
-    },
-    encode(value) {
-      if (typeof value !== 'string' || !/^([0-9a-f]{4})+$/i.test(value))
-        throw badValue(value, 'hexadecimal digits, four a register');
-      if (value.length !== 4 * words) throw outOfRange(value, `exactly ${4 * words} digits`);
-      return Buffer.from(value, 'hex');
-    },
-  };
-}
-
-/** Error for a value of the wrong kind; nothing is sent. */
-export function badValue(value: RawValue, expected: string): DcsError {
-  return new DcsError('BAD_VALUE', `${JSON.stringify(value)} is not ${expected}`, { found: value, expected });
-}
-
-/** Error for a value that does not fit; nothing is sent. */
-export function outOfRange(value: RawValue, expected: string): DcsError {
-  return new DcsError('OUT_OF_RANGE', `${value} does not fit: ${expected}`, { found: value, expected });
-}
-
-/** Failure for registers without a value: the pin becomes bad, never 0. */
-export function noValue(why: string, found: unknown): Reading {
-  return { ok: false, error: new DcsError('BAD_REPLY', why, { found }) };
 }

@@ -1,11 +1,12 @@
 import type { DurationMs } from '../../src/clock/clock.ts';
 import type { Channel, Remark } from '../../src/driver/contract.ts';
-import { planBlocks } from '../../src/driver/kit/block-planner.ts';
+import { type PlanLimits, planBlocks } from '../../src/driver/kit/block-planner.ts';
 import { DcsError } from '../../src/errors/errors.ts';
-import { type AddressDefaults, type ModbusAddress, readSpanOf, spanOf } from './address.ts';
+import { type AddressDefaults, type ModbusAddress, readSpanOf, registerFormat, spanOf } from './address.ts';
 import type { ModbusOptions } from './options.ts';
+import { mayReadWhole, piecesOf } from './pieces.ts';
 import type { TableSpan } from './protocol/request.ts';
-import { collectQuirks, readLimits } from './quirks.ts';
+import { collectQuirks, type Quirks, readLimits } from './quirks.ts';
 import { DEFAULT_RESPONSE_MS, lineTiming, readGap, readTime } from './transport/line-timing.ts';
 
 /** Above this share of the bus no time is left for writes, retries and slower devices. */
@@ -83,7 +84,7 @@ export function busLoad(
   const classes = new Map<string, ModbusAddress[]>();
   for (const address of addresses) {
     const { unit, table } = readSpanOf(address, options);
-    const name = `${unit}/${table}/${address.pollMs ?? options.poll}`;
+    const name = `${unit}/${table}/${address.pollMs ?? options.poll}/${address.registerBytes ?? ''}`;
     classes.set(name, [...(classes.get(name) ?? []), address]);
   }
   let [utilisation, cycleMs, requests] = [0, 0, 0];
@@ -91,8 +92,7 @@ export function busLoad(
     if (!first) continue;
     const own = quirks.get(first.unit ?? options.unit);
     const timing = lineTiming(own?.line ?? options.line);
-    const limits = readLimits(first.table, gap, own);
-    for (const { span } of planBlocks([first, ...others], (one) => readSpanOf(one, options), limits)) {
+    for (const span of plannedReads([first, ...others], options, readLimits(first, gap, own), own)) {
       const time = readTime(span, timing, responseMs) + (own?.pause ?? options.pause);
       utilisation += time / (first.pollMs ?? options.poll);
       cycleMs += time;
@@ -100,6 +100,30 @@ export function busLoad(
     }
   }
   return { utilisation, cycleMs, requests };
+}
+
+/** The reads that the port would send for addresses of one table and period. */
+function plannedReads(
+  addresses: readonly ModbusAddress[],
+  options: ModbusOptions,
+  limits: PlanLimits,
+  quirks: Quirks | undefined,
+): TableSpan[] {
+  const spread = addresses.flatMap((address) => {
+    const span = readSpanOf(address, options);
+    const pieces = piecesOf(address)?.map((piece) => ({
+      ...span,
+      first: span.first + piece.first,
+      count: piece.count,
+    }));
+    return pieces && !mayReadWhole(span, pieces, options, quirks) ? [{ address, pieces }] : [];
+  });
+  const others = addresses.filter((one) => !spread.some(({ address }) => address === one));
+  return [
+    ...planBlocks(others, (one) => readSpanOf(one, options), limits).map(({ span }) => span),
+    // All pieces but the last are read twice.
+    ...spread.flatMap(({ pieces }) => [...pieces, ...pieces.slice(0, -1)]),
+  ].map((span) => ({ ...span, count: Math.max(span.count, limits.minItems ?? 1) }));
 }
 
 interface LocatedChannel {
@@ -120,7 +144,7 @@ export function reviewOverlaps(channels: readonly Channel<ModbusAddress>[], defa
   const remarks: Remark[] = [];
   let last: LocatedChannel | undefined;
   for (const next of located) {
-    if (last && spansOverlap(last.span, next.span) && !(last.channel.address.bits && next.channel.address.bits)) {
+    if (last && spansOverlap(last.span, next.span) && sharesRegisters(last, next)) {
       remarks.push({
         channel: next.channel.key,
         message: `${next.channel.key} lies in the registers of ${last.channel.key} (${spanText(last.span)})`,
@@ -130,6 +154,22 @@ export function reviewOverlaps(channels: readonly Channel<ModbusAddress>[], defa
     if (last === undefined || !spansOverlap(last.span, next.span) || endOf(next.span) > endOf(last.span)) last = next;
   }
   return remarks;
+}
+
+/**
+ * Returns whether a register belongs to both. Parts of one register share it on purpose, and a pin that only reads a field may lie
+ * in a value with fields.
+ */
+function sharesRegisters(a: LocatedChannel, b: LocatedChannel): boolean {
+  const [one, other] = [a.channel.address, b.channel.address];
+  if (one.bits && other.bits) return false;
+  const reads = (own: LocatedChannel, of: LocatedChannel) =>
+    of.channel.address.fields && own.channel.direction === 'in';
+  if (reads(a, b) || reads(b, a)) return false;
+  const [mine, theirs] = [registerFormat(one)?.own, registerFormat(other)?.own];
+  if (!mine || !theirs || one.registerBytes !== undefined) return true;
+  const shift = 2 * (b.span.first - a.span.first);
+  return theirs.some((byte, at) => (byte & (mine[at + shift] ?? 0)) !== 0);
 }
 
 function compareSpans(a: TableSpan, b: TableSpan): number {

@@ -13,11 +13,30 @@ import {
 
 const ILLEGAL_FUNCTION = 1;
 
+/**
+ * Changes some bits of several registers: each bit becomes that of `or` where `and` is 0. It is no request of its own: the
+ * registers are read and written in one go.
+ */
+export interface ModifyRegisters {
+  readonly kind: 'modify-registers';
+  readonly unit: number;
+  readonly first: number;
+  readonly and: Buffer;
+  readonly or: Buffer;
+}
+
+/** A part of a write. */
+export type WriteStep = Request | ModifyRegisters;
+
 /** The functions to write with, and what is learned meanwhile. */
 export type WriteWay = Pick<WriteAttempt, 'choice'> & Partial<FunctionNotes>;
 
 /** Sends the requests of one write in their order. A failure after the first leaves half a value: TIMEOUT. */
-export async function sendWrite(transact: ModbusTransact, requests: readonly Request[], way: WriteWay): Promise<void> {
+export async function sendWrite(
+  transact: ModbusTransact,
+  requests: readonly WriteStep[],
+  way: WriteWay,
+): Promise<void> {
   for (const [index, request] of requests.entries()) {
     try {
       await sendOne(transact, request, way);
@@ -31,7 +50,8 @@ export async function sendWrite(transact: ModbusTransact, requests: readonly Req
  * Sends a request with the first function that the device takes. A refusal says that the device has done nothing, so another
  * function for the same effect is safe.
  */
-async function sendOne(transact: ModbusTransact, request: Request, way: WriteWay): Promise<void> {
+async function sendOne(transact: ModbusTransact, request: WriteStep, way: WriteWay): Promise<void> {
+  if (request.kind === 'modify-registers') return modifyRegisters(transact, request, way);
   const target = targetOf(request);
   if (target === undefined) {
     await transact(request);
@@ -70,7 +90,7 @@ function targetOf(request: Request): WriteTarget | undefined {
     case 'write-register':
       return 'register';
     case 'write-registers':
-      return 'registers';
+      return request.registerBytes === undefined ? 'registers' : undefined;
     case 'mask-register':
       return 'bits';
     default:
@@ -113,14 +133,27 @@ async function readModifyWrite(
   way: WriteWay,
 ): Promise<void> {
   const { unit, at, and, or } = request;
-  // Read it now: the polled value may be out of date.
-  const read = { kind: 'read', unit, table: 'holding', first: at, count: 1 } as const;
-  const present = await transact(read).catch((thrown: unknown) => {
+  const present = await readBefore(transact, unit, at, 1);
+  const word = (present.readUInt16BE(0) & and) | (or & ~and & 0xffff);
+  await sendOne(transact, { kind: 'write-register', unit, at, word }, way);
+}
+
+async function modifyRegisters(
+  transact: ModbusTransact,
+  { unit, first, and, or }: ModifyRegisters,
+  way: WriteWay,
+): Promise<void> {
+  const present = await readBefore(transact, unit, first, and.length / 2);
+  const data = Buffer.from(present.map((byte, at) => (byte & (and[at] ?? 0)) | ((or[at] ?? 0) & ~(and[at] ?? 0))));
+  await sendOne(transact, { kind: 'write-registers', unit, first, data }, way);
+}
+
+/** Reads what a write is about to change: the polled value may be out of date. Nothing is written when it fails. */
+async function readBefore(transact: ModbusTransact, unit: number, first: number, count: number): Promise<Buffer> {
+  return await transact({ kind: 'read', unit, table: 'holding', first, count }).catch((thrown: unknown) => {
     const error = toDcsError(thrown);
     throw error.code === 'TIMEOUT' || error.code === 'BAD_REPLY' ? new NotSentError(error) : error;
   });
-  const word = (present.readUInt16BE(0) & and) | (or & ~and & 0xffff);
-  await sendOne(transact, { kind: 'write-register', unit, at, word }, way);
 }
 
 function wordBytes(word: number): Buffer {

@@ -2,11 +2,11 @@ import type { Clock, DurationMs, Timer } from '../../src/clock/clock.ts';
 import type { Reading } from '../../src/driver/contract.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
+import { badValue } from './formats/format.ts';
 import type { PolledChannel } from './polled-channel.ts';
 import { isPermanent } from './protocol/exception.ts';
-import type { Request, Table } from './protocol/request.ts';
-import { badValue } from './register-format.ts';
-import { sendWrite, type WriteWay } from './send-write.ts';
+import type { Table, TableSpan } from './protocol/request.ts';
+import { sendWrite, type WriteStep, type WriteWay } from './send-write.ts';
 import type { ModbusTask, ModbusTransact } from './transport/transport.ts';
 
 const VERIFY_TTL_MS = 5000;
@@ -25,7 +25,7 @@ export interface Verify {
  * Returns the requests that write a value, in their order. Throws BAD_VALUE, OUT_OF_RANGE or READ_ONLY before anything is
  * sent.
  */
-export function encodeWrite(polled: PolledChannel, value: RawValue): readonly Request[] {
+export function encodeWrite(polled: PolledChannel, value: RawValue): readonly WriteStep[] {
   const { channel, format, located } = polled;
   const { unit, table, first } = polled.span;
   if (!located) throw new DcsError('PORT_DOWN', `${channel.key}: its SunSpec model has not been found yet`);
@@ -36,14 +36,48 @@ export function encodeWrite(polled: PolledChannel, value: RawValue): readonly Re
     if (typeof value !== 'boolean') throw badValue(value, 'true or false');
     return [{ kind: 'write-coil', unit, at: first, on: value }];
   }
-  const data = format.encode(value);
-  if (format.mask !== undefined) {
-    const { mask } = format;
-    return [{ kind: 'mask-register', unit, at: first, and: ~mask & 0xffff, or: data.readUInt16BE(0) & mask }];
+  const image = format.encode(value);
+  const { words } = channel.address;
+  // Registers that are not neighbours are written in the order in which they make the number.
+  const runs = words ? runsOf(words) : [{ from: 0, to: format.registers - 1 }];
+  return runs.map((run) => registerWrite(polled.span, format.own, image, run));
+}
+
+/** First and last register of a part of a value, counted from its first. */
+interface Run {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The runs of neighbours among the registers of a value. */
+function runsOf(words: readonly number[]): Run[] {
+  const runs: Run[] = [];
+  for (const word of words) {
+    const at = runs.findIndex(({ from, to }) => word === to + 1 || word === from - 1);
+    const run = runs[at];
+    if (run) runs[at] = { from: Math.min(run.from, word), to: Math.max(run.to, word) };
+    else runs.push({ from: word, to: word });
   }
-  return data.length === 2
-    ? [{ kind: 'write-register', unit, at: first, word: data.readUInt16BE(0) }]
-    : [{ kind: 'write-registers', unit, first, data }];
+  return runs;
+}
+
+/** Returns the write of a run of registers: in one request, also where only bits of them, or not all, belong to the value. */
+function registerWrite({ unit, first, registerBytes }: TableSpan, own: Buffer, image: Buffer, run: Run): WriteStep {
+  const isOwn = (register: number) => own.readUInt16BE(2 * register) !== 0;
+  let { from, to } = run;
+  while (from < to && !isOwn(from)) from++;
+  while (to > from && !isOwn(to)) to--;
+  const part = (bytes: Buffer) => Buffer.from(bytes.subarray(2 * from, 2 * to + 2));
+  const [mask, data] = [part(own), part(image)];
+  const start = first + from;
+  if (mask.every((byte) => byte === 0xff)) {
+    return data.length === 2
+      ? { kind: 'write-register', unit, at: start, word: data.readUInt16BE(0) }
+      : { kind: 'write-registers', unit, first: start, data, ...(registerBytes && { registerBytes }) };
+  }
+  const and = Buffer.from(mask.map((byte) => ~byte));
+  if (from < to) return { kind: 'modify-registers', unit, first: start, and, or: data };
+  return { kind: 'mask-register', unit, at: start, and: and.readUInt16BE(0), or: data.readUInt16BE(0) };
 }
 
 /**
@@ -57,7 +91,7 @@ export async function readBack(
 ): Promise<Reading | undefined> {
   if (polled.writeOnly) return undefined;
   try {
-    return polled.decode(await transact({ kind: 'read', ...polled.span }), 0);
+    return polled.decode(await transact(polled.readRequest), 0);
   } catch (error) {
     count('writes_unverified');
     if (isPermanent(error)) polled.writeOnly = true;
@@ -107,7 +141,7 @@ export async function verifyWrite(
   const { key } = polled.channel;
   const { unit } = polled.span;
   const { table, first, tolerance } = verify;
-  const count = polled.format?.registers ?? 1;
+  const request = { kind: 'read', ...polled.span, table, first } as const;
   let data: Buffer;
   try {
     await delays.wait(verify.delayMs);
@@ -115,7 +149,7 @@ export async function verifyWrite(
       lane: 'verify',
       unit,
       ttlMs: VERIFY_TTL_MS,
-      work: (transact) => transact({ kind: 'read', unit, table, first, count }),
+      work: (transact) => transact(request),
     });
   } catch (thrown) {
     const cause = toDcsError(thrown);

@@ -109,7 +109,7 @@ async function ours(path: string, baud: number, tags: readonly number[], units =
 function planOf(tags: readonly number[], baud: number) {
   const timing = lineTiming({ baud, dataBits: 8, parity: 'none', stopBits: 1 });
   const spans = tags.map((first) => ({ unit: 1, table: 'holding' as const, first, count: 1 }));
-  return planBlocks(spans, (span) => span, readLimits('holding', readGap(timing, 0), undefined)).map(
+  return planBlocks(spans, (span) => span, readLimits({ table: 'holding' }, readGap(timing, 0), undefined)).map(
     ({ span }) => span,
   );
 }

@@ -70,15 +70,14 @@ describe('the keys of a Modbus pin', () => {
     expect(wrong({ coil: 1, type: 'int16' })).toMatch(/type: a coil is a bool/);
     expect(wrong({ coil: 1, order: 'CDAB' })).toMatch(/order/);
     expect(wrong({ holding: 1, type: 'bool' })).toMatch(/type/);
-    expect(wrong({ holding: 1, bit: 16 })).toMatch(/bit/);
+    expect(wrong({ holding: 1, bit: 16 })).toMatch(/^bit: uint16 has the bits 0 to 15, and no 16; type: uint32 has it/);
     expect(wrong({ holding: 1, bit: 1, type: 'int16' })).toMatch(/type/);
     expect(wrong({ holding: 1, bit: 1, bits: [2, 3] })).toMatch(/only one of/);
     expect(wrong({ holding: 1, bits: [3, 2] })).toMatch(/lowest bit first/);
-    expect(wrong({ holding: 1, bits: [2, 3], type: 'int32' })).toMatch(/bits/);
+    expect(wrong({ holding: 1, bits: [2, 3], type: 'float32' })).toMatch(/type: bits are in a uint16/);
     expect(wrong({ holding: 1, type: 'int8' })).toMatch(/byte: hi or lo/);
     expect(wrong({ coil: 1, bit: 1 })).toMatch(/has no bit/);
     expect(wrong({ holding: 1, type: 'float32', values: { 1: 'on' } })).toMatch(/values/);
-    expect(wrong({ holding: 1, scale_from: 300 })).toMatch(/within 125/);
     expect(wrong({ holding: 1, type: 'string', length: 4, order: 'CDAB' })).toMatch(/BADC/);
     expect(wrong({ holding: 1, type: 'string' })).toMatch(/length/);
     expect(wrong({ holding: 1, length: 3 })).toMatch(/length/);

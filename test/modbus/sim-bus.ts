@@ -1,7 +1,9 @@
 import type { ModbusAddress } from '../../drivers/modbus/address.ts';
 import { modbus } from '../../drivers/modbus/driver.ts';
+import { ReadAdapter } from '../../drivers/modbus/pieces.ts';
 import { ModbusPort } from '../../drivers/modbus/port.ts';
 import { ascii, rtu } from '../../drivers/modbus/protocol/framing.ts';
+import { collectQuirks } from '../../drivers/modbus/quirks.ts';
 import { AsciiRequestReader, RtuRequestReader } from '../../drivers/modbus/server/line-server.ts';
 import type { Store } from '../../drivers/modbus/server/respond.ts';
 import { LineSlave } from '../../drivers/modbus/simulator/slaves.ts';
@@ -92,7 +94,9 @@ export class SimBus {
       },
     );
     const parsed = modbus.options.parse({ serial: '/dev/null', poll: options.poll ?? '1h' });
-    this.port = new ModbusPort(this.#transport, parsed, channels, context, new ResponseDelays(() => timing));
+    const quirks = collectQuirks(channels.map(({ address: { unit = 1, quirks } }) => ({ unit, quirks })));
+    const transport = new ReadAdapter(clock, parsed, quirks).over(this.#transport);
+    this.port = new ModbusPort(transport, parsed, channels, context, new ResponseDelays(() => timing));
   }
 
   /** Opens the line, and starts the port if it is to poll: without `poll` only what a test asks for is sent. */

@@ -117,8 +117,8 @@ describe('values in registers', () => {
     expect(at({ bits: [4, 7] })).toEqual({ ok: true, value: 0xc });
     expect(at({ type: 'int16', bits: [4, 7] })).toEqual({ ok: true, value: -4 });
     expect(at({ type: 'uint8', bits: [8, 15], order: 'BADC' })).toEqual({ ok: true, value: 0xc3 });
-    expect(field({ bits: [4, 7] }).mask).toBe(0x00f0);
-    expect(field({ type: 'uint8', bits: [8, 15], order: 'BADC' }).mask).toBe(0x00ff);
+    expect(field({ bits: [4, 7] }).own.toString('hex')).toBe('00f0');
+    expect(field({ type: 'uint8', bits: [8, 15], order: 'BADC' }).own.toString('hex')).toBe('00ff');
     expect(
       field({ bits: [4, 7] })
         .encode(9)

@@ -1,4 +1,4 @@
-import { encodePdu, functionOf, isBitTable, MEI_IDENTIFY, type Request } from './request.ts';
+import { encodePdu, functionOf, MEI_IDENTIFY, type Request, readBytes } from './request.ts';
 
 /**
  * Match of a protocol data unit with a request. `data` of a read is the bytes after the byte count: packed bits or big-
@@ -26,7 +26,7 @@ export function matchReply(request: Request, pdu: Buffer): ReplyMatch {
   if (pdu[0] !== fn) return mismatch(`function ${pdu[0]} in place of ${fn}`);
   switch (request.kind) {
     case 'read':
-      return counted(pdu, isBitTable(request.table) ? Math.ceil(request.count / 8) : 2 * request.count);
+      return counted(pdu, readBytes(request));
     case 'read-write-registers':
       return counted(pdu, 2 * request.count);
     case 'write-coil':
@@ -114,7 +114,7 @@ export function longestReply(request: Request): number {
 }
 
 function dataBytes(request: Extract<Request, { kind: 'read' | 'read-write-registers' }>): number {
-  return request.kind === 'read' && isBitTable(request.table) ? Math.ceil(request.count / 8) : 2 * request.count;
+  return request.kind === 'read' ? readBytes(request) : 2 * request.count;
 }
 
 /** Function 43/14: six bytes, the number of objects, then each with its id, length and text. */

@@ -6,15 +6,35 @@ export type Table = 'coil' | 'discrete' | 'holding' | 'input';
 /** A run of registers, coils or discrete inputs of one unit. Addresses are those on the wire, counted from 0. */
 export interface TableSpan extends Span {
   readonly table: Table;
+  /** Bytes of a register; 2 when `undefined`. */
+  readonly registerBytes?: number | undefined;
 }
+
+/** A run of registers. */
+export interface Piece {
+  readonly first: number;
+  readonly count: number;
+}
+
+/**
+ * A read. `pieces`: only these of its registers are needed, in this order; the others may be read along. On the wire it is one
+ * request all the same; see ReadAdapter.
+ */
+export type ReadRequest = { readonly kind: 'read'; readonly pieces?: readonly Piece[] } & TableSpan;
 
 /** All requests of a master. `data` of registers is big-endian, two bytes a register, as on the wire. */
 export type Request =
-  | ({ readonly kind: 'read' } & TableSpan)
+  | ReadRequest
   | { readonly kind: 'write-coil'; readonly unit: number; readonly at: number; readonly on: boolean }
   | { readonly kind: 'write-register'; readonly unit: number; readonly at: number; readonly word: number }
   | { readonly kind: 'write-coils'; readonly unit: number; readonly first: number; readonly bits: readonly boolean[] }
-  | { readonly kind: 'write-registers'; readonly unit: number; readonly first: number; readonly data: Buffer }
+  | {
+      readonly kind: 'write-registers';
+      readonly unit: number;
+      readonly first: number;
+      readonly data: Buffer;
+      readonly registerBytes?: number | undefined;
+    }
   | {
       readonly kind: 'mask-register';
       readonly unit: number;
@@ -38,6 +58,24 @@ export const MAX_READ_REGISTERS = 125;
 export const MAX_READ_BITS = 2000;
 export const MAX_WRITE_REGISTERS = 123;
 export const MAX_WRITE_BITS = 1968;
+
+/** Most data bytes of a read of registers. */
+const MAX_READ_BYTES = 2 * MAX_READ_REGISTERS;
+
+/** Bytes of a register of a span or a write. */
+export function registerBytes(of: { readonly registerBytes?: number | undefined }): number {
+  return of.registerBytes ?? 2;
+}
+
+/** Most items of one read of a table. */
+export function maxReadItems(span: Pick<TableSpan, 'table' | 'registerBytes'>): number {
+  return isBitTable(span.table) ? MAX_READ_BITS : Math.floor(MAX_READ_BYTES / registerBytes(span));
+}
+
+/** Number of data bytes in the reply to a read. */
+export function readBytes(span: Pick<TableSpan, 'table' | 'count' | 'registerBytes'>): number {
+  return isBitTable(span.table) ? Math.ceil(span.count / 8) : registerBytes(span) * span.count;
+}
 
 const READ_FUNCTION = { coil: 1, discrete: 2, holding: 3, input: 4 } as const;
 
@@ -88,7 +126,7 @@ export function describeRequest(request: Request): string {
     case 'mask-register':
       return `${unit} holding ${request.at} (write)`;
     case 'write-registers':
-      return `${unit} holding ${range(request.first, request.data.length / 2)} (write)`;
+      return `${unit} holding ${range(request.first, request.data.length / registerBytes(request))} (write)`;
     case 'read-write-registers':
       return `${unit} holding ${range(request.first, request.count)} (read and write)`;
     case 'identify':
@@ -120,7 +158,7 @@ export function encodePdu(request: Request): Buffer {
     }
     case 'write-registers':
       return Buffer.concat([
-        fields(16, request.first, request.data.length / 2),
+        fields(16, request.first, request.data.length / registerBytes(request)),
         Buffer.from([request.data.length]),
         request.data,
       ]);

@@ -1,8 +1,9 @@
 import type { PinFacts, ServedPins } from '../../../src/driver/contract.ts';
 import { DcsError, type ErrorCode } from '../../../src/errors/errors.ts';
 import type { RawValue } from '../../../src/pin/pin.ts';
+import type { RegisterFormat } from '../formats/format.ts';
 import type { Table } from '../protocol/request.ts';
-import { formatOf, type RegisterFormat } from '../register-format.ts';
+import { formatOf } from '../register-format.ts';
 import type { EntryKeys, ServerOptions } from './options.ts';
 import { DEVICE_FAILURE, ILLEGAL_ADDRESS, ILLEGAL_VALUE, SlaveException, type Store } from './respond.ts';
 

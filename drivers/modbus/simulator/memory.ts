@@ -1,6 +1,6 @@
 import type { Clock, DurationMs } from '../../../src/clock/clock.ts';
+import type { RegisterFormat } from '../formats/format.ts';
 import type { Table } from '../protocol/request.ts';
-import type { RegisterFormat } from '../register-format.ts';
 import { ILLEGAL_ADDRESS, SlaveException, type Store } from '../server/respond.ts';
 
 interface Cell {

@@ -1,6 +1,6 @@
 import { type Clock, type DurationMs, systemClock, type Timer } from '../../../src/clock/clock.ts';
 import type { LineSettings } from '../../../src/driver/kit/schemas.ts';
-import { isBitTable, type Request, type TableSpan } from '../protocol/request.ts';
+import { type Request, readBytes, type TableSpan } from '../protocol/request.ts';
 
 /** Above 19200 baud the standard fixes the silence between frames (Modbus over serial line 1.02, 2.5.1.1). */
 const FIXED_GAP_BAUD = 19200;
@@ -59,8 +59,7 @@ const READ_OVERHEAD = 13;
  * and the response delay of the device.
  */
 export function readTime(span: TableSpan, line: LineTiming, responseMs: DurationMs): DurationMs {
-  const data = isBitTable(span.table) ? Math.ceil(span.count / 8) : 2 * span.count;
-  return (READ_OVERHEAD + data) * line.characterMs + 2 * line.gapMs + responseMs;
+  return (READ_OVERHEAD + readBytes(span)) * line.characterMs + 2 * line.gapMs + responseMs;
 }
 
 /** Number of unrequested registers that may be read along before a second request is cheaper. */
@@ -108,7 +107,8 @@ export class ResponseDelays {
 
   /** A request was answered. Returns whether the unit's delay has changed so much that reads should be planned anew. */
   record(request: Request, tripMs: DurationMs): boolean {
-    if (request.kind !== 'read' || request.unit === 0) return false;
+    // Several pieces are several round trips.
+    if (request.kind !== 'read' || request.pieces || request.unit === 0) return false;
     const { unit } = request;
     const samples = this.#samples.get(unit) ?? [];
     this.#samples.set(unit, samples);

@@ -2,6 +2,7 @@ import type { DriverContext } from '../../../src/driver/contract.ts';
 import { type Link, type LinkEvents, openTcp, openUdp } from '../../../src/driver/kit/link.ts';
 import { findUsb, listPorts } from '../../../src/driver/kit/serial-ports.ts';
 import type { ModbusOptions, SerialDevice } from '../options.ts';
+import { ReadAdapter } from '../pieces.ts';
 import { ascii, rtu } from '../protocol/framing.ts';
 import type { Quirks } from '../quirks.ts';
 import { lineTiming, noTiming } from './line-timing.ts';
@@ -64,5 +65,5 @@ export async function openTransport(
     missing = opened;
     return { send: () => undefined, close: () => Promise.resolve() };
   });
-  return missing ?? transport;
+  return missing ?? new ReadAdapter(clock, options, quirks).over(transport);
 }

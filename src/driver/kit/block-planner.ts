@@ -17,6 +17,8 @@ export interface PlanLimits {
   readonly merge: boolean;
   /** Ranges, first and last address, that must not be read along. */
   readonly forbidden: readonly (readonly [number, number])[];
+  /** Fewest items that a read costs, however few it needs; 1 when `undefined`. */
+  readonly minItems?: number;
 }
 
 /** One read and the items it serves. */
@@ -74,8 +76,6 @@ function cheapestCover<Item>(
   covers: readonly Cover[],
   last: number,
 ): Cover | undefined {
-  // Half an item decides for fewer requests where both cost the same.
-  const request = limits.gap + 0.5;
   let best: Cover | undefined;
   let end = 0;
   let next = 0;
@@ -88,11 +88,17 @@ function cheapestCover<Item>(
     end = Math.max(end, first + count);
     // A single value longer than the limit is still asked for: the device may take the request.
     if (end - first > limits.maxItems && from < last) break;
-    const cost = (covers[from - 1]?.cost ?? 0) + request + end - first;
+    const cost = (covers[from - 1]?.cost ?? 0) + readCost(limits, end - first);
     if (best === undefined || cost < best.cost) best = { cost, from, first, end };
     if (splitBefore(item)) break;
   }
   return best;
+}
+
+/** The cost of a read, in items. */
+function readCost({ gap, minItems = 1 }: PlanLimits, items: number): number {
+  // Half an item decides for fewer requests where both cost the same.
+  return gap + 0.5 + Math.max(items, minItems);
 }
 
 /** Returns whether the hole from `from` up to, without, `to` may be read along: no forbidden address lies in it. */

@@ -6,6 +6,8 @@ import { type PlanLimits, planBlocks, type Span, splitBlock } from './block-plan
 export interface PolledItem<Where extends Span, Reply> {
   readonly span: Where;
   readonly periodMs: DurationMs;
+  /** Only items with the same text, or none, are read in one request. */
+  readonly readWith?: string | undefined;
   /** It has never been read, so it is read at once. */
   readonly neverRead: boolean;
   /** Takes the reply of a read that covers the span; the span begins `offset` items after that read's first. */
@@ -159,7 +161,7 @@ export class Poller<Where extends Span, Reply> {
   #planClasses(now: MonotonicMs): PollBlock<Where, Reply>[] {
     const classes = new Map<string, PolledItem<Where, Reply>[]>();
     for (const item of this.#items) {
-      const name = `${item.span.unit}/${item.span.table}/${item.periodMs}`;
+      const name = `${item.span.unit}/${item.span.table}/${item.periodMs}/${item.readWith ?? ''}`;
       const members = classes.get(name);
       if (members) members.push(item);
       else classes.set(name, [item]);

@@ -2,7 +2,7 @@ import type { Clock, DurationMs, MonotonicMs, Timer } from '../../clock/clock.ts
 import { DcsError, toDcsError } from '../../errors/errors.ts';
 import type { Span } from './block-planner.ts';
 import { BusMeter } from './bus-meter.ts';
-import type { PollBlock, Poller } from './poller.ts';
+import type { PollBlock, PolledItem, Poller } from './poller.ts';
 import { type QueuedTask, type Task, TaskQueue } from './task-queue.ts';
 import { UnitHealth } from './unit-health.ts';
 
@@ -36,8 +36,8 @@ export interface SchedulerOptions<Request, Reply, Where extends Span> {
   readonly poller: Poller<Where, Reply>;
   readonly clock: Clock;
   count(name: string, by?: number): void;
-  /** The request that reads a span. */
-  readRequest(span: Where): Request;
+  /** The request that reads a span for these items. */
+  readRequest(span: Where, items: readonly PolledItem<Where, Reply>[]): Request;
   /** A unit has answered, be it with a refusal. `wasOffline`: it had been off line. */
   onAnswer?(unit: number, wasOffline: boolean): void;
   /** A request was answered after this time. */
@@ -199,7 +199,7 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
     const offline = this.#isOffline(unit);
     let error: DcsError | undefined;
     try {
-      const reply = await this.#readWithRetry(this.#options.readRequest(block.span));
+      const reply = await this.#readWithRetry(this.#options.readRequest(block.span, block.items));
       for (const item of block.items) item.deliver(reply, item.span.first - block.span.first);
     } catch (thrown) {
       error = toDcsError(thrown);
