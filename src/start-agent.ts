@@ -46,7 +46,7 @@ export async function startAgent(
   try {
     await agent.start();
   } catch (error) {
-    // What it has opened is closed again.
+    // Everything opened so far is closed again.
     await agent.stop();
     throw error;
   }

@@ -96,7 +96,7 @@ export interface HeldLines {
   readonly floating: readonly number[];
 }
 
-/** What the descriptors of one chip hold, one entry for each descriptor. */
+/** Content of the descriptors of one chip, one entry for each descriptor. */
 export interface HeldChipLines {
   readonly chip: string;
   readonly name: string;

@@ -12,7 +12,7 @@ export interface Bindings {
   readonly bindings: ReadonlyMap<string, ChannelBinding>;
 }
 
-/** What a port gives its bindings. */
+/** The environment that a port gives its bindings. */
 export interface BindingContext extends PortContext {
   lineLost(error: DcsError): void;
   /** Drives a line. Throws a DcsError. */

@@ -15,7 +15,7 @@ const HIGH_SECONDS = 2 ** 32 / 1e9;
  */
 export const realtime: EventTime = (nsHigh, nsLow) => nsHigh * HIGH_SECONDS + nsLow / 1e9;
 
-/** How often the wall clock is checked: it may be set. Linux slews both clocks alike, so otherwise their distance is constant. */
+/** Period of the check of the wall clock: it may be set. Linux slews both clocks alike, so otherwise their distance is constant. */
 const LOOK_EVERY_S = 1;
 /** The wall clock is read in whole milliseconds: a smaller difference does not mean that it was set. */
 const TOLERANCE_S = 0.002;
@@ -38,7 +38,7 @@ export function monotonic(clock: Clock): EventTime {
   };
 }
 
-/** How far the wall clock is ahead, s. An interruption between the two reads adds to it, so the least of three counts. */
+/** Wall clock minus monotonic clock, s. An interruption between the two reads adds to it, so the least of three counts. */
 function distance(clock: Clock): number {
   const looks = [0, 1, 2].map(() => {
     const monotonicNow = monotonicSeconds();

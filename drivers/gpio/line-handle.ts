@@ -105,7 +105,7 @@ function levelReading(high: boolean, sourceTime?: UnixSeconds): Reading {
   return sourceTime === undefined ? { ok: true, value: high } : { ok: true, value: high, sourceTime };
 }
 
-/** What a channel makes of its lines: a level, a measurement, or software PWM. It tells its readings by itself. */
+/** Use of a channel's lines: a level, a measurement, or software PWM. It tells its readings by itself. */
 export interface ChannelBinding {
   read(): Reading;
   /** The line that an output drives. Throws a DcsError for all other channels. */

@@ -121,7 +121,7 @@ export function handedOverLines(
   });
 }
 
-/** How this process goes on with the lines of a handed-over descriptor. */
+/** Plan to go on with the lines of a handed-over descriptor. */
 export interface AdoptionPlan {
   /** In the descriptor's order, with UNUSED lines where no channel uses a line any more. */
   readonly plan: RequestPlan;

@@ -17,7 +17,7 @@ export class MeterBinding implements ChannelBinding {
   readonly #tell: TellReading;
   readonly #reportMs: DurationMs;
   #timer: Timer | undefined;
-  /** What was reported last; `undefined` after an error. */
+  /** The last report; `undefined` after an error. */
   #lastReported: string | undefined;
   #held = false;
   /** Edges may have come before the lines were held: after a loss, or when the count goes on from an earlier run. */
@@ -133,7 +133,7 @@ export class MeterBinding implements ChannelBinding {
     if (!reading.ok) return;
     this.#lastReported = reportedPart(reading);
     this.#meter.reported?.();
-    // What ends by itself is reported once more: a rate, an uncertainty, a frequency.
+    // A rate, an uncertainty or a frequency that ends by itself is reported once more.
     const { value, uncertain, rate } = reading;
     if ((this.#meter.decays && value !== 0) || rate || (uncertain !== undefined && this.#meter.reported))
       this.#scheduleReport();
@@ -257,7 +257,7 @@ function withReason(value: number, uncertain: string | undefined): { value: numb
 }
 
 /**
- * How many of the edges lost before this one were rising and how many falling. Rising and falling edges alternate, so the edges
+ * Number of rising and of falling edges among those lost before this one. Rising and falling edges alternate, so the edges
  * around a gap tell its content when both are watched. With one kind watched all were of that kind.
  */
 export function lostByKind({ rising, lost }: Edge, watched: EdgeKind): { rising: number; falling: number } {

@@ -7,7 +7,7 @@ import type { GpioBackend, GpioChannel } from './backend.ts';
 import { bindChannels } from './bind-channels.ts';
 import type { ChannelBinding, LineHandle } from './line-handle.ts';
 
-/** How often the port checks that chip and lines are still there: not every kernel reports it. */
+/** Period of the check that chip and lines are still there: not every kernel reports it. */
 const INSPECTION_MS: DurationMs = 1000;
 /** Pause before a line that could not be requested is tried again; it doubles up to the longest. */
 const FIRST_RETRY_MS: DurationMs = 500;

@@ -83,7 +83,7 @@ export function decodeLineInfo(buffer: Buffer): LineInfo {
   return { name: text(buffer, 0), consumer: text(buffer, NAME_BYTES), flags: buffer.readUInt32LE(72) };
 }
 
-/** How lines are to be configured. Bit n of a mask means the n-th line of the request. */
+/** Configuration of lines. Bit n of a mask means the n-th line of the request. */
 export interface LineConfig {
   readonly flags: number;
   /** Levels of outputs, set in the same step that makes them outputs. */

@@ -20,7 +20,7 @@ export interface ChipChannel {
   last: Reading | undefined;
 }
 
-/** What a chip needs of its port; `down` when the adapter is gone. */
+/** The port of a chip; `down` when the adapter is gone. */
 export type ChipContext = Pick<PortContext, 'clock' | 'count' | 'changed' | 'down'>;
 
 /**
@@ -120,7 +120,7 @@ export class BusChip {
       if (expiresAt !== undefined && this.#context.clock.now() > expiresAt) {
         throw new DcsError('EXPIRED', `${channel.key}: the command waited too long in the queue`);
       }
-      // Whatever becomes of the write, the value from before is not known to hold any more.
+      // The value from before is uncertain from now on, whether or not the write succeeds.
       member.last = undefined;
       return this.#orFail(async () => {
         const readBack = await this.#drive(channel, value);

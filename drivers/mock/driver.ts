@@ -76,7 +76,7 @@ export function mockOptions(): MockOptions {
   return optionsSchema.parse({});
 }
 
-/** How long a contact bounces unless the fault says so, and how long each of its levels lasts (ms). */
+/** Default time for which a contact bounces, and duration of each of its levels (ms). */
 const BOUNCE_MS = 20;
 const BOUNCE_LEVEL_MS = 2;
 

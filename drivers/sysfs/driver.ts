@@ -147,7 +147,7 @@ export class SysfsPort implements Port {
       if (expiresAt !== undefined && this.#context.clock.now() > expiresAt) {
         throw new DcsError('EXPIRED', `${channel.key}: the command waited too long in the queue`);
       }
-      // Whatever becomes of the write, the value from before is not known to hold any more.
+      // The value from before is uncertain from now on, whether or not the write succeeds.
       pin.last = undefined;
       pin.resolution = await writeAddress(this.#root, address, value);
       const { value: readBack } = await readAddress(this.#root, address);

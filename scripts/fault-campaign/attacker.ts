@@ -83,16 +83,32 @@ async function aim(): Promise<void> {
 
 async function burst(): Promise<void> {
   if (!permitted) return;
-  const sent: Record<Counted, number> = { forged: 0, malformed: 0, oversized: 0, refused: 0 };
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const { counted, make } of attacks) {
-      if ((await permitted.attack(make)) && counted) sent[counted]++;
-    }
-  }
+  const sent = await sendAll(permitted);
   await outside();
   sent.refused++;
   say({ burst: sent });
   bursting = false;
+}
+
+/**
+ * Sends all attacks in one connection. A connection that breaks takes its last frames with it, on either side, so then everything is
+ * sent again: the agent may count more than was sent, never less.
+ */
+async function sendAll(by: PermittedAttacker): Promise<Record<Counted, number>> {
+  for (;;) {
+    await by.ready();
+    const { broken } = by;
+    const sent: Record<Counted, number> = { forged: 0, malformed: 0, oversized: 0, refused: 0 };
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const { counted, make } of attacks) {
+        if ((await by.attack(make)) && counted) sent[counted]++;
+      }
+    }
+    // A break shows at once when the last frames meet it.
+    await pause(300);
+    if (by.broken === broken) return sent;
+    say({ repeated: 'the connection broke during the attacks' });
+  }
 }
 
 createInterface({ input: process.stdin }).on('line', (order) => void (order === 'aim' ? aim() : burst()));

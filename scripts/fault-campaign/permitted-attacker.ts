@@ -24,6 +24,8 @@ export class PermittedAttacker implements Attacker {
   readonly #address: string;
   readonly #keys: Keys;
   #dealer: Dealer | undefined;
+  /** Number of connections that have ended so far. */
+  broken = 0;
   #in = false;
   #heard = 0;
   #greeted = Number.NEGATIVE_INFINITY;
@@ -97,6 +99,7 @@ export class PermittedAttacker implements Attacker {
 
   async #call(): Promise<void> {
     this.#dealer?.close();
+    this.broken++;
     this.#in = false;
     this.token = undefined;
     this.node = newId();
@@ -114,6 +117,7 @@ export class PermittedAttacker implements Attacker {
       curveSecretKey: own.secretKey,
     });
     this.#dealer = dealer;
+    dealer.events.on('disconnect', () => this.broken++);
     dealer.connect(this.#address);
     void this.#listen(dealer);
     await this.#send(JSON.stringify(this.hello()));

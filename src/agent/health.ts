@@ -90,7 +90,7 @@ export class EventLoopMonitor {
  */
 const HANG_MS: DurationMs = 60_000;
 
-/** What the health monitor observes. */
+/** The parts that the health monitor observes. */
 export interface HealthSources {
   readonly supervisors: readonly Supervisor[];
   readonly ports: ReadonlyMap<string, PortRunner>;

@@ -37,7 +37,7 @@ export interface HealthReport {
   fault(): string | undefined;
 }
 
-/** What systemd wants from this process, from its environment. */
+/** The wishes of systemd for this process, from its environment. */
 export interface ManagerEnv {
   readonly socket: string;
   readonly watchdogMs: DurationMs | undefined;

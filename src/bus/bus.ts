@@ -7,13 +7,17 @@ import { Dispatcher, Inbox, TimedWork } from './inbox.ts';
 
 /** Counters of delivered and dropped messages. */
 export interface BusStats {
+  /** Messages sent by actors of this process. */
   published: number;
+  /** Messages from outside: mesh, web, bridge. */
   injected: number;
+  /** Messages put into inboxes; a message to three actors counts three times. */
   delivered: number;
   /** Messages dropped from a full inbox. */
   inboxDrops: number;
   /** Messages from outside whose payload does not fit their subject. */
   malformed: number;
+  /** Errors that the handlers of actors threw. */
   handlerErrors: number;
 }
 
@@ -30,8 +34,10 @@ export interface BusTransport {
 
 /** Messages that the actors of this process and the transports on its bus listen to. */
 export interface BusInterest {
+  /** Some actor hears every message. */
   readonly everything: boolean;
   readonly subjects: readonly string[];
+  /** Names of the pins whose IoMessages some actor hears. */
   readonly pins: readonly string[];
 }
 

@@ -4,7 +4,7 @@ import type { Payload } from '../message/envelope.ts';
 import { type IoMessage, ioMessageOf, isReport, type PinValue } from '../message/payloads.ts';
 import type { Actor } from './actor.ts';
 
-/** How long an answer is waited for. */
+/** Default time to wait for an answer. */
 export interface PinRequestOptions {
   readonly timeoutMs?: DurationMs;
 }

@@ -50,8 +50,11 @@ export interface SupervisorEvents {
 export class Supervised {
   readonly name: string;
   state: SupervisedState = 'starting';
+  /** Number of errors of its handlers and hooks since the start. */
   errors = 0;
+  /** Number of restarts since the start. */
   restarts = 0;
+  /** Message of the last error. */
   lastError: string | undefined;
   readonly #make: () => Actor;
   readonly #bus: Bus;

@@ -120,7 +120,7 @@ export interface SafeWrite {
 }
 
 /**
- * How the guardian process puts a port's outputs in their safe state when the agent has crashed or hangs. The agent gives it to
+ * Plan by which the guardian process puts a port's outputs in their safe state when the agent has crashed or hangs. The agent gives it to
  * the guardian while all is well.
  */
 export interface CrashPlan {
@@ -137,13 +137,13 @@ export interface CrashPlan {
 
 /** Descriptors that pass from one process to another, so that the hardware stays held. */
 export interface HeldDescriptors {
-  /** What the descriptors hold, in the driver's own JSON. It may come from another version of the driver. */
+  /** Content of the descriptors, in the driver's own JSON. It may come from another version of the driver. */
   readonly plan: unknown;
   /** Open descriptors of this process; the receiver owns them. */
   readonly descriptors: readonly number[];
 }
 
-/** What a driver works with, in a port as in a server. */
+/** The environment of a driver, in a port as in a server. */
 export interface DriverContext {
   readonly clock: Clock;
   readonly log: Log;
@@ -153,7 +153,7 @@ export interface DriverContext {
   count(name: string, by?: number): void;
 }
 
-/** What a port works with. */
+/** The environment of a port. */
 export interface PortContext extends DriverContext {
   /**
    * The port tells every change of each of its channels, beginning with the first value as soon as it is known: also while
@@ -196,7 +196,7 @@ export interface Remark {
   /** Key of another channel that the channel contradicts. */
   readonly other?: string;
   readonly message: string;
-  /** What would be right. */
+  /** The right value or way. */
   readonly expected?: string;
   /** The configuration is refused, because it cannot work; a warning when `undefined`. */
   readonly fatal?: true;
@@ -234,7 +234,7 @@ export interface AccessNeeds {
   readonly devices?: readonly string[];
   /** Socket families beyond AF_UNIX, AF_INET, AF_INET6 and AF_NETLINK, by their names in <sys/socket.h>: `AF_CAN`. */
   readonly addressFamilies?: readonly `AF_${string}`[];
-  /** How a person enables the hardware when no device is there: `raspi-config`, an overlay, a kernel module. */
+  /** Advice for enabling the hardware when no device is there: `raspi-config`, an overlay, a kernel module. */
   readonly hint?: string;
 }
 
@@ -261,7 +261,7 @@ export interface Driver<Options = unknown, Address = unknown> {
    * is replaced by the mock driver. `undefined` for real hardware.
    */
   readonly hardware?: 'simulated' | 'none';
-  /** What the operating system must grant; `undefined` when an ordinary user's rights are enough. */
+  /** Rights that the operating system must grant; `undefined` when an ordinary user's rights are enough. */
   readonly access?: AccessNeeds;
   /**
    * Paths of the files that a port with these options opens; none when its hardware is missing. `doctor` checks them. For

@@ -2,7 +2,7 @@ import type { Clock } from '../clock/clock.ts';
 import type { Log } from '../log/log.ts';
 import type { HeldDescriptors } from './contract.ts';
 
-/** What an executor works with. */
+/** The environment of an executor. */
 export interface ExecutorContext {
   readonly clock: Clock;
   readonly log: Log;

@@ -38,7 +38,7 @@ export type ErrorCode = keyof typeof errorCodes;
 export interface ErrorDetail {
   /** The value found, as a person would recognise it. */
   found?: unknown;
-  /** What would be right. */
+  /** The right value or way. */
   expected?: string;
   /** The rule of the configuration that was broken: `requires`, `interlock`, `range`. */
   rule?: string;

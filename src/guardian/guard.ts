@@ -5,14 +5,14 @@ import type { Log } from '../log/log.ts';
 import type { GuardianStatus } from './messages.ts';
 import { type LoadExecutor, PortPlan } from './port-plan.ts';
 
-/** How often the guardian checks for a heartbeat of the agent. */
+/** Period of the check for a heartbeat of the agent. */
 export const CHECK_MS: DurationMs = 50;
 /** An agent that still holds its hardware this long after SIGKILL is stuck in the kernel: its outputs are driven anyway. */
 const KILL_LIMIT_MS: DurationMs = 500;
 /** The most of `withinMs` that is kept for killing the agent and driving the outputs. */
 const RESERVE_MS: DurationMs = 1000;
 
-/** What a guard needs from its process. */
+/** The process that a guard works in. */
 export interface GuardEnvironment {
   readonly clock: Clock;
   readonly log: Log;

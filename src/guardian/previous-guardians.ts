@@ -107,7 +107,7 @@ export class PreviousGuardians {
     return this.#unsafe === undefined || this.#unsafe.has(port);
   }
 
-  /** How many there are. */
+  /** Their number. */
   get count(): number {
     return this.#connections.length;
   }

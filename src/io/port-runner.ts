@@ -45,7 +45,7 @@ export interface ChannelHandle {
   listen(listener: ReadingListener): () => void;
 }
 
-/** What a runner works with. */
+/** The environment of a runner. */
 export interface PortEnvironment {
   readonly clock: Clock;
   readonly log: Log;

@@ -44,7 +44,7 @@ export interface Fixture {
   setup?(): Promise<void>;
   /** Runs after each test: ends the far end. */
   teardown?(): Promise<void>;
-  /** How long this hardware may take to show a change, such as by polling; 2000 ms when `undefined`. */
+  /** Longest time for this hardware to show a change, such as by polling (ms); 2000 when `undefined`. */
   readonly patienceMs?: number;
 }
 
@@ -52,7 +52,7 @@ const PATIENCE_MS = 2000;
 /** Longest time of a close, unless the fixture's patience is longer. */
 const CLOSE_LIMIT_MS = 1500;
 const READ_LIMIT_MS = 5000;
-/** How long a port has to tell nothing. */
+/** Time for which a port must tell nothing. */
 const QUIET_MS = 200;
 /** Time for an echo of a write, such as by polling. */
 const ECHO_MS = 300;

@@ -41,7 +41,7 @@ export interface OpenedPort {
   readonly downs: DcsError[];
   /** The sums of `context.count`. */
   readonly counters: Map<string, number>;
-  /** What the port has logged. */
+  /** Log of the port. */
   readonly log: ReturnType<typeof memoryLog>;
   /** Calls the listener with the last reading of the channel, then with every change. Returns the function that ends this. */
   listen(channel: Channel, listener: ReadingListener): () => void;
