@@ -59,3 +59,19 @@ it('urgent messages of one piece of work leave in one frame, behind those that w
   ]);
   outbox.close();
 });
+
+it('a batch that its last message fills leaves without another message, and heartbeats follow it', async () => {
+  const clock = new ManualClock();
+  const connection = new Stuck();
+  connection.takes = true;
+  const outbox = new Outbox(clock, connection, 0, { onDropped: () => undefined, onDisconnect: () => undefined });
+  await clock.advance(1);
+  outbox.post('{"first":1}', false);
+  await new Promise((resolve) => setImmediate(resolve));
+  outbox.post(JSON.stringify({ fill: 'x'.repeat(16_384) }), false);
+  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+  outbox.heartbeat();
+  await clock.advance(1);
+  expect(connection.sent.map((text) => JSON.parse(text).s)).toEqual([0, 1, 2]);
+  outbox.close();
+});

@@ -65,8 +65,11 @@ export class Outbox {
   post(text: string, urgent: boolean): void {
     this.#batch.push(text);
     this.#batchChars += text.length;
-    if (this.#batchChars >= BATCH_CHARS) this.#seal();
-    if (urgent) this.#flushSoon();
+    if (this.#batchChars >= BATCH_CHARS) {
+      // Sealed also while `hold` lasts, so that no frame grows without limit.
+      this.#seal();
+      this.flush();
+    } else if (urgent) this.#flushSoon();
     else if (this.#gatherTurn === undefined && this.#clock.now() - this.#flushedAt >= GATHER_MS) this.flush();
     else this.#gatherTurn ??= setImmediate(() => this.#gather(1));
   }
