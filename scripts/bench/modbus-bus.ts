@@ -48,7 +48,10 @@ async function withLine<T>(baud: number, work: (path: string) => Promise<T>): Pr
   }
 }
 
-/** Ours: everything read as fast as the bus allows. The port's own polls are far apart, so that every read is counted. */
+/**
+ * Ours: everything read as fast as the bus allows. The port's own polls are far apart and the first of them over, so that
+ * every read is counted.
+ */
 async function ours(path: string, baud: number, tags: readonly number[], units = 1) {
   const options = modbus.options.parse({ serial: path, line: `${baud}-8N1`, poll: '1h', timeout: '1s' });
   globalThis.gc?.();
@@ -60,8 +63,9 @@ async function ours(path: string, baud: number, tags: readonly number[], units =
       return { key, kind, direction: 'in', address, debounceMs: 0 } as const;
     }),
   ).flat();
+  let unread = channels.length;
   const context = {
-    changed: () => undefined,
+    changed: () => unread--,
     clock: systemClock,
     log,
     down: quiet,
@@ -73,6 +77,7 @@ async function ours(path: string, baud: number, tags: readonly number[], units =
   const blocks = planOf(tags, baud);
   const requests = units * blocks.length;
   const round = units * blocks.reduce((sum, span) => sum + readTime(span, timing, 0), 0);
+  while (unread > 0) await pause(20);
   // The driver learns how long the device thinks (not at all) from its first replies.
   for (let asked = 0; asked < 40 * units; asked += requests) await opened.port.read(channels);
   globalThis.gc?.();
