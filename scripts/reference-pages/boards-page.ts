@@ -1,8 +1,7 @@
 import pc from 'picocolors';
 import type { Board } from '../../src/board/board.ts';
-import { type Hat, listHats, loadHat } from '../../src/board/hat.ts';
 import { layOutHeaders } from '../../src/board/header-layout.ts';
-import { listBoards, loadBoard } from '../../src/board/load-board.ts';
+import { type Hat, listBoards, listHats, loadBoard, loadHat } from '../../src/board/load-board.ts';
 import { headerView } from '../../src/cli/commands/boards.ts';
 import { code, codeBlock, prose, table } from './markdown.ts';
 

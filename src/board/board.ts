@@ -1,7 +1,7 @@
 import type { BoardLine, PwmOutput } from '../driver/placement.ts';
 import { DcsError } from '../errors/errors.ts';
 import type { BoardData, HeaderData, PwmData } from './board-schema.ts';
-import type { Hat } from './hat.ts';
+import type { Hat } from './load-board.ts';
 
 export interface BoardBus {
   readonly name: string;

@@ -2,10 +2,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { DcsError, messageOf } from '../errors/errors.ts';
 import { Board } from './board.ts';
-import { type BoardData, boardSchema, headerSchema, pwmSchema } from './board-schema.ts';
+import { alias, type BoardData, boardSchema, headerSchema, pwmSchema } from './board-schema.ts';
 
 /** The folder of boards, headers, HATs and device profiles of this package. */
 export function dataFolder(): string {
@@ -60,4 +60,51 @@ export function readData<T>(file: string, schema: z.ZodType<T>): T {
   if (checked.success) return checked.data;
   const [issue] = checked.error.issues;
   throw new DcsError('BAD_CONFIG', `${file}: ${issue?.path.join('.')}: ${issue?.message}`, { cause: checked.error });
+}
+
+/** A board on the header of a computer. */
+const hatSchema = z.strictObject({
+  title: z.string().min(1),
+  header: z.string().min(1).describe('the header that it fits'),
+  needs: z.array(alias).default([]).describe('buses of the computer that it uses'),
+  lines: z
+    .record(
+      alias,
+      z.strictObject({
+        at: alias.describe('the line, by one of its names on the board'),
+        keys: z
+          .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
+          .default({})
+          .describe('pin keys that follow from the wiring'),
+      }),
+    )
+    .default({}),
+  chips: z
+    .array(z.strictObject({ type: z.string(), bus: alias, address: z.int().min(0), title: z.string() }))
+    .default([])
+    .describe('chips on a bus, for the drivers of the bus and for people'),
+});
+export type HatData = z.infer<typeof hatSchema>;
+
+export interface Hat extends HatData {
+  readonly name: string;
+  /** The file of its data. */
+  readonly file: string;
+}
+
+/** Names of all HATs, sorted. */
+export function listHats(folder: string = dataFolder()): string[] {
+  const hats = join(folder, 'hats');
+  if (!existsSync(hats)) return [];
+  return readdirSync(hats)
+    .filter((file) => file.endsWith('.yaml'))
+    .map((file) => file.slice(0, -'.yaml'.length))
+    .sort();
+}
+
+/** Reads and checks the data of a HAT. `undefined` when no HAT has that name. Throws BAD_CONFIG on wrong data. */
+export function loadHat(name: string, folder: string = dataFolder()): Hat | undefined {
+  if (!listHats(folder).includes(name)) return undefined;
+  const file = join(folder, 'hats', `${name}.yaml`);
+  return { ...readData(file, hatSchema), name, file };
 }

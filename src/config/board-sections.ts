@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Board } from '../board/board.ts';
 import { detectBoard } from '../board/detect.ts';
-import { type Hat, listHats, loadHat } from '../board/hat.ts';
-import { listBoards, loadBoard } from '../board/load-board.ts';
+import { type Hat, listBoards, listHats, loadBoard, loadHat } from '../board/load-board.ts';
 import type { BoardLine } from '../driver/placement.ts';
 import { messageOf } from '../errors/errors.ts';
 import { type ConfigContext, thisMachine } from './context.ts';

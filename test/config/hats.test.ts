@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { listHats, loadHat } from '../../src/board/hat.ts';
-import { dataFolder, listBoards, loadBoard } from '../../src/board/load-board.ts';
+import { dataFolder, listBoards, listHats, loadBoard, loadHat } from '../../src/board/load-board.ts';
 import { loadConfigText } from '../../src/config/load.ts';
 import { allDrivers } from '../../src/driver-registry.ts';
 import { configOf, errorsOf, load, machine, placesOf } from './fakes.ts';

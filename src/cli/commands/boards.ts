@@ -59,7 +59,7 @@ async function list(options: { readonly json?: boolean }): Promise<void> {
 }
 
 async function hats(options: { readonly json?: boolean }): Promise<void> {
-  const { listHats, loadHat } = await import('../../board/hat.ts');
+  const { listHats, loadHat } = await import('../../board/load-board.ts');
   const found = listHats().flatMap((name) => loadHat(name) ?? []);
   if (options.json) {
     for (const { name, title, needs, lines } of found) printJson({ name, title, needs, lines: Object.keys(lines) });

@@ -144,7 +144,7 @@ function lineText({ baud, dataBits, parity, stopBits }: LineSettings): string {
 
 async function scanI2c(paths: readonly string[] | undefined, { mux, json }: ScanI2cOptions): Promise<void> {
   const { hex } = await import('../../../drivers/i2c/bus.ts');
-  const { i2cBuses, scanChips } = await import('../../../drivers/i2c/detect.ts');
+  const { i2cBuses, scanChips } = await import('../../../drivers/i2c/driver.ts');
   const { openBus } = await import('../../../drivers/i2c/open-bus.ts');
   const { printChips } = await import('../i2c-scan.ts');
   const asked = paths && paths.length > 0 ? paths : i2cBuses();
