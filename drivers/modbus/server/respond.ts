@@ -15,6 +15,8 @@ export interface Store {
   readRegisters(unit: number, table: 'holding' | 'input', first: number, count: number): Answer<Buffer>;
   writeBits(unit: number, first: number, bits: readonly boolean[]): Answer<void>;
   writeRegisters(unit: number, first: number, data: Buffer): Answer<void>;
+  /** Bytes of a register; 2 when absent. */
+  registerBytes?(unit: number, table: 'holding', first: number): number;
   /** Texts of 'read device identification': vendor, product code, revision. */
   identity?(unit: number): readonly string[];
 }
@@ -60,7 +62,9 @@ async function execute(store: Store, unit: number, pdu: Buffer): Promise<Buffer>
     case 3:
     case 4: {
       const { first, count } = range(pdu, 5, MAX_READ_REGISTERS);
-      return counted(fn, await store.readRegisters(unit, fn === 3 ? 'holding' : 'input', first, count));
+      const data = await store.readRegisters(unit, fn === 3 ? 'holding' : 'input', first, count);
+      if (data.length > 2 * MAX_READ_REGISTERS) throw new SlaveException(ILLEGAL_VALUE);
+      return counted(fn, data);
     }
     case 5:
       return writeCoil(store, unit, pdu);
@@ -99,8 +103,9 @@ async function writeCoils(store: Store, unit: number, pdu: Buffer): Promise<Buff
 }
 
 async function writeRegisters(store: Store, unit: number, pdu: Buffer): Promise<Buffer> {
-  const { first, count } = range(pdu, 6 + 2 * word(pdu, 3), MAX_WRITE_REGISTERS);
-  if (pdu[5] !== 2 * count) throw new SlaveException(ILLEGAL_VALUE);
+  const bytes = store.registerBytes?.(unit, 'holding', word(pdu, 1)) ?? 2;
+  const { first, count } = range(pdu, 6 + bytes * word(pdu, 3), MAX_WRITE_REGISTERS);
+  if (pdu[5] !== bytes * count) throw new SlaveException(ILLEGAL_VALUE);
   await store.writeRegisters(unit, first, pdu.subarray(6));
   return pdu.subarray(0, 5);
 }

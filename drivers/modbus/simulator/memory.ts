@@ -1,9 +1,19 @@
 import type { Clock, DurationMs } from '../../../src/clock/clock.ts';
+import type { RawValue } from '../../../src/pin/pin.ts';
 import type { RegisterFormat } from '../formats/format.ts';
 import type { Table } from '../protocol/request.ts';
 import { ILLEGAL_ADDRESS, SlaveException, type Store } from '../server/respond.ts';
 
+/** The place of a value. */
+export interface Place {
+  readonly unit: number;
+  readonly table: Table;
+  readonly first: number;
+  readonly registerBytes?: number | undefined;
+}
+
 interface Cell {
+  readonly place: Place;
   readonly format: RegisterFormat;
   readonly moving: Moving;
   readonly began: number;
@@ -18,6 +28,10 @@ export class SimulatedMemory implements Store {
   readonly #allAddresses: boolean;
   readonly #words = new Map<string, number>();
   readonly #cells = new Map<string, Cell>();
+  /** Registers of more than 2 bytes. */
+  readonly #wide = new Map<string, Buffer>();
+  /** Number of registers of the longest moving value. */
+  #longest = 1;
   identityTexts: readonly string[] = ['dcs-io', 'simulator', '1.0'];
 
   constructor(clock: Clock, options: { everywhere: boolean } = { everywhere: true }) {
@@ -38,10 +52,38 @@ export class SimulatedMemory implements Store {
     return Array.from({ length: count }, (_, index) => this.#words.get(cellKey(unit, table, first + index)) ?? 0);
   }
 
+  /** Writes a value: the bits that belong to it. */
+  putValue(place: Place, format: RegisterFormat, value: RawValue): void {
+    const { unit, table, first, registerBytes = 2 } = place;
+    const image = format.encode(value);
+    if (registerBytes > 2) {
+      for (let at = 0; at < image.length; at += registerBytes)
+        this.#wide.set(cellKey(unit, table, first + at / registerBytes), image.subarray(at, at + registerBytes));
+      return;
+    }
+    for (let register = 0; register < format.registers; register++) {
+      const [own, word] = [format.own.readUInt16BE(2 * register), image.readUInt16BE(2 * register)];
+      if (own === 0) continue;
+      const key = cellKey(unit, table, first + register);
+      this.#words.set(key, ((this.#words.get(key) ?? 0) & ~own) | (word & own));
+    }
+  }
+
   /** Makes the value at an address move. */
-  move(unit: number, table: Table, first: number, format: RegisterFormat, motion: Motion): void {
-    this.put(unit, table, first, ...Array.from({ length: format.registers }, () => 0));
-    this.#cells.set(cellKey(unit, table, first), { format, moving: new Moving(motion), began: this.#clock.now() });
+  move(place: Place, format: RegisterFormat, motion: Motion): void {
+    const { unit, table, first } = place;
+    this.#longest = Math.max(this.#longest, format.registers);
+    this.putValue(place, format, 0);
+    this.#cells.set(cellKey(unit, table, first), {
+      place,
+      format,
+      moving: new Moving(motion),
+      began: this.#clock.now(),
+    });
+  }
+
+  registerBytes(unit: number, table: Table, first: number): number {
+    return this.#wide.get(cellKey(unit, table, first))?.length ?? 2;
   }
 
   readBits(unit: number, table: 'coil' | 'discrete', first: number, count: number): boolean[] {
@@ -50,6 +92,7 @@ export class SimulatedMemory implements Store {
   }
 
   readRegisters(unit: number, table: 'holding' | 'input', first: number, count: number): Buffer {
+    if (this.registerBytes(unit, table, first) > 2) return this.#readWide(unit, table, first, count);
     this.#check(unit, table, first, count);
     const data = Buffer.allocUnsafe(2 * count);
     this.get(unit, table, first, count).forEach((word, index) => {
@@ -64,6 +107,13 @@ export class SimulatedMemory implements Store {
   }
 
   writeRegisters(unit: number, first: number, data: Buffer): void {
+    const bytes = this.registerBytes(unit, 'holding', first);
+    if (bytes > 2) {
+      this.#readWide(unit, 'holding', first, data.length / bytes);
+      for (let at = 0; at < data.length; at += bytes)
+        this.#wide.set(cellKey(unit, 'holding', first + at / bytes), Buffer.from(data.subarray(at, at + bytes)));
+      return;
+    }
     this.#check(unit, 'holding', first, data.length / 2);
     for (let at = 0; at < data.length; at += 2) this.put(unit, 'holding', first + at / 2, data.readUInt16BE(at));
   }
@@ -78,15 +128,20 @@ export class SimulatedMemory implements Store {
       if (!this.#words.has(cellKey(unit, table, at))) throw new SlaveException(ILLEGAL_ADDRESS);
   }
 
-  /** Updates moving values. One may begin up to three registers before the first requested one. */
+  #readWide(unit: number, table: Table, first: number, count: number): Buffer {
+    this.#move(unit, table, first, count);
+    const registers = Array.from({ length: count }, (_, index) => this.#wide.get(cellKey(unit, table, first + index)));
+    const known = registers.filter((one) => one !== undefined);
+    if (known.length < count) throw new SlaveException(ILLEGAL_ADDRESS);
+    return Buffer.concat(known);
+  }
+
+  /** Updates moving values; one may begin before the first requested register. */
   #move(unit: number, table: Table, first: number, count: number): void {
     if (this.#cells.size === 0) return;
-    for (let at = Math.max(0, first - 3); at < first + count; at++) {
+    for (let at = Math.max(0, first + 1 - this.#longest); at < first + count; at++) {
       const cell = this.#cells.get(cellKey(unit, table, at));
-      if (!cell) continue;
-      const data = cell.format.encode(cell.moving.value(this.#clock.now() - cell.began));
-      for (let word = 0; word < cell.format.registers; word++)
-        this.#words.set(cellKey(unit, table, at + word), data.readUInt16BE(2 * word));
+      if (cell) this.putValue(cell.place, cell.format, cell.moving.value(this.#clock.now() - cell.began));
     }
   }
 }

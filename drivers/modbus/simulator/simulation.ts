@@ -3,6 +3,7 @@ import type { Clock } from '../../../src/clock/clock.ts';
 import { durationSchema, lineSchema } from '../../../src/driver/kit/schemas.ts';
 import type { PinKind, RawValue } from '../../../src/pin/pin.ts';
 import { addressKeys, addressSchema, registerFormat } from '../address.ts';
+import type { RegisterFormat } from '../formats/format.ts';
 import { targetSchema } from '../options.ts';
 import type { ReceivedRequest } from '../server/line-server.ts';
 import type { Fault, FaultScript } from './faults.ts';
@@ -88,17 +89,19 @@ function createRegister(memory: SimulatedMemory, unit: number, keys: z.output<ty
     return;
   }
   const motion = motionOf(keys, (at) => memory.get(unit, 'holding', at)[0] ?? 0);
-  if (motion) {
-    memory.move(unit, table, first, format, motion);
-    return;
-  }
-  const data = format.encode(keys.value ?? DEFAULT_VALUES[format.kind]);
-  const words = Array.from({ length: format.registers }, (_, word) => data.readUInt16BE(2 * word));
-  memory.put(unit, table, first, ...words);
+  const place = { unit, table, first, registerBytes: address.registerBytes };
+  if (motion) memory.move(place, format, motion);
+  else memory.putValue(place, format, keys.value ?? defaultValue(format));
 }
 
 const DEFAULT_VALUES: Readonly<Record<PinKind, RawValue>> = { analog: 0, counter: 0, digital: false, text: '' };
 const MOTIONS = ['value', 'sine', 'ramp', 'counter', 'follow'];
+
+/** The value of a register that has none: 0, or what 0 in all registers means. */
+function defaultValue(format: RegisterFormat): RawValue {
+  const reading = format.decode(Buffer.alloc(2 * format.registers), 0);
+  return format.kind === 'text' && reading.ok ? reading.value : DEFAULT_VALUES[format.kind];
+}
 
 function motionOf(keys: z.output<typeof registerSchema>, holding: (at: number) => number): Motion | undefined {
   const { sine, ramp, counter, follow } = keys;
