@@ -1,5 +1,13 @@
-import { hasReadHeader, matchReply, type ReplyMatch, replyLength } from './reply.ts';
-import { functionOf, type Request } from './request.ts';
+import {
+  hasReadHeader,
+  matchReply,
+  type ReplyMatch,
+  type ReplyTolerance,
+  repeatsRequest,
+  replyLength,
+  STRICT,
+} from './reply.ts';
+import { encodePdu, functionOf, type Request } from './request.ts';
 
 /** Result of a scan of the bytes received so far, for the requests that wait for a reply. */
 export type ScanResult =
@@ -7,6 +15,8 @@ export type ScanResult =
   | {
       readonly kind: 'frame';
       readonly request: Request;
+      /** The unit that it names. */
+      readonly unit: number;
       readonly match: ReplyMatch;
       readonly from: number;
       readonly to: number;
@@ -23,8 +33,13 @@ export interface Framing {
   encode(unit: number, pdu: Buffer): Buffer;
   /** Number of bytes on the wire for a protocol data unit of this length. */
   size(pduLength: number): number;
-  scan(bytes: Buffer, requests: readonly Request[]): ScanResult;
+  scan(bytes: Buffer, requests: readonly Request[], tolerates?: Tolerates): ScanResult;
 }
+
+/** Deviations that the replies of a unit may have. */
+export type Tolerates = (unit: number) => ReplyTolerance;
+
+const strictly: Tolerates = () => STRICT;
 
 /** CRC-16 of Modbus over serial line 1.02, 6.2.2: polynomial 0xA001 reflected, start 0xFFFF. */
 const TABLE = Uint16Array.from({ length: 256 }, (_, byte) => {
@@ -59,12 +74,13 @@ export const rtu: Framing = {
     return frame;
   },
   size: (pduLength) => pduLength + 3,
-  scan(bytes, requests) {
+  scan(bytes, requests, tolerates = strictly) {
     let partial: ScanResult = { kind: 'nothing' };
     for (let at = 0; at < bytes.length; at++) {
       for (const request of requests) {
-        if (bytes[at] !== request.unit) continue;
-        const found = rtuFrameAt(bytes, at, request);
+        const tolerance = tolerates(request.unit);
+        if (bytes[at] !== request.unit && !tolerance.anyUnit) continue;
+        const found = rtuFrameAt(bytes, at, request, tolerance);
         if (found.kind === 'frame') return found;
         if (found.kind === 'partial' && partial.kind === 'nothing') partial = found;
       }
@@ -73,29 +89,38 @@ export const rtu: Framing = {
   },
 };
 
-function rtuFrameAt(bytes: Buffer, at: number, request: Request): ScanResult {
+function rtuFrameAt(bytes: Buffer, at: number, request: Request, tolerance: ReplyTolerance): ScanResult {
   const length = replyLength(request, bytes.subarray(at + 1));
   if (length === 'foreign' || length === undefined) return { kind: 'nothing' };
   if (length === 'open') return openEndedFrameAt(bytes, at, request);
-  const end = at + 1 + length;
   const sure = hasReadHeader(request, bytes.subarray(at + 1));
+  const end = at + 1 + length;
   if (bytes.length < end + 2) return { kind: 'partial', request, complete: false, sure };
-  if (crc16(bytes, at, end) !== bytes.readUInt16LE(end)) return { kind: 'partial', request, complete: true, sure };
-  return { kind: 'frame', request, match: matchReply(request, bytes.subarray(at + 1, end)), from: at, to: end + 2 };
+  const whole = at + 1 + encodePdu(request).length;
+  const last = hasChecksum(bytes, at, end)
+    ? end
+    : repeatsRequest(request, bytes.subarray(at + 1)) && hasChecksum(bytes, at, whole)
+      ? whole
+      : undefined;
+  if (last === undefined) return { kind: 'partial', request, complete: true, sure };
+  return rtuFrame(bytes, at, last, request, tolerance);
 }
 
 /** A reply of unknown length: all bytes belong to it. Only silence can tell that it is complete. */
 function openEndedFrameAt(bytes: Buffer, at: number, request: Request): ScanResult {
   const end = bytes.length - 2;
-  if (end < at + 2 || crc16(bytes, at, end) !== bytes.readUInt16LE(end))
-    return { kind: 'partial', request, complete: false, sure: false };
-  return {
-    kind: 'frame',
-    request,
-    match: matchReply(request, bytes.subarray(at + 1, end)),
-    from: at,
-    to: bytes.length,
-  };
+  if (end < at + 2 || !hasChecksum(bytes, at, end)) return { kind: 'partial', request, complete: false, sure: false };
+  return rtuFrame(bytes, at, end, request, STRICT);
+}
+
+/** The frame in bytes `from` up to, without, `end`; its checksum follows. */
+function rtuFrame(bytes: Buffer, from: number, end: number, request: Request, tolerance: ReplyTolerance): ScanResult {
+  const match = matchReply(request, bytes.subarray(from + 1, end), tolerance);
+  return { kind: 'frame', request, unit: bytes.readUInt8(from), match, from, to: end + 2 };
+}
+
+function hasChecksum(bytes: Buffer, from: number, end: number): boolean {
+  return bytes.length >= end + 2 && crc16(bytes, from, end) === bytes.readUInt16LE(end);
 }
 
 const COLON = 0x3a;
@@ -110,7 +135,7 @@ export const ascii: Framing = {
     return Buffer.from(`:${digits.toUpperCase()}\r\n`, 'latin1');
   },
   size: (pduLength) => 2 * (pduLength + 2) + 3,
-  scan(bytes, requests) {
+  scan(bytes, requests, tolerates = strictly) {
     let partial: ScanResult = { kind: 'nothing' };
     for (let at = bytes.indexOf(COLON); at >= 0; at = bytes.indexOf(COLON, at + 1)) {
       const next = bytes.indexOf(COLON, at + 1);
@@ -120,6 +145,7 @@ export const ascii: Framing = {
         bytes.subarray(at + 1, whole ? end + 1 : next < 0 ? bytes.length : next),
         whole,
         requests,
+        tolerates,
       );
       if (found.kind === 'frame') return { ...found, from: at, to: end + 1 };
       // A frame before another colon will not be completed any more.
@@ -129,15 +155,18 @@ export const ascii: Framing = {
   },
 };
 
-function asciiFrameAt(text: Buffer, whole: boolean, requests: readonly Request[]): ScanResult {
+function asciiFrameAt(text: Buffer, whole: boolean, requests: readonly Request[], tolerates: Tolerates): ScanResult {
   const digits = (whole ? text.subarray(0, -2) : text).toString('latin1');
   const bytes = Buffer.from(digits.slice(0, digits.length & ~1), 'hex');
+  const [unit, fn] = bytes;
+  if (unit === undefined || fn === undefined) return { kind: 'nothing' };
   const request = requests.find(
-    (one) => bytes[0] === one.unit && bytes[1] !== undefined && (bytes[1] & 0x7f) === (functionOf(one) & 0x7f),
+    (one) => (unit === one.unit || tolerates(one.unit).anyUnit) && (fn & 0x7f) === (functionOf(one) & 0x7f),
   );
   if (!request) return { kind: 'nothing' };
   const sound =
     whole && text.at(-2) === CR && /^([0-9A-F]{2})+$/i.test(digits) && bytes.length >= 3 && lrc8(bytes) === 0;
   if (!sound) return { kind: 'partial', request, complete: whole, sure: hasReadHeader(request, bytes.subarray(1)) };
-  return { kind: 'frame', request, match: matchReply(request, bytes.subarray(1, -1)), from: 0, to: 0 };
+  const match = matchReply(request, bytes.subarray(1, -1), tolerates(request.unit));
+  return { kind: 'frame', request, unit, match, from: 0, to: 0 };
 }

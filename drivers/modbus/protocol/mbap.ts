@@ -29,6 +29,12 @@ export class MbapReader {
     return this.#rest.length > 0;
   }
 
+  /** What is wrong with an incomplete frame, for people: `its header announces 7 bytes, and 5 came`. */
+  get partialText(): string {
+    if (this.#rest.length < 6) return `only ${this.#rest.length} bytes came`;
+    return `its header announces ${this.#rest.readUInt16BE(4)} bytes, and ${this.#rest.length - 6} came`;
+  }
+
   /**
    * Passes every complete frame to `onFrame`, in order. Returns the reason when the start of the next frame can no
    * longer be found, else `undefined`.
@@ -38,8 +44,9 @@ export class MbapReader {
     while (bytes.length >= 6) {
       const protocol = bytes.readUInt16BE(2);
       const length = bytes.readUInt16BE(4);
-      if (protocol !== 0) return `protocol ${protocol} in place of 0`;
-      if (length < MIN_LENGTH || length > MAX_LENGTH) return `a frame length of ${length}`;
+      if (protocol !== 0) return `protocol ${protocol} in place of 0 in a header`;
+      if (length < MIN_LENGTH || length > MAX_LENGTH)
+        return `a length of ${length} in place of ${MIN_LENGTH} to ${MAX_LENGTH} in a header`;
       if (bytes.length < 6 + length) break;
       onFrame({ id: bytes.readUInt16BE(0), unit: bytes.readUInt8(6), pdu: bytes.subarray(HEADER, 6 + length) });
       bytes = bytes.subarray(6 + length);

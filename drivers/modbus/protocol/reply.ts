@@ -9,13 +9,25 @@ export type ReplyMatch =
   | { readonly kind: 'exception'; readonly exception: number }
   | { readonly kind: 'mismatch'; readonly why: string };
 
+/** Deviations of a device from the standard that its replies may have. */
+export interface ReplyTolerance {
+  /** Modbus TCP: the reply may have any transaction id. */
+  readonly anyTransactionId?: boolean;
+  /** The reply may name any unit. */
+  readonly anyUnit?: boolean;
+  /** The reply to a write of several items may repeat the whole request. */
+  readonly wholeEcho?: boolean;
+}
+
+export const STRICT: ReplyTolerance = {};
+
 const NOTHING = Buffer.alloc(0);
 
 /**
  * Matches `pdu` with `request`. Function code, byte count and length must fit a read exactly, and a write must echo
  * every field of its request. Anything else is a mismatch.
  */
-export function matchReply(request: Request, pdu: Buffer): ReplyMatch {
+export function matchReply(request: Request, pdu: Buffer, tolerance: ReplyTolerance = STRICT): ReplyMatch {
   const fn = functionOf(request);
   if (pdu[0] === (fn | 0x80) && fn < 0x80) {
     const exception = pdu[1];
@@ -35,7 +47,7 @@ export function matchReply(request: Request, pdu: Buffer): ReplyMatch {
       return echoed(pdu, encodePdu(request));
     case 'write-coils':
     case 'write-registers':
-      return echoed(pdu, encodePdu(request).subarray(0, 5));
+      return echoedInPart(pdu, encodePdu(request), tolerance);
     case 'identify':
       return pdu.length >= 7 && pdu[1] === MEI_IDENTIFY && pdu[2] === request.level
         ? { kind: 'data', data: pdu.subarray(2) }
@@ -46,9 +58,18 @@ export function matchReply(request: Request, pdu: Buffer): ReplyMatch {
 }
 
 function counted(pdu: Buffer, bytes: number): ReplyMatch {
+  if (pdu[1] === bytes && pdu.length > 2 + bytes) return mismatch(`${pdu.length - 2 - bytes} bytes more than its data`);
   if (pdu[1] !== bytes || pdu.length !== 2 + bytes)
     return mismatch(`${pdu.length - 2} data bytes (declared ${pdu[1]}) in place of ${bytes}`);
   return { kind: 'data', data: pdu.subarray(2) };
+}
+
+/** The reply to a write of several items has the first five bytes of the request: function, address and number. */
+function echoedInPart(pdu: Buffer, expected: Buffer, { wholeEcho }: ReplyTolerance): ReplyMatch {
+  if (!pdu.equals(expected)) return echoed(pdu, expected.subarray(0, 5));
+  return wholeEcho
+    ? { kind: 'data', data: NOTHING }
+    : mismatch(`the whole request in it in place of its first 5 bytes; quirks: { write_reply: whole } accepts that`);
 }
 
 function echoed(pdu: Buffer, expected: Buffer): ReplyMatch {
@@ -91,13 +112,20 @@ export function replyLength(request: Request, bytes: Buffer): number | 'foreign'
   }
 }
 
+/** Returns whether `bytes` begin with the whole request, which some devices repeat as the reply to a write of several items. */
+export function repeatsRequest(request: Request, bytes: Buffer): boolean {
+  if (request.kind !== 'write-coils' && request.kind !== 'write-registers') return false;
+  const whole = encodePdu(request);
+  return bytes.length >= whole.length && whole.equals(bytes.subarray(0, whole.length));
+}
+
 /** Returns whether `bytes` begin with the function and byte count of the requested data; noise hardly ever does. */
 export function hasReadHeader(request: Request, bytes: Buffer): boolean {
   if (request.kind !== 'read' && request.kind !== 'read-write-registers') return false;
   return bytes[0] === functionOf(request) && bytes[1] === dataBytes(request);
 }
 
-/** Length of the proper reply's protocol data unit; the longest possible one for replies of open length. */
+/** Length of the longest reply's protocol data unit: the proper one, or the whole request where a device repeats that. */
 export function longestReply(request: Request): number {
   switch (request.kind) {
     case 'read':
@@ -105,6 +133,9 @@ export function longestReply(request: Request): number {
       return 2 + dataBytes(request);
     case 'mask-register':
       return 7;
+    case 'write-coils':
+    case 'write-registers':
+      return encodePdu(request).length;
     case 'identify':
     case 'raw':
       return 253;
