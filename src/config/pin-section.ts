@@ -71,7 +71,10 @@ export function checkPin({ name, located, inherited: handedDown }: PinDraft, all
   if (described === undefined) return undefined;
   const { standIn } = place.port;
   const facts = standIn ? { ...described, kind: guessKind(entries) } : described;
-  const keys = { own: new Map([...own].filter(([key]) => !claimed.has(key))), entries, located };
+  const directions = driver.keyDirections ?? {};
+  // A common key that the driver claims has the meaning that the driver gives it.
+  const judged = [...own].filter(([key]) => !claimed.has(key) || directions[key]);
+  const keys = { own: new Map(judged), entries, located, directions };
   const spec = specOf(name, common.value, facts, keys, problems);
   if (!standIn) checkKeyUse(spec, facts, keys, problems);
   // A channel without an address of its own is the pin's alone.
@@ -309,6 +312,8 @@ interface StatedKeys {
   /** All keys, inherited ones too. */
   readonly entries: ReadonlyMap<string, Located>;
   readonly located: Located;
+  /** See Driver.keyDirections. */
+  readonly directions: Readonly<Record<string, Direction>>;
 }
 
 /** The common keys that have a meaning on a pin, as far as its kind and direction are known in spite of its mistakes. */
@@ -326,9 +331,10 @@ function fittingPinKeys(port: PortEntry, keys: Located, direction: Direction | u
 
 /** Checks that the keys of a pin have a meaning on it and go together. */
 function checkKeyUse(spec: PinSpec, facts: ChannelFacts, stated: StatedKeys, problems: Problems): void {
-  const { own, entries } = stated;
+  const { own, entries, directions } = stated;
   for (const [key, value] of own) {
-    const fit = APPLICABILITY[key];
+    const direction = directions[key];
+    const fit = direction ? { direction } : APPLICABILITY[key];
     if (fit?.direction && fit.direction !== spec.direction) {
       const hint = fit.direction === 'out' && facts.directions.includes('out') ? 'direction: out, or' : 'this pin';
       problems.error(value.keyAt, value.path, `${key} has no meaning on an ${spec.direction}put`, {

@@ -203,13 +203,23 @@ function reviewPort({ driver, options, located }: PortEntry, pins: readonly Chec
   if (options === undefined) return;
   const at = located ?? pins[0]?.located;
   const remarks = callDriver(at, problems, () => driver.review?.(options.value, pins.map(channelOf))) ?? [];
-  for (const { channel, other, message, expected, fatal } of remarks) {
-    const about = pins.find((pin) => pin.key === channel)?.located ?? at;
+  for (const { channel, other, key, message, expected, fatal } of remarks) {
+    const pin = pins.find((one) => one.key === channel);
+    const section = pin?.located ?? at;
     const second = pins.find((pin) => pin.key === other);
-    if (about === undefined) continue;
+    if (section === undefined) continue;
+    const about = keyPlace(key?.split('.') ?? [], pin?.entries ?? entriesOf(section), section);
     const text = second ? `${message}: pin ${second.spec.name} ${placeText(second.located, about)}` : message;
     problems[fatal ? 'error' : 'warning'](about.keyAt, about.path, text, { expected });
   }
+}
+
+/** The place of a key of a section, or of the section when the key stands in another file: the profile of a device. */
+function keyPlace(path: readonly string[], entries: ReadonlyMap<string, Located>, section: Located): Located {
+  const [key, ...rest] = path;
+  const entry = key === undefined ? undefined : entries.get(key);
+  if (entry === undefined || entry.at.file !== section.at.file) return section;
+  return keyPlace(rest, entriesOf(entry), entry);
 }
 
 function channelOf({ key, spec, address }: CheckedPin): Channel {

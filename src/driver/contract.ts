@@ -195,6 +195,8 @@ export interface Remark {
   readonly channel?: string;
   /** Key of another channel that the channel contradicts. */
   readonly other?: string;
+  /** The key at fault, of the channel's pin or else of the port; with dots for a nested one: `quirks.line`. */
+  readonly key?: string;
   readonly message: string;
   /** The right value or way. */
   readonly expected?: string;
@@ -252,6 +254,8 @@ export interface Driver<Options = unknown, Address = unknown> {
   readonly options: z.ZodType<Options>;
   /** The keys of an entry in `pins:` that name its channel. */
   readonly pin: z.ZodType<Address>;
+  /** Keys of `pin` that have a meaning in one direction only: `check` refuses them on a pin of the other. */
+  readonly keyDirections?: Readonly<Record<string, Direction>>;
   /** Throws a DcsError (BAD_CONFIG) when no channel can be as the keys say. */
   describe(address: Address, options: Options): ChannelFacts;
   /** Finds the port of pins that name none, and translates names of lines; see PinPlacer. */
