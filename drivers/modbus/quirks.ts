@@ -4,6 +4,21 @@ import { durationSchema, lineSchema } from '../../src/driver/kit/schemas.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { isBitTable, maxReadItems, type TableSpan } from './protocol/request.ts';
 
+/** Deviations from the standard that the replies of a device, or of all devices behind a gateway, may have. */
+export const replyQuirks = {
+  transaction_id: z
+    .literal('any')
+    .optional()
+    .describe(
+      'Modbus TCP with in_flight 1: accept replies with another transaction id than that of the request, such as always 0',
+    ),
+  unit_id: z.literal('any').optional().describe('accept replies that name another unit than the request, such as 0'),
+  write_reply: z
+    .literal('whole')
+    .optional()
+    .describe('accept that the reply to a write of several items repeats the whole request (functions 15 and 16)'),
+};
+
 /** Treatment of one unit that differs from its port's. It must be the same for all pins of the unit. */
 export const quirksSchema = z.strictObject({
   timeout: durationSchema.optional().describe('response timeout of this device'),
@@ -33,6 +48,7 @@ export const quirksSchema = z.strictObject({
     })
     .optional()
     .describe("a register of this device's own watchdog, written while the agent works"),
+  ...replyQuirks,
 });
 
 export type Quirks = z.output<typeof quirksSchema>;

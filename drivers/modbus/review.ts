@@ -17,12 +17,44 @@ const COMMON_BAUDS = [9600, 19_200, 38_400, 57_600, 115_200];
 export function review(options: ModbusOptions, channels: readonly Channel<ModbusAddress>[]): Remark[] {
   try {
     collectQuirks(channels.map(({ address }) => ({ unit: address.unit ?? options.unit, quirks: address.quirks })));
-    return [...reviewOverlaps(channels, options), ...reviewLoad(options, channels)];
+    return [...reviewQuirks(channels, options), ...reviewOverlaps(channels, options), ...reviewLoad(options, channels)];
   } catch (error) {
     if (error instanceof DcsError)
       return [{ message: error.message, fatal: true, ...(error.expected ? { expected: error.expected } : {}) }];
     throw error;
   }
+}
+
+/** Finds quirks that have no effect on this port, or contradict it; each unit is reported once. */
+function reviewQuirks(channels: readonly Channel<ModbusAddress>[], options: ModbusOptions): Remark[] {
+  const units = new Set<number>();
+  return channels.flatMap(({ key, address: { unit = options.unit, quirks } }): Remark[] => {
+    if (!quirks || units.has(unit)) return [];
+    units.add(unit);
+    return quirkMistakes(quirks, options).map(([quirk, message, expected]) => ({
+      channel: key,
+      key: `quirks.${quirk}`,
+      message: `unit ${unit}: ${message}`,
+      expected,
+      fatal: true,
+    }));
+  });
+}
+
+/** Each as the quirk, what is wrong with it, and what would be right. */
+function quirkMistakes(quirks: Quirks, { link, framing, in_flight }: ModbusOptions): [keyof Quirks, string, string][] {
+  const mistakes: [keyof Quirks, string, string][] = [];
+  if (quirks.line && link.by !== 'serial')
+    mistakes.push(['line', 'line has no effect over a network', 'a serial port, or line settings in the gateway']);
+  if (quirks.transaction_id && framing !== 'tcp')
+    mistakes.push(['transaction_id', `${framing} frames have no transaction id`, 'a port with tcp frames']);
+  if (quirks.transaction_id && link.by === 'udp')
+    mistakes.push(['transaction_id', 'over UDP only the transaction id tells a late reply', 'tcp in place of udp']);
+  for (const quirk of ['transaction_id', 'unit_id', 'pause'] as const) {
+    if (quirks[quirk] && in_flight > 1)
+      mistakes.push([quirk, `${quirk} does not go with several requests under way`, 'in_flight: 1']);
+  }
+  return mistakes;
 }
 
 /** See Driver.estimate: the load that polling puts on a serial bus. */

@@ -6,6 +6,7 @@ import { ModbusClient } from './client.ts';
 import type { ModbusOptions } from './options.ts';
 import { ModbusException } from './protocol/exception.ts';
 import { lineTiming } from './transport/line-timing.ts';
+import { UnmatchedReplyError } from './transport/transport.ts';
 
 /** Exceptions by which a gateway answers for missing units (Modbus application protocol 1.1b3, section 7). */
 const GATEWAY_SILENCE = [10, 11];
@@ -112,7 +113,8 @@ async function probe(
     if (!(error instanceof DcsError) || error.code === 'PORT_DOWN') throw error;
     if (error instanceof ModbusException) {
       if (GATEWAY_SILENCE.includes(error.exception)) return undefined;
-    } else if (error.code === 'TIMEOUT') return undefined;
+    } else if (error instanceof UnmatchedReplyError) doubt = error.message;
+    else if (error.code === 'TIMEOUT') return undefined;
     else doubt = `${error.message}: other line settings, or two devices with one address`;
   }
   return { unit, line, identity: doubt === undefined ? await identify(client, unit) : [], doubt };

@@ -33,7 +33,7 @@ const port = Number(
 );
 for (const inFlight of [1, 16]) {
   const transport = new MbapTransport(
-    { clock: systemClock, timeout: () => 1000, concurrency: inFlight, datagrams: false },
+    { clock: systemClock, unit: () => ({ timeoutMs: 1000, pauseMs: 0 }), concurrency: inFlight, datagrams: false },
     { count: quiet, unitReleased: quiet, down: quiet },
   );
   await transport.start((events) => openTcp({ host: '127.0.0.1', port }, systemClock, 2000, events));

@@ -33,6 +33,12 @@ export class FaultySlave {
   keep = true;
   readonly seen: SeenRequest[] = [];
   readonly written = new Map<number, number>();
+  /** Connections made so far. */
+  connections = 0;
+  /** The slave closes a connection so long (ms) after its first reply and takes no other request, or when it has been idle. */
+  closes: { readonly after: 'each' | 'idle'; readonly ms: number } | undefined;
+  /** Called with the age (ms) of the connection: what the slave does with a request before it looks at it. */
+  admits: (age: number) => 'answer' | 'ignore' | 'close' = () => 'answer';
   script: (request: SeenRequest) => Fault = () => ({ do: 'answer' });
   word: (unit: number, address: number) => number = (unit, address) => (unit * 1000 + address) & 0xffff;
   readonly #server: Server;
@@ -52,6 +58,24 @@ export class FaultySlave {
     });
   }
 
+  /** Number of open connections. */
+  get open(): number {
+    return this.#sockets.size;
+  }
+
+  /** Ends every connection. */
+  hangUp(how: 'fin' | 'rst'): void {
+    for (const socket of this.#sockets) {
+      if (how === 'fin') socket.end();
+      else socket.resetAndDestroy();
+    }
+  }
+
+  /** Refuses new connections from now on. */
+  stopListening(): void {
+    this.#server.close();
+  }
+
   close(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     return new Promise((resolve) => this.#server.close(() => resolve()));
@@ -59,6 +83,16 @@ export class FaultySlave {
 
   #serve(socket: Socket): void {
     this.#sockets.add(socket);
+    this.connections++;
+    const born = performance.now();
+    let timer: NodeJS.Timeout | undefined;
+    let answered = false;
+    const answerSent = () => {
+      answered = true;
+      clearTimeout(timer);
+      if (this.closes?.ms === 0) socket.end();
+      else if (this.closes) timer = setTimeout(() => socket.destroy(), this.closes.ms);
+    };
     socket.on('close', () => this.#sockets.delete(socket));
     socket.on('error', () => socket.destroy());
     let rest = Buffer.alloc(0);
@@ -75,8 +109,12 @@ export class FaultySlave {
           pdu,
         };
         rest = rest.subarray(length);
+        const admitted = this.admits(seen.at - born);
+        if (admitted === 'close') socket.end();
+        if (admitted !== 'answer' || (answered && this.closes?.after === 'each')) continue;
         if (this.keep) this.seen.push(seen);
         this.#answer(socket, seen, this.script(seen));
+        answerSent();
       }
     });
   }

@@ -62,7 +62,7 @@ describe('a gateway in front of a device that accepts one master only', () => {
   beforeEach(async () => {
     const port = await slave.listen();
     inner = new MbapTransport(
-      { clock: systemClock, timeout: () => 100, concurrency: 1, datagrams: false },
+      { clock: systemClock, unit: () => ({ timeoutMs: 100, pauseMs: 0 }), concurrency: 1, datagrams: false },
       { count: quiet, unitReleased: quiet, down: quiet },
     );
     await inner.start((events) => openTcp({ host: '127.0.0.1', port }, systemClock, 2000, events));

@@ -33,7 +33,7 @@ async function hammer(
     const { concurrency, timeoutMs } = settings;
     const count = (name: string, by = 1) => counters.set(name, (counters.get(name) ?? 0) + by);
     const made = new MbapTransport(
-      { clock: systemClock, concurrency, timeout: () => timeoutMs, datagrams: false },
+      { clock: systemClock, concurrency, unit: () => ({ timeoutMs, pauseMs: 0 }), datagrams: false },
       { count, unitReleased: () => undefined, down: () => undefined },
     );
     await made.start((events) => openTcp({ host: '127.0.0.1', port }, systemClock, 2000, events));

@@ -85,23 +85,36 @@ describe('a Modbus TCP port and a device that misbehaves', () => {
     { do: 'protocol' },
     { do: 'rst' },
     { do: 'fin' },
-  ] as const)('$do $value rejects what is pending within 50 ms, goes down once, and reopening heals', async (fault) => {
+  ] as const)(
+    '$do $value rejects what is pending within 50 ms, and the next request uses a new connection',
+    async (fault) => {
+      const ten = channelOf({ holding: 10 });
+      owner = new Owner({ tcp, timeout: '1s', poll: '1h' }, [ten]);
+      const port = await owner.open();
+      await until(() => owner.value(ten) === 1010, 500);
+      slave.script = () => fault;
+      const asked = performance.now();
+      const [reading] = await port.read([ten]);
+      const closed = fault.do === 'rst' || fault.do === 'fin';
+      expect(reading).toMatchObject({ ok: false, error: { code: closed ? 'TIMEOUT' : 'BAD_REPLY' } });
+      expect(performance.now() - asked).toBeLessThan(50);
+      slave.script = () => ({ do: 'answer' });
+      expect(await port.read([ten])).toEqual([{ ok: true, value: 1010 }]);
+      expect(owner.downs).toEqual([]);
+    },
+  );
+
+  it.each(['fin', 'rst'] as const)('a %s and nobody who listens any more is a loss, known at once', async (how) => {
     const ten = channelOf({ holding: 10 });
-    owner = new Owner({ tcp, timeout: '1s', poll: '20ms' }, [ten]);
-    const port = await owner.open();
+    owner = new Owner({ tcp, timeout: '5s', poll: '20ms' }, [ten]);
+    await owner.open();
     await until(() => owner.value(ten) === 1010, 500);
-    let asked = 0;
     slave.script = () => {
-      asked = performance.now();
-      return fault;
+      slave.stopListening();
+      return { do: how };
     };
-    await until(() => owner.downs.length > 0, 500, 'going down');
-    expect((owner.downs[0]?.at ?? 0) - asked).toBeLessThan(50);
-    await expect(port.read([ten])).rejects.toMatchObject({ code: 'PORT_DOWN' });
-    slave.script = () => ({ do: 'answer' });
-    await until(() => owner.value(ten) === 1010, 2000, 'healing');
-    expect(owner.downs.length).toBe(1);
-    expect(owner.opens).toBe(2);
+    expect(await until(() => owner.downs.length > 0, 1000, 'going down')).toBeLessThan(500);
+    expect(owner.failure(ten)).toBe('PORT_DOWN');
   });
 
   it('RTU over TCP: a reply that came before the request was sent is not taken for its answer', async () => {
@@ -141,8 +154,14 @@ describe('a Modbus TCP port and a device that misbehaves', () => {
     slave.script = () => ({ do: 'partial' });
     owner = new Owner({ tcp, ...fast }, [ten]);
     await owner.open();
-    await until(() => owner.downs.length > 0, 500);
-    expect(owner.downs[0]?.error.code).toBe('BAD_REPLY');
+    await until(() => owner.failure(ten) === 'TIMEOUT', 500);
+    expect(owner.last(ten)).toMatchObject({
+      error: { message: expect.stringContaining('announces 5 bytes, and 2 came') },
+    });
+    slave.script = () => ({ do: 'answer' });
+    await until(() => owner.value(ten) === 1010, 3000, 'healing');
+    expect(owner.counters.get('connections')).toBeGreaterThan(1);
+    expect(owner.downs).toEqual([]);
   });
 
   it('makes every pin of a device bad within 2 s of its last answer, with the default settings', async () => {

@@ -221,6 +221,7 @@ describe('writing over Modbus', () => {
     slave.script = () => ({ do: 'silent' });
     const pending = [port.write(word, 1), port.write(other, 2), port.read([word])];
     const outcomes = Promise.allSettled(pending);
+    await until(() => slave.seen.some(({ fn }) => fn === 6), 500);
     const began = performance.now();
     await owner.close();
     // Only the first had been sent: of it nobody knows.

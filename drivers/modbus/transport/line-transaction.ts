@@ -1,8 +1,8 @@
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../../../src/clock/clock.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
-import type { Framing } from '../protocol/framing.ts';
+import type { Framing, Tolerates } from '../protocol/framing.ts';
 import { describeRequest, isWrite, type Request } from '../protocol/request.ts';
-import { connectionLostError } from './transport.ts';
+import { ConnectionClosedError, connectionLostError, UnmatchedReplyError } from './transport.ts';
 
 /** Longest pause between the pieces in which operating system and USB adapter deliver a reply. */
 const SLACK_MS = 50;
@@ -19,6 +19,7 @@ export interface LineTransactionOptions {
   readonly request: Request;
   readonly clock: Clock;
   readonly framing: Framing;
+  readonly tolerates: Tolerates;
   readonly echo: EchoFilter;
   readonly lateReplies: LateReplies;
   count(name: string, by?: number): void;
@@ -64,17 +65,18 @@ export class LineTransaction {
     while (this.#scanReceived());
   }
 
-  /** Ends the transaction because the link is lost. */
+  /** Ends the transaction because its connection has ended. Over the next one the reply may still come from a device server. */
   abort(error: DcsError): void {
-    this.#finish({ kind: 'error', error: connectionLostError(this.#options.request, error), doubtful: false });
+    const doubtful = error instanceof ConnectionClosedError;
+    this.#finish({ kind: 'error', error: connectionLostError(this.#options.request, error), doubtful });
   }
 
   /** Scans for a frame. Returns whether one was removed, so that another may follow it. */
   #scanReceived(): boolean {
-    const { request, framing, echo, lateReplies, clock, count } = this.#options;
+    const { request, framing, tolerates, echo, lateReplies, clock, count } = this.#options;
     const received = echo.strip(this.#received, isWrite(request));
     if (received === undefined) return false;
-    const scan = framing.scan(received, [request, ...lateReplies.distinguishableFrom(request)]);
+    const scan = framing.scan(received, [request, ...lateReplies.distinguishableFrom(request)], tolerates);
     if (scan.kind === 'nothing') return false;
     if (scan.kind === 'partial') {
       if (scan.request !== request) return false;
@@ -125,9 +127,20 @@ export class LineTransaction {
       this.#fail('BAD_REPLY', `the only reply has ${this.#mismatch}`, true);
     } else {
       count('timeouts');
-      const noise = this.#received.length > 0 ? ` (${this.#received.length} bytes that are no reply)` : '';
-      this.#fail('TIMEOUT', `no answer in time${noise}`, true);
+      this.#finish({ kind: 'error', error: this.#noAnswerError(), doubtful: true });
     }
+  }
+
+  #noAnswerError(): DcsError {
+    const { request, framing, echo } = this.#options;
+    const what = `${describeRequest(request)}: no answer in time`;
+    if (this.#received.length === 0) return new DcsError('TIMEOUT', what);
+    const received = echo.strip(this.#received, isWrite(request)) ?? this.#received;
+    const found = framing.scan(received, [request], () => ({ anyUnit: true }));
+    if (found.kind !== 'frame' || found.unit === request.unit)
+      return new DcsError('TIMEOUT', `${what} (${this.#received.length} bytes that are no reply)`);
+    const named = `a reply names unit ${found.unit} in place of ${request.unit}`;
+    return new UnmatchedReplyError(`${what}; ${named}: quirks: { unit_id: any } accepts that`);
   }
 
   #fail(code: 'BAD_REPLY' | 'TIMEOUT', what: string, doubtful: boolean): void {
@@ -224,9 +237,12 @@ export class LateReplies {
     this.#entries.set(request.unit, { request, expiredAt: now, until: now + quarantine });
   }
 
-  /** When the unit may be asked again. */
-  freeAt(unit: number): MonotonicMs {
-    return this.#entries.get(unit)?.until ?? 0;
+  /** When the unit may be asked again. A late reply of a unit with `anyUnit`, or while one is asked, could be any unit's. */
+  freeAt(unit: number, anyUnit: (unit: number) => boolean = () => false): MonotonicMs {
+    let free = 0;
+    for (const [late, { until }] of this.#entries)
+      if (late === unit || anyUnit(unit) || anyUnit(late)) free = Math.max(free, until);
+    return free;
   }
 
   /** Requests whose late reply differs from the reply to `pending`, because it comes from another unit. */

@@ -1,13 +1,23 @@
-import type { Clock, DurationMs, MonotonicMs, Timer } from '../../../src/clock/clock.ts';
-import type { Link, LinkEvents } from '../../../src/driver/kit/link.ts';
+import type { Clock, DurationMs, MonotonicMs } from '../../../src/clock/clock.ts';
 import { DcsError, toDcsError } from '../../../src/errors/errors.ts';
 import { ModbusException } from '../protocol/exception.ts';
 import type { Framing } from '../protocol/framing.ts';
-import { longestReply } from '../protocol/reply.ts';
+import { longestReply, STRICT } from '../protocol/reply.ts';
 import { describeRequest, encodePdu, isWrite, type Request } from '../protocol/request.ts';
-import { afterExactly, type LineTiming } from './line-timing.ts';
+import type { LineTiming } from './line-timing.ts';
 import { EchoFilter, type EchoMode, LateReplies, LineTransaction } from './line-transaction.ts';
-import { connectionLostError, expiredError, NotSentError, type Transport, type TransportEvents } from './transport.ts';
+import { SendTiming } from './send-timing.ts';
+import {
+  ConnectionClosedError,
+  connectionLostError,
+  NotSentError,
+  type OpenLink,
+  sendAgainAfterClosing,
+  type Transport,
+  type TransportEvents,
+  type TransportLink,
+  type UnitSettings,
+} from './transport.ts';
 
 /** Number of characters after which a reply is recognised (ASCII; RTU needs three). */
 const HEADER_CHARACTERS = 8;
@@ -22,10 +32,7 @@ export interface LineTransportOptions {
   unit(unit: number): UnitTiming;
 }
 
-export interface UnitTiming {
-  readonly timeoutMs: DurationMs;
-  /** Silence before each request beyond the standard's. */
-  readonly pauseMs: DurationMs;
+export interface UnitTiming extends UnitSettings {
   readonly timing: LineTiming;
 }
 
@@ -36,35 +43,44 @@ export class LineTransport implements Transport {
   readonly #events: TransportEvents;
   readonly #lateReplies = new LateReplies();
   readonly #echo: EchoFilter;
-  #link: Link | undefined;
+  readonly #timing: SendTiming;
+  #link: TransportLink | undefined;
   #transaction: LineTransaction | undefined;
-  #silentSince: MonotonicMs = 0;
-  #pendingDelay: { readonly timer: Timer; readonly end: (error?: DcsError) => void } | undefined;
   #ended = false;
 
   constructor(settings: LineTransportOptions, events: TransportEvents) {
     this.#options = settings;
     this.#events = events;
     this.#echo = new EchoFilter(settings.echo);
+    this.#timing = new SendTiming(settings.clock);
   }
 
-  async start(open: (events: LinkEvents) => Promise<Link>): Promise<void> {
-    this.#link = await open({ data: (bytes) => this.#receive(bytes), down: (error) => this.#down(error) });
-    this.#silentSince = this.#options.clock.now();
+  async start(open: OpenLink): Promise<void> {
+    this.#link = await open({
+      data: (bytes) => this.#receive(bytes),
+      down: (error) => this.#down(error),
+      opened: (broken) => {
+        this.#timing.noteActivity();
+        if (broken) this.#events.reconnected?.();
+      },
+      closed: (error) => this.#transaction?.abort(new ConnectionClosedError(error)),
+    });
+    this.#timing.noteActivity();
   }
 
   freeAt(unit: number): MonotonicMs {
-    return this.#lateReplies.freeAt(unit);
+    return this.#lateReplies.freeAt(unit, (one) => this.#options.unit(one).tolerates?.anyUnit === true);
   }
 
   ready(unit: number): boolean {
     return this.#link?.ready?.(unit) ?? true;
   }
 
-  async transact(request: Request, expiresAt?: MonotonicMs): Promise<Buffer> {
+  async transact(request: Request, expiresAt = Number.POSITIVE_INFINITY): Promise<Buffer> {
     if (request.unit === 0) return this.#broadcast(request, expiresAt);
     if (this.#echo.present === undefined && isWrite(request)) await this.#detectEcho(request);
-    return this.#send(request, expiresAt);
+    const count = (name: string) => this.#events.count(name);
+    return sendAgainAfterClosing(request, count, () => this.#send(request, expiresAt));
   }
 
   async close(): Promise<void> {
@@ -72,22 +88,19 @@ export class LineTransport implements Transport {
     await this.#link?.close();
   }
 
-  async #send(request: Request, expiresAt?: MonotonicMs): Promise<Buffer> {
+  async #send(request: Request, expiresAt = Number.POSITIVE_INFINITY): Promise<Buffer> {
     const frame = this.#options.framing.encode(request.unit, encodePdu(request));
-    await this.#waitForSilence(request, expiresAt);
+    const link = await this.#waitForSilence(request, expiresAt);
     const { timing, timeoutMs } = this.#options.unit(request.unit);
-    const { clock, framing } = this.#options;
+    const { clock, framing, unit } = this.#options;
     return new Promise((resolve, reject) => {
-      if (this.#closed() || !this.#link) {
-        reject(new DcsError('PORT_DOWN', `${describeRequest(request)}: the port is closed`));
-        return;
-      }
       this.#discardStray();
       this.#echo.noteSent(frame);
       const exchange = new LineTransaction({
         request,
         clock,
         framing,
+        tolerates: (one) => unit(one).tolerates ?? STRICT,
         echo: this.#echo,
         lateReplies: this.#lateReplies,
         count: (name, by) => this.#events.count(name, by),
@@ -97,17 +110,18 @@ export class LineTransport implements Transport {
         quietMs: Math.max(2 * timing.gapMs, 20),
         end: (outcome) => {
           this.#transaction = undefined;
-          this.#silentSince = Math.max(this.#silentSince, clock.now());
+          this.#timing.noteActivity();
           if (!isWrite(request)) this.#echo.readEnded();
           if (outcome.doubtful) this.#lateReplies.add(request, clock.now(), timeoutMs);
+          link.requestEnded?.(outcome.kind !== 'error');
           if (outcome.kind === 'data') resolve(outcome.data);
           else if (outcome.kind === 'exception') reject(new ModbusException(request, outcome.exception));
           else reject(outcome.error);
         },
       });
       this.#transaction = exchange;
-      this.#silentSince = clock.now() + frame.length * timing.characterMs;
-      this.#link.send(frame);
+      this.#timing.noteActivity(clock.now() + frame.length * timing.characterMs);
+      link.send(frame);
     });
   }
 
@@ -126,57 +140,35 @@ export class LineTransport implements Transport {
   }
 
   /** Sends to every unit at once; none answers. */
-  async #broadcast(request: Request, expiresAt?: MonotonicMs): Promise<Buffer> {
+  async #broadcast(request: Request, expiresAt: MonotonicMs): Promise<Buffer> {
     if (!isWrite(request))
       throw new DcsError('NOT_SUPPORTED', `${describeRequest(request)}: unit 0 is all units of the bus, none answers`);
     const frame = this.#options.framing.encode(0, encodePdu(request));
-    await this.#waitForSilence(request, expiresAt);
+    const link = await this.#waitForSilence(request, expiresAt);
     const { timing } = this.#options.unit(0);
     this.#discardStray();
-    this.#link?.send(frame);
+    link.send(frame);
     try {
-      await this.#delay(frame.length * timing.characterMs + this.#options.turnaroundMs);
+      await this.#timing.delay(frame.length * timing.characterMs + this.#options.turnaroundMs);
     } catch (error) {
       throw connectionLostError(request, toDcsError(error));
     }
-    this.#silentSince = this.#options.clock.now();
+    this.#timing.noteActivity();
+    link.requestEnded?.(true);
     return Buffer.alloc(0);
   }
 
   /** Waits until the line has the settings of the unit and has been silent for long enough. */
-  async #waitForSilence(request: Request, expiresAt = Number.POSITIVE_INFINITY): Promise<void> {
-    const { unit } = request;
-    if (this.#closed()) throw new DcsError('PORT_DOWN', 'the port is closed');
-    const { timing, pauseMs } = this.#options.unit(unit);
-    await this.#link?.prepare?.(unit);
-    for (;;) {
-      // Bytes that arrived before the request must not be taken for its reply.
-      await this.#link?.catchUp?.();
-      if (this.#closed()) throw new DcsError('PORT_DOWN', 'the port is closed');
-      const now = this.#options.clock.now();
-      if (now >= expiresAt) throw expiredError(request);
-      const left = this.#silentSince + timing.gapMs + pauseMs - now;
-      if (left <= 0) return;
-      await this.#delay(left);
-    }
-  }
-
-  #delay(length: DurationMs): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const end = (error?: DcsError) => {
-        timer.cancel();
-        this.#pendingDelay = undefined;
-        if (error) reject(error);
-        else resolve();
-      };
-      const timer = afterExactly(this.#options.clock, length, () => end());
-      this.#pendingDelay = { timer, end };
-      if (this.#closed()) end(new DcsError('PORT_DOWN', 'the port is closed'));
-    });
+  async #waitForSilence(request: Request, expiresAt: MonotonicMs): Promise<TransportLink> {
+    const link = this.#link;
+    if (this.#ended || !link) throw new DcsError('PORT_DOWN', `${describeRequest(request)}: the port is closed`);
+    const { timing, pauseMs } = this.#options.unit(request.unit);
+    await this.#timing.wait(link, request, { silenceMs: timing.gapMs + pauseMs, expiresAt, exposed: true });
+    return link;
   }
 
   #receive(bytes: Buffer): void {
-    this.#silentSince = Math.max(this.#silentSince, this.#options.clock.now());
+    this.#timing.noteActivity();
     if (this.#transaction) this.#transaction.receive(bytes);
     else this.#receiveUnsolicited(bytes);
   }
@@ -187,7 +179,8 @@ export class LineTransport implements Transport {
   #receiveUnsolicited(bytes: Buffer): void {
     const { clock, framing } = this.#options;
     this.#stray = Buffer.concat([this.#stray, bytes]).subarray(-1024);
-    const scan = framing.scan(this.#stray, this.#lateReplies.distinguishableFrom(undefined));
+    const late = this.#lateReplies.distinguishableFrom(undefined);
+    const scan = framing.scan(this.#stray, late, (unit) => this.#options.unit(unit).tolerates ?? STRICT);
     if (scan.kind !== 'frame') return;
     this.#stray = this.#stray.subarray(scan.to);
     this.#events.count('replies_late');
@@ -201,10 +194,6 @@ export class LineTransport implements Transport {
     this.#stray = Buffer.alloc(0);
   }
 
-  #closed(): boolean {
-    return this.#ended;
-  }
-
   #down(error: DcsError): void {
     if (this.#ended) return;
     this.#end(new DcsError('PORT_DOWN', error.message, { cause: error }));
@@ -215,7 +204,7 @@ export class LineTransport implements Transport {
   #end(error: DcsError): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#pendingDelay?.end(error);
+    this.#timing.end(error);
     this.#transaction?.abort(error);
   }
 }

@@ -1,11 +1,21 @@
-import type { Clock, DurationMs, MonotonicMs, Timer } from '../../../src/clock/clock.ts';
-import type { Link, LinkEvents } from '../../../src/driver/kit/link.ts';
+import type { Clock, MonotonicMs, Timer } from '../../../src/clock/clock.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import { ModbusException } from '../protocol/exception.ts';
 import { encodeMbap, type MbapFrame, MbapReader } from '../protocol/mbap.ts';
 import { matchReply } from '../protocol/reply.ts';
 import { describeRequest, encodePdu, type Request } from '../protocol/request.ts';
-import { connectionLostError, expiredError, type Transport, type TransportEvents } from './transport.ts';
+import { SendTiming } from './send-timing.ts';
+import {
+  ConnectionClosedError,
+  connectionLostError,
+  type OpenLink,
+  sendAgainAfterClosing,
+  type Transport,
+  type TransportEvents,
+  type TransportLink,
+  type UnitSettings,
+  UnmatchedReplyError,
+} from './transport.ts';
 
 /** Shortest time for which a late reply is expected; its transaction id is not reused before. */
 const MIN_QUARANTINE_MS = 60_000;
@@ -14,15 +24,17 @@ const MAX_LATE_IDS = 4096;
 
 interface Pending {
   readonly request: Request;
+  readonly settings: UnitSettings;
   readonly timer: Timer;
+  /** The last reply with another transaction id that came meanwhile. */
+  foreignId: number | undefined;
   readonly resolve: (data: Buffer) => void;
   readonly reject: (error: DcsError) => void;
 }
 
 export interface MbapTransportOptions {
   readonly clock: Clock;
-  /** Longest response time of a unit. */
-  timeout(unit: number): DurationMs;
+  unit(unit: number): UnitSettings;
   readonly concurrency: number;
   /** Datagrams (UDP): each carries one whole frame, and a corrupt one does not affect the next. */
   readonly datagrams: boolean;
@@ -36,20 +48,33 @@ export class MbapTransport implements Transport {
   readonly #pending = new Map<number, Pending>();
   /** Ids of requests that timed out, and the time until which a late reply is expected. Oldest first. */
   readonly #lateIds = new Map<number, MonotonicMs>();
+  readonly #timing: SendTiming;
   #reader = new MbapReader();
-  #link: Link | undefined;
+  #link: TransportLink | undefined;
   #lastId = 0;
+  /** Number of replies in a row with an id that no request has. */
+  #foreignIds = 0;
   #ended = false;
 
   constructor(settings: MbapTransportOptions, events: TransportEvents) {
     this.#options = settings;
     this.#events = events;
+    this.#timing = new SendTiming(settings.clock);
     this.concurrency = settings.concurrency;
   }
 
   /** Opens the link with the events of this transport. */
-  async start(open: (events: LinkEvents) => Promise<Link>): Promise<void> {
-    this.#link = await open({ data: (bytes) => this.#receive(bytes), down: (error) => this.#down(error) });
+  async start(open: OpenLink): Promise<void> {
+    this.#timing.noteActivity();
+    this.#link = await open({
+      data: (bytes) => this.#receive(bytes),
+      down: (error) => this.#down(error),
+      opened: (broken) => {
+        this.#timing.noteActivity();
+        if (broken) this.#events.reconnected?.();
+      },
+      closed: (error) => this.#connectionClosed(new ConnectionClosedError(error)),
+    });
   }
 
   freeAt(): MonotonicMs {
@@ -57,27 +82,29 @@ export class MbapTransport implements Transport {
   }
 
   transact(request: Request, expiresAt = Number.POSITIVE_INFINITY): Promise<Buffer> {
-    return new Promise((resolve, reject) => {
-      if (this.#ended || !this.#link) {
-        reject(new DcsError('PORT_DOWN', `${describeRequest(request)}: the port is closed`));
-        return;
-      }
-      if (this.#options.clock.now() >= expiresAt) {
-        reject(expiredError(request));
-        return;
-      }
-      const id = this.#nextId();
-      const timeoutMs = this.#options.timeout(request.unit);
-      const timer = this.#options.clock.after(timeoutMs, () => this.#expire(id, timeoutMs));
-      this.#pending.set(id, { request, timer, resolve, reject });
-      this.#link.send(encodeMbap(id, request.unit, encodePdu(request)));
-    });
+    const count = (name: string) => this.#events.count(name);
+    return sendAgainAfterClosing(request, count, () => this.#send(request, expiresAt));
   }
 
   async close(): Promise<void> {
-    this.#ended = true;
-    this.#rejectAll(new DcsError('PORT_DOWN', 'the port was closed'));
+    this.#end(new DcsError('PORT_DOWN', 'the port was closed'));
     await this.#link?.close();
+  }
+
+  async #send(request: Request, expiresAt: MonotonicMs): Promise<Buffer> {
+    const link = this.#link;
+    if (this.#ended || !link) throw new DcsError('PORT_DOWN', `${describeRequest(request)}: the port is closed`);
+    const settings = this.#options.unit(request.unit);
+    const exposed = settings.tolerates?.anyTransactionId === true;
+    const needs = { silenceMs: settings.pauseMs, expiresAt, exposed };
+    if (!this.#timing.mayBeSent(link, request, needs)) await this.#timing.wait(link, request, needs);
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId();
+      const timer = this.#options.clock.after(settings.timeoutMs, () => this.#expire(id));
+      this.#pending.set(id, { request, settings, timer, foreignId: undefined, resolve, reject });
+      this.#timing.noteActivity();
+      link.send(encodeMbap(id, request.unit, encodePdu(request)));
+    });
   }
 
   #nextId(): number {
@@ -92,26 +119,25 @@ export class MbapTransport implements Transport {
   }
 
   #receive(bytes: Buffer): void {
+    this.#timing.noteActivity();
     if (this.#options.datagrams) this.#reader = new MbapReader();
     const broken = this.#reader.push(bytes, (frame) => this.#accept(frame));
     if (this.#options.datagrams) {
       if (broken !== undefined || this.#reader.partial) this.#events.count('frames_corrupt');
     } else if (broken !== undefined) {
       this.#events.count('frames_corrupt');
-      this.#down(new DcsError('BAD_REPLY', `the device sent ${broken}; the connection cannot be trusted any more`));
+      this.#abandon(new DcsError('BAD_REPLY', `the device sent ${broken}; the connection cannot be trusted any more`));
     }
   }
 
   #accept({ id, unit, pdu }: MbapFrame): void {
-    const pending = this.#pending.get(id);
-    if (!pending) {
-      this.#events.count(this.#lateIds.delete(id) ? 'replies_late' : 'replies_unknown');
-      return;
-    }
-    this.#pending.delete(id);
-    pending.timer.cancel();
-    const { request } = pending;
-    const match = unit === request.unit ? matchReply(request, pdu) : undefined;
+    const pending = this.#pending.get(id) ?? this.#pendingForAnyId(id, pdu);
+    if (!pending) return;
+    this.#foreignIds = 0;
+    const { request, settings } = pending;
+    this.#settled(pending, true);
+    const { anyUnit } = settings.tolerates ?? {};
+    const match = unit === request.unit || anyUnit ? matchReply(request, pdu, settings.tolerates) : undefined;
     if (match?.kind === 'data') {
       pending.resolve(match.data);
     } else if (match?.kind === 'exception') {
@@ -119,30 +145,91 @@ export class MbapTransport implements Transport {
       pending.reject(new ModbusException(request, match.exception));
     } else {
       this.#events.count('replies_mismatched');
-      const why = match?.why ?? `unit ${unit}`;
-      pending.reject(new DcsError('BAD_REPLY', `${describeRequest(request)}: the reply has ${why}`));
+      const why = match?.why ?? `unit ${unit} in place of ${request.unit}; quirks: { unit_id: any } accepts that`;
+      const error = new DcsError('BAD_REPLY', `${describeRequest(request)}: the reply has ${why}`);
+      pending.reject(error);
+      // The true reply may still come, and could be taken for the next one.
+      if (settings.tolerates?.anyTransactionId) this.#abandon(error);
     }
   }
 
-  #expire(id: number, timeoutMs: DurationMs): void {
+  /** The request under way, if its reply may have this id, which is not its own. Counts the reply otherwise. */
+  #pendingForAnyId(id: number, pdu: Buffer): Pending | undefined {
+    const [only] = this.#pending.values();
+    if (this.#pending.size === 1 && only?.settings.tolerates?.anyTransactionId) return only;
+    if (only && matchReply(only.request, pdu).kind !== 'mismatch') {
+      this.#foreignIds++;
+      only.foreignId = id;
+    }
+    this.#events.count(this.#lateIds.delete(id) ? 'replies_late' : 'replies_unknown');
+    return undefined;
+  }
+
+  #settled(pending: Pending, answered: boolean): void {
+    pending.timer.cancel();
+    for (const [id, one] of this.#pending) if (one === pending) this.#pending.delete(id);
+    this.#timing.noteActivity();
+    this.#link?.requestEnded?.(answered);
+  }
+
+  #expire(id: number): void {
     const pending = this.#pending.get(id);
     if (!pending) return;
-    this.#pending.delete(id);
+    const { timeoutMs, tolerates } = pending.settings;
     this.#lateIds.set(id, this.#options.clock.now() + Math.max(MIN_QUARANTINE_MS, 10 * timeoutMs));
     this.#events.count('timeouts');
-    pending.reject(new DcsError('TIMEOUT', `${describeRequest(pending.request)}: no answer within ${timeoutMs} ms`));
+    const error = this.#noAnswerError(id, pending);
+    const incomplete = this.#reader.partial;
+    this.#settled(pending, false);
+    pending.reject(error);
     // An incomplete frame would swallow the beginning of the next one.
-    if (this.#reader.partial) this.#down(new DcsError('BAD_REPLY', 'the device stopped in the middle of a reply'));
+    if (incomplete) this.#abandon(new DcsError('BAD_REPLY', 'the device stopped in the middle of a reply'));
     else if (this.#lateIds.size > MAX_LATE_IDS)
-      this.#down(new DcsError('TIMEOUT', `${MAX_LATE_IDS} requests were not answered`));
+      this.#abandon(new DcsError('TIMEOUT', `${MAX_LATE_IDS} requests were not answered`));
+    // The late reply could be taken for the next one; it cannot come over a new connection.
+    else if (tolerates?.anyTransactionId) this.#abandon(error);
+  }
+
+  #noAnswerError(id: number, { request, settings, foreignId }: Pending): DcsError {
+    const what = `${describeRequest(request)}: no answer within ${settings.timeoutMs} ms`;
+    if (this.#reader.partial) {
+      return new UnmatchedReplyError(`${what}: the reply is incomplete, ${this.#reader.partialText}`);
+    }
+    if (foreignId === undefined) return new DcsError('TIMEOUT', what);
+    const times = this.#foreignIds === 1 ? 'once' : `${this.#foreignIds} times`;
+    return new UnmatchedReplyError(
+      `${what}: the device answered ${times} with another transaction id (${foreignId} in place of ${id}); quirks: { transaction_id: any } accepts that`,
+    );
+  }
+
+  /** The connection cannot be trusted any more: what is under way fails, and the next request uses a new connection. */
+  #abandon(error: DcsError): void {
+    if (!this.#link?.reset) {
+      this.#down(error);
+      return;
+    }
+    this.#connectionClosed(error);
+    this.#lateIds.clear();
+    this.#link.reset();
+  }
+
+  #connectionClosed(error: DcsError): void {
+    this.#reader = new MbapReader();
+    this.#rejectAll(error);
   }
 
   #down(error: DcsError): void {
     if (this.#ended) return;
-    this.#ended = true;
-    this.#rejectAll(new DcsError('PORT_DOWN', error.message, { cause: error }));
+    this.#end(new DcsError('PORT_DOWN', error.message, { cause: error }));
     void this.#link?.close();
     this.#events.down(error);
+  }
+
+  #end(error: DcsError): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#timing.end(error);
+    this.#rejectAll(error);
   }
 
   #rejectAll(error: DcsError): void {

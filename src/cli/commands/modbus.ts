@@ -169,6 +169,7 @@ export interface TargetOptions {
   readonly framing?: string;
   readonly timeout?: string;
   readonly rs485?: string;
+  readonly pause?: string;
 }
 
 const TARGET = /^(tcp|udp|rtu|ascii|serial):(.+)$/;
@@ -181,7 +182,8 @@ export function addTargetOptions(command: CliCommand): CliCommand {
     .addOption(new Option('--line <settings>', 'settings of a serial line: 9600-8N1'))
     .addOption(new Option('--framing <frames>', 'framing on a serial line').choices(['rtu', 'ascii']))
     .addOption(new Option('--rs485 <mode>', 'direction control of the transceiver').choices(['off', 'kernel', 'rts']))
-    .addOption(new Option('--timeout <duration>', 'reply timeout: 0.5 (seconds) or 500ms'));
+    .addOption(new Option('--timeout <duration>', 'reply timeout: 0.5 (seconds) or 500ms'))
+    .addOption(new Option('--pause <duration>', 'rest after connecting over TCP, before the first request: 1s'));
 }
 
 /**
@@ -189,7 +191,7 @@ export function addTargetOptions(command: CliCommand): CliCommand {
  * `ascii:HOST:PORT` (serial frames over TCP), `serial:/dev/x` or just `/dev/x`.
  */
 export async function parseTarget(options: TargetOptions, unit: number): Promise<ModbusOptions> {
-  const { port, line, framing, timeout, rs485 } = options;
+  const { port, line, framing, timeout, rs485, pause } = options;
   const [, scheme = 'serial', target = port] = TARGET.exec(port) ?? [];
   if (!TARGET.test(port) && !port.startsWith('/'))
     throw new CliError(exitCodes.wrongUse, `--port ${port} names no device`, 'tcp:HOST:PORT or serial:/dev/…');
@@ -202,6 +204,7 @@ export async function parseTarget(options: TargetOptions, unit: number): Promise
     ...(framing !== undefined && { framing }),
     ...(timeout !== undefined && { timeout: /^\d+(\.\d+)?$/.test(timeout) ? `${timeout}s` : timeout }),
     ...(rs485 !== undefined && { rs485 }),
+    ...(pause !== undefined && { connect: { pause } }),
   });
   if (parsed.success) return parsed.data;
   throw new CliError(exitCodes.wrongUse, formatZodError(parsed.error));
