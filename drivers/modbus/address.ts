@@ -69,6 +69,23 @@ const verifySchema = z
   })
   .refine(({ delay }) => delay <= 10_000, { path: ['delay'], error: 'at most 10s: the answer to the command waits' });
 
+const scaleFromKey = scaleFromSchema
+  .optional()
+  .describe("address, in the same table, of the register with the value's power of ten (SunSpec)");
+const fieldsKey = fieldsSchema
+  .optional()
+  .describe('several values that are read and written together: the pin is text, mode=charge power=-3000');
+
+/** Keys that each SunSpec model may have of its own. */
+const modelKeys = z.strictObject({
+  holding: registerKey('holding', 'a holding register'),
+  ...valueKeys,
+  scale_from: scaleFromKey,
+  fields: fieldsKey,
+});
+const model = z.int().min(1).max(0xfffe);
+const modelNumber = z.string().regex(/^[1-9]\d{0,4}$/, { error: 'the number of a SunSpec model' });
+
 /** The keys of a pin on a Modbus port; addressSchema checks how they go together. */
 export const addressKeys = z.strictObject({
   coil: bitTableKey('coil', 'a coil'),
@@ -78,22 +95,26 @@ export const addressKeys = z.strictObject({
   base: z.literal([0, 1]).optional().describe('what the first item is called in your map: 0 (default) or 1'),
   unit: unitSchema.optional(),
   ...valueKeys,
-  scale_from: scaleFromSchema
-    .optional()
-    .describe("address, in the same table, of the register with the value's power of ten (SunSpec)"),
-  fields: fieldsSchema
-    .optional()
-    .describe('several values that are read and written together: the pin is text, mode=charge power=-3000'),
+  scale_from: scaleFromKey,
+  fields: fieldsKey,
   register_bytes: z
     .literal([4, 8])
     .optional()
     .describe('bytes of each register, where the device does not have 2 (Enron Modbus: 4)'),
   sunspec: z
+    .union([model, z.array(model).min(1), z.record(modelNumber, modelKeys)], {
+      error: 'a SunSpec model (103), several ([101, 102, 103]), or each with keys of its own ({103: {…}, 113: {…}})',
+    })
+    .optional()
+    .describe(
+      'SunSpec model: holding, scale_from and verify count from its id register, wherever the device has it; of several models the first that the device has, each with keys of its own where they differ: {103: {holding: 14, scale_from: 15}, 113: {holding: 22, type: float32}}',
+    ),
+  instance: z
     .int()
     .min(1)
-    .max(0xfffe)
+    .max(64)
     .optional()
-    .describe('SunSpec model: holding and scale_from count from its id register, wherever the device has it'),
+    .describe('SunSpec: which of several models of that number; default 1, the first'),
   write: writeSchema.optional().describe('outputs: the functions that this device takes writes with'),
   verify: verifySchema.optional().describe('outputs: another register or bit that shows the effect of a write'),
   poll: durationSchema.optional().describe('poll period; default: that of the port'),
@@ -111,6 +132,10 @@ export interface ModbusAddress extends FormatSpec {
   readonly first: number;
   /** SunSpec model, whose address the device tells; `first` counts from the model's id register. */
   readonly model: number | undefined;
+  /** SunSpec: which of several such models; 1 is the first. */
+  readonly instance: number;
+  /** SunSpec: addresses in other models, for devices that do not have this one. */
+  readonly alternatives: readonly ModbusAddress[];
   /** `undefined`: the port's. */
   readonly pollMs: number | undefined;
   readonly quirks: Quirks | undefined;
@@ -130,19 +155,50 @@ const tables = ['coil', 'discrete', 'holding', 'input'] as const;
 
 /** The keys of a pin on a Modbus port. */
 export const addressSchema = addressKeys.transform((keys, context): ModbusAddress => {
-  const address = addressOf(keys);
-  if (!(address instanceof AddressError)) return address;
-  context.addIssue({ code: 'custom', path: [...address.path], message: address.message });
-  return z.NEVER;
+  const refuse = (path: readonly string[], message: string) => {
+    context.addIssue({ code: 'custom', path: [...path], message });
+    return z.NEVER;
+  };
+  if (keys.instance !== undefined && keys.sunspec === undefined)
+    return refuse(['instance'], 'only a SunSpec model has instances: it needs sunspec');
+  const addresses: ModbusAddress[] = [];
+  for (const { keys: own, model, path } of choicesOf(keys)) {
+    const address = addressOf(own, model);
+    if (address instanceof AddressError) return refuse([...path, ...address.path], address.message);
+    addresses.push(address);
+  }
+  const [first, ...alternatives] = addresses;
+  if (!first) return refuse(['sunspec'], 'at least one model');
+  const kind = registerFormat(first)?.kind;
+  const other = alternatives.find((address) => registerFormat(address)?.kind !== kind);
+  if (other) return refuse(['sunspec'], `model ${other.model} gives another kind of value than model ${first.model}`);
+  return { ...first, alternatives };
 });
 
-function addressOf(keys: AddressKeys): ModbusAddress | AddressError {
+/** One address of a pin: its keys, its SunSpec model, and where its own keys are. */
+interface AddressChoice {
+  readonly keys: AddressKeys;
+  readonly model: number | undefined;
+  readonly path: readonly string[];
+}
+
+function choicesOf(keys: AddressKeys): AddressChoice[] {
+  const { sunspec } = keys;
+  if (sunspec === undefined || typeof sunspec === 'number') return [{ keys, model: sunspec, path: [] }];
+  if (Array.isArray(sunspec)) return sunspec.map((model) => ({ keys, model, path: [] }));
+  return Object.entries(sunspec).map(([number, own]) => {
+    const path = Object.keys(own).length > 0 ? ['sunspec', number] : [];
+    return { keys: { ...keys, ...own }, model: Number(number), path };
+  });
+}
+
+function addressOf(keys: AddressKeys, model: number | undefined): ModbusAddress | AddressError {
   const table = tableOf(keys);
   if (table instanceof AddressError) return table;
   const addresses = wireAddresses(table, keys);
   if (addresses instanceof AddressError) return addresses;
   const first = Math.min(...addresses);
-  if (keys.sunspec !== undefined && table !== 'holding')
+  if (model !== undefined && table !== 'holding')
     return new AddressError(table, 'SunSpec models are in holding registers');
   const mistake = isBitTable(table) ? bitMistake(table, keys) : registerMistake(keys);
   if (mistake) return mistake;
@@ -160,7 +216,9 @@ function addressOf(keys: AddressKeys): ModbusAddress | AddressError {
     scaleOffset: scale === undefined ? undefined : scale - first,
     exponent: exponentOf(keys.scale_from),
     registerBytes: keys.register_bytes,
-    model: keys.sunspec,
+    model,
+    instance: keys.instance ?? 1,
+    alternatives: [],
     pollMs: keys.poll,
     quirks: keys.quirks,
     verify,
@@ -234,7 +292,7 @@ function spanMistake(address: ModbusAddress): AddressError | undefined {
   return new AddressError(table, `type ${type} has ${needed} registers, and the list ${words.length}`);
 }
 
-function verifyOf({ verify, scale_from }: AddressKeys, table: Table): Verify | undefined | AddressError {
+function verifyOf({ verify, sunspec }: AddressKeys, table: Table): Verify | undefined | AddressError {
   if (verify === undefined) return undefined;
   const [shown, second] = tables.filter((one) => verify[one] !== undefined);
   if (shown === undefined || second !== undefined)
@@ -244,8 +302,8 @@ function verifyOf({ verify, scale_from }: AddressKeys, table: Table): Verify | u
       'verify',
       `a ${table} is verified by ${isBitTable(table) ? 'coil or discrete' : 'holding or input'}`,
     );
-  if (typeof scale_from === 'number' || scale_from?.at !== undefined)
-    return new AddressError('verify', 'a value with scale_from cannot be written');
+  if (sunspec !== undefined && shown !== 'holding')
+    return new AddressError('verify', 'SunSpec models are in holding registers, counted from the id register');
   return { table: shown, first: verify[shown] ?? 0, delayMs: verify.delay, tolerance: verify.tolerance };
 }
 
@@ -310,10 +368,10 @@ export function readSpanOf(address: ModbusAddress, defaults: AddressDefaults): T
 
 /** See Driver.describe. The key includes bits of a register: `u1/holding/10.3`, `u1/holding/10.8-15`. */
 export function describeAddress(address: ModbusAddress, defaults: AddressDefaults): ChannelFacts {
-  const writable = (address.table === 'coil' || address.table === 'holding') && address.scaleOffset === undefined;
-  const place = address.model === undefined ? address.table : `sunspec${address.model}`;
+  const writable = address.table === 'coil' || address.table === 'holding';
+  const places = new Set([address, ...address.alternatives].map(placeText));
   return {
-    key: `u${address.unit ?? defaults.unit}/${place}/${placeText(address)}`,
+    key: `u${address.unit ?? defaults.unit}/${[...places].join('+')}`,
     kind: registerFormat(address)?.kind ?? 'digital',
     ...(address.values && { words: [...new Set(Object.values(address.values))] }),
     directions: writable && !isPartOfWide(address) ? ['in', 'out'] : ['in'],
@@ -325,8 +383,15 @@ function isPartOfWide(address: ModbusAddress): boolean {
   return address.registerBytes !== undefined && registerFormat(address)?.own.some((byte) => byte !== 0xff) === true;
 }
 
-/** Registers and bits of an address: `10`, `10.3`, `10-11.20`, `12+40`. */
+/** `holding/10`, `sunspec160/21`, `sunspec160#2/21`. */
 function placeText(address: ModbusAddress): string {
+  const { table, model, instance } = address;
+  const place = model === undefined ? table : `sunspec${model}${instance > 1 ? `#${instance}` : ''}`;
+  return `${place}/${registersText(address)}`;
+}
+
+/** Registers and bits of an address: `10`, `10.3`, `10-11.20`, `12+40`. */
+function registersText(address: ModbusAddress): string {
   const { first, words, bits, fields } = address;
   const registers = registerFormat(address)?.registers ?? 1;
   // Bits, or the first field, of several registers are not those of the first register.

@@ -10,7 +10,7 @@ import { isBitTable, MAX_READ_BITS, MAX_READ_REGISTERS, type Request } from './p
 import { isUnanswered, sendWrite, writeFailure } from './send-write.ts';
 import { openTransport } from './transport/open.ts';
 import type { Transport } from './transport/transport.ts';
-import { encodeWrite, readBack, writeAfterSilence } from './write.ts';
+import { checkWrite, prepareWrite, readBack, writeAfterSilence } from './write.ts';
 import { WriteFunctions } from './write-functions.ts';
 
 export interface ReadValue {
@@ -82,10 +82,11 @@ export class ModbusClient {
     const polled = new PolledChannel(channel, { unit, poll: 0 });
     const transact = (request: Request) => this.transact(request);
     const ignore = () => undefined;
+    checkWrite(polled, value);
     const attempt = this.#functions.attempt(polled.written);
     let reading: Reading | undefined;
     try {
-      await sendWrite(transact, encodeWrite(polled, value), attempt);
+      await sendWrite(transact, await prepareWrite(transact, polled, value), attempt);
       reading = await readBack(transact, polled, ignore);
     } catch (thrown) {
       const error = writeFailure(thrown);

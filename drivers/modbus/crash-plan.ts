@@ -1,18 +1,27 @@
 import { sleep } from '../../src/clock/clock.ts';
+import type { Channel } from '../../src/driver/contract.ts';
 import type { ExecutorContext, Prepare, SafeStateExecutor } from '../../src/driver/crash-plan.ts';
 import { DcsError, messageOf, toDcsError } from '../../src/errors/errors.ts';
 import { isRecord } from '../../src/message/envelope.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
+import type { ModbusAddress } from './address.ts';
 import type { ModbusOptions } from './options.ts';
+import { PolledChannel } from './polled-channel.ts';
 import type { Request } from './protocol/request.ts';
 import type { Quirks } from './quirks.ts';
-import { sendWrite, type WriteStep } from './send-write.ts';
+import { sendWrite } from './send-write.ts';
+import { locatePoint, type PointPlace } from './sunspec.ts';
+import { ChainWalker } from './sunspec-chain.ts';
 import { openTransport } from './transport/open.ts';
 import type { Transport } from './transport/transport.ts';
+import { prepareWrite } from './write.ts';
 import { type FunctionChoice, rotated } from './write-functions.ts';
 
-/** The requests that give one output its safe value, and the functions that its device takes. */
+/** The safe value of one output, and what is known of its device: the functions that it takes, the place of a SunSpec point. */
 export interface PlannedWrite {
-  readonly requests: readonly WriteStep[];
+  readonly channel: Channel<ModbusAddress>;
+  readonly value: RawValue;
+  readonly found: PointPlace | undefined;
   readonly choice: FunctionChoice;
 }
 
@@ -35,6 +44,8 @@ class ModbusSafeStateExecutor implements SafeStateExecutor {
   readonly holds = false;
   readonly #plan: ModbusPlan;
   readonly #context: ExecutorContext;
+  /** One of each unit with SunSpec points: a base that is silent in one attempt is passed over in the next. */
+  readonly #walkers = new Map<number, ChainWalker>();
   #remaining: readonly PlannedWrite[];
 
   constructor(plan: ModbusPlan, context: ExecutorContext) {
@@ -64,13 +75,13 @@ class ModbusSafeStateExecutor implements SafeStateExecutor {
     const silent = new Set<number>();
     let why = '';
     for (const write of this.#remaining) {
-      const unit = write.requests[0]?.unit ?? 0;
+      const unit = write.channel.address.unit ?? this.#plan.options.unit;
       if (silent.has(unit)) {
         failed.push(write);
         continue;
       }
       try {
-        await sendWrite((one) => this.#transact(transport, one), write.requests, write);
+        await this.#writeOne(transport, unit, write);
       } catch (thrown) {
         failed.push(write);
         if (toDcsError(thrown).retryable) silent.add(unit);
@@ -84,6 +95,18 @@ class ModbusSafeStateExecutor implements SafeStateExecutor {
       'TIMEOUT',
       `${failed.length} of ${this.#plan.writes.length} outputs could not be written: ${why}`,
     );
+  }
+
+  async #writeOne(transport: Transport, unit: number, write: PlannedWrite): Promise<void> {
+    const { channel, value, found } = write;
+    const polled = new PolledChannel(channel, this.#plan.options);
+    const transact = (request: Request) => this.#transact(transport, request);
+    const walker = this.#walkers.get(unit) ?? new ChainWalker();
+    this.#walkers.set(unit, walker);
+    // Each request waits by itself.
+    const reader = { unit, transact, untilFree: async () => undefined };
+    const locate = polled.located ? undefined : () => locatePoint(reader, walker, polled, found);
+    await sendWrite(transact, await prepareWrite(transact, polled, value, locate), write);
   }
 
   async #transact(transport: Transport, request: Request): Promise<Buffer> {

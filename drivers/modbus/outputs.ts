@@ -7,7 +7,7 @@ import type { PolledChannel } from './polled-channel.ts';
 import { isAcknowledge, isDeviceBusy } from './protocol/exception.ts';
 import { isUnanswered, sendWrite, writeFailure } from './send-write.ts';
 import type { ModbusTask, ModbusTransact } from './transport/transport.ts';
-import { type CancellableDelays, encodeWrite, readBack, verifyWrite, writeAfterSilence } from './write.ts';
+import { type CancellableDelays, checkWrite, prepareWrite, readBack, verifyWrite, writeAfterSilence } from './write.ts';
 import type { WriteAttempt, WriteFunctions } from './write-functions.ts';
 
 /** A command that has not been sent within this time has expired. */
@@ -22,6 +22,8 @@ export interface OutputBus {
   readonly delays: CancellableDelays;
   readonly functions: WriteFunctions;
   count(name: string): void;
+  /** Confirms the place of a SunSpec point in the task that is about to write it. `undefined` for other channels. */
+  confirmPlace(polled: PolledChannel): ((transact: ModbusTransact) => Promise<void>) | undefined;
   run<Result>(task: ModbusTask<Result>): Promise<Result>;
   /** Whether the port is closed or down. */
   ended(): boolean;
@@ -44,7 +46,7 @@ export class Outputs {
   /** See Port.write. */
   async command(polled: PolledChannel, value: RawValue, options: WriteOptions): Promise<WriteResult> {
     // Throws when the value does not fit: nothing changes then.
-    encodeWrite(polled, value);
+    checkWrite(polled, value);
     const opening = this.#pendingOpening.get(polled);
     if (opening) this.#fallbacks.set(polled, () => opening.value);
     this.#pendingOpening.delete(polled);
@@ -107,7 +109,7 @@ export class Outputs {
   /** A unit answers: sends it the values that it has not got yet. */
   unitAnswered(unit: number): void {
     for (const [polled, { value, busy }] of this.#pendingOpening) {
-      if (polled.span.unit !== unit || busy || !polled.located) continue;
+      if (polled.span.unit !== unit || busy) continue;
       // It rejects only when the port goes down, which the port's owner knows.
       this.open(polled, value).catch(() => undefined);
     }
@@ -184,13 +186,17 @@ export class Outputs {
   }
 
   async #writeOnce(polled: PolledChannel, value: RawValue, until: MonotonicMs): Promise<Reading | undefined> {
-    const { count, functions } = this.#bus;
-    const requests = encodeWrite(polled, value);
+    const { count, functions, confirmPlace } = this.#bus;
     const write = polled.lastWrite;
+    let parts = 0;
     let attempt: WriteAttempt | undefined;
     let unanswered: DcsError | undefined;
     try {
       return await this.#runWrite(polled, until, async (inTime, transact) => {
+        const requests = await prepareWrite(inTime, polled, value, confirmPlace(polled)).catch((error: unknown) => {
+          throw writeFailure(error);
+        });
+        parts = requests.length;
         // Only now: writes before this one may have shown which function is right.
         attempt = functions.attempt(polled.written);
         await sendWrite(inTime, requests, attempt).catch((thrown: unknown) => {
@@ -198,10 +204,13 @@ export class Outputs {
           if (isUnanswered(error)) unanswered = error;
           throw writeFailure(error);
         });
-        return readBack(transact, polled, count);
+        const reading = await readBack(transact, polled, count);
+        if (!reading || reading.ok || !polled.doubted) return reading;
+        const { message } = reading.error;
+        throw new DcsError('TIMEOUT', `${polled.channel.key}: ${message}; whether it took effect is unknown`);
       });
     } catch (error) {
-      const latest = polled.lastWrite === write && requests.length === 1;
+      const latest = polled.lastWrite === write && parts === 1;
       const other = unanswered && latest ? attempt?.afterSilence() : undefined;
       if (!unanswered || !other) throw error;
       return await this.#writeOtherwise(polled, value, until, other, unanswered);

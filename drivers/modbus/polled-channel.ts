@@ -2,21 +2,30 @@ import type { Channel, Reading } from '../../src/driver/contract.ts';
 import type { PolledItem } from '../../src/driver/kit/poller.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
-import { type ModbusAddress, readSpanOf, registerFormat } from './address.ts';
+import { type AddressDefaults, type ModbusAddress, readSpanOf, registerFormat, spanOf } from './address.ts';
 import type { RegisterFormat } from './formats/format.ts';
 import { piecesOf } from './pieces.ts';
 import { isPermanent } from './protocol/exception.ts';
 import { bitAt, type Piece, type ReadRequest, registerBytes, type TableSpan } from './protocol/request.ts';
+import { powerOfTen } from './register-format.ts';
+import type { PointPlace } from './sunspec.ts';
+import { HEAD_REGISTERS, headMistake, type ModelPlace } from './sunspec-chain.ts';
 import type { WriteKeys, WrittenOutput } from './write-functions.ts';
+
+/** Knows whether the places of the SunSpec points of a unit may be believed. */
+export interface PlaceGuard {
+  /** Values read now must not be told. */
+  readonly doubted: boolean;
+  /** A read has found something else where a model begins. */
+  moved(error: DcsError): void;
+  /** The device refuses the place of a point. */
+  doubt(): void;
+}
 
 /** A channel of a bus: how to read it, and its last known reading. */
 export class PolledChannel implements PolledItem<TableSpan, Buffer> {
   readonly channel: Channel<ModbusAddress>;
   readonly periodMs: number;
-  /** `undefined` for coils and discrete inputs. */
-  readonly format: RegisterFormat | undefined;
-  /** The runs of its registers where they are not neighbours, counted from the first; see piecesOf. */
-  readonly #pieces: readonly Piece[] | undefined;
   readonly #registerBytes: number;
   /** Line settings of its unit where they are its own; channels with equal settings are best read in one go. */
   readonly lineKey: string;
@@ -31,41 +40,79 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
   /** The output, to choose the functions that it is written with. */
   readonly written: WrittenOutput;
   readonly #changed: (reading: Reading) => void;
-  /** Registers that are read along before the value itself. */
-  readonly #leadingRegisters: number;
+  readonly #defaults: AddressDefaults;
+  #guard: PlaceGuard | undefined;
+  #address: ModbusAddress;
+  #format: RegisterFormat | undefined;
+  #place: ModelPlace | undefined;
   #span: TableSpan;
-  #located: boolean;
+  /** The runs of its registers where they are not neighbours; see ReadRequest. */
+  #pieces: readonly Piece[] | undefined;
+  /** What the register with the power of ten held when it was last read. */
+  #power: number | undefined;
   #last: Reading | undefined;
 
   constructor(
     channel: Channel<ModbusAddress>,
-    defaults: { readonly unit: number; readonly poll: number; readonly write?: WriteKeys | undefined },
+    defaults: AddressDefaults & { readonly poll: number; readonly write?: WriteKeys | undefined },
     changed: (reading: Reading) => void = () => undefined,
   ) {
     this.channel = channel;
     this.#changed = changed;
+    this.#defaults = defaults;
+    this.#address = channel.address;
+    this.#format = registerFormat(channel.address);
     this.#span = readSpanOf(channel.address, defaults);
-    this.#located = channel.address.model === undefined;
-    this.#leadingRegisters = channel.address.first - this.#span.first;
+    this.#pieces = shifted(piecesOf(channel.address), this.#span.first);
     this.periodMs = channel.address.pollMs ?? defaults.poll;
-    this.format = registerFormat(channel.address);
     this.written = {
       unit: this.#span.unit,
       key: channel.key,
       keys: { ...defaults.write, ...channel.address.write },
     };
-    this.#pieces = piecesOf(channel.address);
     this.#registerBytes = registerBytes(channel.address);
     this.lineKey = JSON.stringify(channel.address.quirks?.line ?? '');
   }
 
+  /** Of a SunSpec point with several, the one that the device has. */
+  get address(): ModbusAddress {
+    return this.#address;
+  }
+
+  /** `undefined` for coils and discrete inputs. */
+  get format(): RegisterFormat | undefined {
+    return this.#format;
+  }
+
+  /** The registers or bits that are read to know the value. */
   get span(): TableSpan {
     return this.#span;
   }
 
+  /** The registers or bits of the value itself. */
+  get valueSpan(): TableSpan {
+    const own = spanOf(this.#address, this.#defaults);
+    return { ...own, first: own.first + (this.#place?.at ?? 0) };
+  }
+
+  /** Where the device has the model of a SunSpec point; `undefined` while that is unknown. */
+  get place(): ModelPlace | undefined {
+    return this.#place;
+  }
+
+  /** Where a SunSpec point is; `undefined` while that is unknown. */
+  get found(): PointPlace | undefined {
+    return this.#place && { place: this.#place, address: this.#address };
+  }
+
+  /** Its place must be confirmed before it is believed. */
+  get doubted(): boolean {
+    return this.#guard?.doubted ?? false;
+  }
+
   /** Whether its address on the wire is known: that of a SunSpec point is unknown until its model has been found. */
   get located(): boolean {
-    return this.#located;
+    return this.#address.model === undefined || this.#place !== undefined;
   }
 
   /** Registers of 4 bytes and of 2 are not read in one request. */
@@ -75,7 +122,7 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
 
   /** Its pieces, where they are; see ReadRequest. */
   get pieces(): readonly Piece[] | undefined {
-    return this.#pieces?.map((piece) => ({ ...piece, first: piece.first + this.#span.first }));
+    return this.#pieces;
   }
 
   /** The request that reads it alone. */
@@ -92,38 +139,78 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
     return this.#last;
   }
 
-  /** Its SunSpec model begins at address `base`. */
-  locate(base: number): void {
-    if (this.#located) return;
-    this.#located = true;
-    this.#span = { ...this.#span, first: this.#span.first + base };
+  guardWith(guard: PlaceGuard): void {
+    this.#guard = guard;
   }
 
-  /** The value in a reply that begins `offset` registers or bits before it. */
+  /** The device has a SunSpec point there; `undefined`: it does not have it. Returns whether that is new. */
+  locate(found: PointPlace | undefined): boolean {
+    const before = this.#place;
+    this.#place = found?.place;
+    if (!found) return before !== undefined;
+    const { place, address } = found;
+    if (before?.at === place.at && before.length === place.length && this.#address === address) return false;
+    this.#address = address;
+    this.#format = registerFormat(address);
+    this.#power = undefined;
+    // The model's id and length are read with the value, so that a model that has moved is noticed at once.
+    const own = readSpanOf(address, this.#defaults);
+    const count = Math.max(HEAD_REGISTERS, own.first + own.count);
+    this.#span = { ...own, first: place.at, count };
+    const apart =
+      own.first > HEAD_REGISTERS ? shifted(piecesOf(address) ?? [{ ...own, first: 0 }], own.first) : undefined;
+    this.#pieces = shifted(apart && [{ first: 0, count: HEAD_REGISTERS }, ...apart], place.at);
+    return true;
+  }
+
+  /** The value in a reply that begins `offset` registers or bits before its span. */
   decode(data: Buffer, offset: number): Reading {
-    return this.format
-      ? this.format.decode(data, this.#registerBytes * (offset + this.#leadingRegisters))
-      : { ok: true, value: bitAt(data, offset) };
+    const format = this.#format;
+    if (!format) return { ok: true, value: bitAt(data, offset) };
+    const error = this.#place && headMistake(this.#place, data.subarray(2 * offset));
+    if (error) {
+      this.#guard?.moved(error);
+      return { ok: false, error };
+    }
+    const { first, scaleOffset } = this.#address;
+    const at = this.#registerBytes * (offset + first + (this.#place?.at ?? 0) - this.#span.first);
+    if (scaleOffset !== undefined) this.notePower(data, at + 2 * scaleOffset);
+    return format.decode(data, at);
+  }
+
+  /** The register with the power of ten holds what is at byte `at`: values are encoded with it from now on. */
+  notePower(data: Buffer, at: number): void {
+    this.#power = powerOfTen(this.#address.exponent, data, at);
+  }
+
+  /** The format of its registers alone, with the power of ten last read. */
+  get exactFormat(): RegisterFormat | undefined {
+    if (this.#address.scaleOffset === undefined) return this.#format;
+    return registerFormat({ ...this.#address, power: this.#power });
   }
 
   /** The value in registers or bits that hold nothing else. */
   decodeExact(data: Buffer): Reading {
-    return this.format ? this.format.decode(data, 0) : { ok: true, value: bitAt(data, 0) };
+    return this.exactFormat?.decode(data, 0) ?? { ok: true, value: bitAt(data, 0) };
   }
 
   /** The value that a device shows after it has taken `value`; `undefined` when no value can be shown. */
   shownValue(value: RawValue): RawValue | undefined {
-    if (!this.format) return value;
-    const shown = this.format.decode(this.format.encode(value), 0);
+    const format = this.exactFormat;
+    if (!format) return value;
+    const shown = format.decode(format.encode(value), 0);
     return shown.ok ? shown.value : undefined;
   }
 
+  /** Takes a poll's reply, unless the place that was read is in doubt. */
   deliver(data: Buffer, offset: number): void {
-    this.report(this.decode(data, offset));
+    if (this.located && !this.doubted) this.report(this.decode(data, offset));
   }
 
   fail(error: DcsError): void {
     this.report({ ok: false, error });
+    // Its model may have moved.
+    if (this.#place && (error.code === 'NO_SUCH_CHANNEL' || error.code === 'DEVICE_REFUSED')) this.#guard?.doubt();
   }
 
   /** Tells a reading that differs from the last known one. */
@@ -145,6 +232,10 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
     if (this.#last && !this.#last.ok && isPermanent(this.#last.error)) return;
     this.#last = undefined;
   }
+}
+
+function shifted(pieces: readonly Piece[] | undefined, by: number): Piece[] | undefined {
+  return pieces?.map(({ first, count }) => ({ first: first + by, count }));
 }
 
 function sameReading(a: Reading, b: Reading): boolean {

@@ -23,10 +23,10 @@ import { PolledChannel } from './polled-channel.ts';
 import { describeRequest, type Request, type TableSpan } from './protocol/request.ts';
 import { collectQuirks, type Quirks, readLimits } from './quirks.ts';
 import { resolutionAt } from './register-format.ts';
-import { noModelError, SunSpecLocator } from './sunspec.ts';
+import { SunSpecUnit } from './sunspec.ts';
 import { type ResponseDelays, readGap } from './transport/line-timing.ts';
-import type { ModbusTask, Transport } from './transport/transport.ts';
-import { CancellableDelays, encodeWrite } from './write.ts';
+import type { ModbusTask, ModbusTransact, Transport } from './transport/transport.ts';
+import { CancellableDelays, checkWrite } from './write.ts';
 import { type WriteAttempt, WriteFunctions } from './write-functions.ts';
 
 const READ_TTL_MS = 10_000;
@@ -43,12 +43,14 @@ export class ModbusPort implements Port {
   readonly #responseDelays: ResponseDelays | undefined;
   readonly #outputs: Outputs;
   readonly #functions: WriteFunctions;
-  readonly #locator: SunSpecLocator;
+  readonly #sunspec: ReadonlyMap<number, SunSpecUnit>;
   readonly #delays: CancellableDelays;
   readonly #onDown = new Set<() => void>();
   /** The opening values have been written, so polling may begin. */
   #started = false;
   #planning = false;
+  /** Units whose SunSpec points have been confirmed since the last plan. */
+  readonly #confirmed = new Set<number>();
   #closed = false;
 
   /** `responseDelays`: those of the units on a serial line; `undefined` over a network. */
@@ -88,31 +90,57 @@ export class ModbusPort implements Port {
       readRequest: (span, [only, other]): Request =>
         only instanceof PolledChannel && !other ? only.readRequest : { kind: 'read', ...span },
       onAnswer: (unit, wasOffline) => {
+        this.#sunspec.get(unit)?.answered(wasOffline);
         if (wasOffline) this.#outputs.unitReturned(unit);
         this.#outputs.unitAnswered(unit);
       },
+      onSilence: (unit) => this.#sunspec.get(unit)?.silent(),
       onRoundTrip: (request, tripMs) => {
         // The response delay decides which gaps are worth reading along.
         if (responseDelays?.record(request, tripMs)) this.#replan();
       },
     });
     const bus = { clock, run: <T>(task: ModbusTask<T>) => this.run(task), ended: () => this.#closed };
-    const outputBus = { ...bus, log, delays: this.#delays, functions: this.#functions, count };
-    this.#outputs = new Outputs(outputBus, this.#channels);
-    const located = () => {
-      this.#replan();
-      context.crashPlanChanged?.();
+    const confirmPlace = (polled: PolledChannel) => {
+      const unit = this.#sunspec.get(polled.span.unit);
+      if (polled.address.model === undefined || !unit) return undefined;
+      return (transact: ModbusTransact) => unit.confirm(transact, polled);
     };
-    this.#locator = new SunSpecLocator({ ...bus, channels: this.#channels, located });
+    const outputBus = { ...bus, log, delays: this.#delays, functions: this.#functions, count, confirmPlace };
+    this.#outputs = new Outputs(outputBus, this.#channels);
     for (const channel of channels) {
       const changed = (reading: Reading) => {
         if (!this.#closed) context.changed(channel, reading);
       };
       const polled = new PolledChannel(channel, options, changed);
-      const { pieces: parts, span } = polled;
-      polled.readAlone = parts !== undefined && !mayReadWhole(span, parts, options, this.#quirks.get(span.unit));
+      this.#noteReach(polled);
       this.#channels.set(channel.key, polled);
     }
+    this.#sunspec = this.#sunSpecUnits();
+  }
+
+  #noteReach(polled: PolledChannel): void {
+    const { pieces, span } = polled;
+    polled.readAlone = pieces !== undefined && !mayReadWhole(span, pieces, this.#options, this.#quirks.get(span.unit));
+  }
+
+  #sunSpecUnits(): Map<number, SunSpecUnit> {
+    const { clock, crashPlanChanged } = this.#context;
+    const points = [...this.#channels.values()].filter(({ address }) => address.model !== undefined);
+    const bus = {
+      clock,
+      run: <T>(task: ModbusTask<T>) => this.run(task),
+      freeAt: (unit: number) => this.#transport.freeAt(unit),
+      ended: () => this.#closed,
+      confirmed: (unit: number, changed: boolean) => {
+        for (const point of points) this.#noteReach(point);
+        this.#replan(unit);
+        if (changed) crashPlanChanged?.();
+      },
+    };
+    const units = new Set(points.map(({ span }) => span.unit));
+    const own = (unit: number) => points.filter(({ span }) => span.unit === unit);
+    return new Map([...units].map((unit) => [unit, new SunSpecUnit(bus, unit, own(unit))]));
   }
 
   /**
@@ -124,7 +152,7 @@ export class ModbusPort implements Port {
       const { openingValue } = polled.channel;
       return openingValue === undefined ? [] : [this.#outputs.open(polled, openingValue)];
     });
-    this.#locator.start();
+    for (const unit of this.#sunspec.values()) unit.start();
     await Promise.all(opening);
     this.#started = true;
     this.#replan();
@@ -134,10 +162,13 @@ export class ModbusPort implements Port {
     if (this.#closed) throw new DcsError('PORT_DOWN', 'the port is closed');
     const readings = new Map<PolledChannel, Reading>();
     const groups = new Map<string, PolledChannel[]>();
-    for (const { key } of channels) {
-      const polled = this.#channels.get(key);
-      if (polled && !polled.located) readings.set(polled, polled.last ?? { ok: false, error: noModelError(polled) });
-      if (!polled?.located) continue;
+    const wanted = channels.flatMap(({ key }) => this.#channels.get(key) ?? []);
+    const unsettled = await this.#settlePlaces(wanted);
+    for (const polled of wanted) {
+      const error = unsettled.get(polled.span.unit);
+      if (polled.address.model !== undefined && error) readings.set(polled, { ok: false, error });
+      else if (!polled.located && polled.last) readings.set(polled, polled.last);
+      if (readings.has(polled) || !polled.located) continue;
       const group = `${polled.span.unit}/${polled.span.table}/${polled.readWith ?? ''}`;
       groups.set(group, [...(groups.get(group) ?? []), polled]);
     }
@@ -152,6 +183,22 @@ export class ModbusPort implements Port {
     });
   }
 
+  /** Confirms the places of the SunSpec points among these. Resolves with the error of each unit where that failed. */
+  async #settlePlaces(wanted: readonly PolledChannel[]): Promise<ReadonlyMap<number, DcsError>> {
+    const failures = new Map<number, DcsError>();
+    const settle = async (unit: number) => {
+      try {
+        await this.#sunspec.get(unit)?.settled();
+      } catch (thrown) {
+        const error = toDcsError(thrown);
+        if (this.#closed) throw error;
+        failures.set(unit, error);
+      }
+    };
+    await Promise.all([...new Set(wanted.map(({ span }) => span.unit))].map(settle));
+    return failures;
+  }
+
   async write(channel: Channel, value: RawValue, options: WriteOptions = {}): Promise<WriteResult> {
     const polled = this.#channels.get(channel.key);
     if (!polled) throw unknownChannel(channel);
@@ -159,16 +206,19 @@ export class ModbusPort implements Port {
   }
 
   resolution({ key }: Channel, value: RawValue): number | undefined {
-    const format = this.#channels.get(key)?.format;
+    const format = this.#channels.get(key)?.exactFormat;
     return format && resolutionAt(format, value);
   }
 
-  /** SunSpec points are left out until their model has been found. */
   crashPlan(writes: readonly SafeWrite[]): CrashPlan | undefined {
     const planned = writes.flatMap(({ channel, value }): PlannedWrite[] => {
       const polled = this.#channels.get(channel.key);
-      if (!polled?.located) return [];
-      return [{ requests: encodeWrite(polled, value), choice: this.#functions.choiceFor(polled.written) }];
+      if (!polled) return [];
+      checkWrite(polled, value);
+      // Without its functions, which cannot be copied to another process.
+      const { key, kind, direction, address, debounceMs } = polled.channel;
+      const plain = { key, kind, direction, address, debounceMs };
+      return [{ channel: plain, value, found: polled.found, choice: this.#functions.choiceFor(polled.written) }];
     });
     if (planned.length === 0) return undefined;
     const plan: ModbusPlan = { options: this.#options, quirks: this.#quirks, writes: planned };
@@ -201,6 +251,11 @@ export class ModbusPort implements Port {
     this.#scheduler.dispatch();
   }
 
+  /** The device had closed the connection, and there is a new one. */
+  reconnected(): void {
+    for (const unit of this.#sunspec.values()) unit.doubt();
+  }
+
   /** Calls `end` when the port goes down or is closed. */
   onDown(end: () => void): void {
     this.#onDown.add(end);
@@ -210,6 +265,7 @@ export class ModbusPort implements Port {
   down(): void {
     this.#closed = true;
     this.#scheduler.close();
+    for (const unit of this.#sunspec.values()) unit.end();
     this.#delays.cancelAll(new DcsError('PORT_DOWN', 'the port went down'));
     for (const end of this.#onDown) end();
   }
@@ -246,8 +302,9 @@ export class ModbusPort implements Port {
     }
   }
 
-  /** Plans the polls anew, once for all changes made in one go. */
-  #replan(): void {
+  /** Plans the polls anew, once for all changes made in one go. The points of `unit` have been confirmed: they are read at once. */
+  #replan(unit?: number): void {
+    if (unit !== undefined) this.#confirmed.add(unit);
     if (this.#planning || !this.#started) return;
     this.#planning = true;
     queueMicrotask(() => {
@@ -256,7 +313,10 @@ export class ModbusPort implements Port {
       const located = [...this.#channels.values()].filter((polled) => polled.located);
       // The poller spreads reads over their period in this order, so line settings change as rarely as possible.
       located.sort((a, b) => (a.lineKey < b.lineKey ? -1 : a.lineKey > b.lineKey ? 1 : 0));
-      this.#poller.plan(located, this.#context.clock.now());
+      const now = this.#context.clock.now();
+      this.#poller.plan(located, now);
+      for (const confirmed of this.#confirmed) this.#poller.pollNow(confirmed, now);
+      this.#confirmed.clear();
       this.#scheduler.dispatch();
     });
   }

@@ -1,7 +1,8 @@
 import { type ByteOrder, type NumberType, numberCodecs } from '../../src/driver/kit/number-codec.ts';
+import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { decimalFormat, fieldsFormat, scaleByTen, spreadFormat } from './formats/composite.ts';
-import { badValue, noValue, type RegisterFormat } from './formats/format.ts';
+import { badValue, noValue, outOfRange, type RegisterFormat } from './formats/format.ts';
 import { bitFormat, bitsFormat, meaningsOf, numberFormat, numberRange, type StatedNumber } from './formats/number.ts';
 import { namedFormat, rawFormat, stringFormat } from './formats/text.ts';
 
@@ -47,6 +48,8 @@ export interface FormatSpec {
   readonly scaleOffset?: number | undefined;
   /** The power of ten in that register, or in the registers of the value; a signed whole register when `undefined`. */
   readonly exponent?: ExponentSpec | undefined;
+  /** What the register with the power of ten held: the value's registers alone can then be decoded and encoded. */
+  readonly power?: number | undefined;
   /** Raw numbers that mean 'no value'. */
   readonly invalid?: readonly StatedNumber[] | undefined;
   /** Registers that are not neighbours: their places, in the order in which they make the number. */
@@ -72,12 +75,12 @@ interface FieldSpec {
 }
 
 export function formatOf(spec: FormatSpec): RegisterFormat {
-  const { fields, exponent, scaleOffset, words, values } = spec;
+  const { fields, exponent, scaleOffset, words, values, power } = spec;
   if (fields) return fieldsFormat(fields.map(({ spec: own, ...field }) => ({ ...field, format: formatOf(own) })));
   const plain = plainFormat(spec);
   const number = exponent && scaleOffset === undefined ? withExponent(plain, exponent, spec.order) : plain;
   const spread = words ? spreadFormat(number, words) : number;
-  const scaled = scaleOffset === undefined ? spread : scaledFormat(spread, scaleOffset, exponent);
+  const scaled = scaleOffset === undefined ? spread : scaledFormat(spread, scaleOffset, exponent, power);
   if (values === undefined) return scaled;
   return namedFormat(scaled, values, numberRange(containerOf(spec.type) ?? 'uint16', partOf(spec)));
 }
@@ -167,26 +170,49 @@ export function resolutionAt(format: RegisterFormat, value: RawValue): number | 
 /** SunSpec's 'not implemented' for a scale factor. */
 const NO_SCALE = -32768;
 
-/**
- * A number with its power of ten in another register, `distance` registers after (or before) it, as in SunSpec. It
- * cannot be written, because the device may change the factor at any time.
- */
-export function scaledFormat(inner: RegisterFormat, distance: number, exponent?: ExponentSpec): RegisterFormat {
+/** The power of ten in the register at byte `at`; also one that is none, see `isPower`. */
+export function powerOfTen(exponent: ExponentSpec | undefined, data: Buffer, at: number): number {
   const { bits = [0, 15], signed = true, sign = 1 } = exponent ?? {};
-  const power = bitsFormat(bits, { signed, words: 1, order: 'ABCD' });
+  const found = bitsFormat(bits, { signed, words: 1, order: 'ABCD' }).decode(data, at);
+  return found.ok ? sign * Number(found.value) : NO_SCALE;
+}
+
+function isPower(power: number): boolean {
+  return Math.abs(power) <= 10;
+}
+
+/**
+ * A number with its power of ten in another register, `distance` registers after (or before) it, as in SunSpec. The device may
+ * change the power at any time, so it is read with each value, and before each write: `known` is what was found then.
+ */
+export function scaledFormat(
+  inner: RegisterFormat,
+  distance: number,
+  exponent: ExponentSpec | undefined,
+  known: number | undefined,
+): RegisterFormat {
   return {
     ...inner,
     decode(data, at) {
       const reading = inner.decode(data, at);
       if (!reading.ok) return reading;
-      const factor = power.decode(data, at + 2 * distance);
-      const by = factor.ok ? sign * Number(factor.value) : NO_SCALE;
-      if (by === NO_SCALE || Math.abs(by) > 10) return noValue(`the scale factor ${by} is none`, by);
+      const power = known ?? powerOfTen(exponent, data, at + 2 * distance);
+      if (!isPower(power)) return noValue(`the scale factor ${power} is none`, power);
       // A scaled 64-bit total is a measurement, for which a double is exact enough.
-      return { ok: true, value: scaleByTen(Number(reading.value), by) };
+      return { ok: true, value: scaleByTen(Number(reading.value), power) };
     },
     encode(value) {
-      throw badValue(value, 'possible to write: its scale belongs to the device');
+      if (typeof value !== 'number' || !Number.isFinite(value)) throw badValue(value, 'a finite number');
+      if (known === undefined || !isPower(known))
+        throw new DcsError('DEVICE_REFUSED', `${value} cannot be written: the device gives no scale factor`, {
+          found: known,
+        });
+      try {
+        return inner.encode(scaleByTen(value, -known));
+      } catch (error) {
+        if (!(error instanceof DcsError) || error.code !== 'OUT_OF_RANGE') throw error;
+        throw outOfRange(value, `${error.message}, with the scale factor 10^${known} of the device`);
+      }
     },
   };
 }

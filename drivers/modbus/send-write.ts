@@ -150,10 +150,17 @@ async function modifyRegisters(
 
 /** Reads what a write is about to change: the polled value may be out of date. Nothing is written when it fails. */
 async function readBefore(transact: ModbusTransact, unit: number, first: number, count: number): Promise<Buffer> {
-  return await transact({ kind: 'read', unit, table: 'holding', first, count }).catch((thrown: unknown) => {
+  return await orNotSent(transact({ kind: 'read', unit, table: 'holding', first, count }));
+}
+
+/** Awaits what must precede a write: without it nothing is written. */
+export async function orNotSent<Result>(preceding: Promise<Result>): Promise<Result> {
+  try {
+    return await preceding;
+  } catch (thrown) {
     const error = toDcsError(thrown);
     throw error.code === 'TIMEOUT' || error.code === 'BAD_REPLY' ? new NotSentError(error) : error;
-  });
+  }
 }
 
 function wordBytes(word: number): Buffer {

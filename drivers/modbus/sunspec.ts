@@ -1,107 +1,279 @@
-import type { Clock, DurationMs } from '../../src/clock/clock.ts';
+import type { Clock, DurationMs, MonotonicMs, Timer } from '../../src/clock/clock.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
+import { type ModbusAddress, readSpanOf } from './address.ts';
 import type { PolledChannel } from './polled-channel.ts';
+import { orNotSent } from './send-write.ts';
+import {
+  type ChainReader,
+  ChainWalker,
+  HEAD_REGISTERS,
+  headMistake,
+  type ModelPlace,
+  readHead,
+} from './sunspec-chain.ts';
 import type { ModbusTask, ModbusTransact } from './transport/transport.ts';
 
-/** Addresses at which the chain of models may begin (SunSpec device information model specification, 6.3). */
-const BASES = [40_000, 50_000, 0];
-const MARK = 'SunS';
-const LAST_MODEL = 0xffff;
-/** A longer chain means a broken device. */
-const MAX_MODELS = 64;
 const WALK_TTL_MS = 10_000;
+/** Wait after a walk that got no answer, and after one that was silent at a base beside others. */
 const RETRY_MS: DurationMs = 3000;
-
-/**
- * Walks a unit's chain of SunSpec models: `SunS`, then id, length and as many registers of each model. Resolves with the
- * address of each model's id register; the first one when a model occurs twice. Rejects with NO_SUCH_CHANNEL when there is
- * no chain.
- */
-export async function walkModels(transact: ModbusTransact, unit: number): Promise<Map<number, number>> {
-  for (const base of BASES) {
-    const mark = await readTwoRegisters(transact, unit, base);
-    if (mark?.toString('latin1') === MARK) return await walkChain(transact, unit, base + 2);
-  }
-  throw new DcsError('NO_SUCH_CHANNEL', `unit ${unit} has no SunSpec models`, {
-    expected: `'SunS' in the holding registers at ${BASES.join(', ')}`,
-  });
-}
-
-async function walkChain(transact: ModbusTransact, unit: number, first: number): Promise<Map<number, number>> {
-  const models = new Map<number, number>();
-  for (let at = first, seen = 0; seen < MAX_MODELS && at <= 0xfffe; seen++) {
-    const head = await readTwoRegisters(transact, unit, at);
-    const id = head?.readUInt16BE(0) ?? LAST_MODEL;
-    if (head === undefined || id === LAST_MODEL) break;
-    if (!models.has(id)) models.set(id, at);
-    at += 2 + head.readUInt16BE(2);
-  }
-  return models;
-}
-
-/** Two registers; `undefined` when the device has none there. */
-async function readTwoRegisters(transact: ModbusTransact, unit: number, first: number): Promise<Buffer | undefined> {
-  try {
-    return await transact({ kind: 'read', unit, table: 'holding', first, count: 2 });
-  } catch (error) {
-    if (error instanceof DcsError && (error.code === 'NO_SUCH_CHANNEL' || error.code === 'DEVICE_REFUSED'))
-      return undefined;
-    throw error;
-  }
-}
+const NEXT_BASE_MS: DurationMs = 500;
+/** A model that the device does not have is looked for again after this time, then after twice as long, and so on. */
+const MISSING_MS: DurationMs = 3000;
+const MAX_MISSING_MS: DurationMs = 300_000;
+/** Waits between walks that find everything where it was: after a lost reply or a new connection, and after a strange head. */
+const UNCHANGED_MS: DurationMs = 1000;
+const MAX_UNCHANGED_MS: DurationMs = 600_000;
+const MAX_MOVED_MS: DurationMs = 30_000;
+/** Walks without answer in a row after which the values from before count no more. */
+const FAILED_WALKS = 2;
 
 /** The bus that SunSpec devices are on. */
 export interface SunSpecBus {
   readonly clock: Clock;
-  readonly channels: ReadonlyMap<string, PolledChannel>;
   run<Result>(task: ModbusTask<Result>): Promise<Result>;
-  /** Called when the addresses of some channels have become known. */
-  located(): void;
+  /** When a unit may be asked again; see BusTransport.freeAt. */
+  freeAt(unit: number): MonotonicMs;
+  /** The points of a unit may be read; `changed`: some of them at other addresses than before. */
+  confirmed(unit: number, changed: boolean): void;
   /** Whether the port is closed or down. */
   ended(): boolean;
 }
 
-/** Finds the addresses of SunSpec points: walks each unit's chain of models, and tries again until the unit answers. */
-export class SunSpecLocator {
-  readonly #bus: SunSpecBus;
+/** The place of a point: the model that holds it, and its address counted from there. */
+export interface PointPlace {
+  readonly place: ModelPlace;
+  readonly address: ModbusAddress;
+}
 
-  constructor(bus: SunSpecBus) {
+/** Returns where one of the addresses of a point is among these models, or the reason why it is nowhere. */
+export function findPoint(wanted: ModbusAddress, models: readonly ModelPlace[]): PointPlace | DcsError {
+  const reasons: string[] = [];
+  for (const address of [wanted, ...wanted.alternatives]) {
+    const { model, instance } = address;
+    const place = models.filter((one) => one.model === model)[instance - 1];
+    const nth = instance > 1 ? ` number ${instance}` : '';
+    if (!place) {
+      reasons.push(`no SunSpec model ${model}${nth}`);
+      continue;
+    }
+    const { first, count } = readSpanOf(address, { unit: 1 });
+    if (first + count <= HEAD_REGISTERS + place.length) return { place, address };
+    reasons.push(
+      `SunSpec model ${model}${nth} with ${place.length} registers only, none of them at ${first + count - 1}`,
+    );
+  }
+  return new DcsError('NO_SUCH_CHANNEL', `the device has ${reasons.join(' and ')}`);
+}
+
+/** Finds a point without what was learned before, but with a guess where it was. Rejects when the device does not have it. */
+export async function locatePoint(
+  reader: ChainReader,
+  walker: ChainWalker,
+  point: PolledChannel,
+  guess: PointPlace | undefined,
+): Promise<void> {
+  const { address } = point.channel;
+  const head = guess && (await readHead(reader, guess.place.at));
+  if (guess && head && !headMistake(guess.place, head)) {
+    point.locate(guess);
+    return;
+  }
+  const found = findPoint(address, await walker.walk(reader, (models) => hasFirstChoice(address, models)));
+  if (found instanceof DcsError) throw found;
+  point.locate(found);
+}
+
+/** Returns whether these models hold the first choice of a point, so that no later model can matter to it. */
+function hasFirstChoice({ model, instance }: ModbusAddress, models: readonly ModelPlace[]): boolean {
+  return models.filter((one) => one.model === model).length >= instance;
+}
+
+/**
+ * Knows where one unit has the models of its SunSpec points. What it knows does not outlive an absence: after one the chain is
+ * walked again before anything is read as good or written. Each read takes the model's id and length along, so that a chain
+ * that has moved unnoticed makes its points bad at once.
+ */
+export class SunSpecUnit {
+  readonly #bus: SunSpecBus;
+  readonly #unit: number;
+  readonly #points: readonly PolledChannel[];
+  readonly #walker = new ChainWalker();
+  /** Points that the device does not have, and why. */
+  readonly #absent = new Map<PolledChannel, DcsError>();
+  /** The places must be confirmed by a walk before they are used. */
+  #doubted = true;
+  #walking = false;
+  #silent = false;
+  #queued = false;
+  #timer: Timer | undefined;
+  /** Walks in a row that found everything where it was, and the time of the last. */
+  #unchanged = 0;
+  #walkedAt: MonotonicMs = 0;
+  #failedWalks = 0;
+  #missingWait: DurationMs = MISSING_MS;
+
+  constructor(bus: SunSpecBus, unit: number, points: readonly PolledChannel[]) {
     this.#bus = bus;
+    this.#unit = unit;
+    this.#points = points;
+    for (const point of points) point.guardWith(this);
+  }
+
+  /** Values read now must not be believed. */
+  get doubted(): boolean {
+    return this.#doubted;
   }
 
   start(): void {
-    for (const unit of new Set(this.#unlocated().map(({ span }) => span.unit))) this.#locate(unit);
+    this.#request();
   }
 
-  #locate(unit: number): void {
-    const { clock, run, located, ended } = this.#bus;
-    const walk = run({ lane: 'demand', unit, ttlMs: WALK_TTL_MS, work: (transact) => walkModels(transact, unit) });
-    walk.then(
-      (models) => {
-        for (const polled of this.#unlocated(unit)) {
-          const base = models.get(polled.channel.address.model ?? 0);
-          if (base === undefined) polled.fail(noModelError(polled));
-          else polled.locate(base);
-        }
-        located();
+  /** A request of the unit got no answer. */
+  silent(): void {
+    this.#silent = true;
+  }
+
+  /** The unit answers; `wasOffline`: it has been away. Called before the reply is used. */
+  answered(wasOffline: boolean): void {
+    const wasSilent = this.#silent;
+    this.#silent = false;
+    if (this.#walking) return;
+    if (!wasOffline) {
+      if (wasSilent) this.doubt();
+      return;
+    }
+    this.#unchanged = 0;
+    this.#missingWait = MISSING_MS;
+    this.#doubted = true;
+    this.#request();
+  }
+
+  /**
+   * The unit may have been away: a request got no answer, or the device has closed the connection. Walks that find nothing
+   * new become ever rarer; in between the ids and lengths in the reads have to do.
+   */
+  doubt(): void {
+    if (this.#walking || this.#doubted || this.#restMs(MAX_UNCHANGED_MS) > 0) return;
+    this.#doubted = true;
+    this.#request();
+  }
+
+  /** A read has found something else where a model begins. */
+  moved(error: DcsError): void {
+    for (const point of this.#points) if (point.located) point.fail(error);
+    this.#doubted = true;
+    this.#later(this.#restMs(MAX_MOVED_MS));
+  }
+
+  /** Resolves when the places are confirmed. Rejects when the unit cannot be asked. */
+  async settled(): Promise<void> {
+    if (!this.#doubted) return;
+    await this.#bus.run(this.#task());
+  }
+
+  /**
+   * Confirms the place of a point in the task that is about to write it. Rejects with NO_SUCH_CHANNEL when the device does not
+   * have the point; nothing has been written then.
+   */
+  async confirm(transact: ModbusTransact, point: PolledChannel): Promise<void> {
+    const { place } = point;
+    if (!this.#doubted && place) {
+      const head = await orNotSent(readHead({ unit: this.#unit, transact }, place.at));
+      const mistake = headMistake(place, head);
+      if (mistake) this.moved(mistake);
+    }
+    // The read may have shown a new connection.
+    if (this.#doubted || !point.located) await orNotSent(this.#walk(transact));
+    const absence = this.#absent.get(point);
+    if (absence) throw absence;
+  }
+
+  end(): void {
+    this.#timer?.cancel();
+  }
+
+  /** Time until the next walk may be made without need. */
+  #restMs(longest: DurationMs): DurationMs {
+    if (this.#unchanged === 0) return 0;
+    const wait = Math.min(UNCHANGED_MS * 2 ** this.#unchanged, longest);
+    return Math.max(0, this.#walkedAt + wait - this.#bus.clock.now());
+  }
+
+  #later(wait: DurationMs): void {
+    this.#timer?.cancel();
+    this.#timer = this.#bus.clock.after(wait, () => this.#request());
+  }
+
+  #task(): ModbusTask<void> {
+    const work = async (transact: ModbusTransact) => {
+      // A write may have walked meanwhile.
+      if (this.#doubted || this.#absent.size > 0) await this.#walk(transact);
+    };
+    return { lane: 'demand', unit: this.#unit, ttlMs: WALK_TTL_MS, work };
+  }
+
+  #request(): void {
+    this.#timer?.cancel();
+    if (this.#queued || this.#bus.ended()) return;
+    this.#queued = true;
+    this.#bus.run(this.#task()).then(
+      () => {
+        this.#queued = false;
       },
       (thrown: unknown) => {
-        if (ended()) return;
-        for (const polled of this.#unlocated(unit)) polled.fail(toDcsError(thrown));
-        clock.after(RETRY_MS, () => {
-          if (!ended()) this.#locate(unit);
-        });
+        this.#queued = false;
+        if (!this.#bus.ended()) this.#walkFailed(toDcsError(thrown));
       },
     );
   }
 
-  #unlocated(unit?: number): PolledChannel[] {
-    const all = [...this.#bus.channels.values()].filter((polled) => !polled.located);
-    return unit === undefined ? all : all.filter(({ span }) => span.unit === unit);
+  #walkFailed(error: DcsError): void {
+    const asked = error.code !== 'PORT_DOWN' && error.code !== 'EXPIRED';
+    if (asked) this.#failedWalks++;
+    for (const point of this.#points) {
+      if (point.neverRead || (asked && (!point.located || this.#failedWalks >= FAILED_WALKS))) point.fail(error);
+    }
+    this.#later(asked && this.#failedWalks < FAILED_WALKS ? NEXT_BASE_MS : RETRY_MS);
   }
-}
 
-/** The device has no such model. */
-export function noModelError({ channel }: PolledChannel): DcsError {
-  return new DcsError('NO_SUCH_CHANNEL', `the device has no SunSpec model ${channel.address.model}`);
+  async #walk(transact: ModbusTransact): Promise<void> {
+    const { clock, freeAt } = this.#bus;
+    const untilFree = () =>
+      new Promise<void>((resolve) => clock.after(Math.max(0, freeAt(this.#unit) - clock.now()), resolve));
+    const enough = (models: readonly ModelPlace[]) =>
+      this.#points.every(({ channel }) => hasFirstChoice(channel.address, models));
+    this.#walking = true;
+    try {
+      this.#apply(await this.#walker.walk({ unit: this.#unit, transact, untilFree }, enough));
+    } catch (thrown) {
+      const error = toDcsError(thrown);
+      if (error.code !== 'NO_SUCH_CHANNEL') throw error;
+      this.#apply([], error);
+    } finally {
+      this.#walking = false;
+      this.#walkedAt = clock.now();
+    }
+  }
+
+  /** `none`: the device has no chain. */
+  #apply(models: readonly ModelPlace[], none?: DcsError): void {
+    let changed = false;
+    for (const point of this.#points) {
+      const found = none ?? findPoint(point.channel.address, models);
+      const absence = found instanceof DcsError ? found : undefined;
+      if (point.locate(found instanceof DcsError ? undefined : found)) changed = true;
+      this.#absent.delete(point);
+      if (!absence) continue;
+      this.#absent.set(point, absence);
+      point.fail(absence);
+    }
+    this.#doubted = false;
+    this.#failedWalks = 0;
+    this.#unchanged = changed ? 0 : this.#unchanged + 1;
+    if (this.#absent.size > 0) {
+      this.#later(this.#missingWait);
+      this.#missingWait = Math.min(2 * this.#missingWait, MAX_MISSING_MS);
+    }
+    this.#bus.confirmed(this.#unit, changed);
+  }
 }

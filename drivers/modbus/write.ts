@@ -6,7 +6,7 @@ import { badValue } from './formats/format.ts';
 import type { PolledChannel } from './polled-channel.ts';
 import { isPermanent } from './protocol/exception.ts';
 import type { Table, TableSpan } from './protocol/request.ts';
-import { sendWrite, type WriteStep, type WriteWay } from './send-write.ts';
+import { orNotSent, sendWrite, type WriteStep, type WriteWay } from './send-write.ts';
 import type { ModbusTask, ModbusTransact } from './transport/transport.ts';
 
 const VERIFY_TTL_MS = 5000;
@@ -21,26 +21,50 @@ export interface Verify {
   readonly tolerance: number;
 }
 
-/**
- * Returns the requests that write a value, in their order. Throws BAD_VALUE, OUT_OF_RANGE or READ_ONLY before anything is
- * sent.
- */
-export function encodeWrite(polled: PolledChannel, value: RawValue): readonly WriteStep[] {
-  const { channel, format, located } = polled;
-  const { unit, table, first } = polled.span;
-  if (!located) throw new DcsError('PORT_DOWN', `${channel.key}: its SunSpec model has not been found yet`);
+/** Throws BAD_VALUE, OUT_OF_RANGE or READ_ONLY when a value cannot be written, as far as that is known before anything is sent. */
+export function checkWrite(polled: PolledChannel, value: RawValue): void {
+  const { channel, address, span } = polled;
+  const { table } = span;
   if (channel.direction === 'in') throw new DcsError('READ_ONLY', `${channel.key} is configured as an input`);
   if (table === 'discrete' || table === 'input')
     throw new DcsError('READ_ONLY', `${channel.key} cannot be written: a ${table} register belongs to the device`);
+  // The power of ten may have changed since it was read: only the write knows.
+  if (address.scaleOffset === undefined) encodeWrite(polled, value);
+  else if (typeof value !== 'number' || !Number.isFinite(value)) throw badValue(value, 'a finite number');
+}
+
+/**
+ * Returns the requests that write a value, in their order, from within the task that will send them: the place of a SunSpec
+ * point and a power of ten in another register are the device's, so they are read right before. Rejects as `checkWrite`
+ * throws, and with a NotSentError when they cannot be read.
+ */
+export async function prepareWrite(
+  transact: ModbusTransact,
+  polled: PolledChannel,
+  value: RawValue,
+  confirmPlace?: (transact: ModbusTransact) => Promise<void>,
+): Promise<readonly WriteStep[]> {
+  await confirmPlace?.(transact);
+  const { scaleOffset } = polled.address;
+  if (scaleOffset !== undefined) {
+    const { unit, table, first } = polled.valueSpan;
+    const power = { kind: 'read', unit, table, first: first + scaleOffset, count: 1 } as const;
+    polled.notePower(await orNotSent(transact(power)), 0);
+  }
+  return encodeWrite(polled, value);
+}
+
+function encodeWrite(polled: PolledChannel, value: RawValue): readonly WriteStep[] {
+  const { exactFormat: format, address, valueSpan: span } = polled;
   if (!format) {
     if (typeof value !== 'boolean') throw badValue(value, 'true or false');
-    return [{ kind: 'write-coil', unit, at: first, on: value }];
+    return [{ kind: 'write-coil', unit: span.unit, at: span.first, on: value }];
   }
   const image = format.encode(value);
-  const { words } = channel.address;
+  const { words } = address;
   // Registers that are not neighbours are written in the order in which they make the number.
   const runs = words ? runsOf(words) : [{ from: 0, to: format.registers - 1 }];
-  return runs.map((run) => registerWrite(polled.span, format.own, image, run));
+  return runs.map((run) => registerWrite(span, format.own, image, run));
 }
 
 /** First and last register of a part of a value, counted from its first. */
@@ -113,7 +137,7 @@ export async function writeAfterSilence(
   count: (name: string) => void,
 ): Promise<Reading | undefined> {
   const reading = await readBack(transact, polled, count);
-  if (!reading) throw unanswered;
+  if (!reading || (!reading.ok && polled.doubted)) throw unanswered;
   if (reading.ok && reading.value === polled.shownValue(value)) {
     count('write_replies_lost');
     return reading;
@@ -140,8 +164,10 @@ export async function verifyWrite(
 ): Promise<void> {
   const { key } = polled.channel;
   const { unit } = polled.span;
-  const { table, first, tolerance } = verify;
-  const request = { kind: 'read', ...polled.span, table, first } as const;
+  const { table, tolerance } = verify;
+  const { place } = polled;
+  const first = (place?.at ?? 0) + verify.first;
+  const request = { kind: 'read', ...polled.valueSpan, table, first } as const;
   let data: Buffer;
   try {
     await delays.wait(verify.delayMs);
@@ -151,6 +177,8 @@ export async function verifyWrite(
       ttlMs: VERIFY_TTL_MS,
       work: (transact) => transact(request),
     });
+    if (place && (polled.doubted || polled.place?.at !== place.at))
+      throw new DcsError('BAD_REPLY', "the place of the device's SunSpec models is in doubt");
   } catch (thrown) {
     const cause = toDcsError(thrown);
     throw new DcsError('TIMEOUT', `${key}: the device took the value, but it could not be verified: ${cause.message}`, {

@@ -20,7 +20,7 @@ describe('the keys of a Modbus pin', () => {
       kind: 'analog',
     });
     expect(facts({ holding: 10, values: { 0: 'off' } })).toMatchObject({ kind: 'text' });
-    expect(facts({ holding: 10, scale_from: 20 })).toMatchObject({ kind: 'analog', directions: ['in'] });
+    expect(facts({ holding: 10, scale_from: 20 })).toMatchObject({ kind: 'analog', directions: ['in', 'out'] });
     expect(facts({ input: 3, type: 'string', length: 8 })).toEqual({
       key: 'u1/input/3',
       kind: 'text',

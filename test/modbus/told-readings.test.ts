@@ -217,6 +217,7 @@ describe('registers that hold no value after a write', () => {
       delays: new CancellableDelays(clock),
       functions: new WriteFunctions(() => undefined),
       count: () => undefined,
+      confirmPlace: () => undefined,
       run: <Result>(task: ModbusTask<Result>) => task.work(transact),
       ended: () => false,
     };

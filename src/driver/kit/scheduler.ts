@@ -40,6 +40,8 @@ export interface SchedulerOptions<Request, Reply, Where extends Span> {
   readRequest(span: Where, items: readonly PolledItem<Where, Reply>[]): Request;
   /** A unit has answered, be it with a refusal. `wasOffline`: it had been off line. */
   onAnswer?(unit: number, wasOffline: boolean): void;
+  /** A unit has not answered a request. */
+  onSilence?(unit: number): void;
   /** A request was answered after this time. */
   onRoundTrip?(request: Request, tripMs: DurationMs): void;
 }
@@ -266,6 +268,7 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
   }
 
   #noteSilence(unit: number, error: DcsError): void {
+    this.#options.onSilence?.(unit);
     const health = this.#health.get(unit) ?? new UnitHealth();
     this.#health.set(unit, health);
     if (!health.noteSilence(this.#clock.now(), this.#anyOnline())) return;
