@@ -1,17 +1,29 @@
 import { z } from 'zod';
 
 /** Checksums of one or two bytes. */
-export const checksumTypes = ['xor8', 'sum8', 'sum8-negated', 'crc16-arc', 'crc16-modbus', 'crc16-xmodem'] as const;
+export const checksumTypes = [
+  'xor8',
+  'sum8',
+  'sum8-negated',
+  'crc16-arc',
+  'crc16-modbus',
+  'crc16-xmodem',
+  'crc16-x25',
+] as const;
 export type ChecksumType = (typeof checksumTypes)[number];
 
 export const checksumSchema = z
   .strictObject({
     type: z
       .enum(checksumTypes)
-      .describe('xor8 (NMEA), sum8, sum8-negated (two’s complement), crc16-arc (DSMR), crc16-modbus, crc16-xmodem'),
+      .describe(
+        'xor8 (NMEA), sum8, sum8-negated (two’s complement), crc16-arc (DSMR), crc16-modbus, crc16-xmodem, crc16-x25 (HDLC)',
+      ),
     as: z
       .enum(['byte', 'le', 'be', 'hex'])
-      .describe('how it stands in the frame: one byte, two bytes low or high first, or hexadecimal digits'),
+      .describe(
+        'how it stands in the frame: one byte, two bytes low or high first, or hexadecimal digits (leading zeros may be missing)',
+      ),
     from: z.int().min(0).max(64).default(0).describe('first byte of the frame that counts'),
     before: z
       .int()
@@ -31,20 +43,26 @@ export type Checksum = z.infer<typeof checksumSchema>;
 export function checksumHolds(frame: Uint8Array, rule: Checksum): boolean {
   const wide = !rule.type.includes('8');
   const width = rule.as === 'hex' ? (wide ? 4 : 2) : wide ? 2 : 1;
-  const at = frame.length - rule.after - width;
-  const to = at - rule.before;
-  if (to < rule.from) return false;
-  const expected = read(frame, at, width, rule.as);
-  return expected !== undefined && expected === checksumOf(frame.subarray(rule.from, to), rule.type);
+  const end = frame.length - rule.after;
+  const found = read(Buffer.from(frame.subarray(Math.max(0, end - width), Math.max(0, end))), width, rule.as);
+  const to = end - (found?.width ?? 0) - rule.before;
+  if (!found || to < rule.from) return false;
+  return found.value === checksumOf(frame.subarray(rule.from, to), rule.type);
 }
 
-function read(frame: Uint8Array, at: number, width: number, as: Checksum['as']): number | undefined {
-  const bytes = Buffer.from(frame.subarray(at, at + width));
-  if (as === 'byte') return bytes[0];
-  if (as === 'le') return bytes.readUInt16LE(0);
-  if (as === 'be') return bytes.readUInt16BE(0);
-  const text = bytes.toString('latin1');
-  return /^[0-9A-Fa-f]+$/.test(text) ? Number.parseInt(text, 16) : undefined;
+/** The checksum at the end of these bytes, and the number of bytes it takes. Some devices leave leading zeros out. */
+function read(
+  bytes: Buffer,
+  width: number,
+  as: Checksum['as'],
+): { readonly value: number; readonly width: number } | undefined {
+  if (as === 'hex') {
+    const digits = /[0-9A-Fa-f]+$/.exec(bytes.toString('latin1'))?.[0];
+    return digits === undefined ? undefined : { value: Number.parseInt(digits, 16), width: digits.length };
+  }
+  if (bytes.length < width) return undefined;
+  const value = as === 'byte' ? bytes.readUInt8(0) : as === 'le' ? bytes.readUInt16LE(0) : bytes.readUInt16BE(0);
+  return { value, width };
 }
 
 export function checksumOf(bytes: Uint8Array, type: ChecksumType): number {
@@ -52,15 +70,16 @@ export function checksumOf(bytes: Uint8Array, type: ChecksumType): number {
   if (type === 'sum8') return bytes.reduce((sum, byte) => (sum + byte) & 0xff, 0);
   if (type === 'sum8-negated') return -bytes.reduce((sum, byte) => sum + byte, 0) & 0xff;
   if (type === 'crc16-xmodem') return crcMsbFirst(bytes);
-  return crcLsbFirst(bytes, type === 'crc16-modbus' ? 0xffff : 0);
+  if (type === 'crc16-x25') return crcLsbFirst(bytes, 0xffff, 0x8408) ^ 0xffff;
+  return crcLsbFirst(bytes, type === 'crc16-modbus' ? 0xffff : 0, 0xa001);
 }
 
-/** CRC-16 with the reflected polynomial 0xA001 (x¹⁶+x¹⁵+x²+1), low bit first. */
-function crcLsbFirst(bytes: Uint8Array, initial: number): number {
+/** CRC-16, low bit first. Reflected polynomials: 0xA001 (x¹⁶+x¹⁵+x²+1), 0x8408 (x¹⁶+x¹²+x⁵+1). */
+function crcLsbFirst(bytes: Uint8Array, initial: number, polynomial: number): number {
   let crc = initial;
   for (const byte of bytes) {
     crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xa001 : crc >>> 1;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ polynomial : crc >>> 1;
   }
   return crc;
 }

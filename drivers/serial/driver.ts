@@ -1,6 +1,7 @@
 import type { Driver } from '../../src/driver/contract.ts';
 import { detectSerialPorts, serialAccess } from '../../src/driver/kit/serial-ports.ts';
 import { pinSchema, type SerialAddress } from './address.ts';
+import { readKeys } from './dlms/keys.ts';
 import { openTransport, pathOf } from './line/open.ts';
 import { optionsSchema, type SerialOptions } from './options.ts';
 import { SerialPort } from './port.ts';
@@ -24,7 +25,8 @@ export const serial: Driver<SerialOptions, SerialAddress> = {
   reopenMs: 1000,
   async open(options, channels, context) {
     const path = pathOf(options);
-    const port = new SerialPort(options, path, channels, context);
+    const keys = readKeys(options.key, options.authentication_key);
+    const port = new SerialPort(options, path, channels, context, keys);
     await context.reclaim?.();
     const opened = await openTransport(path, options, context, port.events);
     if (opened.kind === 'skipped') return opened;

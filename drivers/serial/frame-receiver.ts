@@ -1,6 +1,9 @@
 import type { UnixSeconds } from '../../src/clock/clock.ts';
 import type { DriverContext } from '../../src/driver/contract.ts';
+import { type DcsError, toDcsError } from '../../src/errors/errors.ts';
 import { checksumHolds } from './checksum.ts';
+import type { MeterKeys } from './dlms/ciphering.ts';
+import { TelegramReader } from './dlms/telegrams.ts';
 import type { Framer, FrameSink } from './framing/framers.ts';
 import { type Captures, Matcher } from './matcher.ts';
 import type { SerialOptions } from './options.ts';
@@ -21,7 +24,7 @@ export class MatchedFrame {
   }
 
   /** The captures of a pattern, `null` when it does not match. No pattern matches every frame. */
-  captures(pattern: RegExp | undefined): Captures {
+  captures(pattern: RegExp | undefined): RegExpExecArray | null {
     if (pattern === undefined) return EMPTY_MATCH;
     return this.#captures[this.#indexes.get(pattern) ?? -1] ?? null;
   }
@@ -34,9 +37,11 @@ export interface FrameReceiverSink {
   matched(frame: MatchedFrame, sourceTime: UnixSeconds): void;
   /** A pattern took too long on a frame; `final`: it is not tried any more. */
   patternTimeout(pattern: RegExp, final: boolean): void;
+  /** A telegram of a meter cannot be read: it is damaged, or the key is wrong or missing. */
+  unreadable(error: DcsError): void;
 }
 
-const EMPTY_MATCH: Captures = /(?:)/.exec('');
+const EMPTY_MATCH = /(?:)/.exec('');
 
 /** Turns received bytes into matched frames: bytes → frames → checksum → text → patterns. */
 export class FrameReceiver {
@@ -48,6 +53,7 @@ export class FrameReceiver {
   readonly #indexes: ReadonlyMap<RegExp, number>;
   readonly #sink: FrameReceiverSink;
   readonly #matching: boolean;
+  readonly #telegrams: TelegramReader | undefined;
   /** Complete frames that have not been delivered yet. */
   #frames: Buffer[] = [];
   #pushing = false;
@@ -56,11 +62,11 @@ export class FrameReceiver {
   /** The bytes sent last, when the device is to repeat them. */
   #echo: Buffer | undefined;
 
-  /** Without `matching`, frames are only passed to `frame`. */
+  /** Without `matching`, frames are only passed to `frame`. `keys`: those of a meter that encrypts. */
   constructor(
     options: SerialOptions,
     patterns: readonly RegExp[],
-    matching: boolean,
+    { matching, keys }: { readonly matching: boolean; readonly keys: MeterKeys | undefined },
     context: DriverContext,
     sink: FrameReceiverSink,
   ) {
@@ -92,6 +98,9 @@ export class FrameReceiver {
       },
     };
     this.#framer = options.framing.make(context.clock, framed);
+    if (options.framing.dlms) {
+      this.#telegrams = new TelegramReader(keys, (bytes) => framed.dropped('incomplete', bytes));
+    }
   }
 
   push(bytes: Buffer): void {
@@ -126,7 +135,8 @@ export class FrameReceiver {
 
   #deliver(): void {
     const { echo, checksum, encoding } = this.#options;
-    const frames = echo || checksum ? this.#frames.filter((frame) => this.#accepts(frame)) : this.#frames;
+    const received = this.#telegrams ? this.#frames.flatMap((frame) => this.#telegram(frame)) : this.#frames;
+    const frames = echo || checksum ? received.filter((frame) => this.#accepts(frame)) : received;
     this.#frames = [];
     this.#context.count('frames_in', frames.length);
     const now = this.#context.clock.unix();
@@ -150,6 +160,19 @@ export class FrameReceiver {
         if (pattern) this.#sink.patternTimeout(pattern, final);
       },
     });
+  }
+
+  /** The telegram that a frame completes. */
+  #telegram(frame: Buffer): readonly Buffer[] {
+    try {
+      const text = this.#telegrams?.read(frame);
+      return text ? [text] : [];
+    } catch (thrown) {
+      this.#context.count('frames_unreadable');
+      this.#context.count('bytes_dropped', frame.length);
+      this.#sink.unreadable(toDcsError(thrown));
+      return [];
+    }
   }
 
   #accepts(frame: Buffer): boolean {

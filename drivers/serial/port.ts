@@ -15,6 +15,7 @@ import { DcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { Command, SerialAddress } from './address.ts';
 import type { SerialPlan } from './crash-plan.ts';
+import type { MeterKeys } from './dlms/ciphering.ts';
 import { FrameReceiver, type MatchedFrame } from './frame-receiver.ts';
 import { drivenLines, type Transport, type TransportEvents } from './line/transport.ts';
 import { ModemPins } from './modem.ts';
@@ -25,6 +26,8 @@ import { render, resolutionOf } from './template.ts';
 
 /** Longest time (ms) of flow control, beyond the time that the line needs for the bytes. */
 const SEND_TIMEOUT_MS = 2000;
+/** Telegrams in a row that cannot be read until the pins are bad: a single one may be damaged on the line. */
+const MAX_UNREADABLE = 3;
 
 type FrameListener = (frame: Uint8Array, sourceTime: UnixSeconds) => void;
 
@@ -45,21 +48,36 @@ export class SerialPort implements Port {
   readonly #frameListeners = new Set<FrameListener>();
   #transport: Transport | undefined;
   #ended: DcsError | undefined;
+  /** Telegrams in a row that could not be read. */
+  #unreadable = 0;
 
-  constructor(options: SerialOptions, name: string, channels: readonly Channel<SerialAddress>[], context: PortContext) {
+  constructor(
+    options: SerialOptions,
+    name: string,
+    channels: readonly Channel<SerialAddress>[],
+    context: PortContext,
+    keys?: MeterKeys,
+  ) {
     this.#options = options;
     this.#context = context;
     this.#name = name;
     const own = channels.map((channel) => new SerialChannel(channel, context));
     this.#channels = new Map(own.map((channel) => [channel.channel.key, channel]));
     this.#unsolicited = own.filter(({ source }) => source && !source.ask);
-    this.#receiver = new FrameReceiver(options, patternsOf(channels), channels.length > 0, context, {
-      frame: (bytes, sourceTime) => {
-        for (const listener of this.#frameListeners) listener(bytes, sourceTime);
+    this.#receiver = new FrameReceiver(
+      options,
+      patternsOf(channels),
+      { matching: channels.length > 0, keys },
+      context,
+      {
+        frame: (bytes, sourceTime) => {
+          for (const listener of this.#frameListeners) listener(bytes, sourceTime);
+        },
+        matched: (frame, sourceTime) => this.#handleFrame(frame, sourceTime),
+        patternTimeout: (pattern, final) => this.#patternTimedOut(pattern, final),
+        unreadable: (error) => this.#noteUnreadable(error),
       },
-      matched: (frame, sourceTime) => this.#handleFrame(frame, sourceTime),
-      patternTimeout: (pattern, final) => this.#patternTimedOut(pattern, final),
-    });
+    );
     const byteTime = 10_000 / options.line.baud;
     this.#requests = new RequestQueue({
       send: (bytes) => this.#transmit(bytes, SEND_TIMEOUT_MS + 2 * bytes.length * byteTime),
@@ -209,6 +227,7 @@ export class SerialPort implements Port {
 
   #handleFrame(frame: MatchedFrame, now: UnixSeconds): void {
     if (this.#ended) return;
+    this.#unreadable = 0;
     let matched = this.#requests.handleFrame(frame);
     for (const channel of this.#unsolicited) {
       const reading = channel.readingOf(frame, now);
@@ -219,6 +238,13 @@ export class SerialPort implements Port {
       channel.report(reading);
     }
     if (!matched && this.#channels.size > 0) this.#context.count('frames_unmatched');
+  }
+
+  #noteUnreadable(error: DcsError): void {
+    this.#unreadable++;
+    if (this.#unreadable < MAX_UNREADABLE && error.code !== 'BAD_CONFIG') return;
+    if (this.#unreadable <= MAX_UNREADABLE) this.#context.log.warn({ port: this.#name }, error.message);
+    for (const channel of this.#unsolicited) channel.report({ ok: false, error });
   }
 
   #patternTimedOut(pattern: RegExp, final: boolean): void {

@@ -46,10 +46,12 @@ describe('bytes that the kernel marks as damaged', () => {
       down: () => undefined,
       count: (name: string, by = 1) => void counters.set(name, (counters.get(name) ?? 0) + by),
     };
-    const inlet = new FrameReceiver(serial.options.parse({ path: 'x', framing }), [], false, context, {
+    const silent = { matching: false, keys: undefined };
+    const inlet = new FrameReceiver(serial.options.parse({ path: 'x', framing }), [], silent, context, {
       frame: (bytes) => void frames.push(Buffer.from(bytes).toString('latin1')),
       matched: () => undefined,
       patternTimeout: () => undefined,
+      unreadable: () => undefined,
     });
     feed(inlet);
     return { frames, counters };

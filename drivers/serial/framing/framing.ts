@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Clock, DurationMs } from '../../../src/clock/clock.ts';
 import { durationSchema } from '../../../src/driver/kit/schemas.ts';
+import { dlmsProbe } from '../dlms/links.ts';
 import { bytesText, patternText } from '../text.ts';
 import {
   DelimiterFramer,
@@ -50,6 +51,9 @@ const keys = z.strictObject({
 });
 type Keys = z.infer<typeof keys>;
 
+/** Longest pause within a frame of a meter. */
+const DLMS_GAP_MS: DurationMs = 500;
+
 const methods = ['delimiter', 'pattern', 'length', 'prefix', 'end', 'endPattern', 'silence', 'timeout'] as const;
 type Method = (typeof methods)[number];
 const companions: Readonly<Record<'at' | 'extra' | 'start' | 'keep', readonly Method[]>> = {
@@ -64,25 +68,33 @@ export interface Framing {
   readonly max: number;
   /** Frames end at a line feed; a carriage return before it belongs to the line end. */
   readonly linefeed: boolean;
+  /** Frames are parts of DLMS telegrams, which are read before anything else. */
+  readonly dlms?: true;
   make(clock: Clock, sink: FrameSink): Framer;
 }
 
-/** `raw`, `slip`, or an object with exactly one of the methods. */
+/** `raw`, `slip`, `dlms`, or an object with exactly one of the methods. */
 export const framingSchema = z
-  .union([z.enum(['raw', 'slip']), keys], {
-    error: (issue) => (typeof issue.input === 'object' ? undefined : 'raw, slip, or keys like { delimiter: "\\n" }'),
+  .union([z.enum(['raw', 'slip', 'dlms']), keys], {
+    error: (issue) =>
+      typeof issue.input === 'object' ? undefined : 'raw, slip, dlms, or keys like { delimiter: "\\n" }',
   })
   .transform((found, context): Framing => {
-    if (typeof found === 'string') {
-      const max = 4096;
-      if (found === 'raw') return { max: 65_536, linefeed: false, make: (_clock, sink) => new RawFramer(sink) };
-      return { max, linefeed: false, make: (_clock, sink) => new SlipFramer(max, sink) };
-    }
+    if (typeof found === 'string') return namedFraming(found);
     const problem = framingProblem(found);
     if (problem === undefined) return framingOf(found);
     context.addIssue({ code: 'custom', message: problem });
     return z.NEVER;
   });
+
+function namedFraming(name: 'raw' | 'slip' | 'dlms'): Framing {
+  const max = 4096;
+  if (name === 'raw') return { max: 65_536, linefeed: false, make: (_clock, sink) => new RawFramer(sink) };
+  if (name === 'slip') return { max, linefeed: false, make: (_clock, sink) => new SlipFramer(max, sink) };
+  const limits = { capacity: max, gap: DLMS_GAP_MS };
+  const make: Framing['make'] = (clock, sink) => new HeaderFramer(dlmsProbe(max), limits, clock, sink);
+  return { max, linefeed: false, dlms: true, make };
+}
 
 function framingProblem(found: Keys): string | undefined {
   const chosen = methods.filter((way) => found[way] !== undefined);
