@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { DurationMs } from '../../src/clock/clock.ts';
 import { durationSchema } from '../../src/driver/kit/schemas.ts';
+import { type CaptureParts, capturePartsOf, captureSchema } from './capture.ts';
 import { type DrivenLine, drivenLines, type SensedLine, sensedLines } from './line/transport.ts';
 import { parseTemplate, type Template, type TemplateType } from './template.ts';
 import { bytesText, type Pattern, patternText } from './text.ts';
@@ -12,7 +13,27 @@ const keys = z.strictObject({
   match: patternText
     .optional()
     .describe('a regular expression tried on every frame; its capture is the value: "ST,GS,\\s*([-+0-9.]+)kg"'),
-  capture: z.string().min(1).optional().describe('which capture, when match has several: the name of (?<name>…)'),
+  capture: captureSchema
+    .optional()
+    .describe(
+      'which capture, when match has several: its name or number; [sign, digits] joins several, "{digits}e-{decimals}" with text between; default: (?<value>…)',
+    ),
+  units: z
+    .record(z.string().min(1), z.number())
+    .optional()
+    .describe(
+      'match has a capture named uom, the unit that the device says: what one of it is in the unit of the pin, { kg: 1, g: 0.001 }; common units are known',
+    ),
+  bad: patternText
+    .optional()
+    .describe(
+      'a frame that matches this makes the pin bad: the device says that its value does not count ("status V")',
+    ),
+  max_lag: durationSchema
+    .optional()
+    .describe(
+      'match has captures named time and now (YYMMDDhhmmss): the value is uncertain when its time is older than now by more than this',
+    ),
   type: z
     .enum(captureTypes)
     .default('number')
@@ -45,9 +66,15 @@ type Keys = z.infer<typeof keys>;
 /** The frames that hold a value, and its place in them. */
 export interface Source {
   readonly pattern: Pattern | undefined;
-  /** Number or name of the capture; ignored with `field`. */
-  readonly capture: number | string;
+  /** The captures of the value; ignored with `field`. */
+  readonly capture: CaptureParts;
   readonly style: CaptureStyle;
+  /** The device says the unit of the value in the capture `uom`. `factors`: its units in that of the pin. */
+  readonly unit: { readonly factors: Readonly<Record<string, number>> | undefined } | undefined;
+  /** Frames with which the device says that the value does not count. */
+  readonly bad: Pattern | undefined;
+  /** How much older than the frame the value may be, by the captures `time` and `now`. */
+  readonly maxLag: DurationMs | undefined;
   readonly field: { readonly at: number; readonly as: FieldType } | undefined;
   readonly maxAge: DurationMs | undefined;
   readonly ask: { readonly bytes: Buffer; readonly every: DurationMs } | undefined;
@@ -78,7 +105,7 @@ export const pinSchema = keys.transform((found, context): SerialAddress => {
   const problem = conflictingKeys(found);
   if (problem) return refuse(...problem);
   const capture = captureOf(found);
-  if (typeof capture === 'object') return refuse(found.capture === undefined ? 'match' : 'capture', capture.problem);
+  if ('problem' in capture) return refuse(found.capture === undefined ? 'match' : 'capture', capture.problem);
   const command = commandOf(found);
   if (command && 'problem' in command) return refuse('write', command.problem);
   const kind = found.control ? 'digital' : kindOf(found);
@@ -92,7 +119,7 @@ function kindOf({ type }: Keys): SerialAddress['kind'] {
 
 /** Keys that do not go together: the key at fault and the reason. */
 function conflictingKeys(found: Keys): [string, string] | undefined {
-  return controlConflict(found) ?? sourceConflict(found) ?? writeConflict(found);
+  return controlConflict(found) ?? sourceConflict(found) ?? captureConflict(found) ?? writeConflict(found);
 }
 
 function controlConflict(found: Keys): [string, string] | undefined {
@@ -104,14 +131,35 @@ function controlConflict(found: Keys): [string, string] | undefined {
   return undefined;
 }
 
-function sourceConflict({ match, at, as, type, ask, poll, max_age }: Keys): [string, string] | undefined {
+function sourceConflict({ match, at, as, type, ask, poll, max_age, bad }: Keys): [string, string] | undefined {
   const found = match !== undefined || at !== undefined;
   if ((at === undefined) !== (as === undefined)) return [at === undefined ? 'as' : 'at', 'at and as go together'];
   if (at !== undefined && type !== 'number') return ['type', 'a value at a byte is a number'];
   if (ask && !found) return ['ask', 'ask needs match or at to know the answer'];
   if (poll !== undefined && !ask) return ['poll', 'poll says how often to ask; ask is missing'];
   if (max_age !== undefined && !found) return ['max_age', 'max_age goes with match or at'];
+  if (bad && !found) return ['bad', 'bad goes with match or at'];
   return undefined;
+}
+
+/** Keys that need named captures. */
+function captureConflict(found: Keys): [string, string] | undefined {
+  const { match, at, type, capture, units, max_lag } = found;
+  const names = match?.names ?? [];
+  if (capture !== undefined && (!match || at !== undefined)) return ['capture', 'capture goes with match, without at'];
+  if (units && !saysUnit(found)) {
+    const missing = 'units goes with a capture of match named uom: ([0-9.]+)(?<uom>kg|g)';
+    return ['units', type === 'number' ? missing : 'units goes with type: number'];
+  }
+  if (max_lag !== undefined && !(names.includes('time') && names.includes('now'))) {
+    return ['max_lag', 'max_lag goes with captures of match named time and now, each YYMMDDhhmmss'];
+  }
+  return undefined;
+}
+
+/** The device says the unit of a number. A pin of text may have that unit as its value. */
+function saysUnit({ match, at, type }: Keys): boolean {
+  return type === 'number' && at === undefined && match?.names.includes('uom') === true;
 }
 
 function writeConflict({ write, reply, refused, retries, type, on, off }: Keys): [string, string] | undefined {
@@ -122,17 +170,8 @@ function writeConflict({ write, reply, refused, retries, type, on, off }: Keys):
   return undefined;
 }
 
-function captureOf({ match, capture, at }: Keys): number | string | { readonly problem: string } {
-  if (!match || at !== undefined) return 0;
-  if (capture !== undefined) {
-    if (match.names.includes(capture)) return capture;
-    const names = match.names.length > 0 ? match.names.join(', ') : 'none';
-    return { problem: `match has no capture named ${capture}; it has ${names}` };
-  }
-  if (match.captures === 1) return 1;
-  return {
-    problem: `match has ${match.captures} captures; exactly one (…) must mark the value, or capture must name one; others are written (?:…)`,
-  };
+function captureOf({ match, capture, at }: Keys): CaptureParts | { readonly problem: string } {
+  return !match || at !== undefined ? [] : capturePartsOf(capture, match);
 }
 
 function commandOf(found: Keys): Command | { readonly problem: string } | undefined {
@@ -151,14 +190,17 @@ function commandOf(found: Keys): Command | { readonly problem: string } | undefi
   return { problem: (on.error ?? off.error)?.issues[0]?.message ?? 'has a wrong escape' };
 }
 
-function sourceOf(found: Keys, capture: number | string): Source | undefined {
-  const { match, at, as, type, decimal, on, off, ask, poll = 1000 } = found;
+function sourceOf(found: Keys, capture: CaptureParts): Source | undefined {
+  const { match, at, as, type, decimal, on, off, ask, poll = 1000, bad, units } = found;
   if (!match && at === undefined) return undefined;
   return {
     pattern: match,
     capture,
     style: { type, decimal, on, off },
     field: at !== undefined && as !== undefined ? { at, as } : undefined,
+    unit: saysUnit(found) ? { factors: units } : undefined,
+    bad,
+    maxLag: found.max_lag,
     maxAge: found.max_age,
     ask: ask && { bytes: ask, every: poll },
   };
@@ -170,5 +212,6 @@ function keyOf({ match, capture, at, as, type, ask, write, control, on }: Keys):
   if (write !== undefined) return `write ${JSON.stringify(write)}`;
   const asked = ask ? `${JSON.stringify(ask.toString('latin1'))} → ` : '';
   if (at !== undefined) return `${asked}byte ${at} as ${as}${match ? ` of ${match.match.source}` : ''}`;
-  return `${asked}${match?.match.source}${capture === undefined ? '' : ` #${capture}`} as ${type}${on ? ` ${on.join(' or ')}` : ''}`;
+  const captured = capture === undefined ? '' : ` #${[capture].flat().join('+')}`;
+  return `${asked}${match?.match.source}${captured} as ${type}${on ? ` ${on.join(' or ')}` : ''}`;
 }

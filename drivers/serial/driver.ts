@@ -5,6 +5,7 @@ import { readKeys } from './dlms/keys.ts';
 import { openTransport, pathOf } from './line/open.ts';
 import { optionsSchema, type SerialOptions } from './options.ts';
 import { SerialPort } from './port.ts';
+import { unitRemarks } from './units.ts';
 
 /** Serial devices with framed messages: text or bytes become pins, and SerialPortMessages go both ways. */
 export const serial: Driver<SerialOptions, SerialAddress> = {
@@ -19,6 +20,7 @@ export const serial: Driver<SerialOptions, SerialAddress> = {
     directions: command || control === 'dtr' || control === 'rts' || control === 'break' ? ['out'] : ['in'],
   }),
   claims: ({ path }) => path,
+  review: (_options, channels) => channels.flatMap(unitRemarks),
   access: serialAccess,
   detect: () => detectSerialPorts((path) => ({ path, line: '9600-8N1', framing: { delimiter: '\r\n' } })),
   // A replugged adapter works again within 2 s, including the time to open it.

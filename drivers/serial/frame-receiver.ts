@@ -28,6 +28,11 @@ export class MatchedFrame {
     if (pattern === undefined) return EMPTY_MATCH;
     return this.#captures[this.#indexes.get(pattern) ?? -1] ?? null;
   }
+
+  /** Returns whether a pattern matches, or may match: it took too long to know. */
+  mayMatch(pattern: RegExp): boolean {
+    return this.#captures[this.#indexes.get(pattern) ?? -1] !== null;
+  }
 }
 
 export interface FrameReceiverSink {

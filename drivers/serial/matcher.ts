@@ -9,7 +9,8 @@ const BATCH = 64;
 /** A pattern that has timed out this often is not tried any more. */
 const MAX_TIMEOUTS = 3;
 
-export type Captures = RegExpExecArray | null;
+/** The captures of a pattern; `null`: it does not match; `undefined`: it took too long to know. */
+export type Captures = RegExpExecArray | null | undefined;
 
 export interface MatchSink {
   /** The captures of each pattern in a frame. Called once a frame, in order. */
@@ -65,10 +66,10 @@ export class Matcher {
     const found: Captures[] = [];
     for (let pattern = 0; pattern < this.#patterns.length; pattern++) {
       const tried = this.#patterns[pattern];
-      if (!tried || tried.timeouts >= MAX_TIMEOUTS) found.push(null);
+      if (!tried || tried.timeouts >= MAX_TIMEOUTS) found.push(undefined);
       else if (text.length <= tried.cheapUpTo) found.push(tried.match.exec(text));
       else {
-        found.push(null);
+        found.push(undefined);
         this.#guarded.push({ pattern, text, found });
       }
     }

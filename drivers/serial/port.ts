@@ -255,7 +255,9 @@ export class SerialPort implements Port {
       expected: 'a pattern without nested repetitions such as (a+)+',
     });
     for (const channel of this.#channels.values()) {
-      if (channel.source?.pattern?.match.source === pattern.source) channel.report({ ok: false, error });
+      const { source } = channel;
+      const concerned = [source?.pattern, source?.bad].some((own) => own?.match.source === pattern.source);
+      if (concerned) channel.report({ ok: false, error });
     }
   }
 
@@ -275,7 +277,7 @@ export class SerialPort implements Port {
 
 function patternsOf(channels: readonly Channel<SerialAddress>[]): RegExp[] {
   return channels.flatMap(({ address: { source, command } }) =>
-    [source?.pattern?.match, command?.reply, command?.refused].flatMap((pattern) => pattern ?? []),
+    [source?.pattern?.match, source?.bad?.match, command?.reply, command?.refused].flatMap((pattern) => pattern ?? []),
   );
 }
 

@@ -1,10 +1,16 @@
 import type { Clock, MonotonicMs, Timer, UnixSeconds } from '../../src/clock/clock.ts';
 import type { Channel, PortContext, Reading } from '../../src/driver/contract.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
 import type { SerialAddress, Source } from './address.ts';
+import { joinedCaptures } from './capture.ts';
 import type { MatchedFrame } from './frame-receiver.ts';
 import type { ReplyMatcher, RequestQueue, SerialRequest } from './request-queue.ts';
-import { readCapture, readField } from './value.ts';
+import { convertUnit } from './units.ts';
+import { readCapture, readField, readTime } from './value.ts';
+
+/** Characters of a frame that a reason shows. */
+const SHOWN = 80;
 
 /** A channel of the port and its last reading. */
 export class SerialChannel {
@@ -25,15 +31,61 @@ export class SerialChannel {
     return this.channel.address.source;
   }
 
-  /** The reading in a frame; `undefined` when the frame does not match. A match without a usable value is a failure. */
+  /**
+   * The reading in a frame; `undefined` when the frame does not concern the pin. A match without a usable value is a failure, and
+   * so is a frame with which the device says that its value does not count.
+   */
   readingOf(frame: MatchedFrame, sourceTime: UnixSeconds): Reading | undefined {
     const { source } = this;
-    const captures = source && frame.captures(source.pattern?.match);
-    if (!source || !captures) return undefined;
+    if (!source) return undefined;
+    if (source.bad && frame.mayMatch(source.bad.match)) return this.#disowned(frame, source.bad.match);
+    const captures = frame.captures(source.pattern?.match);
+    if (!captures) return undefined;
     const { field, style } = source;
-    const capture = captureNamed(captures, source.capture);
+    const capture = joinedCaptures(captures, source.capture);
     const value = field ? readField(frame.bytes, field.at, field.as) : readCapture(capture, style);
-    return value === undefined ? this.#badCapture(frame, capture ?? '') : { ok: true, value, sourceTime };
+    if (value === undefined) return this.#badCapture(frame, capture ?? '');
+    const converted = source.unit ? this.#converted(value, captures.groups?.['uom']) : value;
+    if (converted instanceof DcsError) return { ok: false, error: converted };
+    return this.#timed({ ok: true, value: converted, sourceTime }, captures.groups);
+  }
+
+  #disowned(frame: MatchedFrame, bad: RegExp): Reading {
+    const found = frame.captures(bad);
+    const said = (found?.[0] ?? frame.text).slice(0, SHOWN);
+    const message = found
+      ? `the device says that the value does not count: ${JSON.stringify(said)}`
+      : `nobody knows whether the value counts: ${bad} takes too long`;
+    return { ok: false, error: new DcsError('BAD_REPLY', message, { found: said, expected: `no match of ${bad}` }) };
+  }
+
+  /** The number in the unit of the pin; an error when the device says another unit than the pin can have. */
+  #converted(value: RawValue, said: string | undefined): RawValue | DcsError {
+    const { uom } = this.channel;
+    const { factors } = this.source?.unit ?? {};
+    const converted = typeof value === 'number' ? convertUnit(value, said ?? '', uom, factors) : undefined;
+    if (converted !== undefined) return converted;
+    const unit = said === undefined || said === '' ? 'no unit' : JSON.stringify(said);
+    return new DcsError(
+      'BAD_REPLY',
+      `the device says ${unit}, which cannot be converted to ${uom ?? 'a unit of units'}`,
+      {
+        found: said,
+        expected: [...(uom === undefined ? [] : [uom]), ...Object.keys(factors ?? {})].join(', '),
+      },
+    );
+  }
+
+  /** The reading with the time that the device gives it. */
+  #timed(reading: Reading & { ok: true }, groups: Readonly<Record<string, string>> | undefined): Reading {
+    const { maxLag } = this.source ?? {};
+    if (maxLag === undefined || groups?.['time'] === undefined || groups['now'] === undefined) return reading;
+    const [time, now] = [readTime(groups['time']), readTime(groups['now'])];
+    if (time === undefined || now === undefined)
+      return { ...reading, uncertain: `the value has no time: ${groups['time']}` };
+    const lag = 1000 * (now - time);
+    if (lag <= maxLag) return reading;
+    return { ...reading, uncertain: `the value is ${Math.round(lag / 3_600_000)} h older than the telegram` };
   }
 
   #badCapture(frame: MatchedFrame, capture: string): Reading {
@@ -85,10 +137,6 @@ export class SerialChannel {
     this.#ended = true;
     this.#timer?.cancel();
   }
-}
-
-function captureNamed(captures: RegExpExecArray, name: number | string): string | undefined {
-  return typeof name === 'number' ? captures[name] : captures.groups?.[name];
 }
 
 /** A command that is sent periodically, and the channels that its answer fills. */

@@ -75,6 +75,22 @@ function readDegrees(text: string): number | undefined {
   return found[3] === 'S' || found[3] === 'W' ? -degrees : degrees;
 }
 
+/**
+ * The time in `210719151135S` (S: summer, W: winter time of central Europe), Unix seconds. Without the letter it is in a zone that
+ * nobody knows, which is good enough to compare two times of one device. `undefined` when it is none.
+ */
+export function readTime(text: string): number | undefined {
+  const found = /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?([SW]?)$/.exec(text);
+  if (!found) return undefined;
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = found
+    .slice(1, 7)
+    .map((part) => Number(part ?? 0));
+  const time = Date.UTC(2000 + year, month - 1, day, hour, minute, second) / 1000;
+  const real = new Date(time * 1000);
+  if (real.getUTCMonth() !== month - 1 || real.getUTCDate() !== day || hour > 23 || minute > 59) return undefined;
+  return time - (found[7] === 'S' ? 7200 : found[7] === 'W' ? 3600 : 0);
+}
+
 /** Encoding of a number in a binary frame. */
 export const fieldTypes = [
   'u8',

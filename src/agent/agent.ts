@@ -204,8 +204,8 @@ export class Agent {
   }
 
   #plan({ spec, key, address }: ResolvedConfig['pins'][number]): ChannelPlan {
-    const { kind, direction, debounceMs } = spec;
-    const channel: Channel = { key, kind, direction, address, debounceMs };
+    const { kind, direction, debounceMs, uom } = spec;
+    const channel: Channel = { key, kind, direction, address, debounceMs, ...(uom !== undefined && { uom }) };
     if (isCounter(spec)) {
       const { name } = spec;
       const counts = this.#counts;

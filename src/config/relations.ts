@@ -223,5 +223,6 @@ function keyPlace(path: readonly string[], entries: ReadonlyMap<string, Located>
 }
 
 function channelOf({ key, spec, address }: CheckedPin): Channel {
-  return { key, kind: spec.kind, direction: spec.direction, address, debounceMs: spec.debounceMs };
+  const { kind, direction, debounceMs, uom } = spec;
+  return { key, kind, direction, address, debounceMs, ...(uom !== undefined && { uom }) };
 }

@@ -25,6 +25,8 @@ export interface Channel<Address = unknown> {
   readonly returnValue?: () => RawValue | undefined;
   /** Digital inputs: time (ms) for which a level must be stable; 0 without debouncing. */
   readonly debounceMs: number;
+  /** Unit of the pin's values as its configuration states it, for devices that say the unit of each value. */
+  readonly uom?: string;
 }
 
 /** The result of reading a channel. A failure is a reading too: it makes the pin's quality bad. */

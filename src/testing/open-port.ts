@@ -57,6 +57,8 @@ export interface PinKeys {
   readonly start?: RawValue;
   /** Channel.debounceMs; 0 when `undefined`. */
   readonly debounceMs?: number;
+  /** Channel.uom */
+  readonly uom?: string;
 }
 
 /** Opens a port as the agent does: schemas, `describe`, `open`. Rejects with PORT_SKIPPED when the driver skips it. */
@@ -68,10 +70,11 @@ export async function openPort(
   inherited: readonly HeldDescriptors[] = [],
 ): Promise<OpenedPort> {
   const parsed = driver.options.parse(options);
-  const channels = pins.map(({ keys, direction, start, debounceMs = 0 }, index): Channel => {
+  const channels = pins.map(({ keys, direction, start, debounceMs = 0, uom }, index): Channel => {
     const address = driver.pin.parse(keys);
     const { key = `pin-${index}`, kind } = driver.describe(address, parsed);
-    return { key, kind, direction, address, debounceMs, ...(start !== undefined && { openingValue: start }) };
+    const stated = { ...(start !== undefined && { openingValue: start }), ...(uom !== undefined && { uom }) };
+    return { key, kind, direction, address, debounceMs, ...stated };
   });
   const downs: DcsError[] = [];
   const counters = new Map<string, number>();
