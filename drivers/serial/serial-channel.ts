@@ -52,7 +52,8 @@ export class SerialChannel {
 
   #disowned(frame: MatchedFrame, bad: RegExp): Reading {
     const found = frame.captures(bad);
-    const said = (found?.[0] ?? frame.text).slice(0, SHOWN);
+    // What surrounds the match helps people, as long as it is short.
+    const said = (frame.text.length > SHOWN && found ? found[0] : frame.text).slice(0, SHOWN);
     const message = found
       ? `the device says that the value does not count: ${JSON.stringify(said)}`
       : `nobody knows whether the value counts: ${bad} takes too long`;
