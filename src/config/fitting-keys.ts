@@ -15,36 +15,32 @@ export function fittingKeys(schema: z.ZodType, section: unknown): readonly strin
   );
   const samples = (key: string) => properties.flatMap((known) => (isSchema(known[key]) ? samplesOf(known[key]) : []));
   return keys.filter((key) => {
-    const tries = key in present ? [] : samples(key);
-    return tries.length === 0 || tries.some((value) => !isForbidden(schema, { ...present, [key]: value }));
+    if (key in present) return true;
+    const errors = samples(key).map((value) => schema.safeParse({ ...present, [key]: value }).error);
+    // A wrong type says nothing about the key, because the values are only samples.
+    const isForbidden = errors.some((error) => error?.issues.some(({ code }) => code === 'custom'));
+    return !isForbidden || errors.includes(undefined);
   });
 }
 
-/** Returns whether a rule forbids a section. Wrong types say nothing: its values are only samples. */
-function isForbidden(schema: z.ZodType, section: object): boolean {
-  const { error } = schema.safeParse(section);
-  return error?.issues.some(({ code }) => code === 'custom') ?? false;
-}
-
-/** Values that a schema describes. */
+/** Values that a schema describes; none for text and for sections, which have rules of their own. */
 function samplesOf(schema: JsonSchema): readonly unknown[] {
   const { const: only, enum: words, anyOf, type, minimum, items } = schema;
   if (only !== undefined) return [only];
   if (Array.isArray(words)) return words;
   if (Array.isArray(anyOf)) return anyOf.filter(isSchema).flatMap(samplesOf);
-  switch (type) {
-    case 'boolean':
-      return [true];
-    case 'integer':
-    case 'number':
-      return [typeof minimum === 'number' ? Math.max(0, minimum) : 0];
-    case 'array':
-      return [(Array.isArray(items) ? items : [items]).filter(isSchema).map((item) => samplesOf(item)[0])];
-    case 'object':
-      return [{}];
-    default:
-      return [];
+  const types = [type].flat();
+  if (types.includes('boolean')) return [true];
+  if (types.includes('array')) {
+    return [
+      [items]
+        .flat()
+        .filter(isSchema)
+        .map((item) => samplesOf(item)[0]),
+    ];
   }
+  const isNumber = types.includes('integer') || types.includes('number');
+  return isNumber ? [typeof minimum === 'number' ? Math.max(0, minimum) : 0] : [];
 }
 
 function isSection(found: unknown): found is Readonly<Record<string, unknown>> {

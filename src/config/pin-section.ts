@@ -64,7 +64,7 @@ export function checkPin({ name, located, inherited: handedDown }: PinDraft, all
   const { driver, options } = place.port;
   const keysOfDriver = withEntries(located, new Map([...place.keys, ...claimed]));
   const address = validate(driver.pin, keysOfDriver, problems, Object.keys(pinKeys), () =>
-    fittingPinKeys(place.port, keysOfDriver, common?.value.direction),
+    fittingPinKeys(place.port, keysOfDriver, common?.value.direction).filter((key) => !entries.has(key)),
   );
   if (common === undefined || address === undefined || options === undefined) return undefined;
   const described = callDriver(located, problems, () => driver.describe(address.value, options.value));
@@ -183,8 +183,10 @@ function reportUnknownKeys(
   { context, problems }: PinScope,
 ): void {
   const known = [...new Set([...Object.keys(pinKeys), ...context.drivers.flatMap((driver) => keysAt(driver.pin))])];
+  // Which driver has the pin is not known, so that only what says it fits, and what every pin may have.
+  const fitting = [...Object.keys(pinKeys), ...context.drivers.flatMap(({ placer }) => placer?.keys ?? [])];
   for (const key of entries.keys()) {
-    if (!known.includes(key)) reportUnknownKey(withEntries(section, entries), key, problems, known);
+    if (!known.includes(key)) reportUnknownKey(withEntries(section, entries), key, problems, known, fitting);
   }
 }
 
