@@ -28,7 +28,8 @@ export interface ParsedValue {
 
 /**
  * Parses a value from a user, a message or a configuration file. Throws BAD_VALUE or OUT_OF_RANGE and never guesses. A
- * digital pin takes true/false, 1/0 and on/off; an analog pin takes finite numbers, also as text.
+ * digital pin takes true/false, 1/0 and on/off; an analog pin takes finite numbers, also as text; a text pin takes its values,
+ * and true or false where it has a value for on or off.
  */
 export function parseValue(spec: PinSpec, asked: unknown): ParsedValue {
   switch (spec.kind) {
@@ -54,8 +55,15 @@ export function parseValue(spec: PinSpec, asked: unknown): ParsedValue {
 
 function parseText(spec: PinSpec, asked: unknown): ParsedValue {
   const { words } = spec;
-  if (typeof asked === 'string' && (words?.includes(asked) ?? true)) return { value: asked, raw: asked };
+  const value = typeof asked === 'boolean' ? wordFor(spec, asked) : asked;
+  if (typeof value === 'string' && (words?.includes(value) ?? true)) return { value, raw: value };
   throw badValue(spec, asked, words ? `one of ${words.join(', ')}` : 'text');
+}
+
+/** The value that true or false means on a text pin: the one that it names in `on` or `off`, else one of that name. */
+function wordFor({ words = [], on = [], off }: PinSpec, level: boolean): string | undefined {
+  const declared = level ? (on.length === 1 ? on[0] : undefined) : off;
+  return declared ?? [level ? 'on' : 'off', String(level)].find((word) => words.includes(word));
 }
 
 /** Converts a value of the user to the raw value of the hardware. Throws as `parseValue` does. */
