@@ -43,8 +43,11 @@ function pinsOf(name: string) {
     const all = Object.entries({ ...defaults, ...own });
     const isBit = 'coil' in own || 'discrete' in own;
     // A device's defaults for its registers say nothing about its coils.
-    const keys = all.filter(([key]) => driverKeys.includes(key) && !(isBit && (key === 'type' || key === 'order')));
-    return { pin, keys: Object.fromEntries(keys), common: all.filter(([key]) => !driverKeys.includes(key)) };
+    // `on` and `off` of a register with named values are words for rules.
+    const isDrivers = (key: string) =>
+      driverKeys.includes(key) && !('values' in own && (key === 'on' || key === 'off'));
+    const keys = all.filter(([key]) => isDrivers(key) && !(isBit && (key === 'type' || key === 'order')));
+    return { pin, keys: Object.fromEntries(keys), common: all.filter(([key]) => !isDrivers(key)) };
   });
 }
 
@@ -65,6 +68,8 @@ describe.each(names)('the profile %s', (name) => {
       'deadband',
       'label',
       'invert',
+      'on',
+      'off',
     ];
     for (const { pin, keys, common: rest } of pins) {
       expect(modbus.pin.safeParse(keys).error, pin).toBeUndefined();
