@@ -118,6 +118,22 @@ export function splitBlock<Item>(block: PlannedBlock<Item, Span>, spanOf: (item:
     if (first > end) heads.push(item);
     end = Math.max(end, first + count);
   }
-  const middle = block.items[block.items.length >> 1];
-  return heads.length > 0 || block.items.length < 2 || middle === undefined ? heads : [middle];
+  return heads.length > 0 ? heads : middleOf(block.items, spanOf);
+}
+
+/** The item nearest to the middle at which a list can be split: items of equal spans stay together. */
+function middleOf<Item>(items: readonly Item[], spanOf: (item: Item) => Span): Item[] {
+  const middle = items.length / 2;
+  const splits = items.flatMap((item, at) => {
+    const before = items[at - 1];
+    return before === undefined || sameSpan(spanOf(before), spanOf(item)) ? [] : [{ item, off: Math.abs(at - middle) }];
+  });
+  return splits
+    .sort((a, b) => a.off - b.off)
+    .slice(0, 1)
+    .map(({ item }) => item);
+}
+
+function sameSpan(a: Span, b: Span): boolean {
+  return a.first === b.first && a.count === b.count;
 }

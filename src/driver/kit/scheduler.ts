@@ -4,10 +4,14 @@ import type { Span } from './block-planner.ts';
 import { BusMeter } from './bus-meter.ts';
 import type { PollBlock, PolledItem, Poller } from './poller.ts';
 import { type QueuedTask, type Task, TaskQueue } from './task-queue.ts';
-import { UnitHealth } from './unit-health.ts';
+import { DEFAULT_LOSS, type LossLimits, UnitHealth } from './unit-health.ts';
 
 /** Share of the bus's time that off-line units may take together while other units answer. */
 const OFFLINE_SHARE = 0.08;
+/** A unit is in doubt after this many requests in a row without an answer: a single one may be lost on any line. */
+const DOUBT_AFTER = 2;
+/** Share of the bus's time that units in doubt may take together while others answer. */
+const DOUBT_SHARE = 0.5;
 /** After this many tasks in a row a due poll gets its turn. */
 const TASKS_IN_A_ROW = 8;
 
@@ -38,9 +42,15 @@ export interface SchedulerOptions<Request, Reply, Where extends Span> {
   count(name: string, by?: number): void;
   /** The request that reads a span for these items. */
   readRequest(span: Where, items: readonly PolledItem<Where, Reply>[]): Request;
+  /** How much silence of a unit is a loss; DEFAULT_LOSS for a bus that does not say. */
+  loss?(unit: number): LossLimits;
+  /** Whether a request may be sent again at once, because it changes nothing. */
+  repeatable?(request: Request): boolean;
+  /** Whether a read that was refused may be accepted in parts; when `undefined`, after NO_SUCH_CHANNEL. */
+  divisible?(error: DcsError): boolean;
   /** A unit has answered, be it with a refusal. `wasOffline`: it had been off line. */
   onAnswer?(unit: number, wasOffline: boolean): void;
-  /** A unit has not answered a request. */
+  /** A request to a unit got no answer. */
   onSilence?(unit: number): void;
   /** A request was answered after this time. */
   onRoundTrip?(request: Request, tripMs: DurationMs): void;
@@ -66,7 +76,12 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
   #tasksInARow = 0;
   /** No off-line unit is probed before this time while others answer. */
   #probesFrom: MonotonicMs = 0;
+  /** No unit in doubt is polled before this time while others answer. */
+  #doubtsFrom: MonotonicMs = 0;
   #timer: Timer | undefined;
+  /** Looks for values that are too old, at this time. */
+  #ageTimer: Timer | undefined;
+  #ageAt = Number.POSITIVE_INFINITY;
   #closed = false;
 
   constructor(options: SchedulerOptions<Request, Reply, Where>) {
@@ -138,6 +153,7 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
+    this.#ageTimer?.cancel();
     this.#queue.clear(() => new DcsError('PORT_DOWN', 'the port went down before this was sent'));
   }
 
@@ -151,7 +167,10 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
     if (probe) return probe;
     // A waiting task needs its unit to itself, so polls let the unit become free, unless it is their turn.
     const usable = (unit: number) =>
-      this.#isFree(unit, now) && !this.#isOffline(unit) && (beforeTasks || !this.#queue.hasTaskFor(unit));
+      this.#isFree(unit, now) &&
+      !this.#isOffline(unit) &&
+      !this.#waitsInDoubt(unit, now) &&
+      (beforeTasks || !this.#queue.hasTaskFor(unit));
     return this.#poller.nextBlock(now, usable, (unit) => this.#transport.ready?.(unit) ?? true);
   }
 
@@ -183,6 +202,23 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
     return this.#poller.blocks.some((block) => !this.#isOffline(block.span.unit));
   }
 
+  /** Whether units that answer go before this one, which has not answered for some requests. */
+  #waitsInDoubt(unit: number, now: MonotonicMs): boolean {
+    return now < this.#doubtsFrom && this.#isDoubtful(unit) && this.#anyCertain();
+  }
+
+  #isDoubtful(unit: number): boolean {
+    return (this.#health.get(unit)?.misses ?? 0) >= DOUBT_AFTER;
+  }
+
+  #anyCertain(): boolean {
+    return this.#poller.blocks.some(({ span: { unit } }) => !this.#isDoubtful(unit));
+  }
+
+  #lossLimits(unit: number): LossLimits {
+    return this.#options.loss?.(unit) ?? DEFAULT_LOSS;
+  }
+
   async #runTask(task: QueuedTask<Request, Reply>): Promise<void> {
     this.#running++;
     this.#held.add(task.unit);
@@ -201,7 +237,8 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
     const offline = this.#isOffline(unit);
     let error: DcsError | undefined;
     try {
-      const reply = await this.#readWithRetry(this.#options.readRequest(block.span, block.items));
+      const request = this.#options.readRequest(block.span, block.items);
+      const reply = await this.#transactOnce(request, undefined, block);
       for (const item of block.items) item.deliver(reply, item.span.first - block.span.first);
     } catch (thrown) {
       error = toDcsError(thrown);
@@ -214,33 +251,80 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
     const now = this.#clock.now();
     this.#poller.markDone(block, now, error !== undefined, offline);
     if (error) this.#pollFailed(block, error, began, now);
+    else this.#poller.accept(block, now);
+    this.#watchAge(block, now);
     this.dispatch();
-  }
-
-  /** A damaged reply is asked for once more, because noise passes. */
-  async #readWithRetry(request: Request): Promise<Reply> {
-    try {
-      return await this.#transact(request);
-    } catch (error) {
-      const again = error instanceof DcsError && error.code === 'BAD_REPLY' && !this.#closed;
-      if (!again || this.#transport.freeAt(request.unit) > this.#clock.now()) throw error;
-      return this.#transact(request);
-    }
   }
 
   #pollFailed(block: PollBlock<Where, Reply>, error: DcsError, began: MonotonicMs, now: MonotonicMs): void {
     if (error.code === 'PORT_DOWN') return;
-    if (error.code === 'NO_SUCH_CHANNEL' && this.#poller.split(block, now)) return;
+    // A busy device is there and says nothing about the value.
+    if (isNoAnswer(error) || error.code === 'BUSY') {
+      this.#pollUnanswered(block, error, now - began, now);
+      return;
+    }
+    const { divisible } = this.#options;
+    if (divisible ? divisible(error) : error.code === 'NO_SUCH_CHANNEL') {
+      if (this.#poller.split(block, now)) return;
+    }
     for (const item of block.items) item.fail(error);
-    if (!isNoAnswer(error)) return;
+  }
+
+  #pollUnanswered(block: PollBlock<Where, Reply>, error: DcsError, tookMs: DurationMs, now: MonotonicMs): void {
     const { unit } = block.span;
-    // Reads of the unit that were due meanwhile have waited behind this request, so their values are doubtful too.
-    this.#poller.failUnit(unit, error, this.#isOffline(unit) ? Number.POSITIVE_INFINITY : now);
-    if (this.#isOffline(unit)) this.#probesFrom = now + (now - began) * (1 / OFFLINE_SHARE - 1);
+    if (this.#isOffline(unit)) {
+      // Its items have failed when it went off line; others have been planned since.
+      this.#poller.failUnit(unit, error);
+      this.#probesFrom = now + tookMs * (1 / OFFLINE_SHARE - 1);
+      return;
+    }
+    for (const item of block.items) {
+      if (item.unanswered) item.unanswered(error);
+      else item.fail(error);
+    }
+    const { retries, misses, missMs } = this.#lossLimits(unit);
+    // What a gateway or a busy device says at once, it would say at once again.
+    const useful = error.code === 'BAD_REPLY' || tookMs >= missMs;
+    const at = Math.max(now, this.#transport.freeAt(unit));
+    this.#poller.noteUnanswered(block, at, { retries: useful ? retries : 0, misses });
+    if (this.#isDoubtful(unit)) this.#doubtsFrom = now + tookMs * (1 / DOUBT_SHARE - 1);
+  }
+
+  /** Makes sure that values are looked at when those of this block grow too old. */
+  #watchAge({ items: [item] }: PollBlock<Where, Reply>, now: MonotonicMs): void {
+    const next = item?.age?.(now);
+    if (next !== undefined && next < this.#ageAt) this.#ageValuesAt(next, now);
+  }
+
+  /** Makes values uncertain and bad as they grow too old, whatever keeps their reads from being answered. */
+  #ageValuesAt(at: MonotonicMs, now: MonotonicMs): void {
+    this.#ageTimer?.cancel();
+    this.#ageAt = at;
+    this.#ageTimer = this.#clock.after(Math.max(1, at - now), () => {
+      this.#ageAt = Number.POSITIVE_INFINITY;
+      const then = this.#clock.now();
+      const next = this.#poller.age(then);
+      if (next !== undefined) this.#ageValuesAt(next, then);
+    });
+  }
+
+  /** Sends a request of a task; one that changes nothing is repeated when it gets no answer and may be sent at once. */
+  async #transact(request: Request, expiresAt?: MonotonicMs): Promise<Reply> {
+    const { unit } = request;
+    const times = this.#options.repeatable?.(request) ? this.#lossLimits(unit).retries : 0;
+    for (let again = 0; ; again++) {
+      try {
+        return await this.#transactOnce(request, expiresAt);
+      } catch (thrown) {
+        const error = toDcsError(thrown);
+        const useful = again < times && isNoAnswer(error) && !this.#closed && !this.#isOffline(unit);
+        if (!useful || this.#transport.freeAt(unit) > this.#clock.now()) throw error;
+      }
+    }
   }
 
   /** Every request of the bus goes through here, which tells whether its unit answers. */
-  async #transact(request: Request, expiresAt?: MonotonicMs): Promise<Reply> {
+  async #transactOnce(request: Request, expiresAt?: MonotonicMs, block?: PollBlock<Where, Reply>): Promise<Reply> {
     const ended = this.#meter.start();
     const began = this.#clock.now();
     try {
@@ -253,7 +337,8 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
       const error = toDcsError(thrown);
       const unsent = error.code === 'PORT_DOWN' || error.code === 'EXPIRED';
       ended(error.code !== 'TIMEOUT' && !unsent);
-      if (isNoAnswer(error)) this.#noteSilence(request.unit, error);
+      if (block && isNoAnswer(error)) block.error = error;
+      if (isNoAnswer(error)) this.#noteSilence(request.unit, error, began);
       else if (!unsent) this.#noteAnswer(request.unit);
       throw error;
     }
@@ -267,34 +352,40 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
     this.#poller.pollNow(unit, this.#clock.now());
   }
 
-  #noteSilence(unit: number, error: DcsError): void {
+  #noteSilence(unit: number, error: DcsError, began: MonotonicMs): void {
     this.#options.onSilence?.(unit);
-    const health = this.#health.get(unit) ?? new UnitHealth();
+    const health = this.#health.get(unit) ?? new UnitHealth(this.#lossLimits(unit));
     this.#health.set(unit, health);
-    if (!health.noteSilence(this.#clock.now(), this.#anyOnline())) return;
+    const lost = health.noteSilence(this.#clock.now(), this.#anyOnline(), began);
+    if (!lost) return;
     this.#options.count('units_lost');
     // Fail its values now, also when a command found it off line: it is polled again only when the bus has time for it.
     this.#poller.failUnit(unit, error);
   }
 
-  /** Sets the timer to the next moment at which something may be sent because time has passed. */
+  /** Sets the timer to the next moment at which something may be sent, or expires, because time has passed. */
   #armTimer(now: MonotonicMs): void {
-    if (this.#running >= this.#transport.concurrency) return;
-    const moments: MonotonicMs[] = [];
+    const moments = this.#queue.all().map(({ expiresAt }) => expiresAt);
+    if (this.#running < this.#transport.concurrency) moments.push(...this.#sendableMoments(now));
+    const later = moments.filter((moment) => moment > now);
+    if (later.length > 0) this.#timer = this.#clock.after(Math.min(...later) - now, () => this.dispatch());
+  }
+
+  #sendableMoments(now: MonotonicMs): MonotonicMs[] {
+    const moments = [this.#doubtsFrom];
     const due = this.#poller.nextDue(now, (unit) => !this.#isOffline(unit));
     if (due !== undefined) moments.push(due);
     for (const [unit, { probeAt }] of this.#health) {
       if (probeAt !== undefined && this.#poller.probe(unit))
         moments.push(this.#anyOnline() ? Math.max(probeAt, this.#probesFrom) : probeAt);
     }
-    for (const { expiresAt, unit } of this.#queue.all()) moments.push(expiresAt, this.#transport.freeAt(unit));
+    for (const { unit } of this.#queue.all()) moments.push(this.#transport.freeAt(unit));
     for (const block of this.#poller.blocks) moments.push(this.#transport.freeAt(block.span.unit));
-    const later = moments.filter((moment) => moment > now);
-    if (later.length > 0) this.#timer = this.#clock.after(Math.min(...later) - now, () => this.dispatch());
+    return moments;
   }
 }
 
-/** Returns whether the unit gave no answer at all, or a gateway says so. */
+/** Returns whether the unit gave no answer that can be trusted, or a gateway says that it gave none. */
 export function isNoAnswer({ code }: DcsError): boolean {
-  return code === 'TIMEOUT' || code === 'NO_DEVICE';
+  return code === 'TIMEOUT' || code === 'NO_DEVICE' || code === 'BAD_REPLY';
 }
