@@ -4,6 +4,7 @@ import type { NetworkTarget } from '../../src/driver/kit/link.ts';
 import { durationSchema, type LineSettings, lineSchema } from '../../src/driver/kit/schemas.ts';
 import { type UsbIds, usbSchema } from '../../src/driver/kit/serial-ports.ts';
 import { unitSchema } from './address.ts';
+import { lossMistakes } from './loss.ts';
 import { replyQuirks } from './quirks.ts';
 import { writeSchema } from './write-functions.ts';
 
@@ -70,6 +71,24 @@ const keysSchema = z.strictObject({
   timeout: durationSchema.optional().describe('response timeout; default 800ms, on a serial line 500ms'),
   write: writeSchema.optional().describe('the functions that its devices take writes with'),
   poll: durationSchema.prefault('1s').describe('poll period of pins without poll'),
+  retries: z
+    .int()
+    .min(0)
+    .max(10)
+    .prefault(2)
+    .describe('how often a read is repeated at once that got no answer or a damaged one'),
+  misses: z
+    .int()
+    .min(1)
+    .max(1000)
+    .prefault(8)
+    .describe('requests in a row without an answer, repetitions included, after which a unit counts as lost'),
+  uncertain_after: durationSchema
+    .optional()
+    .describe('a value older than its poll period and this is uncertain; default: the time of misses requests'),
+  bad_after: durationSchema
+    .optional()
+    .describe('a value older than its poll period and this is bad; default: twice uncertain_after'),
   max_gap: z
     .int()
     .min(0)
@@ -95,14 +114,15 @@ export const optionsSchema = keysSchema.transform((keys, context) => {
   const { tcp, udp, serial, usb, framing, ...rest } = keys;
   const network = tcp !== undefined || udp !== undefined;
   const stream = framing ?? (network ? 'tcp' : 'rtu');
-  const mistakes = optionsMistakes(keys, stream);
+  const timeout = rest.timeout ?? (network ? 800 : 500);
+  const mistakes = [...optionsMistakes(keys, stream), ...lossMistakes({ ...rest, timeout })];
   for (const { key, message } of mistakes) context.addIssue({ code: 'custom', path: key.split('.'), message });
   if (mistakes.length > 0) return z.NEVER;
   return {
     ...rest,
     link: linkOf(keys),
     framing: stream,
-    timeout: rest.timeout ?? (network ? 800 : 500),
+    timeout,
     line: rest.line ?? DEFAULT_LINE,
     echo: rest.echo ?? ('auto' as const),
     rs485: rest.rs485 ?? ('off' as const),

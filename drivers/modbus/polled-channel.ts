@@ -1,5 +1,7 @@
+import type { Clock, MonotonicMs } from '../../src/clock/clock.ts';
 import type { Channel, Reading } from '../../src/driver/contract.ts';
 import type { PolledItem } from '../../src/driver/kit/poller.ts';
+import { type AgeLimits, ValueAge } from '../../src/driver/kit/value-age.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { type AddressDefaults, type ModbusAddress, readSpanOf, registerFormat, spanOf } from './address.ts';
@@ -22,6 +24,9 @@ export interface PlaceGuard {
   doubt(): void;
 }
 
+/** When values of a channel that is polled are too old. */
+export type Aging = Omit<AgeLimits, 'periodMs'> & { readonly clock: Clock };
+
 /** A channel of a bus: how to read it, and its last known reading. */
 export class PolledChannel implements PolledItem<TableSpan, Buffer> {
   readonly channel: Channel<ModbusAddress>;
@@ -29,7 +34,7 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
   readonly #registerBytes: number;
   /** Line settings of its unit where they are its own; channels with equal settings are best read in one go. */
   readonly lineKey: string;
-  /** The device has refused to let it be read; it may still be written. */
+  /** The device has refused to let it be read, and has not let it be read since; it may still be written. */
   writeOnly = false;
   /** Its registers are too far apart for one request. */
   readAlone = false;
@@ -51,11 +56,14 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
   /** What the register with the power of ten held when it was last read. */
   #power: number | undefined;
   #last: Reading | undefined;
+  readonly #aging: { readonly age: ValueAge; readonly clock: Clock } | undefined;
 
+  /** Without `aging` a value never grows too old. */
   constructor(
     channel: Channel<ModbusAddress>,
     defaults: AddressDefaults & { readonly poll: number; readonly write?: WriteKeys | undefined },
     changed: (reading: Reading) => void = () => undefined,
+    aging?: Aging,
   ) {
     this.channel = channel;
     this.#changed = changed;
@@ -65,6 +73,10 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
     this.#span = readSpanOf(channel.address, defaults);
     this.#pieces = shifted(piecesOf(channel.address), this.#span.first);
     this.periodMs = channel.address.pollMs ?? defaults.poll;
+    this.#aging = aging && {
+      age: new ValueAge(channel.key, { ...aging, periodMs: this.periodMs }),
+      clock: aging.clock,
+    };
     this.written = {
       unit: this.#span.unit,
       key: channel.key,
@@ -204,6 +216,7 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
 
   /** Takes a poll's reply, unless the place that was read is in doubt. */
   deliver(data: Buffer, offset: number): void {
+    this.writeOnly = false;
     if (this.located && !this.doubted) this.report(this.decode(data, offset));
   }
 
@@ -213,8 +226,26 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
     if (this.#place && (error.code === 'NO_SUCH_CHANNEL' || error.code === 'DEVICE_REFUSED')) this.#guard?.doubt();
   }
 
+  unanswered(error: DcsError): void {
+    const age = this.#aging?.age;
+    if (age?.known) age.miss(error);
+    else this.fail(error);
+  }
+
+  age(now: MonotonicMs): MonotonicMs | undefined {
+    const verdict = this.#aging?.age.verdict(now);
+    if (!verdict) return undefined;
+    if (verdict.quality === 'bad') {
+      this.fail(verdict.error);
+      return undefined;
+    }
+    if (verdict.quality === 'uncertain' && this.#last?.ok) this.report({ ...this.#last, uncertain: verdict.reason });
+    return verdict.next;
+  }
+
   /** Tells a reading that differs from the last known one. */
   report(reading: Reading): void {
+    if (reading.ok && reading.uncertain === undefined) this.#confirm();
     if (this.#last && sameReading(this.#last, reading)) return;
     this.#last = reading;
     this.#changed(reading);
@@ -222,13 +253,18 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
 
   /** A write was answered; `reading` was read back. Only a reading that differs from it is told from now on. */
   noteWritten(reading: Reading | undefined): void {
+    this.#confirm();
     if (reading) this.#last = reading.ok ? reading : undefined;
     else this.forgetLast();
   }
 
+  #confirm(): void {
+    this.#aging?.age.confirm(this.#aging.clock.now());
+  }
+
   /** The value may have changed unseen: the next reading is told, whatever it is. */
   forgetLast(): void {
-    // A register that the device never lets be read is not told to be unreadable after each command.
+    // A register that the device does not let be read is not told to be unreadable after each command.
     if (this.#last && !this.#last.ok && isPermanent(this.#last.error)) return;
     this.#last = undefined;
   }
@@ -239,6 +275,6 @@ function shifted(pieces: readonly Piece[] | undefined, by: number): Piece[] | un
 }
 
 function sameReading(a: Reading, b: Reading): boolean {
-  if (a.ok && b.ok) return a.value === b.value;
+  if (a.ok && b.ok) return a.value === b.value && (a.uncertain === undefined) === (b.uncertain === undefined);
   return !a.ok && !b.ok && a.error.code === b.error.code;
 }

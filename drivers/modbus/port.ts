@@ -16,10 +16,12 @@ import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { ModbusAddress } from './address.ts';
 import type { ModbusPlan, PlannedWrite } from './crash-plan.ts';
+import { lossOf } from './loss.ts';
 import type { ModbusOptions } from './options.ts';
 import { Outputs } from './outputs.ts';
 import { mayReadWhole } from './pieces.ts';
 import { PolledChannel } from './polled-channel.ts';
+import { isDivisible } from './protocol/exception.ts';
 import { describeRequest, type Request, type TableSpan } from './protocol/request.ts';
 import { collectQuirks, type Quirks, readLimits } from './quirks.ts';
 import { resolutionAt } from './register-format.ts';
@@ -79,7 +81,7 @@ export class ModbusPort implements Port {
       count,
       onSplit: (span) => {
         const what = describeRequest({ kind: 'read', ...span });
-        log.info({ ...span }, `${what}: the device has no such address in it; it is read in parts`);
+        log.info({ ...span }, `${what}: the device refuses this read; it is read in parts and tried whole again later`);
       },
     });
     this.#scheduler = new Scheduler({
@@ -89,6 +91,9 @@ export class ModbusPort implements Port {
       count,
       readRequest: (span, [only, other]): Request =>
         only instanceof PolledChannel && !other ? only.readRequest : { kind: 'read', ...span },
+      loss: (unit) => lossOf(options, this.#quirks.get(unit)),
+      repeatable: ({ kind }) => kind === 'read',
+      divisible: isDivisible,
       onAnswer: (unit, wasOffline) => {
         this.#sunspec.get(unit)?.answered(wasOffline);
         if (wasOffline) this.#outputs.unitReturned(unit);
@@ -112,7 +117,9 @@ export class ModbusPort implements Port {
       const changed = (reading: Reading) => {
         if (!this.#closed) context.changed(channel, reading);
       };
-      const polled = new PolledChannel(channel, options, changed);
+      const quirks = this.#quirks.get(channel.address.unit ?? options.unit);
+      const aging = { ...lossOf(options, quirks), clock };
+      const polled = new PolledChannel(channel, options, changed, aging);
       this.#noteReach(polled);
       this.#channels.set(channel.key, polled);
     }
@@ -294,11 +301,15 @@ export class ModbusPort implements Port {
     } catch (thrown) {
       const error = toDcsError(thrown);
       if (this.#closed) throw error;
-      if (error.code === 'NO_SUCH_CHANNEL' && channels.length > 1) {
+      if (isDivisible(error) && channels.length > 1) {
         await Promise.all(channels.map((polled) => this.#readTogether([polled], readings)));
         return;
       }
-      for (const polled of channels) readings.set(polled, { ok: false, error });
+      for (const polled of channels) {
+        readings.set(polled, { ok: false, error });
+        // Whoever asked takes the value for unknown, until it is told.
+        polled.forgetLast();
+      }
     }
   }
 

@@ -23,6 +23,10 @@ export const replyQuirks = {
 export const quirksSchema = z.strictObject({
   timeout: durationSchema.optional().describe('response timeout of this device'),
   pause: durationSchema.optional().describe('silence this device needs before each request'),
+  retries: z.int().min(0).max(10).optional().describe('retries of this device, if not those of the port'),
+  misses: z.int().min(1).max(1000).optional().describe('misses of this device, if not those of the port'),
+  uncertain_after: durationSchema.optional().describe('uncertain_after of this device, if not that of the port'),
+  bad_after: durationSchema.optional().describe('bad_after of this device, if not that of the port'),
   line: lineSchema.optional().describe('line settings of this device, if not those of the port: 19200-8E1'),
   min_registers: z
     .int()

@@ -3,6 +3,7 @@ import type { Channel, Remark } from '../../src/driver/contract.ts';
 import { type PlanLimits, planBlocks } from '../../src/driver/kit/block-planner.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { type AddressDefaults, type ModbusAddress, readSpanOf, registerFormat, spanOf } from './address.ts';
+import { lossMistakes } from './loss.ts';
 import type { ModbusOptions } from './options.ts';
 import { mayReadWhole, piecesOf } from './pieces.ts';
 import type { TableSpan } from './protocol/request.ts';
@@ -42,8 +43,9 @@ function reviewQuirks(channels: readonly Channel<ModbusAddress>[], options: Modb
 }
 
 /** Each as the quirk, what is wrong with it, and what would be right. */
-function quirkMistakes(quirks: Quirks, { link, framing, in_flight }: ModbusOptions): [keyof Quirks, string, string][] {
-  const mistakes: [keyof Quirks, string, string][] = [];
+function quirkMistakes(quirks: Quirks, options: ModbusOptions): [keyof Quirks, string, string][] {
+  const { link, framing, in_flight } = options;
+  const mistakes = lossQuirkMistakes(quirks, options);
   if (quirks.line && link.by !== 'serial')
     mistakes.push(['line', 'line has no effect over a network', 'a serial port, or line settings in the gateway']);
   if (quirks.transaction_id && framing !== 'tcp')
@@ -55,6 +57,16 @@ function quirkMistakes(quirks: Quirks, { link, framing, in_flight }: ModbusOptio
       mistakes.push([quirk, `${quirk} does not go with several requests under way`, 'in_flight: 1']);
   }
   return mistakes;
+}
+
+/** Ages of a device's values that do not fit its response timeout or each other, be they its own or its port's. */
+function lossQuirkMistakes(quirks: Quirks, options: ModbusOptions): [keyof Quirks, string, string][] {
+  const { timeout = options.timeout } = quirks;
+  const { uncertain_after = options.uncertain_after, bad_after = options.bad_after } = quirks;
+  return lossMistakes({ timeout, uncertain_after, bad_after }).map(({ key, message }) => {
+    const at = quirks[key] === undefined ? 'timeout' : key;
+    return [at, `${key} is too short for this device`, message];
+  });
 }
 
 /** See Driver.estimate: the load that polling puts on a serial bus. */

@@ -29,6 +29,8 @@ export interface SimBusOptions {
   readonly echoes?: boolean;
   readonly framing?: 'rtu' | 'ascii';
   readonly poll?: string;
+  /** Further keys of the port. */
+  readonly keys?: Readonly<Record<string, unknown>>;
   readonly units?: ReadonlySet<number>;
   readonly clock?: ManualClock;
   /** See PortContext. */
@@ -93,7 +95,8 @@ export class SimBus {
         },
       },
     );
-    const parsed = modbus.options.parse({ serial: '/dev/null', poll: options.poll ?? '1h' });
+    const keys = { serial: '/dev/null', poll: options.poll ?? '1h', timeout: `${timeoutMs}ms`, ...options.keys };
+    const parsed = modbus.options.parse(keys);
     const quirks = collectQuirks(channels.map(({ address: { unit = 1, quirks } }) => ({ unit, quirks })));
     const transport = new ReadAdapter(clock, parsed, quirks).over(this.#transport);
     this.port = new ModbusPort(transport, parsed, channels, context, new ResponseDelays(() => timing));

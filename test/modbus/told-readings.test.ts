@@ -17,7 +17,7 @@ const READ = 3;
 const WRITE = 6;
 
 /** One output at holding 4, polled every 200 ms, with what the port told of it: values and codes of failures. */
-async function polledOutput(keys: object = {}, again?: RawValue) {
+async function polledOutput(keys: object = {}, again?: RawValue, ports: object = { misses: 2 }) {
   const clock = new ManualClock();
   const store = new SimulatedMemory(clock);
   const output = {
@@ -25,7 +25,7 @@ async function polledOutput(keys: object = {}, again?: RawValue) {
     returnValue: () => again,
   };
   const channels = [output, channelOf({ holding: 0, unit: 2 })];
-  const bus = await new SimBus({ store, channels, clock, echo: 'off', poll: '200ms' }).open();
+  const bus = await new SimBus({ store, channels, clock, echo: 'off', poll: '200ms', keys: { ...ports } }).open();
   const told: unknown[] = [];
   bus.listen(output, (reading) => told.push(reading.ok ? reading.value : reading.error.code));
   await clock.advance(1000);
@@ -156,8 +156,9 @@ describe('a reading that settles a write', () => {
   });
 
   it('is told when a unit is as silent after an acknowledged write as it was before', async () => {
-    const { bus, clock, told, write } = await polledOutput();
-    bus.slave.script = faults(READ, { kind: 'silent' }, { kind: 'silent' }, { kind: 'silent' }, { kind: 'silent' });
+    const ports = { misses: 20, uncertain_after: '100ms', bad_after: '100ms' };
+    const { bus, clock, told, write } = await polledOutput({}, undefined, ports);
+    bus.slave.script = faults(READ, ...Array.from({ length: 10 }, () => ({ kind: 'silent' }) as const));
     while (told.length < 2) await clock.advance(10);
     expect(await bus.settle(write(9))).toEqual({});
     expect(told).toEqual([0, 'TIMEOUT']);

@@ -14,7 +14,14 @@ async function busWith(again: Readonly<Record<number, RawValue>>) {
     returnValue: () => again[holding],
   }));
   const other = channelOf({ holding: 0, unit: 2 });
-  const bus = await new SimBus({ store, channels: [...outputs, other], clock, echo: 'off', poll: '200ms' }).open();
+  const bus = await new SimBus({
+    store,
+    channels: [...outputs, other],
+    clock,
+    echo: 'off',
+    poll: '200ms',
+    keys: { misses: 2 },
+  }).open();
   let on = true;
   const writes: string[] = [];
   bus.slave.script = ({ unit, pdu }) => {
@@ -101,7 +108,7 @@ describe('a command that did nothing', () => {
     const clock = new ManualClock();
     const store = new SimulatedMemory(clock);
     const four = channelOf({ holding: 4, write: { register: 6 } }, { direction: 'out', start: 7 });
-    const bus = new SimBus({ store, channels: [four], clock, echo: 'off', poll: '200ms' });
+    const bus = new SimBus({ store, channels: [four], clock, echo: 'off', poll: '200ms', keys: { misses: 2 } });
     bus.slave.script = (_request, index) => (index === 0 ? { kind: 'silent' } : undefined);
     await bus.open();
     expect(bus.counters.get('starts_failed')).toBe(1);
@@ -174,7 +181,7 @@ describe('a unit that its gateway reports missing (exception 10)', () => {
     const clock = new ManualClock();
     const store = new SimulatedMemory(clock);
     const four = channelOf({ holding: 4 }, { direction: 'out', start: 7 });
-    const bus = new SimBus({ store, channels: [four], clock, echo: 'off', poll: '200ms' });
+    const bus = new SimBus({ store, channels: [four], clock, echo: 'off', poll: '200ms', keys: { misses: 2 } });
     bus.slave.script = (_request, index) => (index === 0 ? { kind: 'exception', code: 10 } : undefined);
     await bus.open();
     await clock.advance(2000);
@@ -189,7 +196,15 @@ describe('many off-line units', () => {
     const store = new SimulatedMemory(clock);
     const channels = [1, 2, 3, 4, 5, 6].map((unit) => channelOf({ holding: 0, unit }));
     const alive = new Set([1]);
-    const bus = await new SimBus({ store, channels, clock, echo: 'off', poll: '1s', timeoutMs: 500 }).open();
+    const bus = await new SimBus({
+      store,
+      channels,
+      clock,
+      echo: 'off',
+      poll: '1s',
+      timeoutMs: 500,
+      keys: { misses: 2 },
+    }).open();
     bus.slave.script = ({ unit }) => (alive.has(unit) ? undefined : { kind: 'silent' });
     await clock.advance(60_000);
     expect(bus.port.metrics()['units_off_line']).toBe(5);
@@ -207,7 +222,15 @@ describe('a unit that does not answer a command', () => {
     const output = channelOf({ holding: 0, unit: 1, poll: '1h', write: { register: 6 } }, { direction: 'out' });
     const channels = [output, ...[2, 3, 4, 5, 6].map((unit) => channelOf({ holding: 0, unit }))];
     const alive = new Set([1, 2]);
-    const bus = await new SimBus({ store, channels, clock, echo: 'off', poll: '1s', timeoutMs: 500 }).open();
+    const bus = await new SimBus({
+      store,
+      channels,
+      clock,
+      echo: 'off',
+      poll: '1s',
+      timeoutMs: 500,
+      keys: { misses: 2 },
+    }).open();
     bus.slave.script = ({ unit }) => (alive.has(unit) ? undefined : { kind: 'silent' });
     let good: boolean | undefined;
     bus.listen(output, ({ ok }) => {

@@ -29,9 +29,14 @@ export function isDeviceBusy(error: unknown): boolean {
   return error instanceof ModbusException && error.exception === DEVICE_BUSY;
 }
 
-/** Returns whether the device lacks the function or the address, or refuses the length: no later request will fare better. */
+/** Returns whether the device lacks the function or the address, or refuses the length: an immediate repetition is useless. */
 export function isPermanent(error: unknown): boolean {
   return error instanceof ModbusException && error.exception >= 1 && error.exception <= 3;
+}
+
+/** Returns whether a read that was refused may be accepted in parts: an address in it is missing, or it is too long. */
+export function isDivisible(error: unknown): boolean {
+  return error instanceof ModbusException && (error.exception === 2 || error.exception === 3);
 }
 
 /** Refusal of a request by the device. `exception` is the code on the wire. */
