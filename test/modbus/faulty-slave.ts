@@ -7,6 +7,13 @@ export type Fault =
   | { readonly do: 'late'; readonly ms: number }
   | { readonly do: 'wrong-id'; readonly by: number }
   | { readonly do: 'wrong-unit' }
+  /** Answers with this transaction id, or from this unit. */
+  | { readonly do: 'id'; readonly value: number }
+  | { readonly do: 'unit'; readonly value: number }
+  /** The reply is the whole request. */
+  | { readonly do: 'whole-echo' }
+  /** Bytes after the data, counted in the header. */
+  | { readonly do: 'padded' }
   | { readonly do: 'length'; readonly value: number }
   | { readonly do: 'protocol' }
   | { readonly do: 'exception'; readonly code: number }
@@ -140,6 +147,18 @@ export class FaultySlave {
         return;
       case 'wrong-unit':
         send(framed(request.id, request.unit ^ 1, pdu));
+        return;
+      case 'id':
+        send(framed(fault.value, request.unit, pdu));
+        return;
+      case 'unit':
+        send(framed(request.id, fault.value, pdu));
+        return;
+      case 'whole-echo':
+        send(framed(request.id, request.unit, request.fn > 4 ? request.pdu : pdu));
+        return;
+      case 'padded':
+        send(framed(request.id, request.unit, Buffer.concat([pdu, Buffer.alloc(2)])));
         return;
       case 'length':
         frame.writeUInt16BE(fault.value, 4);

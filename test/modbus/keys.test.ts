@@ -118,3 +118,66 @@ describe('the keys of a Modbus port', () => {
     expect(modbus.options.safeParse({ tcp }).success).toBe(false);
   });
 });
+
+describe('the keys of a Modbus port', () => {
+  const wrongPort = (keys: object) =>
+    modbus.options.safeParse(keys).error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) ?? [];
+
+  it.each([
+    { keys: { tcp: 'a', line: '9600-8N1' }, says: 'line: line has no effect over a network' },
+    { keys: { udp: 'a', echo: 'auto' }, says: 'echo: echo has no effect over a network' },
+    { keys: { tcp: 'a', framing: 'rtu', rs485: 'off' }, says: 'rs485: rs485 has no effect over a network' },
+    { keys: { tcp: 'a', turnaround: '100ms' }, says: 'turnaround: turnaround has no effect with tcp frames' },
+    { keys: { udp: 'a', connect: { pause: '1s' } }, says: 'connect: connect has no effect without a TCP connection' },
+    { keys: { serial: '/dev/ttyS0', connect: {} }, says: 'connect: connect has no effect without a TCP connection' },
+    {
+      keys: { serial: '/dev/ttyS0', quirks: { transaction_id: 'any' } },
+      says: 'quirks.transaction_id: rtu frames have no',
+    },
+    { keys: { udp: 'a', quirks: { transaction_id: 'any' } }, says: 'quirks.transaction_id: over UDP only' },
+    { keys: { tcp: 'a', in_flight: 2, quirks: { transaction_id: 'any' } }, says: 'quirks.transaction_id: only the' },
+    { keys: { tcp: 'a', in_flight: 2, quirks: { unit_id: 'any' } }, says: 'quirks.unit_id: the unit is needed' },
+    { keys: { tcp: 'a', in_flight: 2, pause: '1ms' }, says: 'pause: silence before each request' },
+    {
+      keys: { tcp: 'a', in_flight: 2, connect: { close_after: 'each' } },
+      says: 'connect.close_after: the others are lost',
+    },
+    { keys: { tcp: 'a', connect: { pause: '11s' } }, says: 'connect.pause: at most 10s' },
+  ])('have no effect or contradict each other, and are refused: $keys', ({ keys, says }) => {
+    expect(wrongPort(keys).join('\n')).toContain(says);
+  });
+
+  it('stand where they have an effect', () => {
+    for (const keys of [
+      { tcp: 'a', framing: 'rtu', turnaround: '10ms', pause: '5ms' },
+      { tcp: 'a', connect: { pause: '1s', close_after: 'idle' }, in_flight: 4 },
+      {
+        serial: '/dev/ttyS0',
+        line: '9600-8N1',
+        echo: 'off',
+        rs485: 'rts',
+        turnaround: '10ms',
+        quirks: { unit_id: 'any' },
+      },
+    ])
+      expect(wrongPort(keys)).toEqual([]);
+  });
+
+  it.each([
+    { port: { tcp: 'a' }, quirks: { line: '9600-8N1' }, says: 'line has no effect over a network' },
+    {
+      port: { tcp: 'a', framing: 'rtu' },
+      quirks: { transaction_id: 'any' },
+      says: 'rtu frames have no transaction id',
+    },
+    { port: { tcp: 'a', in_flight: 2 }, quirks: { pause: '1s' }, says: 'pause does not go with several requests' },
+  ])('refuse quirks of a device that contradict them: $quirks', ({ port, quirks, says }) => {
+    const address = modbus.pin.parse({ holding: 1, quirks });
+    const channel = { key: 'one', kind: 'analog', direction: 'in', address, debounceMs: 0 } as const;
+    const remarks = modbus.review?.(modbus.options.parse(port), [channel, { ...channel, key: 'two' }]) ?? [];
+    const about = remarks.filter(({ key }) => key !== undefined);
+    expect(about).toMatchObject([
+      { channel: 'one', key: `quirks.${Object.keys(quirks)[0]}`, message: expect.stringContaining(says), fatal: true },
+    ]);
+  });
+});

@@ -84,7 +84,7 @@ export class Connection implements TransportLink {
 
   ready(): boolean {
     const { link, readyAt = 0 } = this.#session ?? {};
-    return link !== undefined && readyAt <= this.#options.clock.now();
+    return link !== undefined && readyAt <= this.#options.clock.now() && !this.#isUsedUp();
   }
 
   /**
@@ -94,6 +94,7 @@ export class Connection implements TransportLink {
    */
   async prepare(_unit: number, { fresh = false, expiresAt = Number.POSITIVE_INFINITY }: LinkNeed = {}): Promise<void> {
     this.#idleTimer?.cancel();
+    if (this.#isUsedUp()) this.#closeSession();
     if (fresh) {
       await this.catchUp();
       if (this.#isAboutToClose()) this.#closeSession();
@@ -145,11 +146,17 @@ export class Connection implements TransportLink {
     });
   }
 
+  /** The device closes each connection after its reply, and the present one has had it. */
+  #isUsedUp(): boolean {
+    const closesEach = !this.#reused && this.#closesAfterMs < Number.POSITIVE_INFINITY;
+    return closesEach && this.#session?.requestsUnderWay === 0 && this.#session.answers > 0;
+  }
+
   #isAboutToClose(): boolean {
     const session = this.#session;
     // A connection that has carried no reply yet is as fresh as can be.
     if (!session || session.answers === 0 || session.requestsUnderWay > 0) return false;
-    if (!this.#reused && (!this.#spared || this.#closesAfterMs < Number.POSITIVE_INFINITY)) {
+    if (!this.#reused && !this.#spared) {
       this.#spared = true;
       return true;
     }
