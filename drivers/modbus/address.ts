@@ -19,7 +19,7 @@ import {
   valueMistake,
 } from './value-keys.ts';
 import type { Verify } from './write.ts';
-import { type WriteKeys, writeSchema } from './write-functions.ts';
+import { type PinWriteKeys, pinWriteSchema } from './write-steps.ts';
 
 /** First digit of a table's item numbers in manuals: 40001 is the first holding register. */
 export const MANUAL_DIGIT = { coil: 0, discrete: 1, holding: 4, input: 3 } as const;
@@ -115,7 +115,9 @@ export const addressKeys = z.strictObject({
     .max(64)
     .optional()
     .describe('SunSpec: which of several models of that number; default 1, the first'),
-  write: writeSchema.optional().describe('outputs: the functions that this device takes writes with'),
+  write: pinWriteSchema
+    .optional()
+    .describe('outputs: the functions that this device takes writes with, and what is written before and after'),
   verify: verifySchema.optional().describe('outputs: another register or bit that shows the effect of a write'),
   poll: durationSchema.optional().describe('poll period; default: that of the port'),
   quirks: quirksSchema.optional().describe('special needs of this device'),
@@ -141,7 +143,7 @@ export interface ModbusAddress extends FormatSpec {
   readonly quirks: Quirks | undefined;
   readonly verify: Verify | undefined;
   /** Adds to those of the port. */
-  readonly write: WriteKeys | undefined;
+  readonly write: PinWriteKeys | undefined;
   /** Bytes of a register; 2 when `undefined`. */
   readonly registerBytes: number | undefined;
 }
@@ -198,9 +200,8 @@ function addressOf(keys: AddressKeys, model: number | undefined): ModbusAddress 
   const addresses = wireAddresses(table, keys);
   if (addresses instanceof AddressError) return addresses;
   const first = Math.min(...addresses);
-  if (model !== undefined && table !== 'holding')
-    return new AddressError(table, 'SunSpec models are in holding registers');
-  const mistake = isBitTable(table) ? bitMistake(table, keys) : registerMistake(keys);
+  const own = isBitTable(table) ? bitMistake(table, keys) : registerMistake(keys);
+  const mistake = (model === undefined ? undefined : modelMistake(keys, table)) ?? own;
   if (mistake) return mistake;
   const verify = verifyOf(keys, table);
   if (verify instanceof AddressError) return verify;
@@ -225,6 +226,13 @@ function addressOf(keys: AddressKeys, model: number | undefined): ModbusAddress 
     write: keys.write,
   };
   return spanMistake(address) ?? address;
+}
+
+/** Returns whether the keys are those of a SunSpec point. */
+function modelMistake({ write }: AddressKeys, table: Table): AddressError | undefined {
+  if (table !== 'holding') return new AddressError(table, 'SunSpec models are in holding registers');
+  if (!write?.before && !write?.after) return undefined;
+  return new AddressError('write', 'a SunSpec point has no steps before or after it');
 }
 
 /** The addresses on the wire: one, or those of registers that are not neighbours. */

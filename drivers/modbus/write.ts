@@ -8,6 +8,7 @@ import { isPermanent } from './protocol/exception.ts';
 import type { Table, TableSpan } from './protocol/request.ts';
 import { orNotSent, sendWrite, type WriteStep, type WriteWay } from './send-write.ts';
 import type { ModbusTask, ModbusTransact } from './transport/transport.ts';
+import { stepRequests } from './write-steps.ts';
 
 const VERIFY_TTL_MS = 5000;
 
@@ -55,6 +56,12 @@ export async function prepareWrite(
 }
 
 function encodeWrite(polled: PolledChannel, value: RawValue): readonly WriteStep[] {
+  const { before, after } = polled.address.write ?? {};
+  const { unit } = polled.valueSpan;
+  return [...stepRequests(unit, before), ...encodeValue(polled, value), ...stepRequests(unit, after)];
+}
+
+function encodeValue(polled: PolledChannel, value: RawValue): WriteStep[] {
   const { exactFormat: format, address, valueSpan: span } = polled;
   if (!format) {
     if (typeof value !== 'boolean') throw badValue(value, 'true or false');

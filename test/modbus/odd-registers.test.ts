@@ -224,3 +224,107 @@ describe('registers of 4 bytes', () => {
     expect(requests.splice(0)).toEqual(['16 7003 2', '3 7003 2']);
   });
 });
+
+describe('steps before and after a value', () => {
+  const write = {
+    before: [{ holding: 40, value: 0x55aa }],
+    after: [
+      { holding: 41, value: [0, 1] },
+      { coil: 7, value: true },
+    ],
+  };
+  const registers = (store: SimulatedMemory) => {
+    store.put(1, 'holding', 10, 0);
+    store.put(1, 'holding', 40, 0, 0, 0);
+    store.put(1, 'coil', 7, 0);
+  };
+
+  it('are written in their order, with the value between', async () => {
+    const { bus, store, requests, write: command } = await busWith([{ holding: 10, write }], { direction: 'out' });
+    registers(store);
+    await bus.open();
+    expect(await command(0, 5)).toEqual({ readBack: 5 });
+    expect(requests).toEqual(['6 40 21930', '6 10 5', '16 41 2', '5 7 65280', '3 10 1']);
+  });
+
+  it('that fail leave the value unwritten, or its effect unknown', async () => {
+    for (const [missing, code, value] of [
+      [40, 'NO_SUCH_CHANNEL', 0],
+      [41, 'TIMEOUT', 5],
+    ] as const) {
+      const { bus, store, write: command } = await busWith([{ holding: 10, write }], { direction: 'out' });
+      store.put(1, 'holding', 10, 0);
+      if (missing !== 40) store.put(1, 'holding', 40, 0);
+      await bus.open();
+      await expect(command(0, 5)).rejects.toMatchObject({ code });
+      expect(store.get(1, 'holding', 10)).toEqual([value]);
+    }
+  });
+
+  it('are words of registers and coils', () => {
+    expect(() => channelOf({ holding: 1, write: { before: [{ holding: 2, value: 70_000 }] } })).toThrow(/<=65535/);
+    expect(() => channelOf({ holding: 1, write: { after: [{ coil: 2, value: 1 }] } })).toThrow();
+  });
+});
+
+describe('several values as fields of one', () => {
+  const fields = {
+    mode: { values: { 0: 'off', 1: 'charge now' } },
+    power: { type: 'int32' },
+    limit: { scale: 0.1 },
+    minutes: { at: 6 },
+  };
+
+  it('are read and written in one request', async () => {
+    const { bus, store, requests, read, write } = await busWith([{ holding: 124, fields, order: 'CDAB' }], {
+      direction: 'out',
+    });
+    store.put(1, 'holding', 124, 0, 0, 0, 0, 0, 0, 0);
+    await bus.open();
+    expect(await read()).toEqual(['mode=off power=0 limit=0 minutes=0']);
+    const value = 'mode=charge now power=-3000 limit=50.5 minutes=60';
+    expect(await write(0, value)).toEqual({ readBack: value });
+    // Two registers between the fields are not theirs: they are read and written as they are.
+    expect(requests).toEqual(['3 124 7', '3 124 7', '16 124 7', '3 124 7']);
+    expect(store.get(1, 'holding', 124, 7)).toEqual([1, 0xf448, 0xffff, 505, 0, 0, 60]);
+  });
+
+  it('are refused where they are not as they would be read back', async () => {
+    const { bus, store, write } = await busWith([{ holding: 124, fields }], { direction: 'out' });
+    store.put(1, 'holding', 124, 0, 0, 0, 0, 0, 0, 0);
+    await bus.open();
+    const refused = (value: RawValue, message: RegExp) =>
+      expect(write(0, value)).rejects.toMatchObject({ message: expect.stringMatching(message) });
+    await refused('power=1 mode=off limit=1 minutes=1', /of the form mode=… power=… limit=… minutes=…/);
+    await refused('mode=off power=1 minutes=1', /of the form/);
+    await refused('mode=slow power=1 limit=1 minutes=1', /one of off, charge now/);
+    await refused('mode=off power=x limit=1 minutes=1', /a number \(power\)/);
+    await refused('mode=off power=1 limit=1 minutes=70000', /uint16 holds 0 to 65535/);
+    await refused('mode=off power=01 limit=1.04 minutes=1', /read back: mode=off power=1 limit=1 minutes=1/);
+    await refused(5, /of the form/);
+    expect(store.get(1, 'holding', 124, 7)).toEqual([0, 0, 0, 0, 0, 0, 0]);
+  });
+
+  it('are bad as a whole when one of them is', async () => {
+    const { bus, store, read } = await busWith([{ holding: 124, fields }]);
+    store.put(1, 'holding', 124, 7, 0, 0, 0, 0, 0, 0);
+    await bus.open();
+    expect(await read()).toEqual(['mode: 7 is none of the named values']);
+  });
+
+  it('have mistakes with their own places', () => {
+    const wrong = (one: object) => {
+      try {
+        channelOf({ holding: 1, ...one });
+        return 'taken';
+      } catch (error) {
+        return String(error);
+      }
+    };
+    expect(wrong({ fields: { a: { type: 'uint32' }, b: { at: 1 } } })).toMatch(/b lies in the bits of another field/);
+    expect(wrong({ fields: { a: { bits: [3, 20] } } })).toMatch(/"fields",\s+"a",\s+"bits"[\s\S]*0 to 15/);
+    expect(wrong({ fields: { a: {} }, type: 'uint16' })).toMatch(/a pin with fields has no type/);
+    expect(wrong({ fields: { a: { bit: 3, scale: 2 } } })).toMatch(/a is digital and has no scale/);
+    expect(wrong({ fields: {} })).toMatch(/at least one field/);
+  });
+});
