@@ -4,11 +4,12 @@ import { Bus } from '../bus/bus.ts';
 import { PinClient } from '../bus/pin-client.ts';
 import { defaultPolicy, type Supervised, Supervisor, type SupervisorEvents } from '../bus/supervisor.ts';
 import { type Clock, sleep, systemClock } from '../clock/clock.ts';
-import type { ResolvedConfig, ResolvedPort } from '../config/resolved.ts';
+import type { ResolvedConfig, ResolvedPin, ResolvedPort } from '../config/resolved.ts';
 import type { Channel } from '../driver/contract.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
+import { ComputedPins } from '../io/computed-pins.ts';
 import { createPin, FailedPin, openingValue } from '../io/create-pin.ts';
-import type { ChannelPlan, PortEnvironment } from '../io/port-runner.ts';
+import type { ChannelHandle, ChannelPlan, PortEnvironment } from '../io/port-runner.ts';
 import { PortRunner } from '../io/port-runner.ts';
 import { StreamActor } from '../io/stream-actor.ts';
 import type { Log } from '../log/log.ts';
@@ -22,7 +23,7 @@ import { CrashProtection } from './crash-protection.ts';
 import { HealthMonitor } from './health.ts';
 import { loadActor } from './load-module.ts';
 import { NodeActor } from './node-actor.ts';
-import { addPinsToTable, isCounter, pinActorName, pinInfo } from './pins.ts';
+import { addPinsToTable, computedPin, isCounter, pinActorName, pinInfo } from './pins.ts';
 import { ServerActor } from './server-actor.ts';
 
 export interface AgentOptions {
@@ -65,6 +66,7 @@ export class Agent {
   readonly #crashProtection: CrashProtection;
   readonly #health: HealthMonitor;
   readonly #audit: Audit;
+  readonly #computed: ComputedPins;
   #mesh: Mesh | undefined;
   #web: WebServer | undefined;
   #running = false;
@@ -81,6 +83,7 @@ export class Agent {
     this.bus.join(program);
     this.pins = new PinClient(program);
     this.table = new PinTable(this.#clock);
+    this.#computed = new ComputedPins(config.pins.flatMap(computedPin), this.table);
     this.#nodes = new Nodes(this.#clock, config.node, (id) => this.bus.nameOf(id));
     const present = (actor: Actor, there: boolean) => this.#nodes.setActorPresence(actor.name, there);
     const supervisor = (hookMs: number, events: SupervisorEvents = {}) =>
@@ -179,6 +182,7 @@ export class Agent {
     const settled = Promise.race([opened, sleep(this.#clock, PIN_HOOK_MS)]);
     await Promise.all([this.#userActors.stop(), this.#servers.stop(), settled]);
     await Promise.all([this.#pinActors.stop(), this.#streamActors.stop()]);
+    this.#computed.close();
     await Promise.all([...this.ports.values()].map((runner) => runner.stop()));
     // Nothing drives an output any more, so the guardian may learn of the stop.
     await this.#crashProtection.stop();
@@ -227,15 +231,19 @@ export class Agent {
     const environment = { log: this.#log, table: this.table, nodes: this.#nodes, kept: this.#outputs };
     await this.#pinActors.add(`node ${node}`, () => new NodeActor(node, this.#nodes, () => this.#mesh?.announce()));
     for (const pin of this.#config.pins) {
-      const runner = this.ports.get(pin.port);
+      const handle = this.#handle(pin);
       const entry = this.table.get(pin.spec.name);
-      if (!runner || !entry) continue;
-      const handle = runner.handle(this.#plan(pin).channel);
+      if (!handle || !entry) continue;
       await this.#pinActors.add(pinActorName(pin.spec), () => createPin(entry, handle, environment));
     }
     for (const runner of this.ports.values()) {
       await this.#streamActors.add(`port ${runner.name}`, () => new StreamActor(runner, this.#log));
     }
+  }
+
+  #handle(pin: ResolvedPin): ChannelHandle | undefined {
+    const computed = this.#computed.handle(pin.spec.name, pin.port);
+    return computed ?? this.ports.get(pin.port)?.handle(this.#plan(pin).channel);
   }
 
   /** Replaces a pin whose actor was given up: it reports why and refuses every command, while the rest runs on. */

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock/clock.ts';
 import type { ResolvedConfig, ResolvedPin } from '../config/resolved.ts';
 import { messageOf } from '../errors/errors.ts';
+import type { ComputedPin } from '../io/computed-pins.ts';
 import { toRaw } from '../io/convert.ts';
 import type { Log } from '../log/log.ts';
 import type { PinInfo } from '../message/payloads.ts';
@@ -22,6 +23,11 @@ export function pinInfo({ spec, port }: ResolvedConfig['pins'][number]): PinInfo
     ...(range !== undefined && { range }),
     ...(safe !== undefined && { safe }),
   };
+}
+
+/** A list of one when the pin is computed, else of none. */
+export function computedPin({ spec, computed }: ResolvedPin): readonly ComputedPin[] {
+  return computed ? [{ spec, ...computed }] : [];
 }
 
 export function pinActorName({ name }: PinSpec): string {

@@ -345,9 +345,10 @@ export class PendingRequests {
 
 /** Returns the error that an IoErrorMessage, perhaps of another program, states. */
 function remoteError(data: Record<string, unknown>): DcsError {
-  const { code, message } = data;
+  const { code, message, rule } = data;
   return new DcsError(isErrorCode(code) ? code : 'DEVICE_REFUSED', typeof message === 'string' ? message : 'refused', {
     found: data,
+    ...(typeof rule === 'string' && { rule }),
   });
 }
 

@@ -50,6 +50,7 @@ function readDevice(
   if (named === undefined || port === undefined) return [];
   const profile = readProfile(entries.get('profile'), port.driver.name, context, problems);
   const inherited = new Map([...layered(entriesOf(profile?.get('defaults')), defaults), ['port', named]]);
+  refuseExpressions(inherited, problems);
   const ofProfile = entriesOf(profile?.get('pins'));
   const own = sectionEntries(entries.get('pins'), problems);
   const pins = new Set([...ofProfile.keys(), ...own.keys()]);
@@ -64,8 +65,8 @@ function readDevice(
     return {
       name: `${name}.${pin}`,
       located: section ?? atDevice ?? device,
-      // Keys of the device win over keys of the profile.
-      inherited: section && base ? layered(inherited, entriesOf(base)) : inherited,
+      inherited: inheritedBy(section ?? base, section && base, inherited),
+      device: name,
     };
   });
 }
@@ -86,6 +87,30 @@ function readProfile(
     return undefined;
   }
   return readEntries(file, problems);
+}
+
+/** Reports and removes keys of computed pins in the defaults of a device or profile: an expression belongs to one pin. */
+function refuseExpressions(defaults: Map<string, Located>, problems: Problems): void {
+  for (const key of ['expr', 'quality_from']) {
+    const written = defaults.get(key);
+    if (!written) continue;
+    problems.error(written.keyAt, written.path, `${key} is no default of pins`, { expected: `${key} at one pin` });
+    defaults.delete(key);
+  }
+}
+
+/**
+ * The keys beneath a pin's own: those of the profile's pin of that name (`base`), then the defaults. A computed pin has no
+ * defaults, which are about registers, and nothing of a register whose place it takes.
+ */
+function inheritedBy(
+  section: Located | undefined,
+  base: Located | undefined,
+  defaults: ReadonlyMap<string, Located>,
+): ReadonlyMap<string, Located> {
+  const keys = entriesOf(base);
+  if (!layered(keys, entriesOf(section)).has('expr')) return layered(defaults, keys);
+  return keys.has('expr') ? keys : new Map();
 }
 
 /** Reports keys of a device that none of its pins can have. */

@@ -4,12 +4,13 @@ import type { Driver } from '../driver/contract.ts';
 import { messageOf } from '../errors/errors.ts';
 import { readBus, readGuardian, readProfileFolder, readState, readWeb } from './agent-sections.ts';
 import { chooseBoard, readHats } from './board-sections.ts';
+import { checkPins } from './computed-section.ts';
 import { type ConfigContext, thisMachine } from './context.ts';
 import { readDevices } from './device-section.ts';
 import { locateObject, parseLocated } from './document.ts';
 import { loadDrivers } from './drivers-section.ts';
 import { displayText, entriesOf, isEmpty, type Located } from './located.ts';
-import { checkPin, type PinDraft } from './pin-section.ts';
+import type { PinDraft } from './pin-section.ts';
 import { readPorts, readServers } from './port-sections.ts';
 import { Problems } from './problems.ts';
 import { checkRelations } from './relations.ts';
@@ -133,7 +134,7 @@ function resolveConfig(
     ...readDevices(entries.get('devices'), ports, withProfiles, problems),
   ];
   const scope = { ports, board, context, problems };
-  const pins = drafts.flatMap((draft) => checkPin(draft, scope) ?? []);
+  const pins = checkPins(drafts, scope);
   const names = drafts.map((draft) => draft.name);
   const specs = completeRules(pins);
   checkRelations(pins, specs, drafts, ports, problems);
@@ -147,9 +148,10 @@ function resolveConfig(
     ports: [...ports.values()].flatMap((port): ResolvedPort[] =>
       port?.options ? [{ name: port.name, driver: port.driver, options: port.options.value, mock: port.mock }] : [],
     ),
-    pins: pins.map(({ spec, port, key, address, lines = [] }) => ({
+    pins: pins.map(({ spec, port, key, address, lines = [], computed }) => ({
       ...{ spec: specs.get(spec.name) ?? spec, port, key, address },
       ...(lines.length > 0 && { lines }),
+      ...(computed && { computed }),
     })),
     servers: readServers(entries.get('servers'), ports, pins, context, problems),
     actors: readActors(entries.get('actors'), file, context, problems),

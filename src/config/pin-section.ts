@@ -20,6 +20,8 @@ export interface PinDraft {
   readonly located: Located;
   /** The keys that it inherits from its device. */
   readonly inherited: ReadonlyMap<string, Located>;
+  /** Its device. `undefined` for a pin of `pins`. */
+  readonly device?: string;
 }
 
 /** A pin without mistakes of its own; its relations to other pins are checked later. */
@@ -110,7 +112,7 @@ function isSimulated({ mock, driver }: PortEntry): boolean {
   return mock || driver.hardware === 'simulated';
 }
 
-function specOf(
+export function specOf(
   name: string,
   given: PinKeys,
   facts: ChannelFacts,
@@ -332,7 +334,7 @@ function fittingPinKeys(port: PortEntry, keys: Located, direction: Direction | u
 }
 
 /** Checks that the keys of a pin have a meaning on it and go together. */
-function checkKeyUse(spec: PinSpec, facts: ChannelFacts, stated: StatedKeys, problems: Problems): void {
+export function checkKeyUse(spec: PinSpec, facts: ChannelFacts, stated: StatedKeys, problems: Problems): void {
   const { own, entries, directions } = stated;
   for (const [key, value] of own) {
     const direction = directions[key];

@@ -1,4 +1,5 @@
 import type { Channel } from '../driver/contract.ts';
+import { pinsOf } from '../expression/parse.ts';
 import type { Follow, PinKind, PinSpec } from '../pin/pin.ts';
 import { callDriver } from './drivers-section.ts';
 import { entriesOf, type Located, placeText, toPlain } from './located.ts';
@@ -140,15 +141,26 @@ function missingWord({ words, rules }: PinSpec, followed: PinSpec | undefined): 
   return followed.words ? missing && JSON.stringify(missing) : 'any text';
 }
 
-/** The names of a cycle of `follow` that starts and ends at a pin. `undefined` when the pin is in none. */
+/** The names of a cycle of `follow` and `expr` that starts and ends at a pin. `undefined` when the pin is in none. */
 function findCycle(start: CheckedPin, byName: ReadonlyMap<string, CheckedPin>): string[] | undefined {
-  const path = [start.spec.name];
-  for (let at = start.spec.rules.follow?.pin; at !== undefined; at = byName.get(at)?.spec.rules.follow?.pin) {
-    path.push(at);
-    if (at === start.spec.name) return path;
-    if (path.indexOf(at) !== path.length - 1) return undefined;
-  }
-  return undefined;
+  const seen = new Set<string>();
+  const search = (path: readonly string[]): string[] | undefined => {
+    for (const next of leadersOf(byName.get(path.at(-1) ?? ''))) {
+      if (next === start.spec.name) return [...path, next];
+      if (seen.has(next)) continue;
+      seen.add(next);
+      const found = search([...path, next]);
+      if (found) return found;
+    }
+    return undefined;
+  };
+  return search([start.spec.name]);
+}
+
+/** The pins that decide a pin's value: the one it follows, or those it is computed from. */
+function leadersOf(pin: CheckedPin | undefined): readonly string[] {
+  const followed = pin?.spec.rules.follow?.pin;
+  return [...(followed === undefined ? [] : [followed]), ...(pin?.computed ? pinsOf(pin.computed.expression) : [])];
 }
 
 function valueType(kind: PinKind): string {

@@ -1,4 +1,5 @@
 import type { Driver, ServerKind } from '../driver/contract.ts';
+import type { Expression } from '../expression/parse.ts';
 import type { PinSpec } from '../pin/pin.ts';
 
 /** A place in the user's file, 1-based as in editors. Line and column are 0 when the configuration is an object. */
@@ -35,7 +36,7 @@ export interface ResolvedPort {
 /** A pin and its channel. */
 export interface ResolvedPin {
   readonly spec: PinSpec;
-  /** Name of a ResolvedPort. */
+  /** Name of a ResolvedPort; COMPUTED_PORT for a computed pin. */
   readonly port: string;
   /** Canonical text of the channel, unique within the port. */
   readonly key: string;
@@ -43,6 +44,18 @@ export interface ResolvedPin {
   readonly address: unknown;
   /** The lines of the board that it uses, as `<chip>:<line>`. `undefined` when it uses none. */
   readonly lines?: readonly string[];
+  /** The value is computed from other pins of this process. */
+  readonly computed?: Computation;
+}
+
+/** What stands in place of a port's name for computed pins, which are on no port. */
+export const COMPUTED_PORT = 'computed';
+
+/** How a pin's value follows from those of other pins. */
+export interface Computation {
+  readonly expression: Expression;
+  /** The pins whose quality counts. */
+  readonly qualityFrom: readonly string[];
 }
 
 /** A server that shows pins to other systems. */

@@ -87,6 +87,10 @@ function checkRulePins(
       problems.invalid(at, `${other} is an input: only outputs can be interlocked`, {
         expected: `an output, or requires: ${other}`,
       });
+    } else if (key === 'interlock' && specs.get(other)?.scaleOf) {
+      problems.invalid(at, `${other} is computed: only hardware can be interlocked`, {
+        expected: specs.get(other)?.scaleOf?.pin,
+      });
     }
   }
 }

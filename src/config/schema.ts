@@ -283,6 +283,19 @@ export const pinKeys = {
   read_on: text
     .optional()
     .describe('inputs: a pin whose changes trigger a read of this one: the interrupt line of its chip'),
+  expr: z
+    .union([z.string().min(1).max(2000), z.number()])
+    .transform(String)
+    .optional()
+    .meta({
+      description:
+        'a pin computed from others: numbers, pins, + - * / % **, comparisons, and or not, ? : and functions',
+      examples: ['(a + b) * ct'],
+    }),
+  quality_from: z
+    .union([text, z.array(text)])
+    .optional()
+    .describe('computed pins: the pins whose quality counts; default: all that the value depends on'),
   stale_after: durationSchema
     .optional()
     .describe('time without confirmation by the hardware after which the value is uncertain'),

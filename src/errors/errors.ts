@@ -23,6 +23,7 @@ export const errorCodes = {
   DEVICE_REFUSED: { retryable: false, means: 'the device answered with an exception' },
   NOT_TAKEN: { retryable: false, means: 'the hardware accepted the value, but then showed another one' },
   BAD_REPLY: { retryable: true, means: 'the device answered with something that cannot be trusted' },
+  BAD_SOURCE: { retryable: true, means: 'a pin from which the value is computed is bad, or has no value yet' },
   RULE: { retryable: true, means: 'a rule of the pin forbids it now; `rule` names it' },
   OVERRIDDEN: { retryable: true, means: 'a person has overridden the output' },
   SAFE_STATE: { retryable: true, means: 'the output is kept in its safe state' },

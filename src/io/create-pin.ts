@@ -8,9 +8,11 @@ import { OutputActor } from './output-actor.ts';
 import { PinActor, type PinEnvironment } from './pin-actor.ts';
 import { PinState } from './pin-state.ts';
 import type { ChannelHandle } from './port-runner.ts';
+import { ScaledOutput } from './scaled-output.ts';
 
 /** Creates the actor of a pin. */
 export function createPin({ spec, output }: PinEntry, handle: ChannelHandle, environment: PinEnvironment): PinActor {
+  if (spec.scaleOf) return new ScaledOutput(spec, spec.scaleOf, handle, environment);
   return output ? new OutputActor(spec, output, handle, environment) : new PinActor(spec, handle, environment);
 }
 
@@ -54,7 +56,7 @@ export class FailedPin extends Actor {
     const now = this.clock.unix();
     this.#state.start(now);
     this.#state.update({ val: null, quality: 'bad', reason: `FAILED: ${this.#why}` }, now);
-    this.#table.update(this.#spec.name, { val: null, quality: 'bad' });
+    this.#table.update(this.#spec.name, { val: null, quality: 'bad', reason: `FAILED: ${this.#why}` });
     this.#report();
   }
 

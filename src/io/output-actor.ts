@@ -163,16 +163,7 @@ export class OutputActor extends PinActor {
   }
 
   protected override outputReport(): OutputReport {
-    const { decision, desired, lastCommand, override, overriddenBy } = this.#output;
-    // Assigned one by one: spreading costs much in the path of every command.
-    const report: { -readonly [Key in keyof OutputReport]: OutputReport[Key] } = {
-      by: decision.by,
-      why: decision.why,
-    };
-    if (desired !== undefined) report.desired = desired;
-    if (lastCommand) report.command = lastCommand;
-    if (override && overriddenBy) report.override = { ...overriddenBy, val: override.value };
-    return report;
+    return outputReportOf(this.#output);
   }
 
   protected override onObservation({ val, quality }: Observation): void {
@@ -413,4 +404,18 @@ export class OutputActor extends PinActor {
     const { node, actor, at, val } = lastCommand;
     this.#output.lastCommand = { node, actor, at, val, state };
   }
+}
+
+/** The `output` part of the reports of an output. */
+export function outputReportOf(output: Output): OutputReport {
+  const { decision, desired, lastCommand, override, overriddenBy } = output;
+  // Assigned one by one: spreading costs much in the path of every command.
+  const report: { -readonly [Key in keyof OutputReport]: OutputReport[Key] } = {
+    by: decision.by,
+    why: decision.why,
+  };
+  if (desired !== undefined) report.desired = desired;
+  if (lastCommand) report.command = lastCommand;
+  if (override && overriddenBy) report.override = { ...overriddenBy, val: override.value };
+  return report;
 }

@@ -25,7 +25,7 @@ export interface PinEnvironment {
 
 /** The outcome of a command that succeeded. */
 export interface CommandOutcome {
-  /** The answer is sent once this has settled. Never rejects. */
+  /** The answer is sent once this has settled: the refusal when it rejects. */
   readonly answerAfter?: Promise<void>;
 }
 
@@ -182,8 +182,13 @@ export class PinActor extends Actor {
       const { answerAfter } = await this.execute(message, envelope, arrival);
       const answer = () => this.report(envelope.msg_id);
       // Only the answer waits: the pin handles its next message.
-      if (answerAfter) void answerAfter.then(() => this.after(0, answer));
-      else answer();
+      if (answerAfter) {
+        const refusal = (error: unknown) => this.refuse(error, envelope.msg_id);
+        answerAfter.then(
+          () => this.after(0, answer),
+          (error) => this.after(0, () => refusal(error)),
+        );
+      } else answer();
     } catch (error) {
       this.refuse(error, envelope.msg_id);
     }
@@ -224,8 +229,8 @@ export class PinActor extends Actor {
 
   #updateTable(news: boolean): void {
     const { table } = this.environment;
-    const { val, quality } = this.state;
-    if (news) table.update(this.spec.name, { val, quality });
+    const { val, quality, reason } = this.state;
+    if (news) table.update(this.spec.name, { val, quality, reason });
     // The end of a write matters to interlocks although the value is the same.
     else table.notifyWatchers(this.spec.name);
   }

@@ -34,6 +34,10 @@ export class PinState {
     return this.#observation.rate;
   }
 
+  get reason(): string | undefined {
+    return this.#observation.reason;
+  }
+
   get quality(): Quality {
     return this.#observation.quality;
   }

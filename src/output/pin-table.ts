@@ -8,6 +8,8 @@ import type { OtherPins } from './rules.ts';
 export interface LastKnown {
   readonly val: PinValue;
   readonly quality: Quality;
+  /** Why `quality` is not good. */
+  readonly reason?: string | undefined;
 }
 
 /** One pin of this process. */
@@ -18,7 +20,7 @@ export interface PinEntry {
   /** Key of its channel on that port. */
   readonly key: string;
   readonly lastKnown: LastKnown;
-  /** `undefined` for an input. */
+  /** `undefined` for an input, and for an output that only scales another one. */
   readonly output?: Output;
 }
 
@@ -37,7 +39,7 @@ export class PinTable implements OtherPins {
 
   /** Adds a pin. `initial`: start value of an output. Its hardware keeps its own value when `undefined`. */
   add(spec: PinSpec, at: { readonly port: string; readonly key: string }, initial?: RawValue): PinEntry {
-    const output = spec.direction === 'out' ? new Output(spec, initial, this.#clock, this) : undefined;
+    const output = spec.direction === 'out' && !spec.scaleOf ? new Output(spec, initial, this.#clock, this) : undefined;
     const entry: PinEntry = { spec, ...at, lastKnown: { val: null, quality: 'bad' }, ...(output && { output }) };
     this.#entries.set(spec.name, entry);
     return entry;

@@ -75,6 +75,13 @@ export interface Rules {
   readonly rate?: { readonly changes: number; readonly perMs: number };
 }
 
+/** A value that is `factor` × the value of a pin + `offset`. */
+export interface ScaleOf {
+  readonly pin: string;
+  readonly factor: number;
+  readonly offset: number;
+}
+
 /** The specification of a pin without its place on the hardware. Values are the user's, after invert and scale. */
 export interface PinSpec {
   readonly name: string;
@@ -123,6 +130,8 @@ export interface PinSpec {
   /** Outputs: the node or actor that commands it. Without it the output is in its safe state. `*`: any other node. */
   readonly controller?: string;
   readonly rules: Rules;
+  /** Outputs without hardware of their own: a command goes to that pin, in its units. */
+  readonly scaleOf?: ScaleOf;
 
   /** Inputs: the pin whose reports make this one be read: a chip's interrupt line. */
   readonly readOn?: string;

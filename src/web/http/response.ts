@@ -42,6 +42,7 @@ export const statusOf: Readonly<Record<ErrorCode, number>> = {
   DEVICE_REFUSED: 502,
   NOT_TAKEN: 502,
   BAD_REPLY: 502,
+  BAD_SOURCE: 503,
   RULE: 409,
   OVERRIDDEN: 409,
   SAFE_STATE: 409,
