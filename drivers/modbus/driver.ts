@@ -59,6 +59,7 @@ async function open(
   const events: TransportEvents = {
     count: (name, by) => context.count(name, by),
     unitReleased: () => port?.unitReleased(),
+    reconnected: () => port?.reconnected(),
     down: (error) => {
       early = error;
       port?.down();

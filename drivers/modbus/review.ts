@@ -18,7 +18,12 @@ const COMMON_BAUDS = [9600, 19_200, 38_400, 57_600, 115_200];
 export function review(options: ModbusOptions, channels: readonly Channel<ModbusAddress>[]): Remark[] {
   try {
     collectQuirks(channels.map(({ address }) => ({ unit: address.unit ?? options.unit, quirks: address.quirks })));
-    return [...reviewQuirks(channels, options), ...reviewOverlaps(channels, options), ...reviewLoad(options, channels)];
+    return [
+      ...reviewQuirks(channels, options),
+      ...reviewModels(channels),
+      ...reviewOverlaps(channels, options),
+      ...reviewLoad(options, channels),
+    ];
   } catch (error) {
     if (error instanceof DcsError)
       return [{ message: error.message, fatal: true, ...(error.expected ? { expected: error.expected } : {}) }];
@@ -39,6 +44,34 @@ function reviewQuirks(channels: readonly Channel<ModbusAddress>[], options: Modb
       expected,
       fatal: true,
     }));
+  });
+}
+
+/** SunSpec models that have the same points at the same places: for one, two and three phases. */
+const SIMILAR_MODELS = [
+  [101, 102, 103],
+  [111, 112, 113],
+  [201, 202, 203, 204],
+  [211, 212, 213, 214],
+];
+
+/** Finds pins that expect the same registers in SunSpec models that are not laid out alike. */
+function reviewModels(channels: readonly Channel<ModbusAddress>[]): Remark[] {
+  const layout = (model = 0) => SIMILAR_MODELS.find((models) => models.includes(model))?.[0] ?? model;
+  return channels.flatMap(({ key, address }): Remark[] => {
+    const { first, type, model } = address;
+    const other = address.alternatives.find(
+      (one) => one.first === first && one.type === type && layout(one.model) !== layout(model),
+    );
+    if (!other) return [];
+    return [
+      {
+        channel: key,
+        key: 'sunspec',
+        message: `SunSpec models ${model} and ${other.model} have different points at ${first}`,
+        expected: `keys of its own for each: sunspec: {${model}: {holding: ${first}, …}, ${other.model}: {…}}`,
+      },
+    ];
   });
 }
 

@@ -37,7 +37,7 @@ async function busWith(channels: readonly Channel<ModbusAddress>[], more: Partia
 
 /** Values told as good. */
 function goodOf(readings: readonly Reading[]): RawValue[] {
-  return readings.flatMap((reading) => (reading.ok ? [reading.value] : []));
+  return readings.flatMap((reading) => (reading.ok && reading.uncertain === undefined ? [reading.value] : []));
 }
 
 describe('a device that comes back with its SunSpec models elsewhere', () => {

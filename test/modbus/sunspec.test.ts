@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { ModbusAddress } from '../../drivers/modbus/address.ts';
+import { modbus } from '../../drivers/modbus/driver.ts';
 import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Channel, Reading } from '../../src/driver/contract.ts';
 import { channelOf } from './owner.ts';
 import { SimBus, type SimBusOptions } from './sim-bus.ts';
-import { common, putChain, type SimulatedModel } from './sunspec-device.ts';
+import { clearChain, common, putChain, type SimulatedModel } from './sunspec-device.ts';
 
 /** A three-phase inverter with 123.4 W. */
 const inverter: SimulatedModel = { model: 103, length: 50, values: { 14: 1234, 15: 0xffff } };
@@ -168,6 +169,35 @@ describe('the nth instance of a SunSpec model, and alternatives', () => {
     putChain(store, [common, inverter]);
     await clock.advance(3000);
     expect(last(pin)).toEqual({ ok: true, value: 123.4 });
+    await bus.port.close();
+  });
+
+  it('models with other points at the same place are warned of, and phases of one kind are not', () => {
+    const review = (keys: object) => modbus.review?.(modbus.options.parse({ tcp: 'x' }), [channelOf({ ...keys })]);
+    expect(review({ holding: 14, sunspec: [103, 113] })).toMatchObject([
+      { key: 'sunspec', message: 'SunSpec models 103 and 113 have different points at 14' },
+    ]);
+    expect(review({ holding: 14, sunspec: [101, 102, 103] })).toEqual([]);
+    expect(review({ sunspec: { 103: { holding: 14 }, 113: { holding: 22, type: 'float32' } } })).toEqual([]);
+  });
+});
+
+describe("a point too far from its model's id for one request", () => {
+  const far = channelOf({ holding: 140, scale_from: 4, sunspec: 701 });
+  const der = (value: number): SimulatedModel => ({ model: 701, length: 153, values: { 4: 0xffff, 140: value } });
+
+  it('is read beside id, length and factor in requests of their own, and bad at once when they have moved', async () => {
+    const { store, bus, clock, of, last, sent } = await busWith([far]);
+    putChain(store, [common, der(345)]);
+    await bus.open();
+    await clock.advance(3000);
+    expect(last(far)).toEqual({ ok: true, value: 34.5 });
+    expect(sent).toContain('3@40070+2');
+    expect(await bus.settle(bus.port.read([far]))).toEqual([{ ok: true, value: 34.5 }]);
+    clearChain(store);
+    putChain(store, [{ model: 1, length: 60 }, der(567)]);
+    await clock.advance(3000);
+    expect(of(far)).toMatchObject([{ ok: true, value: 34.5 }, { ok: false }, { ok: true, value: 56.7 }]);
     await bus.port.close();
   });
 });
