@@ -2,8 +2,10 @@ import { z } from 'zod';
 import type { ChannelFacts } from '../../src/driver/contract.ts';
 import { durationSchema } from '../../src/driver/kit/schemas.ts';
 import type { RegisterFormat } from './formats/format.ts';
+import { levelMistake, levelsOf } from './levels.ts';
 import { isBitTable, type Table, type TableSpan } from './protocol/request.ts';
 import { type Quirks, quirksSchema } from './quirks.ts';
+import { type ReadPlace, readFormat, readPlaceOf, readSchema } from './read-place.ts';
 import { type FormatSpec, formatOf } from './register-format.ts';
 import {
   AddressError,
@@ -115,6 +117,23 @@ export const addressKeys = z.strictObject({
     .max(64)
     .optional()
     .describe('SunSpec: which of several models of that number; default 1, the first'),
+  on: z
+    .int({ error: 'the number that means on' })
+    .optional()
+    .describe('the number that means on: the pin is digital; of a coil what function 5 sends, default 0xFF00'),
+  off: z
+    .int({ error: 'the number that means off' })
+    .optional()
+    .describe('the number that means off; of a coil what function 5 sends, default 0'),
+  self_clearing: z
+    .boolean()
+    .optional()
+    .describe(
+      'outputs: the device carries an order out and clears the register: a read-back of another value is no failure, and the order is never repeated',
+    ),
+  read: readSchema
+    .optional()
+    .describe('outputs: where the value is read, if not as it is written; false: it is never read'),
   write: pinWriteSchema
     .optional()
     .describe('outputs: the functions that this device takes writes with, and what is written before and after'),
@@ -142,6 +161,10 @@ export interface ModbusAddress extends FormatSpec {
   readonly pollMs: number | undefined;
   readonly quirks: Quirks | undefined;
   readonly verify: Verify | undefined;
+  /** Where it is read: where it is written when `undefined`, nowhere when `false`. */
+  readonly read: ReadPlace | false | undefined;
+  /** The device clears an order that it has carried out. */
+  readonly selfClearing: boolean;
   /** Adds to those of the port. */
   readonly write: PinWriteKeys | undefined;
   /** Bytes of a register; 2 when `undefined`. */
@@ -206,7 +229,7 @@ function addressOf(keys: AddressKeys, model: number | undefined): ModbusAddress 
   const verify = verifyOf(keys, table);
   if (verify instanceof AddressError) return verify;
   const scale = typeof keys.scale_from === 'object' ? keys.scale_from.at : keys.scale_from;
-  const address: ModbusAddress = {
+  const written: ModbusAddress = {
     unit: keys.unit,
     table,
     first,
@@ -214,6 +237,7 @@ function addressOf(keys: AddressKeys, model: number | undefined): ModbusAddress 
     ...(isBitTable(table) && { type: 'bool' }),
     words: addresses.length > 1 ? addresses.map((one) => one - first) : undefined,
     fields: keys.fields && fieldSpecs(keys.fields, keys.order),
+    levels: levelsOf(keys, table),
     scaleOffset: scale === undefined ? undefined : scale - first,
     exponent: exponentOf(keys.scale_from),
     registerBytes: keys.register_bytes,
@@ -224,8 +248,26 @@ function addressOf(keys: AddressKeys, model: number | undefined): ModbusAddress 
     quirks: keys.quirks,
     verify,
     write: keys.write,
+    read: undefined,
+    selfClearing: keys.self_clearing ?? false,
   };
-  return spanMistake(address) ?? address;
+  return withRead(written, keys);
+}
+
+/** Adds the place where the value is read, unless something does not fit together. */
+function withRead(written: ModbusAddress, keys: AddressKeys): ModbusAddress | AddressError {
+  const { read } = keys;
+  const mistake = levelMistake(keys, written.table, written, read !== undefined) ?? spanMistake(written);
+  if (mistake) return mistake;
+  if (read === undefined || read === false) return { ...written, read };
+  const other = (['scale_from', 'fields', 'register_bytes'] as const).find((key) => keys[key] !== undefined);
+  if (other || written.words)
+    return new AddressError('read', `a value with ${other ?? 'a list of addresses'} is read where it is written`);
+  const place = readPlaceOf(read, written);
+  if (typeof place === 'string') return new AddressError('read', place);
+  if (written.model !== undefined && (place.first !== written.first || place.table !== written.table))
+    return new AddressError('read', 'a SunSpec point is read where it is written');
+  return { ...written, read: place };
 }
 
 /** Returns whether the keys are those of a SunSpec point. */
@@ -365,9 +407,19 @@ export function spanOf(address: ModbusAddress, defaults: AddressDefaults): Table
   return { unit: address.unit ?? defaults.unit, table, first, count, ...(registerBytes && { registerBytes }) };
 }
 
+/** The place where a value is read: where it is written unless it says otherwise. */
+export function readPlace(address: ModbusAddress): ReadPlace {
+  const { table, first, read } = address;
+  return read || { table, first, spec: isBitTable(table) ? undefined : address, delayMs: 0 };
+}
+
 /** The registers to know the value from: its own and those up to its scale factor. */
 export function readSpanOf(address: ModbusAddress, defaults: AddressDefaults): TableSpan {
   const own = spanOf(address, defaults);
+  if (address.read) {
+    const { table, first } = address.read;
+    return { ...own, table, first, count: readFormat(address.read)?.registers ?? 1 };
+  }
   if (address.scaleOffset === undefined) return own;
   const scale = own.first + address.scaleOffset;
   const first = Math.min(own.first, scale);
@@ -383,6 +435,7 @@ export function describeAddress(address: ModbusAddress, defaults: AddressDefault
     kind: registerFormat(address)?.kind ?? 'digital',
     ...(address.values && { words: [...new Set(Object.values(address.values))] }),
     directions: writable && !isPartOfWide(address) ? ['in', 'out'] : ['in'],
+    ...(address.selfClearing && { momentary: true }),
   };
 }
 
@@ -400,11 +453,13 @@ function placeText(address: ModbusAddress): string {
 
 /** Registers and bits of an address: `10`, `10.3`, `10-11.20`, `12+40`. */
 function registersText(address: ModbusAddress): string {
-  const { first, words, bits, fields } = address;
+  const { first, words, bits, fields, levels, table } = address;
   const registers = registerFormat(address)?.registers ?? 1;
   // Bits, or the first field, of several registers are not those of the first register.
   const last = (bits || fields) && registers > 1 ? `-${first + registers - 1}` : '';
   const place = words ? words.map((word) => first + word).join('+') : `${first}${last}`;
   const [low, high] = bits ?? [];
-  return `${place}${low === undefined ? '' : low === high ? `.${low}` : `.${low}-${high}`}`;
+  // Two orders to one coil are two channels: on and off, and toggle.
+  const order = isBitTable(table) && levels ? `=${levels.on}` : '';
+  return `${place}${low === undefined ? '' : low === high ? `.${low}` : `.${low}-${high}`}${order}`;
 }

@@ -20,7 +20,7 @@ export const modbus: Driver<ModbusOptions, ModbusAddress> = {
   summary: 'Modbus devices over TCP, UDP and serial lines (RTU, ASCII): coils, discrete inputs, registers',
   options: optionsSchema,
   pin: addressSchema,
-  keyDirections: { verify: 'out' },
+  keyDirections: { verify: 'out', read: 'out', self_clearing: 'out', write: 'out' },
   describe: (address, options) => describeAddress(address, options),
   review,
   estimate,

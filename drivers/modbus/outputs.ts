@@ -53,7 +53,7 @@ export class Outputs {
     polled.pendingCommands++;
     let failed: DcsError | undefined;
     try {
-      const reading = await this.#send(polled, value, options.expiresAt);
+      const reading = (await this.#send(polled, value, options.expiresAt)) ?? forgottenOrder(polled, value);
       polled.noteWritten(reading);
       if (reading && !reading.ok) this.#reportAfterAnswer(polled, reading);
       return reading?.ok ? { readBack: reading.value } : {};
@@ -164,13 +164,31 @@ export class Outputs {
     const write = ++polled.lastWrite;
     for (let wait = BUSY_RETRY_MS; ; wait *= 2) {
       try {
-        return await this.#writeOnce(polled, value, until);
+        const reading = await this.#writeOnce(polled, value, until);
+        return polled.readDelayMs > 0 ? await this.#readLater(polled) : reading;
       } catch (error) {
         if (!isDeviceBusy(error) || clock.now() + wait >= until) throw error;
         await delays.wait(wait);
         if (polled.lastWrite !== write) throw new DcsError('EXPIRED', 'overtaken by a newer value before it was taken');
         count('writes_repeated');
       }
+    }
+  }
+
+  /** Reads an acknowledged write back once the device has had its time to show it. */
+  async #readLater(polled: PolledChannel): Promise<Reading | undefined> {
+    const { delays, count } = this.#bus;
+    try {
+      await delays.wait(polled.readDelayMs);
+      return await this.#bus.run({
+        lane: 'verify',
+        unit: polled.span.unit,
+        ttlMs: WRITE_TTL_MS,
+        work: (transact) => readBack(transact, polled, (name) => count(name)),
+      });
+    } catch (error) {
+      this.#bus.log.debug({ channel: polled.channel.key, err: error }, `${polled.channel.key}: not read back`);
+      return undefined;
     }
   }
 
@@ -204,14 +222,14 @@ export class Outputs {
           if (isUnanswered(error)) unanswered = error;
           throw writeFailure(error);
         });
-        const reading = await readBack(transact, polled, count);
+        const reading = polled.readDelayMs > 0 ? undefined : await readBack(transact, polled, count);
         if (!reading || reading.ok || !polled.doubted) return reading;
         const { message } = reading.error;
         throw new DcsError('TIMEOUT', `${polled.channel.key}: ${message}; whether it took effect is unknown`);
       });
     } catch (error) {
       const latest = polled.lastWrite === write && parts === 1;
-      const other = unanswered && latest ? attempt?.afterSilence() : undefined;
+      const other = unanswered && latest && polled.repeatable ? attempt?.afterSilence() : undefined;
       if (!unanswered || !other) throw error;
       return await this.#writeOtherwise(polled, value, until, other, unanswered);
     }
@@ -253,8 +271,10 @@ export class Outputs {
   }
 
   /** The device has accepted the write (exception 5): waits until it shows the value. Rejects with TIMEOUT if it never does. */
-  async #awaitCompletion(polled: PolledChannel, value: RawValue, until: MonotonicMs): Promise<Reading> {
+  async #awaitCompletion(polled: PolledChannel, value: RawValue, until: MonotonicMs): Promise<Reading | undefined> {
     const { clock, delays } = this.#bus;
+    // An order leaves nothing to wait for.
+    if (polled.address.selfClearing) return undefined;
     const expected = polled.shownValue(value);
     for (let wait = BUSY_RETRY_MS; expected !== undefined && clock.now() + wait < until; wait *= 2) {
       await delays.wait(wait);
@@ -269,4 +289,9 @@ export class Outputs {
     }
     throw new DcsError('TIMEOUT', `${polled.channel.key}: the device accepted the value and was still at work`);
   }
+}
+
+/** The reading after an order that cannot be read back: the device has forgotten it. `undefined` for all other writes. */
+function forgottenOrder({ address }: PolledChannel, value: RawValue): Reading | undefined {
+  return address.selfClearing && typeof value === 'boolean' ? { ok: true, value: false } : undefined;
 }

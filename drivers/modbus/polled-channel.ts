@@ -1,14 +1,15 @@
-import type { Clock, MonotonicMs } from '../../src/clock/clock.ts';
+import type { Clock, DurationMs, MonotonicMs } from '../../src/clock/clock.ts';
 import type { Channel, Reading } from '../../src/driver/contract.ts';
 import type { PolledItem } from '../../src/driver/kit/poller.ts';
 import { type AgeLimits, ValueAge } from '../../src/driver/kit/value-age.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
-import { type AddressDefaults, type ModbusAddress, readSpanOf, registerFormat, spanOf } from './address.ts';
+import { type AddressDefaults, type ModbusAddress, readPlace, readSpanOf, registerFormat, spanOf } from './address.ts';
 import type { RegisterFormat } from './formats/format.ts';
 import { piecesOf } from './pieces.ts';
 import { isPermanent } from './protocol/exception.ts';
-import { bitAt, type Piece, type ReadRequest, registerBytes, type TableSpan } from './protocol/request.ts';
+import { bitAt, isBitTable, type Piece, type ReadRequest, registerBytes, type TableSpan } from './protocol/request.ts';
+import { readFormat } from './read-place.ts';
 import { powerOfTen } from './register-format.ts';
 import type { PointPlace } from './sunspec.ts';
 import { HEAD_REGISTERS, headMistake, type ModelPlace } from './sunspec-chain.ts';
@@ -49,6 +50,8 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
   #guard: PlaceGuard | undefined;
   #address: ModbusAddress;
   #format: RegisterFormat | undefined;
+  /** How it is read. `undefined` for coils and discrete inputs. */
+  #readFormat: RegisterFormat | undefined;
   #place: ModelPlace | undefined;
   #span: TableSpan;
   /** The runs of its registers where they are not neighbours; see ReadRequest. */
@@ -70,6 +73,7 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
     this.#defaults = defaults;
     this.#address = channel.address;
     this.#format = registerFormat(channel.address);
+    this.#readFormat = readFormat(readPlace(channel.address));
     this.#span = readSpanOf(channel.address, defaults);
     this.#pieces = shifted(piecesOf(channel.address), this.#span.first);
     this.periodMs = channel.address.pollMs ?? defaults.poll;
@@ -91,7 +95,7 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
     return this.#address;
   }
 
-  /** `undefined` for coils and discrete inputs. */
+  /** How it is written. `undefined` for coils and discrete inputs. */
   get format(): RegisterFormat | undefined {
     return this.#format;
   }
@@ -101,7 +105,7 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
     return this.#span;
   }
 
-  /** The registers or bits of the value itself. */
+  /** The registers or bits of the value itself, where it is written. */
   get valueSpan(): TableSpan {
     const own = spanOf(this.#address, this.#defaults);
     return { ...own, first: own.first + (this.#place?.at ?? 0) };
@@ -143,6 +147,28 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
     return { kind: 'read', ...this.#span, ...(pieces && { pieces }) };
   }
 
+  /** It has a place where it can be read. */
+  get readable(): boolean {
+    return this.#address.read !== false;
+  }
+
+  /** Time after a write until it shows the new value. */
+  get readDelayMs(): DurationMs {
+    return readPlace(this.#address).delayMs;
+  }
+
+  /** Sending a value twice does the same as sending it once, and the register itself shows whether it has it. */
+  get repeatable(): boolean {
+    const { read, selfClearing, levels, table } = this.#address;
+    return !selfClearing && read === undefined && !(levels && isBitTable(table));
+  }
+
+  /** The value is the absence of an order: there is nothing to send. */
+  isNoOrder(value: RawValue): boolean {
+    const { selfClearing, levels } = this.#address;
+    return selfClearing && value === false && levels !== undefined && levels.off === undefined;
+  }
+
   get neverRead(): boolean {
     return this.#last === undefined;
   }
@@ -164,6 +190,7 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
     if (before?.at === place.at && before.length === place.length && this.#address === address) return false;
     this.#address = address;
     this.#format = registerFormat(address);
+    this.#readFormat = readFormat(readPlace(address));
     this.#power = undefined;
     // The model's id and length are read with the value, so that a model that has moved is noticed at once.
     const own = readSpanOf(address, this.#defaults);
@@ -177,14 +204,15 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
 
   /** The value in a reply that begins `offset` registers or bits before its span. */
   decode(data: Buffer, offset: number): Reading {
-    const format = this.#format;
+    const format = this.#readFormat;
     if (!format) return { ok: true, value: bitAt(data, offset) };
     const error = this.#place && headMistake(this.#place, data.subarray(2 * offset));
     if (error) {
       this.#guard?.moved(error);
       return { ok: false, error };
     }
-    const { first, scaleOffset } = this.#address;
+    const { first } = readPlace(this.#address);
+    const { scaleOffset } = this.#address;
     const at = this.#registerBytes * (offset + first + (this.#place?.at ?? 0) - this.#span.first);
     if (scaleOffset !== undefined) this.notePower(data, at + 2 * scaleOffset);
     return format.decode(data, at);

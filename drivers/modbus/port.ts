@@ -159,6 +159,11 @@ export class ModbusPort implements Port {
       const { openingValue } = polled.channel;
       return openingValue === undefined ? [] : [this.#outputs.open(polled, openingValue)];
     });
+    for (const polled of this.#channels.values()) {
+      // No order is pending, as far as anybody can know.
+      const { kind, address } = polled.channel;
+      if (!polled.readable && address.selfClearing && kind === 'digital') polled.report({ ok: true, value: false });
+    }
     for (const unit of this.#sunspec.values()) unit.start();
     await Promise.all(opening);
     this.#started = true;
@@ -174,7 +179,8 @@ export class ModbusPort implements Port {
     for (const polled of wanted) {
       const error = unsettled.get(polled.span.unit);
       if (polled.address.model !== undefined && error) readings.set(polled, { ok: false, error });
-      else if (!polled.located && polled.last) readings.set(polled, polled.last);
+      const kept = keptReading(polled);
+      if (kept && !readings.has(polled)) readings.set(polled, kept);
       if (readings.has(polled) || !polled.located) continue;
       const group = `${polled.span.unit}/${polled.span.table}/${polled.readWith ?? ''}`;
       groups.set(group, [...(groups.get(group) ?? []), polled]);
@@ -222,6 +228,7 @@ export class ModbusPort implements Port {
       const polled = this.#channels.get(channel.key);
       if (!polled) return [];
       checkWrite(polled, value);
+      if (polled.isNoOrder(value)) return [];
       // Without its functions, which cannot be copied to another process.
       const { key, kind, direction, address, debounceMs } = polled.channel;
       const plain = { key, kind, direction, address, debounceMs };
@@ -321,7 +328,7 @@ export class ModbusPort implements Port {
     queueMicrotask(() => {
       this.#planning = false;
       if (this.#closed) return;
-      const located = [...this.#channels.values()].filter((polled) => polled.located);
+      const located = [...this.#channels.values()].filter((polled) => polled.located && polled.readable);
       // The poller spreads reads over their period in this order, so line settings change as rarely as possible.
       located.sort((a, b) => (a.lineKey < b.lineKey ? -1 : a.lineKey > b.lineKey ? 1 : 0));
       const now = this.#context.clock.now();
@@ -331,6 +338,13 @@ export class ModbusPort implements Port {
       this.#scheduler.dispatch();
     });
   }
+}
+
+/** The last reading of a channel that cannot be asked. */
+function keptReading({ channel, readable, located, last }: PolledChannel): Reading | undefined {
+  if (readable) return located ? undefined : last;
+  const why = `${channel.key} is never read: its configuration says read: false`;
+  return last ?? { ok: false, error: new DcsError('NOT_SUPPORTED', why) };
 }
 
 function unknownChannel(channel: Channel): DcsError {

@@ -35,6 +35,12 @@ export const valueTypes = [
 ] as const satisfies readonly (NumberType | 'bool' | 'int8' | 'uint8' | 'int24' | 'uint24' | 'string' | 'raw')[];
 export type ValueType = (typeof valueTypes)[number];
 
+/** The numbers that mean on and off. Every other number is off when `off` is `undefined`. */
+export interface Levels {
+  readonly on: number;
+  readonly off: number | undefined;
+}
+
 export interface FormatSpec {
   readonly type: ValueType;
   readonly order: ByteOrder;
@@ -44,6 +50,8 @@ export interface FormatSpec {
   readonly bits?: readonly [number, number] | undefined;
   /** Names of whole numbers. */
   readonly values?: Readonly<Record<string, string>> | undefined;
+  /** Whole numbers that mean on and off: the value is digital. */
+  readonly levels?: Levels | undefined;
   /** Register with the power of ten, counted from the value. */
   readonly scaleOffset?: number | undefined;
   /** The power of ten in that register, or in the registers of the value; a signed whole register when `undefined`. */
@@ -81,6 +89,7 @@ export function formatOf(spec: FormatSpec): RegisterFormat {
   const number = exponent && scaleOffset === undefined ? withExponent(plain, exponent, spec.order) : plain;
   const spread = words ? spreadFormat(number, words) : number;
   const scaled = scaleOffset === undefined ? spread : scaledFormat(spread, scaleOffset, exponent, power);
+  if (spec.levels) return switchFormat(scaled, spec.levels);
   if (values === undefined) return scaled;
   return namedFormat(scaled, values, numberRange(containerOf(spec.type) ?? 'uint16', partOf(spec)));
 }
@@ -165,6 +174,28 @@ export function resolutionAt(format: RegisterFormat, value: RawValue): number | 
     // The format cannot hold it, so the value was never written.
     return undefined;
   }
+}
+
+/** A whole number that is on or off. A number that is neither is a failure, unless nothing but `on` means anything. */
+export function switchFormat(inner: RegisterFormat, { on, off }: Levels): RegisterFormat {
+  return {
+    ...inner,
+    kind: 'digital',
+    decode(data, at) {
+      const reading = inner.decode(data, at);
+      if (!reading.ok) return reading;
+      const number = Number(reading.value);
+      if (number === on) return { ok: true, value: true };
+      if (off === undefined || number === off) return { ok: true, value: false };
+      return noValue(`${number} is neither on (${on}) nor off (${off})`, number);
+    },
+    encode(value) {
+      if (typeof value !== 'boolean') throw badValue(value, 'true or false');
+      const number = value ? on : off;
+      if (number === undefined) throw badValue(value, 'possible: the register takes only the order');
+      return inner.encode(number);
+    },
+  };
 }
 
 /** SunSpec's 'not implemented' for a scale factor. */

@@ -159,7 +159,7 @@ export function busLoad(
   const quirks = collectQuirks(addresses.map((one) => ({ unit: one.unit ?? options.unit, quirks: one.quirks })));
   const gap = options.max_gap ?? readGap(lineTiming(options.line));
   const classes = new Map<string, ModbusAddress[]>();
-  for (const address of addresses) {
+  for (const address of addresses.filter(({ read }) => read !== false)) {
     const { unit, table } = readSpanOf(address, options);
     const name = `${unit}/${table}/${address.pollMs ?? options.poll}/${address.registerBytes ?? ''}`;
     classes.set(name, [...(classes.get(name) ?? []), address]);
@@ -169,7 +169,12 @@ export function busLoad(
     if (!first) continue;
     const own = quirks.get(first.unit ?? options.unit);
     const timing = lineTiming(own?.line ?? options.line);
-    for (const span of plannedReads([first, ...others], options, readLimits(first, gap, own), own)) {
+    for (const span of plannedReads(
+      [first, ...others],
+      options,
+      readLimits(readSpanOf(first, options), gap, own),
+      own,
+    )) {
       const time = readTime(span, timing, responseMs) + (own?.pause ?? options.pause);
       utilisation += time / (first.pollMs ?? options.poll);
       cycleMs += time;
@@ -215,7 +220,8 @@ interface LocatedChannel {
 export function reviewOverlaps(channels: readonly Channel<ModbusAddress>[], defaults: AddressDefaults): Remark[] {
   const located = channels
     // Only the device knows the address of a SunSpec model.
-    .filter(({ address }) => address.model === undefined)
+    // An order to a device may share its address with a state.
+    .filter(({ address }) => address.model === undefined && !address.selfClearing)
     .map((channel): LocatedChannel => ({ channel, span: spanOf(channel.address, defaults) }))
     .sort((a, b) => compareSpans(a.span, b.span));
   const remarks: Remark[] = [];

@@ -86,7 +86,7 @@ function isFunctionRefusal(error: ModbusException, proven: boolean): boolean {
 function targetOf(request: Request): WriteTarget | undefined {
   switch (request.kind) {
     case 'write-coil':
-      return 'coil';
+      return request.word === undefined ? 'coil' : undefined;
     case 'write-register':
       return 'register';
     case 'write-registers':

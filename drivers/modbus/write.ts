@@ -24,8 +24,8 @@ export interface Verify {
 
 /** Throws BAD_VALUE, OUT_OF_RANGE or READ_ONLY when a value cannot be written, as far as that is known before anything is sent. */
 export function checkWrite(polled: PolledChannel, value: RawValue): void {
-  const { channel, address, span } = polled;
-  const { table } = span;
+  const { channel, address } = polled;
+  const { table } = address;
   if (channel.direction === 'in') throw new DcsError('READ_ONLY', `${channel.key} is configured as an input`);
   if (table === 'discrete' || table === 'input')
     throw new DcsError('READ_ONLY', `${channel.key} cannot be written: a ${table} register belongs to the device`);
@@ -55,7 +55,9 @@ export async function prepareWrite(
   return encodeWrite(polled, value);
 }
 
+/** The requests of a write; none when the value is the absence of an order. */
 function encodeWrite(polled: PolledChannel, value: RawValue): readonly WriteStep[] {
+  if (polled.isNoOrder(value)) return [];
   const { before, after } = polled.address.write ?? {};
   const { unit } = polled.valueSpan;
   return [...stepRequests(unit, before), ...encodeValue(polled, value), ...stepRequests(unit, after)];
@@ -63,12 +65,13 @@ function encodeWrite(polled: PolledChannel, value: RawValue): readonly WriteStep
 
 function encodeValue(polled: PolledChannel, value: RawValue): WriteStep[] {
   const { exactFormat: format, address, valueSpan: span } = polled;
+  const { levels, words } = address;
   if (!format) {
     if (typeof value !== 'boolean') throw badValue(value, 'true or false');
-    return [{ kind: 'write-coil', unit: span.unit, at: span.first, on: value }];
+    const word = value ? levels?.on : levels?.off;
+    return [{ kind: 'write-coil', unit: span.unit, at: span.first, on: value, ...(word !== undefined && { word }) }];
   }
   const image = format.encode(value);
-  const { words } = address;
   // Registers that are not neighbours are written in the order in which they make the number.
   const runs = words ? runsOf(words) : [{ from: 0, to: format.registers - 1 }];
   return runs.map((run) => registerWrite(span, format.own, image, run));
@@ -120,7 +123,7 @@ export async function readBack(
   polled: PolledChannel,
   count: (name: string) => void,
 ): Promise<Reading | undefined> {
-  if (polled.writeOnly) return undefined;
+  if (polled.writeOnly || !polled.readable) return undefined;
   try {
     return polled.decode(await transact(polled.readRequest), 0);
   } catch (error) {
@@ -159,7 +162,7 @@ export async function writeAfterSilence(
 }
 
 /**
- * Checks, after its delay, whether an acknowledged write has taken effect. Rejects with DEVICE_REFUSED when the device shows
+ * Checks, after its delay, whether an acknowledged write has taken effect. Rejects with NOT_TAKEN when the device shows
  * something else, and with TIMEOUT when it cannot be asked, because the effect is unknown then.
  */
 export async function verifyWrite(
@@ -196,11 +199,10 @@ export async function verifyWrite(
   const expected = polled.shownValue(written);
   if (found.ok && expected !== undefined && withinTolerance(found.value, expected, tolerance)) return;
   const shown = found.ok ? found.value : found.error.message;
-  throw new DcsError(
-    'DEVICE_REFUSED',
-    `${key}: the device took ${written}, but ${table} ${first} then showed ${shown}`,
-    { found: shown, expected: `${written} ± ${tolerance}` },
-  );
+  throw new DcsError('NOT_TAKEN', `${key}: the device took ${written}, but ${table} ${first} then showed ${shown}`, {
+    found: shown,
+    expected: `${written} ± ${tolerance}`,
+  });
 }
 
 function withinTolerance(found: RawValue, expected: RawValue, tolerance: number): boolean {

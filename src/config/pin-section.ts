@@ -131,10 +131,11 @@ export function specOf(
     name,
     kind,
     direction,
-    ...statedParts(given),
+    ...statedParts(given, facts),
     ...(words !== undefined && { words }),
     ...(on !== undefined && { on }),
     ...(off !== undefined && { off }),
+
     ...(initial !== undefined && { initial }),
     ...(safe !== undefined && { safe }),
     ...(given.read_on !== undefined && !output && { readOn: given.read_on }),
@@ -158,10 +159,11 @@ function directionOf(given: PinKeys, { directions }: ChannelFacts, written: Loca
 }
 
 /** The parts of a specification that are as the user wrote them, or a default. */
-function statedParts(given: PinKeys) {
+function statedParts(given: PinKeys, { momentary }: ChannelFacts) {
   const { label, uom, range, controller, precision, tolerance, class: pinClass } = given;
   return {
     ...(label !== undefined && { label }),
+    ...(momentary && { momentary }),
     ...(uom !== undefined && { uom }),
     ...(pinClass !== undefined && { class: pinClass }),
     ...(range !== undefined && { range }),
@@ -390,11 +392,17 @@ function checkSafety(
       expected: 'safe: VALUE beside it',
     });
   }
+  const again = entries.get('on_loss');
+  if (again && onLoss === 'rewrite' && facts.momentary) {
+    problems.invalid(again, 'an order is over once it has been given: it is never written again', {
+      expected: 'safe or hold',
+    });
+  }
   if (exit && onExit === 'input' && !facts.floats) {
     problems.invalid(exit, 'this output is always driven and cannot become an input', { expected: 'safe or hold' });
   }
   // A pin without an address has no hardware that could do harm.
-  if (!hasSafe && facts.key !== undefined) {
+  if (!hasSafe && facts.key !== undefined && !facts.momentary) {
     const message = `output ${name} has no safe value: it stays as it is when things fail`;
     problems.warning(located.keyAt, located.path, message, { expected: 'safe: the value that harms nobody' });
   }

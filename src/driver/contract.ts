@@ -189,6 +189,8 @@ export interface ChannelFacts {
   readonly floats?: true;
   /** Text: every value that the channel can have, such as the names of a register's numbers. Any text when `undefined`. */
   readonly words?: readonly string[];
+  /** As an output it takes orders that the device forgets once it has carried them out: no value stays in force. */
+  readonly momentary?: true;
 }
 
 /** A problem of a port's configuration: registers that overlap, a bus too slow for its polling. */

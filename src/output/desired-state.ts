@@ -189,7 +189,7 @@ function applyEvent(desired: DesiredState, event: OutputEvent, context: RuleCont
     case 'command':
       // A loss or lock during the write wins over the command.
       if (commandRefusal(desired, spec)) return desired;
-      return { ...without(desired, 'pendingFollow'), setpoint: commandSetpoint(event, now) };
+      return { ...without(desired, 'pendingFollow'), setpoint: commandSetpoint(event, spec, now) };
     case 'blocked':
       if (commandRefusal(desired, spec)) return desired;
       return turnOff(without(desired, 'pendingFollow'), event.block, context, { stays: false, locks: true });
@@ -285,10 +285,15 @@ function overridden(desired: DesiredState, { value, until }: Override, spec: Pin
   };
 }
 
-function commandSetpoint({ value, step, unconfirmed }: OutputEvent & { kind: 'command' }, now: MonotonicMs): Setpoint {
+function commandSetpoint(
+  { value, step, unconfirmed }: OutputEvent & { kind: 'command' },
+  { momentary }: PinSpec,
+  now: MonotonicMs,
+): Setpoint {
   return {
     ...(unconfirmed && { unconfirmed }),
-    value,
+    // An order is over when it has been given.
+    value: momentary ? undefined : value,
     by: 'command',
     why: 'commanded',
     ...(step && { upcoming: { at: now + step.afterMs, step } }),

@@ -169,7 +169,7 @@ export class Output {
     this.apply(first ? { kind: 'evaluate' } : { kind: 'reopened', pending: this.#pending });
     this.#applied = this.decision;
     const { value, by } = this.#applied;
-    this.openedWith = by === 'safe' ? value : undefined;
+    this.openedWith = by === 'safe' && !this.spec.momentary ? value : undefined;
     // Not all hardware reports its state, so the output counts as possibly on from now.
     if (value !== undefined && isOn(this.spec, value)) {
       this.#setKnown(value);
@@ -194,7 +194,8 @@ export class Output {
   /** The hardware was given this value for the present decision. */
   markApplied(value: RawValue | undefined): void {
     const decision = this.decision;
-    this.#applied = decision.value === value ? decision : { ...decision, value };
+    const over = this.spec.momentary && decision.value === undefined;
+    this.#applied = over || decision.value === value ? decision : { ...decision, value };
   }
 
   /** The hardware has this value, and not the one that the port opened with. The decision becomes due again. */

@@ -124,6 +124,8 @@ export interface PinSpec {
   readonly initial?: RawValue | { readonly last: true };
   /** Outputs: the value that harms nobody. The output keeps its value when `undefined`. */
   readonly safe?: RawValue;
+  /** Outputs: takes orders that the hardware forgets once it has carried them out. */
+  readonly momentary?: true;
   readonly onExit: ExitPolicy;
   readonly onLoss: LossPolicy;
   readonly rearm: RearmPolicy;

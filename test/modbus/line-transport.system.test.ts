@@ -136,8 +136,9 @@ describe('10,000 writes, and none reported as done that was not', () => {
     const clock = new ManualClock();
     const store = new SimulatedMemory(clock);
     const channels = [1, 2, 3].flatMap((unit) => [
-      channelOf({ holding: 10, unit }, { direction: 'out' }),
-      channelOf({ coil: 3, unit }, { direction: 'out' }),
+      // With one function each: no second way is tried after the first.
+      channelOf({ holding: 10, unit, write: { register: 6 } }, { direction: 'out' }),
+      channelOf({ coil: 3, unit, write: { coil: 5 } }, { direction: 'out' }),
     ]);
     const bus = await new SimBus({ store, channels, clock, timeoutMs: 50, echoes }).open();
     const random = seeded(11);

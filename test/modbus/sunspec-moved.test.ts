@@ -210,7 +210,7 @@ describe('writing through a scale factor', () => {
     await bus.open();
     await clock.advance(3000);
     expect(await bus.settle(bus.port.write(verified, 42.5))).toEqual({ readBack: 42.5 });
-    await expect(bus.settle(bus.port.write(verified, 50))).rejects.toMatchObject({ code: 'DEVICE_REFUSED' });
+    await expect(bus.settle(bus.port.write(verified, 50))).rejects.toMatchObject({ code: 'NOT_TAKEN' });
     await bus.port.close();
   });
 });

@@ -61,7 +61,7 @@ describe('a write that another register verifies after a delay', () => {
     store.put(1, 'holding', 4, 0);
     await clock.advance(500);
     expect(told).toEqual([0, 7, 0]);
-    expect(await bus.settle(outcome)).toMatchObject({ code: 'DEVICE_REFUSED' });
+    expect(await bus.settle(outcome)).toMatchObject({ code: 'NOT_TAKEN' });
     expect(told).toEqual([0, 7, 0]);
     await bus.port.close();
   });

@@ -38,7 +38,7 @@ describe('verification of a write by another register', () => {
     slave.written.set(40, 53);
     owner = new Owner({ tcp, poll: '1h' }, [word]);
     const port = await owner.open();
-    await expect(port.write(word, 50)).rejects.toMatchObject({ code: 'DEVICE_REFUSED', found: 53 });
+    await expect(port.write(word, 50)).rejects.toMatchObject({ code: 'NOT_TAKEN', found: 53 });
   });
 
   it('has an unknown outcome when the register cannot be read, and close does not wait for it', async () => {

@@ -25,7 +25,14 @@ export type ReadRequest = { readonly kind: 'read'; readonly pieces?: readonly Pi
 /** All requests of a master. `data` of registers is big-endian, two bytes a register, as on the wire. */
 export type Request =
   | ReadRequest
-  | { readonly kind: 'write-coil'; readonly unit: number; readonly at: number; readonly on: boolean }
+  | {
+      readonly kind: 'write-coil';
+      readonly unit: number;
+      readonly at: number;
+      readonly on: boolean;
+      /** Sent in place of 0xff00 (on) or 0 (off), to devices that take other orders with function 5. */
+      readonly word?: number;
+    }
   | { readonly kind: 'write-register'; readonly unit: number; readonly at: number; readonly word: number }
   | { readonly kind: 'write-coils'; readonly unit: number; readonly first: number; readonly bits: readonly boolean[] }
   | {
@@ -149,7 +156,7 @@ export function encodePdu(request: Request): Buffer {
     case 'read':
       return fields(functionOf(request), request.first, request.count);
     case 'write-coil':
-      return fields(5, request.at, request.on ? 0xff00 : 0x0000);
+      return fields(5, request.at, request.word ?? (request.on ? 0xff00 : 0x0000));
     case 'write-register':
       return fields(6, request.at, request.word);
     case 'write-coils': {
