@@ -33,7 +33,18 @@ const keys = z.strictObject({
   write_register: byte.optional().describe('outputs: the register that is written, if it is another one'),
   type: z.enum(registerTypes).default('u8').describe('encoding of the value'),
   shift: z.int().min(0).max(15).default(0).describe('inputs: the value begins this many bits higher'),
+  width: z
+    .int()
+    .min(1)
+    .max(31)
+    .optional()
+    .describe('unsigned numbers: how many bits the value has; the bits above it are something else'),
+  zero: z.int().min(0).optional().describe('outputs: what is written for 0, when the chip has a bit for off'),
   bit: z.int().min(0).max(15).optional().describe('the pin is this bit'),
+  invalid: z
+    .array(z.int())
+    .default([])
+    .describe("numbers that mean 'no value', such as the ends of a converter's range: the pin becomes bad"),
   init: z.array(initSchema).default([]).describe('registers to set when the chip is taken into use'),
   poll: durationSchema.prefault('200ms').describe('how often it is read'),
 });
@@ -58,9 +69,9 @@ export const pinSchema = keys.transform((found, context): I2cAddress => {
   };
   const problem = found.chip === undefined ? registerKeyError(found) : chipKeyError(found);
   if (problem) return refuse(problem);
-  const { address, mux, chip, value, register, type, shift, bit, init, poll } = found;
+  const { address, mux, chip, value, register, type, shift, width, zero, bit, invalid, init, poll } = found;
   const at = mux ? `${hex(mux.address)}/${mux.channel}/${hex(address)}` : hex(address);
-  const place = { register, writeRegister: found.write_register ?? register, type, shift, bit };
+  const place = { register, writeRegister: found.write_register ?? register, type, shift, width, zero, bit, invalid };
   const known = chip !== undefined && value !== undefined ? valuesOf(chip)[value] : undefined;
   const where = register === undefined ? type : `register ${hex(register)} ${type}`;
   return {
@@ -80,19 +91,33 @@ function valuesOf(chip: ChipName): ChipKind['values'] {
   return chips[chip].values;
 }
 
-function chipKeyError({ chip, value, register, bit, init }: Keys): [string, string] | undefined {
+function chipKeyError({ chip, value, register, bit, width, zero, invalid, init }: Keys): [string, string] | undefined {
   if (chip === undefined) return undefined;
   const names = Object.keys(valuesOf(chip));
   if (value === undefined || !names.includes(value)) return ['value', `${chip} has the values ${names.join(', ')}`];
   if (register !== undefined) return ['register', `${chip} knows its registers`];
   if (bit !== undefined) return ['bit', `${chip} has no bits`];
+  if (width !== undefined) return ['width', `${chip} knows its values`];
+  if (zero !== undefined) return ['zero', `${chip} knows what 0 is`];
+  if (invalid.length > 0) return ['invalid', `${chip} knows which values are none`];
   return init.length > 0 ? ['init', `${chip} sets itself up`] : undefined;
 }
 
-function registerKeyError({ value, bit, type, shift, register, write_register }: Keys): [string, string] | undefined {
+function registerKeyError(found: Keys): [string, string] | undefined {
+  const { value, bit, type, shift, register, write_register } = found;
   if (value !== undefined) return ['value', 'value goes with chip'];
   if (bit !== undefined && bit >= 8 * sizeOf(type)) return ['bit', `${type} has the bits 0 to ${8 * sizeOf(type) - 1}`];
   if (shift > 0 && bit !== undefined) return ['shift', 'bit already says which'];
   if (register === undefined && write_register !== undefined) return ['write_register', 'goes with register'];
+  return numberKeyError(found);
+}
+
+function numberKeyError({ bit, type, shift, width, zero, invalid }: Keys): [string, string] | undefined {
+  if (bit !== undefined && zero !== undefined) return ['zero', 'bit already says what 0 is'];
+  if (zero !== undefined && zero >= 2 ** (8 * sizeOf(type))) return ['zero', `${type} cannot hold it`];
+  if (bit !== undefined && width !== undefined) return ['width', 'bit already says which'];
+  if (bit !== undefined && invalid.length > 0) return ['invalid', 'a bit is always a value'];
+  if (width !== undefined && type.startsWith('i')) return ['width', `${type} has a sign; width goes with u types`];
+  if (width !== undefined && width + shift > 8 * sizeOf(type)) return ['width', `${type} has ${8 * sizeOf(type)} bits`];
   return undefined;
 }

@@ -13,7 +13,13 @@ export interface RegisterLocation {
   readonly type: RegisterType;
   /** The value's lowest bit within the register. */
   readonly shift: number;
+  /** Number of bits of the value; `undefined`: all from `shift` on. */
+  readonly width: number | undefined;
   readonly bit: number | undefined;
+  /** What is written for 0, by a chip that has a bit for 'off'. */
+  readonly zero: number | undefined;
+  /** Numbers with which the chip says that it has no value. */
+  readonly invalid: readonly number[];
 }
 
 /** Returns the number of bytes of a type. */
@@ -85,17 +91,29 @@ export class RegisterReader {
     this.#access = access;
   }
 
-  async read({ register, type, shift, bit }: RegisterLocation): Promise<RawValue> {
+  /** The value; `undefined` when the chip says that it has none. */
+  async read({ register, type, shift, width, bit, invalid }: RegisterLocation): Promise<RawValue | undefined> {
     const name = `${register} ${type}`;
-    const value = this.#values.get(name) ?? (await readRegister(this.#access, register, type));
-    this.#values.set(name, value);
-    return bit === undefined ? Math.floor(value / 2 ** shift) : ((value >> bit) & 1) === 1;
+    const held = this.#values.get(name) ?? (await readRegister(this.#access, register, type));
+    this.#values.set(name, held);
+    if (bit !== undefined) return ((held >> bit) & 1) === 1;
+    const shifted = Math.floor(held / 2 ** shift);
+    const value = width === undefined ? shifted : shifted % 2 ** width;
+    return invalid.includes(value) ? undefined : value;
   }
 }
 
 async function readRegister(access: ChipAccess, register: number | undefined, type: RegisterType): Promise<number> {
   const size = sizeOf(type);
   return decode(register === undefined ? await access.receive(size) : await access.read(register, size), type);
+}
+
+/** The bytes of a number. Throws OUT_OF_RANGE when the location cannot hold it. */
+function numberBytes({ type, width, zero }: RegisterLocation, value: number): number[] {
+  if (zero !== undefined && Math.round(value) === 0) return encode(zero, type);
+  const most = width === undefined ? Number.POSITIVE_INFINITY : 2 ** width - 1;
+  if (Math.round(value) <= most) return encode(value, type);
+  throw new DcsError('OUT_OF_RANGE', `${value} does not fit ${width} bits`, { found: value, expected: `0 to ${most}` });
 }
 
 export async function writeLocation(
@@ -109,7 +127,7 @@ export async function writeLocation(
   const put = (bytes: readonly number[]) =>
     writeRegister === undefined ? access.send(bytes) : access.write(writeRegister, bytes);
   if (bit === undefined) {
-    await put(encode(Number(value), type));
+    await put(numberBytes(place, Number(value)));
     return;
   }
   const on = value === true;

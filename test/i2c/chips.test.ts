@@ -132,6 +132,15 @@ describe('ADS1115', () => {
     expect(values.get('a0-a1')).toBeCloseTo(2, 3);
   });
 
+  it('gives no value of an input beyond its range, and those of the others', async () => {
+    const chip = new Ads();
+    Object.assign(chip.volts, { 4: 4.096 * (32767 / 32768), 5: -4.096 });
+    const { access, clock } = bench(chip);
+    const reading = ads1115.make(access).read(['a0', 'a1', 'a0-a1']);
+    await clock.advance(60);
+    expect([...(await reading).keys()]).toEqual(['a0-a1']);
+  });
+
   it('gives no value for a conversion that never ends or has other settings', async () => {
     const endless = new Ads();
     endless.looks = 1000;
@@ -177,7 +186,11 @@ describe('MCP3424', () => {
     expect(bus.transfers).toEqual(['40: 88 > 0']);
     await clock.advance(400);
     const values = await reading;
-    expect(['ch1', 'ch2', 'ch3', 'ch4'].map((name) => values.get(name))).toEqual(chip.volts);
+    // The fourth is at the end of the range: nobody knows how far beyond.
+    expect(['ch1', 'ch2', 'ch3', 'ch4'].map((name) => values.get(name))).toEqual([
+      ...chip.volts.slice(0, 3),
+      undefined,
+    ]);
   });
 
   it('gives no value for a conversion that never ends or has other settings', async () => {

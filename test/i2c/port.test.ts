@@ -66,7 +66,16 @@ const outputA3: Channel<I2cAddress> = {
     mux: undefined,
     chip: undefined,
     poll: 50,
-    location: { register: 0x12, writeRegister: 0x14, type: 'u8', shift: 0, bit: 3 },
+    location: {
+      register: 0x12,
+      writeRegister: 0x14,
+      type: 'u8',
+      shift: 0,
+      width: undefined,
+      zero: undefined,
+      invalid: [],
+      bit: 3,
+    },
     init: [{ register: 0x00, mask: 0x08, value: 0x00, direction: 'out' }],
   },
 };

@@ -6,8 +6,8 @@ export interface Chip {
   /** Sets the chip up. Called once after opening, and again after the chip was absent. */
   setUp(): Promise<void>;
   /**
-   * Reads all named values together. The bus is free while the chip converts. Rejects with a DcsError: BAD_REPLY when a value
-   * cannot be trusted.
+   * Reads all named values together. The bus is free while the chip converts. A value that the chip cannot give now is left out.
+   * Rejects with a DcsError: BAD_REPLY when no value can be trusted.
    */
   read(names: readonly string[]): Promise<ReadonlyMap<string, RawValue>>;
   /**
@@ -39,14 +39,25 @@ export function measured(uom: string): ChipValue {
   return { kind: 'analog', direction: 'in', uom };
 }
 
-/** A converter that gets its settings with each conversion, so that there is nothing to set up. */
-export function oneShot(convert: (name: string) => Promise<number>): Chip {
+/**
+ * A converter that gets its settings with each conversion, so that there is nothing to set up. `convert` resolves with `undefined`
+ * when the input is beyond what it can measure.
+ */
+export function oneShot(convert: (name: string) => Promise<number | undefined>): Chip {
   return {
     setUp: async () => undefined,
     read: async (names) => {
       const values = new Map<string, number>();
-      for (const name of names) values.set(name, await convert(name));
+      for (const name of names) {
+        const value = await convert(name);
+        if (value !== undefined) values.set(name, value);
+      }
       return values;
     },
   };
+}
+
+/** Volts of a 16-bit result; `undefined` at the ends of its range: the input is beyond them, nobody knows how far. */
+export function voltsOf(raw: number, volts: number): number | undefined {
+  return raw === 0x7fff || raw === -0x8000 ? undefined : raw * volts;
 }

@@ -2,7 +2,7 @@ import { sleep } from '../../../src/clock/clock.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import type { RawValue } from '../../../src/pin/pin.ts';
 import { type ChipAccess, hex } from '../bus.ts';
-import { type Chip, type ChipKind, measured, oneShot } from './chip.ts';
+import { type Chip, type ChipKind, measured, oneShot, voltsOf } from './chip.ts';
 
 const ADS_CONVERSION = 0x00;
 const ADS_CONFIG = 0x01;
@@ -32,7 +32,7 @@ export const ads1115: ChipKind = {
   make: (access) => oneShot((name) => convertAds1115(access, ADS_INPUTS[name] ?? 0)),
 };
 
-async function convertAds1115(access: ChipAccess, mux: number): Promise<number> {
+async function convertAds1115(access: ChipAccess, mux: number): Promise<number | undefined> {
   const config = ADS_SINGLE_SHOT | (mux << 12);
   await access.write(ADS_CONFIG, [config >> 8, config & 0xff]);
   await sleep(access.clock, ADS_CONVERSION_MS);
@@ -46,7 +46,7 @@ async function convertAds1115(access: ChipAccess, mux: number): Promise<number> 
       });
     }
     if ((now & ADS_READY) !== 0) {
-      return ((await access.read(ADS_CONVERSION, 2)).readInt16BE() * ADS_FULL_SCALE_V) / 32768;
+      return voltsOf((await access.read(ADS_CONVERSION, 2)).readInt16BE(), ADS_FULL_SCALE_V / 32768);
     }
     await sleep(access.clock, 1);
   }
@@ -73,7 +73,7 @@ export const mcp3424: ChipKind = {
   make: (access) => oneShot((name) => convertMcp3424(access, MCP_CHANNELS[name] ?? 0)),
 };
 
-async function convertMcp3424(access: ChipAccess, channel: number): Promise<number> {
+async function convertMcp3424(access: ChipAccess, channel: number): Promise<number | undefined> {
   const { clock, address } = access;
   const config = MCP_16_BITS | (channel << 5);
   await access.send([MCP_BUSY | config]);
@@ -87,7 +87,7 @@ async function convertMcp3424(access: ChipAccess, channel: number): Promise<numb
         expected: hex(config),
       });
     }
-    if ((now & MCP_BUSY) === 0) return data.readInt16BE() * MCP_STEP_V;
+    if ((now & MCP_BUSY) === 0) return voltsOf(data.readInt16BE(), MCP_STEP_V);
     await sleep(clock, MCP_CHECK_PAUSE_MS);
   }
   throw new DcsError('BAD_REPLY', `the MCP3424 at ${hex(address)} does not finish converting`);
