@@ -31,6 +31,7 @@ export async function profilePins({ driver, name, file }: Profile, folder?: stri
   }
   return loaded.config.pins.map((pin) => ({
     ...pin,
+    key: pin.key.replace(/^device\./, ''),
     spec: { ...pin.spec, name: pin.spec.name.replace('device.', '') },
   }));
 }

@@ -9,6 +9,7 @@ import { isBitTable } from '../../drivers/modbus/protocol/request.ts';
 import { formatOf } from '../../drivers/modbus/register-format.ts';
 import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { startAgent } from '../../src/testing/index.ts';
 import { channelOf } from './owner.ts';
 import { SimBus } from './sim-bus.ts';
 
@@ -36,10 +37,11 @@ const profileSchema = z.strictObject({
   pins: z.record(z.string().regex(/^[a-z0-9-]+$/), z.record(z.string(), z.unknown())),
 });
 
-/** The driver's keys of every pin, the profile's defaults included. */
+/** The driver's keys of every pin on a register, the profile's defaults included. Computed pins have no register. */
 function pinsOf(name: string) {
   const { defaults, pins } = profileSchema.parse(parse(readFileSync(join(folder, name), 'utf8')));
-  return Object.entries(pins).map(([pin, own]) => {
+  const registers = Object.entries(pins).filter(([, own]) => !('expr' in own));
+  return registers.map(([pin, own]) => {
     const all = Object.entries({ ...defaults, ...own });
     const isBit = 'coil' in own || 'discrete' in own;
     // A device's defaults for its registers say nothing about its coils.
@@ -133,6 +135,21 @@ describe.each(names)('the profile %s', (name) => {
 });
 
 describe('the profiles', () => {
+  it('compute pins from registers: what lies behind transformers is a reading times their ratios', async () => {
+    await using agent = await startAgent({
+      node: 'site',
+      board: 'none',
+      ports: { bus: { driver: 'modbus', serial: '/dev/ttyUSB0' } },
+      devices: { m: { port: 'bus', profile: 'chint/dtsu666', pins: { 'voltage-ratio': { expr: 1 } } } },
+    });
+    const raw = { 'current-ratio': 40, 'terminal-power': 230.5, 'terminal-current-l2': 1.5, 'terminal-import': 10 };
+    for (const [pin, value] of Object.entries(raw)) agent.hardware.set(`m.${pin}`, value);
+    await agent.clock.advance(0);
+    expect(await agent.pins.get('m.power')).toMatchObject({ val: 9220, quality: 'good' });
+    expect(await agent.pins.get('m.current-l2')).toMatchObject({ val: 60, quality: 'good' });
+    expect(await agent.pins.get('m.import')).toMatchObject({ val: 400, quality: 'good' });
+  });
+
   it('are all there', () => {
     expect(names.length).toBeGreaterThanOrEqual(12);
   });
