@@ -35,7 +35,7 @@ web: { listen: "127.0.0.1:8080" }
 actors: [./victim.js]
 ports:
   board: { driver: mock, record: hardware.jsonl }
-  plc: { driver: modbus, tcp: "127.0.0.1:1502", timeout: 300ms }
+  plc: { driver: modbus, tcp: "127.0.0.1:1502", timeout: 300ms, misses: 3 }
   scale: { driver: serial, path: ${join(folder, 'tty')}, framing: { delimiter: "\\n" } }
 pins:
   level: { port: board, channel: level, type: analog, direction: out, initial: 0, safe: 0, controller: hall }
