@@ -74,19 +74,16 @@ const verifySchema = z
 const scaleFromKey = scaleFromSchema
   .optional()
   .describe("address, in the same table, of the register with the value's power of ten (SunSpec)");
-const fieldsKey = fieldsSchema
-  .optional()
-  .describe('several values that are read and written together: the pin is text, mode=charge power=-3000');
 
 /** Keys that each SunSpec model may have of its own. */
 const modelKeys = z.strictObject({
   holding: registerKey('holding', 'a holding register'),
   ...valueKeys,
   scale_from: scaleFromKey,
-  fields: fieldsKey,
 });
 const model = z.int().min(1).max(0xfffe);
-const modelNumber = z.string().regex(/^[1-9]\d{0,4}$/, { error: 'the number of a SunSpec model' });
+const MODELS = /^[1-9]\d{0,4}(, ?[1-9]\d{0,4})*$/;
+const modelNumbers = z.string().regex(MODELS, { error: 'the number of a SunSpec model, or several: "101,102,103"' });
 
 /** The keys of a pin on a Modbus port; addressSchema checks how they go together. */
 export const addressKeys = z.strictObject({
@@ -98,18 +95,20 @@ export const addressKeys = z.strictObject({
   unit: unitSchema.optional(),
   ...valueKeys,
   scale_from: scaleFromKey,
-  fields: fieldsKey,
+  fields: fieldsSchema
+    .optional()
+    .describe('several values that are read and written together: the pin is text, mode=charge power=-3000'),
   register_bytes: z
     .literal([4, 8])
     .optional()
     .describe('bytes of each register, where the device does not have 2 (Enron Modbus: 4)'),
   sunspec: z
-    .union([model, z.array(model).min(1), z.record(modelNumber, modelKeys)], {
+    .union([model, z.array(model).min(1), z.record(modelNumbers, modelKeys)], {
       error: 'a SunSpec model (103), several ([101, 102, 103]), or each with keys of its own ({103: {…}, 113: {…}})',
     })
     .optional()
     .describe(
-      'SunSpec model: holding, scale_from and verify count from its id register, wherever the device has it; of several models the first that the device has, each with keys of its own where they differ: {103: {holding: 14, scale_from: 15}, 113: {holding: 22, type: float32}}',
+      'SunSpec model: holding, scale_from and verify count from its id register, wherever the device has it; of several models the first that the device has, with keys of their own where they differ: {"101,103": {holding: 14, scale_from: 15}, 113: {holding: 22, type: float32}}',
     ),
   instance: z
     .int()
@@ -211,9 +210,9 @@ function choicesOf(keys: AddressKeys): AddressChoice[] {
   const { sunspec } = keys;
   if (sunspec === undefined || typeof sunspec === 'number') return [{ keys, model: sunspec, path: [] }];
   if (Array.isArray(sunspec)) return sunspec.map((model) => ({ keys, model, path: [] }));
-  return Object.entries(sunspec).map(([number, own]) => {
-    const path = Object.keys(own).length > 0 ? ['sunspec', number] : [];
-    return { keys: { ...keys, ...own }, model: Number(number), path };
+  return Object.entries(sunspec).flatMap(([numbers, own]) => {
+    const path = Object.keys(own).length > 0 ? ['sunspec', numbers] : [];
+    return numbers.split(',').map((number) => ({ keys: { ...keys, ...own }, model: Number(number), path }));
   });
 }
 

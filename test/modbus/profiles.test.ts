@@ -3,30 +3,35 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { addressKeys } from '../../drivers/modbus/address.ts';
+import { addressKeys, type ModbusAddress, readSpanOf } from '../../drivers/modbus/address.ts';
 import { modbus, registersOf } from '../../drivers/modbus/driver.ts';
 import { isBitTable } from '../../drivers/modbus/protocol/request.ts';
 import { formatOf } from '../../drivers/modbus/register-format.ts';
 import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
 import { startAgent } from '../../src/testing/index.ts';
 import { channelOf } from './owner.ts';
 import { SimBus } from './sim-bus.ts';
+import { common, putChain } from './sunspec-device.ts';
 
 const folder = join(import.meta.dirname, '../../boards/modbus');
 const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.yaml'));
-/** What is measured in a unit, as Home Assistant calls it. */
-const CLASSES = new Map([
-  ['V', 'voltage'],
-  ['A', 'current'],
-  ['W', 'power'],
-  ['kW', 'power'],
-  ['Wh', 'energy'],
-  ['kWh', 'energy'],
-  ['Hz', 'frequency'],
-  ['°C', 'temperature'],
-  ['%', 'humidity'],
-  ['ms', 'duration'],
+/** What may be measured in a unit, as Home Assistant calls it; nothing where it has no word for it. */
+const CLASSES = new Map<unknown, readonly (string | undefined)[]>([
+  ['V', ['voltage']],
+  ['A', ['current']],
+  ['W', ['power']],
+  ['kW', ['power']],
+  ['VA', ['apparent_power']],
+  ['VAh', [undefined]],
+  ['Wh', ['energy']],
+  ['kWh', ['energy']],
+  ['Hz', ['frequency']],
+  ['°C', ['temperature']],
+  ['%', ['humidity', 'battery', undefined]],
+  ['s', ['duration']],
+  ['ms', ['duration']],
 ]);
 const driverKeys = Object.keys(addressKeys.shape);
 
@@ -58,7 +63,7 @@ describe.each(names)('the profile %s', (name) => {
   const options = modbus.options.parse({ serial: '/dev/null' });
 
   it('has only keys that a pin may have', () => {
-    const common = [
+    const others = [
       'class',
       'uom',
       'scale',
@@ -75,7 +80,7 @@ describe.each(names)('the profile %s', (name) => {
     ];
     for (const { pin, keys, common: rest } of pins) {
       expect(modbus.pin.safeParse(keys).error, pin).toBeUndefined();
-      for (const [key] of rest) expect(common, `${pin}.${key}`).toContain(key);
+      for (const [key] of rest) expect(others, `${pin}.${key}`).toContain(key);
     }
   });
 
@@ -83,10 +88,10 @@ describe.each(names)('the profile %s', (name) => {
     for (const { pin, keys, common } of pins) {
       const given = new Map(common);
       const { kind } = modbus.describe(modbus.pin.parse(keys), options);
-      if (given.has('uom')) expect(CLASSES.get(String(given.get('uom'))), pin).toBe(given.get('class'));
+      if (given.has('uom')) expect(CLASSES.get(given.get('uom')), pin).toContain(given.get('class'));
       if (given.get('direction') === 'out') {
         if (kind === 'digital') expect(given.get('class'), pin).toBe('switch');
-        else expect(given.get('range'), pin).toHaveLength(2);
+        else if (kind === 'analog') expect(given.get('range'), pin).toHaveLength(2);
       }
       expect(keys['poll'], pin).toBeDefined();
     }
@@ -98,41 +103,86 @@ describe.each(names)('the profile %s', (name) => {
       const { unit, table, first, count } = registersOf(modbus.pin.parse(keys), options);
       const address = modbus.pin.parse(keys);
       for (let at = first; at < first + count; at++) {
-        const place = `${unit}/${table}/${at}/${address.bits?.join('-') ?? ''}`;
+        const place = `${unit}/${address.model ?? table}/${at}/${address.bits?.join('-') ?? ''}`;
         expect(taken.get(place), `${pin} at ${place}`).toBeUndefined();
         taken.set(place, pin);
       }
     }
   });
 
-  it('reads a simulated device made from it, through the real stack', async () => {
-    const clock = new ManualClock();
-    const store = new SimulatedMemory(clock, { everywhere: true });
-    const expected = pins.map(({ keys }, index) => {
-      const address = modbus.pin.parse(keys);
-      const { table, model } = address;
-      // A SunSpec device: the common model, then this one. Scale factors are 0, so values are as they stand.
-      if (model !== undefined) store.put(1, 'holding', 40_000, 0x5375, 0x6e53, 1, 66);
-      if (model !== undefined) store.put(1, 'holding', 40_070, model, 50);
-      const first = address.first + (model === undefined ? 0 : 40_070);
-      if (isBitTable(table)) {
-        store.put(1, table, first, index % 2);
-        return index % 2 === 1;
+  // A SunSpec device may have any of several models.
+  const choices = Math.max(...pins.map(({ keys }) => 1 + modbus.pin.parse(keys).alternatives.length));
+  it.each(Array.from({ length: choices }, (_, choice) => choice))(
+    'reads and writes a simulated device made from it, through the real stack (choice %i)',
+    async (choice) => {
+      const clock = new ManualClock();
+      const store = new SimulatedMemory(clock, { everywhere: true });
+      const addresses = pins.map(({ keys }) => {
+        const address = modbus.pin.parse(keys);
+        return [address, ...address.alternatives].at(Math.min(choice, address.alternatives.length)) ?? address;
+      });
+      const placeOf = putModels(store, addresses);
+      const expected = addresses.map((address, index) => simulate(store, address, placeOf(address), index));
+      const channels = pins.map(({ keys, common }) => {
+        const out = common.some(([key, value]) => key === 'direction' && value === 'out');
+        return channelOf(keys, { direction: out ? 'out' : 'in' });
+      });
+      const bus = await new SimBus({ store, channels, clock, poll: '1h' }).open();
+      await clock.advance(1000);
+      const readings = await bus.settle(bus.port.read(channels));
+      expect(readings.map((reading) => (reading.ok ? reading.value : reading.error.message))).toEqual(expected);
+      for (const [index, channel] of channels.entries()) {
+        if (channel.direction !== 'out') continue;
+        for (const value of otherValues(channel.address, new Map(pins[index]?.common), expected[index]))
+          expect(await bus.settle(bus.port.write(channel, value)), channel.key).toEqual({ readBack: value });
       }
-      const names = Object.values(address.values ?? {});
-      const value = names.length > 0 ? (names[index % names.length] ?? '') : 100 + index;
-      const data = formatOf({ ...address, scaleOffset: undefined }).encode(value);
-      for (let at = 0; at < data.length; at += 2) store.put(1, table, first + at / 2, data.readUInt16BE(at));
-      return value;
-    });
-    const channels = pins.map(({ keys }) => channelOf(keys));
-    const bus = await new SimBus({ store, channels, clock, poll: '1h' }).open();
-    await clock.advance(1000);
-    const readings = await bus.settle(bus.port.read(channels));
-    expect(readings.map((reading) => (reading.ok ? reading.value : reading.error.message))).toEqual(expected);
-    await bus.port.close();
-  });
+      await bus.port.close();
+    },
+  );
 });
+
+/** Gives a device the SunSpec models of these addresses. Returns where an address counts from. */
+function putModels(store: SimulatedMemory, addresses: readonly ModbusAddress[]): (address: ModbusAddress) => number {
+  const lengths = new Map<number, number>();
+  for (const address of addresses) {
+    const { first, count } = readSpanOf(address, { unit: 1 });
+    if (address.model !== undefined)
+      lengths.set(address.model, Math.max(lengths.get(address.model) ?? 0, first + count - 2));
+  }
+  const models = [...lengths].map(([model, length]) => ({ model, length }));
+  const places = lengths.size > 0 ? putChain(store, [common, ...models]).slice(1) : [];
+  return ({ model }) => places[models.findIndex((one) => one.model === model)] ?? 0;
+}
+
+/** Puts a value where an address has it, and returns it. Scale factors are 0, so values are as they stand. */
+function simulate(store: SimulatedMemory, address: ModbusAddress, place: number, index: number): RawValue {
+  const { table } = address;
+  const first = address.first + place;
+  const format = isBitTable(table) ? undefined : formatOf({ ...address, scaleOffset: undefined });
+  if (!format) {
+    store.put(1, table, first, index % 2);
+    return index % 2 === 1;
+  }
+  const names = Object.values(address.values ?? {});
+  const number = format.kind === 'digital' ? index % 2 === 1 : 100 + index;
+  const value = names.length > 0 ? (names[index % names.length] ?? '') : number;
+  const data = format.encode(value);
+  const present = store.get(1, table, first, data.length / 2);
+  // Bits of other pins in the same register stay.
+  store.put(1, table, first, ...present.map((word, at) => word | data.readUInt16BE(2 * at)));
+  return value;
+}
+
+/** Raw values to write to an output: every name, or both ends of its range and a value between. */
+function otherValues({ values }: ModbusAddress, given: ReadonlyMap<string, unknown>, shown?: RawValue): RawValue[] {
+  if (typeof shown === 'boolean') return [!shown, shown];
+  if (values) return Object.values(values);
+  const range = z.tuple([z.number(), z.number()]).parse(given.get('range'));
+  const { scale = 1, offset = 0 } = z
+    .looseObject({ scale: z.number().optional(), offset: z.number().optional() })
+    .parse(Object.fromEntries(given));
+  return [range[0], (range[0] + range[1]) / 2, range[1]].map((value) => Math.round((value - offset) / scale));
+}
 
 describe('the profiles', () => {
   it('compute pins from registers: what lies behind transformers is a reading times their ratios', async () => {
@@ -151,6 +201,6 @@ describe('the profiles', () => {
   });
 
   it('are all there', () => {
-    expect(names.length).toBeGreaterThanOrEqual(12);
+    expect(names.length).toBeGreaterThanOrEqual(35);
   });
 });
