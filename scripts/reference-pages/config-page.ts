@@ -29,7 +29,7 @@ export async function configPage(): Promise<string[]> {
     '`pins: { NAME: { … } }`. These are the keys of every pin. The keys for its place on the port are in the chapter of its driver.',
     keys(inputSchema(pinSchema)),
     '## Devices',
-    '`devices: { NAME: { port: …, profile: …, … } }` makes the pins `NAME.PIN` of its [profile](profiles.md) and of its own `pins`. Any key of a pin on that port may be a key of the device: all its pins inherit it.',
+    '`devices: { NAME: { port: …, profile: …, … } }` makes the pins `NAME.PIN` of its [profile](profiles.md) and of its own `pins`. Any key of a pin on that port may be a key of the device: all its pins inherit it. A key without a value in a pin (`order:`) undoes it there.',
     keys(inputSchema(z.strictObject({ ...deviceKeys }))),
     ...drivers.flatMap(driverSection),
     '## Servers',

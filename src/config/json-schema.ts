@@ -134,7 +134,8 @@ function pinJsonSchema(drivers: readonly Driver[]): JsonSchema {
   }
   const all = [...merged].map(([key, list]): [string, JsonSchema] => {
     const [only] = list;
-    return [key, list.length === 1 && only ? only : { anyOf: list }];
+    // A key without a value undoes the one that the pin inherits from its device.
+    return [key, nullable(list.length === 1 && only ? only : { anyOf: list })];
   });
   return { type: 'object', properties: Object.fromEntries(all), additionalProperties: false };
 }

@@ -7,7 +7,7 @@ import { parseCommand, parseControl, type TimedStep, timedStepFor } from '../out
 import type { Decision } from '../output/desired-state.ts';
 import type { KeptOverride } from '../output/kept-state.ts';
 import type { LastCommand, Output } from '../output/output.ts';
-import { isOn, type PinSpec, type RawValue } from '../pin/pin.ts';
+import { isOn, type PinSpec, type RawValue, valueText } from '../pin/pin.ts';
 import { type ParsedValue, parseValue, toRaw, valuesMatch } from './convert.ts';
 import { type CommandOutcome, PinActor, type PinEnvironment } from './pin-actor.ts';
 import type { Observation } from './pin-state.ts';
@@ -308,13 +308,13 @@ export class OutputActor extends PinActor {
 
   async #override({ value, raw }: ParsedValue, seconds: number, envelope: Envelope): Promise<CommandOutcome> {
     this.#output.admitOverride(value);
-    let failure: unknown;
+    let failure: DcsError | undefined;
     try {
       if ((await this.#drive(value, raw)) === 'failed') failure = this.#notTaken(value);
     } catch (error) {
+      failure = toDcsError(error);
       // An unconfirmed override may have taken effect, so its end has to come.
-      if (!mayHaveTakenEffect(toDcsError(error).code)) throw error;
-      failure = error;
+      if (!mayHaveTakenEffect(failure.code)) throw error;
     }
     const by = { ...this.environment.nodes.senderOf(envelope), until: this.clock.unix() + seconds };
     const unkept = { ...by, kept: false } as const;
@@ -325,7 +325,7 @@ export class OutputActor extends PinActor {
     const answerAfter = this.#saveOverride({ ...by, value }, () => {
       if (this.#output.overriddenBy === unkept) this.#output.overriddenBy = by;
     });
-    if (failure) throw failure;
+    if (failure) throw new DcsError(failure.code, `${failure.message}; the override is in force`, { cause: failure });
     return { answerAfter };
   }
 
@@ -366,9 +366,9 @@ export class OutputActor extends PinActor {
   /** The error of a write after which the hardware has another value. */
   #notTaken(value: RawValue): DcsError {
     const { spec, state } = this;
-    return new DcsError('NOT_TAKEN', `${spec.name}: the hardware accepted ${value}, but it has ${state.val} now`, {
+    const has = valueText(state.val);
+    return new DcsError('NOT_TAKEN', `${spec.name}: the hardware accepted ${valueText(value)}, but it has ${has} now`, {
       found: state.val,
-      expected: String(value),
     });
   }
 

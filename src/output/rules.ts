@@ -1,5 +1,5 @@
 import type { MonotonicMs } from '../clock/clock.ts';
-import { type Interlock, isOn, type PinCondition, type PinSpec, type RawValue } from '../pin/pin.ts';
+import { type Interlock, isOn, type PinCondition, type PinSpec, type RawValue, valueText } from '../pin/pin.ts';
 
 /** The last known state of an output's hardware. Values are the user's. */
 export interface KnownState {
@@ -40,7 +40,10 @@ export function violation(
   if (!isOn(spec, value)) return undefined;
   const { requires, interlock, maxOnMs } = spec.rules;
   const missing = requires?.find((condition) => !otherPins.isGoodAndOn(condition));
-  if (missing) return { rule: 'requires', why: `${missing.pin} is not ${wanted(missing)}` };
+  if (missing) {
+    const { pin, is = [true] } = missing;
+    return { rule: 'requires', why: `${pin} is not ${is.map(valueText).join(' or ')}` };
+  }
   const running = isOn(spec, known.value);
   const block = interlock && interlockBlock(interlock, running, now, otherPins);
   if (block) return block;
@@ -48,10 +51,6 @@ export function violation(
     return { rule: 'max_on', why: `it has been on for ${maxOnMs} ms` };
   }
   return undefined;
-}
-
-function wanted({ is = [true] }: PinCondition): string {
-  return is.map((value) => (value === true ? 'on' : value === false ? 'off' : String(value))).join(' or ');
 }
 
 /** `running`: the output is on already, so that it does not wait for the others. */

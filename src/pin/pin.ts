@@ -24,6 +24,11 @@ export function offValue({ kind, off }: OnAndOff): RawValue | undefined {
   return kind === 'text' ? off : kind === 'digital' ? false : 0;
 }
 
+/** Returns a value as people write it: on or off for true or false. */
+export function valueText(value: RawValue | null): string {
+  return value === true ? 'on' : value === false ? 'off' : value === null ? 'no value' : String(value);
+}
+
 /** Direction of a pin: input or output. */
 export type Direction = 'in' | 'out';
 

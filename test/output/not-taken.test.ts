@@ -32,7 +32,12 @@ describe('a command that the hardware accepted and does not have', () => {
 
   it('as an override is in force all the same, and the answer says that it did not work', async () => {
     const { command, life } = await stubborn([lamp], () => false);
-    expect((await command('lamp', true, { override: 60 })).answers).toMatchObject([{ code: 'NOT_TAKEN' }]);
+    expect((await command('lamp', true, { override: 60 })).answers).toMatchObject([
+      {
+        code: 'NOT_TAKEN',
+        message: 'lamp: the hardware accepted on, but it has off now; the override is in force',
+      },
+    ]);
     expect(life.table.get('lamp')?.output?.override).toMatchObject({ value: true });
   });
 
