@@ -23,13 +23,14 @@ export function fittingKeys(schema: z.ZodType, section: unknown): readonly strin
   });
 }
 
-/** Values that a schema describes; none for text and for sections, which have rules of their own. */
+/** Values that a schema describes; none for text and for sections with keys, which have rules of their own. */
 function samplesOf(schema: JsonSchema): readonly unknown[] {
-  const { const: only, enum: words, anyOf, type, minimum, items } = schema;
+  const { const: only, enum: words, anyOf, type, minimum, items, additionalProperties: named } = schema;
   if (only !== undefined) return [only];
   if (Array.isArray(words)) return words;
   if (Array.isArray(anyOf)) return anyOf.filter(isSchema).flatMap(samplesOf);
   const types = [type].flat();
+  if (isSchema(named)) return [{ 0: named['type'] === 'string' ? 'x' : samplesOf(named)[0] }];
   if (types.includes('boolean')) return [true];
   if (types.includes('array')) {
     return [

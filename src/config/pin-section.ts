@@ -65,8 +65,8 @@ export function checkPin({ name, located, inherited: handedDown }: PinDraft, all
   }
   const { driver, options } = place.port;
   const keysOfDriver = withEntries(located, new Map([...place.keys, ...claimed]));
-  const address = validate(driver.pin, keysOfDriver, problems, Object.keys(pinKeys), () =>
-    fittingPinKeys(place.port, keysOfDriver, common?.value.direction).filter((key) => !entries.has(key)),
+  const address = validate(driver.pin, keysOfDriver, problems, Object.keys(pinKeys), (fitting) =>
+    meaningfulKeys(fitting, place.port, keysOfDriver, common?.value.direction).filter((key) => !entries.has(key)),
   );
   if (common === undefined || address === undefined || options === undefined) return undefined;
   const described = callDriver(located, problems, () => driver.describe(address.value, options.value));
@@ -322,16 +322,27 @@ interface StatedKeys {
   readonly directions: Readonly<Record<string, Direction>>;
 }
 
-/** The common keys that have a meaning on a pin, as far as its kind and direction are known in spite of its mistakes. */
-function fittingPinKeys(port: PortEntry, keys: Located, direction: Direction | undefined): string[] {
+/**
+ * The keys that have a meaning on a pin, as far as its kind and direction are known in spite of its mistakes: some of those of
+ * its driver, and some that every pin may have.
+ */
+function meaningfulKeys(
+  ofDriver: readonly string[],
+  port: PortEntry,
+  keys: Located,
+  direction: Direction | undefined,
+): string[] {
   const known = keysAt(port.driver.pin);
   const present = [...entriesOf(keys)].filter(([key]) => known.includes(key));
   const facts = factsOf(port, withEntries(keys, new Map(present)));
   const used = direction ?? (facts?.directions.includes('in') === false ? 'out' : 'in');
-  return Object.keys(pinKeys).filter((key) => {
-    const fit = APPLICABILITY[key];
-    const ofDirection = fit?.direction === undefined || fit.direction === used;
-    return ofDirection && (fit?.kinds === undefined || facts === undefined || fit.kinds.includes(facts.kind));
+  const directions = port.driver.keyDirections ?? {};
+  const common = Object.keys(pinKeys).filter((key) => !known.includes(key));
+  return [...ofDriver, ...common].filter((key) => {
+    const { direction: only = directions[key], kinds }: Applicability = known.includes(key)
+      ? {}
+      : (APPLICABILITY[key] ?? {});
+    return (only ?? used) === used && (kinds === undefined || facts === undefined || kinds.includes(facts.kind));
   });
 }
 

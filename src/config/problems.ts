@@ -92,9 +92,9 @@ export class Problems {
       ...(didYouMean === undefined ? {} : { didYouMean }),
     };
     const inherited = this.#inheritedKey(place, key);
-    const pins = this.#collected.entries.get(identity)?.pins ?? new Set<string>();
-    if (inherited && this.#heir) pins.add(this.#heir.pin);
-    this.#collected.entries.set(identity, { problem, pins, key: inherited });
+    const entry = this.#collected.entries.get(identity) ?? { problem, pins: new Set(), key: inherited };
+    if (inherited && this.#heir) entry.pins.add(this.#heir.pin);
+    this.#collected.entries.set(identity, entry);
   }
 
   /** The key that the pin inherits and that a problem is about. `undefined` when the pin states it itself. */

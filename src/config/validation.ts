@@ -10,22 +10,22 @@ type Issue = z.core.$ZodIssue;
 
 /**
  * Checks a located value with a schema. Reports each mistake to `problems` at the place of its key or value. `known` are
- * keys of the same section that other readers take: a misspelt key may mean one of them. `fitting` are those of them that
- * the section may have.
+ * keys of the same section that other readers take: a misspelt key may mean one of them. `fitting` returns the keys that
+ * the section may have, given those of the schema.
  */
 export function validate<T>(
   schema: z.ZodType<T>,
   located: Located,
   problems: Problems,
   known: readonly string[] = [],
-  fitting: () => readonly string[] = () => known,
+  fitting = (keys: readonly string[]): readonly string[] => [...keys, ...known],
 ): { readonly value: T } | undefined {
   const plain = toPlain(located);
   const result = schema.safeParse(plain);
   if (result.success) return { value: result.data };
   const keys = (path: readonly PropertyKey[]): KnownKeys => {
     if (path.length > 0) return { known: keysAt(schema, path) };
-    return { known: [...keysAt(schema), ...known], fitting: [...fittingKeys(schema, plain), ...fitting()] };
+    return { known: [...keysAt(schema), ...known], fitting: fitting(fittingKeys(schema, plain)) };
   };
   for (const issue of result.error.issues) report(issue, located, problems, keys);
   return undefined;

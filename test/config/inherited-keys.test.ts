@@ -105,12 +105,18 @@ describe('an unknown key', () => {
   test('lists every key that fits here, and none that does not', () => {
     const coil = expected('coil: 0, direction: out');
     expect(coil).toEqual(expect.arrayContaining(['unit', 'verify', 'poll', 'quirks', 'safe', 'max_on', 'invert']));
-    for (const key of ['order', 'bits', 'holding', 'coil', 'direction', 'scale', 'range', 'debounce']) {
+    for (const key of ['order', 'bits', 'values', 'holding', 'coil', 'direction', 'scale', 'range', 'debounce']) {
       expect(coil).not.toContain(key);
     }
     const register = expected('input: 0');
     expect(register).toEqual(expect.arrayContaining(['type', 'order', 'values', 'bit', 'scale', 'deadband']));
-    for (const key of ['safe', 'holding', 'debounce', 'requires']) expect(register).not.toContain(key);
+    for (const key of ['safe', 'verify', 'holding', 'debounce', 'requires']) expect(register).not.toContain(key);
     expect(register.join()).not.toContain('more');
+  });
+
+  test('of a device is one problem that lists the keys of a device, not those of its last pin', () => {
+    const found = problems('devices: { m: { port: plc, qqq: 1, pins: { a: { coil: 0 }, b: { input: 1 } } } }\n');
+    expect(found).toHaveLength(1);
+    expect(found[0]).toMatch(/devices\.m\.qqq: there is no key qqq here → one of .*, profile, .*, unit,/);
   });
 });
