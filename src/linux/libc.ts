@@ -77,11 +77,15 @@ interface IoctlInThread {
   ) => void;
 }
 
+/** The binding of this process: every port that needs it shares it. */
+let bound: Libc | undefined;
+
 /**
- * Binds the C library of this process. Rejects with NOT_SUPPORTED where koffi has no build (ARMv6); the error names the
+ * Binds the C library of this process, once. Rejects with NOT_SUPPORTED where koffi has no build (ARMv6); the error names the
  * `feature` that needs it and what is `expected` instead.
  */
 export async function loadLibc(feature: string, expected?: string): Promise<Libc> {
+  if (bound) return bound;
   const { default: koffi } = await import('koffi').catch((cause: unknown) => {
     throw new DcsError('NOT_SUPPORTED', `${feature} needs the npm package koffi, which does not load here`, {
       ...(expected !== undefined && { expected }),
@@ -93,13 +97,32 @@ export async function loadLibc(feature: string, expected?: string): Promise<Libc
     if (result < 0) throw new SystemCallError(call, koffi.errno());
     return result;
   };
-  return {
+  // Binding a function takes longer than most calls of it, so each group is bound when it is first used.
+  const descriptors = once(() => bindDescriptors(library, checked));
+  const sockets = once(() => bindSockets(library, checked));
+  const messages = once(() => bindMessages(koffi, library, checked));
+  bound = {
     wordBytes: koffi.sizeof('size_t') === 4 ? 4 : 8,
     addressOf: (buffer) => koffi.address(buffer),
     ...bindIoctl(koffi, library, checked),
-    ...bindDescriptors(library, checked),
-    ...bindSockets(library, checked),
-    ...bindMessages(koffi, library, checked),
+    pipe: () => descriptors().pipe(),
+    replace: (fd, target) => descriptors().replace(fd, target),
+    setNonBlocking: (fd) => descriptors().setNonBlocking(fd),
+    unixSocket: () => sockets().unixSocket(),
+    socketPair: () => sockets().socketPair(),
+    bind: (fd, address) => sockets().bind(fd, address),
+    sendTo: (fd, bytes, address) => sockets().sendTo(fd, bytes, address),
+    sendMessage: (fd, message) => messages().sendMessage(fd, message),
+    receiveMessage: (fd, control) => messages().receiveMessage(fd, control),
+  };
+  return bound;
+}
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
   };
 }
 
