@@ -55,8 +55,8 @@ export function mayReadWhole(
 }
 
 /** A read that the device refused as a whole is tried whole again after this time, then after twice as long, and so on. */
-const FIRST_RETRY_MS: DurationMs = 60_000;
-const MAX_RETRY_MS: DurationMs = 3_600_000;
+const FIRST_RETRY_MS: DurationMs = 10_000;
+const MAX_RETRY_MS: DurationMs = 300_000;
 /** The pieces are read again this often when they change meanwhile. */
 const MAX_READS = 3;
 const ADDRESSES = 0x10000;

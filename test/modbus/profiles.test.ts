@@ -165,18 +165,22 @@ function simulate(store: SimulatedMemory, address: ModbusAddress, place: number,
   }
   const names = Object.values(address.values ?? {});
   const number = format.kind === 'digital' ? index % 2 === 1 : 100 + index;
-  const value = names.length > 0 ? (names[index % names.length] ?? '') : number;
-  const data = format.encode(value);
-  const present = store.get(1, table, first, data.length / 2);
-  // Bits of other pins in the same register stay.
-  store.put(1, table, first, ...present.map((word, at) => word | data.readUInt16BE(2 * at)));
+  const empty = format.decode(Buffer.alloc(2 * format.registers), 0);
+  const plain = address.fields && empty.ok ? empty.value : number;
+  const value = names.length > 0 ? (names[index % names.length] ?? '') : plain;
+  store.putValue({ unit: address.unit ?? 1, table, first, registerBytes: address.registerBytes }, format, value);
   return value;
 }
 
 /** Raw values to write to an output: every name, or both ends of its range and a value between. */
-function otherValues({ values }: ModbusAddress, given: ReadonlyMap<string, unknown>, shown?: RawValue): RawValue[] {
+function otherValues(
+  { values, fields }: ModbusAddress,
+  given: ReadonlyMap<string, unknown>,
+  shown?: RawValue,
+): RawValue[] {
   if (typeof shown === 'boolean') return [!shown, shown];
   if (values) return Object.values(values);
+  if (fields && shown !== undefined) return [shown];
   const range = z.tuple([z.number(), z.number()]).parse(given.get('range'));
   const { scale = 1, offset = 0 } = z
     .looseObject({ scale: z.number().optional(), offset: z.number().optional() })
