@@ -65,11 +65,12 @@ export function checkPin({ name, located, inherited: handedDown }: PinDraft, all
   }
   const { driver, options } = place.port;
   const keysOfDriver = withEntries(located, new Map([...place.keys, ...claimed]));
-  const address = validate(driver.pin, keysOfDriver, problems, Object.keys(pinKeys), (fitting) =>
+  const blaming = all.problems.forPin(name, inherited, () => culpritOf(place.port, keysOfDriver, inherited));
+  const address = validate(driver.pin, keysOfDriver, blaming, Object.keys(pinKeys), (fitting) =>
     meaningfulKeys(fitting, place.port, keysOfDriver, common?.value.direction).filter((key) => !entries.has(key)),
   );
   if (common === undefined || address === undefined || options === undefined) return undefined;
-  const described = callDriver(located, problems, () => driver.describe(address.value, options.value));
+  const described = callDriver(located, blaming, () => driver.describe(address.value, options.value));
   if (described === undefined) return undefined;
   const { standIn } = place.port;
   const facts = standIn ? { ...described, kind: guessKind(entries) } : described;
@@ -99,6 +100,14 @@ function onAndOffOfDriver({ port, keys, entries }: PlacedPin, section: Located):
   if (stated.length === 0 || factsOf(port, withEntries(section, keys))?.kind === 'text') return new Map();
   const known = keysAt(port.driver.pin);
   return new Map(stated.filter(([key]) => known.includes(key)));
+}
+
+/** The inherited key without which the driver would take the keys of a pin. `undefined` when it does, or when it is another mistake. */
+function culpritOf(port: PortEntry, keys: Located, inherited: ReadonlyMap<string, Located>): string | undefined {
+  const stated = entriesOf(keys);
+  const suspects = [...inherited.keys()].filter((key) => stated.has(key));
+  if (suspects.length === 0 || factsOf(port, keys)) return undefined;
+  return suspects.find((key) => factsOf(port, withEntries(keys, new Map([...stated].filter(([one]) => one !== key)))));
 }
 
 /** The facts about a pin with these keys. `undefined` when something is wrong with them. */

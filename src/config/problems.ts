@@ -12,6 +12,8 @@ export interface ProblemDetail {
 interface Heir {
   readonly pin: string;
   readonly inherited: ReadonlyMap<string, Located>;
+  /** Returns the inherited key without which the pin would be right. */
+  readonly culprit: () => string | undefined;
 }
 
 /** An inherited key that a problem is about. */
@@ -44,14 +46,21 @@ export class Problems {
     this.#heir = heir;
   }
 
-  /** The same problems: one about a key that the pin inherits names the pin, and says how it undoes the key. */
-  forPin(pin: string, inherited: ReadonlyMap<string, Located>): Problems {
+  /**
+   * The same problems: one about a key that the pin inherits, or would not have without the key that `culprit` returns, names the pin and
+   * says how it undoes the key.
+   */
+  forPin(
+    pin: string,
+    inherited: ReadonlyMap<string, Located>,
+    culprit = (): string | undefined => undefined,
+  ): Problems {
     const { heirs } = this.#collected;
     for (const value of inherited.values()) {
       const at = originOf(value);
       heirs.set(at, (heirs.get(at) ?? new Set()).add(pin));
     }
-    return new Problems(this.#collected, { pin, inherited });
+    return new Problems(this.#collected, { pin, inherited, culprit });
   }
 
   error(place: Place, key: string, message: string, detail: ProblemDetail = {}): void {
@@ -105,7 +114,8 @@ export class Problems {
         return { name, heirs: this.#collected.heirs.get(originOf(value)) ?? new Set() };
       }
     }
-    return undefined;
+    const culprit = this.#heir?.culprit();
+    return culprit === undefined ? undefined : { name: culprit, heirs: new Set() };
   }
 }
 
@@ -122,7 +132,7 @@ function namingPins({ problem, pins, key }: Entry): Problem {
   const names = [...pins];
   const more = names.length > MAX_PINS ? ` and ${names.length - MAX_PINS} more` : '';
   const [inherit, where] = names.length === 1 ? ['inherits', `in ${names[0]}`] : ['inherit', 'in each of them'];
-  const message = `${problem.message}: ${names.slice(0, MAX_PINS).join(', ')}${more} ${inherit} it`;
+  const message = `${problem.message}: ${names.slice(0, MAX_PINS).join(', ')}${more} ${inherit} ${key.name}`;
   const cure = `\`${key.name}:\` without a value ${where}, which undoes it there`;
   return { ...problem, message, expected: problem.expected === undefined ? cure : `${problem.expected}; or ${cure}` };
 }

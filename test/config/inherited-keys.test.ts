@@ -45,7 +45,7 @@ describe('a key that a pin inherits and that does not fit it', () => {
     const device = (keys: string) =>
       `devices:\n  m: { port: plc, order: CDAB, pins: { u: { input: 0 }, relay: { coil: 3${keys} } } }\n`;
     expect(problems(device(''))).toEqual([
-      '3:26 devices.m.order: a coil is one bit and has no order: m.relay inherits it → `order:` without a value in m.relay, which undoes it there',
+      '3:26 devices.m.order: a coil is one bit and has no order: m.relay inherits order → `order:` without a value in m.relay, which undoes it there',
     ]);
     expect(pinsOf(device(', order:'))['m.relay']?.address).toMatchObject({ table: 'coil', first: 3 });
   });
@@ -53,7 +53,7 @@ describe('a key that a pin inherits and that does not fit it', () => {
   test('of several pins is one problem that names them', () => {
     const coils = [1, 2, 3, 4, 5].map((at) => `r${at}: { coil: ${at} }`).join(', ');
     expect(problems(`devices:\n  m: { port: plc, order: CDAB, pins: { u: { input: 0 }, ${coils} } }\n`)).toEqual([
-      '3:26 devices.m.order: a coil is one bit and has no order: m.r1, m.r2, m.r3 and 2 more inherit it → `order:` without a value in each of them, which undoes it there',
+      '3:26 devices.m.order: a coil is one bit and has no order: m.r1, m.r2, m.r3 and 2 more inherit order → `order:` without a value in each of them, which undoes it there',
     ]);
   });
 
@@ -64,11 +64,21 @@ describe('a key that a pin inherits and that does not fit it', () => {
       "3:112 devices.m.pins.b.safe: this value is outside the pin's range → 10 to 50",
     ]);
     expect(problems(device('safe: off', 'range: [10, 50]'))).toEqual([
-      "3:41 devices.m.safe: off is 0, which is outside the pin's range: m.b inherits it → 10 to 50; or `safe:` without a value in m.b, which undoes it there",
+      "3:41 devices.m.safe: off is 0, which is outside the pin's range: m.b inherits safe → 10 to 50; or `safe:` without a value in m.b, which undoes it there",
     ]);
     expect(problems(device('on_exit: safe', 'label: b'))[0]).toBe(
-      '3:44 devices.m.on_exit: on_exit: safe needs to know the safe value: m.b inherits it → safe: VALUE beside it; or `on_exit:` without a value in m.b, which undoes it there',
+      '3:44 devices.m.on_exit: on_exit: safe needs to know the safe value: m.b inherits on_exit → safe: VALUE beside it; or `on_exit:` without a value in m.b, which undoes it there',
     );
+  });
+
+  test('may clash with a key of the pin itself', () => {
+    expect(
+      problems(
+        'devices:\n  m: { port: plc, type: float32, pins: { a: { input: 0 }, b: { input: 2, values: { 0: x } } } }\n',
+      ),
+    ).toEqual([
+      '3:82 devices.m.pins.b.values: type float32 holds no whole numbers to name: m.b inherits type → `type:` without a value in m.b, which undoes it there',
+    ]);
   });
 
   test('that is wrong in itself is one problem without the pins', () => {
