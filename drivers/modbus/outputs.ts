@@ -21,6 +21,8 @@ export interface OutputBus {
   readonly log: Log;
   readonly delays: CancellableDelays;
   readonly functions: WriteFunctions;
+  /** The unit counts as lost. */
+  isOffline(unit: number): boolean;
   count(name: string): void;
   /** Confirms the place of a SunSpec point in the task that is about to write it. `undefined` for other channels. */
   confirmPlace(polled: PolledChannel): ((transact: ModbusTransact) => Promise<void>) | undefined;
@@ -47,6 +49,7 @@ export class Outputs {
   async command(polled: PolledChannel, value: RawValue, options: WriteOptions): Promise<WriteResult> {
     // Throws when the value does not fit: nothing changes then.
     checkWrite(polled, value);
+    if (options.repetition) this.#refuseWhileAway(polled);
     const opening = this.#pendingOpening.get(polled);
     if (opening) this.#fallbacks.set(polled, () => opening.value);
     this.#pendingOpening.delete(polled);
@@ -88,10 +91,9 @@ export class Outputs {
       this.#bus.count('starts_failed');
       if (!error.retryable && error.code !== 'EXPIRED') this.#pendingOpening.delete(polled);
       const { key } = polled.channel;
-      this.#bus.log.warn(
-        { channel: key, err: error },
-        `${key}: the start value could not be written: ${error.message}`,
-      );
+      const message = `${key}: the start value could not be written: ${error.message}`;
+      // It was not even sent to a unit that is known to be away.
+      this.#bus.log[error.code === 'PORT_DOWN' ? 'debug' : 'warn']({ channel: key, err: error }, message);
     }
   }
 
@@ -104,6 +106,19 @@ export class Outputs {
       if (polled.pendingCommands > 0) this.#fallbacks.set(polled, value);
       else this.#enqueue(polled, value());
     }
+  }
+
+  /**
+   * Throws PORT_DOWN while the unit of an output is off line: it gets its return value when it is back, not one from before.
+   * Of a unit that is never read only a write shows whether it is back, so that value is tried.
+   */
+  #refuseWhileAway(polled: PolledChannel): void {
+    const { unit } = polled.span;
+    if (!this.#bus.isOffline(unit)) return;
+    const readable = [...this.#channels.values()].some((one) => one.span.unit === unit && one.readable);
+    if (!readable && !this.#pendingOpening.has(polled)) this.#enqueue(polled, polled.channel.returnValue?.());
+    if (!readable) this.unitAnswered(unit);
+    throw new DcsError('PORT_DOWN', `unit ${unit} does not answer`);
   }
 
   /** A unit answers: sends it the values that it has not got yet. */

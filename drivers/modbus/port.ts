@@ -111,7 +111,15 @@ export class ModbusPort implements Port {
       if (polled.address.model === undefined || !unit) return undefined;
       return (transact: ModbusTransact) => unit.confirm(transact, polled);
     };
-    const outputBus = { ...bus, log, delays: this.#delays, functions: this.#functions, count, confirmPlace };
+    const outputBus = {
+      ...bus,
+      log,
+      delays: this.#delays,
+      functions: this.#functions,
+      isOffline: (unit: number) => this.#scheduler.isOffline(unit),
+      count,
+      confirmPlace,
+    };
     this.#outputs = new Outputs(outputBus, this.#channels);
     for (const channel of channels) {
       const changed = (reading: Reading) => {

@@ -3,7 +3,7 @@ import type { Direction, PinKind, PinSpec, RawValue } from '../pin/pin.ts';
 import { lineKey } from './board-sections.ts';
 import { callDriver, guessKind } from './drivers-section.ts';
 import { keysAt } from './json-schema.ts';
-import { entriesOf, type Located, layered, textOf, toPlain, withEntries } from './located.ts';
+import { entriesOf, type Located, lastKey, layered, textOf, toPlain, withEntries } from './located.ts';
 import { levelOf, soleOther } from './on-values.ts';
 import { type PinPlace, type PinScope, placePin } from './pin-place.ts';
 import type { PortEntry } from './port-sections.ts';
@@ -140,7 +140,8 @@ export function specOf(
     name,
     kind,
     direction,
-    ...statedParts(given, facts),
+    ...statedParts(given),
+    ...repetitionOf(given, facts),
     ...(words !== undefined && { words }),
     ...(on !== undefined && { on }),
     ...(off !== undefined && { off }),
@@ -168,11 +169,10 @@ function directionOf(given: PinKeys, { directions }: ChannelFacts, written: Loca
 }
 
 /** The parts of a specification that are as the user wrote them, or a default. */
-function statedParts(given: PinKeys, { momentary }: ChannelFacts) {
+function statedParts(given: PinKeys) {
   const { label, uom, range, controller, precision, tolerance, class: pinClass } = given;
   return {
     ...(label !== undefined && { label }),
-    ...(momentary && { momentary }),
     ...(uom !== undefined && { uom }),
     ...(pinClass !== undefined && { class: pinClass }),
     ...(range !== undefined && { range }),
@@ -187,6 +187,11 @@ function statedParts(given: PinKeys, { momentary }: ChannelFacts) {
     deadband: given.deadband ?? 0,
     debounceMs: given.debounce ?? 0,
   };
+}
+
+/** How often an output is written again, and whether it ever is. */
+function repetitionOf({ repeat }: PinKeys, { momentary }: ChannelFacts) {
+  return { ...(repeat !== undefined && { repeatMs: repeat }), ...(momentary && { momentary }) };
 }
 
 /** Reports keys that neither pins nor any driver have, of a pin whose driver is not known. */
@@ -300,6 +305,7 @@ const APPLICABILITY: Readonly<Record<string, Applicability>> = {
   on_loss: { direction: 'out' },
   rearm: { direction: 'out' },
   controller: { direction: 'out' },
+  repeat: { direction: 'out' },
   follow: { direction: 'out' },
   interlock: { direction: 'out' },
   requires: { direction: 'out' },
@@ -376,6 +382,7 @@ export function checkKeyUse(spec: PinSpec, facts: ChannelFacts, stated: StatedKe
   }
   checkNumbers(spec, entries, problems);
   if (spec.direction === 'out') checkSafety(spec, facts, stated, problems);
+  if (spec.momentary) checkOrder(spec, entries, problems);
 }
 
 function checkNumbers({ range, scale }: PinSpec, entries: ReadonlyMap<string, Located>, problems: Problems): void {
@@ -385,6 +392,17 @@ function checkNumbers({ range, scale }: PinSpec, entries: ReadonlyMap<string, Lo
   }
   const factor = entries.get('scale');
   if (factor && scale === 0) problems.invalid(factor, 'scale 0 makes every value 0', { expected: 'any other number' });
+}
+
+/** Reports keys that would give an order again, which is over once it has been given. */
+function checkOrder({ onLoss }: PinSpec, entries: ReadonlyMap<string, Located>, problems: Problems): void {
+  const again = [entries.get('repeat'), onLoss === 'rewrite' ? entries.get('on_loss') : undefined];
+  for (const written of again) {
+    if (!written) continue;
+    problems.invalid(written, 'an order is over once it has been given: it is never written again', {
+      expected: `a value that stays in force, or no ${lastKey(written)}`,
+    });
+  }
 }
 
 function checkSafety(
@@ -410,12 +428,6 @@ function checkSafety(
   if (control && controller !== undefined && holds) {
     problems.invalid(control, 'without its controller this output has no safe value to go to', {
       expected: 'safe: VALUE beside it',
-    });
-  }
-  const again = entries.get('on_loss');
-  if (again && onLoss === 'rewrite' && facts.momentary) {
-    problems.invalid(again, 'an order is over once it has been given: it is never written again', {
-      expected: 'safe or hold',
     });
   }
   if (exit && onExit === 'input' && !facts.floats) {

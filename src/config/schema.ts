@@ -279,6 +279,12 @@ export const pinKeys = {
   controller: text
     .optional()
     .describe('outputs: the node or actor whose absence sends them to safe; "*": any other node'),
+  repeat: durationSchema
+    .refine((every) => every >= 100, { error: 'at least 100ms' })
+    .optional()
+    .describe(
+      'outputs: how often the value in force is written again, for devices that fall back to a value of their own without it',
+    ),
   debounce: durationSchema.optional().describe('digital inputs: time for which a level must be stable'),
   read_on: text
     .optional()

@@ -15,6 +15,8 @@ import type { ChannelHandle } from './port-runner.ts';
 
 /** A decision that the hardware refuses is retried this often. */
 const RETRY_MS: DurationMs = 250;
+/** A repetition that failed is tried again after this time, or after the usual one if that is shorter. */
+const REPEAT_RETRY_MS: DurationMs = 1000;
 /** A command that takes longer is reported as `accepted` meanwhile. */
 const SLOW_COMMAND_MS: DurationMs = 200;
 /** Longest time that the answer to an override waits for the disk. */
@@ -37,6 +39,10 @@ export class OutputActor extends PinActor {
   #slowTimerArmed = false;
   /** Last known value and quality of the followed pin. */
   #followed: string | undefined;
+  /** When the value in force is written again, with `repeat`. */
+  #repeatAt: MonotonicMs = 0;
+  /** The last repetition failed, which has been told. */
+  #repeatFailed = false;
   /** Message of the last failure, which is logged once. */
   #lastFailure: string | undefined;
 
@@ -48,6 +54,7 @@ export class OutputActor extends PinActor {
   override onStart(): void {
     const { table, nodes } = this.environment;
     const { controller, rules } = this.spec;
+    this.#repeatAt = this.clock.now() + (this.spec.repeatMs ?? 0);
     this.#output.apply({ kind: 'start' });
     super.onStart();
     const reevaluate = () => {
@@ -235,6 +242,7 @@ export class OutputActor extends PinActor {
     if (output.overriddenBy && !output.override) this.#forgetOverride();
     const { due } = output;
     if (!due) {
+      await this.#repeatWhenDue();
       this.#evaluateWhenTimeIsUp();
       return;
     }
@@ -275,9 +283,45 @@ export class OutputActor extends PinActor {
   }
 
   #evaluateWhenTimeIsUp(): void {
-    const { reevaluateAt } = this.#output.decision;
-    if (reevaluateAt === undefined) this.#evaluationTimer?.cancel();
-    else this.#evaluateIn(Math.max(1, reevaluateAt - this.clock.now()));
+    const { reevaluateAt = Number.POSITIVE_INFINITY } = this.#output.decision;
+    const at = this.#toRepeat === undefined ? reevaluateAt : Math.min(reevaluateAt, this.#repeatAt);
+    if (at === Number.POSITIVE_INFINITY) this.#evaluationTimer?.cancel();
+    else this.#evaluateIn(Math.max(1, at - this.clock.now()));
+  }
+
+  /** The value in force that is written again and again; `undefined` when there is none. */
+  get #toRepeat(): RawValue | undefined {
+    if (this.spec.repeatMs === undefined) return undefined;
+    const { value, by } = this.#output.decision;
+    return by === 'exit' ? undefined : value;
+  }
+
+  /** Writes the value in force once more. Until that works again, nobody knows whether the hardware still has it. */
+  async #repeatWhenDue(): Promise<void> {
+    const value = this.#toRepeat;
+    if (value === undefined || this.clock.now() < this.#repeatAt) return;
+    const { lastCommand, decision } = this.#output;
+    const { val, quality } = this.state;
+    const { error, state } = await this.#repeat(value);
+    if (error && error.code !== 'NOT_TAKEN') this.doubt(`the value could not be written again: ${error.message}`);
+    // The loss of a port or device is told by itself.
+    if (error && !this.#repeatFailed && error.code !== 'PORT_DOWN') this.refuse(error, undefined);
+    this.#repeatFailed = error !== undefined;
+    const commanded = decision.by === 'command' && lastCommand?.val === value && lastCommand.state !== state;
+    if (commanded) this.#setCommandState(state);
+    if (commanded || this.state.val !== val || (!error && quality !== 'good')) this.report();
+  }
+
+  async #repeat(value: RawValue): Promise<{ readonly error?: DcsError; readonly state: CommandState }> {
+    try {
+      const state = await this.#drive(value, toRaw(this.spec, value), { repetition: true });
+      return state === 'failed' ? { state, error: this.#notTaken(value) } : { state };
+    } catch (thrown) {
+      const error = toDcsError(thrown);
+      // Hardware that refuses does so every time. What passes must not take as long as the hardware waits.
+      if (error.retryable) this.#repeatAt = Math.min(this.#repeatAt, this.clock.now() + REPEAT_RETRY_MS);
+      return { error, state: error.code === 'TIMEOUT' ? 'unknown' : 'failed' };
+    }
   }
 
   #evaluateIn(ms: DurationMs): void {
@@ -348,6 +392,7 @@ export class OutputActor extends PinActor {
   async #drive(value: RawValue, raw: RawValue, options?: WriteOptions): Promise<CommandState> {
     const { spec, handle, environment } = this;
     this.#output.writeStarted(value);
+    this.#repeatAt = this.clock.now() + (spec.repeatMs ?? 0);
     // Only a write to on blocks other outputs.
     if (isOn(spec, value)) environment.table.notifyWatchers(spec.name);
     try {
@@ -394,6 +439,11 @@ export class OutputActor extends PinActor {
 
   /** Settles an unconfirmed command by what the hardware shows. */
   #settleLastCommand({ state, val: value }: LastCommand, val: PinValue): void {
+    if (state === 'verified' && this.#toRepeat === value && val !== null && !this.#matches(val, value)) {
+      // The hardware has fallen back.
+      this.#setCommandState('failed');
+      return;
+    }
     if (state !== 'unknown' && state !== 'sent') return;
     if (val !== null && this.#matches(val, value)) this.#setCommandState('verified');
     else if (state === 'unknown') this.#setCommandState('failed');

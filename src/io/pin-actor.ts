@@ -129,12 +129,8 @@ export class PinActor extends Actor {
       return { value, wasReadBack: readBack !== undefined };
     } catch (error) {
       const failure = toDcsError(error);
-      if (failure.code === 'TIMEOUT' && this.state.quality === 'good') {
-        // The value was sent but not confirmed, so the old value is not certain any more.
-        const reason = `a write was not confirmed: ${failure.message}`;
-        this.#observe({ val: this.state.val, quality: 'uncertain', reason });
-        this.report();
-      }
+      // The value was sent but not confirmed, so the old value is not certain any more.
+      if (failure.code === 'TIMEOUT') this.doubt(`a write was not confirmed: ${failure.message}`);
       throw failure;
     }
   }
@@ -165,6 +161,13 @@ export class PinActor extends Actor {
     };
     this.environment.log.warn({ pin: this.spec.name, code }, `refused: ${message}`);
     this.send({ IoErrorMessage: answer });
+  }
+
+  /** Reports a good value as uncertain until the hardware confirms it. */
+  protected doubt(reason: string): void {
+    if (this.state.quality !== 'good') return;
+    this.#observe({ val: this.state.val, quality: 'uncertain', reason });
+    this.report();
   }
 
   /** Reports the last value with quality bad. */

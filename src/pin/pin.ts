@@ -129,6 +129,8 @@ export interface PinSpec {
   readonly initial?: RawValue | { readonly last: true };
   /** Outputs: the value that harms nobody. The output keeps its value when `undefined`. */
   readonly safe?: RawValue;
+  /** Outputs: the value in force is written again this often (ms), for hardware that falls back without it. */
+  readonly repeatMs?: number;
   /** Outputs: takes orders that the hardware forgets once it has carried them out. */
   readonly momentary?: true;
   readonly onExit: ExitPolicy;

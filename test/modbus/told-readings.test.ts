@@ -217,6 +217,7 @@ describe('registers that hold no value after a write', () => {
       log: silentLog,
       delays: new CancellableDelays(clock),
       functions: new WriteFunctions(() => undefined),
+      isOffline: () => false,
       count: () => undefined,
       confirmPlace: () => undefined,
       run: <Result>(task: ModbusTask<Result>) => task.work(transact),

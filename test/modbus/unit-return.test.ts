@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
+import { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { channelOf } from './owner.ts';
 import { SimBus } from './sim-bus.ts';
@@ -243,6 +244,64 @@ describe('a unit that does not answer a command', () => {
       await expect(bus.settle(bus.port.write(output, 1))).rejects.toMatchObject({ code: 'TIMEOUT' });
     }
     expect(good).toBe(false);
+    await bus.port.close();
+  });
+});
+
+describe('a repetition of the value in force', () => {
+  /** Writes the value again every second, as an output with `repeat` does; `value` is what is in force. */
+  async function repeated(keys: object) {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    let value: RawValue = 30;
+    const four = {
+      ...channelOf({ holding: 4, unit: 1, ...keys }, { direction: 'out' as const }),
+      returnValue: () => {
+        value = 7;
+        return value;
+      },
+    };
+    const other = channelOf({ holding: 0, unit: 2 });
+    const bus = await new SimBus({ store, channels: [four, other], clock, echo: 'off', poll: '200ms' }).open();
+    let on = true;
+    const writes: number[] = [];
+    bus.slave.script = ({ unit, pdu }) => {
+      if (unit === 1 && !on) return { kind: 'ignore' };
+      if (pdu[0] === 6) writes.push(pdu.readUInt16BE(3));
+      return undefined;
+    };
+    const outcomes: string[] = [];
+    const repeat = () => {
+      bus.port.write(four, value, { repetition: true }).then(
+        () => outcomes.push('done'),
+        (error: unknown) => outcomes.push(error instanceof DcsError ? error.code : 'defect'),
+      );
+      clock.after(1000, repeat);
+    };
+    repeat();
+    await clock.advance(2500);
+    const power = (state: boolean) => {
+      on = state;
+    };
+    return { bus, clock, writes, outcomes, power };
+  }
+
+  it.each([
+    { what: 'is not what a device gets that was away: that is its return value', keys: {} },
+    { what: 'is not what a device gets that is never read', keys: { read: false } },
+  ])('$what', async ({ keys }) => {
+    const { bus, clock, writes, outcomes, power } = await repeated(keys);
+    expect(new Set(writes)).toEqual(new Set([30]));
+    power(false);
+    await clock.advance(30_000);
+    expect(bus.port.metrics()['units_off_line']).toBe(1);
+    expect(outcomes.at(-1)).toBe('PORT_DOWN');
+    writes.length = 0;
+    power(true);
+    await clock.advance(20_000);
+    expect(writes.length).toBeGreaterThan(2);
+    expect(new Set(writes)).toEqual(new Set([7]));
+    expect(outcomes.at(-1)).toBe('done');
     await bus.port.close();
   });
 });

@@ -125,6 +125,11 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
     return { ...this.#meter.metrics, units_off_line: offline };
   }
 
+  /** The unit counts as lost: it is only probed. */
+  isOffline(unit: number): boolean {
+    return this.#health.get(unit)?.offline ?? false;
+  }
+
   /** Starts whatever may be sent now. Call it when something has changed. */
   dispatch(): void {
     if (this.#closed) return;
@@ -168,7 +173,7 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
     // A waiting task needs its unit to itself, so polls let the unit become free, unless it is their turn.
     const usable = (unit: number) =>
       this.#isFree(unit, now) &&
-      !this.#isOffline(unit) &&
+      !this.isOffline(unit) &&
       !this.#waitsInDoubt(unit, now) &&
       (beforeTasks || !this.#queue.hasTaskFor(unit));
     return this.#poller.nextBlock(now, usable, (unit) => this.#transport.ready?.(unit) ?? true);
@@ -194,12 +199,8 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
     return !this.#held.has(unit) && this.#transport.freeAt(unit) <= now;
   }
 
-  #isOffline(unit: number): boolean {
-    return this.#health.get(unit)?.offline ?? false;
-  }
-
   #anyOnline(): boolean {
-    return this.#poller.blocks.some((block) => !this.#isOffline(block.span.unit));
+    return this.#poller.blocks.some((block) => !this.isOffline(block.span.unit));
   }
 
   /** Whether units that answer go before this one, which has not answered for some requests. */
@@ -234,7 +235,7 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
     this.#polling.set(unit, (this.#polling.get(unit) ?? 0) + 1);
     this.#poller.markSent(block);
     const began = this.#clock.now();
-    const offline = this.#isOffline(unit);
+    const offline = this.isOffline(unit);
     let error: DcsError | undefined;
     try {
       const request = this.#options.readRequest(block.span, block.items);
@@ -272,7 +273,7 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
 
   #pollUnanswered(block: PollBlock<Where, Reply>, error: DcsError, tookMs: DurationMs, now: MonotonicMs): void {
     const { unit } = block.span;
-    if (this.#isOffline(unit)) {
+    if (this.isOffline(unit)) {
       // Its items have failed when it went off line; others have been planned since.
       this.#poller.failUnit(unit, error);
       this.#probesFrom = now + tookMs * (1 / OFFLINE_SHARE - 1);
@@ -317,7 +318,7 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
         return await this.#transactOnce(request, expiresAt);
       } catch (thrown) {
         const error = toDcsError(thrown);
-        const useful = again < times && isNoAnswer(error) && !this.#closed && !this.#isOffline(unit);
+        const useful = again < times && isNoAnswer(error) && !this.#closed && !this.isOffline(unit);
         if (!useful || this.#transport.freeAt(unit) > this.#clock.now()) throw error;
       }
     }
@@ -373,7 +374,7 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
 
   #sendableMoments(now: MonotonicMs): MonotonicMs[] {
     const moments = [this.#doubtsFrom];
-    const due = this.#poller.nextDue(now, (unit) => !this.#isOffline(unit));
+    const due = this.#poller.nextDue(now, (unit) => !this.isOffline(unit));
     if (due !== undefined) moments.push(due);
     for (const [unit, { probeAt }] of this.#health) {
       if (probeAt !== undefined && this.#poller.probe(unit))
