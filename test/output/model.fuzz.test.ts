@@ -11,6 +11,13 @@ type Bench = Awaited<ReturnType<typeof pinBench>>;
 /** The agent's pins, and the clock they live on. */
 interface Real {
   readonly bench: Bench;
+  /** The pump and its guard are pins of text: their values that are on are named. */
+  readonly text: boolean;
+}
+
+/** The value of the pump that means a level. */
+function pumpValue({ text }: Real, on: boolean): boolean | string {
+  return text ? (on ? 'run' : 'stop') : on;
 }
 
 /**
@@ -163,7 +170,7 @@ class Step implements fc.AsyncCommand<Model, Real> {
     await this.#run(model, real);
     const { hardware } = real.bench;
     expect({ pump: hardware.get('pump'), other: hardware.get('other') }).toEqual({
-      pump: model.on,
+      pump: pumpValue(real, model.on),
       other: model.other,
     });
     expect(model.on && (model.other || !model.guard)).toBe(false);
@@ -187,9 +194,9 @@ const command = fc
       new Step(`command ${value} ${end ?? ''} ${ms}`, async (model, real) => {
         const pulse = end === 'pulse' && value;
         const short = pulse && ms < MIN_ON ? 'RULE' : undefined;
-        const refusal = short ?? model.refusal(value);
+        const refusal = (pulse && real.text ? 'NOT_SUPPORTED' : short) ?? model.refusal(value);
         const extra = pulse ? { pulse: ms / 1000 } : end === 'hold' ? { hold: ms / 1000 } : {};
-        await ask(real, { val: value, ...extra }, refusal);
+        await ask(real, { val: pumpValue(real, value), ...extra }, refusal);
         if (refusal === undefined) {
           model.command(value, pulse || end === 'hold' ? { ms, lease: end === 'hold' } : undefined);
         }
@@ -198,7 +205,7 @@ const command = fc
 const on = fc.constant(
   new Step('on', async (model, real) => {
     const refusal = model.refusal(true);
-    await ask(real, { val: true }, refusal);
+    await ask(real, { val: pumpValue(real, true) }, refusal);
     if (refusal === undefined) model.command(true);
   }),
 );
@@ -212,8 +219,8 @@ const other = level.map(
 );
 const guard = level.map(
   (value) =>
-    new Step(`guard ${value}`, async (model, { bench }) => {
-      bench.hardware.set('guard', value);
+    new Step(`guard ${value}`, async (model, { bench, text }) => {
+      bench.hardware.set('guard', text ? (value ? 'closed' : 'open') : value);
       await bench.clock.advance(0);
       model.guardTo(value);
     }),
@@ -230,7 +237,7 @@ const override = fc.record({ value: level, seconds: fc.constantFrom(1, 5, 20) })
   ({ value, seconds }) =>
     new Step(`override ${value} for ${seconds}`, async (model, real) => {
       const refusal = model.rule(value);
-      await ask(real, { val: value, override: seconds }, refusal);
+      await ask(real, { val: pumpValue(real, value), override: seconds }, refusal);
       if (refusal !== undefined) return;
       model.end = undefined;
       model.become(value);
@@ -303,38 +310,46 @@ describe('an output with rules', () => {
       outage,
     ];
     await fc.assert(
-      fc.asyncProperty(level, fc.commands(steps, { maxCommands: 60, size: 'max' }), async (manual, commands) => {
-        const bench = await pinBench([
-          pinSpec({ name: 'guard' }),
-          pinSpec({
-            name: 'pump',
-            direction: 'out',
-            initial: false,
-            safe: false,
-            controller: 'hall',
-            rearm: manual ? 'manual' : 'auto',
-            rules: {
-              requires: [{ pin: 'guard' }],
-              interlock: { pins: ['other'], deadMs: DEAD },
-              maxOnMs: MAX_ON,
-              minOnMs: MIN_ON,
-              minOffMs: MIN_OFF,
-            },
-          }),
-          pinSpec({
-            name: 'other',
-            direction: 'out',
-            initial: false,
-            safe: false,
-            rules: { interlock: { pins: ['pump'], deadMs: DEAD } },
-          }),
-        ]);
-        bench.life.nodes.onNodeMessage({ event: 'birth', node: 'h1', name: 'hall' });
-        bench.hardware.set('guard', true);
-        await bench.clock.advance(0);
-        await fc.asyncModelRun(() => ({ model: new Model(manual), real: { bench } }), commands);
-        bench.life.nodes.close();
-      }),
+      fc.asyncProperty(
+        level,
+        level,
+        fc.commands(steps, { maxCommands: 60, size: 'max' }),
+        async (manual, text, commands) => {
+          const off = text ? 'stop' : false;
+          const named = { kind: 'text', on: ['run'], off: 'stop', words: ['stop', 'idle', 'run'] } as const;
+          const bench = await pinBench([
+            pinSpec({ name: 'guard', ...(text && { kind: 'text' }) }),
+            pinSpec({
+              name: 'pump',
+              direction: 'out',
+              ...(text && named),
+              initial: off,
+              safe: off,
+              controller: 'hall',
+              rearm: manual ? 'manual' : 'auto',
+              rules: {
+                requires: [{ pin: 'guard', ...(text && { is: ['closed'] }) }],
+                interlock: { pins: ['other'], deadMs: DEAD },
+                maxOnMs: MAX_ON,
+                minOnMs: MIN_ON,
+                minOffMs: MIN_OFF,
+              },
+            }),
+            pinSpec({
+              name: 'other',
+              direction: 'out',
+              initial: false,
+              safe: false,
+              rules: { interlock: { pins: ['pump'], deadMs: DEAD } },
+            }),
+          ]);
+          bench.life.nodes.onNodeMessage({ event: 'birth', node: 'h1', name: 'hall' });
+          bench.hardware.set('guard', text ? 'closed' : true);
+          await bench.clock.advance(0);
+          await fc.asyncModelRun(() => ({ model: new Model(manual), real: { bench, text } }), commands);
+          bench.life.nodes.close();
+        },
+      ),
       { numRuns: 300 },
     );
   }, 60_000);
