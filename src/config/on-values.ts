@@ -37,14 +37,15 @@ export function conditionOf({ pin, is }: { pin: string; is?: RawValue | RawValue
   return is === undefined ? { pin } : { pin, is: [is].flat() };
 }
 
-type GivenInterlock = NonNullable<PinKeys['interlock']>;
-
 /** The outputs that the key `interlock` names, and the time for which they must have been off. */
-export function interlockOf(given: GivenInterlock): { readonly with: PinCondition[]; readonly deadMs: number } {
-  if (typeof given === 'string' || Array.isArray(given) || !('with' in given)) {
-    return { with: conditionsOf(given), deadMs: 0 };
-  }
-  return { with: conditionsOf(given.with), deadMs: given.dead_time ?? 0 };
+export function interlockOf(given: NonNullable<PinKeys['interlock']>): {
+  readonly with: PinCondition[];
+  readonly deadMs: number;
+} {
+  if (typeof given === 'string' || Array.isArray(given)) return { with: conditionsOf(given), deadMs: 0 };
+  const { with: others = given.pin ?? [], is, dead_time: deadMs = 0 } = given;
+  const conditions = conditionsOf(others).map((one) => ({ ...(is !== undefined && { is: [is].flat() }), ...one }));
+  return { with: conditions, deadMs };
 }
 
 /** A condition as it is written: the name of a pin, and the values of `is`. */
@@ -61,11 +62,11 @@ export function writtenConditions(written: Located | undefined): WrittenConditio
   const { node } = written;
   if (node.kind === 'scalar') return [{ pin: String(node.value), at: written, is: undefined }];
   if (node.kind === 'list') return node.items.flatMap(writtenConditions);
-  const nested = node.entries.get('with');
-  if (nested) return writtenConditions(nested);
-  const pin = node.entries.get('pin');
   const is = node.entries.get('is');
   const values = is?.node.kind === 'list' ? is.node.items : is && [is];
+  const nested = node.entries.get('with');
+  if (nested) return writtenConditions(nested).map((one) => ({ ...one, is: one.is ?? values }));
+  const pin = node.entries.get('pin');
   return pin ? [{ pin: String(toPlain(pin)), at: pin, is: values }] : [];
 }
 

@@ -189,11 +189,18 @@ const ruleKeys = {
     .describe('outputs: the pin whose value this one copies'),
   interlock: z
     .union([
-      conditions,
-      z.strictObject({
-        with: conditions.describe('the other outputs'),
-        dead_time: durationSchema.optional().describe('time for which they must have been off before'),
-      }),
+      text,
+      z.array(z.union([text, condition])).min(1),
+      z
+        .strictObject({
+          with: conditions.optional().describe('the other outputs'),
+          pin: text.optional().describe('the other output, in place of with'),
+          is: is.optional().describe('words of the other text outputs that are on: [run]'),
+          dead_time: durationSchema.optional().describe('time for which they must have been off before'),
+        })
+        .refine((given) => (given.with === undefined) !== (given.pin === undefined), {
+          error: 'an interlock names the other outputs: with: [a, b], or pin: a',
+        }),
     ])
     .optional()
     .describe(

@@ -102,14 +102,14 @@ describe('named values', () => {
       '{ pin: mode, is: [run] }',
       '[{ pin: mode, is: run }]',
       '{ with: { pin: mode, is: [run] } }',
+      '{ with: mode, is: [run] }',
+      '{ with: [mode], is: run }',
     ]) {
       const { mode, saw } = specs(MODE('safe: idle'), SAW(`interlock: ${written}`));
       expect(mode).toMatchObject({ on: ['run'], off: 'idle', rules: { interlock: { pins: ['saw'] } } });
       expect(saw?.rules.interlock).toEqual({ pins: ['mode'], deadMs: 0 });
     }
-    expect(
-      specs(MODE('safe: stop'), SAW('interlock: { with: { pin: mode, is: [run] }, dead_time: 1s }')).saw?.rules,
-    ).toEqual({
+    expect(specs(MODE('safe: stop'), SAW('interlock: { pin: mode, is: [run], dead_time: 1s }')).saw?.rules).toEqual({
       interlock: { pins: ['mode'], deadMs: 1000 },
     });
   });
