@@ -1,4 +1,4 @@
-import type { Driver, OpenResult, PortContext } from '../../src/driver/contract.ts';
+import type { Driver, OpenResult, PortContext, Remark } from '../../src/driver/contract.ts';
 import { DcsError, messageOf } from '../../src/errors/errors.ts';
 import { type Libc, loadLibc } from '../../src/linux/libc.ts';
 import { channelFacts, type GpioAddress, type GpioOptions, optionsSchema, pinSchema } from './address.ts';
@@ -17,6 +17,7 @@ export const gpio: Driver<GpioOptions, GpioAddress> = {
   summary: 'lines of a gpiochip: inputs with edges, counters and encoders, outputs that start without a glitch',
   options: optionsSchema,
   pin: pinSchema,
+  keyDirections: { drive: 'out' },
   describe: channelFacts,
   placer: gpioPlacer,
   // Two ports on one chip would not know each other's lines.
@@ -31,9 +32,20 @@ export const gpio: Driver<GpioOptions, GpioAddress> = {
     // Kernels before 5.10 may have the interface of sysfs alone.
     return chips.length > 0 ? chips : ['/sys/class/gpio/export'];
   },
-  review: (_options, channels) => reviewLines(channels),
+  review: (options, channels) => [...reviewLines(channels), ...reviewBackend(options, channels)],
   open,
 };
+
+/** Keys of a line that sysfs cannot set. */
+function reviewBackend({ backend }: GpioOptions, channels: readonly GpioChannel[]): Remark[] {
+  if (backend !== 'onoff') return [];
+  return channels.flatMap(({ key, address: { bias, drive } }): Remark[] => {
+    const found = bias !== undefined ? 'bias' : drive !== undefined && drive !== 'push-pull' ? 'drive' : undefined;
+    if (found === undefined) return [];
+    const message = `${key}: backend onoff cannot set ${found}`;
+    return [{ channel: key, key: found, message, expected: 'backend: chardev, or a resistor outside', fatal: true }];
+  });
+}
 
 /** Options of the ports that were opened before in this process. */
 const openedBefore = new WeakSet<GpioOptions>();

@@ -91,17 +91,27 @@ function valuesOf(chip: ChipName): ChipKind['values'] {
   return chips[chip].values;
 }
 
-function chipKeyError({ chip, value, register, bit, width, zero, invalid, init }: Keys): [string, string] | undefined {
+function chipKeyError(keys: Keys): [string, string] | undefined {
+  const { chip, value, init } = keys;
   if (chip === undefined) return undefined;
   const names = Object.keys(valuesOf(chip));
   if (value === undefined || !names.includes(value)) return ['value', `${chip} has the values ${names.join(', ')}`];
-  if (register !== undefined) return ['register', `${chip} knows its registers`];
-  if (bit !== undefined) return ['bit', `${chip} has no bits`];
-  if (width !== undefined) return ['width', `${chip} knows its values`];
-  if (zero !== undefined) return ['zero', `${chip} knows what 0 is`];
-  if (invalid.length > 0) return ['invalid', `${chip} knows which values are none`];
-  return init.length > 0 ? ['init', `${chip} sets itself up`] : undefined;
+  if (init.length > 0) return ['init', `${chip} sets itself up`];
+  const found = REGISTER_KEYS.find(([key, none]) => JSON.stringify(keys[key]) !== JSON.stringify(none));
+  return found && [found[0], `${chip} knows its registers and values`];
 }
+
+/** Keys of a value in a register, and what they are when they are not given. */
+const REGISTER_KEYS = [
+  ['register', undefined],
+  ['write_register', undefined],
+  ['bit', undefined],
+  ['width', undefined],
+  ['zero', undefined],
+  ['type', 'u8'],
+  ['shift', 0],
+  ['invalid', []],
+] as const;
 
 function registerKeyError(found: Keys): [string, string] | undefined {
   const { value, bit, type, shift, register, write_register } = found;

@@ -7,14 +7,19 @@ import { MockPort } from './port.ts';
 
 const channelName = z.union([z.string().min(1), z.number().int().nonnegative()]).transform(String);
 
-const faultSchema = z.strictObject({
-  channel: channelName.optional().describe('the channel with the fault; default: all'),
-  kind: z
-    .enum(['error', 'timeout', 'disconnect', 'bounce'])
-    .describe('bounce: a digital channel changes its level and bounces'),
-  after: durationSchema.describe('when it begins, counted from the first opening'),
-  for: durationSchema.optional().describe('how long it lasts; default: for ever (a bounce: 20ms)'),
-});
+const faultSchema = z
+  .strictObject({
+    channel: channelName.optional().describe('the channel with the fault; default: all'),
+    kind: z
+      .enum(['error', 'timeout', 'disconnect', 'bounce'])
+      .describe('bounce: a digital channel changes its level and bounces'),
+    after: durationSchema.describe('when it begins, counted from the first opening'),
+    for: durationSchema.optional().describe('how long it lasts; default: for ever (a bounce: 20ms)'),
+  })
+  .refine(({ kind, channel }) => kind !== 'disconnect' || channel === undefined, {
+    error: 'a disconnect concerns all channels',
+    path: ['channel'],
+  });
 
 const optionsSchema = z.strictObject({
   loopback: z

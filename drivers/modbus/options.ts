@@ -130,7 +130,7 @@ export const optionsSchema = keysSchema.transform((keys, context) => {
   };
 });
 
-const DEFAULT_LINE: LineSettings = { baud: 9600, dataBits: 8, parity: 'none', stopBits: 1 };
+export const DEFAULT_LINE: LineSettings = { baud: 9600, dataBits: 8, parity: 'none', stopBits: 1 };
 const DEFAULT_TURNAROUND_MS: DurationMs = 100;
 
 /** A serial line: its path, or the USB ids of its adapter. */

@@ -1,7 +1,8 @@
-import type { Driver } from '../../src/driver/contract.ts';
+import type { Channel, Driver, Remark } from '../../src/driver/contract.ts';
 import { detectSerialPorts, serialAccess } from '../../src/driver/kit/serial-ports.ts';
 import { pinSchema, type SerialAddress } from './address.ts';
 import { readKeys } from './dlms/keys.ts';
+import { networkPath } from './line/network-path.ts';
 import { openTransport, pathOf } from './line/open.ts';
 import { optionsSchema, type SerialOptions } from './options.ts';
 import { SerialPort } from './port.ts';
@@ -20,7 +21,7 @@ export const serial: Driver<SerialOptions, SerialAddress> = {
     directions: command || control === 'dtr' || control === 'rts' || control === 'break' ? ['out'] : ['in'],
   }),
   claims: ({ path }) => path,
-  review: (_options, channels) => channels.flatMap(unitRemarks),
+  review: (options, channels) => [...channels.flatMap(unitRemarks), ...controlRemarks(options, channels)],
   access: serialAccess,
   detect: () => detectSerialPorts((path) => ({ path, line: '9600-8N1', framing: { delimiter: '\r\n' } })),
   // A replugged adapter works again within 2 s, including the time to open it.
@@ -41,3 +42,13 @@ export const serial: Driver<SerialOptions, SerialAddress> = {
     return { kind: 'port', port };
   },
 };
+
+/** Modem control lines on a port that has none. */
+function controlRemarks({ path }: SerialOptions, channels: readonly Channel<SerialAddress>[]): Remark[] {
+  if (networkPath(path ?? '')?.scheme !== 'tcp') return [];
+  return channels.flatMap(({ key, address: { control } }): Remark[] => {
+    if (!control) return [];
+    const expected = 'a serial port of this machine, or rfc2217://';
+    return [{ channel: key, key: 'control', message: `a tcp:// port has no line ${control}`, expected, fatal: true }];
+  });
+}

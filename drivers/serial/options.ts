@@ -1,15 +1,17 @@
 import { z } from 'zod';
-import { durationSchema, lineSchema } from '../../src/driver/kit/schemas.ts';
+import { durationSchema, type LineSettings, lineSchema } from '../../src/driver/kit/schemas.ts';
 import { usbSchema } from '../../src/driver/kit/serial-ports.ts';
 import { checksumSchema } from './checksum.ts';
 import { keyProblem, keySchema } from './dlms/keys.ts';
 import { framingSchema } from './framing/framing.ts';
-import { pathProblem } from './line/open.ts';
+import { networkPath, pathProblem } from './line/network-path.ts';
 import { encodings } from './text.ts';
 
 const lineState = z.boolean().optional();
 
-export const optionsSchema = z
+const DEFAULT_LINE: LineSettings = { baud: 9600, dataBits: 8, parity: 'none', stopBits: 1 };
+
+const keysSchema = z
   .strictObject({
     path: z
       .string()
@@ -19,8 +21,13 @@ export const optionsSchema = z
         '/dev/serial/by-id/usb-… (stays the same when replugged), /dev/ttyUSB0, tcp://host:port, rfc2217://host:port',
       ),
     usb: usbSchema.optional().describe('the adapter by its USB ids instead of a path; looked up at every opening'),
-    line: lineSchema.prefault('9600-8N1'),
-    flow: z.enum(['none', 'rtscts', 'xonxoff']).default('none').describe('flow control'),
+    line: lineSchema
+      .optional()
+      .describe('settings of the line, not with tcp://: baud, data bits, parity, stop bits; default 9600-8N1'),
+    flow: z
+      .enum(['none', 'rtscts', 'xonxoff'])
+      .optional()
+      .describe('flow control, not with tcp://: none (default), rtscts or xonxoff'),
     framing: framingSchema
       .prefault({})
       .describe(
@@ -43,9 +50,14 @@ export const optionsSchema = z
     rts: lineState.describe('state of RTS while the port is open; default: on, as the kernel sets it'),
     hupcl: z
       .boolean()
-      .default(true)
-      .describe('drop DTR at the end; false keeps an Arduino from resetting at each opening'),
-    low_latency: z.boolean().default(false).describe('ask the kernel driver to pass bytes on at once'),
+      .optional()
+      .describe(
+        'a line of this machine: drop DTR at the end (default true); false keeps an Arduino from resetting at each opening',
+      ),
+    low_latency: z
+      .boolean()
+      .optional()
+      .describe('a line of this machine: ask the kernel driver to pass bytes on at once; default false'),
   })
   .superRefine(({ path, framing, key, authentication_key }, context) => {
     const message = path === undefined ? undefined : pathProblem(path);
@@ -62,5 +74,36 @@ export const optionsSchema = z
   .refine(({ path, usb }) => (path === undefined) !== (usb === undefined), {
     message: 'a port needs path or usb, not both',
     path: ['path'],
+  })
+  .superRefine((keys, context) => {
+    for (const [key, message] of keysWithoutEffect(keys)) context.addIssue({ code: 'custom', message, path: [key] });
   });
+
+export const optionsSchema = keysSchema.transform((keys) => ({
+  ...keys,
+  line: keys.line ?? DEFAULT_LINE,
+  flow: keys.flow ?? 'none',
+  hupcl: keys.hupcl ?? true,
+  low_latency: keys.low_latency ?? false,
+}));
+
+const NETWORK_KEYS = ['hupcl', 'low_latency'] as const;
+const TCP_KEYS = ['line', 'flow', 'dtr', 'rts', ...NETWORK_KEYS] as const;
+
+/** Keys that the path gives no effect: the key and the reason. */
+function keysWithoutEffect(keys: {
+  readonly path?: string | undefined;
+  readonly [key: string]: unknown;
+}): [string, string][] {
+  const scheme = networkPath(keys.path ?? '')?.scheme;
+  if (scheme === undefined) return [];
+  const [without, instead] =
+    scheme === 'tcp'
+      ? [TCP_KEYS, 'the device server has settings of its own, which rfc2217:// can set']
+      : [NETWORK_KEYS, 'the line belongs to the device server'];
+  return without
+    .filter((key) => keys[key] !== undefined)
+    .map((key) => [key, `${key} has no effect over ${scheme}://: ${instead}`]);
+}
+
 export type SerialOptions = z.infer<typeof optionsSchema>;

@@ -47,9 +47,19 @@ const faultSchema = z
     share: z.number().min(0).max(1).optional().describe('of all requests, at random'),
     unit: z.int().min(1).max(255).optional().describe('only requests to this unit'),
     function: z.int().min(1).max(127).optional().describe('only requests with this function code'),
-    late: durationSchema.prefault('1s').describe('kind late: by how much'),
-    away: durationSchema.prefault('1s').describe('kind unplug: for how long'),
-    code: z.int().min(1).max(255).prefault(4).describe('kind exception: its code'),
+    late: durationSchema.optional().describe('kind late: by how much; default 1s'),
+    away: durationSchema.optional().describe('kind unplug: for how long; default 1s'),
+    code: z.int().min(1).max(255).optional().describe('kind exception: its code; default 4'),
+  })
+  .superRefine((keys, context) => {
+    for (const [key, kind] of [
+      ['late', 'late'],
+      ['away', 'unplug'],
+      ['code', 'exception'],
+    ] as const) {
+      const message = `${key} goes with kind: ${kind}`;
+      if (keys[key] !== undefined && keys.kind !== kind) context.addIssue({ code: 'custom', message, path: [key] });
+    }
   })
   .refine(({ every, share }) => (every === undefined) !== (share === undefined), {
     error: 'exactly one of every, share',
@@ -129,7 +139,10 @@ function concerns({ unit, function: fn }: z.output<typeof faultSchema>, request:
   return (unit ?? request.unit) === request.unit && (fn ?? request.pdu[0]) === request.pdu[0];
 }
 
-function createFault({ kind, late, code, away }: z.output<typeof faultSchema>, { unit, pdu }: ReceivedRequest): Fault {
+function createFault(
+  { kind, late = 1000, code = 4, away = 1000 }: z.output<typeof faultSchema>,
+  { unit, pdu }: ReceivedRequest,
+): Fault {
   switch (kind) {
     case 'late':
       return { kind, ms: late };

@@ -2,18 +2,13 @@ import { connect, type Socket } from 'node:net';
 import { type Clock, type DurationMs, withDeadline } from '../../../src/clock/clock.ts';
 import type { LineSettings } from '../../../src/driver/kit/schemas.ts';
 import { DcsError, messageOf } from '../../../src/errors/errors.ts';
+import type { Remote } from './network-path.ts';
 import { escapeIac, type Negotiation, negotiate, subnegotiate, TelnetReader } from './telnet.ts';
 import type { DrivenLine, ModemControl, SensedLine, Transport, TransportEvents } from './transport.ts';
 
 const CONNECT_LIMIT_MS = 3000;
 /** The kernel begins to send keep-alive probes after this time (ms) without a byte. */
 const KEEP_ALIVE_MS = 10_000;
-
-/** Host and port of `tcp://host:port`. */
-export interface Remote {
-  readonly host: string;
-  readonly port: number;
-}
 
 /** A serial device behind a device server: its bytes over plain TCP. */
 export class TcpLine implements Transport {

@@ -2,30 +2,14 @@ import type { DriverContext } from '../../../src/driver/contract.ts';
 import { findUsb, listPorts } from '../../../src/driver/kit/serial-ports.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import type { SerialOptions } from '../options.ts';
-import { type Remote, Rfc2217Line, TcpLine } from './network.ts';
+import { Rfc2217Line, TcpLine } from './network.ts';
+import { networkPath } from './network-path.ts';
 import { drivenLines, type Transport, type TransportEvents } from './transport.ts';
 import { Tty } from './tty.ts';
 
 export type TransportOpened =
   | { readonly kind: 'transport'; readonly transport: Transport }
   | { readonly kind: 'skipped'; readonly reason: string };
-
-const NETWORK = /^(tcp|rfc2217):\/\/(?:\[([^\]\s]+)\]|([^:/\s]+)):(\d{1,5})\/?$/;
-
-/** Scheme, host and port of a network path; `undefined` for a file. */
-export function networkPath(path: string): { readonly scheme: string; readonly remote: Remote } | undefined {
-  const [, scheme, bracketed, host, port] = NETWORK.exec(path) ?? [];
-  if (scheme === undefined) return undefined;
-  return { scheme, remote: { host: bracketed ?? host ?? '', port: Number(port) } };
-}
-
-/** The problem of a path; `undefined` when it has none. */
-export function pathProblem(path: string): string | undefined {
-  if (!path.includes('://')) return undefined;
-  const found = networkPath(path);
-  const right = found !== undefined && found.remote.port >= 1 && found.remote.port <= 65_535;
-  return right ? undefined : 'a path on the network is tcp://host:port or rfc2217://host:port';
-}
 
 /** The path to open now: an adapter with USB ids may get another path each time it is plugged in. */
 export function pathOf({ path, usb }: SerialOptions): string {
