@@ -18,7 +18,8 @@ export function lossOf(options: ModbusOptions, quirks: Quirks | undefined): Unit
   const timeout = quirks?.timeout ?? options.timeout;
   const misses = quirks?.misses ?? options.misses;
   const missMs = options.framing === 'tcp' ? timeout : (1 + LATE_REPLY_TIMEOUTS) * timeout;
-  const uncertainMs = quirks?.uncertain_after ?? options.uncertain_after ?? misses * missMs;
+  // Reads of other pins and units that get no answer keep a read waiting too: twice the time of its own.
+  const uncertainMs = quirks?.uncertain_after ?? options.uncertain_after ?? 2 * misses * missMs;
   const badMs = quirks?.bad_after ?? options.bad_after ?? 2 * uncertainMs;
   return {
     retries: quirks?.retries ?? options.retries,

@@ -85,7 +85,9 @@ const keysSchema = z.strictObject({
     .describe('requests in a row without an answer, repetitions included, after which a unit counts as lost'),
   uncertain_after: durationSchema
     .optional()
-    .describe('a value older than its poll period and this is uncertain; default: the time of misses requests'),
+    .describe(
+      'a value older than its poll period and this is uncertain; default: twice the time of misses requests without answer',
+    ),
   bad_after: durationSchema
     .optional()
     .describe('a value older than its poll period and this is bad; default: twice uncertain_after'),
