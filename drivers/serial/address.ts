@@ -5,6 +5,7 @@ import { type CaptureParts, capturePartsOf, captureSchema } from './capture.ts';
 import { type DrivenLine, drivenLines, type SensedLine, sensedLines } from './line/transport.ts';
 import { parseTemplate, type Template, type TemplateType } from './template.ts';
 import { bytesText, type Pattern, patternText } from './text.ts';
+import { type UnitWords, unitsSchema } from './units.ts';
 import { type CaptureStyle, captureTypes, type FieldType, fieldTypes, kindOfType } from './value.ts';
 
 const controlLines = [...drivenLines, ...sensedLines] as const;
@@ -18,11 +19,10 @@ const keys = z.strictObject({
     .describe(
       'which capture, when match has several: its name or number; [sign, digits] joins several, "{digits}e-{decimals}" with text between; default: (?<value>…)',
     ),
-  units: z
-    .record(z.string().min(1), z.number())
+  units: unitsSchema
     .optional()
     .describe(
-      'match has a capture named uom, the unit that the device says: what one of it is in the unit of the pin, { kg: 1, g: 0.001 }; common units are known',
+      'match has a capture named uom, the unit that the device says. Its words for units beside the common ones, { KGM: kg, GN: 64.8 mg }, or as numbers in the unit of the pin, { KGM: 1 }',
     ),
   bad: patternText
     .optional()
@@ -69,8 +69,8 @@ export interface Source {
   /** The captures of the value; ignored with `field`. */
   readonly capture: CaptureParts;
   readonly style: CaptureStyle;
-  /** The device says the unit of the value in the capture `uom`. `factors`: its units in that of the pin. */
-  readonly unit: { readonly factors: Readonly<Record<string, number>> | undefined } | undefined;
+  /** The device says the unit of the value in the capture `uom`; `words`: its own words for units. */
+  readonly unit: { readonly words: UnitWords | undefined } | undefined;
   /** Frames with which the device says that the value does not count. */
   readonly bad: Pattern | undefined;
   /** How much older than the frame the value may be, by the captures `time` and `now`. */
@@ -198,7 +198,7 @@ function sourceOf(found: Keys, capture: CaptureParts): Source | undefined {
     capture,
     style: { type, decimal, on, off },
     field: at !== undefined && as !== undefined ? { at, as } : undefined,
-    unit: saysUnit(found) ? { factors: units } : undefined,
+    unit: saysUnit(found) ? { words: units } : undefined,
     bad,
     maxLag: found.max_lag,
     maxAge: found.max_age,

@@ -6,7 +6,6 @@ import { networkPath } from './line/network-path.ts';
 import { openTransport, pathOf } from './line/open.ts';
 import { optionsSchema, type SerialOptions } from './options.ts';
 import { SerialPort } from './port.ts';
-import { unitRemarks } from './units.ts';
 
 /** Serial devices with framed messages: text or bytes become pins, and SerialPortMessages go both ways. */
 export const serial: Driver<SerialOptions, SerialAddress> = {
@@ -51,4 +50,19 @@ function controlRemarks({ path }: SerialOptions, channels: readonly Channel<Seri
     const expected = 'a serial port of this machine, or rfc2217://';
     return [{ channel: key, key: 'control', message: `a tcp:// port has no line ${control}`, expected, fatal: true }];
   });
+}
+
+/** A pin whose device says the unit must say its own, or else words for units in numbers of it. */
+function unitRemarks({ key, uom, address: { source } }: Channel<SerialAddress>): Remark[] {
+  const words = Object.values(source?.unit?.words ?? {});
+  const enough = words.length > 0 && words.every(({ unit }) => unit === undefined);
+  if (!source?.unit || uom !== undefined || enough) return [];
+  return [
+    {
+      channel: key,
+      message: 'match has a capture named uom, the unit that the device says; the pin says none',
+      expected: 'uom: the unit of the pin, like kg; or units: { kg: 1, g: 0.001 }',
+      fatal: true,
+    },
+  ];
 }

@@ -63,8 +63,8 @@ export class SerialChannel {
   /** The number in the unit of the pin; an error when the device says another unit than the pin can have. */
   #converted(value: RawValue, said: string | undefined): RawValue | DcsError {
     const { uom } = this.channel;
-    const { factors } = this.source?.unit ?? {};
-    const converted = typeof value === 'number' ? convertUnit(value, said ?? '', uom, factors) : undefined;
+    const { words } = this.source?.unit ?? {};
+    const converted = typeof value === 'number' ? convertUnit(value, said ?? '', uom, words) : undefined;
     if (converted !== undefined) return converted;
     const unit = said === undefined || said === '' ? 'no unit' : JSON.stringify(said);
     return new DcsError(
@@ -72,7 +72,7 @@ export class SerialChannel {
       `the device says ${unit}, which cannot be converted to ${uom ?? 'a unit of units'}`,
       {
         found: said,
-        expected: [...(uom === undefined ? [] : [uom]), ...Object.keys(factors ?? {})].join(', '),
+        expected: [...(uom === undefined ? [] : [uom]), ...Object.keys(words ?? {})].join(', '),
       },
     );
   }

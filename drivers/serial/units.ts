@@ -1,5 +1,4 @@
-import type { Channel, Remark } from '../../src/driver/contract.ts';
-import type { SerialAddress } from './address.ts';
+import { z } from 'zod';
 
 /** A unit: its value in the first unit of its quantity is number × factor + offset. */
 interface Unit {
@@ -49,19 +48,44 @@ function unitOf(quantity: number, [factor, offset]: readonly [number, number]): 
   return { quantity, factor, offset };
 }
 
+/** What one of a device's units is: `amount` of a known unit, or of the pin's when `unit` is `undefined`. */
+export interface Amount {
+  readonly amount: number;
+  readonly unit: string | undefined;
+}
+
+/** Units by the words of a device. */
+export type UnitWords = Readonly<Record<string, Amount>>;
+
+const AMOUNT = /^(?:(\d+(?:\.\d+)?(?:e-?\d+)?)\s+)?(\S+)$/i;
+
+/** The words of a device for units: numbers of the pin's unit, or amounts of known ones (`kg`, `64.8 mg`). */
+export const unitsSchema = z.record(
+  z.string().min(1),
+  z.union([z.number(), z.string()]).transform((given, context): Amount => {
+    if (typeof given === 'number') return { amount: given, unit: undefined };
+    const [, amount = '1', unit = ''] = AMOUNT.exec(given) ?? [];
+    if (unitNamed(unit)) return { amount: Number(amount), unit };
+    const message = `${given} has no unit that is known: kg, lb, kWh, W, m³, °C and others are, or give a number of the pin's unit`;
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  }),
+);
+
 /**
- * Converts a number from the unit that the device says to the pin's. `factors`: the pin's `units`. `undefined` when one of the two
- * is not known, or when they measure something else.
+ * Converts a number from the unit that the device says to the pin's. `words`: the device's own words. `undefined` when one of the
+ * two is not known, or when they measure something else.
  */
 export function convertUnit(
   value: number,
   said: string,
   wanted: string | undefined,
-  factors: Readonly<Record<string, number>> = {},
+  words: UnitWords = {},
 ): number | undefined {
   const name = said.trim();
-  const own = Object.hasOwn(factors, name) ? factors[name] : undefined;
-  if (own !== undefined) return rounded(value * own);
+  const own = Object.hasOwn(words, name) ? words[name] : undefined;
+  if (own?.unit !== undefined) return convertUnit(value * own.amount, own.unit, wanted);
+  if (own) return rounded(value * own.amount);
   if (wanted === undefined || name === '') return undefined;
   if (name === wanted) return value;
   const [from, to] = [unitNamed(name), unitNamed(wanted)];
@@ -73,17 +97,4 @@ export function convertUnit(
 /** Conversion must not turn 0.107 into 0.10700000000000001: twelve significant digits are more than any device has. */
 function rounded(value: number): number {
   return Number(value.toPrecision(12));
-}
-
-/** A pin whose device says the unit must say its own, or else `units`. */
-export function unitRemarks({ key, uom, address: { source } }: Channel<SerialAddress>): Remark[] {
-  if (!source?.unit || uom !== undefined || source.unit.factors !== undefined) return [];
-  return [
-    {
-      channel: key,
-      message: 'match has a capture named uom, the unit that the device says; the pin says none',
-      expected: 'uom: the unit of the pin, like kg; or units: { kg: 1, g: 0.001 }',
-      fatal: true,
-    },
-  ];
 }

@@ -121,6 +121,14 @@ describe('a device that says the unit of its value', () => {
     expect(await readings(keys, ['1 KGM', '4 lb'])).toEqual([1, expect.stringContaining('BAD_REPLY')]);
   });
 
+  it('may have words of its own for known units, whatever the unit of the pin', async () => {
+    const keys = { ...scale, units: { GN: '64.79891 mg', KGM: 'kg' } };
+    expect(await readings(keys, ['1000 GN', '2 KGM', '3 lb'], 'kg')).toEqual([0.06479891, 2, 1.36077711]);
+    expect(await readings(keys, ['1000 GN', '2 KGM'], 'g')).toEqual([64.79891, 2000]);
+    expect(await readings(keys, ['2 KGM'], 'V')).toEqual([expect.stringContaining('BAD_REPLY')]);
+    expect(problem({ ...scale, units: { KGM: 'kilo' } })).toContain('units.KGM: kilo has no unit that is known');
+  });
+
   it('converts what meters and thermometers say', () => {
     const converted = (value: number, from: string, to: string) => convertUnit(value, from, to);
     expect(converted(6545766, 'Wh', 'kWh')).toBe(6545.766);
