@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { ChannelFacts } from '../../src/driver/contract.ts';
 import { durationSchema } from '../../src/driver/kit/schemas.ts';
+import { isRecord } from '../../src/message/envelope.ts';
 import type { RegisterFormat } from './formats/format.ts';
 import { levelMistake, levelsOf } from './levels.ts';
 import { isBitTable, type Table, type TableSpan } from './protocol/request.ts';
@@ -82,6 +83,8 @@ const modelKeys = z.strictObject({
   scale_from: scaleFromKey,
 });
 const model = z.int().min(1).max(0xfffe);
+const SUNSPEC_FORMS =
+  'a SunSpec model (103), several ([101, 102, 103]), or each with keys of its own ({103: {…}, 113: {…}})';
 const MODELS = /^[1-9]\d{0,4}(, ?[1-9]\d{0,4})*$/;
 const modelNumbers = z.string().regex(MODELS, { error: 'the number of a SunSpec model, or several: "101,102,103"' });
 
@@ -104,7 +107,7 @@ export const addressKeys = z.strictObject({
     .describe('bytes of each register, where the device does not have 2 (Enron Modbus: 4)'),
   sunspec: z
     .union([model, z.array(model).min(1), z.record(modelNumbers, modelKeys)], {
-      error: 'a SunSpec model (103), several ([101, 102, 103]), or each with keys of its own ({103: {…}, 113: {…}})',
+      error: ({ input }) => (isRecord(input) ? undefined : SUNSPEC_FORMS),
     })
     .optional()
     .describe(
