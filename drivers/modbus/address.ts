@@ -8,6 +8,7 @@ import { isBitTable, type Table, type TableSpan } from './protocol/request.ts';
 import { type Quirks, quirksSchema } from './quirks.ts';
 import { type ReadPlace, readFormat, readPlaceOf, readSchema } from './read-place.ts';
 import { type FormatSpec, formatOf } from './register-format.ts';
+import { HEAD_REGISTERS } from './sunspec-chain.ts';
 import {
   AddressError,
   exponentMistake,
@@ -426,6 +427,13 @@ export function readSpanOf(address: ModbusAddress, defaults: AddressDefaults): T
   const scale = own.first + address.scaleOffset;
   const first = Math.min(own.first, scale);
   return { ...own, first, count: Math.max(own.first + own.count, scale + 1) - first };
+}
+
+/** The registers that a poll asks for: a SunSpec model's id and length are read with its points, to notice that it has moved. */
+export function pollSpanOf(address: ModbusAddress, defaults: AddressDefaults): TableSpan {
+  const own = readSpanOf(address, defaults);
+  if (address.model === undefined) return own;
+  return { ...own, first: 0, count: Math.max(HEAD_REGISTERS, own.first + own.count) };
 }
 
 /** See Driver.describe. The key includes bits of a register: `u1/holding/10.3`, `u1/holding/10.8-15`. */

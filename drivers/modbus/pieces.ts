@@ -1,6 +1,6 @@
 import type { Clock, DurationMs, MonotonicMs } from '../../src/clock/clock.ts';
 import { DcsError } from '../../src/errors/errors.ts';
-import { type ModbusAddress, registerFormat } from './address.ts';
+import { type ModbusAddress, readSpanOf, registerFormat } from './address.ts';
 import {
   describeRequest,
   type Piece,
@@ -10,13 +10,24 @@ import {
   type TableSpan,
 } from './protocol/request.ts';
 import { type Quirks, readLimits } from './quirks.ts';
+import { HEAD_REGISTERS } from './sunspec-chain.ts';
 import type { Transport } from './transport/transport.ts';
 
 /**
- * The runs of registers that make a value whose registers are not neighbours, counted from the first of them: that with the
- * lowest digits last. `undefined` for one run.
+ * The runs of registers that a poll needs where they are not neighbours, counted from the first of its span, see pollSpanOf.
+ * `undefined` for one run. That with the lowest digits comes last.
  */
 export function piecesOf(address: ModbusAddress): Piece[] | undefined {
+  const runs = ownPiecesOf(address);
+  if (address.model === undefined) return runs;
+  const { first, count } = readSpanOf(address, { unit: 1 });
+  if (first <= HEAD_REGISTERS && !runs) return undefined;
+  const own = (runs ?? [{ first: 0, count }]).map((run) => ({ ...run, first: run.first + first }));
+  return [{ first: 0, count: HEAD_REGISTERS }, ...own];
+}
+
+/** The runs of registers that make a value, counted from the first of them. `undefined` for one run. */
+function ownPiecesOf(address: ModbusAddress): Piece[] | undefined {
   const { own } = registerFormat(address) ?? {};
   if (!own) return undefined;
   const { scaleOffset = 0, order, words } = address;

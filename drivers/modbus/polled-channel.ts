@@ -4,7 +4,7 @@ import type { PolledItem } from '../../src/driver/kit/poller.ts';
 import { type AgeLimits, ValueAge } from '../../src/driver/kit/value-age.ts';
 import type { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
-import { type AddressDefaults, type ModbusAddress, readPlace, readSpanOf, registerFormat, spanOf } from './address.ts';
+import { type AddressDefaults, type ModbusAddress, pollSpanOf, readPlace, registerFormat, spanOf } from './address.ts';
 import type { RegisterFormat } from './formats/format.ts';
 import { piecesOf } from './pieces.ts';
 import { isPermanent } from './protocol/exception.ts';
@@ -12,7 +12,7 @@ import { bitAt, isBitTable, type Piece, type ReadRequest, registerBytes, type Ta
 import { readFormat } from './read-place.ts';
 import { powerOfTen } from './register-format.ts';
 import type { PointPlace } from './sunspec.ts';
-import { HEAD_REGISTERS, headMistake, type ModelPlace } from './sunspec-chain.ts';
+import { headMistake, type ModelPlace } from './sunspec-chain.ts';
 import type { WriteKeys, WrittenOutput } from './write-functions.ts';
 
 /** Knows whether the places of the SunSpec points of a unit may be believed. */
@@ -74,7 +74,7 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
     this.#address = channel.address;
     this.#format = registerFormat(channel.address);
     this.#readFormat = readFormat(readPlace(channel.address));
-    this.#span = readSpanOf(channel.address, defaults);
+    this.#span = pollSpanOf(channel.address, defaults);
     this.#pieces = shifted(piecesOf(channel.address), this.#span.first);
     this.periodMs = channel.address.pollMs ?? defaults.poll;
     this.#aging = aging && {
@@ -192,13 +192,8 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
     this.#format = registerFormat(address);
     this.#readFormat = readFormat(readPlace(address));
     this.#power = undefined;
-    // The model's id and length are read with the value, so that a model that has moved is noticed at once.
-    const own = readSpanOf(address, this.#defaults);
-    const count = Math.max(HEAD_REGISTERS, own.first + own.count);
-    this.#span = { ...own, first: place.at, count };
-    const apart =
-      own.first > HEAD_REGISTERS ? shifted(piecesOf(address) ?? [{ ...own, first: 0 }], own.first) : undefined;
-    this.#pieces = shifted(apart && [{ first: 0, count: HEAD_REGISTERS }, ...apart], place.at);
+    this.#span = { ...pollSpanOf(address, this.#defaults), first: place.at };
+    this.#pieces = shifted(piecesOf(address), place.at);
     return true;
   }
 
@@ -255,6 +250,8 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
   }
 
   unanswered(error: DcsError): void {
+    // A busy device may be one that is starting.
+    if (error.code === 'BUSY') this.#guard?.doubt();
     const age = this.#aging?.age;
     if (age?.known) age.miss(error);
     else this.fail(error);

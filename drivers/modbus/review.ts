@@ -2,7 +2,7 @@ import type { DurationMs } from '../../src/clock/clock.ts';
 import type { Channel, Remark } from '../../src/driver/contract.ts';
 import { type PlanLimits, planBlocks } from '../../src/driver/kit/block-planner.ts';
 import { DcsError } from '../../src/errors/errors.ts';
-import { type AddressDefaults, type ModbusAddress, readSpanOf, registerFormat, spanOf } from './address.ts';
+import { type AddressDefaults, type ModbusAddress, pollSpanOf, registerFormat, spanOf } from './address.ts';
 import { lossMistakes } from './loss.ts';
 import type { ModbusOptions } from './options.ts';
 import { mayReadWhole, piecesOf } from './pieces.ts';
@@ -160,8 +160,11 @@ export function busLoad(
   const gap = options.max_gap ?? readGap(lineTiming(options.line));
   const classes = new Map<string, ModbusAddress[]>();
   for (const address of addresses.filter(({ read }) => read !== false)) {
-    const { unit, table } = readSpanOf(address, options);
-    const name = `${unit}/${table}/${address.pollMs ?? options.poll}/${address.registerBytes ?? ''}`;
+    const { unit, table } = pollSpanOf(address, options);
+    const { pollMs = options.poll, registerBytes, model, instance } = address;
+    // Nobody knows which SunSpec models a device has side by side.
+    const apart = [registerBytes, model, model && instance].join('/');
+    const name = `${unit}/${table}/${pollMs}/${apart}`;
     classes.set(name, [...(classes.get(name) ?? []), address]);
   }
   let [utilisation, cycleMs, requests] = [0, 0, 0];
@@ -172,7 +175,7 @@ export function busLoad(
     for (const span of plannedReads(
       [first, ...others],
       options,
-      readLimits(readSpanOf(first, options), gap, own),
+      readLimits(pollSpanOf(first, options), gap, own),
       own,
     )) {
       const time = readTime(span, timing, responseMs) + (own?.pause ?? options.pause);
@@ -192,7 +195,7 @@ function plannedReads(
   quirks: Quirks | undefined,
 ): TableSpan[] {
   const spread = addresses.flatMap((address) => {
-    const span = readSpanOf(address, options);
+    const span = pollSpanOf(address, options);
     const pieces = piecesOf(address)?.map((piece) => ({
       ...span,
       first: span.first + piece.first,
@@ -202,7 +205,7 @@ function plannedReads(
   });
   const others = addresses.filter((one) => !spread.some(({ address }) => address === one));
   return [
-    ...planBlocks(others, (one) => readSpanOf(one, options), limits).map(({ span }) => span),
+    ...planBlocks(others, (one) => pollSpanOf(one, options), limits).map(({ span }) => span),
     // All pieces but the last are read twice.
     ...spread.flatMap(({ pieces }) => [...pieces, ...pieces.slice(0, -1)]),
   ].map((span) => ({ ...span, count: Math.max(span.count, limits.minItems ?? 1) }));

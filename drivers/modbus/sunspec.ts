@@ -1,6 +1,6 @@
 import type { Clock, DurationMs, MonotonicMs, Timer } from '../../src/clock/clock.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
-import { type ModbusAddress, readSpanOf } from './address.ts';
+import { type ModbusAddress, readSpanOf, spanOf } from './address.ts';
 import type { PolledChannel } from './polled-channel.ts';
 import { orNotSent } from './send-write.ts';
 import {
@@ -19,7 +19,7 @@ const RETRY_MS: DurationMs = 3000;
 const NEXT_BASE_MS: DurationMs = 500;
 /** A model that the device does not have is looked for again after this time, then after twice as long, and so on. */
 const MISSING_MS: DurationMs = 3000;
-const MAX_MISSING_MS: DurationMs = 300_000;
+const MAX_MISSING_MS: DurationMs = 60_000;
 /** Waits between walks that find everything where it was: after a lost reply or a new connection, and after a strange head. */
 const UNCHANGED_MS: DurationMs = 1000;
 const MAX_UNCHANGED_MS: DurationMs = 600_000;
@@ -56,11 +56,10 @@ export function findPoint(wanted: ModbusAddress, models: readonly ModelPlace[]):
       reasons.push(`no SunSpec model ${model}${nth}`);
       continue;
     }
-    const { first, count } = readSpanOf(address, { unit: 1 });
-    if (first + count <= HEAD_REGISTERS + place.length) return { place, address };
-    reasons.push(
-      `SunSpec model ${model}${nth} with ${place.length} registers only, none of them at ${first + count - 1}`,
-    );
+    const spans = [readSpanOf(address, { unit: 1 }), spanOf(address, { unit: 1 })];
+    const last = Math.max(...spans.map(({ first, count }) => first + count - 1));
+    if (last < HEAD_REGISTERS + place.length) return { place, address };
+    reasons.push(`SunSpec model ${model}${nth} with ${place.length} registers only, none of them at ${last}`);
   }
   return new DcsError('NO_SUCH_CHANNEL', `the device has ${reasons.join(' and ')}`);
 }

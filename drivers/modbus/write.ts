@@ -31,7 +31,8 @@ export function checkWrite(polled: PolledChannel, value: RawValue): void {
     throw new DcsError('READ_ONLY', `${channel.key} cannot be written: a ${table} register belongs to the device`);
   // The power of ten may have changed since it was read: only the write knows.
   if (address.scaleOffset === undefined) encodeWrite(polled, value);
-  else if (typeof value !== 'number' || !Number.isFinite(value)) throw badValue(value, 'a finite number');
+  else if (polled.format?.kind === 'analog' && (typeof value !== 'number' || !Number.isFinite(value)))
+    throw badValue(value, 'a finite number');
 }
 
 /**

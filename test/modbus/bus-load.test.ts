@@ -42,6 +42,17 @@ describe('the time of a serial bus', () => {
     expect(busLoad(far, bus)?.requests).toBe(3);
     expect(busLoad(far, modbus.options.parse({ tcp: 'plc' }))).toBeUndefined();
   });
+
+  it('counts id and length of a SunSpec model along with its points, model by model', () => {
+    const points = [
+      { sunspec: 103, holding: 14 },
+      { sunspec: 103, holding: 16 },
+      { sunspec: 123, holding: 5 },
+    ].map((keys) => channelOf(keys).address);
+    const time = (count: number) => readTime({ unit: 1, table: 'holding', first: 0, count }, line(9600), 5);
+    const load = busLoad(points, options({ line: '9600-8E1' }));
+    expect(load).toMatchObject({ requests: 2, cycleMs: expect.closeTo(time(17) + time(6), 6) });
+  });
 });
 
 describe('the review of a Modbus port', () => {
