@@ -189,7 +189,9 @@ class Evaluation {
 
   #pin(pin: string): RawValue {
     const { val, quality, reason } = this.#sampleOf(pin);
-    const why = reason === undefined ? `${pin} is ${quality}` : `${pin} is ${quality}: ${reason}`;
+    const why = [`${pin} is ${quality}`, ...(reason === undefined ? [] : [reason.replace(/^BAD_SOURCE: /, '')])].join(
+      ': ',
+    );
     if (val === null || (quality === 'bad' && this.#counts(pin))) throw new DcsError('BAD_SOURCE', why);
     if (quality === 'uncertain' && this.#counts(pin)) this.uncertain ??= why;
     return val;

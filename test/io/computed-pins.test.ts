@@ -56,7 +56,7 @@ describe('a computed pin', () => {
     await agent.clock.advance(5000);
     expect(await agent.pins.get('sum')).toMatchObject({ val: 3, quality: 'bad' });
     const { reason } = await agent.pins.get('next');
-    expect(reason).toMatch(/^BAD_SOURCE: sum is bad: BAD_SOURCE: b is bad: TIMEOUT/);
+    expect(reason).toMatch(/^BAD_SOURCE: sum is bad: b is bad: TIMEOUT/);
     hardware.fault('b', undefined);
     await agent.clock.advance(5000);
     expect(await agent.pins.get('next')).toMatchObject({ val: 4, quality: 'good' });
