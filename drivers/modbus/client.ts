@@ -10,7 +10,7 @@ import { isBitTable, MAX_READ_BITS, MAX_READ_REGISTERS, type Request } from './p
 import { isUnanswered, sendWrite, writeFailure } from './send-write.ts';
 import { openTransport } from './transport/open.ts';
 import type { Transport } from './transport/transport.ts';
-import { checkWrite, prepareWrite, readBack, writeAfterSilence } from './write.ts';
+import { checkWrite, prepareWrite, readBack, settledError, settleWrite } from './write.ts';
 import { WriteFunctions } from './write-functions.ts';
 
 export interface ReadValue {
@@ -85,14 +85,19 @@ export class ModbusClient {
     checkWrite(polled, value);
     const attempt = this.#functions.attempt(polled.written);
     let reading: Reading | undefined;
+    let parts = 0;
     try {
-      await sendWrite(transact, await prepareWrite(transact, polled, value), attempt);
+      const requests = await prepareWrite(transact, polled, value);
+      parts = requests.length;
+      await sendWrite(transact, requests, attempt);
       reading = await readBack(transact, polled, ignore);
     } catch (thrown) {
       const error = writeFailure(thrown);
+      if (error.code !== 'TIMEOUT' || parts !== 1) throw error;
       const other = isUnanswered(error) ? attempt.afterSilence() : undefined;
-      if (!other) throw error;
-      reading = await writeAfterSilence(transact, polled, value, other, error, ignore);
+      reading = await settleWrite(transact, polled, value, other, error, ignore).catch((failure: unknown) => {
+        throw settledError(failure, error);
+      });
     }
     return reading?.ok ? reading.value : undefined;
   }

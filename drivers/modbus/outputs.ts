@@ -1,4 +1,4 @@
-import type { Clock, MonotonicMs } from '../../src/clock/clock.ts';
+import type { Clock, DurationMs, MonotonicMs } from '../../src/clock/clock.ts';
 import type { Reading, WriteOptions, WriteResult } from '../../src/driver/contract.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { Log } from '../../src/log/log.ts';
@@ -6,10 +6,23 @@ import type { RawValue } from '../../src/pin/pin.ts';
 import type { PolledChannel } from './polled-channel.ts';
 import { isAcknowledge, isDeviceBusy } from './protocol/exception.ts';
 import { isUnanswered, sendWrite, writeFailure } from './send-write.ts';
-import type { ModbusTask, ModbusTransact } from './transport/transport.ts';
-import { type CancellableDelays, checkWrite, prepareWrite, readBack, verifyWrite, writeAfterSilence } from './write.ts';
+import { type ModbusTask, type ModbusTransact, NotSentError } from './transport/transport.ts';
+import {
+  type CancellableDelays,
+  checkWrite,
+  prepareWrite,
+  readBack,
+  settledError,
+  settleWrite,
+  verifyWrite,
+} from './write.ts';
 import type { WriteAttempt, WriteFunctions } from './write-functions.ts';
 
+/** How often a read that belongs to a write is repeated when it is lost. */
+const LOST_READS = 2;
+/** A refused opening value is tried again after this time, then after twice as long, and so on. */
+const FIRST_OPENING_WAIT_MS: DurationMs = 1000;
+const MAX_OPENING_WAIT_MS: DurationMs = 60_000;
 /** A command that has not been sent within this time has expired. */
 const WRITE_TTL_MS = 5000;
 /** A busy device is asked again after this time, then after twice as long, and so on. */
@@ -31,12 +44,25 @@ export interface OutputBus {
   ended(): boolean;
 }
 
+/** An opening value that has not reached the device yet. */
+interface PendingOpening {
+  readonly value: RawValue;
+  /** It is on its way. */
+  busy: boolean;
+  /** It is not tried again before this time. */
+  notBefore: MonotonicMs;
+  /** How long it waits after the next refusal. */
+  readonly wait: DurationMs;
+}
+
 /** The outputs of a bus: commands, opening values, and the values given when a unit comes back. */
 export class Outputs {
   readonly #bus: OutputBus;
   readonly #channels: ReadonlyMap<string, PolledChannel>;
   /** Opening values that have not reached the device yet; `busy`: one is on its way. */
-  readonly #pendingOpening = new Map<PolledChannel, { readonly value: RawValue; busy: boolean }>();
+  readonly #pendingOpening = new Map<PolledChannel, PendingOpening>();
+  /** Why the opening value of an output could last not be written, which is logged once. */
+  readonly #openingFailures = new Map<PolledChannel, string>();
   /** Value that an output still needs if the command under way does nothing. */
   readonly #fallbacks = new Map<PolledChannel, () => RawValue | undefined>();
 
@@ -56,45 +82,54 @@ export class Outputs {
     polled.pendingCommands++;
     let failed: DcsError | undefined;
     try {
-      const reading = (await this.#send(polled, value, options.expiresAt)) ?? forgottenOrder(polled, value);
+      const reading = (await this.#send(polled, value, options)) ?? forgottenOrder(polled, value);
       polled.noteWritten(reading);
       if (reading && !reading.ok) this.#reportAfterAnswer(polled, reading);
       return reading?.ok ? { readBack: reading.value } : {};
     } catch (thrown) {
       failed = toDcsError(thrown);
       // The next reading settles whether it took effect, also when it shows the value from before.
-      if (failed.code === 'TIMEOUT') polled.forgetLast();
+      if (mayHaveTakenEffect(failed)) polled.forgetLast();
       throw thrown;
     } finally {
       polled.pendingCommands--;
-      this.#commandEnded(polled, failed);
+      this.#commandEnded(polled, failed, options);
     }
   }
 
   /**
    * Writes the opening value of an output, unless a command comes first. A value that cannot be written now is tried again
-   * whenever the unit answers. Rejects only when the port goes down.
+   * when the unit answers; one that is refused ever more rarely, because devices refuse much while they start. Rejects only
+   * when the port goes down.
    */
-  async open(polled: PolledChannel, value: RawValue): Promise<void> {
-    const entry = { value, busy: true };
+  async open(polled: PolledChannel, value: RawValue, wait: DurationMs = FIRST_OPENING_WAIT_MS): Promise<void> {
+    const entry: PendingOpening = { value, busy: true, notBefore: 0, wait: Math.min(2 * wait, MAX_OPENING_WAIT_MS) };
     this.#pendingOpening.set(polled, entry);
     const pending = () => this.#pendingOpening.get(polled) === entry;
     try {
       const reading = await this.#send(polled, value);
       if (reading) polled.report(reading);
+      this.#openingFailures.delete(polled);
       if (pending()) this.#pendingOpening.delete(polled);
     } catch (thrown) {
       const error = toDcsError(thrown);
       if (this.#bus.ended()) throw error;
       if (!pending()) return;
       entry.busy = false;
-      this.#bus.count('starts_failed');
-      if (!error.retryable && error.code !== 'EXPIRED') this.#pendingOpening.delete(polled);
-      const { key } = polled.channel;
-      const message = `${key}: the start value could not be written: ${error.message}`;
-      // It was not even sent to a unit that is known to be away.
-      this.#bus.log[error.code === 'PORT_DOWN' ? 'debug' : 'warn']({ channel: key, err: error }, message);
+      if (isRefusal(error)) entry.notBefore = this.#bus.clock.now() + wait;
+      else if (!error.retryable && error.code !== 'EXPIRED') this.#pendingOpening.delete(polled);
+      this.#openingFailed(polled, error);
     }
+  }
+
+  #openingFailed(polled: PolledChannel, error: DcsError): void {
+    this.#bus.count('starts_failed');
+    const { key } = polled.channel;
+    const message = `${key}: the start value could not be written: ${error.message}`;
+    // To a unit that is known to be away it was not even sent.
+    const known = error.code === 'PORT_DOWN' || this.#openingFailures.get(polled) === message;
+    if (error.code !== 'PORT_DOWN') this.#openingFailures.set(polled, message);
+    this.#bus.log[known ? 'debug' : 'warn']({ channel: key, err: error }, message);
   }
 
   /** A unit that was off line answers: its outputs get their return values, unless a command is under way. */
@@ -123,22 +158,26 @@ export class Outputs {
 
   /** A unit answers: sends it the values that it has not got yet. */
   unitAnswered(unit: number): void {
-    for (const [polled, { value, busy }] of this.#pendingOpening) {
-      if (polled.span.unit !== unit || busy) continue;
+    for (const [polled, { value, busy, notBefore, wait }] of this.#pendingOpening) {
+      if (polled.span.unit !== unit || busy || this.#bus.clock.now() < notBefore) continue;
       // It rejects only when the port goes down, which the port's owner knows.
-      this.open(polled, value).catch(() => undefined);
+      this.open(polled, value, notBefore === 0 ? undefined : wait).catch(() => undefined);
     }
   }
 
-  /** A command that may have taken effect stands. After one that did nothing, the output gets its fallback. */
-  #commandEnded(polled: PolledChannel, failed: DcsError | undefined): void {
-    if (!failed || failed.code === 'TIMEOUT') this.#fallbacks.delete(polled);
+  /**
+   * A command that may have taken effect stands. After one that did nothing, and after a repetition that met a device which
+   * was away, the output gets its fallback.
+   */
+  #commandEnded(polled: PolledChannel, failed: DcsError | undefined, { repetition }: WriteOptions): void {
+    const stands = !repetition && (!failed || mayHaveTakenEffect(failed));
+    if (stands) this.#fallbacks.delete(polled);
     const fallback = this.#fallbacks.get(polled);
-    if (!fallback || !failed || polled.pendingCommands > 0 || this.#bus.ended()) return;
+    if (!fallback || polled.pendingCommands > 0 || this.#bus.ended()) return;
     this.#fallbacks.delete(polled);
     this.#enqueue(polled, fallback());
     // EXPIRED and PORT_DOWN were never sent and say nothing about the unit; any other error is an answer of it.
-    if (failed.code !== 'EXPIRED' && failed.code !== 'PORT_DOWN') this.unitAnswered(polled.span.unit);
+    if (failed?.code !== 'EXPIRED' && failed?.code !== 'PORT_DOWN') this.unitAnswered(polled.span.unit);
   }
 
   /** Tells after the answer to a command that the registers hold no value, unless a newer reading has been told by then. */
@@ -150,7 +189,7 @@ export class Outputs {
 
   #enqueue(polled: PolledChannel, value: RawValue | undefined): void {
     if (value === undefined) return;
-    this.#pendingOpening.set(polled, { value, busy: false });
+    this.#pendingOpening.set(polled, { value, busy: false, notBefore: 0, wait: FIRST_OPENING_WAIT_MS });
     // The pin takes its state for unknown until it is told.
     polled.forgetLast();
   }
@@ -159,13 +198,13 @@ export class Outputs {
   async #send(
     polled: PolledChannel,
     value: RawValue,
-    expiresAt = Number.POSITIVE_INFINITY,
+    { expiresAt = Number.POSITIVE_INFINITY, repetition }: WriteOptions = {},
   ): Promise<Reading | undefined> {
     const until = Math.min(this.#bus.clock.now() + WRITE_TTL_MS, expiresAt);
     try {
       const reading = await this.#writeUntilTaken(polled, value, until);
       // The device has taken it: no older value follows, also when the check fails.
-      this.#fallbacks.delete(polled);
+      if (!repetition) this.#fallbacks.delete(polled);
       return polled.channel.address.verify ? await this.#verify(polled, value, reading) : reading;
     } catch (error) {
       if (isAcknowledge(error)) return await this.#awaitCompletion(polled, value, until);
@@ -173,16 +212,21 @@ export class Outputs {
     }
   }
 
-  /** Repeats the write while the device is busy: exception 6 says that nothing has been done. */
+  /**
+   * Repeats the write while the device is busy, because exception 6 says that nothing has been done, and a few times when the
+   * read that must precede it got no answer.
+   */
   async #writeUntilTaken(polled: PolledChannel, value: RawValue, until: MonotonicMs): Promise<Reading | undefined> {
     const { clock, delays, count } = this.#bus;
     const write = ++polled.lastWrite;
+    let unsent = 0;
     for (let wait = BUSY_RETRY_MS; ; wait *= 2) {
       try {
         const reading = await this.#writeOnce(polled, value, until);
         return polled.readDelayMs > 0 ? await this.#readLater(polled) : reading;
       } catch (error) {
-        if (!isDeviceBusy(error) || clock.now() + wait >= until) throw error;
+        const again = isDeviceBusy(error) || (wasNotSent(error) && unsent++ < LOST_READS);
+        if (!again || clock.now() + wait >= until) throw error;
         await delays.wait(wait);
         if (polled.lastWrite !== write) throw new DcsError('EXPIRED', 'overtaken by a newer value before it was taken');
         count('writes_repeated');
@@ -223,7 +267,8 @@ export class Outputs {
     const write = polled.lastWrite;
     let parts = 0;
     let attempt: WriteAttempt | undefined;
-    let unanswered: DcsError | undefined;
+    let doubt: DcsError | undefined;
+    let unanswered = false;
     try {
       return await this.#runWrite(polled, until, async (inTime, transact) => {
         const requests = await prepareWrite(inTime, polled, value, confirmPlace(polled)).catch((error: unknown) => {
@@ -233,9 +278,10 @@ export class Outputs {
         // Only now: writes before this one may have shown which function is right.
         attempt = functions.attempt(polled.written);
         await sendWrite(inTime, requests, attempt).catch((thrown: unknown) => {
-          const error = toDcsError(thrown);
-          if (isUnanswered(error)) unanswered = error;
-          throw writeFailure(error);
+          const error = writeFailure(thrown);
+          if (error.code === 'TIMEOUT') doubt = error;
+          unanswered = isUnanswered(error);
+          throw error;
         });
         const reading = polled.readDelayMs > 0 ? undefined : await readBack(transact, polled, count);
         if (!reading || reading.ok || !polled.doubted) return reading;
@@ -244,29 +290,29 @@ export class Outputs {
       });
     } catch (error) {
       const latest = polled.lastWrite === write && parts === 1;
-      const other = unanswered && latest && polled.repeatable ? attempt?.afterSilence() : undefined;
-      if (!unanswered || !other) throw error;
-      return await this.#writeOtherwise(polled, value, until, other, unanswered);
+      if (!doubt || !latest || !polled.repeatable) throw error;
+      return await this.#settle(polled, value, until, unanswered ? attempt?.afterSilence() : undefined, doubt);
     }
   }
 
-  /** See writeAfterSilence. A task of its own: it waits until the late answer can no longer come. */
-  async #writeOtherwise(
+  /** See settleWrite. Tasks of their own: they wait until the late answer can no longer come. */
+  async #settle(
     polled: PolledChannel,
     value: RawValue,
     until: MonotonicMs,
-    attempt: WriteAttempt,
-    unanswered: DcsError,
+    attempt: WriteAttempt | undefined,
+    doubt: DcsError,
   ): Promise<Reading | undefined> {
-    const { count } = this.#bus;
-    try {
-      return await this.#runWrite(polled, until, (inTime) =>
-        writeAfterSilence(inTime, polled, value, attempt, unanswered, count),
-      );
-    } catch (thrown) {
-      // Whatever prevents the second way, the first one may have taken effect.
-      const error = toDcsError(thrown);
-      throw error.code === 'TIMEOUT' ? error : unanswered;
+    const { count, clock } = this.#bus;
+    for (let tries = 0; ; tries++) {
+      try {
+        return await this.#runWrite(polled, until, (inTime) =>
+          settleWrite(inTime, polled, value, attempt, doubt, count),
+        );
+      } catch (thrown) {
+        const lost = thrown instanceof NotSentError && tries < LOST_READS && clock.now() < until;
+        if (!lost) throw settledError(thrown, doubt);
+      }
     }
   }
 
@@ -304,6 +350,21 @@ export class Outputs {
     }
     throw new DcsError('TIMEOUT', `${polled.channel.key}: the device accepted the value and was still at work`);
   }
+}
+
+/** The output may have the value although its write ended with an error. */
+function mayHaveTakenEffect({ code }: DcsError): boolean {
+  return code === 'TIMEOUT' || code === 'NOT_TAKEN';
+}
+
+/** The device refuses now, and may not later. */
+function isRefusal({ code }: DcsError): boolean {
+  return code === 'NO_SUCH_CHANNEL' || code === 'DEVICE_REFUSED';
+}
+
+/** The read that had to precede a write got no answer. */
+function wasNotSent(error: unknown): boolean {
+  return error instanceof DcsError && error.cause instanceof NotSentError;
 }
 
 /** The reading after an order that cannot be read back: the device has forgotten it. `undefined` for all other writes. */

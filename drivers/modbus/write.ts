@@ -7,7 +7,7 @@ import type { PolledChannel } from './polled-channel.ts';
 import { isPermanent } from './protocol/exception.ts';
 import type { Table, TableSpan } from './protocol/request.ts';
 import { orNotSent, sendWrite, type WriteStep, type WriteWay } from './send-write.ts';
-import type { ModbusTask, ModbusTransact } from './transport/transport.ts';
+import { type ModbusTask, type ModbusTransact, NotSentError } from './transport/transport.ts';
 import { stepRequests } from './write-steps.ts';
 
 const VERIFY_TTL_MS = 5000;
@@ -135,31 +135,39 @@ export async function readBack(
 }
 
 /**
- * A write got no answer, and its unit may ignore the function. Writes with another one when the unit answers a read, and does
- * not have the value. Resolves with the value that it has then. Rejects with `unanswered` when it cannot be read: without that,
- * nobody knows whether a second request does harm.
+ * A write got no proper answer. Resolves with the value that the device has when it is the one written: only the answer was
+ * lost. Else the device may ignore the function: it is written in another `way`, if there is one. Rejects with `doubt` when
+ * the value cannot be read, because nobody knows then whether a second request does harm; with a NotSentError when the read
+ * was lost.
  */
-export async function writeAfterSilence(
+export async function settleWrite(
   transact: ModbusTransact,
   polled: PolledChannel,
   value: RawValue,
-  way: WriteWay,
-  unanswered: DcsError,
+  way: WriteWay | undefined,
+  doubt: DcsError,
   count: (name: string) => void,
 ): Promise<Reading | undefined> {
-  const reading = await readBack(transact, polled, count);
-  if (!reading || (!reading.ok && polled.doubted)) throw unanswered;
+  if (polled.writeOnly || !polled.readable) throw doubt;
+  const reading = polled.decode(await orNotSent(transact(polled.readRequest)), 0);
   if (reading.ok && reading.value === polled.shownValue(value)) {
     count('write_replies_lost');
     return reading;
   }
+  if (!way || (!reading.ok && polled.doubted)) throw doubt;
   try {
     await sendWrite(transact, encodeWrite(polled, value), way);
   } catch (thrown) {
     const cause = toDcsError(thrown);
-    throw new DcsError('TIMEOUT', `${unanswered.message}; written in another way: ${cause.message}`, { cause });
+    throw new DcsError('TIMEOUT', `${doubt.message}; written in another way: ${cause.message}`, { cause });
   }
   return readBack(transact, polled, count);
+}
+
+/** Returns the error that ends a write which `settleWrite` could not settle: whatever failed then, the first request may have worked. */
+export function settledError(thrown: unknown, doubt: DcsError): DcsError {
+  const error = toDcsError(thrown);
+  return error.code === 'TIMEOUT' && !(error instanceof NotSentError) ? error : doubt;
 }
 
 /**

@@ -66,6 +66,16 @@ describe('writing a part of a register', () => {
     expect(store.get(1, 'holding', 4)).toEqual([0]);
   });
 
+  it('is written when the read before it was lost once', async () => {
+    const { bus, store, channels } = await busWith({ holding: 4, bit: 0, write: { bits: 'read-modify-write' } });
+    const [bit] = channels;
+    if (!bit) throw new Error('no channel');
+    let lost = 1;
+    bus.slave.script = ({ pdu }) => (pdu[0] === 3 && lost-- > 0 ? { kind: 'silent' } : undefined);
+    expect(await bus.settle(bus.port.write(bit, true))).toEqual({ readBack: true });
+    expect(store.get(1, 'holding', 4)).toEqual([1]);
+  });
+
   it('is not written when it expires while the register is read', async () => {
     const clock = new ManualClock();
     const store = new SimulatedMemory(clock);

@@ -61,9 +61,22 @@ describe('writing over Modbus', () => {
       const word = out({ holding: 4 });
       owner = new Owner({ tcp, timeout: '100ms' }, [word]);
       const port = await owner.open();
-      slave.script = ({ fn }) => (fn > 4 ? fault : { do: 'answer' });
+      // Nor can the register be read, which could settle it.
+      slave.script = ({ fn }) => (fn > 4 ? fault : { do: 'exception', code: 4 });
       await expect(port.write(word, 5)).rejects.toMatchObject({ code });
       expect(slave.seen.filter(({ fn }) => fn === 6).length).toBe(1);
+    },
+  );
+
+  it.each([{ do: 'wrong-echo' }, { do: 'rst' }, { do: 'partial' }] as const)(
+    'a write answered by $do is done when the device then shows the value',
+    async (fault) => {
+      const word = out({ holding: 4 });
+      owner = new Owner({ tcp, timeout: '100ms' }, [word]);
+      const port = await owner.open();
+      slave.script = ({ fn }) => (fn > 4 ? fault : { do: 'answer' });
+      expect(await port.write(word, 5)).toEqual({ readBack: 5 });
+      expect(slave.seen.filter(({ fn }) => fn > 4)).toHaveLength(1);
     },
   );
 

@@ -78,7 +78,7 @@ describe('a unit that was off line while its bus went on', () => {
     const script = bus.slave.script;
     let refusals = 1;
     bus.slave.script = (request, index) =>
-      request.pdu[0] === 6 && refusals-- > 0 ? { kind: 'wrong-checksum' } : script(request, index);
+      request.pdu[0] === 6 && refusals-- > 0 ? { kind: 'exception', code: 4 } : script(request, index);
     await power(true);
     expect(bus.counters.get('starts_failed')).toBe(1);
     expect(writes).toEqual(['4=7']);
@@ -110,14 +110,15 @@ describe('a command that did nothing', () => {
     const store = new SimulatedMemory(clock);
     const four = channelOf({ holding: 4, write: { register: 6 } }, { direction: 'out', start: 7 });
     const bus = new SimBus({ store, channels: [four], clock, echo: 'off', poll: '200ms', keys: { misses: 2 } });
-    bus.slave.script = (_request, index) => (index === 0 ? { kind: 'silent' } : undefined);
+    // Neither the write is answered nor the reads that could settle it.
+    bus.slave.script = (_request, index) => (index < 4 ? { kind: 'silent' } : undefined);
     await bus.open();
     expect(bus.counters.get('starts_failed')).toBe(1);
     store.put(1, 'holding', 4, 0);
-    // It may not be asked yet, for its reply may still come.
+    // By now it is only probed.
     const command = bus.port.write(four, 99, { expiresAt: clock.now() + 50 });
-    await expect(bus.settle(command)).rejects.toMatchObject({ code: 'EXPIRED' });
-    await clock.advance(2000);
+    await expect(bus.settle(command)).rejects.toMatchObject({ code: 'PORT_DOWN' });
+    await clock.advance(4000);
     expect(store.get(1, 'holding', 4)).toEqual([7]);
     await bus.port.close();
   });
@@ -241,9 +242,37 @@ describe('a unit that does not answer a command', () => {
     expect(good).toBe(true);
     alive.delete(1);
     for (let time = 0; time < 2; time++) {
-      await expect(bus.settle(bus.port.write(output, 1))).rejects.toMatchObject({ code: 'TIMEOUT' });
+      await expect(bus.settle(bus.port.write(output, 1))).rejects.toThrow();
     }
     expect(good).toBe(false);
+    await bus.port.close();
+  });
+});
+
+describe('an opening value that the device refuses while it starts', () => {
+  it('is tried again, ever more rarely, and told once', async () => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const four = channelOf({ holding: 4, write: { register: 6 } }, { direction: 'out', start: 7 });
+    const warnings: string[] = [];
+    const warn = (_fields: object, message: string) => warnings.push(message);
+    const log = { debug() {}, info() {}, warn, error() {} };
+    const bus = new SimBus({ store, channels: [four], clock, echo: 'off', poll: '200ms', log });
+    const tries: number[] = [];
+    let refuses = true;
+    bus.slave.script = ({ pdu }) => {
+      if (pdu[0] !== 6) return undefined;
+      tries.push(clock.now());
+      return refuses ? { kind: 'exception', code: 2 } : undefined;
+    };
+    await bus.open();
+    await clock.advance(60_000);
+    expect(tries.length).toBeGreaterThan(4);
+    expect(tries.length).toBeLessThan(8);
+    expect(warnings).toHaveLength(1);
+    refuses = false;
+    await clock.advance(61_000);
+    expect(store.get(1, 'holding', 4)).toEqual([7]);
     await bus.port.close();
   });
 });

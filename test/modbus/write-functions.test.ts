@@ -131,6 +131,19 @@ describe('a write without an answer', () => {
     expect(bus.counters.get('write_replies_lost')).toBe(1);
   });
 
+  it('is known to be done also when the function is known, and when the read is lost once', async () => {
+    const { bus, functions, write, reactions } = await busWith([REGISTER], {});
+    await write(0, 1);
+    functions.length = 0;
+    reactions[6] = 'silent';
+    let lost = 1;
+    const script = bus.slave.script;
+    bus.slave.script = (request, index) =>
+      request.pdu[0] === 3 && lost-- > 0 ? { kind: 'silent' } : script(request, index);
+    expect(await write(0, 77)).toEqual({ readBack: 77 });
+    expect(functions).toEqual([6]);
+  });
+
   it('stays unknown where the device cannot be asked: no second request is sent', async () => {
     const { functions, write } = await busWith([REGISTER], { 6: 'ignore', 3: 2 });
     await expect(write(0, 77)).rejects.toMatchObject({ code: 'TIMEOUT' });
