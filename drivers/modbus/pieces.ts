@@ -2,8 +2,11 @@ import type { Clock, DurationMs, MonotonicMs } from '../../src/clock/clock.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { type ModbusAddress, readSpanOf, registerFormat } from './address.ts';
 import {
+  bitAt,
   describeRequest,
+  isBitTable,
   type Piece,
+  packBits,
   type ReadRequest,
   type Request,
   registerBytes,
@@ -160,7 +163,12 @@ export class ReadAdapter {
       from >= 0 && to <= ADDRESSES && !forbidden.some(([low, high]) => low < to && high >= from);
     const before = !allowed(first + count, first + minItems) && allowed(first - missing, first) ? missing : 0;
     const data = await send({ ...request, first: first - before, count: minItems });
+    if (isBitTable(request.table)) return before === 0 ? data : shiftBits(data, before, count);
     const bytes = registerBytes(request);
     return data.subarray(bytes * before, bytes * (before + count));
   }
+}
+
+function shiftBits(data: Buffer, from: number, count: number): Buffer {
+  return packBits(Array.from({ length: count }, (_, index) => bitAt(data, from + index)));
 }

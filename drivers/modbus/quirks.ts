@@ -33,7 +33,10 @@ export const quirksSchema = z.strictObject({
     .min(1)
     .max(125)
     .optional()
-    .describe('fewest registers of one read of this device: a shorter read is made longer with those behind it'),
+    .describe(
+      'fewest registers of one read of this device: a shorter read takes those behind it along, or those before it where the ones behind are forbidden',
+    ),
+  min_bits: z.int().min(1).max(2000).optional().describe('fewest coils or inputs of one read of this device'),
   max_registers: z.int().min(1).max(125).optional().describe('most registers of one read of this device'),
   max_bits: z.int().min(1).max(2000).optional().describe('most coils or inputs of one read of this device'),
   max_gap: z.int().min(0).max(124).optional().describe('unrequested registers that may be read along'),
@@ -82,11 +85,12 @@ export function readLimits(
   const bits = isBitTable(span.table);
   const registers = quirks?.max_gap ?? gap;
   const most = bits ? quirks?.max_bits : quirks?.max_registers;
+  const least = bits ? quirks?.min_bits : quirks?.min_registers;
   return {
     gap: bits ? 16 * registers : registers,
     maxItems: Math.min(most ?? Number.POSITIVE_INFINITY, maxReadItems(span)),
     merge: quirks?.merge ?? true,
     forbidden: quirks?.forbidden ?? [],
-    ...(!bits && quirks?.min_registers !== undefined && { minItems: quirks.min_registers }),
+    ...(least !== undefined && { minItems: least }),
   };
 }

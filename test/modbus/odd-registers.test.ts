@@ -176,23 +176,25 @@ describe('bits across registers', () => {
 
 describe('a device that wants longer reads', () => {
   it('gets them: behind the value, or before it at the end of the addresses', async () => {
-    const quirks = { min_registers: 10 };
+    const quirks = { min_registers: 10, min_bits: 8 };
     const { bus, store, read, requests, write } = await busWith(
       [
         { holding: 100, quirks },
         { holding: 65_535, base: 0, quirks },
         { coil: 3, quirks },
+        { coil: 65_535, quirks },
       ],
       { direction: 'out' },
     );
+    for (let at = 0; at < 8; at++) store.put(1, 'coil', 3 + at, at === 0 ? 1 : 0);
+    for (let at = 0; at < 8; at++) store.put(1, 'coil', 65_528 + at, at === 7 ? 1 : 0);
     for (let at = 0; at < 10; at++) {
       store.put(1, 'holding', 100 + at, at);
       store.put(1, 'holding', 65_526 + at, at);
     }
-    store.put(1, 'coil', 3, 1);
     await bus.open();
-    expect(await read()).toEqual([0, 9, true]);
-    expect(requests.splice(0).sort()).toEqual(['1 3 1', '3 100 10', '3 65526 10']);
+    expect(await read()).toEqual([0, 9, true, true]);
+    expect(requests.splice(0).sort()).toEqual(['1 3 8', '1 65528 8', '3 100 10', '3 65526 10']);
     expect(await write(0, 77)).toEqual({ readBack: 77 });
     expect(requests).toEqual(['6 100 77', '3 100 10']);
   });

@@ -59,7 +59,7 @@ function addValueOptions(command: CliCommand): CliCommand {
     .addOption(new Option('--type <type>', 'int16, uint32, float32, string, …; default uint16'))
     .addOption(new Option('--order <order>', 'order of the bytes: ABCD, CDAB, BADC, DCBA'))
     .addOption(new Option('--length <n>', length).argParser(wholeNumber(1, 246)))
-    .addOption(new Option('--bit <n>', 'one bit of a register').argParser(wholeNumber(0, 15)))
+    .addOption(new Option('--bit <n>', 'one bit of a register, or of a longer number').argParser(wholeNumber(0, 63)))
     .addOption(new Option('--base <n>', 'number of the first address, 0 or 1').argParser(wholeNumber(0, 1)))
     .addOption(jsonOption());
 }
