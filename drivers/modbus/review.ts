@@ -1,7 +1,8 @@
 import type { DurationMs } from '../../src/clock/clock.ts';
 import type { Channel, Remark } from '../../src/driver/contract.ts';
 import { type PlanLimits, planBlocks } from '../../src/driver/kit/block-planner.ts';
-import { DcsError } from '../../src/errors/errors.ts';
+import { DcsError, messageOf } from '../../src/errors/errors.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
 import { type AddressDefaults, type ModbusAddress, pollSpanOf, registerFormat, spanOf } from './address.ts';
 import { lossMistakes } from './loss.ts';
 import type { ModbusOptions } from './options.ts';
@@ -21,6 +22,7 @@ export function review(options: ModbusOptions, channels: readonly Channel<Modbus
     return [
       ...reviewQuirks(channels, options),
       ...reviewModels(channels),
+      ...reviewValues(channels),
       ...reviewOverlaps(channels, options),
       ...reviewLoad(options, channels),
     ];
@@ -28,6 +30,34 @@ export function review(options: ModbusOptions, channels: readonly Channel<Modbus
     if (error instanceof DcsError)
       return [{ message: error.message, fatal: true, ...(error.expected ? { expected: error.expected } : {}) }];
     throw error;
+  }
+}
+
+/** Finds safe and initial values that cannot be written: an output that can never be made safe. */
+function reviewValues(channels: readonly Channel<ModbusAddress>[]): Remark[] {
+  return channels.flatMap((channel) =>
+    (
+      [
+        ['safe', channel.returnValue?.()],
+        ['initial', channel.openingValue],
+      ] as const
+    ).flatMap(([key, value]): Remark[] => {
+      const message = value === undefined ? undefined : encodingMistake(channel.address, value);
+      return message === undefined ? [] : [{ channel: channel.key, key, message, fatal: true }];
+    }),
+  );
+}
+
+/** Why a raw value cannot be written. `undefined` when it can, as far as that is known without the device. */
+function encodingMistake(address: ModbusAddress, value: RawValue): string | undefined {
+  try {
+    for (const one of [address, ...address.alternatives]) {
+      // Only the device knows its power of ten.
+      if (one.scaleOffset === undefined) registerFormat(one)?.encode(value);
+    }
+    return undefined;
+  } catch (error) {
+    return `this value cannot be written: ${messageOf(error)}`;
   }
 }
 

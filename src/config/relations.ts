@@ -1,6 +1,6 @@
 import type { Channel } from '../driver/contract.ts';
 import { pinsOf } from '../expression/parse.ts';
-import type { Follow, PinKind, PinSpec } from '../pin/pin.ts';
+import { type Follow, type PinKind, type PinSpec, rawOf } from '../pin/pin.ts';
 import { callDriver } from './drivers-section.ts';
 import { entriesOf, type Located, placeText, toPlain } from './located.ts';
 import type { CheckedPin, PinDraft } from './pin-section.ts';
@@ -235,6 +235,11 @@ function keyPlace(path: readonly string[], entries: ReadonlyMap<string, Located>
 }
 
 function channelOf({ key, spec, address }: CheckedPin): Channel {
-  const { kind, direction, debounceMs, uom } = spec;
-  return { key, kind, direction, address, debounceMs, ...(uom !== undefined && { uom }) };
+  const { kind, direction, debounceMs, uom, initial, safe } = spec;
+  return {
+    ...{ key, kind, direction, address, debounceMs },
+    ...(uom !== undefined && { uom }),
+    ...(initial !== undefined && typeof initial !== 'object' && { openingValue: rawOf(spec, initial) }),
+    ...(safe !== undefined && { returnValue: () => rawOf(spec, safe) }),
+  };
 }

@@ -288,7 +288,10 @@ export interface Driver<Options = unknown, Address = unknown> {
    * `192.168.1.10:502`. Two ports must not claim the same. `undefined` when the hardware can be shared.
    */
   claims?(options: Options): string | undefined;
-  /** Returns problems of a port with these channels, without touching hardware. `check` shows them. */
+  /**
+   * Returns problems of a port with these channels, without touching hardware. `check` shows them. Outputs have the
+   * `openingValue` of `initial`, and the `returnValue` of `safe`.
+   */
   review?(options: Options, channels: readonly Channel<Address>[]): readonly Remark[];
   /**
    * Longest pause (ms) between two tries to open a port that is down; 3 s when `undefined`. Shorter where a try is cheap and a

@@ -1,5 +1,5 @@
 import { DcsError } from '../errors/errors.ts';
-import type { PinSpec, RawValue } from '../pin/pin.ts';
+import { type PinSpec, type RawValue, rawOf } from '../pin/pin.ts';
 
 const ON = new Set(['on', 'true', '1']);
 const OFF = new Set(['off', 'false', '0']);
@@ -36,7 +36,7 @@ export function parseValue(spec: PinSpec, asked: unknown): ParsedValue {
     case 'digital': {
       const value = parseDigital(asked);
       if (value === undefined) throw badValue(spec, asked, 'true, false, 1, 0, "on" or "off"');
-      return { value, raw: spec.invert ? !value : value };
+      return { value, raw: rawOf(spec, value) };
     }
     case 'text':
       return parseText(spec, asked);
@@ -45,7 +45,7 @@ export function parseValue(spec: PinSpec, asked: unknown): ParsedValue {
       const value = parseNumber(asked);
       if (value === undefined) throw badValue(spec, asked, 'a number');
       checkRange(spec, value);
-      if (spec.scale !== 1 || spec.offset !== 0) return { value, raw: round((value - spec.offset) / spec.scale) };
+      if (spec.scale !== 1 || spec.offset !== 0) return { value, raw: rawOf(spec, value) };
       // Beyond 2^53 a whole number is exact only as text; the driver knows whether it fits.
       const exact = typeof asked === 'string' && EXACT.test(asked) && !Number.isSafeInteger(value);
       return exact ? { value: asked, raw: asked } : { value, raw: value };

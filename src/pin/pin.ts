@@ -145,3 +145,11 @@ export interface PinSpec {
   /** Inputs: the pin whose reports make this one be read: a chip's interrupt line. */
   readonly readOn?: string;
 }
+
+/** Returns the raw value that stands for a value of the user: without invert, scale and offset. */
+export function rawOf({ invert, scale, offset }: PinSpec, value: RawValue): RawValue {
+  if (typeof value === 'boolean') return value !== invert;
+  if (typeof value === 'string' || (scale === 1 && offset === 0)) return value;
+  // Scaling must not turn 21.7 into 21.700000000000003: twelve significant digits are more than any sensor has.
+  return Number(((value - offset) / scale).toPrecision(12));
+}

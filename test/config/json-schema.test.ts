@@ -66,6 +66,39 @@ ${pin('power', 'holding: 10, type: float32')}${pin('wrong', 'holding: 11')}${pin
     ]);
   });
 
+  test('a safe or initial value that its registers cannot hold is a mistake at its own place', () => {
+    const text = `ports: { plc: { driver: modbus, tcp: 127.0.0.1 } }
+pins:
+  a: { port: plc, holding: 1, direction: out, safe: 70000 }
+  b: { port: plc, holding: 2, type: int16, scale: 0.001, direction: out, safe: 0, initial: 100 }
+  c: { port: plc, holding: 3, direction: out, safe: "mode=1", fields: { mode: {}, power: {} } }
+  d: { port: plc, holding: 5, scale: 0.1, offset: -10, direction: out, safe: 6543.5, initial: safe }
+  e: { port: plc, holding: 6, direction: out, safe: 5, scale_from: 7 }
+`;
+    const loaded = loadConfigText(text, 'dcs-io.yaml', { drivers, machine: machine() });
+    const problems = loaded.ok ? [] : loaded.problems;
+    expect(problems.map(({ severity, line, key, message }) => [severity, line, key, message])).toEqual([
+      ['error', 3, 'pins.a.safe', 'this value cannot be written: 70000 does not fit: uint16 holds 0 to 65535'],
+      ['error', 4, 'pins.b.initial', 'this value cannot be written: 100000 does not fit: int16 holds -32768 to 32767'],
+      ['error', 5, 'pins.c.safe', 'this value cannot be written: "mode=1" is not text of the form mode=… power=…'],
+    ]);
+  });
+
+  test('a pin that reads a field of several values lies in them on purpose', () => {
+    const fields = 'fields: { mode: {}, power: { type: int32 } }';
+    const text = `ports: { plc: { driver: modbus, tcp: 127.0.0.1 } }
+pins:
+  all: { port: plc, holding: 10, direction: out, safe: "mode=0 power=0", ${fields} }
+  power: { port: plc, holding: 11, type: int32 }
+  between: { port: plc, holding: 32 }
+  apart: { port: plc, holding: [30, 40], type: uint32 }
+  wrong: { port: plc, holding: 40 }
+`;
+    const loaded = loadConfigText(text, 'dcs-io.yaml', { drivers, machine: machine() });
+    const warnings = loaded.ok ? loaded.config.warnings : loaded.problems;
+    expect(warnings.map(({ key }) => key)).toEqual(['pins.wrong']);
+  });
+
   test('one serial adapter cannot be two ports, whatever their drivers', () => {
     const text = 'ports:\n  a: { driver: modbus, serial: /dev/ttyUSB0 }\n  b: { driver: serial, path: /dev/ttyUSB0 }\n';
     const loaded = loadConfigText(text, 'dcs-io.yaml', { drivers, machine: machine() });
