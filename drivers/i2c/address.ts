@@ -41,6 +41,12 @@ const keys = z.strictObject({
     .describe('unsigned numbers: how many bits the value has; the bits above it are something else'),
   zero: z.int().min(0).optional().describe('outputs: what is written for 0, when the chip has a bit for off'),
   bit: z.int().min(0).max(15).optional().describe('the pin is this bit'),
+  unused: z
+    .int()
+    .min(0)
+    .max(0xffff)
+    .default(0)
+    .describe('bits of the register that are 0 in every value: when one is 1, nothing or another chip has answered'),
   invalid: z
     .array(z.int())
     .default([])
@@ -69,9 +75,19 @@ export const pinSchema = keys.transform((found, context): I2cAddress => {
   };
   const problem = found.chip === undefined ? registerKeyError(found) : chipKeyError(found);
   if (problem) return refuse(problem);
-  const { address, mux, chip, value, register, type, shift, width, zero, bit, invalid, init, poll } = found;
+  const { address, mux, chip, value, register, type, shift, width, zero, bit, unused, invalid, init, poll } = found;
   const at = mux ? `${hex(mux.address)}/${mux.channel}/${hex(address)}` : hex(address);
-  const place = { register, writeRegister: found.write_register ?? register, type, shift, width, zero, bit, invalid };
+  const place = {
+    register,
+    writeRegister: found.write_register ?? register,
+    type,
+    shift,
+    width,
+    zero,
+    bit,
+    unused,
+    invalid,
+  };
   const known = chip !== undefined && value !== undefined ? valuesOf(chip)[value] : undefined;
   const where = register === undefined ? type : `register ${hex(register)} ${type}`;
   return {
@@ -91,27 +107,29 @@ function valuesOf(chip: ChipName): ChipKind['values'] {
   return chips[chip].values;
 }
 
-function chipKeyError(keys: Keys): [string, string] | undefined {
-  const { chip, value, init } = keys;
+/** Keys that a chip with code answers itself, and what it says to them. */
+const CHIP_KNOWS = {
+  register: 'knows its registers',
+  bit: 'has no bits',
+  width: 'knows its values',
+  zero: 'knows what 0 is',
+  unused: 'knows its bits',
+  invalid: 'knows which values are none',
+  init: 'sets itself up',
+} as const;
+
+function chipKeyError(found: Keys): [string, string] | undefined {
+  const { chip, value } = found;
   if (chip === undefined) return undefined;
   const names = Object.keys(valuesOf(chip));
   if (value === undefined || !names.includes(value)) return ['value', `${chip} has the values ${names.join(', ')}`];
-  if (init.length > 0) return ['init', `${chip} sets itself up`];
-  const found = REGISTER_KEYS.find(([key, none]) => JSON.stringify(keys[key]) !== JSON.stringify(none));
-  return found && [found[0], `${chip} knows its registers and values`];
+  const given = { ...found, unused: found.unused || undefined, invalid: found.invalid[0], init: found.init[0] };
+  for (const [key, knows] of Object.entries(CHIP_KNOWS)) {
+    if (Object.entries(given).some(([name, stated]) => name === key && stated !== undefined))
+      return [key, `${chip} ${knows}`];
+  }
+  return undefined;
 }
-
-/** Keys of a value in a register, and what they are when they are not given. */
-const REGISTER_KEYS = [
-  ['register', undefined],
-  ['write_register', undefined],
-  ['bit', undefined],
-  ['width', undefined],
-  ['zero', undefined],
-  ['type', 'u8'],
-  ['shift', 0],
-  ['invalid', []],
-] as const;
 
 function registerKeyError(found: Keys): [string, string] | undefined {
   const { value, bit, type, shift, register, write_register } = found;

@@ -18,6 +18,8 @@ export interface RegisterLocation {
   readonly bit: number | undefined;
   /** What is written for 0, by a chip that has a bit for 'off'. */
   readonly zero: number | undefined;
+  /** Bits of the register that are 0 in every value; a wire that is stuck at 1, and another chip, have them. */
+  readonly unused: number;
   /** Numbers with which the chip says that it has no value. */
   readonly invalid: readonly number[];
 }
@@ -92,10 +94,11 @@ export class RegisterReader {
   }
 
   /** The value; `undefined` when the chip says that it has none. */
-  async read({ register, type, shift, width, bit, invalid }: RegisterLocation): Promise<RawValue | undefined> {
+  async read({ register, type, shift, width, bit, unused, invalid }: RegisterLocation): Promise<RawValue | undefined> {
     const name = `${register} ${type}`;
     const held = this.#values.get(name) ?? (await readRegister(this.#access, register, type));
     this.#values.set(name, held);
+    if ((held & unused) !== 0) return undefined;
     if (bit !== undefined) return ((held >> bit) & 1) === 1;
     const shifted = Math.floor(held / 2 ** shift);
     const value = width === undefined ? shifted : shifted % 2 ** width;

@@ -73,6 +73,7 @@ const outputA3: Channel<I2cAddress> = {
       shift: 0,
       width: undefined,
       zero: undefined,
+      unused: 0,
       invalid: [],
       bit: 3,
     },

@@ -58,6 +58,9 @@ describe('values of the data sheets', () => {
     ['ti/ina219.yaml', 'voltage', 0x02, [0xfa, 0x02], 'beyond 32 V'],
     ['ti/ina219.yaml', 'current', 0x01, [0x7d, 0x00], 'beyond 320 mV'],
     ['ti/ina219.yaml', 'current', 0x01, [0x83, 0x00], 'beyond -320 mV'],
+    ['ti/ina219.yaml', 'voltage', 0x02, [0xff, 0xff], 'a wire that is stuck'],
+    ['generic/lm75.yaml', 'temperature', 0x00, [0xff, 0xff], 'a wire that is stuck'],
+    ['maxim/ds3231.yaml', 'temperature', 0x11, [0xff, 0xff], 'a wire that is stuck'],
   ])('%s: %s has no value: %j %j %s', async (file, name, register, bytes) => {
     const { bus, open } = await bench({ keys: profile(file, 0x48).get(name) ?? {}, direction: 'in' });
     const chip = new RegisterChip();
