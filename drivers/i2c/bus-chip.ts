@@ -9,8 +9,18 @@ import type { Chip } from './chips/chip.ts';
 import { chips } from './chips/chips.ts';
 import { OutputLatch, RegisterReader, setRegisters, writeLocation } from './registers.ts';
 
-/** Failures in a row after which a chip counts as lost: a single one may be noise on the wires. */
-const LOST_AFTER = 2;
+/** How much failure of a chip is a loss: a single one may be noise on the wires. */
+export interface ChipLimits {
+  /** How often a transfer that failed is repeated at once. */
+  readonly retries: number;
+  /** The chip is lost after this many failures in a row. */
+  readonly misses: number;
+}
+
+export const DEFAULT_LIMITS: ChipLimits = { retries: 2, misses: 3 };
+
+/** Values that could not be read are read again after this time while the chip is not lost. */
+const RETRY_MS = 500;
 /** Longest pause (ms) between two tries of a chip that fails: each try costs the other chips bus time. */
 const MAX_BACKOFF_MS = 5000;
 
@@ -33,14 +43,17 @@ export class BusChip {
   readonly #chip: Chip | undefined;
   readonly #outputLatch: OutputLatch;
   readonly #context: ChipContext;
+  readonly #limits: ChipLimits;
   /** Values last written to the outputs: a chip that lost its power gets them again. */
   readonly #commanded = new Map<Channel<I2cAddress>, RawValue>();
   readonly #timers: Timer[] = [];
+  readonly #unread = new Set<ChipChannel>();
+  #retryTimer: Timer | undefined;
   readonly #queue = new SequentialQueue();
   #ready = false;
   /** The chip has been set up before. */
   #wasReady = false;
-  /** Failures in a row since it was last ready. */
+  /** Failures in a row since its values were last read or written. */
   #failures = 0;
   #ended = false;
   #backoff: DurationMs = 0;
@@ -50,11 +63,19 @@ export class BusChip {
     | { readonly members: Set<ChipChannel>; readonly done: Promise<ReadonlyMap<ChipChannel, Reading>> }
     | undefined;
 
-  constructor(owner: BusOwner, channels: readonly Channel<I2cAddress>[], context: ChipContext) {
+  constructor(
+    owner: BusOwner,
+    channels: readonly Channel<I2cAddress>[],
+    context: ChipContext,
+    limits: ChipLimits = DEFAULT_LIMITS,
+  ) {
     const [first] = channels;
     this.#context = context;
+    this.#limits = limits;
     this.channels = channels.map((channel) => ({ channel, last: undefined }));
-    this.#access = chipAccess(owner, first?.address ?? { address: 0 }, context.clock);
+    this.#access = chipAccess(owner, first?.address ?? { address: 0 }, context.clock, () =>
+      this.#isLost ? 0 : limits.retries,
+    );
     const name = channels.find(({ address }) => address.chip)?.address.chip?.name;
     this.#chip = name && chips[name].make(this.#access);
     this.#outputLatch = new OutputLatch(
@@ -86,6 +107,7 @@ export class BusChip {
   close(): void {
     this.#ended = true;
     for (const timer of this.#timers) timer.cancel();
+    this.#retryTimer?.cancel();
   }
 
   /** Reads channels now, together with those of waiting reads, and tells what has changed. A failure is a reading. */
@@ -124,6 +146,7 @@ export class BusChip {
       member.last = undefined;
       return this.#orFail(async () => {
         const readBack = await this.#drive(channel, value);
+        this.#failures = 0;
         this.#commanded.set(channel, value);
         if (readBack !== undefined) member.last = { ok: true, value: readBack };
         return readBack;
@@ -154,7 +177,7 @@ export class BusChip {
   /** Writes the values before `init` makes outputs of registers. A chip with code is set up first. */
   async #setUp(): Promise<void> {
     await this.#chip?.setUp();
-    const lost = this.#wasReady && this.#failures >= LOST_AFTER;
+    const lost = this.#wasReady && this.#isLost;
     for (const { channel } of this.channels) {
       // After a loss the safe value wins: the value from before may be one that must not come back.
       const returnValue = lost ? channel.returnValue?.() : undefined;
@@ -170,10 +193,34 @@ export class BusChip {
     );
     this.#ready = true;
     this.#wasReady = true;
-    this.#failures = 0;
   }
 
+  get #isLost(): boolean {
+    return this.#failures >= this.#limits.misses;
+  }
+
+  /** A value that cannot be read stays what it was until the chip is lost. */
   async #readNow(members: readonly ChipChannel[]): Promise<ReadonlyMap<ChipChannel, Reading>> {
+    const read = await this.#readOnce(members);
+    if (!(read instanceof DcsError)) return read;
+    if (!this.#isLost) this.#readAgain(members);
+    const failed: Reading = { ok: false, error: read };
+    return new Map(members.map((member) => [member, this.#isLost || !member.last?.ok ? failed : member.last]));
+  }
+
+  /** Values that could not be read are read again soon, also those that are polled rarely: the chip may be lost. */
+  #readAgain(members: readonly ChipChannel[]): void {
+    for (const member of members) this.#unread.add(member);
+    this.#retryTimer ??= this.#context.clock.after(RETRY_MS, () => {
+      this.#retryTimer = undefined;
+      const again = [...this.#unread];
+      this.#unread.clear();
+      void this.read(again);
+    });
+  }
+
+  /** Resolves with the error when the chip fails. */
+  async #readOnce(members: readonly ChipChannel[]): Promise<ReadonlyMap<ChipChannel, Reading> | DcsError> {
     try {
       if (!this.#ready) await this.#setUp();
       const names = members.flatMap(({ channel }) => channel.address.chip?.value ?? []);
@@ -187,10 +234,10 @@ export class BusChip {
         readings.set(member, value === undefined ? noValue(member) : { ok: true, value, sourceTime });
       }
       this.#backoff = 0;
+      this.#failures = 0;
       return readings;
     } catch (thrown) {
-      const error = this.#countFailure(thrown);
-      return new Map(members.map((member) => [member, { ok: false, error }]));
+      return this.#countFailure(thrown);
     }
   }
 
@@ -218,8 +265,8 @@ export class BusChip {
     const slot = this.#timers.length;
     const pollNow = async () => {
       if (clock.now() >= this.#retryAt) {
-        const readings = await this.read(members);
-        if (readings.some((reading) => !reading.ok)) {
+        await this.read(members);
+        if (this.#failures > 0) {
           this.#backoff = Math.min(MAX_BACKOFF_MS, Math.max(rate, this.#backoff * 2));
           this.#retryAt = clock.now() + this.#backoff;
         }

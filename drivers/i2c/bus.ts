@@ -34,14 +34,22 @@ export interface ChipAccess {
   send(bytes: readonly number[]): Promise<void>;
 }
 
-/** Creates the transfers with a chip, also behind a mux. */
+/** Creates the transfers with a chip, also behind a mux. Each is repeated up to `retries()` times when noise may have ended it. */
 export function chipAccess(
   owner: BusOwner,
   { address, mux }: { readonly address: number; readonly mux?: MuxChannel | undefined },
   clock: Clock,
+  retries: () => number = () => 0,
 ): ChipAccess {
-  const transfer = (write: readonly number[], length: number) =>
-    owner.transfer(mux, address, Uint8Array.from(write), length);
+  const transfer = async (write: readonly number[], length: number) => {
+    for (let again = 0; ; again++) {
+      try {
+        return await owner.transfer(mux, address, Uint8Array.from(write), length);
+      } catch (error) {
+        if (again >= retries() || !isPassing(error)) throw error;
+      }
+    }
+  };
   return {
     address,
     clock,
@@ -50,6 +58,11 @@ export function chipAccess(
     receive: (length) => transfer([], length),
     send: async (bytes) => void (await transfer(bytes, 0)),
   };
+}
+
+/** Whether the same transfer may succeed at once: a stuck bus and a missing adapter stay as they are. */
+function isPassing(error: unknown): boolean {
+  return error instanceof DcsError && (error.code === 'NO_DEVICE' || error.code === 'BAD_REPLY');
 }
 
 /** Formats an address or register: `0x20`. */

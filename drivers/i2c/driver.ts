@@ -4,6 +4,7 @@ import type { DetectedPort, Driver } from '../../src/driver/contract.ts';
 import { messageOf } from '../../src/errors/errors.ts';
 import { type I2cAddress, pinSchema } from './address.ts';
 import { BusOwner, hex, type I2cBus, type MuxChannel, type ScannedChip, scanBus } from './bus.ts';
+import { DEFAULT_LIMITS } from './bus-chip.ts';
 import { type Backend, openBus } from './open-bus.ts';
 import { I2cPort } from './port.ts';
 
@@ -53,6 +54,20 @@ const optionsSchema = z.strictObject({
     .describe(
       'kernel: i2c-dev by ioctl; i2c-bus: the npm package; auto: kernel, and the package where that cannot load',
     ),
+  retries: z
+    .int()
+    .min(0)
+    .max(10)
+    .default(DEFAULT_LIMITS.retries)
+    .describe('how often a transfer with a chip that failed is repeated at once'),
+  misses: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(DEFAULT_LIMITS.misses)
+    .describe(
+      'failures in a row, each after its repetitions, after which a chip is lost: its pins are bad until it answers',
+    ),
 });
 export type I2cOptions = z.infer<typeof optionsSchema>;
 
@@ -76,8 +91,8 @@ export function createI2c(
       hint: 'on a Raspberry Pi: raspi-config, Interface Options, I2C; else modprobe i2c-dev',
     },
     detect: () => detectBuses((path) => openBus(path, 'auto')),
-    async open({ bus, backend }, channels, context) {
-      const port = new I2cPort(await openBus(bus, backend), channels, context, backend);
+    async open({ bus, backend, ...limits }, channels, context) {
+      const port = new I2cPort(await openBus(bus, backend), channels, context, backend, limits);
       try {
         await port.begin();
       } catch (error) {

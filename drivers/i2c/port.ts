@@ -13,7 +13,7 @@ import { DcsError } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { I2cAddress } from './address.ts';
 import { BusOwner, type I2cBus } from './bus.ts';
-import { BusChip, type ChipChannel, type ChipContext } from './bus-chip.ts';
+import { BusChip, type ChipChannel, type ChipContext, type ChipLimits } from './bus-chip.ts';
 import type { I2cPlan } from './crash-plan.ts';
 import type { Backend } from './open-bus.ts';
 
@@ -26,7 +26,13 @@ export class I2cPort implements Port {
   readonly #channels = new Map<string, { readonly chip: BusChip; readonly member: ChipChannel }>();
   #ended: DcsError | undefined;
 
-  constructor(bus: I2cBus, channels: readonly Channel<I2cAddress>[], context: PortContext, backend: Backend = 'auto') {
+  constructor(
+    bus: I2cBus,
+    channels: readonly Channel<I2cAddress>[],
+    context: PortContext,
+    backend: Backend = 'auto',
+    limits?: ChipLimits,
+  ) {
     this.#backend = backend;
     const muxes = channels.flatMap(({ address: { mux } }) => mux?.address ?? []);
     this.#owner = new BusOwner(bus, muxes);
@@ -48,7 +54,7 @@ export class I2cPort implements Port {
       changed: (channel, reading) => context.changed(channel, reading),
       down,
     };
-    this.#chips = [...groups.values()].map((members) => new BusChip(this.#owner, members, chipContext));
+    this.#chips = [...groups.values()].map((members) => new BusChip(this.#owner, members, chipContext, limits));
     for (const chip of this.#chips) {
       for (const member of chip.channels) this.#channels.set(member.channel.key, { chip, member });
     }

@@ -322,9 +322,10 @@ export class ModbusPort implements Port {
       }
       for (const polled of channels) {
         readings.set(polled, { ok: false, error });
-        // Whoever asked takes the value for unknown, until it is told.
+        // Whoever asked takes the value for unknown: it is polled at once, and told.
         polled.forgetLast();
       }
+      this.#replan();
     }
   }
 

@@ -45,6 +45,14 @@ const keysSchema = z
     encoding: z.enum(encodings).default('utf8').describe('text encoding; binary: one character a byte'),
     timeout: durationSchema.prefault('1s').describe('timeout of the answer to ask, and of the reply to write'),
     retries: z.int().min(0).max(10).default(1).describe('how often ask is sent again when no answer comes'),
+    misses: z
+      .int()
+      .min(1)
+      .max(1000)
+      .default(8)
+      .describe(
+        'requests in a row without an answer, repetitions included, after which the pins that an ask fills are bad',
+      ),
     echo: z.boolean().default(false).describe('the device echoes what it receives; the echo is removed'),
     dtr: lineState.describe('state of DTR while the port is open; default: on, as the kernel sets it'),
     rts: lineState.describe('state of RTS while the port is open; default: on, as the kernel sets it'),

@@ -87,7 +87,7 @@ export class SerialPort implements Port {
       count: (counter, by) => context.count(counter, by),
     });
     this.#modem = new ModemPins(own, context.clock);
-    this.#polls = pollsOf(own, options.retries, this.#requests, context);
+    this.#polls = pollsOf(own, options, this.#requests, context);
     this.stream = {
       send: (bytes) => this.#send(bytes),
       onFrame: (listener) => {
@@ -289,7 +289,7 @@ interface PollGroup {
 /** One poll for each command and rate, however many channels its answer fills. */
 function pollsOf(
   channels: readonly SerialChannel[],
-  retries: number,
+  options: SerialOptions,
   requests: RequestQueue,
   context: PortContext,
 ): Poll[] {
@@ -302,7 +302,7 @@ function pollsOf(
     group.channels.push(channel);
     groups.set(name, group);
   }
-  return [...groups.values()].map((group) => new Poll(group.ask, group.channels, retries, requests, context));
+  return [...groups.values()].map((group) => new Poll(group.ask, group.channels, options, requests, context));
 }
 
 function bytesOf({ template }: Command, value: RawValue, { encoding }: SerialOptions): Buffer {

@@ -140,31 +140,45 @@ export class SerialChannel {
   }
 }
 
+/** A question without an answer is asked again after this time when its period is longer. */
+const RETRY_MS = 1000;
+
+/** How much silence of the device is a loss. */
+export interface PollLimits {
+  /** Number of repetitions of a question without an answer. */
+  readonly retries: number;
+  /** The values are bad after this many requests in a row without an answer. */
+  readonly misses: number;
+}
+
 /** A command that is sent periodically, and the channels that its answer fills. */
 export class Poll {
   readonly channels: readonly SerialChannel[];
   readonly #bytes: Buffer;
   readonly #every: number;
-  readonly #retries: number;
+  readonly #limits: PollLimits;
   readonly #requests: RequestQueue;
   readonly #clock: Clock;
   readonly #count: (name: string) => void;
   #unanswered = new Set<SerialChannel>();
   #pending: Promise<void> | undefined;
   #timer: Timer | undefined;
+  #retryTimer: Timer | undefined;
   #due: number;
+  /** Number of requests in a row without an answer. */
+  #misses = 0;
 
   constructor(
     ask: { readonly bytes: Buffer; readonly every: number },
     channels: readonly SerialChannel[],
-    retries: number,
+    limits: PollLimits,
     requests: RequestQueue,
     context: { readonly clock: Clock; count(name: string): void },
   ) {
     this.channels = channels;
     this.#bytes = ask.bytes;
     this.#every = ask.every;
-    this.#retries = retries;
+    this.#limits = limits;
     this.#requests = requests;
     this.#clock = context.clock;
     this.#count = (name) => context.count(name);
@@ -186,6 +200,7 @@ export class Poll {
 
   stop(): void {
     this.#timer?.cancel();
+    this.#retryTimer?.cancel();
   }
 
   /** Asks once. Resolves when every channel has its reading or its failure; never rejects. */
@@ -200,17 +215,30 @@ export class Poll {
     const request: SerialRequest = {
       bytes: this.#bytes,
       lane: 'ask',
-      retries: this.#retries,
+      retries: this.#limits.retries,
       createMatcher: (late) => this.#createMatcher(late),
     };
     try {
       await this.#requests.submit(request);
+      this.#misses = 0;
     } catch (thrown) {
       const error = toDcsError(thrown);
       // The port's owner hears of the loss and fails every pin.
       if (error.code === 'PORT_DOWN') return;
-      for (const channel of this.#unanswered) channel.report({ ok: false, error });
+      const bad = error.code !== 'TIMEOUT' || this.#isLost();
+      // A value stays good while only a few answers are lost.
+      for (const channel of this.#unanswered) if (bad || !channel.last?.ok) channel.report({ ok: false, error });
     }
+  }
+
+  /** The question got no answer, nor did its repetitions. Returns whether that is a loss; if not, it is asked again soon. */
+  #isLost(): boolean {
+    const { retries, misses } = this.#limits;
+    this.#misses += 1 + retries;
+    if (this.#misses >= misses) return true;
+    this.#retryTimer?.cancel();
+    if (this.#every > RETRY_MS) this.#retryTimer = this.#clock.after(RETRY_MS, () => void this.ask());
+    return false;
   }
 
   /** The answer is complete when every channel has found its value, in one frame or in several. */

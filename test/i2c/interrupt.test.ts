@@ -107,7 +107,8 @@ describe('interrupt line of a chip', () => {
     const { clock, chip, i2c, seen } = await bench();
     i2c.chips.delete(0x20);
     chip.legs = 0xf7;
-    await clock.advance(5);
+    // It is asked again after half a second, whatever its poll period is.
+    await clock.advance(1100);
     expect(seen).toEqual([true, 'bad']);
     i2c.chips.set(0x20, chip);
     chip.legs = 0xff;

@@ -7,6 +7,7 @@ import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Channel } from '../../src/driver/contract.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { conformance } from '../../src/testing/conformance.ts';
+import { seeded } from '../modbus/sim-bus.ts';
 import { bench, mcpPin, outcome } from './bench.ts';
 import { Mcp23017, Pcf8574, RegisterChip, SimBus } from './sim-bus.ts';
 
@@ -129,7 +130,7 @@ describe('register chips', () => {
     await port.write(channel(0), false);
     await port.write(channel(0), true);
     bus.chips.delete(0x20);
-    await clock.advance(100);
+    await clock.advance(1200);
     expect(seen[1]).toEqual([false, 'NO_DEVICE']);
     chip.power();
     bus.chips.set(0x20, chip);
@@ -171,7 +172,7 @@ describe('register chips', () => {
     await busChip.begin();
     await busChip.write(only(busChip), true);
     bus.chips.delete(0x20);
-    for (const _ of [1, 2]) await busChip.read(busChip.channels);
+    for (const _ of [1, 2, 3]) await busChip.read(busChip.channels);
     chip.power();
     bus.chips.set(0x20, chip);
     bus.transfers.length = 0;
@@ -180,7 +181,7 @@ describe('register chips', () => {
     expect(chip.driven(3)).toBe(false);
   });
 
-  it('one bad transfer is no loss: an output keeps its value', async () => {
+  it('a read that fails with all its repetitions is no loss: an output keeps its value, and a pin stays good', async () => {
     const bus = new SimBus();
     const chip = new Mcp23017();
     bus.chips.set(0x20, chip);
@@ -195,11 +196,43 @@ describe('register chips', () => {
     await busChip.write(only(busChip), true);
     for (const _ of [1, 2]) {
       bus.fault = 'EREMOTEIO';
-      expect(await busChip.read(busChip.channels)).toMatchObject([{ ok: false }]);
+      expect(await busChip.read(busChip.channels)).toMatchObject([{ ok: true, value: true }]);
       bus.fault = undefined;
       expect(await busChip.read(busChip.channels)).toMatchObject([{ ok: true, value: true }]);
       expect(chip.driven(3)).toBe(true);
     }
+  });
+
+  it('failures of 8 % of the transfers make no pin bad and drive no output', async () => {
+    const random = seeded(7);
+    const { bus, clock, open } = await bench(mcpPin('a3', 'out', true), mcpPin('b0', 'in'));
+    const chip = new Mcp23017();
+    bus.chips.set(0x20, chip);
+    const { port, seen } = await open();
+    const transfer = bus.transfer.bind(bus);
+    let failures = 0;
+    bus.transfer = async (address, write, length) => {
+      bus.fault = random() < 0.08 ? 'EREMOTEIO' : undefined;
+      if (bus.fault) failures++;
+      return transfer(address, write, length);
+    };
+    await clock.advance(600_000);
+    expect(failures).toBeGreaterThan(300);
+    expect(seen).toEqual([[true], [false]]);
+    expect(chip.driven(3)).toBe(true);
+    await port.close();
+  });
+
+  it('a chip that fails always is bad after as many failures as `misses`, half a second apart', async () => {
+    const { bus, clock, open } = await bench(mcpPin('b0', 'in'));
+    const chip = new Mcp23017();
+    bus.chips.set(0x20, chip);
+    const { port, seen } = await open();
+    await clock.advance(1000);
+    bus.chips.delete(0x20);
+    await clock.advance(1200);
+    expect(seen).toEqual([[false, 'NO_DEVICE']]);
+    await port.close();
   });
 
   it('an absent chip affects only its own pins, is named, and is tried less and less often', async () => {
@@ -215,7 +248,7 @@ describe('register chips', () => {
     expect(seen).toEqual([[0x1980], ['NO_DEVICE']]);
     const [, absent] = await port.read(channels);
     expect(absent?.ok === false && absent.error.message).toContain('0x49 on /dev/i2c-1');
-    expect(bus.transfers.filter((text) => text.startsWith('49')).length).toBeLessThan(25);
+    expect(bus.transfers.filter((text) => text.startsWith('49')).length).toBeLessThan(35);
     expect(bus.transfers.filter((text) => text.startsWith('48')).length).toBeGreaterThan(500);
     await port.close();
     expect(clock.pending).toBe(0);

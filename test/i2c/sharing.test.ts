@@ -45,6 +45,7 @@ describe('chips that share a bus', () => {
     }
     // A mux that is not there keeps nobody else from being read.
     bus.chips.delete(0x71);
+    await clock.advance(1000);
     expect((await port.read(channels)).map(outcome)).toEqual([1, 'NO_DEVICE', 3]);
     await port.close();
     expect(clock.pending).toBe(0);

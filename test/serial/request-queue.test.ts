@@ -107,6 +107,35 @@ describe('asking', () => {
     expect([counters.get('timeouts'), counters.get('retries')]).toEqual([1, 1]);
   });
 
+  it('a pin stays good while answers are lost, is asked again soon, and is bad after as many requests as `misses`', async () => {
+    const keys = { timeout: '100ms', retries: 1, misses: 6 };
+    const { clock, sent, seen, say } = await line(keys, [
+      { ...T, poll: '1h' },
+      { ...H, poll: '1h' },
+    ]);
+    await say('21\n');
+    await clock.advance(2500);
+    await say('55\n');
+    // The first request for the humidity was lost until then: it had no value to keep.
+    expect(seen[0]).toEqual([21]);
+    await clock.advance(3_600_000 - 2600);
+    sent.length = 0;
+    await clock.advance(5100);
+    // Three times the question and its repetition, a second apart.
+    expect(sent.filter((one) => one === 'T?\n').length).toBe(6);
+    expect(seen[0]).toEqual([21, 'TIMEOUT']);
+  });
+
+  it('a pin says nothing of answers that are lost now and then', async () => {
+    const { clock, seen, say } = await line({ timeout: '100ms' }, [T]);
+    for (let turn = 0; turn < 20; turn++) {
+      // Three polls of four, with their repetition, get no answer.
+      if (turn % 4 === 0) await say('21\n');
+      await clock.advance(1000);
+    }
+    expect(new Set(seen[0])).toEqual(new Set([21]));
+  });
+
   it('unsolicited lines do not disturb a pending poll, and reach their pins', async () => {
     const { seen, say, counters } = await line({}, [T, { match: '^ALARM (\\d)$', type: 'bool' }]);
     await say('ALARM 1\nboot ok\n21\nALARM 0\n77\n');
