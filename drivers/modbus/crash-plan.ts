@@ -40,6 +40,9 @@ export const prepare: Prepare = async (plan, context) => {
   return new ModbusSafeStateExecutor(plan, context);
 };
 
+/** Repetitions of lost reads while a SunSpec point is looked for; the whole attempt is repeated, too. */
+const MAX_REPEATS = 2;
+
 class ModbusSafeStateExecutor implements SafeStateExecutor {
   readonly holds = false;
   readonly #plan: ModbusPlan;
@@ -103,8 +106,9 @@ class ModbusSafeStateExecutor implements SafeStateExecutor {
     const transact = (request: Request) => this.#transact(transport, request);
     const walker = this.#walkers.get(unit) ?? new ChainWalker();
     this.#walkers.set(unit, walker);
-    // Each request waits by itself.
-    const reader = { unit, transact, untilFree: async () => undefined };
+    let tries = 0;
+    // Each request waits by itself until its unit is free.
+    const reader = { unit, transact, tryAgain: async () => ++tries <= MAX_REPEATS };
     const locate = polled.located ? undefined : () => locatePoint(reader, walker, polled, found);
     await sendWrite(transact, await prepareWrite(transact, polled, value, locate), write);
   }

@@ -23,8 +23,8 @@ export interface ModelPlace {
 export interface ChainReader {
   readonly unit: number;
   readonly transact: ModbusTransact;
-  /** Resolves when the unit may be asked again after a request without answer. */
-  untilFree(): Promise<void>;
+  /** Waits until the unit may be asked again after a request without answer. Resolves with whether another try makes sense. */
+  tryAgain(): Promise<boolean>;
 }
 
 /**
@@ -34,6 +34,7 @@ export interface ChainReader {
 export class ChainWalker {
   /** The base of the last chain first, bases that were silent last. */
   #bases: readonly number[] = BASES;
+  #found = false;
 
   /**
    * Resolves with the models in their order. Ends early when `enough` says so. Rejects with NO_SUCH_CHANNEL when there is no
@@ -45,12 +46,14 @@ export class ChainWalker {
       const others = this.#bases.filter((other) => other !== base);
       let mark: Buffer | undefined;
       try {
-        mark = await readHead(reader, base);
+        mark = await (this.#found ? readPatiently(reader, base) : readHead(reader, base));
       } catch (error) {
         if (isSilence(error)) this.#bases = [...others, base];
+        this.#found = false;
         throw error;
       }
-      if (mark?.toString('latin1') !== MARK) continue;
+      this.#found = mark?.toString('latin1') === MARK;
+      if (!this.#found) continue;
       this.#bases = [base, ...others];
       return await walkFrom(reader, base, enough);
     }
@@ -67,7 +70,7 @@ async function walkFrom(
 ): Promise<ModelPlace[]> {
   const models: ModelPlace[] = [];
   for (let at = base + 2; models.length < MAX_MODELS && at <= 0xfffe && !enough(models); ) {
-    const head = await readHeadPatiently(reader, at, base);
+    const head = await readNext(reader, at, base);
     const id = head?.readUInt16BE(0) ?? LAST_MODEL;
     // No model has the number 0: these registers have been erased, or not been filled yet.
     if (head === undefined || id === LAST_MODEL || id === 0) break;
@@ -79,20 +82,29 @@ async function walkFrom(
 }
 
 /**
- * Two registers of the chain; `undefined` at its end. One lost reply does not end the walk. A device whose chain has no end
- * mark may be silent behind the last model: it is still there when `SunS` can be read.
+ * Two registers of the chain; `undefined` at its end. A device whose chain has no end mark may be silent behind the last model:
+ * it is still there when `SunS` can be read.
  */
-async function readHeadPatiently(reader: ChainReader, at: number, base: number): Promise<Buffer | undefined> {
-  for (const address of [at, at, base]) {
+async function readNext(reader: ChainReader, at: number, base: number): Promise<Buffer | undefined> {
+  try {
+    return await readPatiently(reader, at);
+  } catch (error) {
+    if (!isSilence(error)) throw error;
+    const mark = await readHead(reader, base);
+    if (mark?.toString('latin1') !== MARK) throw error;
+    return undefined;
+  }
+}
+
+/** Reads as `readHead` does; some lost replies do not end the walk. */
+async function readPatiently(reader: ChainReader, first: number): Promise<Buffer | undefined> {
+  for (;;) {
     try {
-      const head = await readHead(reader, address);
-      return address === at ? head : undefined;
+      return await readHead(reader, first);
     } catch (error) {
-      if (!isSilence(error) || address === base) throw error;
-      await reader.untilFree();
+      if (!isSilence(error) || !(await reader.tryAgain())) throw error;
     }
   }
-  return undefined;
 }
 
 /** Two registers; `undefined` when the device has none there. */

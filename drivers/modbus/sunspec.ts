@@ -1,4 +1,4 @@
-import type { Clock, DurationMs, MonotonicMs, Timer } from '../../src/clock/clock.ts';
+import { type Clock, type DurationMs, type MonotonicMs, sleep, type Timer } from '../../src/clock/clock.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import { type ModbusAddress, readSpanOf, spanOf } from './address.ts';
 import type { PolledChannel } from './polled-channel.ts';
@@ -24,6 +24,8 @@ const MAX_MISSING_MS: DurationMs = 60_000;
 const UNCHANGED_MS: DurationMs = 1000;
 const MAX_UNCHANGED_MS: DurationMs = 600_000;
 const MAX_MOVED_MS: DurationMs = 30_000;
+/** Requests without answer that one walk may have. */
+const PATIENCE = 8;
 /** Walks without answer in a row after which the values from before count no more. */
 const FAILED_WALKS = 2;
 
@@ -102,7 +104,9 @@ export class SunSpecUnit {
   /** The places must be confirmed by a walk before they are used. */
   #doubted = true;
   #walking = false;
+  /** No answer since the last one; `#silences`: requests without answer so far. */
   #silent = false;
+  #silences = 0;
   #queued = false;
   #timer: Timer | undefined;
   /** Walks in a row that found everything where it was, and the time of the last. */
@@ -130,6 +134,7 @@ export class SunSpecUnit {
   /** A request of the unit got no answer. */
   silent(): void {
     this.#silent = true;
+    this.#silences++;
   }
 
   /** The unit answers; `wasOffline`: it has been away. Called before the reply is used. */
@@ -236,14 +241,18 @@ export class SunSpecUnit {
   }
 
   async #walk(transact: ModbusTransact): Promise<void> {
-    const { clock, freeAt } = this.#bus;
-    const untilFree = () =>
-      new Promise<void>((resolve) => clock.after(Math.max(0, freeAt(this.#unit) - clock.now()), resolve));
+    const { clock, freeAt, ended } = this.#bus;
+    const silences = this.#silences;
+    const tryAgain = async () => {
+      if (this.#silences - silences >= PATIENCE || ended()) return false;
+      await sleep(clock, Math.max(0, freeAt(this.#unit) - clock.now()));
+      return true;
+    };
     const enough = (models: readonly ModelPlace[]) =>
       this.#points.every(({ channel }) => hasFirstChoice(channel.address, models));
     this.#walking = true;
     try {
-      this.#apply(await this.#walker.walk({ unit: this.#unit, transact, untilFree }, enough));
+      this.#apply(await this.#walker.walk({ unit: this.#unit, transact, tryAgain }, enough));
     } catch (thrown) {
       const error = toDcsError(thrown);
       if (error.code !== 'NO_SUCH_CHANNEL') throw error;

@@ -6,7 +6,7 @@ import { ManualClock } from '../../src/clock/manual-clock.ts';
 import type { Channel, Reading } from '../../src/driver/contract.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { channelOf } from './owner.ts';
-import { SimBus, type SimBusOptions } from './sim-bus.ts';
+import { SimBus, type SimBusOptions, seeded } from './sim-bus.ts';
 import { clearChain, common, putChain, type SimulatedModel } from './sunspec-device.ts';
 
 const other: SimulatedModel = { model: 120, length: 26 };
@@ -155,6 +155,24 @@ describe('a device that stays as it is', () => {
     }
     expect(walks).toBeLessThan(12);
     expect(of(limit())).toEqual([{ ok: true, value: 100 }]);
+    await bus.port.close();
+  });
+});
+
+describe('a line that loses 8 % of the replies', () => {
+  it('makes no SunSpec point bad, and gives no output its safe value', async () => {
+    const safe = { ...limit(), returnValue: () => 50 };
+    const { clock, store, bus, writes, of } = await busWith([safe]);
+    putChain(store, [common, other, { model: 121, length: 30 }, { model: 122, length: 44 }, controls()]);
+    const random = seeded(4);
+    const { script } = bus.slave;
+    await bus.open();
+    await clock.advance(3000);
+    bus.slave.script = (request, index) => (random() < 0.08 ? { kind: 'silent' } : script(request, index));
+    await clock.advance(1_200_000);
+    expect(bus.counters.get('timeouts')).toBeGreaterThan(100);
+    expect(of(safe)).toEqual([{ ok: true, value: 100 }]);
+    expect(writes).toEqual([]);
     await bus.port.close();
   });
 });
