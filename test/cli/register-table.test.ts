@@ -70,6 +70,7 @@ describe('a profile from a register table', () => {
     expect(pins.join()).toContain('direction: out, range: [ 0, 50 ]');
     expect(notes).toEqual([
       expect.stringContaining('40001 is holding register 0'),
+      'INT and UINT without a number are read as 16 bits',
       'line 8: left out, because FOO is no clear type: 40020 | Broken | FOO | R',
       'line 9: left out, because abc is no address: abc | Nonsense | INT | R',
     ]);
@@ -158,6 +159,24 @@ describe('a profile from a register table', () => {
     ]);
   });
 
+  it('reads a factor with its unit, columns of writable, bits, and a table that the header names', async () => {
+    const { pins, notes } = await linesOf(
+      'Holding register,Register Name,Data Type,Bits,Scale Unit,Writable\n10,Level,Unsigned 16,,0.1 %,no\n11,Mode,UINT,7:4,,yes\n"40,012",X,Signed 16,,V,no\n',
+    );
+    expect(pins).toEqual([
+      '  level: { holding: 10, scale: 0.1, uom: "%" }',
+      '  mode: { holding: 11, bits: [ 4, 7 ] }',
+      '  x: { holding: 40012, type: int16, uom: V, class: voltage }',
+    ]);
+    expect(notes).toContain('INT and UINT without a number are read as 16 bits');
+    const { pins: resolved } = await linesOf('Address,Name,Resolution\n1,Voltage,"0,1 V"\n2,Power,1 W\n3,Level,0.5%\n');
+    expect(resolved).toEqual([
+      '  voltage: { holding: 1, scale: 0.1, uom: V, class: voltage }',
+      '  power: { holding: 2, uom: W, class: power }',
+      '  level: { holding: 3, scale: 0.5, uom: "%" }',
+    ]);
+  });
+
   it('gives every pin another name', async () => {
     const { pins } = await linesOf('Address,Name\n1,Strom\n2,Strom\n3,电流\n');
     expect(pins).toEqual(['  strom: { holding: 1 }', '  strom-2: { holding: 2 }', '  register-3: { holding: 3 }']);
@@ -175,6 +194,7 @@ describe('a cell of a register table', () => {
     ['4x0001', false, { first: 40_001, decimal: '40001' }],
     ['HR 12', false, { first: 12, decimal: '12' }],
     ['0x10 - 0x11', false, { first: 16, last: 17 }],
+    ['40,001', false, { first: 40_001, decimal: '40001' }],
     ['40 001', false, { first: 40_001, decimal: '40001' }],
     ['40010 bit 12', false, { first: 40_010, decimal: '40010', bit: 12 }],
     ['xyz', false, undefined],
@@ -246,7 +266,9 @@ describe('a cell of a register table', () => {
     expect(namesOf('0: off, 1: on')).toEqual({ 0: 'off', 1: 'on' });
     expect([namesOf('see page 7'), namesOf('0-100'), namesOf('1: on')]).toEqual([undefined, undefined, undefined]);
     expect(
-      ['03', 'FC04', '0x10', '1/5/15', 'Holding Register', '3x', 'Voltage'].map((text) => tableOf(text)?.table),
-    ).toEqual(['holding', 'input', 'holding', 'coil', 'holding', 'input', undefined]);
+      ['03', 'FC04', '0x10', '1/5/15', 'Holding Register', '3x', '03H/06H', 'Signed 16', 'Voltage'].map(
+        (text) => tableOf(text)?.table,
+      ),
+    ).toEqual(['holding', 'input', 'holding', 'coil', 'holding', 'input', 'holding', undefined, undefined]);
   });
 });

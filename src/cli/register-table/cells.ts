@@ -31,14 +31,24 @@ const TABLE_WORDS: readonly (readonly [Table, RegExp])[] = [
 export function tableOf(cell: string): TableCell | undefined {
   const text = cell.toLowerCase();
   const word = TABLE_WORDS.find(([, words]) => words.test(text))?.[0];
-  const codes = [...text.matchAll(/0x([\da-f]{1,2})\b|\b([\da-f]{1,2})h\b|(?:^|[^\w.]|fc|f)(\d{1,2})\b/g)].map(
-    ([, prefixed, suffixed, plain]) =>
-      plain === undefined ? Number.parseInt(prefixed ?? suffixed ?? '', 16) : Number(plain),
-  );
+  const codes = word === undefined || /\d/.test(text) ? codesIn(text) : [];
   const writes = codes.filter((code) => WRITE.has(code));
   const read = codes.flatMap((code) => READ.get(code) ?? [])[0];
   const table = word ?? read ?? WRITE.get(writes[0] ?? 0);
   return table && { table, writable: writes.length > 0 };
+}
+
+/** The function codes of a text that has nothing else: `Signed 16` is a type. */
+function codesIn(text: string): number[] {
+  const rest = text.replaceAll(
+    /modbus|functions?|func|funktion|codes?|fct?|read|write|and|single|multiple|registers?|coils?|inputs?|holding|discrete/g,
+    '',
+  );
+  if (/[a-z]/.test(rest.replaceAll(/0x[\da-f]{1,2}\b|\b[\da-f]{1,2}h\b/g, ''))) return [];
+  const found = rest.matchAll(/0x([\da-f]{1,2})\b|\b([\da-f]{1,2})h\b|\b(\d{1,2})\b/g);
+  return [...found].map(([, prefixed, suffixed, plain]) =>
+    plain === undefined ? Number.parseInt(prefixed ?? suffixed ?? '', 16) : Number(plain),
+  );
 }
 
 /** An address as the table of a manual writes it. */
@@ -58,7 +68,7 @@ const RANGE = /\s*(?:-|–|—|~|\.\.+|…|\bto\b|\bbis\b)\s*/;
 export function addressOf(cell: string, hex: boolean): AddressCell | undefined {
   const [text = '', bitText] = cell.toLowerCase().split(/\s*\bbit\s*|(?<=\d{2,}|^\d)\.(?=\d{1,2}$)/);
   const [from = '', to, ...more] = text
-    .replaceAll(/(?<=\d)[ \u00a0](?=\d{3}\b)/g, '')
+    .replaceAll(/(?<=\b\d{1,3})[ \u00a0.,'](?=\d{3}\b)/g, '')
     .trim()
     .split(RANGE);
   const first = oneAddress(from, hex);
@@ -167,6 +177,8 @@ export function rangeOf(cell: string, decimalComma: boolean): readonly [number, 
 /** Whether a cell says that a register can be written, read, or both. */
 export function accessOf(cell: string): { readonly reads: boolean; readonly writes: boolean } | undefined {
   const text = cell.toLowerCase().replaceAll(/[^a-z]/g, '');
+  if (/^(no?|false)$/.test(text)) return { reads: true, writes: false };
+  if (/^(y|yes|true|x)$/.test(text)) return { reads: true, writes: true };
   if (/^(ro|r|read|readonly|lesen|nurlesen|lecture|in|input)$/.test(text)) return { reads: true, writes: false };
   if (/^(rw|wr|readwrite|writeread|lesenschreiben|readandwrite)$/.test(text)) return { reads: true, writes: true };
   if (/^(wo|w|write|writeonly|schreiben)$/.test(text)) return { reads: false, writes: true };

@@ -1,4 +1,4 @@
-import { tableOf } from './cells.ts';
+import { type Table, tableOf } from './cells.ts';
 import type { Row } from './csv.ts';
 
 /** What a column of a register table says. */
@@ -27,11 +27,9 @@ export type Role =
 const HEADERS: readonly (readonly [Role | 'ignored', RegExp])[] = [
   ['ignored', /slave|unit ?id|device (id|address)|default|example|sample|protocol version/],
   ['invalid', /invalid|not available|n\/a value|\bnan\b|ungültig/],
-  [
-    'table',
-    /func|funk|\bfc\b|f\.? ?code|(register|object|data) ?(type|kind|area|table)|typ.* regist|table|memory area/,
-  ],
-  ['access', /access|zugriff|accès|r ?[/|] ?w|read ?[/|]? ?write|permission|attribut|rights|schreib|\brw\b/],
+  ['table', /func|funk|\bfc\b|f\.? ?code|(register|object) ?(type|kind|area)|typ.* regist|\btable\b|memory area/],
+  ['access', /access|zugriff|accès|r ?[/|] ?w|read ?[/|]? ?write|permission|attribut|rights|schreib|\brw\b|writ/],
+  ['unit', /(scal|factor|faktor|resolution).*(unit|einheit)|(unit|einheit).*(scal|factor|faktor|resolution)/],
   ['divisor', /divis|divid|gain|teiler/],
   ['scale', /scal|factor|faktor|facteur|fattore|multipl|resolution|auflösung|skalier|coeff|accuracy/],
   ['unit', /\bunits?\b|\buom\b|einheit|unité|eenheid|unidad|unità/],
@@ -57,6 +55,8 @@ const HEADERS: readonly (readonly [Role | 'ignored', RegExp])[] = [
 export interface Columns {
   /** Column of each role. */
   readonly at: ReadonlyMap<Role, number>;
+  /** The table that the header of the addresses names: `Holding register`. */
+  readonly table: Table | undefined;
   /** The address column holds hexadecimal numbers without a prefix. */
   readonly hexAddresses: boolean;
   /** Lengths are divided by this: 2 where they are bytes, 16 for bits. `undefined` when the header does not say it. */
@@ -92,6 +92,7 @@ export function readHeader(header: Row, below: readonly Row[]): Columns | undefi
   const isUnused = (column: number) => titles[column] !== '' && roles[column] !== 'ignored' && !used.has(column);
   return {
     at,
+    table: tableOf(titles[address] ?? '')?.table,
     hexAddresses: /hex/.test(titles[address] ?? '') || looksHex(below.map(({ cells }) => cells[address] ?? '')),
     lengthsPerRegister: /byte/.test(length) ? 2 : /\bbits?\b/.test(length) ? 16 : undefined,
     countsFromOne: /(1|one)[- ]based|(from|at|ab) 1\b/.test(titles[address] ?? ''),

@@ -155,7 +155,7 @@ class TableReader {
 
   #statedTable({ row, columns, heading }: RegisterRow): Table | undefined {
     const cell = cellOf(row, columns, 'table');
-    return tableOf(cell)?.table ?? (cell === '' ? heading : undefined);
+    return tableOf(cell)?.table ?? (cell === '' ? (heading ?? columns.table) : undefined);
   }
 
   #pin(register: RegisterRow, manual: boolean): DraftPin | undefined {
@@ -218,7 +218,18 @@ class TableReader {
   /** `undefined` when the type is not known, or does not fit the length. */
   #type({ row, columns }: RegisterRow, length: number | undefined): TypeCell | undefined {
     const cell = cellOf(row, columns, 'type');
-    if (cell !== '') return typeOf(cell, length, cellOf(row, columns, 'order'));
+    if (cell !== '') {
+      const type = typeOf(cell, length, cellOf(row, columns, 'order'));
+      if (
+        length === undefined &&
+        bitsIn(cell) === undefined &&
+        /^int16|^uint16/.test(type?.type ?? '') &&
+        /int/i.test(cell)
+      ) {
+        this.#assume('INT and UINT without a number are read as 16 bits');
+      }
+      return type;
+    }
     if (length !== undefined && length !== 1) return undefined;
     this.#assume('nothing tells the type of some registers: they are read as uint16');
     return { type: 'uint16', registers: 1 };
@@ -227,13 +238,15 @@ class TableReader {
   #valueKeys(register: RegisterRow, { type, order, length }: TypeCell): PinKeys | undefined {
     const { row, columns, address } = register;
     const cell = (role: Role) => cellOf(row, columns, role);
-    const bit = address.bit ?? numberOf(cell('bit'), this.#decimalComma);
+    const [, upper, lower] = /^(\d+)\s*[-:.]+\s*(\d+)$/.exec(cell('bit')) ?? [];
+    const bit = address.bit ?? numberOf(cell('bit'), true);
     if (type === 'bool') return bit === undefined ? this.#skip(row, 'nothing tells which bit it is') : { bit };
     const encoding = {
       ...(type !== 'uint16' && { type }),
       ...(type === 'int8' && { byte: 'lo' }),
       ...(order !== undefined && { order }),
       ...(length !== undefined && { length }),
+      ...(upper !== undefined && { bits: [upper, lower].map(Number).sort((a, b) => a - b) }),
     };
     if (type === 'string') return encoding;
     const names = namesOf(cell('values')) ?? namesOf(cell('range')) ?? namesOf(cell('remark'));
@@ -244,7 +257,7 @@ class TableReader {
 
   /** Scale, unit, and the number that means no value. */
   #measureKeys(row: Row, cell: (role: Role) => string): PinKeys | undefined {
-    const { uom, scale: ofUnit } = unitOf(cell('unit'), this.#decimalComma);
+    const { uom, scale: ofUnit } = unitOf(cell('unit') || unitBehind(cell('scale')), this.#decimalComma);
     const scale = this.#scale(row, cell);
     if (scale === undefined) return undefined;
     if (ofUnit !== undefined && scale !== 1 && ofUnit !== scale) {
@@ -262,7 +275,7 @@ class TableReader {
   }
 
   #scale(row: Row, cell: (role: Role) => string): number | undefined {
-    const factor = factorOf(cell('scale'), this.#decimalComma);
+    const factor = factorOf(cell('scale').slice(0, -unitBehind(cell('scale')).length || undefined), this.#decimalComma);
     const divisor = factorOf(cell('divisor'), this.#decimalComma);
     if (factor === undefined || divisor === undefined || factor === 0 || divisor === 0) {
       return this.#skip(row, `the factor "${cell('scale') || cell('divisor')}" is not clear`);
@@ -334,6 +347,11 @@ class TableReader {
 function cellOf(row: Row, { at }: Columns, role: Role): string {
   const column = at.get(role);
   return column === undefined ? '' : (row.cells[column] ?? '');
+}
+
+/** The unit in a column of factors: V of `0.1 V`. Empty when there is none. */
+function unitBehind(cell: string): string {
+  return /^(?:[\d.,]+(?:\/\d+)?)\s*([^\d\s.,/^eE×x*-].*)$/.exec(cell)?.[1] ?? '';
 }
 
 const RESERVED = /^(reserved?|reserviert|spare|unused|not used|n\/a|-+)$/i;
