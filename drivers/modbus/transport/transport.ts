@@ -96,12 +96,9 @@ export async function sendAgainAfterClosing(
     return await send();
   } catch (error) {
     if (!(error instanceof ConnectionClosedError)) throw error;
-    const message = `${describeRequest(request)}: ${error.message} twice in place of an answer`;
-    throw new DcsError('TIMEOUT', message, {
-      expected:
-        'connect: { pause: 1s } for a device that needs a rest after connecting; no other master on its only one',
-      cause: error,
-    });
+    const cure = 'it may need a rest after connecting (connect: { pause: 1s }), or serve another master';
+    const message = `${describeRequest(request)}: ${error.message} twice in place of an answer; ${cure}`;
+    throw new DcsError('TIMEOUT', message, { cause: error });
   }
 }
 
