@@ -25,12 +25,16 @@ const FIRST_OPENING_WAIT_MS: DurationMs = 1000;
 const MAX_OPENING_WAIT_MS: DurationMs = 60_000;
 /** A command that has not been sent within this time has expired. */
 const WRITE_TTL_MS = 5000;
+/** So many connections a write may need: a step before it, its read, the write, a step after it. */
+const CONNECTIONS = 4;
 /** A busy device is asked again after this time, then after twice as long, and so on. */
 const BUSY_RETRY_MS = 100;
 
 /** The bus that outputs are written on. */
 export interface OutputBus {
   readonly clock: Clock;
+  /** Rest after connecting, before the first request. */
+  readonly connectPauseMs: DurationMs;
   readonly log: Log;
   readonly delays: CancellableDelays;
   readonly functions: WriteFunctions;
@@ -200,7 +204,7 @@ export class Outputs {
     value: RawValue,
     { expiresAt = Number.POSITIVE_INFINITY, repetition }: WriteOptions = {},
   ): Promise<Reading | undefined> {
-    const until = Math.min(this.#bus.clock.now() + WRITE_TTL_MS, expiresAt);
+    const until = Math.min(this.#bus.clock.now() + WRITE_TTL_MS + CONNECTIONS * this.#bus.connectPauseMs, expiresAt);
     try {
       const reading = await this.#writeUntilTaken(polled, value, until);
       // The device has taken it: no older value follows, also when the check fails.

@@ -115,6 +115,7 @@ export class ModbusPort implements Port {
       ...bus,
       log,
       delays: this.#delays,
+      connectPauseMs: options.connect?.pause ?? 0,
       functions: this.#functions,
       isOffline: (unit: number) => this.#scheduler.isOffline(unit),
       count,

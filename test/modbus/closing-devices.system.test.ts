@@ -144,6 +144,12 @@ describe('connect: { pause }', () => {
     expect(slave.seen.filter(({ fn }) => fn === 5).length).toBe(1);
   });
 
+  it('may be longer than a command without ttl waits otherwise', { timeout: 20_000 }, async () => {
+    owner = new Owner({ tcp, poll: '1h', connect: { pause: '6s', close_after: 'each' } }, [coil]);
+    const port = await owner.open();
+    expect(await port.write(coil, true)).toMatchObject({ readBack: true });
+  });
+
   it('is over at once when the port is closed', async () => {
     owner = new Owner({ tcp, poll: '1h', connect: { pause: '5s' } }, [coil]);
     const port = await owner.open();

@@ -220,6 +220,7 @@ describe('registers that hold no value after a write', () => {
       isOffline: () => false,
       count: () => undefined,
       confirmPlace: () => undefined,
+      connectPauseMs: 0,
       run: <Result>(task: ModbusTask<Result>) => task.work(transact),
       ended: () => false,
     };
