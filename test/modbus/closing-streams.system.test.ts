@@ -81,23 +81,23 @@ describe.each([
 
 describe('a write that a server takes and then closes instead of answering', () => {
   it('is of unknown outcome and not sent again', async () => {
-    let received = 0;
+    const writes: number[] = [];
     const silent = createServer((socket) => {
       socket.on('error', () => socket.destroy());
-      socket.on('data', () => {
-        received++;
+      socket.on('data', (bytes: Buffer) => {
+        if (bytes.readUInt8(1) > 4) writes.push(bytes.readUInt8(1));
         socket.end();
       });
     });
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const address = silent.address();
     const tcp = `127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
-    const word = channelOf({ holding: 5 }, { direction: 'out', start: 7 });
+    const word = channelOf({ holding: 5 }, { direction: 'out' });
     owner = new Owner({ tcp, framing: 'rtu', poll: '1h', retries: 0 }, [word]);
     const port = await owner.open();
-    const before = received;
-    await expect(port.write(word, 7)).rejects.toMatchObject({ code: expect.stringMatching(/TIMEOUT|EXPIRED/) });
-    expect(received - before).toBeLessThanOrEqual(1);
+    // It is sent after the quarantine of the first read, whose late reply may still come over a new connection.
+    await expect(port.write(word, 7)).rejects.toMatchObject({ code: 'TIMEOUT' });
+    expect(writes).toEqual([6]);
     silent.close();
   });
 });
