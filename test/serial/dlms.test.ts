@@ -2,13 +2,17 @@ import { createCipheriv } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checksumOf } from '../../drivers/serial/checksum.ts';
 import { readKeys } from '../../drivers/serial/dlms/keys.ts';
 import { TelegramReader } from '../../drivers/serial/dlms/telegrams.ts';
 import { serial } from '../../drivers/serial/driver.ts';
+import { SerialPort } from '../../drivers/serial/port.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
 import { loadConfigText } from '../../src/config/load.ts';
 import { DcsError } from '../../src/errors/errors.ts';
+import { memoryLog, recordReadings } from '../support/ports.ts';
 import { collector, everySplit, framing } from './framers.ts';
 
 const bytes = (hex: string) => Buffer.from(hex.replace(/\s/g, ''), 'hex');
@@ -233,6 +237,27 @@ describe('telegrams of DLMS meters', () => {
     expect(read([AIDON.subarray(40), AIDON, AIDON]).told.length).toBe(18);
   });
 
+  it('are refused with an error of ours whatever they hold, and however the bytes come', () => {
+    const body = fc.oneof(
+      fc.uint8Array({ maxLength: 80 }),
+      fc.array(fc.constantFrom(0, 1, 2, 6, 9, 15, 22, 0x81, 0xff)),
+    );
+    fc.assert(
+      fc.property(
+        body,
+        fc.boolean(),
+        fc.constantFrom('0f00000000', '0f', 'db08', '', '0f000000000c'),
+        (found, bare, head) => {
+          const information = Buffer.concat([bytes(bare ? '' : LLC), bytes(head), Buffer.from(found)]);
+          const frame = bare ? information : hdlc(information);
+          // Another error than ours is thrown on.
+          read([frame.subarray(0, 7), frame.subarray(7), AIDON], TIROL_KEY);
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+
   it('are refused when they are encrypted in another way', () => {
     expect(read([ciphered(dsmr(), LUX_KEY, { security: 0x10 })], LUX_KEY).told).toEqual([
       'this kind of encryption is not supported',
@@ -269,5 +294,51 @@ describe('the keys of a meter', () => {
     expect(() => readKeys({ file })).toThrow('holds no key');
     rmSync(folder, { recursive: true });
     expect(() => readKeys({ file })).toThrow('the key cannot be read');
+  });
+});
+
+describe('a port with telegrams that cannot be read', () => {
+  /** The readings of a pin after each telegram, and what was logged. */
+  async function told(options: object, telegrams: readonly Buffer[]) {
+    const parsed = serial.options.parse({ path: 'x', framing: 'dlms', ...options });
+    const address = serial.pin.parse({ match: '\\n1-0:1\\.7\\.0\\((\\d+)\\*W\\)' });
+    const channel = { key: 'power', kind: 'analog', direction: 'in', address, debounceMs: 0 } as const;
+    const { changed, listen } = recordReadings();
+    const log = memoryLog();
+    const keys = readKeys(parsed.key, parsed.authentication_key);
+    const context = { clock: new ManualClock(), log, changed, count() {}, down() {} };
+    const port = new SerialPort(parsed, 'x', [channel], context, keys);
+    await port.begin({ async send() {}, async close() {} });
+    const seen: unknown[] = [];
+    listen(channel, (reading) => seen.push(reading.ok ? reading.value : reading.error.code));
+    const after = telegrams.map((telegram) => {
+      port.events.data(telegram);
+      return seen.at(-1);
+    });
+    await port.close();
+    return { after, logged: JSON.stringify(log) };
+  }
+
+  const good = ciphered(dsmr(), LUX_KEY);
+  const damaged = Buffer.from(good);
+  damaged[60] = (damaged[60] ?? 0) ^ 1;
+
+  it('keeps its values over one or two, is bad from the third on, and good with the next that is right', async () => {
+    const { after, logged } = await told({ key: LUX_KEY }, [
+      good,
+      damaged,
+      damaged,
+      good,
+      damaged,
+      damaged,
+      damaged,
+      good,
+    ]);
+    expect(after).toEqual([286, 286, 286, 286, 286, 286, 'BAD_REPLY', 286]);
+    expect(logged).not.toContain(LUX_KEY);
+  });
+
+  it('is bad at once when the key is missing', async () => {
+    expect((await told({}, [good])).after).toEqual(['BAD_CONFIG']);
   });
 });
