@@ -115,6 +115,11 @@ function quirkMistakes(quirks: Quirks, options: ModbusOptions): [keyof Quirks, s
     mistakes.push(['transaction_id', `${framing} frames have no transaction id`, 'a port with tcp frames']);
   if (quirks.transaction_id && link.by === 'udp')
     mistakes.push(['transaction_id', 'over UDP only the transaction id tells a late reply', 'tcp in place of udp']);
+  for (const items of ['registers', 'bits'] as const) {
+    const [least, most] = [quirks[`min_${items}`] ?? 1, quirks[`max_${items}`] ?? Number.POSITIVE_INFINITY];
+    if (least > most)
+      mistakes.push([`min_${items}`, `no read has ${least} and at most ${most} ${items}`, `up to ${most}`]);
+  }
   for (const quirk of ['transaction_id', 'unit_id', 'pause'] as const) {
     if (quirks[quirk] && in_flight > 1)
       mistakes.push([quirk, `${quirk} does not go with several requests under way`, 'in_flight: 1']);

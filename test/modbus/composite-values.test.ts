@@ -164,3 +164,107 @@ describe('names of numbers', () => {
     expect(wrong({ values: { on: 'a' } })).toMatch(/^values.on: /);
   });
 });
+
+describe('a mantissa with its power of ten', () => {
+  const t5 = { type: 'uint32', bits: [0, 23], scale_from: { bits: [24, 31] } };
+  const t6 = { ...t5, type: 'int32' };
+  const t4 = { bits: [0, 13], scale_from: { bits: [14, 15], unsigned: true } };
+
+  it('is read as the manuals say', () => {
+    expect(decoded(t5, 'fd01 e240')).toBe(123.456);
+    expect(decoded(t6, 'fdfe 1dc0')).toBe(-123.456);
+    expect(decoded(t4, 'a710')).toBe(1_000_000);
+    expect(decoded({ ...t5, order: 'CDAB' }, 'e240 fd01')).toBe(123.456);
+    expect(decoded({ ...t5, scale_from: { bits: [24, 31], decimals: true } }, '0301 e240')).toBe(123.456);
+    expect(decoded(t5, '8001 e240')).toMatch(/the power of ten -128 is none/);
+  });
+
+  it('comes back as it was written, as exactly as its digits allow', () => {
+    const digits = fc.integer({ min: -(2 ** 23), max: 2 ** 23 - 1 });
+    fc.assert(
+      fc.property(digits, fc.integer({ min: -6, max: 9 }), order, (mantissa, power, byteOrder) => {
+        const one = format({ ...t6, order: byteOrder });
+        const value = power < 0 ? mantissa / 10 ** -power : mantissa * 10 ** power;
+        expect(one.decode(one.encode(value), 0)).toEqual({ ok: true, value: value + 0 });
+      }),
+    );
+    fc.assert(
+      fc.property(fc.double({ min: 1e-9, max: 1e9, noNaN: true }), (value) => {
+        const reading = format(t5).decode(format(t5).encode(value), 0);
+        expect(reading.ok && Math.abs(Number(reading.value) / value - 1)).toBeLessThan(1e-6);
+      }),
+    );
+  });
+
+  it('is refused where no power makes it fit', () => {
+    expect(() => format(t5).encode(-1)).toThrow(expect.objectContaining({ code: 'OUT_OF_RANGE' }));
+    expect(() => format(t4).encode(1e9)).toThrow(expect.objectContaining({ code: 'OUT_OF_RANGE' }));
+    expect(() => format(t5).encode(Number.NaN)).toThrow(expect.objectContaining({ code: 'BAD_VALUE' }));
+  });
+
+  it('has keys that go together', () => {
+    expect(wrong({ ...t5, scale_from: { bits: [20, 31] } })).toMatch(/^scale_from.bits: bits 0 to 23 are those/);
+    expect(wrong({ ...t5, scale_from: { bits: [24, 40] } })).toMatch(/^scale_from.bits: uint32 has the bits 0 to 31/);
+    expect(wrong({ type: 'uint32', scale_from: { bits: [24, 31] } })).toMatch(/^scale_from: /);
+    expect(wrong({ scale_from: { at: 20, bits: [8, 16] } })).toMatch(
+      /^scale_from.bits: a register has the bits 0 to 15/,
+    );
+    expect(decoded({ scale_from: { at: 11, bits: [8, 15] } }, '04d2 fe00')).toBe(12.34);
+    expect(decoded({ scale_from: { at: 11, decimals: true } }, '04d2 0002')).toBe(12.34);
+  });
+});
+
+describe('registers that are not neighbours', () => {
+  it('hold any value, in the order of their list', () => {
+    const places = fc.uniqueArray(fc.nat(60), { minLength: 4, maxLength: 4 });
+    fc.assert(
+      fc.property(places, order, fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (words, byteOrder, value) => {
+        const one = format({ holding: words, type: 'uint64', order: byteOrder });
+        const image = one.encode(String(value));
+        const reading = one.decode(image, 0);
+        expect(reading.ok && BigInt(reading.value)).toBe(value);
+        const plain = make({ type: 'uint64', order: byteOrder }).encode(String(value));
+        const first = Math.min(...words);
+        const gathered = words.map((word) => image.subarray(2 * (word - first), 2 * (word - first) + 2));
+        expect(Buffer.concat(gathered)).toEqual(plain);
+        expect(one.own.filter((byte) => byte !== 0)).toHaveLength(8);
+      }),
+    );
+    expect(decoded({ holding: ['40020', '40010'], type: 'string', length: 4 }, `4344 ${'0000'.repeat(9)} 4142`)).toBe(
+      'ABCD',
+    );
+  });
+
+  it('are named one by one, as many as the type has', () => {
+    expect(wrong({ holding: [1, 2, 3], type: 'uint32' })).toBe('holding: type uint32 has 2 registers, and the list 3');
+    expect(wrong({ holding: [1, 1], type: 'uint32' })).toBe('holding: the address 1 is given twice');
+    expect(wrong({ holding: [1, 40001], type: 'uint32' })).toMatch(/^holding: addresses are counted from 0/);
+    expect(wrong({ holding: [1, 5], type: 'uint32', verify: { holding: 3 } })).toMatch(
+      /^holding: a list of addresses has no/,
+    );
+  });
+});
+
+describe('several values as fields of one text', () => {
+  it('come back as they were written', () => {
+    const fields = {
+      mode: { values: { 0: 'off', 1: 'on' } },
+      power: { type: 'int32' },
+      share: { scale: 0.1 },
+      on: { at: 9, bit: 3 },
+    };
+    const one = format({ fields });
+    fc.assert(
+      fc.property(
+        fc.boolean(),
+        fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
+        fc.nat(65_535),
+        fc.boolean(),
+        (mode, power, share, on) => {
+          const value = `mode=${mode ? 'on' : 'off'} power=${power} share=${Number((share * 0.1).toPrecision(12))} on=${on}`;
+          expect(one.decode(one.encode(value), 0)).toEqual({ ok: true, value });
+        },
+      ),
+    );
+  });
+});

@@ -27,6 +27,9 @@ export function spreadFormat(inner: RegisterFormat, places: readonly number[]): 
 /** The largest power of ten that a measurement may have; more means that the registers hold something else. */
 const MAX_EXPONENT = 20;
 
+/** Powers of ten, those nearest to 0 first. */
+const POWERS = [0, ...Array.from({ length: MAX_EXPONENT }, (_, index) => [index + 1, -index - 1]).flat()];
+
 /** The value of a mantissa and a power of ten; a whole power of ten as divisor keeps 1234 with -1 at 123.4 exactly. */
 export function scaleByTen(mantissa: number, exponent: number): number {
   return exponent < 0 ? mantissa / 10 ** -exponent : mantissa * 10 ** exponent;
@@ -52,33 +55,40 @@ export function decimalFormat(mantissa: RegisterFormat, exponent: RegisterFormat
     },
     encode(value) {
       if (typeof value !== 'number' || !Number.isFinite(value)) throw badValue(value, 'a finite number');
-      let best: { readonly image: Buffer; readonly error: number } | undefined;
-      for (const power of powers()) {
-        const digits = Math.round(value / 10 ** power);
-        const error = Math.abs(scaleByTen(digits, power) - value);
-        if (best && error >= best.error) continue;
-        const image = imageOf(digits, sign * power);
-        if (image) best = { image, error };
-      }
-      if (!best) throw outOfRange(value, 'too large, whatever its power of ten');
-      return best.image;
+      const powers = POWERS.filter((power) => fits(exponent, sign * power));
+      const best = mostExact(mantissa, value, powers);
+      if (!best) throw outOfRange(value, 'no power of ten makes it fit');
+      const parts = [mantissa.encode(best.digits), exponent.encode(sign * best.power)] as const;
+      return Buffer.from(parts[0].map((byte, at) => byte | (parts[1][at] ?? 0)));
     },
   };
-
-  function imageOf(digits: number, power: number): Buffer | undefined {
-    try {
-      const parts = [mantissa.encode(digits), exponent.encode(power)] as const;
-      return Buffer.from(parts[0].map((byte, at) => byte | (parts[1][at] ?? 0)));
-    } catch {
-      // One of the two does not fit; another power may.
-      return undefined;
-    }
-  }
 }
 
-/** Powers of ten, those nearest to 0 first. */
-function powers(): number[] {
-  return [0, ...Array.from({ length: MAX_EXPONENT }, (_, index) => [index + 1, -index - 1]).flat()];
+/** The digits and the power of ten that are nearest to a value. `undefined` when it does not fit. */
+function mostExact(
+  mantissa: RegisterFormat,
+  value: number,
+  powers: readonly number[],
+): { readonly digits: number; readonly power: number } | undefined {
+  const finest = Math.min(...powers);
+  let best: { readonly digits: number; readonly power: number; readonly error: number } | undefined;
+  for (const power of powers) {
+    const digits = Math.round(value / 10 ** power) + 0;
+    // No digit is left of a value that is smaller than its power, and only the finest power may round it off.
+    if (digits === 0 && value !== 0 && power !== finest) continue;
+    const error = Math.abs(scaleByTen(digits, power) - value);
+    if ((!best || error < best.error) && fits(mantissa, digits)) best = { digits, power, error };
+  }
+  return best;
+}
+
+function fits(format: RegisterFormat, value: number): boolean {
+  try {
+    format.encode(value);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A field of a value that is written as a whole. */
