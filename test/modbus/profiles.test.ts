@@ -3,9 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { addressKeys, type ModbusAddress, readSpanOf } from '../../drivers/modbus/address.ts';
+import { addressKeys, type ModbusAddress, readPlace, readSpanOf } from '../../drivers/modbus/address.ts';
 import { modbus, registersOf } from '../../drivers/modbus/driver.ts';
-import { isBitTable } from '../../drivers/modbus/protocol/request.ts';
 import { formatOf } from '../../drivers/modbus/register-format.ts';
 import { SimulatedMemory } from '../../drivers/modbus/simulator/memory.ts';
 import { ManualClock } from '../../src/clock/manual-clock.ts';
@@ -72,6 +71,7 @@ describe.each(names)('the profile %s', (name) => {
       'range',
       'safe',
       'initial',
+      'repeat',
       'deadband',
       'label',
       'invert',
@@ -102,6 +102,8 @@ describe.each(names)('the profile %s', (name) => {
     for (const { pin, keys } of pins) {
       const { unit, table, first, count } = registersOf(modbus.pin.parse(keys), options);
       const address = modbus.pin.parse(keys);
+      // An order may share its address with a state.
+      if (address.selfClearing) continue;
       for (let at = first; at < first + count; at++) {
         const place = `${unit}/${address.model ?? table}/${at}/${address.bits?.join('-') ?? ''}`;
         expect(taken.get(place), `${pin} at ${place}`).toBeUndefined();
@@ -132,9 +134,16 @@ describe.each(names)('the profile %s', (name) => {
       const readings = await bus.settle(bus.port.read(channels));
       expect(readings.map((reading) => (reading.ok ? reading.value : reading.error.message))).toEqual(expected);
       for (const [index, channel] of channels.entries()) {
-        if (channel.direction !== 'out') continue;
-        for (const value of otherValues(channel.address, new Map(pins[index]?.common), expected[index]))
+        const { address } = channel;
+        if (channel.direction !== 'out' || address.selfClearing) continue;
+        for (const value of otherValues(address, new Map(pins[index]?.common), expected[index])) {
+          // Where the state is read elsewhere, the device acts on the order and shows it.
+          bus.slave.script = ({ pdu }) => {
+            if (pdu.readUInt8(0) > 4 && address.read) queueMicrotask(() => show(store, address, 0, value));
+            return undefined;
+          };
           expect(await bus.settle(bus.port.write(channel, value)), channel.key).toEqual({ readBack: value });
+        }
       }
       await bus.port.close();
     },
@@ -156,19 +165,29 @@ function putModels(store: SimulatedMemory, addresses: readonly ModbusAddress[]):
 
 /** Puts a value where an address has it, and returns it. Scale factors are 0, so values are as they stand. */
 function simulate(store: SimulatedMemory, address: ModbusAddress, place: number, index: number): RawValue {
-  const { table } = address;
-  const first = address.first + place;
-  const format = isBitTable(table) ? undefined : formatOf({ ...address, scaleOffset: undefined });
-  if (!format) {
-    store.put(1, table, first, index % 2);
-    return index % 2 === 1;
-  }
+  if (address.read === false) return false;
+  const format = formatToRead(address);
+  if (!format) return show(store, address, place, index % 2 === 1);
   const names = Object.values(address.values ?? {});
   const number = format.kind === 'digital' ? index % 2 === 1 : 100 + index;
   const empty = format.decode(Buffer.alloc(2 * format.registers), 0);
   const plain = address.fields && empty.ok ? empty.value : number;
   const value = names.length > 0 ? (names[index % names.length] ?? '') : plain;
-  store.putValue({ unit: address.unit ?? 1, table, first, registerBytes: address.registerBytes }, format, value);
+  return show(store, address, place, value);
+}
+
+function formatToRead(address: ModbusAddress) {
+  const { spec } = readPlace(address);
+  return spec && formatOf({ ...spec, scaleOffset: undefined });
+}
+
+/** Puts a value where an address is read. */
+function show(store: SimulatedMemory, address: ModbusAddress, place: number, value: RawValue): RawValue {
+  const { table, first } = readPlace(address);
+  const format = formatToRead(address);
+  const span = { unit: address.unit ?? 1, table, first: first + place, registerBytes: address.registerBytes };
+  if (format) store.putValue(span, format, value);
+  else store.put(1, table, first + place, value === true ? 1 : 0);
   return value;
 }
 
