@@ -10,17 +10,14 @@ export function fitsKind(kind: PinKind, value: RawValue): boolean {
   return typeof value === 'number' && Number.isFinite(value);
 }
 
-/** The parts of a PinSpec that say which values are on. */
-type OnAndOff = Pick<PinSpec, 'kind' | 'on' | 'off'>;
-
 /** Returns whether rules count a value as on: true, every number but 0, a text that the pin's `on` names. */
-export function isOn({ kind, on }: OnAndOff, value: RawValue | undefined): boolean {
+export function isOn({ kind, on }: Pick<PinSpec, 'kind' | 'on'>, value: RawValue | undefined): boolean {
   if (kind === 'text') return typeof value === 'string' && on?.includes(value) === true;
   return value !== undefined && value !== false && value !== 0;
 }
 
 /** Returns the value that means off. `undefined` for a text pin that names none. */
-export function offValue({ kind, off }: OnAndOff): RawValue | undefined {
+export function offValue({ kind, off }: Pick<PinSpec, 'kind' | 'off'>): RawValue | undefined {
   return kind === 'text' ? off : kind === 'digital' ? false : 0;
 }
 
