@@ -308,6 +308,7 @@ export class Outputs {
     doubt: DcsError,
   ): Promise<Reading | undefined> {
     const { count, clock } = this.#bus;
+    const write = polled.lastWrite;
     for (let tries = 0; ; tries++) {
       try {
         return await this.#runWrite(polled, until, (inTime) =>
@@ -315,7 +316,8 @@ export class Outputs {
         );
       } catch (thrown) {
         const lost = thrown instanceof NotSentError && tries < LOST_READS && clock.now() < until;
-        if (!lost) throw settledError(thrown, doubt);
+        // It must not take the place of a newer value that waits.
+        if (!lost || polled.lastWrite !== write) throw settledError(thrown, doubt);
       }
     }
   }
