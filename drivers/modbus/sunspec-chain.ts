@@ -2,7 +2,7 @@ import { DcsError } from '../../src/errors/errors.ts';
 import type { ModbusTransact } from './transport/transport.ts';
 
 /** Addresses at which the chain of models may begin (SunSpec device information model specification, 6.3). */
-const BASES = [40_000, 50_000, 0];
+export const BASES = [40_000, 50_000, 0];
 const MARK = 'SunS';
 const LAST_MODEL = 0xffff;
 /** Registers of a model's head: its id, and the number of registers that follow. */

@@ -4,6 +4,7 @@ import { type ModbusAddress, readSpanOf, spanOf } from './address.ts';
 import type { PolledChannel } from './polled-channel.ts';
 import { orNotSent } from './send-write.ts';
 import {
+  BASES,
   type ChainReader,
   ChainWalker,
   HEAD_REGISTERS,
@@ -17,7 +18,7 @@ const WALK_TTL_MS = 10_000;
 /** Wait after a walk that got no answer, and after one that was silent at a base beside others. */
 const RETRY_MS: DurationMs = 3000;
 const NEXT_BASE_MS: DurationMs = 500;
-/** A model that the device does not have is looked for again after this time, then after twice as long, and so on. */
+/** A model that the device does not have is looked for again after this time, and later after a quarter of the time it is missing. */
 const MISSING_MS: DurationMs = 3000;
 const MAX_MISSING_MS: DurationMs = 60_000;
 /** Waits between walks that find everything where it was: after a lost reply or a new connection, and after a strange head. */
@@ -113,7 +114,7 @@ export class SunSpecUnit {
   #unchanged = 0;
   #walkedAt: MonotonicMs = 0;
   #failedWalks = 0;
-  #missingWait: DurationMs = MISSING_MS;
+  #missingSince: MonotonicMs | undefined;
 
   constructor(bus: SunSpecBus, unit: number, points: readonly PolledChannel[]) {
     this.#bus = bus;
@@ -147,7 +148,7 @@ export class SunSpecUnit {
       return;
     }
     this.#unchanged = 0;
-    this.#missingWait = MISSING_MS;
+    this.#missingSince = undefined;
     this.#doubted = true;
     this.#request();
   }
@@ -237,7 +238,7 @@ export class SunSpecUnit {
     for (const point of this.#points) {
       if (point.neverRead || (asked && (!point.located || this.#failedWalks >= FAILED_WALKS))) point.fail(error);
     }
-    this.#later(asked && this.#failedWalks < FAILED_WALKS ? NEXT_BASE_MS : RETRY_MS);
+    this.#later(asked && this.#failedWalks < BASES.length ? NEXT_BASE_MS : RETRY_MS);
   }
 
   async #walk(transact: ModbusTransact): Promise<void> {
@@ -265,23 +266,28 @@ export class SunSpecUnit {
 
   /** `none`: the device has no chain. */
   #apply(models: readonly ModelPlace[], none?: DcsError): void {
+    const wasDoubted = this.#doubted;
     let changed = false;
     for (const point of this.#points) {
       const found = none ?? findPoint(point.channel.address, models);
-      const absence = found instanceof DcsError ? found : undefined;
-      if (point.locate(found instanceof DcsError ? undefined : found)) changed = true;
+      const missing = found instanceof DcsError;
+      if (point.locate(missing ? undefined : found)) changed = true;
       this.#absent.delete(point);
-      if (!absence) continue;
-      this.#absent.set(point, absence);
-      point.fail(absence);
+      if (!missing) continue;
+      this.#absent.set(point, found);
+      point.fail(found);
     }
     this.#doubted = false;
     this.#failedWalks = 0;
-    this.#unchanged = changed ? 0 : this.#unchanged + 1;
+    if (changed) {
+      this.#unchanged = 0;
+      this.#missingSince = undefined;
+    } else if (wasDoubted) this.#unchanged++;
     if (this.#absent.size > 0) {
-      this.#later(this.#missingWait);
-      this.#missingWait = Math.min(2 * this.#missingWait, MAX_MISSING_MS);
+      const now = this.#bus.clock.now();
+      this.#missingSince ??= now;
+      this.#later(Math.max(MISSING_MS, Math.min((now - this.#missingSince) / 4, MAX_MISSING_MS)));
     }
-    this.#bus.confirmed(this.#unit, changed);
+    if (changed || wasDoubted) this.#bus.confirmed(this.#unit, changed);
   }
 }
