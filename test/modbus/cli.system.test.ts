@@ -37,6 +37,8 @@ describe('single requests from the command line', () => {
     const coil = await cli(['modbus', 'write', '--port', port, 'coil', '5', 'on']);
     expect(coil).toMatchObject({ code: 0, stdout: 'coil 5  on\n' });
     expect([await device.get('holding', 20), await device.get('coil', 5)]).toEqual([[0xfffb], [1]]);
+    const float = await cli(['modbus', 'write', '--port', port, '--type', 'float32', 'holding', '30', '7.3']);
+    expect(float).toMatchObject({ code: 0, stdout: 'holding 30  7.300000190734863\n', stderr: '' });
   });
 
   it('raw sends any function and prints the reply, over TCP and on a line, where only silence ends it', async () => {

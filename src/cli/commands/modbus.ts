@@ -96,9 +96,19 @@ async function write(table: string, address: number, text: string, options: Valu
   if (options.json) printJson({ unit: options.unit, table, address: first, written: wanted, value: found ?? null });
   else if (found === undefined) printLine(`${table} ${first}  written; it cannot be read back`);
   else printLine(`${table} ${first}  ${showValue(found)}`);
-  if (found !== undefined && found !== wanted && Number(found) !== Number(wanted)) {
+  if (found !== undefined && !(await isHeldAs(channel, wanted, found))) {
     throw new CliError(exitCodes.failed, `the device was given ${wanted}, but has ${found} now`);
   }
+}
+
+/** Returns whether a value is the one that was written, as nearly as its registers hold it: 7.3 of a float32 is 7.300000190734863. */
+async function isHeldAs({ address }: Channel<ModbusAddress>, wanted: RawValue, found: RawValue): Promise<boolean> {
+  if (found === wanted || Number(found) === Number(wanted)) return true;
+  const { registerFormat } = await import('../../../drivers/modbus/address.ts');
+  const { resolutionAt } = await import('../../../drivers/modbus/register-format.ts');
+  const format = registerFormat(address);
+  const resolution = (format && resolutionAt(format, wanted)) ?? 0;
+  return Math.abs(Number(found) - Number(wanted)) <= resolution / 2;
 }
 
 /** Rethrows a TIMEOUT with the doubt it leaves. */
