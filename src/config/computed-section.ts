@@ -1,5 +1,6 @@
 import type { ChannelFacts } from '../driver/contract.ts';
-import { pinKindOf, scaleOf, typeOf, valueTypeOf, wordsOf } from '../expression/expression.ts';
+import { DcsError } from '../errors/errors.ts';
+import { evaluate, pinKindOf, scaleOf, typeOf, valueTypeOf, wordsOf } from '../expression/expression.ts';
 import type { ValueType } from '../expression/operations.ts';
 import { type Expression, ExpressionError, type FindPin, parseExpression, pinsOf } from '../expression/parse.ts';
 import type { ScaleOf } from '../pin/pin.ts';
@@ -189,10 +190,19 @@ function readExpression(text: string, written: Located, { problems, find, names,
     const types = new Map<string, ValueType>(
       sources.map(({ spec, kindIsGuess }) => [spec.name, kindIsGuess ? 'unknown' : valueTypeOf(spec.kind)]),
     );
-    return { expression, sources, type: typeOf(expression, (pin) => types.get(pin) ?? 'unknown') };
+    const type = typeOf(expression, (pin) => types.get(pin) ?? 'unknown');
+    // A constant without a value, 1 / 0, never gets one.
+    if (wanted.length === 0)
+      evaluate(
+        expression,
+        () => ({ val: null, quality: 'bad' }),
+        () => true,
+      );
+    return { expression, sources, type };
   } catch (error) {
-    if (!(error instanceof ExpressionError)) throw error;
-    const { message, expected, unknownPin } = error;
+    if (!(error instanceof DcsError) || error.code === 'INTERNAL') throw error;
+    const { message, expected } = error;
+    const unknownPin = error instanceof ExpressionError ? error.unknownPin : undefined;
     problems.invalid(written, message, { expected, didYouMean: unknownPin && closestMatch(unknownPin, names) });
     return undefined;
   }
