@@ -206,6 +206,7 @@ export class SerialPort implements Port {
       damaged: (byte) => {
         if (!this.#ended) this.#receiver.damaged(byte);
       },
+      interrupted: () => this.#receiver.end(),
       lost: (error) => {
         if (this.#ended) return;
         this.#end(error);

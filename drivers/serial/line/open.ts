@@ -2,8 +2,9 @@ import type { DriverContext } from '../../../src/driver/contract.ts';
 import { findUsb, listPorts } from '../../../src/driver/kit/serial-ports.ts';
 import { DcsError } from '../../../src/errors/errors.ts';
 import type { SerialOptions } from '../options.ts';
-import { Rfc2217Line, TcpLine } from './network.ts';
+import { Rfc2217Line } from './network.ts';
 import { networkPath } from './network-path.ts';
+import { ReopeningLine } from './reopening-line.ts';
 import { drivenLines, type Transport, type TransportEvents } from './transport.ts';
 import { Tty } from './tty.ts';
 
@@ -54,7 +55,7 @@ async function openAny(
   const { scheme, remote } = network;
   const transport =
     scheme === 'tcp'
-      ? await TcpLine.open(remote, context.clock, events)
+      ? await ReopeningLine.open(remote, context.clock, events, (name) => context.count(name))
       : await Rfc2217Line.open(remote, line, flow, context.clock, events);
   return { kind: 'transport', transport };
 }

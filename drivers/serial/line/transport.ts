@@ -15,6 +15,8 @@ export interface TransportEvents {
   data(bytes: Buffer): void;
   /** A byte arrived with a parity or framing error, or a break: its frame is damaged. */
   damaged(byte: Buffer): void;
+  /** The connection was closed and is made anew: the rest of a frame that has begun does not come. */
+  interrupted?(): void;
   /** The line is lost: unplugged or hung up. Called once. */
   lost(error: DcsError): void;
 }
