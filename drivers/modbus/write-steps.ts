@@ -22,7 +22,7 @@ const stepSchema = z.union(
 );
 type WriteStepKeys = z.output<typeof stepSchema>;
 
-/** How a pin is written: the functions, and what is written before and after it. */
+/** The keys of a write: its functions, and the steps before and after it. */
 export const pinWriteSchema = writeSchema.extend({
   before: z
     .array(stepSchema)

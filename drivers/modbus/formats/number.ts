@@ -11,7 +11,7 @@ import { badValue, noValue, outOfRange, type RegisterFormat, wholeRegisters } fr
 /** A number as a configuration states it: text where a double is not exact, or hexadecimal for the bits themselves. */
 export type StatedNumber = number | string;
 
-/** What a configuration may state about a number: what it can be, as a value or as its bits. */
+/** The numbers that a configuration may state for a value: its range, and the values of its bits. */
 export interface NumberRange {
   readonly min: number | bigint;
   readonly max: number | bigint;
