@@ -91,6 +91,16 @@ describe('the health of a unit', () => {
     expect([health.noteAnswer(), health.offline, health.noteAnswer()]).toEqual([true, false, false]);
   });
 
+  it('counts requests that were under way together, or began within `missMs` of each other, as one', () => {
+    const health = new UnitHealth({ retries: 0, misses: 2, missMs: 50 });
+    for (let at = 0; at < 8; at++) health.noteSilence(100, true, 0);
+    expect(health.offline).toBe(false);
+    health.noteAnswer();
+    for (const began of [200, 220, 240]) health.noteSilence(began + 5, true, began);
+    expect(health.offline).toBe(false);
+    expect(health.noteSilence(255, true, 250)).toBe(true);
+  });
+
   it('waits for 2 s at most when no other unit of the bus answers', () => {
     const health = new UnitHealth();
     for (let miss = 0; miss < 10; miss++) health.noteSilence(0, false);

@@ -178,14 +178,28 @@ describe('a device that is dead', () => {
     await bus.port.close();
   });
 
-  it('costs the others of its bus no more than half of the time until it is known', async () => {
-    const { clock, bus, other, said, fail } = await plant({ poll: '200ms' });
-    fail(1, Number.POSITIVE_INFINITY);
-    const asked = () => bus.slave.requests;
-    const before = asked();
-    await clock.advance(10_000);
-    expect(said(other)).toEqual(['good']);
-    expect(asked() - before).toBeGreaterThan(35);
+  it('and four more at once leave a unit that answers half of the bus until they are known', async () => {
+    const clock = new ManualClock();
+    const channels = [1, 2, 3, 4, 5, 6].map((unit) => channelOf({ holding: 1, unit, poll: '100ms' }));
+    const bus = await new SimBus({
+      store: new SimulatedMemory(clock),
+      channels,
+      clock,
+      poll: '1s',
+      timeoutMs: 500,
+    }).open();
+    await clock.advance(2000);
+    let answered = 0;
+    bus.slave.script = ({ unit }) => {
+      if (unit > 1) return SILENT;
+      answered++;
+      return undefined;
+    };
+    await clock.advance(20_000);
+    // 10 a second while nobody is in the way.
+    expect(answered).toBeGreaterThan(90);
+    await clock.advance(120_000);
+    expect(bus.counters.get('units_lost')).toBe(5);
     await bus.port.close();
   });
 });
@@ -198,6 +212,22 @@ describe('a pin whose own read is never answered', () => {
     await clock.advance(90_000);
     const since = (quality: string) => Math.ceil(((first(output, quality) ?? 0) - began) / 1000);
     expect([since('uncertain'), since('bad')]).toEqual([33, 65]);
+    await bus.port.close();
+  });
+
+  it('is asked rarely while its unit answers other reads, which keep their rate', async () => {
+    const { clock, bus } = await plant();
+    const asked = new Map<number, number>();
+    bus.slave.script = ({ unit, pdu }) => {
+      const at = pdu.readUInt16BE(1);
+      if (unit === 1) asked.set(at, (asked.get(at) ?? 0) + 1);
+      return unit === 1 && at === 500 ? SILENT : undefined;
+    };
+    await clock.advance(60_000);
+    asked.clear();
+    await clock.advance(60_000);
+    expect(asked.get(500)).toBeLessThanOrEqual(6);
+    expect(asked.get(10)).toBeGreaterThan(45);
     await bus.port.close();
   });
 });
@@ -219,6 +249,18 @@ describe('a value that the bus has no time to read', () => {
     await clock.advance(3000);
     await task;
     expect(said(level).at(-1)).toBe('good');
+    await bus.port.close();
+  });
+});
+
+describe('a register that the device refuses to let be read while it starts', () => {
+  it('is read back after each write once it has been read', async () => {
+    const { clock, bus, output } = await plant();
+    bus.slave.script = ({ pdu }) => (pdu[0] === 3 ? { kind: 'exception', code: 2 } : undefined);
+    expect(await bus.settle(bus.port.write(output, 1))).toEqual({});
+    bus.slave.script = () => undefined;
+    await clock.advance(5000);
+    expect(await bus.settle(bus.port.write(output, 2))).toEqual({ readBack: 2 });
     await bus.port.close();
   });
 });
