@@ -110,6 +110,9 @@ function valuesOf(chip: ChipName): ChipKind['values'] {
 /** Keys that a chip with code answers itself, and what it says to them. */
 const CHIP_KNOWS = {
   register: 'knows its registers',
+  write_register: 'knows its registers',
+  type: 'knows its values',
+  shift: 'knows its values',
   bit: 'has no bits',
   width: 'knows its values',
   zero: 'knows what 0 is',
@@ -123,7 +126,14 @@ function chipKeyError(found: Keys): [string, string] | undefined {
   if (chip === undefined) return undefined;
   const names = Object.keys(valuesOf(chip));
   if (value === undefined || !names.includes(value)) return ['value', `${chip} has the values ${names.join(', ')}`];
-  const given = { ...found, unused: found.unused || undefined, invalid: found.invalid[0], init: found.init[0] };
+  const given = {
+    ...found,
+    type: found.type === 'u8' ? undefined : found.type,
+    shift: found.shift || undefined,
+    unused: found.unused || undefined,
+    invalid: found.invalid[0],
+    init: found.init[0],
+  };
   for (const [key, knows] of Object.entries(CHIP_KNOWS)) {
     if (Object.entries(given).some(([name, stated]) => name === key && stated !== undefined))
       return [key, `${chip} ${knows}`];

@@ -51,7 +51,7 @@ describe('a key that has no effect where it stands is an error at its place', ()
     ],
     [
       'ports: { b: { driver: i2c, bus: 1 } }\npins: { a: { port: b, address: 0x76, chip: bme280, value: temperature, type: u16be } }\n',
-      'type: bme280 knows its registers and values',
+      'type: bme280 knows its values',
     ],
     [
       'ports: { m: { driver: mock, faults: [{ kind: disconnect, channel: a, after: 1s }] } }\n',
