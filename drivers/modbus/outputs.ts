@@ -174,7 +174,8 @@ export class Outputs {
    * was away, the output gets its fallback.
    */
   #commandEnded(polled: PolledChannel, failed: DcsError | undefined, { repetition }: WriteOptions): void {
-    const stands = !repetition && (!failed || mayHaveTakenEffect(failed));
+    // A fallback of a command that was taken is from after the write.
+    const stands = !repetition && (!failed || failed.code === 'TIMEOUT');
     if (stands) this.#fallbacks.delete(polled);
     const fallback = this.#fallbacks.get(polled);
     if (!fallback || polled.pendingCommands > 0 || this.#bus.ended()) return;

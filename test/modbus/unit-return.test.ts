@@ -333,4 +333,26 @@ describe('a repetition of the value in force', () => {
     expect(outcomes.at(-1)).toBe('done');
     await bus.port.close();
   });
+
+  it('that was waiting when its device was lost does not stand against the return value', async () => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const four = { ...channelOf({ holding: 4 }, { direction: 'out' as const }), returnValue: () => 7 };
+    const keys = { misses: 1, retries: 0 };
+    const bus = await new SimBus({ store, channels: [four], clock, echo: 'off', poll: '200ms', keys }).open();
+    await clock.advance(1000);
+    let repetition: Promise<unknown> | undefined;
+    const writes: number[] = [];
+    bus.slave.script = ({ pdu }) => {
+      if (pdu[0] === 6) writes.push(pdu.readUInt16BE(3));
+      if (repetition) return undefined;
+      repetition = bus.port.write(four, 30, { repetition: true });
+      return { kind: 'ignore' };
+    };
+    await clock.advance(10_000);
+    expect(await repetition).toEqual({ readBack: 30 });
+    expect(writes).toEqual([30, 7]);
+    expect(store.get(1, 'holding', 4)).toEqual([7]);
+    await bus.port.close();
+  });
 });
