@@ -1,4 +1,5 @@
 import { messageOf } from '../../src/errors/errors.ts';
+import type { RawValue } from '../../src/pin/pin.ts';
 import { isBitTable, type Table } from './protocol/request.ts';
 import { type FormatSpec, formatOf, type Levels } from './register-format.ts';
 import { AddressError } from './value-keys.ts';
@@ -73,4 +74,12 @@ function registerMistake(spec: FormatSpec, levels: Levels, cleared: boolean): Ad
     }
   }
   return undefined;
+}
+
+/** Returns whether a value is the absence of an order: there is nothing to send. */
+export function isNoOrder(
+  { selfClearing, levels }: { readonly selfClearing: boolean; readonly levels?: Levels | undefined },
+  value: RawValue,
+): boolean {
+  return selfClearing && value === false && levels !== undefined && levels.off === undefined;
 }

@@ -6,6 +6,7 @@ import type { DcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { type AddressDefaults, type ModbusAddress, pollSpanOf, readPlace, registerFormat, spanOf } from './address.ts';
 import type { RegisterFormat } from './formats/format.ts';
+import { isNoOrder } from './levels.ts';
 import { piecesOf } from './pieces.ts';
 import { isPermanent } from './protocol/exception.ts';
 import { bitAt, isBitTable, type Piece, type ReadRequest, registerBytes, type TableSpan } from './protocol/request.ts';
@@ -165,8 +166,7 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
 
   /** The value is the absence of an order: there is nothing to send. */
   isNoOrder(value: RawValue): boolean {
-    const { selfClearing, levels } = this.#address;
-    return selfClearing && value === false && levels !== undefined && levels.off === undefined;
+    return isNoOrder(this.#address, value);
   }
 
   get neverRead(): boolean {

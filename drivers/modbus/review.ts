@@ -4,6 +4,7 @@ import { type PlanLimits, planBlocks } from '../../src/driver/kit/block-planner.
 import { DcsError, messageOf } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { type AddressDefaults, type ModbusAddress, pollSpanOf, registerFormat, spanOf } from './address.ts';
+import { isNoOrder } from './levels.ts';
 import { lossMistakes } from './loss.ts';
 import type { ModbusOptions } from './options.ts';
 import { mayReadWhole, piecesOf } from './pieces.ts';
@@ -53,7 +54,7 @@ function encodingMistake(address: ModbusAddress, value: RawValue): string | unde
   try {
     for (const one of [address, ...address.alternatives]) {
       // Only the device knows its power of ten.
-      if (one.scaleOffset === undefined) registerFormat(one)?.encode(value);
+      if (one.scaleOffset === undefined && !isNoOrder(one, value)) registerFormat(one)?.encode(value);
     }
     return undefined;
   } catch (error) {
