@@ -146,6 +146,7 @@ export class ModbusPort implements Port {
     const bus = {
       clock,
       run: <T>(task: ModbusTask<T>) => this.run(task),
+      probe: (request: Request) => this.#transport.transact(request),
       freeAt: (unit: number) => this.#transport.freeAt(unit),
       ended: () => this.#closed,
       confirmed: (unit: number, changed: boolean) => {

@@ -23,6 +23,8 @@ export interface ModelPlace {
 export interface ChainReader {
   readonly unit: number;
   readonly transact: ModbusTransact;
+  /** Sends a request that the unit may ignore although it is there: silence says nothing about the unit. */
+  readonly probe: ModbusTransact;
   /** Waits until the unit may be asked again after a request without answer. Resolves with whether another try makes sense. */
   tryAgain(): Promise<boolean>;
 }
@@ -46,7 +48,9 @@ export class ChainWalker {
       const others = this.#bases.filter((other) => other !== base);
       let mark: Buffer | undefined;
       try {
-        mark = await (this.#found ? readPatiently(reader, base) : readHead(reader, base));
+        mark = await (this.#found
+          ? readPatiently(reader, base)
+          : readHead({ ...reader, transact: reader.probe }, base));
       } catch (error) {
         if (isSilence(error)) this.#bases = [...others, base];
         this.#found = false;

@@ -18,6 +18,9 @@ const WALK_TTL_MS = 10_000;
 /** Wait after a walk that got no answer, and after one that was silent at a base beside others. */
 const RETRY_MS: DurationMs = 3000;
 const NEXT_BASE_MS: DurationMs = 500;
+/** Longest wait after a walk without answer, and the share of the bus that such walks may take. */
+const MAX_RETRY_MS: DurationMs = 10_000;
+const SILENT_SHARE = 0.08;
 /** A model that the device does not have is looked for again after this time, and later after a quarter of the time it is missing. */
 const MISSING_MS: DurationMs = 3000;
 const MAX_MISSING_MS: DurationMs = 60_000;
@@ -34,6 +37,8 @@ const FAILED_WALKS = 2;
 export interface SunSpecBus {
   readonly clock: Clock;
   run<Result>(task: ModbusTask<Result>): Promise<Result>;
+  /** Sends a request from within a task; silence is not held against the unit. */
+  probe: ModbusTransact;
   /** When a unit may be asked again; see BusTransport.freeAt. */
   freeAt(unit: number): MonotonicMs;
   /** The points of a unit may be read; `changed`: some of them at other addresses than before. */
@@ -221,28 +226,30 @@ export class SunSpecUnit {
     this.#timer?.cancel();
     if (this.#queued || this.#bus.ended()) return;
     this.#queued = true;
+    const began = this.#bus.clock.now();
     this.#bus.run(this.#task()).then(
       () => {
         this.#queued = false;
       },
       (thrown: unknown) => {
         this.#queued = false;
-        if (!this.#bus.ended()) this.#walkFailed(toDcsError(thrown));
+        if (!this.#bus.ended()) this.#walkFailed(toDcsError(thrown), this.#bus.clock.now() - began);
       },
     );
   }
 
-  #walkFailed(error: DcsError): void {
+  #walkFailed(error: DcsError, tookMs: DurationMs): void {
     const asked = error.code !== 'PORT_DOWN' && error.code !== 'EXPIRED';
     if (asked) this.#failedWalks++;
     for (const point of this.#points) {
       if (point.neverRead || (asked && (!point.located || this.#failedWalks >= FAILED_WALKS))) point.fail(error);
     }
-    this.#later(asked && this.#failedWalks < BASES.length ? NEXT_BASE_MS : RETRY_MS);
+    const retry = Math.max(RETRY_MS, Math.min(MAX_RETRY_MS, tookMs / SILENT_SHARE));
+    this.#later(asked && this.#failedWalks < BASES.length ? NEXT_BASE_MS : retry);
   }
 
   async #walk(transact: ModbusTransact): Promise<void> {
-    const { clock, freeAt, ended } = this.#bus;
+    const { clock, freeAt, ended, probe } = this.#bus;
     const silences = this.#silences;
     const tryAgain = async () => {
       if (this.#silences - silences >= PATIENCE || ended()) return false;
@@ -253,7 +260,7 @@ export class SunSpecUnit {
       this.#points.every(({ channel }) => hasFirstChoice(channel.address, models));
     this.#walking = true;
     try {
-      this.#apply(await this.#walker.walk({ unit: this.#unit, transact, tryAgain }, enough));
+      this.#apply(await this.#walker.walk({ unit: this.#unit, transact, probe, tryAgain }, enough));
     } catch (thrown) {
       const error = toDcsError(thrown);
       if (error.code !== 'NO_SUCH_CHANNEL') throw error;

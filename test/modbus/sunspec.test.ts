@@ -79,6 +79,18 @@ describe('SunSpec models', () => {
     await bus.port.close();
   });
 
+  it('that are not there do not make other pins of the unit bad, although the device is silent at every base', async () => {
+    const plain = channelOf({ holding: 7 });
+    const { store, bus, clock, of } = await busWith([power, plain], { keys: { misses: 1 } });
+    store.put(1, 'holding', 7, 5);
+    bus.slave.script = ({ pdu }) => (pdu.readUInt16BE(1) === 7 ? undefined : { kind: 'silent' });
+    await bus.open();
+    await clock.advance(60_000);
+    expect(of(plain)).toEqual([{ ok: true, value: 5 }]);
+    expect(of(power)).toMatchObject([{ ok: false, error: { code: 'TIMEOUT' } }]);
+    await bus.port.close();
+  });
+
   it('are found when the device is silent behind the last of them, where the end mark is missing', async () => {
     const { store, bus, clock, last } = await busWith([power, channelOf({ holding: 2, sunspec: 160 })]);
     putChain(store, [common, inverter]);
