@@ -225,6 +225,16 @@ describe('a cell of a register table', () => {
     ['BCD', undefined, 'bcd16'],
     ['STRING(32)', undefined, 'string'],
     ['float', 1, undefined],
+    ['INT32, low word first', 2, 'int32 CDAB'],
+    ['FLOAT CD-AB', 2, 'float32 CDAB'],
+    ['REAL (swap)', undefined, 'float32 CDAB'],
+    ['UINT32 big endian', 2, 'uint32'],
+    ['Ganzzahl 16 Bit vorzeichenlos', 1, 'uint16'],
+    ['float inverse', 2, undefined],
+    ['uint16 (x10)', 1, undefined],
+    ['UINT32 LE', 2, undefined],
+    ['4 byte integer', 2, 'int32'],
+    ['2 words unsigned', undefined, 'uint32'],
     ['whatever', 1, undefined],
   ])('%s of length %s is the type %s', (cell, length, type) => {
     const found = typeOf(cell, length, '');

@@ -9,7 +9,7 @@ export interface TypeCell {
 }
 
 const UNSIGNED =
-  /unsigned|\buint|^u_?\d|^u_?(word|dword|qword|short|int|long|char|byte)|usint|udint|ulint|ushort|ulong|\b[dql]?word|bitfield|bitmap|enum|acc\d|int\d+u|\bhex|\bbyte|flags?\b/;
+  /unsigned|\buint|^ui?_?\d|^u_?(word|dword|qword|short|int|long|char|byte)|usint|udint|ulint|ushort|ulong|\b[dql]?word|bitfield|bitmap|enum|acc\d|int\d+u|\bhex|\bbyte|flags?\b/;
 const SIGNED = /signed|\bint|\bs_?int|^s_?\d|^i\d|^s_?[dq]?word|short|long|sint|dint|lint|int\d+s|sunssf|^int/;
 const BITS_BY_WORD: readonly (readonly [number, RegExp])[] = [
   [64, /qword|lword|lint|long ?long|double ?long/],
@@ -17,17 +17,28 @@ const BITS_BY_WORD: readonly (readonly [number, RegExp])[] = [
   [8, /byte|char|sint/],
 ];
 
+/** Words that may stand in the name of a type. Any other may change its meaning, so the type is not clear then. */
+const KNOWN =
+  /^(unsigned|signed|u|s|i|ui|uint|sint|usint|int|integer|udint|dint|ulint|lint|word|words|dword|qword|lword|double|short|ushort|long|ulong|byte|bytes|char|float|real|lreal|single|ieee|precision|fp|f|bit|bits|bitfield|bitmap|enum|acc|hex|flag|flags|bcd|sunssf|t|type|number|register|registers|format|point|floating|ganzzahl|vorzeichenlos|vorzeichen|mit|ohne)$/;
+
 /**
  * Reads a type as manuals write it: U16, UINT32, signed 16 bit, S_DWORD_R, FLOAT (CDAB), DINT, STRING(16). `length`: the
- * number of registers that the table gives. `undefined` when it is not known, or contradicts the length.
+ * number of registers that the table gives. `undefined` when it is not known, contradicts the length, or has another word.
  */
 export function typeOf(cell: string, length: number | undefined, orderCell: string): TypeCell | undefined {
-  const text = cell.toLowerCase().replaceAll(/\s+/g, ' ').trim();
-  const order = orderOf(`${text} ${orderCell.toLowerCase()}`);
+  const written = cell
+    .toLowerCase()
+    .replaceAll('vorzeichenlos', 'unsigned')
+    .replaceAll('ganzzahl', 'int')
+    .replaceAll(/\s+/g, ' ')
+    .trim();
+  const order = orderOf(`${written} ${orderCell.toLowerCase()}`);
   if (order === 'unknown') return undefined;
-  if (/\bstr|ascii|char ?[[(]|utf|^text|^char\d/.test(text)) return stringType(text, length);
-  if (/bool|^bits?$|^coil|^binary|^discrete/.test(text)) return { type: 'bool', registers: 1 };
-  return numberType(text, length, order);
+  if (/\bstr|ascii|char ?[[(]|utf|^text|^char\d/.test(written)) return stringType(written, length);
+  if (/bool|^bits?$|^coil|^binary|^discrete/.test(written)) return { type: 'bool', registers: 1 };
+  const text = ORDERS.reduce((rest, [, words]) => rest.replace(words, ' '), written).trim();
+  const words = text.match(/[a-z]+/g) ?? [];
+  return words.every((word) => KNOWN.test(word)) ? numberType(text, length, order) : undefined;
 }
 
 function numberType(text: string, length: number | undefined, order: string | undefined): TypeCell | undefined {
@@ -46,7 +57,9 @@ function wholeType(
   length: number | undefined,
   order: string | undefined,
 ): TypeCell | undefined {
-  const family = UNSIGNED.test(text) ? 'uint' : SIGNED.test(text) ? 'int' : undefined;
+  // The length in `4 byte integer` says nothing about a sign.
+  const kind = text.replace(/\d[ -]?(bytes?|words?|reg(ister)?s?)\b/, '').trim();
+  const family = UNSIGNED.test(kind) ? 'uint' : SIGNED.test(kind) ? 'int' : undefined;
   if (family === undefined) return undefined;
   const bits = named || (BITS_BY_WORD.find(([, words]) => words.test(text))?.[0] ?? bitsOf(length, 16));
   // A byte lies in the low half of its register.
@@ -54,8 +67,10 @@ function wholeType(
   return number(family, bits, length, order);
 }
 
-/** The number of bits that the name of a type states: of `UINT32`, 32. */
+/** The number of bits that the name of a type states: of `UINT32` and `4 byte integer`, 32. */
 export function bitsIn(cell: string): number | undefined {
+  const [, number, unit] = /(?<!\d)(\d)[ -]?(byte|word|reg)/i.exec(cell) ?? [];
+  if (number !== undefined) return Number(number) * (/byte/i.test(unit ?? '') ? 8 : 16);
   const bits = /(?<!\d)(8|16|24|32|48|64)(?!\d)/.exec(cell)?.[1];
   return bits === undefined ? undefined : Number(bits);
 }
@@ -83,11 +98,17 @@ function stringType(text: string, length: number | undefined): TypeCell | undefi
   return { type: 'string', registers: Math.ceil(characters / 2), length: characters };
 }
 
+/** Orders of the bytes, as manuals say them. */
+const ORDERS: readonly (readonly [string | undefined, RegExp])[] = [
+  ['unknown', /little[ -]?endian|\ble\b/],
+  [undefined, /\bab[ -]?cd\b|big[ -]?endian|\bbe\b|high (word|register|byte) first|\bmsw?b?( first)?\b|\bhi[ -]lo\b/],
+  ['CDAB', /\bcd[ -]?ab\b|low (word|register) first|\blsw( first)?\b|\blo[ -]hi\b/],
+  ['BADC', /\bba[ -]?dc\b|bytes?[ -]?swap(ped)?/],
+  ['DCBA', /\bdc[ -]?ba\b/],
+  ['CDAB', /(words?[ -]?)?swap(ped)?\b|_r\b|\brevers(e|ed)\b/],
+];
+
 /** The order of the words. `unknown` for `little endian`, which means two different orders. */
 function orderOf(text: string): string | undefined {
-  const stated = /\b(abcd|cdab|badc|dcba)\b/.exec(text)?.[1];
-  if (stated !== undefined) return stated === 'abcd' ? undefined : stated.toUpperCase();
-  if (/byte.?swap/.test(text)) return 'BADC';
-  if (/low (word|register) first|lsw|word.?swap|swapped|_r$|_r\b|\breverse/.test(text)) return 'CDAB';
-  return /little/.test(text) ? 'unknown' : undefined;
+  return ORDERS.find(([, words]) => words.test(text))?.[0];
 }
