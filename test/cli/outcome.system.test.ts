@@ -54,20 +54,18 @@ pins:
     await agent?.stop();
   });
 
-  const failed = 'kept: the hardware accepted 7, but it has 5 now';
-
   it.each([
-    ['taken', 0, ''],
-    ['kept', 1, failed],
-    ['refused', 1, 'the device does not take this value'],
-    ['silent', 3, 'silent: no answer; whether it took effect is unknown'],
+    ['taken', 0, /^$/],
+    ['kept', 1, /kept: the hardware accepted 7, but it has 5 now/],
+    ['refused', 1, /the device does not take this value/],
+    ['silent', 3, /silent: no answer.*; whether it took effect is unknown/],
   ])('of %s decides about the exit code of set and override: %i', async (pin, code, reason) => {
     for (const words of [
       ['set', pin, '7'],
       ['override', pin, '7', '--for', '1s'],
     ]) {
       const done = await agent.cli(...words);
-      expect(done).toMatchObject({ code, stderr: expect.stringContaining(reason) });
+      expect(done).toMatchObject({ code, stderr: expect.stringMatching(reason) });
       if (code > 0) expect(done.stdout).toBe('');
       await agent.cli('override', pin, '--end');
     }
