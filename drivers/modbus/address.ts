@@ -183,7 +183,7 @@ const tables = ['coil', 'discrete', 'holding', 'input'] as const;
 
 /** The keys of a pin on a Modbus port. */
 export const addressSchema = addressKeys.transform((keys, context): ModbusAddress => {
-  const refuse = (path: readonly string[], message: string) => {
+  const refuse = (path: readonly (string | number)[], message: string) => {
     context.addIssue({ code: 'custom', path: [...path], message });
     return z.NEVER;
   };

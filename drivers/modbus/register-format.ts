@@ -141,7 +141,7 @@ function plainFormat(spec: FormatSpec): RegisterFormat {
 /** Returns the mistake in the numbers that a configuration states about a value. */
 export function statedMistake(
   spec: FormatSpec,
-): { readonly key: 'values' | 'invalid'; readonly message: string } | undefined {
+): { readonly path: readonly (string | number)[]; readonly message: string } | undefined {
   const container = containerOf(spec.type);
   if (container === undefined) return undefined;
   const bits = partOf(spec);
@@ -150,18 +150,21 @@ export function statedMistake(
   const known = new Map<string, string>();
   for (const stated of Object.keys(spec.values ?? {})) {
     const [value] = meaningsOf(stated, range);
-    if (value === undefined) return { key: 'values', message: `there is no ${stated}: ${holds}` };
+    if (value === undefined) return { path: ['values', stated], message: `there is no ${stated}: ${holds}` };
     const other = known.get(String(value));
-    if (other !== undefined) return { key: 'values', message: `${other} and ${stated} are the same number` };
+    if (other !== undefined) return { path: ['values', stated], message: `${other} and ${stated} are the same number` };
     known.set(String(value), stated);
   }
   // Bits of a number may be invalid by all of its registers: 0xFFFF.
   const whole = numberRange(container);
-  const wrong = spec.invalid?.find((one) => meaningsOf(one, range).length + meaningsOf(one, whole).length === 0);
+  const at = (spec.invalid ?? []).findIndex(
+    (one) => meaningsOf(one, range).length + meaningsOf(one, whole).length === 0,
+  );
+  const wrong = spec.invalid?.[at];
   if (wrong === undefined) return undefined;
   const quote = typeof wrong === 'number' && !Number.isSafeInteger(wrong) && range.whole;
   const hint = quote ? '; a number beyond 2^53 is exact only in quotes' : '';
-  return { key: 'invalid', message: `${wrong} is no raw value: ${holds}, or write its bits as "0x…"${hint}` };
+  return { path: ['invalid', at], message: `${wrong} is no raw value: ${holds}, or write its bits as "0x…"${hint}` };
 }
 
 /** Distance of neighbouring values that the format can hold at `value`; see Port.resolution. */

@@ -81,10 +81,10 @@ export type FieldsKeys = z.output<typeof fieldsSchema>;
 
 /** A key and its mistake. */
 export class AddressError {
-  readonly path: readonly string[];
+  readonly path: readonly (string | number)[];
   readonly message: string;
 
-  constructor(key: string | readonly string[], message: string) {
+  constructor(key: string | readonly (string | number)[], message: string) {
     this.path = typeof key === 'string' ? [key] : key;
     this.message = message;
   }
@@ -177,7 +177,7 @@ function meaningMistake(keys: ValueKeys, type: ValueType): AddressError | undefi
     return new AddressError('values', `type ${type} holds no whole numbers to name`);
   if (!numeric && keys.invalid) return new AddressError('invalid', `type ${type} has no raw numbers`);
   const stated = statedMistake(formatSpecOf(keys));
-  return stated && new AddressError(stated.key, stated.message);
+  return stated && new AddressError(stated.path, stated.message);
 }
 
 function isSized(type: ValueType): boolean {

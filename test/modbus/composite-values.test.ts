@@ -138,9 +138,9 @@ describe("raw numbers that mean 'no value'", () => {
 
   it('that the type cannot hold are a mistake', () => {
     expect(wrong({ type: 'uint16', invalid: [70_000] })).toMatch(
-      /^invalid: 70000 is no raw value: uint16 holds 0 to 65535/,
+      /^invalid.0: 70000 is no raw value: uint16 holds 0 to 65535/,
     );
-    expect(wrong({ type: 'uint16', invalid: [-1] })).toMatch(/^invalid: -1 is no raw value/);
+    expect(wrong({ type: 'uint16', invalid: [-1] })).toMatch(/^invalid.0: -1 is no raw value/);
     expect(wrong({ type: 'uint64', invalid: [2 ** 64] })).toMatch(/exact only in quotes/);
     expect(wrong({ type: 'float32', invalid: [1e39] })).toMatch(/^invalid/);
     expect(wrong({ type: 'string', length: 4, invalid: [1] })).toMatch(/^invalid: type string has no raw numbers/);
@@ -158,9 +158,9 @@ describe('names of numbers', () => {
   });
 
   it('are refused for numbers that the register does not have, and for one number twice', () => {
-    expect(wrong({ values: { 70000: 'on' } })).toBe('values: there is no 70000: uint16 holds 0 to 65535');
-    expect(wrong({ bits: [0, 1], values: { 4: 'on' } })).toBe('values: there is no 4: bits 0 to 1 hold 0 to 3');
-    expect(wrong({ values: { 10: 'a', '0x0A': 'b' } })).toBe('values: 10 and 0x0A are the same number');
+    expect(wrong({ values: { 70000: 'on' } })).toBe('values.70000: there is no 70000: uint16 holds 0 to 65535');
+    expect(wrong({ bits: [0, 1], values: { 4: 'on' } })).toBe('values.4: there is no 4: bits 0 to 1 hold 0 to 3');
+    expect(wrong({ values: { 10: 'a', '0x0A': 'b' } })).toBe('values.0x0A: 10 and 0x0A are the same number');
     expect(wrong({ values: { on: 'a' } })).toMatch(/^values.on: /);
   });
 });
