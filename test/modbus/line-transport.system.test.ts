@@ -142,11 +142,9 @@ describe('10,000 writes, and none reported as done that was not', () => {
     ]);
     const bus = await new SimBus({ store, channels, clock, timeoutMs: 50, echoes }).open();
     const random = seeded(11);
-    // A fault in place of carrying it out: the device has not done what it seems to confirm.
-    let refused = 0;
+    // A refusal, or another answer than the proper one: what the device has then done is in the store alone.
     bus.slave.script = ({ pdu }) => {
       if (pdu.readUInt8(0) < 5 || random() > 0.3) return undefined;
-      refused++;
       const dice = random();
       if (dice < 0.3) return { kind: 'exception', code: 4 };
       if (dice < 0.4) return { kind: 'silent' };
@@ -159,7 +157,6 @@ describe('10,000 writes, and none reported as done that was not', () => {
     for (let write = 0; write < READS; write++) {
       const channel = channels[write % channels.length];
       if (!channel) continue;
-      const before = refused;
       const value = channel.kind === 'digital' ? random() < 0.5 : Math.floor(random() * 65536);
       const outcome = await bus.settle(
         bus.port.write(channel, value).then(
@@ -170,13 +167,15 @@ describe('10,000 writes, and none reported as done that was not', () => {
       if (outcome === undefined) failed++;
       else {
         done++;
-        expect(refused).toBe(before);
+        const { unit = 1, table, first } = channel.address;
+        expect(store.get(unit, table, first)).toEqual([Number(value)]);
         expect([value, 'no read-back']).toContain(outcome);
       }
     }
     await bus.port.close();
     expect(done).toBeGreaterThan(0.5 * READS);
-    expect(failed).toBeGreaterThan(0.2 * READS);
+    // Fewer than the faults: where only the answer is wrong, the read-back shows that it is done.
+    expect(failed).toBeGreaterThan(0.05 * READS);
   });
 });
 
@@ -364,17 +363,20 @@ describe('a serial bus', () => {
     expect(reading).toMatchObject({ ok: false, error: { code: 'NOT_SUPPORTED' } });
   });
 
-  it('does not send a write when the read that detects the echo gets no answer', async () => {
+  it('sends no write while the answer to the read that detects the echo may still come', async () => {
     const clock = new ManualClock();
     const word = channelOf({ holding: 7 }, { direction: 'out' });
     const bus = await new SimBus({ store: memory(clock), channels: [word], clock, echo: 'auto' }).open();
-    const heard: (number | undefined)[] = [];
+    const heard: { readonly at: number; readonly fn: number | undefined }[] = [];
     bus.slave.script = ({ pdu }) => {
-      heard.push(pdu[0]);
+      heard.push({ at: clock.now(), fn: pdu[0] });
       return { kind: 'silent' };
     };
-    await expect(bus.settle(bus.port.write(word, 1))).rejects.toMatchObject({ code: 'PORT_DOWN' });
-    expect(heard).toEqual([3]);
+    await expect(bus.settle(bus.port.write(word, 1))).rejects.toMatchObject({ code: 'TIMEOUT' });
+    const [read, write] = heard;
+    expect([read?.fn, write?.fn]).toEqual([3, 6]);
+    // The response timeout, and three more of them.
+    expect((write?.at ?? 0) - (read?.at ?? 0)).toBeGreaterThanOrEqual(400);
   });
 
   it('does not send a write that expires while the echo is being detected', async () => {
