@@ -191,7 +191,8 @@ function statedParts(given: PinKeys) {
 
 /** How often an output is written again, and whether it ever is. */
 function repetitionOf({ repeat }: PinKeys, { momentary }: ChannelFacts) {
-  return { ...(repeat !== undefined && { repeatMs: repeat }), ...(momentary && { momentary }) };
+  if (momentary) return { momentary };
+  return repeat === undefined ? {} : { repeatMs: repeat };
 }
 
 /** Reports keys that neither pins nor any driver have, of a pin whose driver is not known. */
@@ -382,7 +383,7 @@ export function checkKeyUse(spec: PinSpec, facts: ChannelFacts, stated: StatedKe
   }
   checkNumbers(spec, entries, problems);
   if (spec.direction === 'out') checkSafety(spec, facts, stated, problems);
-  if (spec.momentary) checkOrder(spec, entries, problems);
+  if (spec.momentary) checkOrder(spec, own, problems);
 }
 
 function checkNumbers({ range, scale }: PinSpec, entries: ReadonlyMap<string, Located>, problems: Problems): void {
@@ -395,8 +396,8 @@ function checkNumbers({ range, scale }: PinSpec, entries: ReadonlyMap<string, Lo
 }
 
 /** Reports keys that would give an order again, which is over once it has been given. */
-function checkOrder({ onLoss }: PinSpec, entries: ReadonlyMap<string, Located>, problems: Problems): void {
-  const again = [entries.get('repeat'), onLoss === 'rewrite' ? entries.get('on_loss') : undefined];
+function checkOrder({ onLoss }: PinSpec, own: ReadonlyMap<string, Located>, problems: Problems): void {
+  const again = [own.get('repeat'), onLoss === 'rewrite' ? own.get('on_loss') : undefined];
   for (const written of again) {
     if (!written) continue;
     problems.invalid(written, 'an order is over once it has been given: it is never written again', {

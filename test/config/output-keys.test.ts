@@ -41,4 +41,13 @@ describe('the keys that say how an output is written', () => {
     expect(order.ok && order.config.warnings).toEqual([]);
     expect(order.ok && order.config.pins[0]?.spec).toMatchObject({ kind: 'digital', momentary: true });
   });
+
+  it('may come from the device, where an order among its pins does not mind', () => {
+    const text =
+      'ports: { plc: { driver: modbus, tcp: a } }\ndevices:\n  d:\n    port: plc\n    repeat: 5s\n    pins:\n' +
+      '      limit: { holding: 1, direction: out, safe: 0 }\n      reset: { holding: 2, on: 1, self_clearing: true, direction: out }\n';
+    const [limit, reset] = configOf(text, context).pins;
+    expect(limit?.spec.repeatMs).toBe(5000);
+    expect(reset?.spec.repeatMs).toBeUndefined();
+  });
 });

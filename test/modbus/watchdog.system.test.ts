@@ -83,6 +83,22 @@ describe('the heartbeat of a device', () => {
     expect(owner.counters.get('heartbeats_missed')).toBeUndefined();
   });
 
+  it.each([{ do: 'exception', code: 1 }, { do: 'silent' }] as const)(
+    'is written with function 16 where function 6 is answered by $do',
+    async (reaction) => {
+      const word = channelOf({ holding: 4, quirks: { heartbeat: { holding: 99, every: '40ms' } } });
+      slave.script = ({ fn }) => (fn === 6 ? reaction : { do: 'answer' });
+      owner = new Owner({ tcp, poll: '10ms', timeout: '50ms' }, [word]);
+      await owner.open();
+      const beats = () => slave.seen.filter(({ fn, pdu }) => fn === 16 && pdu.readUInt16BE(1) === 99);
+      await until(() => beats().length >= 4, 3000);
+      const [, , third, fourth] = beats();
+      expect(fourth?.pdu.readUInt16BE(6)).toBe((third?.pdu.readUInt16BE(6) ?? 0) + 1);
+      const tried = slave.seen.filter(({ fn }) => fn === 6).length;
+      expect(tried).toBeLessThanOrEqual(2);
+    },
+  );
+
   it('that the device refuses is counted and harms nothing else', async () => {
     const word = channelOf({ holding: 4, quirks: { heartbeat: { holding: 99, every: '20ms' } } });
     slave.script = ({ fn }) => (fn > 4 ? { do: 'exception', code: 2 } : { do: 'answer' });

@@ -8,13 +8,26 @@ import { SimBus } from './sim-bus.ts';
 /** What the device does with a function: an exception, nothing at all, or only no answer. */
 type Reaction = number | 'ignore' | 'silent';
 
-async function busWith(keys: readonly object[], reactions: Record<number, Reaction>, poll?: string) {
+async function busWith(
+  keys: readonly object[],
+  reactions: Record<number, Reaction>,
+  poll?: string,
+  ofPort?: Record<string, unknown>,
+) {
   const clock = new ManualClock();
   const store = new SimulatedMemory(clock);
   const channels = keys.map((one) => channelOf({ ...one }, { direction: 'out' }));
   const infos: string[] = [];
   const log = { debug() {}, info: (_fields: object, message: string) => infos.push(message), warn() {}, error() {} };
-  const bus = await new SimBus({ store, channels, clock, echo: 'off', log, ...(poll && { poll }) }).open();
+  const bus = await new SimBus({
+    store,
+    channels,
+    clock,
+    echo: 'off',
+    log,
+    ...(poll && { poll }),
+    ...(ofPort && { keys: ofPort }),
+  }).open();
   const functions: number[] = [];
   bus.slave.script = ({ pdu }) => {
     const fn = pdu.readUInt8(0);
@@ -191,6 +204,20 @@ describe('write: in the configuration', () => {
       await expect(silent.write(0, value)).rejects.toMatchObject({ code: 'TIMEOUT' });
       expect(silent.functions).toEqual([fn]);
     }
+  });
+
+  it('at the port holds for all its pins, and each part of it is undone by the pin', async () => {
+    const port = { write: { register: 16, coil: 15 } };
+    const { functions, write } = await busWith(
+      [REGISTER, COIL, { holding: 12, write: { register: 6 } }],
+      {},
+      undefined,
+      port,
+    );
+    await write(0, 1);
+    await write(1, true);
+    await write(2, 1);
+    expect(functions).toEqual([16, 15, 6]);
   });
 
   it('register: 6 writes a longer value register by register; half of it is an unknown outcome', async () => {
