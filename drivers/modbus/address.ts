@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { DurationMs } from '../../src/clock/clock.ts';
 import type { ChannelFacts } from '../../src/driver/contract.ts';
 import { durationSchema } from '../../src/driver/kit/schemas.ts';
 import { isRecord } from '../../src/message/envelope.ts';
@@ -22,7 +23,6 @@ import {
   valueKeys,
   valueMistake,
 } from './value-keys.ts';
-import type { Verify } from './write.ts';
 import { type PinWriteKeys, pinWriteSchema } from './write-steps.ts';
 
 /** First digit of a table's item numbers in manuals: 40001 is the first holding register. */
@@ -146,6 +146,16 @@ export const addressKeys = z.strictObject({
 });
 
 export type AddressKeys = z.output<typeof addressKeys>;
+
+/** Another register or bit that shows whether a write has taken effect. */
+export interface Verify {
+  readonly table: Table;
+  readonly first: number;
+  /** Time that the device may take. */
+  readonly delayMs: DurationMs;
+  /** Numbers may differ by this. */
+  readonly tolerance: number;
+}
 
 /** Address of a pin on a Modbus bus, and the encoding of its value. */
 export interface ModbusAddress extends FormatSpec {

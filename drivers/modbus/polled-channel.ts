@@ -12,9 +12,14 @@ import { isPermanent } from './protocol/exception.ts';
 import { bitAt, isBitTable, type Piece, type ReadRequest, registerBytes, type TableSpan } from './protocol/request.ts';
 import { readFormat } from './read-place.ts';
 import { powerOfTen } from './register-format.ts';
-import type { PointPlace } from './sunspec.ts';
 import { headMistake, type ModelPlace } from './sunspec-chain.ts';
 import type { WriteKeys, WrittenOutput } from './write-functions.ts';
+
+/** The place of a point: the model that holds it, and its address counted from there. */
+export interface PointPlace {
+  readonly place: ModelPlace;
+  readonly address: ModbusAddress;
+}
 
 /** Knows whether the places of the SunSpec points of a unit may be believed. */
 export interface PlaceGuard {

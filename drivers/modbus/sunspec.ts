@@ -1,7 +1,7 @@
 import { type Clock, type DurationMs, type MonotonicMs, sleep, type Timer } from '../../src/clock/clock.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import { type ModbusAddress, readSpanOf, spanOf } from './address.ts';
-import type { PolledChannel } from './polled-channel.ts';
+import type { PointPlace, PolledChannel } from './polled-channel.ts';
 import { orNotSent } from './send-write.ts';
 import {
   BASES,
@@ -45,12 +45,6 @@ export interface SunSpecBus {
   confirmed(unit: number, changed: boolean): void;
   /** Whether the port is closed or down. */
   ended(): boolean;
-}
-
-/** The place of a point: the model that holds it, and its address counted from there. */
-export interface PointPlace {
-  readonly place: ModelPlace;
-  readonly address: ModbusAddress;
 }
 
 /** Returns where one of the addresses of a point is among these models, or the reason why it is nowhere. */

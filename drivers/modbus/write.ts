@@ -2,25 +2,16 @@ import type { Clock, DurationMs, Timer } from '../../src/clock/clock.ts';
 import type { Reading } from '../../src/driver/contract.ts';
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
+import type { Verify } from './address.ts';
 import { badValue } from './formats/format.ts';
 import type { PolledChannel } from './polled-channel.ts';
 import { isPermanent } from './protocol/exception.ts';
-import type { Table, TableSpan } from './protocol/request.ts';
+import type { TableSpan } from './protocol/request.ts';
 import { orNotSent, sendWrite, type WriteStep, type WriteWay } from './send-write.ts';
 import { type ModbusTask, type ModbusTransact, NotSentError } from './transport/transport.ts';
 import { stepRequests } from './write-steps.ts';
 
 const VERIFY_TTL_MS = 5000;
-
-/** Another register or bit that shows whether a write has taken effect. */
-export interface Verify {
-  readonly table: Table;
-  readonly first: number;
-  /** Time that the device may take. */
-  readonly delayMs: DurationMs;
-  /** Numbers may differ by this. */
-  readonly tolerance: number;
-}
 
 /** Throws BAD_VALUE, OUT_OF_RANGE or READ_ONLY when a value cannot be written, as far as that is known before anything is sent. */
 export function checkWrite(polled: PolledChannel, value: RawValue): void {
