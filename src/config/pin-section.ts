@@ -145,7 +145,6 @@ export function specOf(
     ...(words !== undefined && { words }),
     ...(on !== undefined && { on }),
     ...(off !== undefined && { off }),
-
     ...(initial !== undefined && { initial }),
     ...(safe !== undefined && { safe }),
     ...(given.read_on !== undefined && !output && { readOn: given.read_on }),
