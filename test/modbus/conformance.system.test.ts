@@ -27,7 +27,8 @@ for (const way of ['tcp', 'tcp-rtu'] as const) {
     options: () => ({
       tcp: `127.0.0.1:${server.port || 502}`,
       poll: '50ms',
-      ...(way === 'tcp-rtu' ? { framing: 'rtu' } : {}),
+      // After a closed connection three response timeouts pass, in which a device server might pass on a late reply.
+      ...(way === 'tcp-rtu' ? { framing: 'rtu', timeout: '400ms' } : {}),
     }),
     setup: () => server.start(),
     teardown: () => server.stop(),
