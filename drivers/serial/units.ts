@@ -28,13 +28,25 @@ const QUANTITIES: readonly Readonly<Record<string, number | readonly [factor: nu
   { s: 1, ms: 1e-3, min: 60, h: 3600 },
 ];
 
-/** The unit of a name. Case matters only where it tells units apart: scales write KG as well as kg. */
+/** The unit of a name. Scales write KG as well as kg, so case matters only where it tells units or powers apart. */
 function unitNamed(name: string): Unit | undefined {
   const exact = unitsWhere((word) => word === name);
-  const [first, ...others] = exact.length > 0 ? exact : unitsWhere((word) => word.toLowerCase() === name.toLowerCase());
+  if (exact[0]) return exact[0];
+  const lower = name.toLowerCase();
+  // m is a thousandth and M a million: mWh is no spelling of MWh.
+  if (unitsWhere((word) => word.toLowerCase() === lower && word[0] !== name[0] && hasPrefixM(word)).length > 0)
+    return undefined;
+  const [first, ...others] = unitsWhere((word) => word.toLowerCase() === lower);
   const same = others.every((other) => other.quantity === first?.quantity && other.factor === first.factor);
   return same ? first : undefined;
 }
+
+function hasPrefixM(word: string): boolean {
+  return /^m[a-z]/i.test(word) && !NO_PREFIX.has(word);
+}
+
+/** Units whose first letter m is no prefix. */
+const NO_PREFIX: ReadonlySet<string> = new Set(['min', 'mph']);
 
 function unitsWhere(matches: (word: string) => boolean): Unit[] {
   return QUANTITIES.flatMap((words, quantity) =>

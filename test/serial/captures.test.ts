@@ -115,6 +115,53 @@ describe('a device that says the unit of its value', () => {
     expect(await readings(scale, ['3 Stk', '4 kg'], 'Stk')).toEqual([3, expect.stringContaining('BAD_REPLY')]);
   });
 
+  it('is bad when the unit differs from a known one in the case of a prefix: m is a thousandth, M a million', async () => {
+    const prefixes = [
+      ['mWh', 'Wh'],
+      ['mJ', 'Wh'],
+      ['mvar', 'var'],
+      ['mvarh', 'varh'],
+      ['mVA', 'VA'],
+      ['mVAh', 'VAh'],
+      ['mHz', 'Hz'],
+      ['mPa', 'Pa'],
+      ['ML', 'l'],
+      ['Ml', 'l'],
+      ['Mg', 'kg'],
+      ['MG', 'kg'],
+      ['MV', 'V'],
+      ['MA', 'A'],
+      ['Mm', 'm'],
+      ['MBAR', 'bar'],
+      ['Ms', 's'],
+      ['mW', 'MWh'],
+    ] as const;
+    for (const [said, wanted] of prefixes) expect(convertUnit(5, said, wanted), said).toBeUndefined();
+    // The unit of the pin is read by the same rule.
+    expect(convertUnit(5, 'MWh', 'mWh')).toBeUndefined();
+    expect(await readings(scale, ['5mWh'], 'Wh')).toEqual([
+      'BAD_REPLY: the device says "mWh", which cannot be converted to Wh',
+    ]);
+    expect(await readings({ ...scale, units: { mWh: 0.001 } }, ['5mWh'], 'Wh')).toEqual([0.005]);
+  });
+
+  it('may spell it in letters of another case where that leaves no doubt', () => {
+    const spellings = [
+      ['KWH', 'Wh', 5000],
+      ['MWH', 'Wh', 5e6],
+      ['Kg', 'g', 5000],
+      ['LB', 'lb', 5],
+      ['M3', 'l', 5000],
+      ['M3/H', 'm3/h', 5],
+      ['MIN', 's', 300],
+      ['kHZ', 'Hz', 5000],
+      ['MVAR', 'var', 5e6],
+      ['hpa', 'Pa', 500],
+      ['v', 'V', 5],
+    ] as const;
+    for (const [said, wanted, value] of spellings) expect(convertUnit(5, said, wanted), said).toBe(value);
+  });
+
   it('may have units of its own', async () => {
     const keys = { ...scale, units: { KGM: 1, GRM: 0.001, g: 2 } };
     expect(await readings(keys, ['1 KGM', '500 GRM', '3 g', '4 lb'], 'kg')).toEqual([1, 0.5, 6, 1.81436948]);
