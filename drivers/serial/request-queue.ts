@@ -132,11 +132,8 @@ export class RequestQueue {
   async #execute(request: SerialRequest): Promise<void> {
     for (let again = 0; ; again++) {
       await this.#late?.over;
-      if (this.#ended) throw this.#ended;
-      if (this.#expired(request)) {
-        if (again === 0) throw new DcsError('EXPIRED', `${printable(request.bytes)} waited too long for its turn`);
-        throw this.#noAnswerError(request, again);
-      }
+      const problem = this.#obstacle(request, again);
+      if (problem) throw problem;
       const outcome = await this.#attempt(request);
       if (outcome === undefined) return;
       if (outcome !== 'silence') throw outcome;
@@ -144,6 +141,14 @@ export class RequestQueue {
       if (again >= request.retries || this.#expired(request)) throw this.#noAnswerError(request, again + 1);
       this.#line.count('retries');
     }
+  }
+
+  /** The reason not to send a request that has been sent `before` times. */
+  #obstacle(request: SerialRequest, before: number): DcsError | undefined {
+    if (this.#ended) return before === 0 ? this.#ended : lossError(request, this.#ended);
+    if (!this.#expired(request)) return undefined;
+    if (before > 0) return this.#noAnswerError(request, before);
+    return new DcsError('EXPIRED', `${printable(request.bytes)} waited too long for its turn`);
   }
 
   #noAnswerError({ bytes }: SerialRequest, requests: number): DcsError {
@@ -160,15 +165,17 @@ export class RequestQueue {
   async #attempt(request: SerialRequest): Promise<DcsError | 'silence' | undefined> {
     const { createMatcher } = request;
     if (!createMatcher) {
-      await this.#line.send(request.bytes);
+      await this.#send(request);
       return undefined;
     }
     let timer: Timer | undefined;
     const answered = new Promise<DcsError | 'silence' | undefined>((resolve) => {
-      this.#waiting = { matcher: createMatcher(false), settle: resolve };
+      const settle = (outcome: DcsError | undefined) =>
+        resolve(outcome && outcome === this.#ended ? lossError(request, outcome) : outcome);
+      this.#waiting = { matcher: createMatcher(false), settle };
     });
     try {
-      await this.#line.send(request.bytes);
+      await this.#send(request);
       const silent = new Promise<'silence'>((resolve) => {
         const wait = this.#line.timeout + request.bytes.length * this.#line.byteTime;
         timer = this.#line.clock.after(wait, () => resolve('silence'));
@@ -179,6 +186,15 @@ export class RequestQueue {
     } finally {
       timer?.cancel();
       this.#waiting = undefined;
+    }
+  }
+
+  async #send({ bytes, lane }: SerialRequest): Promise<void> {
+    try {
+      await this.#line.send(bytes);
+    } catch (error) {
+      // A question does nothing, so how much of it was sent does not matter.
+      throw lane === 'ask' ? (this.#ended ?? error) : error;
     }
   }
 
@@ -200,6 +216,13 @@ export class RequestQueue {
     };
     this.#late = late;
   }
+}
+
+/** The error of a request whose line was lost after it was sent: a command may have taken effect, a question has none. */
+function lossError({ bytes, lane }: SerialRequest, cause: DcsError): DcsError {
+  if (lane === 'ask') return cause;
+  const message = `${printable(bytes)} was sent; whether it took effect is unknown: ${cause.message}`;
+  return new DcsError('TIMEOUT', message, { cause });
 }
 
 function printable(bytes: Buffer): string {

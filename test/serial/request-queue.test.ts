@@ -232,15 +232,33 @@ describe('commands', () => {
     expect(sent).toEqual([]);
   });
 
-  it('everything that waits is rejected at once when the line is lost', async () => {
-    const { port, channel, downs, clock } = await line({}, [SETPOINT]);
+  it('everything that waits is settled at once when the line is lost; a command that was sent is in doubt', async () => {
+    const { port, channel, downs, clock, sent } = await line({}, [SETPOINT]);
     const waiting = [port.write(channel(0), 1), port.write(channel(0), 2), port.read([])].map(settled);
     await clock.advance(0);
     port.events.lost(new DcsError('PORT_DOWN', 'unplugged'));
     await clock.advance(0);
-    expect(waiting.map(({ now }) => now)).toEqual(['PORT_DOWN', 'PORT_DOWN', 'done']);
+    expect(sent).toEqual(['SP1.0\n']);
+    expect(waiting.map(({ now }) => now)).toEqual(['TIMEOUT', 'PORT_DOWN', 'done']);
     expect(downs.length).toBe(1);
     expect(clock.pending).toBe(0);
+  });
+
+  it('a command is in doubt, too, when the line is lost before its repetition', async () => {
+    const { port, channel, clock } = await line({ timeout: '100ms' }, [{ ...SETPOINT, retries: 3 }]);
+    const written = settled(port.write(channel(0), 1));
+    await clock.advance(150);
+    port.events.lost(new DcsError('PORT_DOWN', 'unplugged'));
+    await clock.advance(0);
+    expect(written.now).toBe('TIMEOUT');
+  });
+
+  it('a question that was sent is not: its pins fail with the port', async () => {
+    const { port, channels, clock, sent } = await line({}, [T]);
+    const read = settled(port.read(channels));
+    port.events.lost(new DcsError('PORT_DOWN', 'unplugged'));
+    await clock.advance(0);
+    expect([sent, read.now, clock.pending]).toEqual([['T?\n'], 'PORT_DOWN', 0]);
   });
 });
 

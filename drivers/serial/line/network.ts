@@ -4,7 +4,14 @@ import type { LineSettings } from '../../../src/driver/kit/schemas.ts';
 import { DcsError, messageOf } from '../../../src/errors/errors.ts';
 import type { Remote } from './network-path.ts';
 import { escapeIac, type Negotiation, negotiate, subnegotiate, TelnetReader } from './telnet.ts';
-import type { DrivenLine, ModemControl, SensedLine, Transport, TransportEvents } from './transport.ts';
+import {
+  cutShort,
+  type DrivenLine,
+  type ModemControl,
+  type SensedLine,
+  type Transport,
+  type TransportEvents,
+} from './transport.ts';
 
 const CONNECT_LIMIT_MS = 3000;
 /** The kernel begins to send keep-alive probes after this time (ms) without a byte. */
@@ -66,7 +73,7 @@ export class TcpLine implements Transport {
   async send(bytes: Uint8Array, limit: DurationMs): Promise<void> {
     if (this.#ended) throw this.#ended;
     const taken = new Promise<void>((resolve, reject) => {
-      this.#reject = reject;
+      this.#reject = (error) => reject(cutShort(error, bytes.length, bytes.length));
       // An error closes the socket, and `close` reports it.
       this.#socket.write(bytes, (error) => error ?? resolve());
     });

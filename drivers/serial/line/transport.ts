@@ -1,5 +1,5 @@
 import type { DurationMs } from '../../../src/clock/clock.ts';
-import type { DcsError } from '../../../src/errors/errors.ts';
+import { DcsError } from '../../../src/errors/errors.ts';
 
 /** Modem control lines the computer drives; `break` holds the data line at space. */
 export const drivenLines = ['dtr', 'rts', 'break'] as const;
@@ -25,14 +25,20 @@ export interface TransportEvents {
 export interface Transport {
   /**
    * Sends all bytes; resolves once the kernel has them. Calls must not overlap. Rejects with PORT_DOWN when the line is
-   * lost, and with TIMEOUT when flow control holds bytes off for longer than `limit`. The remaining bytes are then
-   * dropped, so that they cannot arrive late.
+   * lost and nothing was sent, and with TIMEOUT when it is lost after some bytes, or when flow control holds bytes off for
+   * longer than `limit`. The remaining bytes are then dropped, so that they cannot arrive late.
    */
   send(bytes: Uint8Array, limit: DurationMs): Promise<void>;
   /** Closes the line. Idempotent, bounded, never rejects. A `send` under way rejects. */
   close(): Promise<void>;
   /** `undefined` without modem control lines. */
   readonly control?: ModemControl;
+}
+
+/** The error of a `send` that the loss of the line ends after `sent` bytes. */
+export function cutShort(cause: DcsError, sent: number, length: number): DcsError {
+  const message = `${sent} of ${length} bytes may have been sent; whether they took effect is unknown: ${cause.message}`;
+  return new DcsError('TIMEOUT', message, { cause });
 }
 
 export interface ModemControl {

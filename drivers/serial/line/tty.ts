@@ -12,7 +12,14 @@ import {
 import { DcsError, messageOf, systemCode } from '../../../src/errors/errors.ts';
 import { type Libc, loadLibc } from '../../../src/linux/libc.ts';
 import type { Log } from '../../../src/log/log.ts';
-import type { DrivenLine, ModemControl, SensedLine, Transport, TransportEvents } from './transport.ts';
+import {
+  cutShort,
+  type DrivenLine,
+  type ModemControl,
+  type SensedLine,
+  type Transport,
+  type TransportEvents,
+} from './transport.ts';
 
 /** Size of the read buffer. A tty gives at most 4 KiB; frames are views into it, so a full buffer is never reused. */
 const POOL = 65_536;
@@ -86,8 +93,9 @@ export class Tty implements Transport {
   async send(bytes: Uint8Array, limit: DurationMs): Promise<void> {
     const end = this.#clock.now() + limit;
     for (let at = 0; ; ) {
-      if (this.#ended) throw this.#ended;
-      at += this.#write(bytes, at);
+      const written = this.#ended ?? this.#write(bytes, at);
+      if (typeof written !== 'number') throw at === 0 ? written : cutShort(written, at, bytes.length);
+      at += written;
       if (at >= bytes.length) return;
       if (this.#clock.now() >= end) {
         await this.#line.flush().catch((error: unknown) => this.#fail(messageOf(error)));
@@ -150,13 +158,12 @@ export class Tty implements Transport {
     if (!this.#ended) this.#watchReadable();
   }
 
-  /** Writes what fits now; returns the number of bytes. */
-  #write(bytes: Uint8Array, from: number): number {
+  /** Writes what fits now; returns the number of bytes, or the error of a line that is lost. */
+  #write(bytes: Uint8Array, from: number): number | DcsError {
     try {
       return writeSync(this.#fd, bytes, from);
     } catch (error) {
-      if (wouldBlock(error)) return 0;
-      throw this.#fail(messageOf(error));
+      return wouldBlock(error) ? 0 : this.#fail(messageOf(error));
     }
   }
 
