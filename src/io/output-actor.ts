@@ -7,6 +7,7 @@ import { parseCommand, parseControl, type TimedStep, timedStepFor } from '../out
 import type { Decision } from '../output/desired-state.ts';
 import type { KeptOverride } from '../output/kept-state.ts';
 import type { LastCommand, Output } from '../output/output.ts';
+import { timingHold } from '../output/rules.ts';
 import { isOn, type PinSpec, type RawValue, valueText } from '../pin/pin.ts';
 import { type ParsedValue, parseValue, toRaw, valuesMatch } from './convert.ts';
 import { type CommandOutcome, PinActor, type PinEnvironment } from './pin-actor.ts';
@@ -243,7 +244,7 @@ export class OutputActor extends PinActor {
     const { due } = output;
     if (!due) {
       await this.#repeatWhenDue();
-      this.#evaluateWhenTimeIsUp();
+      this.#evaluateWhenNeeded();
       return;
     }
     try {
@@ -282,6 +283,12 @@ export class OutputActor extends PinActor {
     return again;
   }
 
+  /** After a repetition: at once when a decision became due during the write, as when the port has opened again. */
+  #evaluateWhenNeeded(): void {
+    if (this.#output.due) this.#queueEvaluation();
+    else this.#evaluateWhenTimeIsUp();
+  }
+
   #evaluateWhenTimeIsUp(): void {
     const { reevaluateAt = Number.POSITIVE_INFINITY } = this.#output.decision;
     const at = this.#toRepeat === undefined ? reevaluateAt : Math.min(reevaluateAt, this.#repeatAt);
@@ -289,17 +296,17 @@ export class OutputActor extends PinActor {
     else this.#evaluateIn(Math.max(1, at - this.clock.now()));
   }
 
-  /** The value in force that is written again and again; `undefined` when there is none. */
+  /** The value in force that is written again and again. `undefined` when there is none. A failed command is not repeated. */
   get #toRepeat(): RawValue | undefined {
     if (this.spec.repeatMs === undefined) return undefined;
-    const { value, by } = this.#output.decision;
-    return by === 'exit' ? undefined : value;
+    const { value, by, unconfirmed } = this.#output.decision;
+    return by === 'exit' || unconfirmed ? undefined : value;
   }
 
-  /** Writes the value in force once more. Until that works again, nobody knows whether the hardware still has it. */
+  /** Writes the value in force once more. Until that works again, the value of the hardware is uncertain. */
   async #repeatWhenDue(): Promise<void> {
     const value = this.#toRepeat;
-    if (value === undefined || this.clock.now() < this.#repeatAt) return;
+    if (value === undefined || this.clock.now() < this.#repeatAt || this.#mustWait(value)) return;
     const { lastCommand, decision } = this.#output;
     const { val, quality } = this.state;
     const { error, state } = await this.#repeat(value);
@@ -310,6 +317,15 @@ export class OutputActor extends PinActor {
     const commanded = decision.by === 'command' && lastCommand?.val === value && lastCommand.state !== state;
     if (commanded) this.#setCommandState(state);
     if (commanded || this.state.val !== val || (!error && quality !== 'good')) this.report();
+  }
+
+  /** Postpones a repetition while a rule of time keeps the output from changing. The way to the safe value ignores it. */
+  #mustWait(value: RawValue): boolean {
+    const { known, decision } = this.#output;
+    if (decision.by === 'safe' || decision.by === 'rule') return false;
+    const { until } = timingHold(this.spec, value, known, this.clock.now()) ?? {};
+    if (until !== undefined) this.#repeatAt = until;
+    return until !== undefined;
   }
 
   async #repeat(value: RawValue): Promise<{ readonly error?: DcsError; readonly state: CommandState }> {
@@ -445,8 +461,10 @@ export class OutputActor extends PinActor {
       return;
     }
     if (state !== 'unknown' && state !== 'sent') return;
-    if (val !== null && this.#matches(val, value)) this.#setCommandState('verified');
-    else if (state === 'unknown') this.#setCommandState('failed');
+    if (val !== null && this.#matches(val, value)) {
+      this.#setCommandState('verified');
+      this.#output.apply({ kind: 'confirmed' });
+    } else if (state === 'unknown') this.#setCommandState('failed');
   }
 
   #setCommandState(state: CommandState): void {

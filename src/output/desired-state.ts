@@ -43,6 +43,8 @@ export interface Decision {
   readonly value: RawValue | undefined;
   readonly by: ControlledBy;
   readonly why: string;
+  /** The hardware never confirmed the command that it follows. */
+  readonly unconfirmed?: true;
   /** Time at which the decision may change by itself. */
   readonly reevaluateAt?: MonotonicMs;
 }
@@ -75,7 +77,7 @@ export interface RuleContext {
 export function decide(desired: DesiredState, context: RuleContext): Decision {
   const { spec, known, now } = context;
   if (desired.stopping) return { value: exitValue(spec, desired), by: 'exit', why: 'the agent stops' };
-  const { value, by, why } = activeSetpoint(spec, desired);
+  const { value, by, why, unconfirmed } = activeSetpoint(spec, desired);
   const wanted = value ?? known.value;
   const timers = earliest(desired.setpoint.upcoming?.at, desired.pendingFollow?.at, desired.override?.until);
   if (wanted === undefined) return { value, by, why, ...timers };
@@ -91,7 +93,13 @@ export function decide(desired: DesiredState, context: RuleContext): Decision {
   const { maxOnMs } = spec.rules;
   // max_on also limits an output that something else has switched on, and one before its first reading.
   const limit = maxOnMs !== undefined && isOn(spec, known.value ?? wanted) ? known.switchedAt + maxOnMs : now;
-  return { value, by, why, ...earliest(timers.reevaluateAt, limit > now ? limit : undefined) };
+  return {
+    value,
+    by,
+    why,
+    ...(unconfirmed && { unconfirmed }),
+    ...earliest(timers.reevaluateAt, limit > now ? limit : undefined),
+  };
 }
 
 /** Returns the rule that overrules a value. `held`: the output keeps its value; else it goes off. */
@@ -132,6 +140,8 @@ export type OutputEvent =
       readonly step?: TimedStep | undefined;
       readonly unconfirmed?: true;
     }
+  /** A reading shows that the hardware has the value of the last command. */
+  | { readonly kind: 'confirmed' }
   /** A rule blocked a command during its write. */
   | { readonly kind: 'blocked'; readonly block: RuleBlock }
   | { readonly kind: 'follow'; readonly value: RawValue }
@@ -190,6 +200,8 @@ function applyEvent(desired: DesiredState, event: OutputEvent, context: RuleCont
       // A loss or lock during the write wins over the command.
       if (commandRefusal(desired, spec)) return desired;
       return { ...without(desired, 'pendingFollow'), setpoint: commandSetpoint(event, spec, now) };
+    case 'confirmed':
+      return confirmed(desired);
     case 'blocked':
       if (commandRefusal(desired, spec)) return desired;
       return turnOff(without(desired, 'pendingFollow'), event.block, context, { stays: false, locks: true });
@@ -298,6 +310,11 @@ function commandSetpoint(
     why: 'commanded',
     ...(step && { upcoming: { at: now + step.afterMs, step } }),
   };
+}
+
+function confirmed(desired: DesiredState): DesiredState {
+  const { unconfirmed, ...setpoint } = desired.setpoint;
+  return unconfirmed ? { ...desired, setpoint } : desired;
 }
 
 function followSetpoint({ rules }: PinSpec, value: RawValue): Setpoint {

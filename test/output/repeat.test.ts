@@ -126,4 +126,87 @@ describe('an output with `repeat`', () => {
     await clock.advance(5000);
     expect(hardware.get('limit')).toBe(0);
   });
+
+  it('does not repeat a command that failed: the hardware accepted it and does not have it', async () => {
+    const { command, clock, runner, take } = await recorded(enable);
+    let local = true;
+    const writes: RawValue[] = [];
+    runner.port.write = async (_channel, value) => {
+      writes.push(value);
+      return { readBack: local ? false : value };
+    };
+    expect((await command('enable', true)).answers).toMatchObject([{ code: 'NOT_TAKEN' }]);
+    local = false;
+    take();
+    await clock.advance(60_000);
+    expect(writes).toEqual([true]);
+    await command('enable', true);
+    await clock.advance(1500);
+    expect(writes.slice(1)).toEqual([true, true]);
+  });
+
+  it('repeats a command without an answer only once a reading has confirmed it', async () => {
+    const { command, clock, fail, hardware, writes, state } = await recorded(limit);
+    fail(new DcsError('TIMEOUT', 'no answer in time'));
+    expect((await command('limit', 30)).answers).toMatchObject([{ code: 'TIMEOUT' }]);
+    fail(undefined);
+    await clock.advance(10_000);
+    expect(writes).toEqual([]);
+    hardware.set('limit', 30);
+    await clock.advance(1500);
+    expect(state()).toBe('verified');
+    expect(writes.length).toBeGreaterThan(0);
+    hardware.set('limit', 5);
+    await clock.advance(1500);
+    expect(hardware.get('limit')).toBe(30);
+  });
+
+  it('waits for min_off and the rate before it writes to hardware that has fallen back', async () => {
+    const { command, clock, hardware } = await recorded({ ...enable, rules: { minOffMs: 60_000 } });
+    await clock.advance(60_000);
+    await command('enable', true);
+    await clock.advance(5000);
+    hardware.set('enable', false);
+    await clock.advance(59_000);
+    expect(hardware.get('enable')).toBe(false);
+    await clock.advance(2000);
+    expect(hardware.get('enable')).toBe(true);
+  });
+
+  it('counts what it changes for the rate', async () => {
+    const { command, clock, hardware } = await recorded({ ...limit, rules: { rate: { changes: 1, perMs: 60_000 } } });
+    await command('limit', 30);
+    hardware.set('limit', 100);
+    await clock.advance(59_000);
+    expect(hardware.get('limit')).toBe(100);
+    await clock.advance(2000);
+    expect(hardware.get('limit')).toBe(30);
+  });
+
+  it('does not wait for a rule of time with its safe value', async () => {
+    const { command, clock, hardware } = await recorded({ ...enable, rules: { minOnMs: 60_000 } });
+    await command('enable', true, { hold: 2 });
+    await clock.advance(3000);
+    hardware.set('enable', true);
+    await clock.advance(1500);
+    expect(hardware.get('enable')).toBe(false);
+  });
+
+  it('applies a decision at once that became due during a repetition', async () => {
+    const slow = { ...limit, repeatMs: 60_000 };
+    const { clock, life, writes, command, runner } = await recorded(slow);
+    await command('limit', 30);
+    const { port } = runner;
+    const write = port.write.bind(port);
+    port.write = async (channel, value, options) => {
+      const written = await write(channel, value, options);
+      const output = life.table.get('limit')?.output;
+      if (writes.length !== 2 || !output) return written;
+      // The port has opened again, with the return value, which the hardware does not have.
+      output.openedWith = 30;
+      return { readBack: 100 };
+    };
+    await clock.advance(60_100);
+    expect(writes).toEqual([30, 30, 30]);
+  });
 });
