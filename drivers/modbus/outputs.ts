@@ -69,6 +69,8 @@ export class Outputs {
   readonly #openingFailures = new Map<PolledChannel, string>();
   /** Value that an output still needs if the command under way does nothing. */
   readonly #fallbacks = new Map<PolledChannel, () => RawValue | undefined>();
+  /** Outputs whose device confirms writes in a way of its own, which is logged once. */
+  readonly #oddReplies = new Set<PolledChannel>();
 
   constructor(bus: OutputBus, channels: ReadonlyMap<string, PolledChannel>) {
     this.#bus = bus;
@@ -312,15 +314,24 @@ export class Outputs {
     const write = polled.lastWrite;
     for (let tries = 0; ; tries++) {
       try {
-        return await this.#runWrite(polled, until, (inTime) =>
+        const reading = await this.#runWrite(polled, until, (inTime) =>
           settleWrite(inTime, polled, value, attempt, doubt, count),
         );
+        this.#logOddReply(polled, doubt);
+        return reading;
       } catch (thrown) {
         const lost = thrown instanceof NotSentError && tries < LOST_READS && clock.now() < until;
         // It must not take the place of a newer value that waits.
         if (!lost || polled.lastWrite !== write) throw settledError(thrown, doubt);
       }
     }
+  }
+
+  /** Says once for each output that its device confirms writes in a way of its own, although the value is there. */
+  #logOddReply(polled: PolledChannel, { cause, message }: DcsError): void {
+    if (!(cause instanceof DcsError) || cause.code !== 'BAD_REPLY' || this.#oddReplies.has(polled)) return;
+    this.#oddReplies.add(polled);
+    this.#bus.log.warn({ channel: polled.channel.key }, `${message}; it was read back`);
   }
 
   /** `inTime`: line changes, preceding reads and other forms of the write may take until it expires. */

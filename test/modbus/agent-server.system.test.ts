@@ -44,7 +44,7 @@ describe('an agent as a Modbus slave', () => {
     agent = await AgentProcess.start(`
 ports:
   sim: { driver: mock, faults: [{ channel: broken, kind: error, after: 0ms }] }
-  rs485: { driver: modbus, serial: ${bus.master}, line: 19200-8N1, poll: 50ms }
+  rs485: { driver: modbus, serial: ${bus.master}, line: 19200-8N1, poll: 50ms, misses: 2 }
 pins:
   lamp: { port: sim, channel: lamp, direction: out, initial: false, safe: false }
   door: { port: sim, channel: door }

@@ -1,9 +1,10 @@
 import { createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { crc16, rtu } from '../../drivers/modbus/protocol/framing.ts';
+import { systemClock } from '../../src/clock/clock.ts';
 import type { Port } from '../../src/driver/contract.ts';
 import { type Fault, FaultySlave } from './faulty-slave.ts';
-import { channelOf, Owner } from './owner.ts';
+import { channelOf, Owner, silentLog } from './owner.ts';
 
 let owner: Owner;
 const out = { direction: 'out' } as const;
@@ -89,7 +90,8 @@ describe('odd replies over Modbus TCP', () => {
   });
 
   it('a write whose reply repeats the whole request is of unknown outcome, named, and accepted with a quirk', async () => {
-    slave.script = () => ({ do: 'whole-echo' });
+    // Without a reading nothing settles the doubt.
+    slave.script = ({ fn }) => ({ do: fn === 16 ? 'whole-echo' : 'silent' });
     owner = new Owner({ tcp, timeout: '100ms', poll: '1h' }, channels);
     const port = await owner.open();
     await expect(port.write(long, 5)).rejects.toMatchObject({
@@ -99,21 +101,34 @@ describe('odd replies over Modbus TCP', () => {
       ),
     });
     await owner.close();
+    slave.script = () => ({ do: 'whole-echo' });
     owner = new Owner({ tcp, timeout: '100ms', poll: '1h', quirks: { write_reply: 'whole' } }, channels);
     await expectRightValues(await owner.open());
+  });
+
+  it('a write whose odd reply is settled by reading back is told once', async () => {
+    slave.script = () => ({ do: 'whole-echo' });
+    const warnings: string[] = [];
+    const log = { ...silentLog, warn: (_: object, message: string) => void warnings.push(message) };
+    owner = new Owner({ tcp, timeout: '100ms', poll: '1h' }, channels, systemClock, log);
+    const port = await owner.open();
+    expect(await port.write(long, 5)).toEqual({ readBack: 5 });
+    expect(await port.write(long, 6)).toEqual({ readBack: 6 });
+    expect(warnings).toEqual([expect.stringContaining('quirks: { write_reply: whole }')]);
   });
 
   it.each([
     { fault: { do: 'padded' }, says: '2 bytes more than its data' },
     { fault: { do: 'length', value: 7 }, says: 'its header announces 7 bytes, and 5 came' },
-    { fault: { do: 'length', value: 3 }, says: 'declared 2) in place of 2' },
+    // The rest of the frame is the beginning of the next header, if another reply follows soon.
+    { fault: { do: 'length', value: 3 }, says: /declared 2\) in place of 2|protocol \d+ in place of 0/ },
     { fault: { do: 'length', value: 0 }, says: 'a length of 0 in place of 2 to 254 in a header' },
     { fault: { do: 'protocol' }, says: 'protocol 7 in place of 0 in a header' },
   ] as const)('$fault is named', async ({ fault, says }) => {
     slave.script = () => fault;
     owner = new Owner({ tcp, timeout: '100ms', poll: '1h' }, [word]);
     const [reading] = await (await owner.open()).read([word]);
-    expect(reading).toMatchObject({ ok: false, error: { message: expect.stringContaining(says) } });
+    expect(reading).toMatchObject({ ok: false, error: { message: expect.stringMatching(says) } });
   });
 
   it('with any transaction id, a reply that comes after its time is not taken for the next one', async () => {
@@ -139,6 +154,7 @@ class RtuDevice {
   twist: (frame: Buffer, request: Buffer) => Buffer = (frame) => frame;
   readonly #server = createServer((socket) => {
     this.#sockets.add(socket);
+    socket.on('error', () => socket.destroy());
     socket.on('data', (request: Buffer) => {
       socket.write(this.twist(rtu.encode(request.readUInt8(0), this.#reply(request)), request));
     });
@@ -209,7 +225,8 @@ describe('odd replies in RTU frames', () => {
   });
 
   it('that repeat the whole request are not called damaged, and accepted with a quirk', async () => {
-    device.twist = wholeEcho;
+    // Without a reading nothing settles the doubt.
+    device.twist = (frame, request) => (request[1] === 3 ? Buffer.alloc(0) : wholeEcho(frame, request));
     owner = new Owner({ tcp, framing: 'rtu', timeout: '100ms', poll: '1h' }, channels);
     await expect((await owner.open()).write(long, 5)).rejects.toMatchObject({
       code: 'TIMEOUT',
@@ -219,6 +236,7 @@ describe('odd replies in RTU frames', () => {
     });
     expect(owner.counters.get('crc_errors')).toBeUndefined();
     await owner.close();
+    device.twist = wholeEcho;
     owner = new Owner(
       { tcp, framing: 'rtu', timeout: '100ms', poll: '1h', quirks: { write_reply: 'whole' } },
       channels,
@@ -228,7 +246,7 @@ describe('odd replies in RTU frames', () => {
 
   it('that repeat another request than ours confirm nothing', async () => {
     device.twist = (frame, request) => {
-      if (request[1] !== 16) return frame;
+      if (request[1] !== 16) return request[1] === 3 ? Buffer.alloc(0) : frame;
       const other = Buffer.from(request.subarray(0, -2));
       other[8] = (other[8] ?? 0) ^ 1;
       const checksum = Buffer.alloc(2);
