@@ -227,10 +227,10 @@ export class BusChip {
       const values = names.length > 0 ? await this.#chip?.read(names) : undefined;
       const registers = new RegisterReader(this.#access);
       const readings = new Map<ChipChannel, Reading>();
+      const sourceTime = this.#context.clock.unix();
       for (const member of members) {
         const { location, chip } = member.channel.address;
         const value = location ? await registers.read(location) : values?.get(chip?.value ?? '');
-        const sourceTime = this.#context.clock.unix();
         readings.set(member, value === undefined ? noValue(member) : { ok: true, value, sourceTime });
       }
       this.#backoff = 0;

@@ -46,9 +46,10 @@ export class ModemPins {
     if (this.#sensed.length === 0) return;
     try {
       const states = this.#available().sense();
+      const sourceTime = this.#clock.unix();
       for (const { channel, line } of this.#sensed) {
         const { last } = channel;
-        const now = { ok: true, value: states[line], sourceTime: this.#clock.unix() } as const;
+        const now = { ok: true, value: states[line], sourceTime } as const;
         // An unchanged state is kept with its new time, so that the next read does not look old.
         if (last?.ok && last.value === now.value) channel.last = now;
         else channel.report(now);

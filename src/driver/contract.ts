@@ -34,7 +34,7 @@ export type Reading =
   | {
       readonly ok: true;
       readonly value: RawValue;
-      /** Time of the value by the kernel or device, Unix seconds. */
+      /** Time of the value by the kernel or device, Unix seconds. Values that were read together have the same one. */
       readonly sourceTime?: UnixSeconds;
       /** Why the value may be wrong; the pin's quality becomes `uncertain`. */
       readonly uncertain?: string;

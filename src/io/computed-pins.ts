@@ -1,8 +1,9 @@
+import type { UnixSeconds } from '../clock/clock.ts';
 import type { Reading, ReadingListener } from '../driver/contract.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
 import { evaluate, type PinSample } from '../expression/expression.ts';
 import { type Expression, pinsOf } from '../expression/parse.ts';
-import type { PinTable } from '../output/pin-table.ts';
+import type { LastKnown, PinTable } from '../output/pin-table.ts';
 import { fitsKind, type PinSpec } from '../pin/pin.ts';
 import type { ChannelHandle } from './port-runner.ts';
 
@@ -19,6 +20,9 @@ const NO_VALUE: PinSample = { val: null, quality: 'bad', reason: 'not read yet' 
 /**
  * Evaluates the computed pins of a process. It runs at the end of the turn of the event loop in which a source changes, each
  * pin once and after its own sources: values that were read together are never mixed with older ones.
+ *
+ * One turn may bring several moments, as when edges have waited in the kernel. A moment ends when a source changes again, or
+ * at a later time of the hardware. The pins are evaluated for each, so that rules see an interruption however short it was.
  */
 export class ComputedPins {
   readonly #table: PinTable;
@@ -28,14 +32,21 @@ export class ComputedPins {
   readonly #changed = new Set<ComputedPin>();
   readonly #unwatch: (() => void)[] = [];
   #queued = false;
+  #evaluating = false;
+  /** The sources as last seen. */
+  readonly #seen = new Map<string, LastKnown>();
+  /** The sources that have changed at this moment, and when they did. */
+  readonly #changedNow = new Set<string>();
+  #time: UnixSeconds | undefined;
+  /** The source that has changed already when the moment before that is evaluated, with its value then. */
+  #past: { readonly source: string; readonly value: PinSample } | undefined;
 
   constructor(pins: readonly ComputedPin[], table: PinTable) {
     this.#table = table;
     this.#pins = sourcesFirst(pins);
-    for (const pin of this.#pins) {
-      for (const source of pinsOf(pin.expression)) {
-        this.#unwatch.push(table.watch(source, () => this.#sourceChanged(pin)));
-      }
+    for (const source of new Set(pins.flatMap(({ expression }) => pinsOf(expression)))) {
+      const dependents = this.#pins.filter(({ expression }) => pinsOf(expression).includes(source));
+      this.#unwatch.push(table.watch(source, () => this.#sourceChanged(source, dependents)));
     }
   }
 
@@ -64,7 +75,7 @@ export class ComputedPins {
       listen: (listener) => {
         const listeners = this.#listeners.get(name) ?? new Set();
         this.#listeners.set(name, listeners.add(listener));
-        this.#sourceChanged(pin);
+        this.#queue([pin]);
         return () => {
           listeners.delete(listener);
         };
@@ -72,14 +83,40 @@ export class ComputedPins {
     };
   }
 
-  #sourceChanged(pin: ComputedPin): void {
-    this.#changed.add(pin);
+  #sourceChanged(source: string, dependents: readonly ComputedPin[]): void {
+    const value = this.#table.get(source)?.lastKnown;
+    const before = this.#seen.get(source);
+    // Watchers are called after each write too.
+    if (value === undefined || value === before) return;
+    this.#seen.set(source, value);
+    // A computed pin changes with its sources, at the same moment.
+    if (!this.#evaluating) this.#beginMomentOf(source, value.sourceTime, before);
+    this.#queue(dependents);
+  }
+
+  /** Evaluates the moment before a change that does not belong to it. */
+  #beginMomentOf(source: string, time: UnixSeconds | undefined, value: PinSample = NO_VALUE): void {
+    const later = time !== undefined && this.#time !== undefined && time !== this.#time;
+    if (later || this.#changedNow.has(source)) {
+      this.#past = { source, value };
+      this.#evaluateChanged();
+    }
+    this.#changedNow.add(source);
+    this.#time = time ?? this.#time;
+  }
+
+  #queue(pins: readonly ComputedPin[]): void {
+    for (const pin of pins) this.#changed.add(pin);
     if (this.#queued) return;
     this.#queued = true;
-    queueMicrotask(() => this.#evaluateChanged());
+    queueMicrotask(() => {
+      this.#queued = false;
+      this.#evaluateChanged();
+    });
   }
 
   #evaluateChanged(): void {
+    this.#evaluating = true;
     try {
       // A pin whose source is evaluated here comes later in the same loop.
       for (const pin of this.#pins) {
@@ -88,14 +125,19 @@ export class ComputedPins {
         for (const listener of this.#listeners.get(pin.spec.name) ?? []) listener(reading);
       }
     } finally {
-      this.#queued = false;
+      this.#evaluating = false;
+      this.#past = undefined;
+      this.#time = undefined;
+      this.#changedNow.clear();
       // A listener threw: the other pins must not wait for their next change.
-      for (const pin of this.#changed) this.#sourceChanged(pin);
+      if (this.#changed.size > 0) this.#queue([]);
     }
   }
 
   #read({ spec, expression, qualityFrom }: ComputedPin): Reading {
-    const sampleOf = (pin: string): PinSample => this.#table.get(pin)?.lastKnown ?? NO_VALUE;
+    const past = this.#past;
+    const sampleOf = (pin: string): PinSample =>
+      pin === past?.source ? past.value : (this.#table.get(pin)?.lastKnown ?? NO_VALUE);
     try {
       const evaluated = evaluate(expression, sampleOf, (pin) => qualityFrom.includes(pin));
       if (fitsKind(spec.kind, evaluated.value)) return { ok: true, ...evaluated };

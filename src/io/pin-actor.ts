@@ -232,8 +232,8 @@ export class PinActor extends Actor {
 
   #updateTable(news: boolean): void {
     const { table } = this.environment;
-    const { val, quality, reason } = this.state;
-    if (news) table.update(this.spec.name, { val, quality, reason });
+    const { val, quality, reason, sourceTime } = this.state;
+    if (news) table.update(this.spec.name, { val, quality, reason, sourceTime });
     // The end of a write matters to interlocks although the value is the same.
     else table.notifyWatchers(this.spec.name);
   }

@@ -42,6 +42,11 @@ export class PinState {
     return this.#observation.quality;
   }
 
+  /** When the hardware took the reported value on, where it says so. */
+  get sourceTime(): UnixSeconds | undefined {
+    return this.#sourceTime;
+  }
+
   /** Begins at this time. */
   start(now: UnixSeconds): void {
     this.#lastChange = now;

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock/clock.ts';
+import type { Clock, UnixSeconds } from '../clock/clock.ts';
 import type { PinValue, Quality } from '../message/payloads.ts';
 import { isOn, type PinCondition, type PinSpec, type RawValue } from '../pin/pin.ts';
 import { Output } from './output.ts';
@@ -10,6 +10,8 @@ export interface LastKnown {
   readonly quality: Quality;
   /** Why `quality` is not good. */
   readonly reason?: string | undefined;
+  /** When the hardware took this value on, where it says so. */
+  readonly sourceTime?: UnixSeconds | undefined;
 }
 
 /** One pin of this process. */

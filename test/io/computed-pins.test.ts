@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Actor } from '../../src/bus/actor.ts';
 import { startAgent } from '../../src/testing/index.ts';
 
@@ -102,6 +102,56 @@ describe('a computed pin', () => {
     await agent.settle();
     expect(agent.hardware.get('pump')).toBe(false);
     expect(agent.hardware.get('lamp')).toBe(false);
+  });
+
+  const guarded = {
+    'guard-a': { port: 'plc', discrete: 1 },
+    'guard-b': { port: 'plc', discrete: 2 },
+    ok: { expr: 'guard-a and guard-b' },
+    free: { expr: 'ok and not alarm' },
+    alarm: { port: 'plc', discrete: 3 },
+    either: { expr: 'guard-a or guard-b' },
+    saw: { port: 'plc', coil: 1, direction: 'out', safe: false, requires: 'ok' },
+    drill: { port: 'plc', coil: 2, direction: 'out', safe: false, requires: 'free' },
+    fan: { port: 'plc', coil: 3, direction: 'out', safe: false, requires: 'either' },
+  };
+
+  it('shows rules an interruption that begins and ends within one turn', async () => {
+    await using agent = await running(guarded, 'ok');
+    const { hardware, settle, reports } = agent;
+    hardware.set('guard-a', true);
+    hardware.set('guard-b', true);
+    hardware.set('alarm', false);
+    await settle();
+    for (const pin of ['saw', 'drill', 'fan']) await agent.pins.set(pin, true);
+    reports.length = 0;
+    // Both open, so that the pin that rules read is evaluated for the moment at which they were.
+    hardware.set('guard-b', false);
+    hardware.set('guard-a', false);
+    hardware.set('guard-a', true);
+    hardware.set('guard-b', true);
+    await settle();
+    expect(reports).toEqual([false, true]);
+    for (const pin of ['saw', 'drill', 'fan']) expect([pin, hardware.get(pin)]).toEqual([pin, false]);
+  });
+
+  it('takes changes of one time for one moment, and those of two times for two', async () => {
+    await using agent = await running(guarded, 'either');
+    const { hardware, settle } = agent;
+    hardware.set('guard-a', true);
+    await settle();
+    await agent.pins.set('fan', true);
+    hardware.set('guard-a', false);
+    hardware.set('guard-b', true);
+    await settle();
+    expect(hardware.get('fan')).toBe(true);
+    let later = 1;
+    const time = vi.spyOn(agent.clock, 'unix').mockImplementation(() => later++);
+    hardware.set('guard-b', false);
+    hardware.set('guard-a', true);
+    time.mockRestore();
+    await settle();
+    expect(hardware.get('fan')).toBe(false);
   });
 
   it('refuses a command when it is computed, and debounces when asked to', async () => {
