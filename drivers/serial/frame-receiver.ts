@@ -1,4 +1,4 @@
-import type { UnixSeconds } from '../../src/clock/clock.ts';
+import type { Timer, UnixSeconds } from '../../src/clock/clock.ts';
 import type { DriverContext } from '../../src/driver/contract.ts';
 import { type DcsError, toDcsError } from '../../src/errors/errors.ts';
 import { checksumHolds } from './checksum.ts';
@@ -13,12 +13,19 @@ import { decode } from './text.ts';
 export class MatchedFrame {
   readonly bytes: Buffer;
   readonly text: string;
+  /** It may have lost its beginning; see FrameReceiver.begin. */
+  readonly partial: boolean;
   readonly #captures: readonly Captures[];
   readonly #indexes: ReadonlyMap<RegExp, number>;
 
-  constructor(bytes: Buffer, text: string, captures: readonly Captures[], indexes: ReadonlyMap<RegExp, number>) {
+  constructor(
+    { bytes, text, partial }: Pick<MatchedFrame, 'bytes' | 'text' | 'partial'>,
+    captures: readonly Captures[],
+    indexes: ReadonlyMap<RegExp, number>,
+  ) {
     this.bytes = bytes;
     this.text = text;
+    this.partial = partial;
     this.#captures = captures;
     this.#indexes = indexes;
   }
@@ -46,6 +53,10 @@ export interface FrameReceiverSink {
   unreadable(error: DcsError): void;
 }
 
+/** A device that is sending has sent a byte within this time, and the computer has it: adapters hold bytes back for up to 16 ms. */
+const SILENCE_CHARACTERS = 20;
+const LATENCY_MS = 50;
+
 const EMPTY_MATCH = /(?:)/.exec('');
 
 /** Turns received bytes into matched frames: bytes → frames → checksum → text → patterns. */
@@ -64,6 +75,12 @@ export class FrameReceiver {
   #pushing = false;
   /** A byte of the incomplete frame came in with an error. */
   #damaged = false;
+  /** The line may be in the middle of a frame: it was opened, and has been neither silent nor sent to since. */
+  #unsettled: boolean;
+  #settling: Timer | undefined;
+  /** The incomplete frame may have lost its beginning. */
+  #midFrame = false;
+  #partial: Buffer | undefined;
   /** The bytes sent last, when the device is to repeat them. */
   #echo: Buffer | undefined;
 
@@ -76,6 +93,7 @@ export class FrameReceiver {
     sink: FrameReceiverSink,
   ) {
     this.#matching = matching;
+    this.#unsettled = mayBePartial(options);
     this.#options = options;
     this.#context = context;
     this.#sink = sink;
@@ -86,6 +104,8 @@ export class FrameReceiver {
     this.#matcher = new Matcher(this.#patterns);
     const framed: FrameSink = {
       frame: (bytes) => {
+        if (this.#midFrame) this.#partial = bytes;
+        this.#midFrame = false;
         if (this.#damaged) {
           framed.dropped('damaged', bytes.length);
           return;
@@ -98,6 +118,7 @@ export class FrameReceiver {
         if (why !== 'noise') {
           context.count(`frames_${why}`);
           this.#damaged = false;
+          this.#midFrame = false;
         }
         context.count('bytes_dropped', bytes);
       },
@@ -108,7 +129,36 @@ export class FrameReceiver {
     }
   }
 
+  /**
+   * The line is open. When the first byte comes at once, the device was sending: the rest of that frame may look whole, as
+   * `3.5kg` of `123.5kg`. It is only a frame for those who asked for it. Start marks and checksums tell as much.
+   */
+  begin(): void {
+    if (!mayBePartial(this.#options)) return;
+    const { clock } = this.#context;
+    const wait = LATENCY_MS + (SILENCE_CHARACTERS * 10_000) / this.#options.line.baud;
+    this.#unsettled = true;
+    this.#settling?.cancel();
+    // After a turn of the event loop: bytes that wait while this process is busy have come in time.
+    this.#settling = clock.after(wait, () => setImmediate(() => this.noteSettled()));
+  }
+
+  /** The next byte begins a frame: the line was silent, or bytes were sent, to which it may be the answer. */
+  noteSettled(): void {
+    this.#settling?.cancel();
+    this.#unsettled = false;
+  }
+
+  /** The device is about to repeat these bytes. */
+  expectEcho(bytes: Buffer): void {
+    if (this.#options.echo) this.#echo = withoutLineEnd(bytes);
+  }
+
   push(bytes: Buffer): void {
+    if (this.#unsettled) {
+      this.noteSettled();
+      this.#midFrame = true;
+    }
     this.#context.count('bytes_in', bytes.length);
     this.#pushing = true;
     this.#framer.push(bytes);
@@ -127,13 +177,10 @@ export class FrameReceiver {
     this.#damaged = true;
   }
 
-  /** The device is about to repeat these bytes. */
-  expectEcho(bytes: Buffer): void {
-    if (this.#options.echo) this.#echo = withoutLineEnd(bytes);
-  }
-
   /** Drops an incomplete frame. */
   end(): void {
+    this.#settling?.cancel();
+    this.#midFrame = false;
     const lost = this.#framer.reset();
     if (lost > 0) this.#context.count('bytes_dropped', lost);
   }
@@ -147,18 +194,19 @@ export class FrameReceiver {
     const now = this.#context.clock.unix();
     for (const frame of frames) this.#sink.frame(frame, now);
     if (!this.#matching) return;
-    const full: Buffer[] = [];
-    const texts: string[] = [];
-    for (const frame of frames) {
-      if (frame.length === 0) continue;
-      full.push(frame);
-      texts.push(decode(this.#trimmed(frame), encoding));
-    }
+    const filled = frames
+      .filter((bytes) => bytes.length > 0)
+      .map((bytes) => ({
+        bytes,
+        text: decode(this.#trimmed(bytes), encoding),
+        partial: bytes === this.#partial,
+      }));
+    this.#partial = undefined;
+    const texts = filled.map(({ text }) => text);
     this.#matcher.run(texts, {
       frame: (index, found) => {
-        const bytes = full[index];
-        const text = texts[index];
-        if (bytes && text !== undefined) this.#sink.matched(new MatchedFrame(bytes, text, found, this.#indexes), now);
+        const frame = filled[index];
+        if (frame) this.#sink.matched(new MatchedFrame(frame, found, this.#indexes), now);
       },
       timeout: (index, final) => {
         const pattern = this.#patterns[index];
@@ -197,6 +245,11 @@ export class FrameReceiver {
   #trimmed(frame: Buffer): Buffer {
     return this.#options.framing.linefeed && frame[frame.length - 1] === 0x0d ? frame.subarray(0, -1) : frame;
   }
+}
+
+/** Whether the rest of a frame may look like a whole one. */
+function mayBePartial({ framing, checksum }: SerialOptions): boolean {
+  return !framing.knownStart && checksum === undefined;
 }
 
 function withoutLineEnd(bytes: Uint8Array): Buffer {

@@ -103,6 +103,7 @@ export class SerialPort implements Port {
   /** Takes the open line. Resolves when the opening values are sent, and confirmed where a reply is configured. */
   async begin(transport: Transport): Promise<void> {
     this.#transport = transport;
+    this.#receiver.begin();
     this.#modem.begin(this.#name, transport.control);
     for (const { channel } of this.#channels.values()) {
       if (channel.direction === 'out' && channel.openingValue !== undefined)
@@ -207,6 +208,7 @@ export class SerialPort implements Port {
         if (!this.#ended) this.#receiver.damaged(byte);
       },
       interrupted: () => this.#receiver.end(),
+      resumed: () => this.#receiver.begin(),
       lost: (error) => {
         if (this.#ended) return;
         this.#end(error);
@@ -230,6 +232,10 @@ export class SerialPort implements Port {
     if (this.#ended) return;
     this.#unreadable = 0;
     let matched = this.#requests.handleFrame(frame);
+    if (frame.partial && !matched) {
+      this.#context.count('frames_partial');
+      return;
+    }
     for (const channel of this.#unsolicited) {
       const reading = channel.readingOf(frame, now);
       if (!reading) continue;
@@ -271,7 +277,10 @@ export class SerialPort implements Port {
   async #transmit(bytes: Buffer, limit: number): Promise<void> {
     if (this.#ended) throw this.#ended;
     this.#receiver.expectEcho(bytes);
+    this.#receiver.noteSettled();
     await this.#transport?.send(bytes, limit);
+    // Once more: a connection may have been made for it.
+    this.#receiver.noteSettled();
     this.#context.count('bytes_out', bytes.length);
   }
 }

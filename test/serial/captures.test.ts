@@ -18,9 +18,11 @@ async function readings(keys: object, lines: readonly string[], uom?: string): P
   const { key = '', kind } = serial.describe(address, options);
   const channel = { key, kind, direction: 'in', address, debounceMs: 0, ...(uom !== undefined && { uom }) } as const;
   const { changed, listen } = recordReadings();
-  const context = { clock: new ManualClock(), log: memoryLog(), changed, count() {}, down() {} };
+  const clock = new ManualClock();
+  const context = { clock, log: memoryLog(), changed, count() {}, down() {} };
   const port = new SerialPort(options, 'x', [channel], context);
   await port.begin({ async send() {}, async close() {} });
+  await clock.advance(1000);
   const seen: unknown[] = [];
   listen(channel, (reading) => seen.push(shown(reading)));
   for (const line of lines) port.events.data(Buffer.from(`${line}\n`));

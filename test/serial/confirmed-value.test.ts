@@ -45,7 +45,8 @@ describe('a serial output whose own value is in the frames', () => {
   });
 
   it('has no read-back from before the confirmation: that value may be older than the command', async () => {
-    const { say, seen, write } = await open(setpoint, 'OK\n');
+    const { clock, say, seen, write } = await open(setpoint, 'OK\n');
+    await clock.advance(1000);
     say('SP=80\n');
     expect(await write(120)).toEqual({});
     expect(seen).toEqual([80]);

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
@@ -92,6 +93,8 @@ async function run(recipe: Recipe, port: Sample['port']) {
     });
   });
   const channelOf = (pin: string) => opened.channels[names.indexOf(pin)];
+  // What comes sooner may be the rest of a frame.
+  await pause(200);
   return { made, last, channelOf, received: () => opened.counters.get('bytes_in') ?? 0, port: opened.port };
 }
 

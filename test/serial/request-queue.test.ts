@@ -265,6 +265,7 @@ describe('commands', () => {
 describe('frames and their values', () => {
   it('a pin goes bad when nothing has matched for its max_age, once, and heals', async () => {
     const { clock, seen, say } = await line({}, [{ match: '(\\d+)', max_age: '5s' }]);
+    await clock.advance(1000);
     await say('1\n');
     await clock.advance(4000);
     await say('2\n');
@@ -274,6 +275,48 @@ describe('frames and their values', () => {
     expect(seen).toEqual([[1, 2, 'TIMEOUT']]);
     await say('3\n');
     expect(seen).toEqual([[1, 2, 'TIMEOUT', 3]]);
+  });
+
+  it('the first frame counts only after a silence: the device may have been sending when the port was opened', async () => {
+    const weight = { match: '([0-9.]+)kg' };
+    const busy = await line({}, [weight]);
+    await busy.clock.advance(40);
+    await busy.say('3.5');
+    await busy.clock.advance(40);
+    await busy.say('kg\n123.6kg\n');
+    expect(busy.seen).toEqual([[123.6]]);
+    expect(busy.counters.get('frames_partial')).toBe(1);
+    const scanner = await line({}, [{ match: '^([0-9]+)$' }]);
+    await scanner.clock.advance(100);
+    await scanner.say('4006381333931\n');
+    expect(scanner.seen).toEqual([[4006381333931]]);
+    expect(scanner.counters.has('frames_partial')).toBe(false);
+    await Promise.all([busy.port.close(), scanner.port.close()]);
+    const closed = await line({}, [weight]);
+    await closed.port.close();
+    expect(closed.clock.pending).toBe(0);
+  });
+
+  it('a first frame that the line end of another completes is one', async () => {
+    const { seen, say } = await line({}, [{ match: '([0-9.]+)kg' }]);
+    await say('\n123.5kg\n');
+    expect(seen).toEqual([[123.5]]);
+  });
+
+  it.each([
+    { why: 'its checksum is right', options: { checksum: { type: 'xor8', as: 'hex', from: 1, before: 1 } } },
+    { why: 'it has its start mark', options: { framing: { start: '$', end: '\\r\\n' } } },
+  ])('the first frame counts at once where $why', async ({ options }) => {
+    const { seen, say } = await line(options, [{ match: 'A(\\d)' }]);
+    await say('$A1*70\r\n');
+    expect(seen).toEqual([[1]]);
+  });
+
+  it('the first frame counts at once after bytes were sent: it may be the answer', async () => {
+    const { port, seen, say } = await line({}, [{ match: '([0-9.]+)kg' }, { write: 'W{value}\\n' }]);
+    await port.stream?.send(Buffer.from('W\n'));
+    await say('3.5kg\n');
+    expect(seen[0]).toEqual([3.5]);
   });
 
   it('named captures and binary fields become pins of their own', async () => {

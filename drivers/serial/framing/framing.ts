@@ -70,6 +70,8 @@ export interface Framing {
   readonly linefeed: boolean;
   /** Frames are parts of DLMS telegrams, which are read before anything else. */
   readonly dlms?: true;
+  /** Every frame begins with certain bytes, or each chunk is a frame: the rest of a frame is not taken for a whole one. */
+  readonly knownStart?: true;
   make(clock: Clock, sink: FrameSink): Framer;
 }
 
@@ -89,11 +91,13 @@ export const framingSchema = z
 
 function namedFraming(name: 'raw' | 'slip' | 'dlms'): Framing {
   const max = 4096;
-  if (name === 'raw') return { max: 65_536, linefeed: false, make: (_clock, sink) => new RawFramer(sink) };
+  if (name === 'raw') {
+    return { max: 65_536, linefeed: false, knownStart: true, make: (_clock, sink) => new RawFramer(sink) };
+  }
   if (name === 'slip') return { max, linefeed: false, make: (_clock, sink) => new SlipFramer(max, sink) };
   const limits = { capacity: max, gap: DLMS_GAP_MS };
   const make: Framing['make'] = (clock, sink) => new HeaderFramer(dlmsProbe(max), limits, clock, sink);
-  return { max, linefeed: false, dlms: true, make };
+  return { max, linefeed: false, dlms: true, knownStart: true, make };
 }
 
 function framingProblem(found: Keys): string | undefined {
@@ -119,7 +123,8 @@ function framingOf(found: Keys): Framing {
   const head = headerProbe(found);
   if (head) {
     const limits = { capacity: head.capacity, gap: found.gap };
-    return { ...base, make: (clock, sink) => new HeaderFramer(head.probe, limits, clock, sink) };
+    const start = found.start && ({ knownStart: true } as const);
+    return { ...base, ...start, make: (clock, sink) => new HeaderFramer(head.probe, limits, clock, sink) };
   }
   const mark = delimiter ?? Buffer.from('\n');
   const linefeed = mark.toString('latin1') === '\n';

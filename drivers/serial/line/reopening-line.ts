@@ -106,7 +106,10 @@ export class ReopeningLine implements Transport {
   async #reopen(): Promise<void> {
     await sleep(this.#clock, REOPEN_MS);
     try {
-      if (!this.#ended) await this.#connect();
+      if (!this.#ended) {
+        await this.#connect();
+        this.#events.resumed?.();
+      }
     } catch (thrown) {
       this.#lost(toDcsError(thrown));
     }

@@ -17,6 +17,8 @@ export interface TransportEvents {
   damaged(byte: Buffer): void;
   /** The connection was closed and is made anew: the rest of a frame that has begun does not come. */
   interrupted?(): void;
+  /** The new connection is made. */
+  resumed?(): void;
   /** The line is lost: unplugged or hung up. Called once. */
   lost(error: DcsError): void;
 }
