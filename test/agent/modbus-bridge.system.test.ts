@@ -15,7 +15,7 @@ describe('the agent bridges a Modbus TCP server that is not ours', () => {
     await plc.set('holding', 10, 7);
     agent = await AgentProcess.start(`
 ports:
-  plc: { driver: modbus, tcp: '127.0.0.1:${plc.port}', poll: ${POLL_MS}ms }
+  plc: { driver: modbus, tcp: '127.0.0.1:${plc.port}', poll: ${POLL_MS}ms, timeout: 500ms, misses: 3 }
   sim: { driver: mock }
 pins:
   level: { port: plc, holding: 10, deadband: 0.1 }
@@ -84,7 +84,7 @@ pins:
     expect(await plc.get('coil', 4)).toEqual([1]);
   });
 
-  it('a server that is there but silent turns its pins bad within 2 s', async () => {
+  it('a server that is there but silent turns its pins bad after the declared misses, within 2 s', async () => {
     plc.freeze(true);
     const begun = performance.now();
     const { at } = await observer.report('level', ({ quality }) => quality === 'bad');

@@ -8,7 +8,7 @@ const MAX_WAIT_MS: DurationMs = 300_000;
 const SETTLE_MS: DurationMs = 1000;
 
 /** A read and the items that it serves, in address order. */
-interface Block<Item> {
+export interface ReadBlock<Item> {
   readonly span: Span;
   readonly items: readonly Item[];
 }
@@ -49,7 +49,7 @@ export class RefusedReads<Item extends { readonly span: Span }> {
   }
 
   /** Whether the read only asks for refused items that were split off others. It rests until all are read whole again. */
-  rests({ items }: Block<Item>, next: Block<Item> | undefined): boolean {
+  rests({ items }: ReadBlock<Item>, next: ReadBlock<Item> | undefined): boolean {
     const [first] = items;
     const [after] = next?.items ?? [];
     const apart = (first && this.#heads.has(first)) || (after && this.#heads.has(after));
@@ -57,7 +57,7 @@ export class RefusedReads<Item extends { readonly span: Span }> {
   }
 
   /** The device refuses a read. Returns whether it must be read in parts from now on; otherwise its items are refused. */
-  split({ span, items }: Block<Item>, now: MonotonicMs): boolean {
+  split({ span, items }: ReadBlock<Item>, now: MonotonicMs): boolean {
     if (items.every((item) => this.#refused.has(item))) return false;
     let heads = this.#headsByMark(items);
     if (heads.length === 0) heads = splitBlock({ span, items }, (item) => item.span);
@@ -70,7 +70,7 @@ export class RefusedReads<Item extends { readonly span: Span }> {
   }
 
   /** The device has answered a read. What it refused before and gives now shows that the rest is worth a new try. */
-  accept({ items }: Block<Item>, now: MonotonicMs): void {
+  accept({ items }: ReadBlock<Item>, now: MonotonicMs): void {
     let changed = false;
     for (const item of items) {
       this.#suspects.delete(item);
@@ -89,7 +89,7 @@ export class RefusedReads<Item extends { readonly span: Span }> {
   }
 
   /** Joins reads that were split, when it is time. `wholes`: the reads of the class if nothing were refused. */
-  revise(wholes: readonly Block<Item>[], now: MonotonicMs): void {
+  revise(wholes: readonly ReadBlock<Item>[], now: MonotonicMs): void {
     if (now >= this.#wholeAt) this.#tryWhole(now);
     else if (now >= this.#settleAt) this.#settle(wholes, now);
   }
@@ -104,7 +104,7 @@ export class RefusedReads<Item extends { readonly span: Span }> {
     this.#wait = Math.min(2 * this.#wait, MAX_WAIT_MS);
   }
 
-  #settle(wholes: readonly Block<Item>[], now: MonotonicMs): void {
+  #settle(wholes: readonly ReadBlock<Item>[], now: MonotonicMs): void {
     if (this.#news) {
       this.#heads.clear();
       for (const { items } of wholes) for (const head of this.#headsByMark(items)) this.#heads.add(head);
