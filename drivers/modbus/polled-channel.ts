@@ -248,6 +248,15 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
     if (this.located && !this.doubted) this.report(this.decode(data, offset));
   }
 
+  /** Takes the reply of a read that was demanded. The reading goes to whoever asked, and is told like that of a poll. */
+  take(data: Buffer, offset: number): Reading {
+    const reading = this.decode(data, offset);
+    this.writeOnly = false;
+    if (this.doubted) this.forgetLast();
+    else this.report(reading);
+    return reading;
+  }
+
   fail(error: DcsError): void {
     this.report({ ok: false, error });
     // Its model may have moved.

@@ -314,7 +314,7 @@ export class ModbusPort implements Port {
         ttlMs: READ_TTL_MS,
         work: (transact) => transact(second ? { kind: 'read', ...span } : first.readRequest),
       });
-      for (const polled of channels) readings.set(polled, polled.decode(data, polled.span.first - span.first));
+      for (const polled of channels) readings.set(polled, polled.take(data, polled.span.first - span.first));
     } catch (thrown) {
       const error = toDcsError(thrown);
       if (this.#closed) throw error;

@@ -274,6 +274,34 @@ describe('a demanded read', () => {
     expect(said(level)).toEqual(['good', 'good']);
     await bus.port.close();
   });
+
+  it('that shows another value for a moment tells it, and the next poll tells that it is over', async () => {
+    const { clock, bus, store, level } = await plant();
+    const values: unknown[] = [];
+    bus.listen(level, (reading) => values.push(reading.ok && reading.value));
+    await clock.advance(100);
+    store.put(1, 'holding', 10, 6);
+    expect(await bus.settle(bus.port.read([level]))).toEqual([{ ok: true, value: 6 }]);
+    store.put(1, 'holding', 10, 0);
+    await clock.advance(2000);
+    expect(values).toEqual([0, 6, 0]);
+    await bus.port.close();
+  });
+
+  it('that is answered makes a bad pin good for all, and the loss of the unit makes it bad again', async () => {
+    const { clock, bus, level, said } = await plant({ uncertain_after: '2s', bad_after: '3s' });
+    const dead = ({ unit, pdu }: { unit: number; pdu: Buffer }) => unit === 1 && pdu.readUInt16BE(1) === 10;
+    bus.slave.script = (request) => (dead(request) ? SILENT : undefined);
+    await clock.advance(20_000);
+    expect(said(level).at(-1)).toMatch(/^bad /);
+    bus.slave.script = () => undefined;
+    await bus.settle(bus.port.read([level]), 1);
+    expect(said(level).at(-1)).toBe('good');
+    bus.slave.script = ({ unit }) => (unit === 1 ? SILENT : undefined);
+    await clock.advance(30_000);
+    expect(said(level).at(-1)).toMatch(/^bad /);
+    await bus.port.close();
+  });
 });
 
 describe('the keys of a loss', () => {
