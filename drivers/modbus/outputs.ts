@@ -349,24 +349,31 @@ export class Outputs {
     });
   }
 
-  /** The device has accepted the write (exception 5): waits until it shows the value. Rejects with TIMEOUT if it never does. */
+  /** The device has accepted the write (exception 5): waits until it shows the value. Rejects with TIMEOUT if that is not seen. */
   async #awaitCompletion(polled: PolledChannel, value: RawValue, until: MonotonicMs): Promise<Reading | undefined> {
     const { clock, delays } = this.#bus;
     // An order leaves nothing to wait for.
     if (polled.address.selfClearing) return undefined;
     const expected = polled.shownValue(value);
-    for (let wait = BUSY_RETRY_MS; expected !== undefined && clock.now() + wait < until; wait *= 2) {
-      await delays.wait(wait);
-      const reading = await this.#bus.run({
-        lane: 'verify',
-        unit: polled.span.unit,
-        ttlMs: until - clock.now(),
-        work: (transact) => readBack(transact, polled, (name) => this.#bus.count(name)),
-      });
-      if (reading?.ok && reading.value === expected) return reading;
-      if (reading) polled.report(reading);
+    const accepted = `${polled.channel.key}: the device accepted the value`;
+    try {
+      for (let wait = BUSY_RETRY_MS; expected !== undefined && clock.now() + wait < until; wait *= 2) {
+        await delays.wait(wait);
+        const reading = await this.#bus.run({
+          lane: 'verify',
+          unit: polled.span.unit,
+          ttlMs: until - clock.now(),
+          work: (transact) => readBack(transact, polled, (name) => this.#bus.count(name)),
+        });
+        if (reading?.ok && reading.value === expected) return reading;
+        if (reading) polled.report(reading);
+      }
+    } catch (thrown) {
+      // Whatever keeps it from being read now: the write was taken.
+      const cause = toDcsError(thrown);
+      throw new DcsError('TIMEOUT', `${accepted}, and could not be read since: ${cause.message}`, { cause });
     }
-    throw new DcsError('TIMEOUT', `${polled.channel.key}: the device accepted the value and was still at work`);
+    throw new DcsError('TIMEOUT', `${accepted} and was still at work`);
   }
 }
 

@@ -125,6 +125,47 @@ describe('a command that did nothing', () => {
 });
 
 describe('a command that the device took and whose check failed', () => {
+  it.each([
+    {
+      what: 'its unit was lost meanwhile',
+      after: () => ({ kind: 'ignore' }) as const,
+      keys: { misses: 1 },
+      hold: false,
+    },
+    { what: 'others kept the unit busy', after: () => undefined, keys: {}, hold: true },
+  ])('has an unknown outcome and stands when the device was still at work and $what', async ({ after, keys, hold }) => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const four = channelOf({ holding: 4, unit: 1, write: { register: 6 } }, { direction: 'out', start: 7 });
+    const bus = new SimBus({ store, channels: [four], clock, echo: 'off', poll: '1h', keys });
+    // The opening value is refused, so it waits.
+    bus.slave.script = () => ({ kind: 'exception', code: 4 });
+    await bus.open();
+    const writes: number[] = [];
+    bus.slave.script = ({ pdu }) => {
+      if (pdu[0] !== 6) return writes.length > 0 ? after() : undefined;
+      writes.push(pdu.readUInt16BE(3));
+      return writes.length === 1 ? { kind: 'exception', code: 5 } : undefined;
+    };
+    const command = bus.port.write(four, 99);
+    command.catch(() => undefined);
+    await clock.advance(50);
+    const work = () => new Promise<void>((done) => clock.after(6000, done));
+    const held = hold ? bus.port.run({ lane: 'demand', unit: 1, ttlMs: 1000, work }) : undefined;
+    await expect(bus.settle(command)).rejects.toMatchObject({
+      code: 'TIMEOUT',
+      message: expect.stringMatching(/the device accepted the value, and could not be read since/),
+    });
+    bus.slave.script = ({ pdu }) => {
+      if (pdu[0] === 6) writes.push(pdu.readUInt16BE(3));
+      return undefined;
+    };
+    await clock.advance(20_000);
+    await held;
+    expect(writes).toEqual([99]);
+    await bus.port.close();
+  });
+
   it('stands: an older opening value is not written after it', async () => {
     const clock = new ManualClock();
     const store = new SimulatedMemory(clock);
