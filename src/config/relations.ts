@@ -3,6 +3,7 @@ import { pinsOf } from '../expression/parse.ts';
 import { type Follow, type PinKind, type PinSpec, rawOf } from '../pin/pin.ts';
 import { callDriver } from './drivers-section.ts';
 import { entriesOf, type Located, placeText, toPlain } from './located.ts';
+import { writtenConditions } from './on-values.ts';
 import type { CheckedPin, PinDraft } from './pin-section.ts';
 import type { PortEntry, Ports } from './port-sections.ts';
 import type { Problems } from './problems.ts';
@@ -21,6 +22,7 @@ export function checkRelations(
   checkChannels(pins, problems);
   checkLines(pins, problems);
   checkFollows(pins, specs, names, problems);
+  checkRequired(pins, specs, problems);
   checkReadOn(pins, names, problems);
   checkClaims(ports, problems);
   reviewPorts(ports, pins, problems);
@@ -161,6 +163,66 @@ function findCycle(start: CheckedPin, byName: ReadonlyMap<string, CheckedPin>): 
 function leadersOf(pin: CheckedPin | undefined): readonly string[] {
   const followed = pin?.spec.rules.follow?.pin;
   return [...(followed === undefined ? [] : [followed]), ...(pin?.computed ? pinsOf(pin.computed.expression) : [])];
+}
+
+/** One step from a pin to another one that decides about it. */
+interface Dependency {
+  readonly on: string;
+  /** It decides the value, and does not only forbid one. */
+  readonly decides: boolean;
+  /** The one may be on because the other is off. */
+  readonly mayInvert: boolean;
+}
+
+function dependenciesOf(pin: CheckedPin | undefined, specs: ReadonlyMap<string, PinSpec>): readonly Dependency[] {
+  const { follow, requires = [] } = (pin && specs.get(pin.spec.name)?.rules) ?? {};
+  const sources = pin?.computed ? pinsOf(pin.computed.expression) : [];
+  return [
+    ...(follow ? [{ on: follow.pin, decides: true, mayInvert: follow.invert || follow.is !== undefined }] : []),
+    ...sources.map((on) => ({ on, decides: true, mayInvert: true })),
+    ...requires.map(({ pin: on, is }) => ({ on, decides: false, mayInvert: is !== undefined })),
+  ];
+}
+
+/**
+ * Reports outputs that are on only because they are off: a circle through `requires`, and through an expression or an inverted
+ * `follow`. The relay would chatter. An interlock holds for both sides, so that the output that is on stays on.
+ */
+function checkRequired(pins: readonly CheckedPin[], specs: ReadonlyMap<string, PinSpec>, problems: Problems): void {
+  const byName = new Map(pins.map((pin) => [pin.spec.name, pin]));
+  const dependencies = (name: string) => dependenciesOf(byName.get(name), specs);
+  for (const pin of pins) {
+    const { name } = pin.spec;
+    for (const { pin: on, at } of writtenConditions(pin.entries.get('requires'))) {
+      const first = dependencies(name).filter((one) => !one.decides && one.on === on);
+      const circle = first.map((one) => findRestless(name, one, dependencies)).find((found) => found !== undefined);
+      if (!circle) continue;
+      const message = `${circle.join(' depends on ')}: this may never come to rest`;
+      problems.forPin(name, pin.inherited).invalid(at, message, { expected: 'no circle' });
+    }
+  }
+}
+
+/** The names of a circle that begins with a dependency of a pin, and in which a pin may turn itself off and on. */
+function findRestless(
+  start: string,
+  first: Dependency,
+  dependencies: (name: string) => readonly Dependency[],
+): readonly string[] | undefined {
+  const seen = new Set<string>();
+  const search = (path: readonly string[], { on, decides, mayInvert }: Dependency): readonly string[] | undefined => {
+    const key = `${decides} ${mayInvert} ${on}`;
+    if (seen.has(key)) return undefined;
+    seen.add(key);
+    if (on === start) return decides && mayInvert ? [...path, on] : undefined;
+    for (const next of dependencies(on)) {
+      const both = { on: next.on, decides: decides || next.decides, mayInvert: mayInvert || next.mayInvert };
+      const found = search([...path, on], both);
+      if (found) return found;
+    }
+    return undefined;
+  };
+  return search([start], first);
 }
 
 function valueType(kind: PinKind): string {

@@ -153,3 +153,47 @@ describe('the safe and initial values of an output', () => {
     ]);
   });
 });
+
+describe('circles through requires', () => {
+  test('are refused when an output may be off because it is on', () => {
+    const restless = (pins: Readonly<Record<string, string>>) => {
+      const body = Object.entries(pins).map(([name, keys]) => `  ${name}: { ${keys} }\n`);
+      return placesOf(`pins:\n  button: { virtual: bool }\n  mode: { virtual: text }\n${body.join('')}`).filter(
+        (text) => text.includes('come to rest'),
+      );
+    };
+    const at = (line: number, pin: string, circle: string) =>
+      expect.stringMatching(
+        new RegExp(`^${line}:\\d+ pins.${pin}.requires\\S*: ${circle}: this may never come to rest`),
+      );
+    const free = 'expr: "not (a or b)"';
+    const out = 'virtual: bool, follow: button';
+    expect(restless({ free, a: `${out}, requires: free`, b: out })).toEqual([
+      at(5, 'a', 'a depends on free depends on a'),
+    ]);
+    expect(restless({ free, a: 'virtual: bool, requires: [button, { pin: free, is: on }]', b: out })).toEqual([
+      at(5, 'a', 'a depends on free depends on a'),
+    ]);
+    expect(
+      restless({ free: 'expr: "good(a) and not b"', a: out, b: `${out}, requires: a`, c: 'virtual: bool' }),
+    ).toEqual([]);
+    expect(
+      restless({
+        x: 'expr: "not a"',
+        y: 'expr: "x and button"',
+        a: `${out}, requires: b`,
+        b: 'virtual: bool, follow: y',
+      }),
+    ).toEqual([at(6, 'a', 'a depends on b depends on y depends on x depends on a')]);
+    const follow = (pin: string) => `virtual: bool, follow: ${pin}`;
+    const through = [at(4, 'a', 'a depends on b depends on c depends on a')];
+    expect(restless({ a: `${out}, requires: { pin: b, is: off }`, c: follow('a'), b: follow('c') })).toEqual(through);
+    const inverted = follow('{ pin: a, invert: true }');
+    expect(restless({ a: `${out}, requires: b`, c: inverted, b: follow('c') })).toEqual(through);
+    // These come to rest: each waits for the other, or the one that is on stays on.
+    const other = (pin: string) => `${out}, requires: { pin: ${pin}, is: off }`;
+    expect(restless({ a: other('b'), b: other('a') })).toEqual([]);
+    expect(restless({ a: `${out}, requires: b`, c: follow('a'), b: follow('c') })).toEqual([]);
+    expect(restless({ x: 'expr: "not a"', a: `${out}, interlock: b`, b: follow('x') })).toEqual([]);
+  });
+});
