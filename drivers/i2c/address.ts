@@ -38,7 +38,9 @@ const keys = z.strictObject({
     .min(1)
     .max(31)
     .optional()
-    .describe('unsigned numbers: how many bits the value has; the bits above it are something else'),
+    .describe(
+      'unsigned numbers: how many bits the value has; the bits above it are something else, and a write leaves them',
+    ),
   zero: z.int().min(0).optional().describe('outputs: what is written for 0, when the chip has a bit for off'),
   bit: z.int().min(0).max(15).optional().describe('the pin is this bit'),
   unused: z

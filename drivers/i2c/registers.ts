@@ -16,7 +16,7 @@ export interface RegisterLocation {
   /** Number of bits of the value; `undefined`: all from `shift` on. */
   readonly width: number | undefined;
   readonly bit: number | undefined;
-  /** What is written for 0, by a chip that has a bit for 'off'. */
+  /** Number written for 0 when the chip has a bit for 'off'. */
   readonly zero: number | undefined;
   /** Bits of the register that are 0 in every value; a wire that is stuck at 1, and another chip, have them. */
   readonly unused: number;
@@ -68,10 +68,9 @@ export class OutputLatch {
     this.#inputs = inputs;
   }
 
-  /** Returns the byte with one bit changed; the others stay as they are driven now. */
-  async next(levels: () => Promise<number>, bit: number, on: boolean): Promise<number> {
-    const base = this.#lastSent ?? (await levels()) | this.#inputs;
-    return on ? base | (1 << bit) : base & ~(1 << bit);
+  /** Returns the byte as it is driven now. */
+  async present(levels: () => Promise<number>): Promise<number> {
+    return this.#lastSent ?? (await levels()) | this.#inputs;
   }
 
   sent(value: number): void {
@@ -87,7 +86,8 @@ export class OutputLatch {
 /** Reads registers once each, although several pins may be in one. */
 export class RegisterReader {
   readonly #access: ChipAccess;
-  readonly #values = new Map<string, number>();
+  /** Failures too: pins that share a register fail together. */
+  readonly #values = new Map<string, Promise<number>>();
 
   constructor(access: ChipAccess) {
     this.#access = access;
@@ -96,8 +96,9 @@ export class RegisterReader {
   /** The value; `undefined` when the chip says that it has none. */
   async read({ register, type, shift, width, bit, unused, invalid }: RegisterLocation): Promise<RawValue | undefined> {
     const name = `${register} ${type}`;
-    const held = this.#values.get(name) ?? (await readRegister(this.#access, register, type));
-    this.#values.set(name, held);
+    const reading = this.#values.get(name) ?? readRegister(this.#access, register, type);
+    this.#values.set(name, reading);
+    const held = await reading;
     if ((held & unused) !== 0) return undefined;
     if (bit !== undefined) return ((held >> bit) & 1) === 1;
     const shifted = Math.floor(held / 2 ** shift);
@@ -111,12 +112,29 @@ async function readRegister(access: ChipAccess, register: number | undefined, ty
   return decode(register === undefined ? await access.receive(size) : await access.read(register, size), type);
 }
 
-/** The bytes of a number. Throws OUT_OF_RANGE when the location cannot hold it. */
-function numberBytes({ type, width, zero }: RegisterLocation, value: number): number[] {
-  if (zero !== undefined && Math.round(value) === 0) return encode(zero, type);
+/** The number to write for a value. Throws OUT_OF_RANGE when the location cannot hold it. */
+function numberFor({ type, width, zero, bit }: RegisterLocation, wanted: RawValue): number {
+  if (bit !== undefined) return wanted === true ? 1 << bit : 0;
+  const value = Math.round(Number(wanted));
+  if (zero !== undefined && value === 0) return zero;
   const most = width === undefined ? Number.POSITIVE_INFINITY : 2 ** width - 1;
-  if (Math.round(value) <= most) return encode(value, type);
-  throw new DcsError('OUT_OF_RANGE', `${value} does not fit ${width} bits`, { found: value, expected: `0 to ${most}` });
+  if (value > most) {
+    throw new DcsError('OUT_OF_RANGE', `${wanted} does not fit ${width} bits`, {
+      found: wanted,
+      expected: `0 to ${most}`,
+    });
+  }
+  encode(value, type);
+  return value;
+}
+
+/** Bits of a register that a write of the value sets; the others belong to something else. `undefined`: all of them. */
+function ownBits({ type, width, zero, bit, unused }: RegisterLocation): number | undefined {
+  if (bit !== undefined) return 1 << bit;
+  if (width === undefined) return undefined;
+  const all = 2 ** (8 * sizeOf(type));
+  const own = ((2 ** width - 1) | (zero ?? 0) | unused) >>> 0;
+  return own % all === all - 1 ? undefined : own;
 }
 
 export async function writeLocation(
@@ -125,22 +143,22 @@ export async function writeLocation(
   value: RawValue,
   latch: OutputLatch,
 ): Promise<void> {
-  const { writeRegister, type, shift, bit } = place;
+  const { writeRegister, type, shift } = place;
   if (shift > 0) throw new DcsError('NOT_SUPPORTED', 'a shifted value cannot be written');
-  const put = (bytes: readonly number[]) =>
-    writeRegister === undefined ? access.send(bytes) : access.write(writeRegister, bytes);
-  if (bit === undefined) {
-    await put(numberBytes(place, Number(value)));
-    return;
+  let next = numberFor(place, value);
+  const own = ownBits(place);
+  if (own !== undefined) {
+    const levels = () => readRegister(access, writeRegister, type);
+    const present = writeRegister === undefined ? await latch.present(levels) : await levels();
+    const merged = (present & ~own) | next;
+    next = type.startsWith('i') ? merged : merged >>> 0;
   }
-  const on = value === true;
+  const bytes = encode(next, type);
   if (writeRegister !== undefined) {
-    const present = await readRegister(access, writeRegister, type);
-    await put(encode(on ? present | (1 << bit) : present & ~(1 << bit), type));
+    await access.write(writeRegister, bytes);
     return;
   }
-  const next = await latch.next(() => readRegister(access, undefined, type), bit, on);
-  await put(encode(next, type));
+  await access.send(bytes);
   latch.sent(next);
 }
 

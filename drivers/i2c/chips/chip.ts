@@ -57,7 +57,7 @@ export function oneShot(convert: (name: string) => Promise<number | undefined>):
   };
 }
 
-/** Volts of a 16-bit result; `undefined` at the ends of its range: the input is beyond them, nobody knows how far. */
+/** Volts of a 16-bit result; `undefined` at the ends of its range: the input is beyond them. */
 export function voltsOf(raw: number, volts: number): number | undefined {
   return raw === 0x7fff || raw === -0x8000 ? undefined : raw * volts;
 }
