@@ -81,7 +81,7 @@ export function createI2c(
     summary: 'chips on an I2C bus: registers and bits as data, and chips that compute',
     options: optionsSchema,
     pin: pinSchema,
-    keyDirections: { shift: 'in' },
+    keyDirections: { shift: 'in', zero: 'out' },
     describe: ({ key, kind, directions }) => ({ key, kind, directions }),
     // Two ports would switch each other's muxes and overwrite each other's bits.
     claims: ({ bus }) => bus,

@@ -50,6 +50,10 @@ describe('a key that has no effect where it stands is an error at its place', ()
       'shift: shift has no meaning on an output',
     ],
     [
+      'ports: { b: { driver: i2c, bus: 1 } }\npins: { a: { port: b, address: 0x20, register: 1, zero: 2 } }\n',
+      'zero: zero has no meaning on an input',
+    ],
+    [
       'ports: { b: { driver: i2c, bus: 1 } }\npins: { a: { port: b, address: 0x76, chip: bme280, value: temperature, type: u16be } }\n',
       'type: bme280 knows its values',
     ],
