@@ -34,17 +34,35 @@ export interface ChipAccess {
   send(bytes: readonly number[]): Promise<void>;
 }
 
-/** Creates the transfers with a chip, also behind a mux. Each is repeated up to `retries()` times when noise may have ended it. */
+/**
+ * Creates the transfers with a chip, also behind a mux. Each is repeated up to `retries()` times when noise may have ended it.
+ * `taken` is called when the chip has taken written bytes, or may have taken them.
+ */
 export function chipAccess(
   owner: BusOwner,
   { address, mux }: { readonly address: number; readonly mux?: MuxChannel | undefined },
   clock: Clock,
   retries: () => number = () => 0,
+  taken: () => void = () => undefined,
 ): ChipAccess {
+  const attempt = async (write: readonly number[], length: number) => {
+    let begun = false;
+    const begin = () => {
+      begun = true;
+    };
+    try {
+      const data = await owner.transfer(mux, address, Uint8Array.from(write), length, begin);
+      if (length === 0) taken();
+      return data;
+    } catch (error) {
+      if (length === 0 && begun && mayHaveTaken(error)) taken();
+      throw error;
+    }
+  };
   const transfer = async (write: readonly number[], length: number) => {
     for (let again = 0; ; again++) {
       try {
-        return await owner.transfer(mux, address, Uint8Array.from(write), length);
+        return await attempt(write, length);
       } catch (error) {
         if (again >= retries() || !isPassing(error)) throw error;
       }
@@ -63,6 +81,13 @@ export function chipAccess(
 /** Whether the same transfer may succeed at once: a stuck bus and a missing adapter stay as they are. */
 function isPassing(error: unknown): boolean {
   return error instanceof DcsError && (error.code === 'NO_DEVICE' || error.code === 'BAD_REPLY');
+}
+
+/** Whether a chip may have taken the bytes of a write that failed: not those that never reached it. */
+function mayHaveTaken(error: unknown): boolean {
+  if (!(error instanceof DcsError)) return true;
+  const { code, found } = error;
+  return code !== 'NO_DEVICE' && code !== 'NOT_SUPPORTED' && code !== 'PORT_DOWN' && found !== 'EBUSY';
 }
 
 /** Formats an address or register: `0x20`. */
@@ -118,11 +143,21 @@ export class BusOwner {
     return this.#bus.name;
   }
 
-  /** Queues one transfer. Rejects as I2cBus does; when a mux fails, the error names it instead of the chip. */
-  transfer(mux: MuxChannel | undefined, address: number, write: Uint8Array, length: number): Promise<Buffer> {
+  /**
+   * Queues one transfer. Rejects as I2cBus does; when a mux fails, the error names it instead of the chip. Calls `begin` before
+   * the first byte to the chip.
+   */
+  transfer(
+    mux: MuxChannel | undefined,
+    address: number,
+    write: Uint8Array,
+    length: number,
+    begin?: () => void,
+  ): Promise<Buffer> {
     return this.#queue.run(async () => {
       if (this.#closed) throw this.#closed;
       await this.#selectMux(mux);
+      begin?.();
       return await this.#bus.transfer(address, write, length);
     });
   }
