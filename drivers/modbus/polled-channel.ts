@@ -267,11 +267,13 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
     // A busy device may be one that is starting.
     if (error.code === 'BUSY') this.#guard?.doubt();
     const age = this.#aging?.age;
-    if (age?.known) age.miss(error);
+    if (age && (age.known || this.#last)) age.miss(error);
     else this.fail(error);
   }
 
   age(now: MonotonicMs): MonotonicMs | undefined {
+    // It is bad already, for a reason that age does not change.
+    if (this.#last && !this.#last.ok) return undefined;
     const verdict = this.#aging?.age.verdict(now);
     if (!verdict) return undefined;
     if (verdict.quality === 'bad') {

@@ -178,6 +178,23 @@ describe('a device that is dead', () => {
     await bus.port.close();
   });
 
+  it('has bad values at that age also when a value before them in the same read has never been valid', async () => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const absent = channelOf({ holding: 10, unit: 1, invalid: [0xffff] });
+    const level = channelOf({ holding: 11, unit: 1 });
+    store.put(1, 'holding', 10, 0xffff, 5);
+    const keys = { misses: 1000, uncertain_after: '3s', bad_after: '5s' };
+    const bus = await new SimBus({ store, channels: [absent, level], clock, echo: 'off', poll: '1s', keys }).open();
+    const said: string[] = [];
+    bus.listen(level, (reading) => said.push(qualityOf(reading).split(' ')[0] ?? ''));
+    await clock.advance(3000);
+    bus.slave.script = () => SILENT;
+    await clock.advance(20_000);
+    expect(said).toEqual(['good', 'uncertain', 'bad']);
+    await bus.port.close();
+  });
+
   it('and four more at once leave a unit that answers half of the bus until they are known', async () => {
     const clock = new ManualClock();
     const channels = [1, 2, 3, 4, 5, 6].map((unit) => channelOf({ holding: 1, unit, poll: '100ms' }));
@@ -228,6 +245,28 @@ describe('a pin whose own read is never answered', () => {
     await clock.advance(60_000);
     expect(asked.get(500)).toBeLessThanOrEqual(6);
     expect(asked.get(10)).toBeGreaterThan(45);
+    await bus.port.close();
+  });
+});
+
+describe('a register that says it has no value', () => {
+  it.each([
+    { what: 'for long', loses: false },
+    { what: 'and whose read is lost now and then', loses: true },
+  ])('$what has that one reason', async ({ loses }) => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const level = channelOf({ holding: 10, unit: 1, invalid: [0xffff] });
+    if (loses) store.put(1, 'holding', 10, 0xffff);
+    const keys = { uncertain_after: '3s', bad_after: '5s', retries: 0 };
+    const bus = await new SimBus({ store, channels: [level], clock, echo: 'off', poll: '1s', keys }).open();
+    const said: string[] = [];
+    bus.listen(level, (reading) => said.push(reading.ok ? 'good' : reading.error.message));
+    await clock.advance(3000);
+    store.put(1, 'holding', 10, 0xffff);
+    bus.slave.script = (_request, index) => (loses && index % 5 === 4 ? SILENT : undefined);
+    await clock.advance(30_000);
+    expect(said.filter((one) => one !== 'good')).toHaveLength(1);
     await bus.port.close();
   });
 });

@@ -292,9 +292,10 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
   }
 
   /** Makes sure that values are looked at when those of this block grow too old. */
-  #watchAge({ items: [item] }: PollBlock<Where, Reply>, now: MonotonicMs): void {
-    const next = item?.age?.(now);
-    if (next !== undefined && next < this.#ageAt) this.#ageValuesAt(next, now);
+  #watchAge({ items }: PollBlock<Where, Reply>, now: MonotonicMs): void {
+    let next = this.#ageAt;
+    for (const item of items) next = Math.min(next, item.age?.(now) ?? next);
+    if (next < this.#ageAt) this.#ageValuesAt(next, now);
   }
 
   /** Makes values uncertain and bad as they grow too old, whatever keeps their reads from being answered. */
