@@ -99,6 +99,16 @@ describe('a device that closes connections', () => {
     });
   });
 
+  it('before anything is asked, while `pause` lasts: the port is lost, and a command is not kept waiting', async () => {
+    slave.turnsAwayMs = 20;
+    owner = new Owner({ tcp, poll: '1h', pause: '50ms' }, [level, coil]);
+    const port = await owner.open();
+    await expect(port.write(coil, true)).rejects.toMatchObject({ code: 'PORT_DOWN' });
+    const message = expect.stringContaining('closes every connection before anything is asked');
+    expect(owner.downs).toMatchObject([{ error: { message } }]);
+    expect(slave.connections).toBeLessThanOrEqual(4);
+  });
+
   it('and listens again only 100 ms later: the connection is tried again', async () => {
     owner = new Owner({ tcp, poll: '1h' }, [level]);
     const port = await owner.open();

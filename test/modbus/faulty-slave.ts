@@ -44,6 +44,8 @@ export class FaultySlave {
   connections = 0;
   /** The slave closes a connection so long (ms) after its first reply and takes no other request, or when it has been idle. */
   closes: { readonly after: 'each' | 'idle'; readonly ms: number } | undefined;
+  /** The slave closes a connection so long (ms) after it was made, before anything is asked. */
+  turnsAwayMs: number | undefined;
   /** Called with the age (ms) of the connection: what the slave does with a request before it looks at it. */
   admits: (age: number) => 'answer' | 'ignore' | 'close' = () => 'answer';
   script: (request: SeenRequest) => Fault = () => ({ do: 'answer' });
@@ -102,6 +104,7 @@ export class FaultySlave {
     };
     socket.on('close', () => this.#sockets.delete(socket));
     socket.on('error', () => socket.destroy());
+    if (this.turnsAwayMs !== undefined) setTimeout(() => socket.end(), this.turnsAwayMs);
     let rest = Buffer.alloc(0);
     socket.on('data', (chunk: Buffer) => {
       rest = Buffer.concat([rest, chunk]);

@@ -36,6 +36,8 @@ interface Session {
   requestsUnderWay: number;
   /** Requests in a row that ended without a byte in return. */
   silentRequests: number;
+  /** A request has been sent. */
+  used: boolean;
 }
 
 /**
@@ -59,6 +61,8 @@ export class Connection implements TransportLink {
   #spared = false;
   /** Shortest time after its last reply at which the device has closed a connection. */
   #closesAfterMs: DurationMs = Number.POSITIVE_INFINITY;
+  /** Number of connections in a row that the device has closed before a request was sent. */
+  #unused = 0;
   #ended = false;
 
   private constructor(
@@ -110,6 +114,8 @@ export class Connection implements TransportLink {
   /** Sends on a connection that is `ready`. */
   send(bytes: Buffer): void {
     if (!this.#session) return;
+    this.#unused = 0;
+    this.#session.used = true;
     this.#session.requestsUnderWay++;
     this.#session.link?.send(bytes);
   }
@@ -185,20 +191,25 @@ export class Connection implements TransportLink {
     const { clock } = this.#options;
     this.#opening = true;
     try {
-      for (let unused = 0; !this.#ended && !this.ready(); unused++) {
-        if (unused > MAX_UNUSED) throw unusedError();
+      while (!this.#ended && !this.ready()) {
+        if (this.#unused > MAX_UNUSED) throw unusedError();
         if (!this.#session) await this.#connectPatiently();
         const rest = (this.#session?.readyAt ?? 0) - clock.now();
         if (rest > 0) await sleep(clock, rest);
       }
       this.#opening = false;
-      // Nobody may be left who needs it: their time was up.
-      if (this.#waiting.size === 0 && this.#options.closeAfter) this.#closeWhenIdle();
+      if (this.#waiting.size === 0) this.#notNeeded();
       for (const end of this.#waiting) end();
     } catch (thrown) {
       this.#opening = false;
       this.#down(toDcsError(thrown));
     }
+  }
+
+  /** The connection is ready, and the time of those who wanted it was up before. */
+  #notNeeded(): void {
+    this.#unused = 0;
+    if (this.#options.closeAfter) this.#closeWhenIdle();
   }
 
   async #connectPatiently(): Promise<void> {
@@ -218,7 +229,8 @@ export class Connection implements TransportLink {
   async #connectOnce(): Promise<void> {
     const { clock, pauseMs, count } = this.#options;
     const times = { readyAt: 0, heardAt: 0 };
-    const session: Session = { ...times, link: undefined, answers: 0, requestsUnderWay: 0, silentRequests: 0 };
+    const counts = { answers: 0, requestsUnderWay: 0, silentRequests: 0 };
+    const session: Session = { ...times, ...counts, link: undefined, used: false };
     const link = await this.#connect({
       data: (bytes) => this.#receive(session, bytes),
       down: (error) => this.#closedByDevice(session, error),
@@ -247,6 +259,7 @@ export class Connection implements TransportLink {
     if (session !== this.#session) return;
     this.#session = undefined;
     this.#broken = true;
+    if (!session.used) this.#unused++;
     if (session.answers > 0)
       this.#closesAfterMs = Math.min(this.#closesAfterMs, this.#options.clock.now() - session.heardAt);
     this.#options.count('connections_closed');

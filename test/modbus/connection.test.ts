@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest';
+import { Connection, type ConnectionOptions } from '../../drivers/modbus/transport/connection.ts';
+import { SendTiming } from '../../drivers/modbus/transport/send-timing.ts';
+import { ManualClock } from '../../src/clock/manual-clock.ts';
+import type { LinkEvents } from '../../src/driver/kit/link.ts';
+import { DcsError } from '../../src/errors/errors.ts';
+
+const closing = new DcsError('PORT_DOWN', 'the device closed the connection');
+
+/** A connection whose device is played by the test. `links` holds the events of each connection that was made. */
+async function connected(options: Partial<ConnectionOptions> = {}) {
+  const clock = new ManualClock();
+  const links: LinkEvents[] = [];
+  const downs: DcsError[] = [];
+  /** What arrives while a link catches up. */
+  const unread = { deliver: (): void => undefined };
+  const connect = async (events: LinkEvents) => {
+    links.push(events);
+    return { send: () => undefined, catchUp: () => unread.deliver(), close: () => Promise.resolve() };
+  };
+  const connection = await Connection.open(
+    connect,
+    { clock, pauseMs: 0, closeAfter: undefined, count: () => undefined, ...options },
+    { data: () => undefined, opened: () => undefined, closed: () => undefined, down: (error) => downs.push(error) },
+  );
+  return { connection, links, downs, unread };
+}
+
+describe('a connection that the device closes', () => {
+  it('before anything was sent, as soon as the link catches up: after the third in a row the link is lost', async () => {
+    const { connection, links, downs, unread } = await connected();
+    unread.deliver = () => links.at(-1)?.down(closing);
+    const timing = new SendTiming(new ManualClock());
+    const request = { kind: 'read', unit: 1, table: 'holding', first: 0, count: 1 } as const;
+    const needs = { silenceMs: 0, expiresAt: Number.POSITIVE_INFINITY, exposed: true };
+    await expect(timing.wait(connection, request, needs)).rejects.toMatchObject({ code: 'PORT_DOWN' });
+    expect(links.length).toBe(3);
+    expect(downs).toMatchObject([{ message: expect.stringContaining('before anything is asked') }]);
+  });
+});
