@@ -23,7 +23,18 @@ async function connected(options: Partial<ConnectionOptions> = {}) {
     { clock, pauseMs: 0, closeAfter: undefined, count: () => undefined, ...options },
     { data: () => undefined, opened: () => undefined, closed: () => undefined, down: (error) => downs.push(error) },
   );
-  return { connection, links, downs, unread };
+  const answer = () => {
+    links.at(-1)?.data(Buffer.from([1]));
+    connection.requestEnded(true);
+  };
+  /** One request with its answer; `write`: it must not meet the closing. Returns on which connection. */
+  const exchange = async (write = false) => {
+    await connection.prepare(1, { fresh: write });
+    connection.send(Buffer.from([0]));
+    answer();
+    return links.length;
+  };
+  return { clock, connection, links, downs, unread, answer, exchange };
 }
 
 describe('a connection that the device closes', () => {
@@ -36,5 +47,22 @@ describe('a connection that the device closes', () => {
     await expect(timing.wait(connection, request, needs)).rejects.toMatchObject({ code: 'PORT_DOWN' });
     expect(links.length).toBe(3);
     expect(downs).toMatchObject([{ message: expect.stringContaining('before anything is asked') }]);
+  });
+
+  it('after each reply, with several requests under way: the one that waits gets a new connection', async () => {
+    const { clock, connection, links, downs, unread, answer, exchange } = await connected();
+    await exchange();
+    await exchange(true);
+    expect(links.length).toBe(2);
+    await clock.advance(200);
+    links.at(-1)?.down(closing);
+    await connection.prepare(1);
+    connection.send(Buffer.from([0]));
+    // The reply arrives while a write lets the link catch up.
+    unread.deliver = answer;
+    await connection.prepare(1, { fresh: true });
+    expect(connection.ready()).toBe(true);
+    expect(links.length).toBe(4);
+    expect(downs).toEqual([]);
   });
 });

@@ -193,6 +193,8 @@ export class Connection implements TransportLink {
     try {
       while (!this.#ended && !this.ready()) {
         if (this.#unused > MAX_UNUSED) throw unusedError();
+        // Its last reply may have come since the request began to wait.
+        if (this.#isUsedUp()) this.#closeSession();
         if (!this.#session) await this.#connectPatiently();
         const rest = (this.#session?.readyAt ?? 0) - clock.now();
         if (rest > 0) await sleep(clock, rest);
