@@ -147,6 +147,42 @@ describe('a device that is dead', () => {
     await bus.port.close();
   });
 
+  it('behind a gateway that says so at once is lost within the declared time, however fast it is polled', async () => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const channels = [channelOf({ holding: 10 }), channelOf({ holding: 500 })];
+    const options = { store, channels, clock, echo: 'off', poll: '100ms', timeoutMs: 500 } as const;
+    const bus = await new SimBus(options).open();
+    await clock.advance(2500);
+    bus.slave.script = () => ({ kind: 'exception', code: 10 });
+    await clock.advance(10_000);
+    expect(bus.counters.get('units_lost')).toBe(1);
+    await bus.port.close();
+  });
+
+  it('after it was busy for long is lost within the declared time', async () => {
+    const { clock, bus } = await plant();
+    bus.slave.script = ({ unit }) => (unit === 1 ? { kind: 'exception', code: 6 } : undefined);
+    await clock.advance(20_000);
+    bus.slave.script = ({ unit }) => (unit === 1 ? SILENT : undefined);
+    await clock.advance(17_000);
+    expect(bus.counters.get('units_lost')).toBe(1);
+    await bus.port.close();
+  });
+
+  it('in part is asked at its own rate while it is busy there', async () => {
+    const { clock, bus } = await plant();
+    let asked = 0;
+    bus.slave.script = ({ unit, pdu }) => {
+      if (unit !== 1 || pdu.readUInt16BE(1) !== 500) return undefined;
+      asked++;
+      return { kind: 'exception', code: 6 };
+    };
+    await clock.advance(60_000);
+    expect(asked).toBeGreaterThanOrEqual(59);
+    await bus.port.close();
+  });
+
   it('has uncertain and bad values at the ages that the port declares, though it is not lost', async () => {
     const keys = { misses: 1000, uncertain_after: '3s', bad_after: '5s' };
     const { clock, bus, level, other, said, first, fail } = await plant(keys);

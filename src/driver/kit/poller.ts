@@ -42,6 +42,8 @@ export interface PollBlock<Where extends Span, Reply> {
   busy: boolean;
   /** Number of reads in a row without an answer. */
   unanswered: number;
+  /** Beginning of the last of them. */
+  silentAt: MonotonicMs;
   /** Why the last read got no answer. */
   error: DcsError | undefined;
   /** Its items are known to be refused: it is not read by itself. */
@@ -104,6 +106,7 @@ export class Poller<Where extends Span, Reply> {
       if (block.items.some((item) => item.neverRead)) block.due = now;
       if (block.rests) block.due = Number.POSITIVE_INFINITY;
       block.unanswered = before?.unanswered ?? 0;
+      block.silentAt = before?.silentAt ?? Number.POSITIVE_INFINITY;
       block.error = before?.error;
     }
     this.#blocks = planned;
@@ -164,17 +167,19 @@ export class Poller<Where extends Span, Reply> {
   }
 
   /**
-   * The read of a block got no answer. It is repeated at `at`, as often as `retries` says until it is answered. One that stays
-   * silent while others of its unit are answered is asked rarely.
+   * The read of a block that began at `began` got no answer. It is repeated at `at`, as often as `retries` says until it is
+   * answered. One that stays silent while others of its unit are answered is asked rarely; `answeredAt`: the last such answer.
    */
   noteUnanswered(
     block: PollBlock<Where, Reply>,
-    at: MonotonicMs,
+    { began, at, answeredAt }: { began: MonotonicMs; at: MonotonicMs; answeredAt: MonotonicMs },
     { retries, misses }: Pick<LossLimits, 'retries' | 'misses'>,
   ): void {
+    const othersAnswer = answeredAt >= block.silentAt;
     block.unanswered++;
+    block.silentAt = began;
     if (block.unanswered <= retries) block.due = at;
-    else if (block.unanswered >= misses) block.due = Math.max(block.due, at + SILENT_BLOCK_MS);
+    else if (block.unanswered >= misses && othersAnswer) block.due = Math.max(block.due, at + SILENT_BLOCK_MS);
   }
 
   /** The read was answered: from now on what it asked for is not taken for refused. */
@@ -249,6 +254,7 @@ export class Poller<Where extends Span, Reply> {
         grid: now,
         busy: false,
         unanswered: 0,
+        silentAt: Number.POSITIVE_INFINITY,
         error: undefined,
         rests: refused?.rests({ span, items }, blocks[at + 1]) ?? false,
       }));

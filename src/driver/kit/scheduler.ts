@@ -261,7 +261,7 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
     if (error.code === 'PORT_DOWN') return;
     // A busy device is there and says nothing about the value.
     if (isNoAnswer(error) || error.code === 'BUSY') {
-      this.#pollUnanswered(block, error, now - began, now);
+      this.#pollUnanswered(block, error, began, now);
       return;
     }
     const { divisible } = this.#options;
@@ -271,8 +271,9 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
     for (const item of block.items) item.fail(error);
   }
 
-  #pollUnanswered(block: PollBlock<Where, Reply>, error: DcsError, tookMs: DurationMs, now: MonotonicMs): void {
+  #pollUnanswered(block: PollBlock<Where, Reply>, error: DcsError, began: MonotonicMs, now: MonotonicMs): void {
     const { unit } = block.span;
+    const tookMs = now - began;
     if (this.isOffline(unit)) {
       // Its items have failed when it went off line; others have been planned since.
       this.#poller.failUnit(unit, error);
@@ -283,11 +284,13 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
       if (item.unanswered) item.unanswered(error);
       else item.fail(error);
     }
+    if (!isNoAnswer(error)) return;
     const { retries, misses, missMs } = this.#lossLimits(unit);
-    // What a gateway or a busy device says at once, it would say at once again.
+    // What a gateway says at once, it would say at once again.
     const useful = error.code === 'BAD_REPLY' || tookMs >= missMs;
     const at = Math.max(now, this.#transport.freeAt(unit));
-    this.#poller.noteUnanswered(block, at, { retries: useful ? retries : 0, misses });
+    const answeredAt = this.#health.get(unit)?.answeredAt ?? Number.NEGATIVE_INFINITY;
+    this.#poller.noteUnanswered(block, { began, at, answeredAt }, { retries: useful ? retries : 0, misses });
     if (this.#isDoubtful(unit)) this.#doubtsFrom = now + tookMs * (1 / DOUBT_SHARE - 1);
   }
 
@@ -347,7 +350,7 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
   }
 
   #noteAnswer(unit: number): void {
-    const wasOffline = this.#health.get(unit)?.noteAnswer() ?? false;
+    const wasOffline = this.#health.get(unit)?.noteAnswer(this.#clock.now()) ?? false;
     this.#options.onAnswer?.(unit, wasOffline);
     if (!wasOffline) return;
     this.#options.count('units_recovered');

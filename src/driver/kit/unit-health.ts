@@ -29,6 +29,7 @@ export class UnitHealth {
   #lastMiss: { readonly began: MonotonicMs; readonly ended: MonotonicMs } | undefined;
   #wait: DurationMs = FIRST_PROBE_MS;
   #probeAt: MonotonicMs | undefined;
+  #answeredAt: MonotonicMs | undefined;
 
   constructor(limits: LossLimits = DEFAULT_LOSS) {
     this.#limits = limits;
@@ -48,9 +49,15 @@ export class UnitHealth {
     return this.#probeAt;
   }
 
+  /** When it answered last; `undefined`: not since its first silence. */
+  get answeredAt(): MonotonicMs | undefined {
+    return this.#answeredAt;
+  }
+
   /** The unit has answered; a refusal is an answer too. Returns whether it was off line until now. */
-  noteAnswer(): boolean {
+  noteAnswer(now?: MonotonicMs): boolean {
     const was = this.offline;
+    this.#answeredAt = now ?? this.#answeredAt;
     this.#misses = 0;
     this.#lastMiss = undefined;
     this.#wait = FIRST_PROBE_MS;
