@@ -75,8 +75,7 @@ const keysSchema = z
       ['authentication_key', authentication_key, 'key', key],
     ] as const) {
       const problem = found === undefined ? undefined : given === undefined ? `goes with ${needed}` : keyProblem(found);
-      // The path leads past the value, because the problem would be shown with it: a key must not get into a log.
-      if (problem !== undefined) context.addIssue({ code: 'custom', message: problem, path: [name, 'digits'] });
+      if (problem !== undefined) context.addIssue({ code: 'custom', message: problem, path: [name] });
     }
   })
   .refine(({ path, usb }) => (path === undefined) !== (usb === undefined), {

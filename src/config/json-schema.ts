@@ -32,6 +32,21 @@ export function keysAt(schema: z.ZodType, path: readonly PropertyKey[] = []): st
   return [...found];
 }
 
+/** Number of steps of a path to the secret (`writeOnly` in its meta) at it or around it; `undefined` when there is none. */
+export function secretDepth(schema: z.ZodType, path: readonly PropertyKey[]): number | undefined {
+  const isSecret = (at: readonly JsonSchema[]) => at.flatMap(alternatives).some(({ writeOnly }) => writeOnly === true);
+  const steps = path.map((_step, depth) => path.slice(0, depth));
+  const depth = [...steps, path].findIndex((part) =>
+    isSecret(part.reduce<JsonSchema[]>(stepInto, [inputSchema(schema)])),
+  );
+  return depth < 0 ? undefined : depth;
+}
+
+/** Whether secrets stand within the value at a path: what stands there instead may be one. */
+export function holdsSecret(schema: z.ZodType, path: readonly PropertyKey[]): boolean {
+  return JSON.stringify(path.reduce<JsonSchema[]>(stepInto, [inputSchema(schema)])).includes('"writeOnly":true');
+}
+
 /** A schema and its parts in anyOf, oneOf and allOf. */
 export function alternatives(schema: JsonSchema): JsonSchema[] {
   const inner = ['anyOf', 'oneOf', 'allOf'].flatMap((word) => {

@@ -69,11 +69,11 @@ export function layered(
   return all;
 }
 
-/** The value as a person recognises it in an error. */
-export function displayText(located: Located): string {
-  const { node } = located;
+/** The value as a person recognises it in an error. Of a section only the keys: one of its values may be a secret. */
+export function displayText({ node }: Located): string {
   if (node.kind === 'scalar') return node.text === '' ? 'nothing' : node.text;
-  const text = JSON.stringify(toPlain(located)) ?? '';
+  const text =
+    node.kind === 'list' ? `[${node.items.map(displayText).join(', ')}]` : `{ ${[...node.entries.keys()].join(', ')} }`;
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 

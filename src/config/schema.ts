@@ -100,12 +100,20 @@ const webUserSchema = z
         error: 'a password stands here as its hash; `dcs-io web password` makes it',
       })
       .optional()
-      .meta({ title: 'scrypt:…', description: 'hash of the password; `dcs-io web password` makes it' }),
+      .meta({
+        title: 'scrypt:…',
+        description: 'hash of the password; `dcs-io web password` makes it',
+        writeOnly: true,
+      }),
     token: z
       .string()
       .regex(/^sha256:[0-9a-f]{64}$/, { error: 'a token stands here as its hash; `dcs-io web token` makes both' })
       .optional()
-      .meta({ title: 'sha256:…', description: 'hash of a token for programs; `dcs-io web token` makes both' }),
+      .meta({
+        title: 'sha256:…',
+        description: 'hash of a token for programs; `dcs-io web token` makes both',
+        writeOnly: true,
+      }),
   })
   .refine(({ password, token }) => password !== undefined || token !== undefined, {
     error: 'a user needs a password or a token; `dcs-io web password` makes the line',
@@ -129,7 +137,11 @@ export const webSchema = z
     tls: z
       .strictObject({
         cert: z.string().min(1).describe('PEM file with the certificate and its chain'),
-        key: z.string().min(1).describe('PEM file with its private key'),
+        key: z
+          .string()
+          .min(1)
+          .regex(/^(?!.*-----BEGIN)/s, { error: 'the name of the file stands here, not the key itself' })
+          .meta({ description: 'PEM file with its private key', writeOnly: true }),
       })
       .optional()
       .describe('serve HTTPS'),

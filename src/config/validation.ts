@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { closestMatch } from './closest-match.ts';
 import { fittingKeys } from './fitting-keys.ts';
-import { keysAt } from './json-schema.ts';
+import { holdsSecret, keysAt, secretDepth } from './json-schema.ts';
 import { descend, displayText, entriesOf, isEmpty, type Located, lastKey, textOf, toPlain } from './located.ts';
 import type { Problems } from './problems.ts';
 import { nameSchema } from './schema.ts';
@@ -27,7 +27,7 @@ export function validate<T>(
     if (path.length > 0) return { known: keysAt(schema, path) };
     return { known: [...keysAt(schema), ...known], fitting: fitting(fittingKeys(schema, plain)) };
   };
-  for (const issue of result.error.issues) report(issue, located, problems, keys);
+  for (const issue of result.error.issues) report(issue, { schema, base: located, keys }, problems);
   return undefined;
 }
 
@@ -37,20 +37,36 @@ interface KnownKeys {
   readonly fitting?: readonly string[];
 }
 
-type KeysAt = (path: readonly PropertyKey[]) => KnownKeys;
+/** A value that a schema refuses. */
+interface Refused {
+  readonly schema: z.ZodType;
+  readonly base: Located;
+  keys(path: readonly PropertyKey[]): KnownKeys;
+}
 
-function report(issue: Issue, base: Located, problems: Problems, keys: KeysAt): void {
+function report(issue: Issue, refused: Refused, problems: Problems): void {
+  const { schema, base, keys } = refused;
   const { located, whole } = descend(base, issue.path);
-  if (issue.code === 'unrecognized_keys') {
+  const branch = meantBranch(issue);
+  const depth = secretDepth(schema, issue.path);
+  if (branch) {
+    for (const inner of branch) report({ ...inner, path: [...issue.path, ...inner.path] }, refused, problems);
+  } else if (depth !== undefined) reportSecret(issue, descend(base, issue.path.slice(0, depth)).located, problems);
+  else if (issue.code === 'unrecognized_keys') {
     const { known, fitting } = keys(issue.path);
     for (const key of issue.keys) reportUnknownKey(located, key, problems, known, fitting);
-    return;
-  }
-  const branch = meantBranch(issue);
-  if (branch) {
-    for (const inner of branch) report({ ...inner, path: [...issue.path, ...inner.path] }, base, problems, keys);
   } else if (!whole) reportMissing(issue, located, problems);
+  else if (holdsSecret(schema, issue.path)) reportSecret(issue, located, problems);
   else reportValue(issue, located, problems);
+}
+
+/** Says what is wrong without the value: neither the log nor a terminal may show a key or a password. */
+function reportSecret(issue: Issue, located: Located, problems: Problems): void {
+  const { at, path } = located;
+  if (!isDefaultText(issue.message)) problems.error(at, path, issue.message);
+  else if (issue.code === 'unrecognized_keys')
+    problems.error(at, path, `${lastKey(located)} has a key that is not known`);
+  else problems.error(at, path, `${lastKey(located)} must be ${expectation(issue)}; what was found is not shown`);
 }
 
 /** Points at the section that lacks the value, because the value has no place. */

@@ -54,3 +54,20 @@ test.each([
 ])('%s is wrong at %s', (text, key) => {
   expect(errorsOf(text).map((error) => error.key)).toContain(key);
 });
+
+test('no password, token or key stands in a problem, wherever it was put by mistake', () => {
+  const users = [
+    'a: { role: view, password: SECRET }',
+    'a: { role: view, password: [SECRET] }',
+    'a: SECRET',
+    'a: [SECRET]',
+  ];
+  const sections = users.map((user) => `users: { ${user} }`);
+  sections.push('users: { a: { role: view, token: { SECRET: x } } }', 'users: SECRET', 'users: [{ password: SECRET }]');
+  sections.push('tls: { cert: x, key: "-----BEGIN PRIVATE KEY----- SECRET" }', 'tls: [x, SECRET]');
+  for (const section of sections) {
+    const errors = errorsOf(`web: { ${section} }`);
+    expect(errors.length, section).toBeGreaterThan(0);
+    expect(JSON.stringify(errors), section).not.toContain('SECRET');
+  }
+});

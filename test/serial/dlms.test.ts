@@ -274,15 +274,25 @@ describe('the keys of a meter', () => {
   it('are 32 digits in quotes, and a wrong one is not repeated in the message', () => {
     expect(problem({ key: TIROL_KEY })).toBeUndefined();
     expect(problem({ key: '10 11 12 13 14 15 16 17 18 19 1a 1b 1c 1d 1e 1f' })).toBeUndefined();
-    expect(problem({ key: TIROL_KEY.slice(1) })).toEqual(['key.digits: a key has 32 hexadecimal digits']);
-    expect(problem({ key: 1e31 })).toEqual(['key.digits: a key of digits is a number to YAML: write it in quotes']);
-    expect(problem({ authentication_key: TIROL_KEY })).toEqual(['authentication_key.digits: goes with key']);
-    expect(problem({ framing: 'raw', key: TIROL_KEY })).toEqual(['key.digits: goes with framing: dlms']);
-    const config = `ports: { p1: { driver: serial, path: /dev/x, framing: dlms, key: ${TIROL_KEY.slice(1)} } }`;
-    const loaded = loadConfigText(config, '/x.yaml', { drivers: [serial] });
-    const text = JSON.stringify(loaded);
-    expect(text).toContain('32 hexadecimal digits');
-    expect(text).not.toContain(TIROL_KEY.slice(4));
+    expect(problem({ key: TIROL_KEY.slice(1) })).toEqual(['key: a key has 32 hexadecimal digits']);
+    expect(problem({ key: 1e31 })).toEqual(['key: a key of digits is a number to YAML: write it in quotes']);
+    expect(problem({ authentication_key: TIROL_KEY })).toEqual(['authentication_key: goes with key']);
+    expect(problem({ framing: 'raw', key: TIROL_KEY })).toEqual(['key: goes with framing: dlms']);
+  });
+
+  it.each([
+    `{ p: { driver: serial, path: /dev/x, framing: dlms, key: ${TIROL_KEY.slice(1)} } }`,
+    `{ p: { driver: serial, path: /dev/x, framing: dlms, key: [${TIROL_KEY}] } }`,
+    `{ p: { driver: serial, path: /dev/x, framing: dlms, key: { ${TIROL_KEY}: x } } }`,
+    `{ p: { driver: serial, path: /dev/x, framing: dlms, key: { file: ${TIROL_KEY} } } }`,
+    `{ p: { driver: serial, path: /dev/x, framing: dlms, key: { file: [${TIROL_KEY}] } } }`,
+    `{ p: { driver: serial, path: /dev/x, framing: dlms, key: "${TIROL_KEY}", authentication_key: [${TIROL_KEY}] } }`,
+    `{ p: [{ driver: serial, path: /dev/x, framing: dlms, key: ${TIROL_KEY} }] }`,
+    `[{ driver: serial, path: /dev/x, framing: dlms, key: ${TIROL_KEY} }]`,
+  ])('never stand in a problem of the configuration: ports: %s', (ports) => {
+    const loaded = JSON.stringify(loadConfigText(`ports: ${ports}`, '/x.yaml', { drivers: [serial] }));
+    expect(loaded).toContain('"severity":"error"');
+    expect(loaded).not.toContain(TIROL_KEY.slice(4));
   });
 
   it('may stand in a file of their own', () => {

@@ -8,16 +8,20 @@ const SHARED_AUTHENTICATION_KEY = '00112233445566778899AABBCCDDEEFF';
 const HEX_KEY = /^\s*(?:[0-9A-Fa-f]{2}[\s:-]?){16}\s*$/;
 
 /** A key: its digits, or the file that holds them. YAML takes a key of decimal digits for a number, which is refused later. */
-export const keySchema = z.union([
-  z.string(),
-  z.number(),
-  z.strictObject({ file: z.string().min(1).describe('the file that holds the digits') }),
-]);
+export const keySchema = z
+  .union([
+    z.string(),
+    z.number(),
+    z.strictObject({ file: z.string().min(1).describe('the file that holds the digits') }),
+  ])
+  .meta({ writeOnly: true });
 export type KeySource = z.output<typeof keySchema>;
 
 /** The problem of a key, without the key in it. `undefined` when it has none. */
 export function keyProblem(source: KeySource): string | undefined {
   if (typeof source === 'number') return 'a key of digits is a number to YAML: write it in quotes';
+  if (typeof source === 'object' && HEX_KEY.test(source.file))
+    return 'digits stand in the key itself; file names a file';
   if (typeof source === 'string' && !HEX_KEY.test(source)) return 'a key has 32 hexadecimal digits';
   return undefined;
 }
