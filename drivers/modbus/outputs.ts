@@ -20,7 +20,10 @@ import type { WriteAttempt, WriteFunctions } from './write-functions.ts';
 
 /** How often a read that belongs to a write is repeated when it is lost. */
 const LOST_READS = 2;
-/** A refused opening value is tried again after this time, then after twice as long, and so on. */
+/**
+ * A refused opening value is tried again after this time, then after twice as long, and so on. One that gets no answer is
+ * tried once more at once, and then so.
+ */
 const FIRST_OPENING_WAIT_MS: DurationMs = 1000;
 const MAX_OPENING_WAIT_MS: DurationMs = 60_000;
 /** A command that has not been sent within this time has expired. */
@@ -55,8 +58,8 @@ interface PendingOpening {
   busy: boolean;
   /** It is not tried again before this time. */
   notBefore: MonotonicMs;
-  /** How long it waits after the next refusal. */
-  readonly wait: DurationMs;
+  /** How often the unit has refused it, or left it without an answer. */
+  tries: number;
 }
 
 /** The outputs of a bus: commands, opening values, and the values given when a unit comes back. */
@@ -105,11 +108,11 @@ export class Outputs {
 
   /**
    * Writes the opening value of an output, unless a command comes first. A value that cannot be written now is tried again
-   * when the unit answers; one that is refused ever more rarely, because devices refuse much while they start. Rejects only
-   * when the port goes down.
+   * when the unit answers, ever more rarely: devices refuse much while they start, and some ignore it. Rejects only when the
+   * port goes down.
    */
-  async open(polled: PolledChannel, value: RawValue, wait: DurationMs = FIRST_OPENING_WAIT_MS): Promise<void> {
-    const entry: PendingOpening = { value, busy: true, notBefore: 0, wait: Math.min(2 * wait, MAX_OPENING_WAIT_MS) };
+  async open(polled: PolledChannel, value: RawValue, tries = 0): Promise<void> {
+    const entry: PendingOpening = { value, busy: true, notBefore: 0, tries };
     this.#pendingOpening.set(polled, entry);
     const pending = () => this.#pendingOpening.get(polled) === entry;
     try {
@@ -122,10 +125,17 @@ export class Outputs {
       if (this.#bus.ended()) throw error;
       if (!pending()) return;
       entry.busy = false;
-      if (isRefusal(error)) entry.notBefore = this.#bus.clock.now() + wait;
-      else if (!error.retryable && error.code !== 'EXPIRED') this.#pendingOpening.delete(polled);
+      if (error.code !== 'EXPIRED' && error.code !== 'PORT_DOWN') this.#postpone(polled, entry, error);
       this.#openingFailed(polled, error);
     }
+  }
+
+  /** An opening value that was sent has not been taken: it waits, unless it can never be. */
+  #postpone(polled: PolledChannel, entry: PendingOpening, error: DcsError): void {
+    const refused = isRefusal(error);
+    if (!refused && !error.retryable) this.#pendingOpening.delete(polled);
+    entry.notBefore = this.#bus.clock.now() + openingWait(refused ? entry.tries + 1 : entry.tries);
+    entry.tries++;
   }
 
   #openingFailed(polled: PolledChannel, error: DcsError): void {
@@ -142,7 +152,14 @@ export class Outputs {
   unitReturned(unit: number): void {
     this.#bus.functions.forget(unit);
     for (const polled of this.#channels.values()) {
-      if (polled.span.unit !== unit || this.#pendingOpening.has(polled)) continue;
+      if (polled.span.unit !== unit) continue;
+      const pending = this.#pendingOpening.get(polled);
+      if (pending) {
+        // It may have started anew.
+        pending.notBefore = 0;
+        pending.tries = 0;
+        continue;
+      }
       const value = () => polled.channel.returnValue?.();
       if (polled.pendingCommands > 0) this.#fallbacks.set(polled, value);
       else this.#enqueue(polled, value());
@@ -164,10 +181,10 @@ export class Outputs {
 
   /** A unit answers: sends it the values that it has not got yet. */
   unitAnswered(unit: number): void {
-    for (const [polled, { value, busy, notBefore, wait }] of this.#pendingOpening) {
+    for (const [polled, { value, busy, notBefore, tries }] of this.#pendingOpening) {
       if (polled.span.unit !== unit || busy || this.#bus.clock.now() < notBefore) continue;
       // It rejects only when the port goes down, which the port's owner knows.
-      this.open(polled, value, notBefore === 0 ? undefined : wait).catch(() => undefined);
+      this.open(polled, value, tries).catch(() => undefined);
     }
   }
 
@@ -196,7 +213,7 @@ export class Outputs {
 
   #enqueue(polled: PolledChannel, value: RawValue | undefined): void {
     if (value === undefined) return;
-    this.#pendingOpening.set(polled, { value, busy: false, notBefore: 0, wait: FIRST_OPENING_WAIT_MS });
+    this.#pendingOpening.set(polled, { value, busy: false, notBefore: 0, tries: 0 });
     // The pin takes its state for unknown until it is told.
     polled.forgetLast();
   }
@@ -380,6 +397,11 @@ export class Outputs {
 /** The output may have the value although its write ended with an error. */
 function mayHaveTakenEffect({ code }: DcsError): boolean {
   return code === 'TIMEOUT' || code === 'NOT_TAKEN';
+}
+
+/** How long an opening value waits after it has failed so often. */
+function openingWait(tries: number): DurationMs {
+  return tries === 0 ? 0 : Math.min(FIRST_OPENING_WAIT_MS * 2 ** (tries - 1), MAX_OPENING_WAIT_MS);
 }
 
 /** The device refuses now, and may not later. */

@@ -318,6 +318,64 @@ describe('an opening value that the device refuses while it starts', () => {
   });
 });
 
+describe('an opening value whose write gets no answer', () => {
+  async function ignored(fault: { kind: 'ignore' } | { kind: 'exception'; code: number }) {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const four = channelOf({ holding: 4, unit: 1, write: { register: 6 } }, { direction: 'out', start: 7 });
+    const channels = [four, channelOf({ holding: 0, unit: 2 })];
+    const bus = new SimBus({ store, channels, clock, echo: 'off', poll: '200ms', timeoutMs: 500 });
+    const tries: number[] = [];
+    const reads: number[] = [];
+    const state = { ignores: true, on: true };
+    bus.slave.script = ({ unit, pdu }) => {
+      if (unit === 1 && !state.on) return { kind: 'ignore' };
+      if (unit === 2) reads.push(clock.now());
+      if (pdu[0] !== 6) return undefined;
+      tries.push(clock.now());
+      return state.ignores ? fault : undefined;
+    };
+    await bus.open();
+    return { bus, clock, store, tries, reads, state };
+  }
+
+  it.each([
+    { what: 'ignores it', fault: { kind: 'ignore' } as const },
+    { what: 'never finishes it', fault: { kind: 'exception', code: 5 } as const },
+  ])('by a device that $what is tried ever more rarely, and leaves the bus to others', async ({ fault }) => {
+    const { bus, clock, tries, reads } = await ignored(fault);
+    await clock.advance(60_000);
+    tries.length = reads.length = 0;
+    await clock.advance(60_000);
+    expect(tries.length).toBeLessThanOrEqual(4);
+    expect(reads.length).toBeGreaterThan(240);
+    await bus.port.close();
+  });
+
+  it('is written at once when the device has been away', async () => {
+    const { bus, clock, store, state } = await ignored({ kind: 'ignore' });
+    await clock.advance(120_000);
+    state.on = false;
+    await clock.advance(40_000);
+    expect(bus.port.metrics()['units_off_line']).toBe(1);
+    Object.assign(state, { on: true, ignores: false });
+    await clock.advance(11_000);
+    expect(store.get(1, 'holding', 4)).toEqual([7]);
+    await bus.port.close();
+  });
+
+  it('once only is written again without a wait', async () => {
+    const { bus, clock, store, tries, state } = await ignored({ kind: 'ignore' });
+    state.ignores = false;
+    const failed = clock.now();
+    await clock.advance(3000);
+    expect(store.get(1, 'holding', 4)).toEqual([7]);
+    // The late answer must be waited for, and the next poll.
+    expect((tries.at(-1) ?? 0) - failed).toBeLessThan(2500);
+    await bus.port.close();
+  });
+});
+
 describe('a repetition of the value in force', () => {
   /** Writes the value again every second, as an output with `repeat` does; `value` is what is in force. */
   async function repeated(keys: object) {
