@@ -108,7 +108,8 @@ class ModbusSafeStateExecutor implements SafeStateExecutor {
     this.#walkers.set(unit, walker);
     let tries = 0;
     // Each request waits by itself until its unit is free.
-    const reader = { unit, transact, probe: transact, tryAgain: async () => ++tries <= MAX_REPEATS };
+    const tryAgain = async () => ++tries <= MAX_REPEATS;
+    const reader = { unit, transact, probe: transact, tryAgain, mayAsk: () => true };
     const locate = polled.located ? undefined : () => locatePoint(reader, walker, polled, found);
     await sendWrite(transact, await prepareWrite(transact, polled, value, locate), write);
   }

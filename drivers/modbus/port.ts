@@ -148,6 +148,7 @@ export class ModbusPort implements Port {
       run: <T>(task: ModbusTask<T>) => this.run(task),
       probe: (request: Request) => this.#transport.transact(request),
       freeAt: (unit: number) => this.#transport.freeAt(unit),
+      isOffline: (unit: number) => this.#scheduler.isOffline(unit),
       ended: () => this.#closed,
       confirmed: (unit: number, changed: boolean) => {
         for (const point of points) this.#noteReach(point);

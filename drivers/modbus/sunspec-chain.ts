@@ -27,6 +27,8 @@ export interface ChainReader {
   readonly probe: ModbusTransact;
   /** Waits until the unit may be asked again after a request without answer. Resolves with whether another try makes sense. */
   tryAgain(): Promise<boolean>;
+  /** Whether a last request may follow the one that got no answer. */
+  mayAsk(): boolean;
 }
 
 /**
@@ -87,17 +89,26 @@ async function walkFrom(
 
 /**
  * Two registers of the chain; `undefined` at its end. A device whose chain has no end mark may be silent behind the last model:
- * it is still there when `SunS` can be read.
+ * it is still there when `SunS` can be read, which is asked after each silence so that the unit does not count as lost.
  */
 async function readNext(reader: ChainReader, at: number, base: number): Promise<Buffer | undefined> {
-  try {
-    return await readPatiently(reader, at);
-  } catch (error) {
-    if (!isSilence(error)) throw error;
-    const mark = await readHead(reader, base);
-    if (mark?.toString('latin1') !== MARK) throw error;
-    return undefined;
+  for (;;) {
+    try {
+      return await readHead(reader, at);
+    } catch (error) {
+      if (!isSilence(error)) throw error;
+      if (await mustBeEnd(reader, base, error)) return undefined;
+    }
   }
+}
+
+/** Whether the chain ends where the unit is silent; otherwise it is worth another try. Rejects when the unit is not there. */
+async function mustBeEnd(reader: ChainReader, base: number, silence: unknown): Promise<boolean> {
+  const again = await reader.tryAgain();
+  if (!again && !reader.mayAsk()) throw silence;
+  const mark = await (again ? readPatiently(reader, base) : readHead(reader, base));
+  if (mark?.toString('latin1') !== MARK) throw silence;
+  return !again;
 }
 
 /** Reads as `readHead` does; some lost replies do not end the walk. */

@@ -2,6 +2,7 @@ import { type Clock, type DurationMs, type MonotonicMs, sleep, type Timer } from
 import { DcsError, toDcsError } from '../../src/errors/errors.ts';
 import { type ModbusAddress, readSpanOf, spanOf } from './address.ts';
 import type { PointPlace, PolledChannel } from './polled-channel.ts';
+import type { Request } from './protocol/request.ts';
 import { orNotSent } from './send-write.ts';
 import {
   BASES,
@@ -41,6 +42,8 @@ export interface SunSpecBus {
   probe: ModbusTransact;
   /** When a unit may be asked again; see BusTransport.freeAt. */
   freeAt(unit: number): MonotonicMs;
+  /** Whether the unit counts as lost. */
+  isOffline(unit: number): boolean;
   /** The points of a unit may be read; `changed`: some of them at other addresses than before. */
   confirmed(unit: number, changed: boolean): void;
   /** Whether the port is closed or down. */
@@ -103,10 +106,14 @@ export class SunSpecUnit {
   readonly #absent = new Map<PolledChannel, DcsError>();
   /** The places must be confirmed by a walk before they are used. */
   #doubted = true;
-  #walking = false;
-  /** No answer since the last one; `#silences`: requests without answer so far. */
+  /** Number of walks under way: a write may walk while the unit's own walk waits. */
+  #walking = 0;
+  /** The unit's own walk, while it is under way. */
+  #ownWalk: Promise<void> | undefined;
+  /** Number of walks that have ended with a result. */
+  #results = 0;
+  /** No answer since the last one. */
   #silent = false;
-  #silences = 0;
   #queued = false;
   #timer: Timer | undefined;
   /** Walks in a row that found everything where it was, and the time of the last. */
@@ -134,14 +141,13 @@ export class SunSpecUnit {
   /** A request of the unit got no answer. */
   silent(): void {
     this.#silent = true;
-    this.#silences++;
   }
 
   /** The unit answers; `wasOffline`: it has been away. Called before the reply is used. */
   answered(wasOffline: boolean): void {
     const wasSilent = this.#silent;
     this.#silent = false;
-    if (this.#walking) return;
+    if (this.#walking > 0) return;
     if (!wasOffline) {
       if (wasSilent) this.doubt();
       return;
@@ -157,7 +163,7 @@ export class SunSpecUnit {
    * new become ever rarer; in between the ids and lengths in the reads have to do.
    */
   doubt(): void {
-    if (this.#walking || this.#doubted || this.#restMs(MAX_UNCHANGED_MS) > 0) return;
+    if (this.#walking > 0 || this.#doubted || this.#restMs(MAX_UNCHANGED_MS) > 0) return;
     this.#doubted = true;
     this.#request();
   }
@@ -172,7 +178,7 @@ export class SunSpecUnit {
   /** Resolves when the places are confirmed. Rejects when the unit cannot be asked. */
   async settled(): Promise<void> {
     if (!this.#doubted) return;
-    await this.#bus.run(this.#task());
+    await this.#walkAlone();
   }
 
   /**
@@ -187,7 +193,7 @@ export class SunSpecUnit {
       if (mistake) this.moved(mistake);
     }
     // The read may have shown a new connection.
-    if (this.#doubted || !point.located) await orNotSent(this.#walk(transact));
+    if (this.#doubted || !point.located) await orNotSent(this.#walk(this.#within(transact)));
     const absence = this.#absent.get(point);
     if (absence) throw absence;
   }
@@ -208,12 +214,36 @@ export class SunSpecUnit {
     this.#timer = this.#bus.clock.after(wait, () => this.#request());
   }
 
-  #task(): ModbusTask<void> {
-    const work = async (transact: ModbusTransact) => {
-      // A write may have walked meanwhile.
-      if (this.#doubted || this.#absent.size > 0) await this.#walk(transact);
+  /** Walks outside of any task: each request is a task of its own, so that the bus serves others while the unit must not be asked. */
+  #walkAlone(): Promise<void> {
+    const { clock, freeAt, isOffline, ended, probe, run } = this.#bus;
+    const through = (send: (transact: ModbusTransact, request: Request) => Promise<Buffer>) => (request: Request) =>
+      run({ lane: 'demand', unit: this.#unit, ttlMs: WALK_TTL_MS, work: (transact) => send(transact, request) });
+    const mayAsk = () => !ended() && !isOffline(this.#unit);
+    let tries = 0;
+    const tryAgain = async () => {
+      if (++tries >= PATIENCE || !mayAsk()) return false;
+      await sleep(clock, Math.max(0, freeAt(this.#unit) - clock.now()));
+      return true;
     };
-    return { lane: 'demand', unit: this.#unit, ttlMs: WALK_TTL_MS, work };
+    this.#ownWalk ??= this.#walk({
+      unit: this.#unit,
+      transact: through((transact, request) => transact(request)),
+      probe: through((_, request) => probe(request)),
+      tryAgain,
+      mayAsk,
+    }).finally(() => {
+      this.#ownWalk = undefined;
+    });
+    return this.#ownWalk;
+  }
+
+  /** Asks within a task, which must not wait: it holds the bus. */
+  #within(transact: ModbusTransact): ChainReader {
+    const { clock, freeAt, probe } = this.#bus;
+    const mayAsk = () => freeAt(this.#unit) <= clock.now();
+    let tries = 0;
+    return { unit: this.#unit, transact, probe, mayAsk, tryAgain: async () => ++tries < PATIENCE && mayAsk() };
   }
 
   #request(): void {
@@ -221,7 +251,7 @@ export class SunSpecUnit {
     if (this.#queued || this.#bus.ended()) return;
     this.#queued = true;
     const began = this.#bus.clock.now();
-    this.#bus.run(this.#task()).then(
+    this.#walkAlone().then(
       () => {
         this.#queued = false;
       },
@@ -242,35 +272,28 @@ export class SunSpecUnit {
     this.#later(asked && this.#failedWalks < BASES.length ? NEXT_BASE_MS : retry);
   }
 
-  async #walk(transact: ModbusTransact): Promise<void> {
-    const { clock, freeAt, ended, probe } = this.#bus;
-    const silences = this.#silences;
-    const tryAgain = async () => {
-      if (this.#silences - silences >= PATIENCE || ended()) return false;
-      await sleep(clock, Math.max(0, freeAt(this.#unit) - clock.now()));
-      return true;
-    };
+  async #walk(reader: ChainReader): Promise<void> {
     const enough = (models: readonly ModelPlace[]) =>
       this.#points.every(({ channel }) => hasFirstChoice(channel.address, models));
-    this.#walking = true;
+    const before = this.#results;
+    this.#walking++;
     try {
-      this.#apply(await this.#walker.walk({ unit: this.#unit, transact, probe, tryAgain }, enough));
-    } catch (thrown) {
-      const error = toDcsError(thrown);
-      if (error.code !== 'NO_SUCH_CHANNEL') throw error;
-      this.#apply([], error);
+      const models = await orNoChain(this.#walker.walk(reader, enough));
+      // Another walk that has ended meanwhile knows more.
+      if (this.#results === before) this.#apply(models);
     } finally {
-      this.#walking = false;
-      this.#walkedAt = clock.now();
+      this.#walking--;
+      this.#walkedAt = this.#bus.clock.now();
     }
   }
 
-  /** `none`: the device has no chain. */
-  #apply(models: readonly ModelPlace[], none?: DcsError): void {
+  /** An error: the device has no chain. */
+  #apply(models: readonly ModelPlace[] | DcsError): void {
+    this.#results++;
     const wasDoubted = this.#doubted;
     let changed = false;
     for (const point of this.#points) {
-      const found = none ?? findPoint(point.channel.address, models);
+      const found = models instanceof DcsError ? models : findPoint(point.channel.address, models);
       const missing = found instanceof DcsError;
       if (point.locate(missing ? undefined : found)) changed = true;
       this.#absent.delete(point);
@@ -290,5 +313,16 @@ export class SunSpecUnit {
       this.#later(Math.max(MISSING_MS, Math.min((now - this.#missingSince) / 4, MAX_MISSING_MS)));
     }
     if (changed || wasDoubted) this.#bus.confirmed(this.#unit, changed);
+  }
+}
+
+/** Returns the error that says that the device has no chain. */
+async function orNoChain(models: Promise<ModelPlace[]>): Promise<ModelPlace[] | DcsError> {
+  try {
+    return await models;
+  } catch (thrown) {
+    const error = toDcsError(thrown);
+    if (error.code !== 'NO_SUCH_CHANNEL') throw error;
+    return error;
   }
 }

@@ -101,6 +101,28 @@ describe('SunSpec models', () => {
     await bus.port.close();
   });
 
+  it('do not keep other units waiting while the device is silent in the middle of its models', async () => {
+    const plain = channelOf({ holding: 7, unit: 2 });
+    const { store, bus, clock, last } = await busWith([power, plain], { timeoutMs: 500 });
+    putChain(store, [common, inverter]);
+    store.put(2, 'holding', 7, 5);
+    const asked: number[] = [];
+    let silent = true;
+    bus.slave.script = ({ unit, pdu }) => {
+      if (unit === 2) asked.push(clock.now());
+      return unit === 1 && silent && pdu.readUInt16BE(1) > 40_000 ? { kind: 'silent' } : undefined;
+    };
+    await bus.open();
+    await clock.advance(60_000);
+    const gaps = asked.slice(1).map((at, index) => at - (asked[index] ?? 0));
+    expect(Math.max(...gaps)).toBeLessThan(2500);
+    expect(last(power)).toMatchObject({ ok: false });
+    silent = false;
+    await clock.advance(20_000);
+    expect(last(power)).toEqual({ ok: true, value: 123.4 });
+    await bus.port.close();
+  });
+
   it('that are missing are looked for again, ever more rarely', async () => {
     const late = channelOf({ holding: 5, sunspec: 124 });
     const { store, bus, clock, of, last, sent } = await busWith([power, late]);
