@@ -117,4 +117,32 @@ describe('reads that a device refuses', () => {
     await bus.clock.advance(4000);
     expect(last()).toEqual(Array(8).fill('0'));
   });
+
+  it('with a long period are repeated ever more rarely while they cannot be split', async () => {
+    const bus = new MadeUpBus();
+    bus.missing.add('1/0');
+    const [told] = bus.poll([1, 0, 3_600_000]);
+    expect(bus.sent).toHaveLength(1);
+    const sent: number[] = [];
+    for (let second = 0; second < 1200; second++) {
+      bus.sent.length = 0;
+      await bus.clock.advance(1000);
+      if (bus.sent.length > 0) sent.push(second);
+    }
+    expect(sent).toEqual([10, 30, 70, 150, 310, 610, 910]);
+    bus.missing.clear();
+    await bus.clock.advance(301_000);
+    expect(told?.at(-1)).toBe('0');
+  });
+
+  it('with a long period are tried whole after 10 s, not when the period is over', async () => {
+    const bus = new MadeUpBus();
+    for (const cell of [3, 4]) bus.missing.add(`1/${cell}`);
+    const told = bus.poll(...cells(0, 8).map(([unit, cell]): [number, number, number] => [unit, cell, 3_600_000]));
+    await bus.clock.advance(5000);
+    expect(told.map((one) => one.at(-1))).toEqual(['0', '0', '0', 'NO_SUCH_CHANNEL', 'NO_SUCH_CHANNEL', '0', '0', '0']);
+    bus.missing.clear();
+    await bus.clock.advance(8000);
+    expect(told.map((one) => one.at(-1))).toEqual(Array(8).fill('0'));
+  });
 });

@@ -1,7 +1,7 @@
 import type { DurationMs, MonotonicMs } from '../../clock/clock.ts';
 import { DcsError, type ErrorCode } from '../../errors/errors.ts';
 import { type PlanLimits, type PlannedBlock, planBlocks, type Span } from './block-planner.ts';
-import { RefusedReads } from './refused-reads.ts';
+import { RefusedReads, refusedWait } from './refused-reads.ts';
 import type { LossLimits } from './unit-health.ts';
 
 /** Items may share a read that agree in unit, table, period and `readWith`. */
@@ -44,6 +44,8 @@ export interface PollBlock<Where extends Span, Reply> {
   unanswered: number;
   /** Beginning of the last of them. */
   silentAt: MonotonicMs;
+  /** Number of reads in a row that the device has refused. */
+  refusals: number;
   /** Why the last read got no answer. */
   error: DcsError | undefined;
   /** Its items are known to be refused: it is not read by itself. */
@@ -106,6 +108,7 @@ export class Poller<Where extends Span, Reply> {
       if (block.items.some((item) => item.neverRead)) block.due = now;
       if (block.rests) block.due = Number.POSITIVE_INFINITY;
       block.unanswered = before?.unanswered ?? 0;
+      block.refusals = before?.refusals ?? 0;
       block.silentAt = before?.silentAt ?? Number.POSITIVE_INFINITY;
       block.error = before?.error;
     }
@@ -182,9 +185,17 @@ export class Poller<Where extends Span, Reply> {
     else if (block.unanswered >= misses && othersAnswer) block.due = Math.max(block.due, at + SILENT_BLOCK_MS);
   }
 
+  /** The device refuses the read of a block, which cannot be split. It is repeated ever more rarely, or at its next turn. */
+  noteRefused(block: PollBlock<Where, Reply>, now: MonotonicMs): void {
+    block.unanswered = 0;
+    block.refusals++;
+    if (!block.rests) block.due = Math.min(block.grid, now + refusedWait(block.refusals));
+  }
+
   /** The read was answered: from now on what it asked for is not taken for refused. */
   accept(block: PollBlock<Where, Reply>, now: MonotonicMs): void {
     block.unanswered = 0;
+    block.refusals = 0;
     const name = className(block);
     const refused = this.#refused.get(name);
     refused?.accept(block, now);
@@ -212,6 +223,7 @@ export class Poller<Where extends Span, Reply> {
       if (block.span.unit !== unit) continue;
       if (!block.rests) block.due = Math.min(block.due, now);
       block.unanswered = 0;
+      block.refusals = 0;
       this.#refused.get(className(block))?.forget(now);
     }
   }
@@ -239,6 +251,12 @@ export class Poller<Where extends Span, Reply> {
     const classes = this.#classes();
     for (const [name, refused] of due) refused.revise(this.#blocksOf(classes.get(name) ?? []), now);
     this.plan(this.#items, now);
+    // What was refused is asked now, not when its period ends.
+    for (const block of this.#blocks) {
+      const refused = this.#refused.get(className(block));
+      if (!block.rests && block.items.some((item) => refused?.isSuspect(item)))
+        block.due = Math.min(block.due, now + RETRY_MS);
+    }
   }
 
   #planClasses(now: MonotonicMs): PollBlock<Where, Reply>[] {
@@ -255,6 +273,7 @@ export class Poller<Where extends Span, Reply> {
         busy: false,
         unanswered: 0,
         silentAt: Number.POSITIVE_INFINITY,
+        refusals: 0,
         error: undefined,
         rests: refused?.rests({ span, items }, blocks[at + 1]) ?? false,
       }));

@@ -7,6 +7,11 @@ const MAX_WAIT_MS: DurationMs = 300_000;
 /** So long after the last refusal the reads are joined again as far as they are known to be accepted. */
 const SETTLE_MS: DurationMs = 1000;
 
+/** How long a read that cannot be split waits after it was refused so often in a row. */
+export function refusedWait(times: number): DurationMs {
+  return Math.min(FIRST_WAIT_MS * 2 ** (times - 1), MAX_WAIT_MS);
+}
+
 /** A read and the items that it serves, in address order. */
 export interface ReadBlock<Item> {
   readonly span: Span;
@@ -41,6 +46,11 @@ export class RefusedReads<Item extends { readonly span: Span }> {
   /** When `revise` has something to do. */
   get reviseAt(): MonotonicMs {
     return Math.min(this.#settleAt, this.#wholeAt);
+  }
+
+  /** Whether the item was refused, and has not been asked for since reads were last joined. */
+  isSuspect(item: Item): boolean {
+    return this.#suspects.has(item);
   }
 
   /** Whether the item must not be read with the items before it. */

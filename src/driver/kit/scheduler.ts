@@ -268,6 +268,7 @@ export class Scheduler<Request extends { readonly unit: number }, Reply, Where e
     if (divisible ? divisible(error) : error.code === 'NO_SUCH_CHANNEL') {
       if (this.#poller.split(block, now)) return;
     }
+    this.#poller.noteRefused(block, now);
     for (const item of block.items) item.fail(error);
   }
 
