@@ -60,10 +60,10 @@ function parseText(spec: PinSpec, asked: unknown): ParsedValue {
   throw badValue(spec, asked, words ? `one of ${words.join(', ')}` : 'text');
 }
 
-/** The value that true or false means on a text pin: the one that it names in `on` or `off`, else one of that name. */
+/** The value that true or false means on a text pin: the one of that name, else the one that it names in `on` or `off`. */
 function wordFor({ words = [], on = [], off }: PinSpec, level: boolean): string | undefined {
-  const declared = level ? (on.length === 1 ? on[0] : undefined) : off;
-  return declared ?? [level ? 'on' : 'off', String(level)].find((word) => words.includes(word));
+  const named = [level ? 'on' : 'off', String(level)].find((word) => words.includes(word));
+  return named ?? (level ? (on.length === 1 ? on[0] : undefined) : off);
 }
 
 /** Converts a value of the user to the raw value of the hardware. Throws as `parseValue` does. */

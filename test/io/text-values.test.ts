@@ -20,6 +20,12 @@ describe('true and false for a text pin', () => {
       'on',
       'off',
     ],
+    [
+      'its values named on and off, and not what a rule turns it off with',
+      { words: ['off', 'standby', 'on', 'run'], on: ['run'], off: 'standby' },
+      'on',
+      'off',
+    ],
   ])('mean %s', (_what, keys, on, off) => {
     expect([toRaw(text(keys), true), toRaw(text(keys), false)]).toEqual([on, off]);
   });
