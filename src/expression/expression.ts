@@ -135,7 +135,7 @@ export function wordsOf(
   return a && b && [...new Set([...a, ...b])];
 }
 
-/** What an expression gives now. */
+/** The value of an expression now. */
 export interface Evaluated {
   readonly value: RawValue;
   /** Why the value is uncertain: a pin that counts is. */
@@ -219,7 +219,10 @@ class Evaluation {
     }
     const operation = OPERATIONS.get(name);
     if (!operation) throw new DcsError('INTERNAL', `there is no operator ${name}`);
-    return operation.apply(operands.map((operand) => toNumber(this.valueOf(operand))));
+    const result = operation.apply(operands.map((operand) => toNumber(this.valueOf(operand))));
+    // Checked here: a comparison would make a value of it, which nobody could tell from a right one.
+    if (typeof result === 'boolean' || Number.isFinite(result)) return result;
+    throw new DcsError('BAD_VALUE', `the result of ${name} is no number`);
   }
 
   #condition(expression: Expression | undefined): boolean {

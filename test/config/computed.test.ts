@@ -67,7 +67,7 @@ describe('a computed pin', () => {
     expect(mistakes({ y: 'port: plc, holdin: 1', x: 'expr: "y + 1"' })).toHaveLength(1);
     expect(mistakes({ x: 'expr: ""' })).toHaveLength(1);
     expect(mistakes({ x: 'expr: "1 / 0"' })).toEqual(['7:14 pins.x.expr: 1 / 0 has no value']);
-    expect(mistakes({ x: 'expr: 10 ** 400' })).toEqual(['7:14 pins.x.expr: the result is no number']);
+    expect(mistakes({ x: 'expr: 10 ** 400' })).toEqual(['7:14 pins.x.expr: the result of ** is no number']);
     expect(mistakes({ x: 'expr: [a]' })).toHaveLength(1);
   });
 

@@ -69,6 +69,22 @@ describe('a computed pin', () => {
     expect(await agent.pins.get('share')).toMatchObject({ quality: 'bad', reason: 'BAD_VALUE: 1 / 0 has no value' });
   });
 
+  it('is bad where a part of its expression has no value, and compares no such part', async () => {
+    await using agent = await running(
+      { root: { expr: 'sqrt(a) != 0' }, same: { expr: 'sqrt(a) == 0' }, spare: { expr: 'otherwise(sqrt(a), 7)' } },
+      'root',
+    );
+    agent.hardware.set('a', 65_535);
+    await agent.settle();
+    expect(await agent.pins.get('root')).toMatchObject({ val: true, quality: 'good' });
+    agent.hardware.set('a', -4);
+    await agent.settle();
+    const reason = 'BAD_VALUE: the result of sqrt is no number';
+    expect(await agent.pins.get('root')).toMatchObject({ quality: 'bad', reason });
+    expect(await agent.pins.get('same')).toMatchObject({ quality: 'bad', reason });
+    expect(await agent.pins.get('spare')).toMatchObject({ val: 7, quality: 'good' });
+  });
+
   it('takes the quality of the pins that it is told to', async () => {
     await using agent = await running(
       { all: { expr: 'a + b' }, one: { expr: 'a + b', quality_from: ['a'] }, rest: { expr: 'a + otherwise(b, 0)' } },
