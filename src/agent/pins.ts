@@ -1,8 +1,8 @@
 import type { Clock } from '../clock/clock.ts';
 import type { ResolvedConfig, ResolvedPin } from '../config/resolved.ts';
-import { messageOf } from '../errors/errors.ts';
+import { DcsError, messageOf } from '../errors/errors.ts';
 import type { ComputedPin } from '../io/computed-pins.ts';
-import { toRaw } from '../io/convert.ts';
+import { parseValue } from '../io/convert.ts';
 import type { Log } from '../log/log.ts';
 import type { PinInfo } from '../message/payloads.ts';
 import type { KeptOutputs } from '../output/kept-state.ts';
@@ -56,7 +56,7 @@ export function addPinsToTable(
     if (!output || !override || value === undefined) continue;
     const left = override.until - clock.unix();
     if (left <= 0) void kept.saveOverride(spec.name, undefined);
-    else output.resumeOverride(override, clock.now() + left * 1000);
+    else output.resumeOverride({ ...override, value }, clock.now() + left * 1000);
   }
 }
 
@@ -64,8 +64,10 @@ export function addPinsToTable(
 function validKeptValue(spec: PinSpec, value: RawValue | undefined, what: string, log: Log): RawValue | undefined {
   if (value === undefined) return undefined;
   try {
-    toRaw(spec, value);
-    return value;
+    const parsed = parseValue(spec, value).value;
+    if (typeof parsed === typeof value) return parsed;
+    // A pin of another kind: true may not mean now what it meant then.
+    throw new DcsError('BAD_VALUE', `${JSON.stringify(value)} is no value of a pin that is ${spec.kind}`);
   } catch (error) {
     log.warn({ pin: spec.name }, `${spec.name}: ${what} is not used: ${messageOf(error)}`);
     return undefined;

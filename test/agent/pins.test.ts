@@ -9,12 +9,12 @@ import { memoryLog } from '../support/ports.ts';
 const spec = pinSpec({ name: 'pump', direction: 'out', initial: false, safe: false });
 
 /** What the pump does after a start `later` seconds after it was overridden with on for 60 s. */
-async function startAfter(later: number) {
+async function startAfter(later: number, as = spec) {
   const clock = new ManualClock();
   const { log, table, kept } = pinEnvironment(new Bus({ clock }), memoryLog());
   await kept.saveOverride('pump', { value: true, node: 'hall', actor: 'person', until: clock.unix() + 60 });
   await clock.advance(later * 1000);
-  addPinsToTable(table, [{ spec, port: 'relays', key: '1', address: {} }], kept, clock, log);
+  addPinsToTable(table, [{ spec: as, port: 'relays', key: '1', address: {} }], kept, clock, log);
   return { clock, kept, output: table.get('pump')?.output };
 }
 
@@ -24,6 +24,13 @@ describe('an override from before a restart', () => {
     expect(output?.decision).toMatchObject({ by: 'override', value: true });
     expect(output?.override?.until).toBe(60_000);
     expect(kept.overrideOf('pump')).toBeDefined();
+  });
+
+  it('is not used when the pin is of another kind now', async () => {
+    const mode = pinSpec({ ...spec, kind: 'text', words: ['off', 'on'], initial: 'off', safe: 'off' });
+    const { output } = await startAfter(20, mode);
+    expect(output?.override).toBeUndefined();
+    expect(output?.decision).toMatchObject({ by: 'start', value: 'off' });
   });
 
   it('is dropped when it has ended meanwhile', async () => {
