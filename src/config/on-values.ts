@@ -112,7 +112,7 @@ function conditionsOn({ kind, rules }: PinSpec, all: ReadonlyMap<string, PinSpec
   };
 }
 
-/** What the checks of one pin's rules work with. */
+/** The inputs of the checks of one pin's rules. */
 interface OnScope {
   readonly byName: ReadonlyMap<string, CheckedPin>;
   readonly specs: ReadonlyMap<string, PinSpec>;

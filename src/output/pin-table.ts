@@ -78,6 +78,10 @@ export class PinTable implements OtherPins {
     };
   }
 
+  qualityOf(pin: string): Quality {
+    return this.#entries.get(pin)?.lastKnown.quality ?? 'bad';
+  }
+
   isGoodAndOn({ pin, is }: PinCondition): boolean {
     const entry = this.#entries.get(pin);
     if (entry?.lastKnown.quality !== 'good') return false;

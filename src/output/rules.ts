@@ -1,4 +1,5 @@
 import type { MonotonicMs } from '../clock/clock.ts';
+import type { Quality } from '../message/payloads.ts';
 import { type Interlock, isOn, type PinCondition, type PinSpec, type RawValue, valueText } from '../pin/pin.ts';
 
 /** The last known state of an output's hardware. Values are the user's. */
@@ -15,6 +16,8 @@ export interface KnownState {
 
 /** The other pins of this process, as the rules of an output see them. */
 export interface OtherPins {
+  /** Returns the quality of a pin. */
+  qualityOf(pin: string): Quality;
   /** Returns whether the pin's quality is good and its value on: one of `is`, where the condition has it. */
   isGoodAndOn(condition: PinCondition): boolean;
   /** `on` when the output is on or a write to on is under way, `unknown` when nobody knows, else since when it is off. */
@@ -42,6 +45,8 @@ export function violation(
   const missing = requires?.find((condition) => !otherPins.isGoodAndOn(condition));
   if (missing) {
     const { pin, is = [true] } = missing;
+    const quality = otherPins.qualityOf(pin);
+    if (quality !== 'good') return { rule: 'requires', why: `${pin} is ${quality}` };
     return { rule: 'requires', why: `${pin} is not ${is.map(valueText).join(' or ')}` };
   }
   const running = isOn(spec, known.value);

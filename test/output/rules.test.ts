@@ -82,7 +82,9 @@ describe('requires', () => {
     expect((await command('pump', true)).answers).toMatchObject([refusal]);
     hardware.set('guard', true);
     hardware.fault('guard', { kind: 'error', message: 'broken' });
-    expect((await command('pump', true)).answers).toMatchObject([refusal]);
+    expect((await command('pump', true)).answers).toMatchObject([
+      { ...refusal, message: 'pump: requires: guard is bad' },
+    ]);
     hardware.fault('guard', undefined);
     expect((await command('pump', true)).answers).toMatchObject([{ val: true }]);
     expect(levels(hardware.writes)).toEqual([false, true]);
