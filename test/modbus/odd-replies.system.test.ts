@@ -145,6 +145,19 @@ describe('odd replies over Modbus TCP', () => {
     }
     expect(owner.counters.get('connections')).toBeGreaterThan(5);
   });
+
+  it('with any transaction id, the late reply of another unit is not taken for the one of this unit', async () => {
+    const quirks = { transaction_id: 'any', unit_id: 'any' };
+    const [strict, lax] = [channelOf({ holding: 10, unit: 1 }), channelOf({ holding: 10, unit: 2, quirks })];
+    slave.script = ({ unit }) => (unit === 1 ? { do: 'late', ms: 100 } : { do: 'silent' });
+    owner = new Owner({ tcp, timeout: '80ms', retries: 0, poll: '1h' }, [strict, lax]);
+    const port = await owner.open();
+    for (let turn = 0; turn < 3; turn++) {
+      expect(await port.read([strict])).toMatchObject([{ ok: false }]);
+      expect(await port.read([lax])).toMatchObject([{ ok: false }]);
+    }
+    expect(owner.readings.get(lax.key)?.filter(({ ok }) => ok) ?? []).toEqual([]);
+  });
 });
 
 /** A device with RTU frames on TCP whose replies go through `twist`. */

@@ -97,6 +97,9 @@ export class MbapTransport implements Transport {
     const settings = this.#options.unit(request.unit);
     const exposed = settings.tolerates?.anyTransactionId === true;
     const needs = { silenceMs: settings.pauseMs, expiresAt, exposed };
+    // A late reply, whatever its id, could be taken for the one to this request; it cannot come over a new connection.
+    if (exposed && this.#lateIds.size > 0 && link.reset)
+      this.#abandon(new DcsError('TIMEOUT', 'a request to another unit was not answered'));
     if (!this.#timing.mayBeSent(link, request, needs)) await this.#timing.wait(link, request, needs);
     return new Promise((resolve, reject) => {
       const id = this.#nextId();
@@ -131,8 +134,11 @@ export class MbapTransport implements Transport {
   }
 
   #accept({ id, unit, pdu }: MbapFrame): void {
-    const pending = this.#pending.get(id) ?? this.#pendingForAnyId(id, pdu);
-    if (!pending) return;
+    const pending = this.#pending.get(id) ?? (this.#lateIds.has(id) ? undefined : this.#pendingForAnyId());
+    if (!pending) {
+      this.#countForeign(id, pdu);
+      return;
+    }
     this.#foreignIds = 0;
     const { request, settings } = pending;
     this.#settled(pending, true);
@@ -153,16 +159,20 @@ export class MbapTransport implements Transport {
     }
   }
 
-  /** The request under way, if its reply may have this id, which is not its own. Counts the reply otherwise. */
-  #pendingForAnyId(id: number, pdu: Buffer): Pending | undefined {
+  /** The request under way, if its reply may have an id that is not its own. */
+  #pendingForAnyId(): Pending | undefined {
     const [only] = this.#pending.values();
-    if (this.#pending.size === 1 && only?.settings.tolerates?.anyTransactionId) return only;
+    return this.#pending.size === 1 && only?.settings.tolerates?.anyTransactionId ? only : undefined;
+  }
+
+  /** Counts a reply with an id that no request under way has. */
+  #countForeign(id: number, pdu: Buffer): void {
+    const [only] = this.#pending.values();
     if (only && matchReply(only.request, pdu).kind !== 'mismatch') {
       this.#foreignIds++;
       only.foreignId = id;
     }
     this.#events.count(this.#lateIds.delete(id) ? 'replies_late' : 'replies_unknown');
-    return undefined;
   }
 
   #settled(pending: Pending, answered: boolean): void {
