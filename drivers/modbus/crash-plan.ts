@@ -13,7 +13,7 @@ import { sendWrite } from './send-write.ts';
 import { locatePoint } from './sunspec.ts';
 import { ChainWalker } from './sunspec-chain.ts';
 import { openTransport } from './transport/open.ts';
-import type { Transport } from './transport/transport.ts';
+import { NotSentError, type Transport } from './transport/transport.ts';
 import { prepareWrite } from './write.ts';
 import { type FunctionChoice, rotated } from './write-functions.ts';
 
@@ -74,29 +74,33 @@ class ModbusSafeStateExecutor implements SafeStateExecutor {
 
   /** Skips the other outputs of a unit that does not answer, because units that do must not wait for it. */
   async #write(transport: Transport): Promise<void> {
+    const skipped: PlannedWrite[] = [];
     const failed: PlannedWrite[] = [];
     const silent = new Set<number>();
     let why = '';
     for (const write of this.#remaining) {
       const unit = write.channel.address.unit ?? this.#plan.options.unit;
       if (silent.has(unit)) {
-        failed.push(write);
+        skipped.push({ ...write, choice: rotated(write.choice, false) });
         continue;
       }
       try {
         await this.#writeOne(transport, unit, write);
       } catch (thrown) {
-        failed.push(write);
-        if (toDcsError(thrown).retryable) silent.add(unit);
+        const error = toDcsError(thrown);
+        if (error.retryable) silent.add(unit);
+        // A device may ignore a function that it does not know: the next attempt begins with another one.
+        const sent = !(error instanceof NotSentError) && error.code !== 'PORT_DOWN';
+        failed.push({ ...write, choice: rotated(write.choice, sent) });
         why = messageOf(thrown);
       }
     }
-    // A device may ignore a function that it does not know: the next attempt begins with another one.
-    this.#remaining = failed.map((write) => ({ ...write, choice: rotated(write.choice) }));
-    if (failed.length === 0) return;
+    // One output that is never answered must not keep the others of its unit from being written.
+    this.#remaining = [...skipped, ...failed];
+    if (this.#remaining.length === 0) return;
     throw new DcsError(
       'TIMEOUT',
-      `${failed.length} of ${this.#plan.writes.length} outputs could not be written: ${why}`,
+      `${this.#remaining.length} of ${this.#plan.writes.length} outputs could not be written: ${why}`,
     );
   }
 

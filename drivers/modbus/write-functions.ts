@@ -63,12 +63,16 @@ export function statedChoice(keys: WriteKeys = {}): FunctionChoice {
   return choiceOf(keys, () => undefined);
 }
 
-/** Returns the choice with the first function of each target moved to the end. */
-export function rotated(choice: FunctionChoice): FunctionChoice {
-  const turn = ({ functions: [first, ...others] }: Candidates): Candidates => ({
-    functions: first === undefined ? others : [...others, first],
-    proven: false,
-  });
+/**
+ * Returns the choice with the first function of each target moved to the end. One that has written the output before keeps its
+ * place unless it was `tried` in vain.
+ */
+export function rotated(choice: FunctionChoice, tried: boolean): FunctionChoice {
+  const turn = (candidates: Candidates): Candidates => {
+    const [first, ...others] = candidates.functions;
+    if (first === undefined || (candidates.proven && !tried)) return candidates;
+    return { functions: [...others, first], proven: false };
+  };
   return { ...choice, coil: turn(choice.coil), register: turn(choice.register), bits: turn(choice.bits) };
 }
 

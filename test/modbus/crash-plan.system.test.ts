@@ -71,4 +71,20 @@ describe('the crash plan of a Modbus port', () => {
     for (let attempt = 0; attempt < 2; attempt++) await expect(executor.attempt()).rejects.toThrow();
     expect(slave.seen.map(({ fn }) => fn).filter((fn) => fn > 4)).toEqual([6, 6]);
   });
+
+  it('writes the other outputs of a unit that never answers for one, each with the function that it takes', async () => {
+    slave.script = ({ fn }) => (fn === 6 ? { do: 'exception', code: 1 } : { do: 'answer' });
+    const { port, plan } = await open();
+    const [, second] = outputs;
+    if (!second) throw new Error('no output');
+    await port.write(second, 9);
+    const made = plan();
+    slave.script = ({ fn, pdu }) => ({ do: fn > 4 && pdu.readUInt16BE(1) === 4 ? 'silent' : 'answer' });
+    slave.seen.length = 0;
+    const executor = await prepare(made, context, []);
+    for (let attempt = 0; attempt < 2; attempt++) await expect(executor.attempt()).rejects.toThrow(/ of 2 outputs/);
+    expect(slave.written.get(5)).toBe(0);
+    const writes = slave.seen.filter(({ fn }) => fn > 4).map(({ fn, pdu }) => `${fn} to ${pdu.readUInt16BE(1)}`);
+    expect(writes).toEqual(['16 to 4', '16 to 5', '6 to 4']);
+  });
 });
