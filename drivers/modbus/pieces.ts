@@ -1,6 +1,7 @@
 import type { Clock, DurationMs, MonotonicMs } from '../../src/clock/clock.ts';
 import { DcsError } from '../../src/errors/errors.ts';
 import { type ModbusAddress, readSpanOf, registerFormat } from './address.ts';
+import { isDivisible } from './protocol/exception.ts';
 import {
   bitAt,
   describeRequest,
@@ -120,7 +121,7 @@ export class ReadAdapter {
       this.#refused.delete(key);
       return data;
     } catch (error) {
-      if (!(error instanceof DcsError) || error.code !== 'NO_SUCH_CHANNEL') throw error;
+      if (!isDivisible(error)) throw error;
       const data = await this.#readPieces(send, request, pieces);
       const waitMs = Math.min(MAX_RETRY_MS, 2 * (refused?.waitMs ?? FIRST_RETRY_MS / 2));
       this.#refused.set(key, { until: this.#clock.now() + waitMs, waitMs });

@@ -95,6 +95,15 @@ describe('a value whose registers are not neighbours', () => {
     expect(await read()).toEqual([expect.stringMatching(/registers change while they are read/)]);
   });
 
+  it('is read in pieces where the device refuses the length (exception 3)', async () => {
+    const { bus, store, read } = await busWith([{ holding: [20, 10], type: 'uint32' }]);
+    store.put(1, 'holding', 20, 0x0001);
+    store.put(1, 'holding', 10, 0x0002);
+    bus.slave.script = ({ pdu }) => (pdu.readUInt16BE(3) > 8 ? { kind: 'exception', code: 3 } : undefined);
+    await bus.open();
+    expect(await read()).toEqual([0x0001_0002]);
+  });
+
   it('is read in pieces from the first where they are too far apart, forbidden, or not to be merged', async () => {
     for (const quirks of [undefined, { forbidden: [[12, 13]] }, { merge: false }, { max_gap: 4 }]) {
       const far = quirks === undefined ? 400 : 20;
