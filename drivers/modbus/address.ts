@@ -328,10 +328,12 @@ function registerMistake(keys: AddressKeys): AddressError | undefined {
 
 /** Returns whether the value fills its registers of 4 or 8 bytes. */
 function widthMistake(keys: AddressKeys): AddressError | undefined {
-  const { register_bytes: bytes, scale_from, sunspec } = keys;
+  const { register_bytes: bytes, scale_from, sunspec, write } = keys;
   if (bytes === undefined) return undefined;
   if (typeof scale_from === 'number' || sunspec !== undefined)
     return new AddressError('register_bytes', 'scale_from: ADDRESS and sunspec are for registers of 2 bytes');
+  if (write?.register === 6)
+    return new AddressError('write', `registers of ${bytes} bytes are always written with function 16`);
   const taken = 2 * formatOf(formatSpecOf(keys)).registers;
   if (taken % bytes === 0) return undefined;
   return new AddressError('type', `type ${typeOf(keys)} has ${taken} bytes, and a register ${bytes}`);

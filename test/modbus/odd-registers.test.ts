@@ -235,6 +235,11 @@ describe('registers of 4 bytes', () => {
   });
 });
 
+it('registers of 4 bytes are not written with function 6, which has 2', () => {
+  const keys = { holding: 7001, type: 'float32', register_bytes: 4, write: { register: 6 } };
+  expect(() => channelOf(keys)).toThrow('registers of 4 bytes are always written with function 16');
+});
+
 describe('steps before and after a value', () => {
   const write = {
     before: [{ holding: 40, value: 0x55aa }],
