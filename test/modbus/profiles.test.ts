@@ -170,8 +170,8 @@ function putModels(store: SimulatedMemory, addresses: readonly ModbusAddress[]):
 
 /** Puts a value where an address has it, and returns it. Scale factors are 0, so values are as they stand. */
 function simulate(store: SimulatedMemory, address: ModbusAddress, place: number, index: number): RawValue {
-  if (address.read === false) return false;
   const format = formatToRead(address);
+  if (address.read === false) return format && format.kind !== 'digital' ? 0 : false;
   if (!format) return show(store, address, place, index % 2 === 1);
   const names = Object.values(address.values ?? {});
   const number = format.kind === 'digital' ? index % 2 === 1 : 100 + index;
@@ -226,6 +226,11 @@ describe('the profiles', () => {
     expect(await agent.pins.get('m.power')).toMatchObject({ val: 9220, quality: 'good' });
     expect(await agent.pins.get('m.current-l2')).toMatchObject({ val: 60, quality: 'good' });
     expect(await agent.pins.get('m.import')).toMatchObject({ val: 400, quality: 'good' });
+  });
+
+  it('never read what the device lets only be written', () => {
+    const outputs = pinsOf('keba/p30.yaml').filter(({ keys }) => Number(keys['holding']) > 5000);
+    expect(outputs.map(({ keys }) => keys['read'])).toEqual([false, false]);
   });
 
   it('are all there', () => {
