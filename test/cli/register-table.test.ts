@@ -147,6 +147,18 @@ describe('a profile from a register table', () => {
     await expect(newProfile(bytes('Address,Name\nx,y\n'), 'x.csv', {})).rejects.toThrow('no register of x.csv');
   });
 
+  it('takes the low half of a register for a byte, and an accuracy for no factor', async () => {
+    const { pins, notes } = await linesOf('Address,Name,Type,Accuracy\n0,A,UINT8,0.5\n1,B,INT8,0.5\n2,C,UINT16,0.1\n');
+    expect(pins).toEqual([
+      '  a: { holding: 0, type: uint8, byte: lo }',
+      '  b: { holding: 1, type: int8, byte: lo }',
+      '  c: { holding: 2 }',
+    ]);
+    expect(notes.join('\n')).toContain('nothing is read from Accuracy');
+    const { pins: bits } = await linesOf('Address,Name,Type,Bits\n0,A,UINT8,3:0\n');
+    expect(bits).toEqual(['  a: { holding: 0, bits: [ 0, 3 ] }']);
+  });
+
   it('takes lengths for bytes where they are', async () => {
     const { pins } = await linesOf('Address,Name,Type,Size\n0,A,UINT32,4\n2,B,INT,2\n3,C,STRING,16\n');
     expect(pins).toEqual([

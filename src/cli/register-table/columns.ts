@@ -31,7 +31,7 @@ const HEADERS: readonly (readonly [Role | 'ignored', RegExp])[] = [
   ['access', /access|zugriff|accès|r ?[/|] ?w|read ?[/|]? ?write|permission|attribut|rights|schreib|\brw\b|writ/],
   ['unit', /(scal|factor|faktor|resolution).*(unit|einheit)|(unit|einheit).*(scal|factor|faktor|resolution)/],
   ['divisor', /divis|divid|gain|teiler/],
-  ['scale', /scal|factor|faktor|facteur|fattore|multipl|resolution|auflösung|skalier|coeff|accuracy/],
+  ['scale', /scal|factor|faktor|facteur|fattore|multipl|resolution|auflösung|skalier|coeff/],
   ['unit', /\bunits?\b|\buom\b|einheit|unité|eenheid|unidad|unità/],
   ['order', /order|endian|reihenfolge|swap/],
   [

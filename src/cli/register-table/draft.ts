@@ -242,8 +242,7 @@ class TableReader {
     const bit = address.bit ?? numberOf(cell('bit'), true);
     if (type === 'bool') return bit === undefined ? this.#skip(row, 'nothing tells which bit it is') : { bit };
     const encoding = {
-      ...(type !== 'uint16' && { type }),
-      ...(type === 'int8' && { byte: 'lo' }),
+      ...typeKeys(type, upper !== undefined),
       ...(order !== undefined && { order }),
       ...(length !== undefined && { length }),
       ...(upper !== undefined && { bits: [upper, lower].map(Number).sort((a, b) => a - b) }),
@@ -342,6 +341,13 @@ class TableReader {
   #assume(what: string): void {
     this.#assumed.add(what);
   }
+}
+
+/** Keys of the type. A byte lies in the low half of its register; bits are counted in the whole one. */
+function typeKeys(type: string, hasBits: boolean): PinKeys {
+  const isByte = type === 'uint8' || type === 'int8';
+  if (type === 'uint16' || (isByte && hasBits)) return {};
+  return isByte ? { type, byte: 'lo' } : { type };
 }
 
 function cellOf(row: Row, { at }: Columns, role: Role): string {

@@ -63,7 +63,7 @@ function wholeType(
   if (family === undefined) return undefined;
   const bits = named || (BITS_BY_WORD.find(([, words]) => words.test(text))?.[0] ?? bitsOf(length, 16));
   // A byte lies in the low half of its register.
-  if (bits === 8) return { type: family === 'uint' ? 'uint16' : 'int8', registers: 1 };
+  if (bits === 8) return { type: `${family}8`, registers: 1 };
   return number(family, bits, length, order);
 }
 
