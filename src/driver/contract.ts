@@ -57,8 +57,8 @@ export interface WriteOptions {
   /** Time after which the port must not begin the write: it rejects with EXPIRED. */
   readonly expiresAt?: MonotonicMs;
   /**
-   * The value has been in force for some time and is only written again. A port does not bring back a device with it that is
-   * away: it rejects with PORT_DOWN, because that device gets its `returnValue`.
+   * The value has been in force for some time and is only written again. A port that knows that the
+   * device is away rejects with PORT_DOWN, because the device gets its `returnValue`.
    */
   readonly repetition?: true;
 }
