@@ -73,7 +73,7 @@ export interface Source {
   readonly unit: { readonly words: UnitWords | undefined } | undefined;
   /** Frames with which the device says that the value does not count. */
   readonly bad: Pattern | undefined;
-  /** How much older than the frame the value may be, by the captures `time` and `now`. */
+  /** Longest time from the value to its frame, by the captures `time` and `now`. */
   readonly maxLag: DurationMs | undefined;
   readonly field: { readonly at: number; readonly as: FieldType } | undefined;
   readonly maxAge: DurationMs | undefined;
@@ -166,7 +166,8 @@ function writeConflict({ write, reply, refused, retries, type, on, off }: Keys):
   if (reply && write === undefined) return ['reply', 'reply goes with write'];
   if ((on || off) && type !== 'bool') return [on ? 'on' : 'off', 'goes with type: bool'];
   if (refused && !reply) return ['refused', 'refused goes with reply'];
-  if (retries > 0 && !reply) return ['retries', 'retries goes with reply: without one nobody knows'];
+  if (retries > 0 && !reply)
+    return ['retries', 'retries goes with reply: without one it is unknown whether the device has the command'];
   return undefined;
 }
 

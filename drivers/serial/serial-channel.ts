@@ -56,7 +56,7 @@ export class SerialChannel {
     const said = (frame.text.length > SHOWN && found ? found[0] : frame.text).slice(0, SHOWN);
     const message = found
       ? `the device says that the value does not count: ${JSON.stringify(said)}`
-      : `nobody knows whether the value counts: ${bad} takes too long`;
+      : `whether the value counts is unknown: ${bad} takes too long`;
     return { ok: false, error: new DcsError('BAD_REPLY', message, { found: said, expected: `no match of ${bad}` }) };
   }
 
@@ -143,7 +143,7 @@ export class SerialChannel {
 /** A question without an answer is asked again after this time when its period is longer. */
 const RETRY_MS = 1000;
 
-/** How much silence of the device is a loss. */
+/** Silence of the device that counts as a loss. */
 export interface PollLimits {
   /** Number of repetitions of a question without an answer. */
   readonly retries: number;

@@ -60,7 +60,7 @@ function unitOf(quantity: number, [factor, offset]: readonly [number, number]): 
   return { quantity, factor, offset };
 }
 
-/** What one of a device's units is: `amount` of a known unit, or of the pin's when `unit` is `undefined`. */
+/** Size of a device's unit: `amount` of a known unit, or of the pin's when `unit` is `undefined`. */
 export interface Amount {
   readonly amount: number;
   readonly unit: string | undefined;

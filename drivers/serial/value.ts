@@ -76,8 +76,8 @@ function readDegrees(text: string): number | undefined {
 }
 
 /**
- * The time in `210719151135S` (S: summer, W: winter time of central Europe), Unix seconds. Without the letter it is in a zone that
- * nobody knows, which is good enough to compare two times of one device. `undefined` when it is none.
+ * The time in `210719151135S` (S: summer, W: winter time of central Europe), Unix seconds. Without the letter its zone is
+ * unknown, which is good enough to compare two times of one device. `undefined` when it is none.
  */
 export function readTime(text: string): number | undefined {
   const found = /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?([SW]?)$/.exec(text);

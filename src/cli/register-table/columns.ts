@@ -1,7 +1,7 @@
 import { type Table, tableOf } from './cells.ts';
 import type { Row } from './csv.ts';
 
-/** What a column of a register table says. */
+/** Meaning of a column of a register table. */
 export type Role =
   | 'address'
   | 'end'

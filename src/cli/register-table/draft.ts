@@ -23,7 +23,7 @@ export interface DraftPin {
   readonly name: string;
   readonly line: number;
   readonly keys: PinKeys;
-  /** What the table says beside it. */
+  /** Other texts of its line. */
   readonly comment?: string;
 }
 
@@ -35,11 +35,11 @@ export interface ProfileDraft {
   readonly notes: readonly string[];
 }
 
-/** What the user says about a table that it does not say itself. */
+/** Facts about a table that it does not state itself. */
 export interface TableOptions {
   /** The table of registers when no column tells it. */
   readonly table?: Table;
-  /** What the first register is called: 0 or 1. */
+  /** Number of the first register: 0 or 1. */
   readonly base?: 0 | 1;
 }
 
@@ -378,7 +378,7 @@ function isWritable(row: Row, columns: Columns, table: Table): boolean {
   return access?.writes ?? tableOf(cellOf(row, columns, 'table'))?.writable ?? false;
 }
 
-/** What the table says beside the name. */
+/** Texts of the line beside the name. */
 function commentOf(row: Row, columns: Columns, title: string): string {
   const texts = (['label', 'range', 'values', 'remark'] as const).map((role) => cellOf(row, columns, role));
   return [...new Set(texts)]

@@ -10,7 +10,7 @@ export interface NewProfile {
   readonly text: string;
   /** Number of its pins. */
   readonly pins: number;
-  /** What could not be read, and what was assumed. */
+  /** Lines and columns that could not be read, and assumptions. */
   readonly notes: readonly string[];
 }
 
