@@ -51,9 +51,10 @@ export interface OutputBus {
   ended(): boolean;
 }
 
-/** An opening value that has not reached the device yet. */
+/** An opening value that has not reached the device yet, or a value for a device that was away. */
 interface PendingOpening {
-  readonly value: RawValue;
+  /** Asked when it is sent, because another may be in force by then. `undefined`: the output stays as it is. */
+  value: () => RawValue | undefined;
   /** It is on its way. */
   busy: boolean;
   /** It is not tried again before this time. */
@@ -72,6 +73,8 @@ export class Outputs {
   readonly #openingFailures = new Map<PolledChannel, string>();
   /** Value that an output still needs if the command under way does nothing. */
   readonly #fallbacks = new Map<PolledChannel, () => RawValue | undefined>();
+  /** Units that have answered. */
+  readonly #heard = new Set<number>();
   /** Outputs whose device confirms writes in a way of its own, which is logged once. */
   readonly #oddReplies = new Set<PolledChannel>();
 
@@ -86,7 +89,8 @@ export class Outputs {
     checkWrite(polled, value);
     if (options.repetition) this.#refuseWhileAway(polled);
     const opening = this.#pendingOpening.get(polled);
-    if (opening) this.#fallbacks.set(polled, () => opening.value);
+    // By now another value is in force than at the opening.
+    if (opening) this.#fallbacks.set(polled, polled.channel.returnValue ?? opening.value);
     this.#pendingOpening.delete(polled);
     polled.pendingCommands++;
     let failed: DcsError | undefined;
@@ -111,8 +115,17 @@ export class Outputs {
    * when the unit answers, ever more rarely: devices refuse much while they start, and some ignore it. Rejects only when the
    * port goes down.
    */
-  async open(polled: PolledChannel, value: RawValue, tries = 0): Promise<void> {
-    const entry: PendingOpening = { value, busy: true, notBefore: 0, tries };
+  async open(polled: PolledChannel, value: RawValue): Promise<void> {
+    await this.#open(polled, () => value, 0);
+  }
+
+  async #open(polled: PolledChannel, from: () => RawValue | undefined, tries: number): Promise<void> {
+    const value = from();
+    if (value === undefined) {
+      this.#pendingOpening.delete(polled);
+      return;
+    }
+    const entry: PendingOpening = { value: from, busy: true, notBefore: 0, tries };
     this.#pendingOpening.set(polled, entry);
     const pending = () => this.#pendingOpening.get(polled) === entry;
     try {
@@ -148,21 +161,28 @@ export class Outputs {
     this.#bus.log[known ? 'debug' : 'warn']({ channel: key, err: error }, message);
   }
 
-  /** A unit that was off line answers: its outputs get their return values, unless a command is under way. */
+  /**
+   * A unit that was off line answers: its outputs get their return values, unless a command is under way; at its first answer
+   * their opening values.
+   */
   unitReturned(unit: number): void {
     this.#bus.functions.forget(unit);
+    const heard = this.#heard.has(unit);
     for (const polled of this.#channels.values()) {
       if (polled.span.unit !== unit) continue;
       const pending = this.#pendingOpening.get(polled);
       if (pending) {
+        const { returnValue } = polled.channel;
+        if (heard && returnValue && !pending.busy) pending.value = returnValue;
         // It may have started anew.
         pending.notBefore = 0;
         pending.tries = 0;
         continue;
       }
-      const value = () => polled.channel.returnValue?.();
-      if (polled.pendingCommands > 0) this.#fallbacks.set(polled, value);
-      else this.#enqueue(polled, value());
+      const { returnValue } = polled.channel;
+      if (!returnValue) continue;
+      if (polled.pendingCommands > 0) this.#fallbacks.set(polled, returnValue);
+      else this.#enqueue(polled, returnValue);
     }
   }
 
@@ -174,17 +194,19 @@ export class Outputs {
     const { unit } = polled.span;
     if (!this.#bus.isOffline(unit)) return;
     const readable = [...this.#channels.values()].some((one) => one.span.unit === unit && one.readable);
-    if (!readable && !this.#pendingOpening.has(polled)) this.#enqueue(polled, polled.channel.returnValue?.());
+    const { returnValue } = polled.channel;
+    if (!readable && returnValue && !this.#pendingOpening.has(polled)) this.#enqueue(polled, returnValue);
     if (!readable) this.unitAnswered(unit);
     throw new DcsError('PORT_DOWN', `unit ${unit} does not answer`);
   }
 
   /** A unit answers: sends it the values that it has not got yet. */
   unitAnswered(unit: number): void {
+    this.#heard.add(unit);
     for (const [polled, { value, busy, notBefore, tries }] of this.#pendingOpening) {
       if (polled.span.unit !== unit || busy || this.#bus.clock.now() < notBefore) continue;
       // It rejects only when the port goes down, which the port's owner knows.
-      this.open(polled, value, tries).catch(() => undefined);
+      this.#open(polled, value, tries).catch(() => undefined);
     }
   }
 
@@ -199,7 +221,7 @@ export class Outputs {
     const fallback = this.#fallbacks.get(polled);
     if (!fallback || polled.pendingCommands > 0 || this.#bus.ended()) return;
     this.#fallbacks.delete(polled);
-    this.#enqueue(polled, fallback());
+    this.#enqueue(polled, fallback);
     // EXPIRED and PORT_DOWN were never sent and say nothing about the unit; any other error is an answer of it.
     if (failed?.code !== 'EXPIRED' && failed?.code !== 'PORT_DOWN') this.unitAnswered(polled.span.unit);
   }
@@ -211,8 +233,7 @@ export class Outputs {
     });
   }
 
-  #enqueue(polled: PolledChannel, value: RawValue | undefined): void {
-    if (value === undefined) return;
+  #enqueue(polled: PolledChannel, value: () => RawValue | undefined): void {
     this.#pendingOpening.set(polled, { value, busy: false, notBefore: 0, tries: 0 });
     // The pin takes its state for unknown until it is told.
     polled.forgetLast();

@@ -376,6 +376,57 @@ describe('an opening value whose write gets no answer', () => {
   });
 });
 
+describe('an opening value that was pending when another value came into force', () => {
+  /** The opening value is 1; from now on `inForce` is what the output must have. */
+  async function opened(script: (pdu: Buffer) => 'ignore' | 'refuse' | undefined) {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const state = { inForce: 1 };
+    const four = {
+      ...channelOf({ holding: 4, write: { register: 6 } }, { direction: 'out' as const, start: 1 }),
+      returnValue: () => state.inForce,
+    };
+    const keys = { misses: 2, retries: 0 };
+    const bus = new SimBus({ store, channels: [four], clock, echo: 'off', poll: '200ms', keys });
+    const writes: number[] = [];
+    bus.slave.script = ({ pdu }) => {
+      const does = script(pdu);
+      if (does === 'ignore') return { kind: 'ignore' };
+      if (pdu[0] === 6) writes.push(pdu.readUInt16BE(3));
+      return does === 'refuse' && pdu[0] === 6 ? { kind: 'exception', code: 2 } : undefined;
+    };
+    await bus.open();
+    return { bus, clock, four, writes, state };
+  }
+
+  it('is not written after a command that found the unit away', async () => {
+    let away = true;
+    const { bus, clock, four, writes, state } = await opened(() => (away ? 'ignore' : undefined));
+    await clock.advance(5000);
+    state.inForce = 0;
+    await expect(bus.settle(bus.port.write(four, 0))).rejects.toMatchObject({ code: 'PORT_DOWN' });
+    away = false;
+    await clock.advance(5000);
+    expect(writes).toEqual([0]);
+    await bus.port.close();
+  });
+
+  it('gives way to the return value, at once, when its unit was lost and is back', async () => {
+    let does: 'ignore' | 'refuse' | undefined = 'refuse';
+    const { bus, clock, writes, state } = await opened(() => does);
+    await clock.advance(60_000);
+    does = 'ignore';
+    await clock.advance(3000);
+    expect(bus.port.metrics()['units_off_line']).toBe(1);
+    state.inForce = 0;
+    writes.length = 0;
+    does = undefined;
+    await clock.advance(3000);
+    expect(writes).toEqual([0]);
+    await bus.port.close();
+  });
+});
+
 describe('a repetition of the value in force', () => {
   /** Writes the value again every second, as an output with `repeat` does; `value` is what is in force. */
   async function repeated(keys: object) {
