@@ -183,6 +183,15 @@ describe('connect: { close_after }', () => {
     expectNoLoss(level, coil);
   });
 
+  it('each: what a device sends behind its reply is no part of the next one', async () => {
+    slave.script = () => ({ do: 'and-more' });
+    owner = new Owner({ tcp, poll: '1h', connect: { close_after: 'each' } }, [level, coil]);
+    const port = await owner.open();
+    for (const on of [true, false, true]) expect(await port.write(coil, on)).toEqual({ readBack: on });
+    expectNoLoss(level, coil);
+    expect(owner.counters.get('frames_corrupt')).toBeUndefined();
+  });
+
   it('idle: the connection ends 100 ms after the last reply', async () => {
     owner = new Owner({ tcp, poll: '400ms', connect: { close_after: 'idle' } }, [level, coil]);
     await owner.open();

@@ -23,6 +23,8 @@ export type Fault =
   | { readonly do: 'twice' }
   | { readonly do: 'bytewise' }
   | { readonly do: 'partial' }
+  /** The reply, and the beginning of another frame. */
+  | { readonly do: 'and-more' }
   | { readonly do: 'rst' }
   | { readonly do: 'fin' };
 
@@ -188,6 +190,9 @@ export class FaultySlave {
         return;
       case 'bytewise':
         for (const byte of frame) send(Buffer.from([byte]));
+        return;
+      case 'and-more':
+        send(Buffer.concat([frame, frame.subarray(0, 3)]));
         return;
       case 'partial':
         send(frame.subarray(0, 8));

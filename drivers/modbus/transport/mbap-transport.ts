@@ -71,6 +71,8 @@ export class MbapTransport implements Transport {
       down: (error) => this.#down(error),
       opened: (broken) => {
         this.#timing.noteActivity();
+        // What this side's own closing has cut off is no part of the first reply.
+        this.#reader = new MbapReader();
         if (broken) this.#events.reconnected?.();
       },
       closed: (error) => this.#connectionClosed(new ConnectionClosedError(error)),
