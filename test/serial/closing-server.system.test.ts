@@ -9,11 +9,14 @@ import { until } from '../support/wait.ts';
 const sockets = new Set<Socket>();
 let connections = 0;
 let weight = 1;
+/** What the server does with each new connection. */
+let greet: (socket: Socket) => void = () => undefined;
 /** What the server does after each answer. */
 let afterAnswer: (socket: Socket) => void = () => undefined;
 const server = createServer((socket) => {
   connections++;
   sockets.add(socket);
+  greet(socket);
   socket.on('close', () => sockets.delete(socket));
   socket.on('error', () => socket.destroy());
   socket.on('data', (bytes) => {
@@ -38,6 +41,7 @@ beforeEach(async () => {
   const address = server.address();
   path = `tcp://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
   connections = 0;
+  greet = () => undefined;
   afterAnswer = () => undefined;
 });
 afterEach(async () => {
@@ -56,6 +60,19 @@ describe('a device server that closes connections', () => {
     expect(connections).toBeGreaterThan(3);
     expect(made.downs).toEqual([]);
     expect(readings.filter(({ ok }) => !ok)).toEqual([]);
+  });
+
+  it('after a greeting, because another client has the line: it is asked ever more rarely', async () => {
+    greet = (socket) => {
+      socket.write('port already in use\r\n');
+      setTimeout(() => socket.end(), 20);
+    };
+    await open({}, { match: '^W ([0-9]+)$' });
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    expect(connections).toBeLessThan(9);
+    greet = (socket) => void socket.write('W 3\r\nW 4\r\n');
+    await until('the value', () => readings.some((reading) => reading.ok && reading.value === 4));
+    expect(made.downs).toEqual([]);
   });
 
   it('in the middle of a frame: the halves of two connections make no frame', async () => {

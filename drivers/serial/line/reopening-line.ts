@@ -6,7 +6,10 @@ import type { Transport, TransportEvents } from './transport.ts';
 
 /** A connection that ends sooner than this and has carried nothing was refused by the device server in its own way. */
 const SHORTEST_MS: DurationMs = 1000;
-/** Wait before a new connection is made: a small device server listens again only some time after it has closed. */
+/**
+ * Wait before a new connection is made: a small device server listens again only some time after it has closed. It doubles
+ * up to SHORTEST_MS while connections end soon after bytes that nobody has asked for: `port already in use`.
+ */
 const REOPEN_MS: DurationMs = 50;
 
 /** Bytes that were sent so shortly before the connection ended, and not answered, may be lost. */
@@ -16,6 +19,8 @@ interface Connection {
   readonly since: MonotonicMs;
   line: TcpLine | undefined;
   used: boolean;
+  /** Something was sent. */
+  asked: boolean;
   /** When bytes were sent last, if nothing has arrived since. */
   unansweredAt: MonotonicMs | undefined;
 }
@@ -33,6 +38,7 @@ export class ReopeningLine implements Transport {
   #connection: Connection | undefined;
   /** Settles when there is a connection again, or none can be made. Never rejects. */
   #reopening: Promise<void> | undefined;
+  #reopenMs: DurationMs = REOPEN_MS;
   #ended: DcsError | undefined;
 
   private constructor(remote: Remote, clock: Clock, events: TransportEvents, count: (name: string) => void) {
@@ -61,6 +67,7 @@ export class ReopeningLine implements Transport {
     const connection = this.#connection;
     if (this.#ended || !connection?.line) throw this.#ended ?? new DcsError('PORT_DOWN', 'not connected');
     connection.used = true;
+    connection.asked = true;
     connection.unansweredAt = this.#clock.now();
     await connection.line.send(bytes, limit);
   }
@@ -72,7 +79,7 @@ export class ReopeningLine implements Transport {
 
   async #connect(): Promise<void> {
     const since = this.#clock.now();
-    const connection: Connection = { since, line: undefined, used: false, unansweredAt: undefined };
+    const connection: Connection = { since, line: undefined, used: false, asked: false, unansweredAt: undefined };
     this.#connection = connection;
     const line = await TcpLine.open(this.#remote, this.#clock, {
       data: (bytes) => {
@@ -90,21 +97,24 @@ export class ReopeningLine implements Transport {
 
   #closed(connection: Connection, error: DcsError): void {
     if (this.#ended || connection !== this.#connection) return;
-    const { used, since, unansweredAt } = connection;
+    const { used, asked, since, unansweredAt } = connection;
     const now = this.#clock.now();
     const unanswered = unansweredAt !== undefined && now - unansweredAt < UNANSWERED_MS;
-    if (unanswered || (!used && now - since < SHORTEST_MS)) {
+    const soon = now - since < SHORTEST_MS;
+    if (unanswered || (!used && soon)) {
       this.#lost(error);
       return;
     }
     this.#count('connections_closed');
     // The rest of a frame that has begun does not come any more.
     this.#events.interrupted?.();
-    this.#reopening = this.#reopen();
+    const wait = soon && !asked ? this.#reopenMs : REOPEN_MS;
+    this.#reopenMs = Math.min(2 * wait, SHORTEST_MS);
+    this.#reopening = this.#reopen(wait);
   }
 
-  async #reopen(): Promise<void> {
-    await sleep(this.#clock, REOPEN_MS);
+  async #reopen(wait: DurationMs): Promise<void> {
+    await sleep(this.#clock, wait);
     try {
       if (!this.#ended) {
         await this.#connect();
