@@ -65,4 +65,42 @@ describe('a connection that the device closes', () => {
     expect(links.length).toBe(4);
     expect(downs).toEqual([]);
   });
+
+  it.each([
+    { what: 'its first reply', replies: 1 },
+    { what: 'a later reply', replies: 3 },
+  ])(
+    'once, by chance, right after $what: writes use the present connection again after a while',
+    async ({ replies }) => {
+      const { clock, connection, links, exchange } = await connected();
+      for (let done = 0; done < replies; done++) await exchange();
+      await clock.advance(5);
+      links.at(-1)?.down(closing);
+      const second = async (write: boolean) => {
+        await clock.advance(1000);
+        return exchange(write);
+      };
+      const before = links.length;
+      expect(await second(true)).toBe(before + 1);
+      for (let round = 0; round < 10; round++) await second(false);
+      await second(true);
+      const settled = links.length;
+      for (let round = 0; round < 20; round++) await second(round % 2 === 0);
+      expect(links.length).toBe(settled);
+      await connection.close();
+    },
+  );
+
+  it('at different times after its replies: a write does not meet the closing', async () => {
+    const { clock, links, exchange } = await connected();
+    for (const _ of [1, 2, 3]) await exchange();
+    for (let round = 0; round < 50; round++) {
+      await clock.advance(400 + 20 * (round % 5));
+      if (round % 3 === 0) links.at(-1)?.down(closing);
+      await exchange();
+    }
+    const before = links.length;
+    await clock.advance(390);
+    expect(await exchange(true)).toBe(before + 1);
+  });
 });

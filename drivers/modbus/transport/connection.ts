@@ -14,6 +14,8 @@ const SILENT_REQUESTS = 3;
 const SILENT_MS = 10_000;
 /** Safety margin of the learned idle time: delays of the network and of the device's timer. */
 const IDLE_MARGIN_MS = 50;
+/** So many times in a row the device must keep a connection for longer than the learned time before that time is forgotten. */
+const MAX_KEPT = 8;
 
 export interface ConnectionOptions {
   readonly clock: Clock;
@@ -61,6 +63,8 @@ export class Connection implements TransportLink {
   #spared = false;
   /** Shortest time after its last reply at which the device has closed a connection. */
   #closesAfterMs: DurationMs = Number.POSITIVE_INFINITY;
+  /** How often in a row the device has kept a connection for longer. */
+  #kept = 0;
   /** Number of connections in a row that the device has closed before a request was sent. */
   #unused = 0;
   #ended = false;
@@ -98,7 +102,7 @@ export class Connection implements TransportLink {
    */
   async prepare(_unit: number, { fresh = false, expiresAt = Number.POSITIVE_INFINITY }: LinkNeed = {}): Promise<void> {
     this.#idleTimer?.cancel();
-    if (this.#isUsedUp()) this.#closeSession();
+    this.#closeUsedUp();
     if (fresh) {
       await this.catchUp();
       if (this.#isAboutToClose()) this.#closeSession();
@@ -158,6 +162,24 @@ export class Connection implements TransportLink {
     return closesEach && this.#session?.requestsUnderWay === 0 && this.#session.answers > 0;
   }
 
+  #closeUsedUp(): void {
+    if (!this.#isUsedUp()) return;
+    this.#noteKept(this.#silenceMs() - IDLE_MARGIN_MS);
+    this.#closeSession();
+  }
+
+  #silenceMs(): DurationMs {
+    return this.#options.clock.now() - (this.#session?.heardAt ?? 0);
+  }
+
+  /** The device has not closed a connection that was silent for this long after a reply: one early closing was by chance. */
+  #noteKept(silence: DurationMs): void {
+    if (silence <= this.#closesAfterMs || ++this.#kept < MAX_KEPT) return;
+    this.#closesAfterMs = Number.POSITIVE_INFINITY;
+    this.#spared = false;
+    this.#kept = 0;
+  }
+
   #isAboutToClose(): boolean {
     const session = this.#session;
     // A connection that has carried no reply yet is as fresh as can be.
@@ -166,7 +188,7 @@ export class Connection implements TransportLink {
       this.#spared = true;
       return true;
     }
-    return this.#options.clock.now() - session.heardAt >= this.#closesAfterMs / 2 - IDLE_MARGIN_MS;
+    return this.#silenceMs() >= this.#closesAfterMs / 2 - IDLE_MARGIN_MS;
   }
 
   #untilReady(expiresAt: MonotonicMs): Promise<void> {
@@ -194,7 +216,7 @@ export class Connection implements TransportLink {
       while (!this.#ended && !this.ready()) {
         if (this.#unused > MAX_UNUSED) throw unusedError();
         // Its last reply may have come since the request began to wait.
-        if (this.#isUsedUp()) this.#closeSession();
+        this.#closeUsedUp();
         if (!this.#session) await this.#connectPatiently();
         const rest = (this.#session?.readyAt ?? 0) - clock.now();
         if (rest > 0) await sleep(clock, rest);
@@ -252,6 +274,7 @@ export class Connection implements TransportLink {
 
   #receive(session: Session, bytes: Buffer): void {
     if (session !== this.#session) return;
+    if (session.answers > 0) this.#noteKept(this.#silenceMs());
     session.heardAt = this.#options.clock.now();
     session.silentRequests = 0;
     this.#events.data(bytes);
@@ -262,8 +285,10 @@ export class Connection implements TransportLink {
     this.#session = undefined;
     this.#broken = true;
     if (!session.used) this.#unused++;
-    if (session.answers > 0)
+    if (session.answers > 0) {
       this.#closesAfterMs = Math.min(this.#closesAfterMs, this.#options.clock.now() - session.heardAt);
+      this.#kept = 0;
+    }
     this.#options.count('connections_closed');
     this.#closing = session.link?.close() ?? Promise.resolve();
     this.#events.closed(error);
