@@ -253,7 +253,7 @@ export class PolledChannel implements PolledItem<TableSpan, Buffer> {
     const reading = this.decode(data, offset);
     this.writeOnly = false;
     if (this.doubted) this.forgetLast();
-    else this.report(reading);
+    else if (this.located) this.report(reading);
     return reading;
   }
 
