@@ -252,14 +252,15 @@ export class Outputs {
       if (!repetition) this.#fallbacks.delete(polled);
       return polled.channel.address.verify ? await this.#verify(polled, value, reading) : reading;
     } catch (error) {
-      if (isAcknowledge(error)) return await this.#awaitCompletion(polled, value, until);
+      if (isAcknowledge(error) && !hasDoneNothing(polled, error))
+        return await this.#awaitCompletion(polled, value, until);
       throw error;
     }
   }
 
   /**
-   * Repeats the write while the device is busy, because exception 6 says that nothing has been done, and a few times when the
-   * read that must precede it got no answer.
+   * Repeats the write while the device is busy, because nothing of the value has been done then, and a few times when the read
+   * that must precede it got no answer.
    */
   async #writeUntilTaken(polled: PolledChannel, value: RawValue, until: MonotonicMs): Promise<Reading | undefined> {
     const { clock, delays, count } = this.#bus;
@@ -270,7 +271,7 @@ export class Outputs {
         const reading = await this.#writeOnce(polled, value, until);
         return polled.readDelayMs > 0 ? await this.#readLater(polled) : reading;
       } catch (error) {
-        const again = isDeviceBusy(error) || (wasNotSent(error) && unsent++ < LOST_READS);
+        const again = hasDoneNothing(polled, error) || (wasNotSent(error) && unsent++ < LOST_READS);
         if (!again || clock.now() + wait >= until) throw error;
         await delays.wait(wait);
         if (polled.lastWrite !== write) throw new DcsError('EXPIRED', 'overtaken by a newer value before it was taken');
@@ -413,6 +414,11 @@ export class Outputs {
     }
     throw new DcsError('TIMEOUT', `${accepted} and was still at work`);
   }
+}
+
+/** The device is busy, or still at work on the step before the value (exception 5 to the first of several requests). */
+function hasDoneNothing({ address }: PolledChannel, error: unknown): boolean {
+  return isDeviceBusy(error) || (isAcknowledge(error) && (address.write?.before ?? []).length > 0);
 }
 
 /** The output may have the value although its write ended with an error. */

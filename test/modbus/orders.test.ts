@@ -230,6 +230,26 @@ describe('an order that the device clears', () => {
     expect(await write(true)).toEqual({ readBack: false });
   });
 
+  it.each([
+    { what: 'a step before it', keys: { write: { before: [{ holding: 40, value: 1 }] } }, busy: '0600280001' },
+    {
+      what: 'the read of its register',
+      keys: { bit: 0, on: undefined, write: { bits: 'read-modify-write' } },
+      busy: '0300050001',
+    },
+  ])('is sent all the same when the device is still at work on $what (exception 5)', async ({ keys, busy }) => {
+    const { bus, clock, store, write } = await busWith({ ...order, ...keys });
+    await clock.advance(1000);
+    const sent: string[] = [];
+    bus.slave.script = ({ pdu }) => {
+      sent.push(pdu.toString('hex'));
+      return sent.length === 1 ? { kind: 'exception', code: 5 } : undefined;
+    };
+    await write(true);
+    expect(sent.slice(0, 2)).toEqual([busy, busy]);
+    expect(store.get(1, 'holding', 5)).not.toEqual([0]);
+  });
+
   it('at an address that is never read is off from the start, and its address is not read', async () => {
     const { bus, told, clock, write, read } = await busWith({ ...order, read: false }, '100ms');
     const reads: number[] = [];

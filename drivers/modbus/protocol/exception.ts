@@ -1,5 +1,5 @@
 import { DcsError, type ErrorCode } from '../../../src/errors/errors.ts';
-import { describeRequest, type Request } from './request.ts';
+import { describeRequest, isWrite, type Request } from './request.ts';
 
 /** Exception codes of the Modbus application protocol 1.1b3, section 7, and their error codes. */
 const EXCEPTIONS: Readonly<Record<number, { readonly code: ErrorCode; readonly text: string }>> = {
@@ -19,14 +19,15 @@ const EXCEPTIONS: Readonly<Record<number, { readonly code: ErrorCode; readonly t
 const ACKNOWLEDGE = 5;
 const DEVICE_BUSY = 6;
 
-/** Returns whether the device has accepted the request and is still processing it (exception 5). */
+/** Returns whether the device has accepted a write and is still processing it (exception 5). */
 export function isAcknowledge(error: unknown): boolean {
-  return error instanceof ModbusException && error.exception === ACKNOWLEDGE;
+  return error instanceof ModbusException && error.exception === ACKNOWLEDGE && isWrite(error.request);
 }
 
-/** Returns whether the device is busy and has done nothing (exception 6). */
+/** Returns whether the device is busy and has done nothing: exception 6, or 5 in place of what was to be read. */
 export function isDeviceBusy(error: unknown): boolean {
-  return error instanceof ModbusException && error.exception === DEVICE_BUSY;
+  if (!(error instanceof ModbusException)) return false;
+  return error.exception === DEVICE_BUSY || (error.exception === ACKNOWLEDGE && !isWrite(error.request));
 }
 
 /** Returns whether the device lacks the function or the address, or refuses the length: an immediate repetition is useless. */
@@ -42,6 +43,7 @@ export function isDivisible(error: unknown): boolean {
 /** Refusal of a request by the device. `exception` is the code on the wire. */
 export class ModbusException extends DcsError {
   readonly exception: number;
+  readonly request: Request;
 
   constructor(request: Request, exception: number) {
     const known = EXCEPTIONS[exception];
@@ -50,5 +52,6 @@ export class ModbusException extends DcsError {
       found: { exception },
     });
     this.exception = exception;
+    this.request = request;
   }
 }
