@@ -15,7 +15,7 @@ import type {
 } from '../../src/driver/contract.ts';
 import { siblingModule } from '../../src/driver/crash-plan.ts';
 import { SequentialQueue } from '../../src/driver/kit/sequential-queue.ts';
-import { DcsError, toDcsError } from '../../src/errors/errors.ts';
+import { DcsError, toDcsError, unconfirmedWrite } from '../../src/errors/errors.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import { ChannelFiles, findChip } from './channel-files.ts';
 import type { PwmPlan } from './crash-plan.ts';
@@ -138,10 +138,12 @@ export class PwmPort implements Port {
       try {
         if (output.error) await output.files.export(this.#context.clock);
         await output.files.set(dutyCycle);
-        return await output.files.dutyCycle();
       } catch (thrown) {
         throw this.#failed(thrown);
       }
+      return await output.files.dutyCycle().catch((thrown: unknown) => {
+        throw unconfirmedWrite(key, this.#failed(thrown));
+      });
     });
     if (this.#ended) throw this.#ended;
     output.error = undefined;

@@ -14,7 +14,7 @@ import type {
 import { siblingModule } from '../../src/driver/crash-plan.ts';
 import { durationSchema } from '../../src/driver/kit/schemas.ts';
 import { SequentialQueue } from '../../src/driver/kit/sequential-queue.ts';
-import { DcsError, toDcsError } from '../../src/errors/errors.ts';
+import { DcsError, toDcsError, unconfirmedWrite } from '../../src/errors/errors.ts';
 import { fitsKind, type RawValue } from '../../src/pin/pin.ts';
 import type { SysfsPlan } from './crash-plan.ts';
 import { readAddress, type SysfsAddress, writeAddress } from './files.ts';
@@ -150,7 +150,9 @@ export class SysfsPort implements Port {
       // The value from before is uncertain from now on, whether or not the write succeeds.
       pin.last = undefined;
       pin.resolution = await writeAddress(this.#root, address, value);
-      const { value: readBack } = await readAddress(this.#root, address);
+      const { value: readBack } = await readAddress(this.#root, address).catch((thrown: unknown) => {
+        throw unconfirmedWrite(channel.key, toDcsError(thrown));
+      });
       pin.last = { ok: true, value: readBack };
       return { readBack };
     });

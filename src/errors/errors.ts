@@ -74,6 +74,12 @@ export function toDcsError(thrown: unknown, code: ErrorCode = 'INTERNAL', prefix
   return new DcsError(code, prefix + messageOf(thrown), { cause: thrown });
 }
 
+/** Returns the error of a write that was carried out and could not be read back: TIMEOUT, because its effect is unknown. */
+export function unconfirmedWrite(key: string, cause: DcsError): DcsError {
+  const message = `${key} was written and cannot be read back: ${cause.message}; whether it took effect is unknown`;
+  return new DcsError('TIMEOUT', message, { cause });
+}
+
 /** Returns the message of anything thrown. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);

@@ -102,6 +102,16 @@ describe('sysfs', () => {
     expect(readFileSync(file, 'utf8')).toBe(before);
   });
 
+  it('has an unknown outcome when what was written cannot be read back', async () => {
+    held = await openPort(sysfs, { root }, [{ keys: { iio: 'mcp4725', channel: 'out_voltage0' }, direction: 'out' }]);
+    const [channel] = held.channels;
+    if (!channel) throw new Error('no channel');
+    const file = join(root, 'bus/iio/devices/iio:device2/out_voltage0_input');
+    writeFileSync(file, 'no number');
+    await expect(held.port.write(channel, 1650)).rejects.toMatchObject({ code: 'TIMEOUT' });
+    rmSync(file);
+  });
+
   it('a missing file makes its own pin bad until it is there', async () => {
     held = await openPort(sysfs, { root }, [
       { keys: { w1: '28-gone', poll: '10ms' }, direction: 'in' },
