@@ -233,6 +233,24 @@ describe('a unit that its gateway reports missing (exception 10)', () => {
   });
 });
 
+describe('a device that ignores reads of one register alone', () => {
+  it('is found again after a loss by its other reads', async () => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const channels = [channelOf({ holding: 0 }), channelOf({ holding: 100, type: 'uint32' })];
+    const keys = { misses: 2, retries: 0 };
+    const bus = await new SimBus({ store, channels, clock, echo: 'off', poll: '1s', keys }).open();
+    let away = true;
+    bus.slave.script = ({ pdu }) => (away || pdu.readUInt16BE(1) === 0 ? { kind: 'ignore' } : undefined);
+    await clock.advance(30_000);
+    expect(bus.port.metrics()['units_off_line']).toBe(1);
+    away = false;
+    await clock.advance(10_000);
+    expect(bus.counters.get('units_recovered')).toBeGreaterThan(0);
+    await bus.port.close();
+  });
+});
+
 describe('many off-line units', () => {
   it('are probed in turn: the last of them is found again, whatever the first do', async () => {
     const clock = new ManualClock();

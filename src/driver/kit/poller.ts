@@ -46,6 +46,8 @@ export interface PollBlock<Where extends Span, Reply> {
   silentAt: MonotonicMs;
   /** Number of reads in a row that the device has refused. */
   refusals: number;
+  /** Number of reads in a row that got no answer while the unit was off line. */
+  probes: number;
   /** Why the last read got no answer. */
   error: DcsError | undefined;
   /** Its items are known to be refused: it is not read by itself. */
@@ -110,6 +112,7 @@ export class Poller<Where extends Span, Reply> {
       block.unanswered = before?.unanswered ?? 0;
       block.refusals = before?.refusals ?? 0;
       block.silentAt = before?.silentAt ?? Number.POSITIVE_INFINITY;
+      block.probes = before?.probes ?? 0;
       block.error = before?.error;
     }
     this.#blocks = planned;
@@ -135,10 +138,13 @@ export class Poller<Where extends Span, Reply> {
     return other && (!best || other.due + BATCH_MS < now) ? other : best;
   }
 
-  /** The unit's shortest read, to find out whether the unit answers again. */
+  /**
+   * A read to find out whether the unit answers again: the shortest first, then the others in turn, because a device may
+   * ignore some of them.
+   */
   probe(unit: number): PollBlock<Where, Reply> | undefined {
     const own = this.#blocks.filter((block) => block.span.unit === unit && !block.busy);
-    return own.sort((a, b) => a.span.count - b.span.count)[0];
+    return own.sort((a, b) => a.probes - b.probes || a.span.count - b.span.count)[0];
   }
 
   /** Time of the next read after now, among the units accepted. */
@@ -166,6 +172,7 @@ export class Poller<Where extends Span, Reply> {
     if (block.grid <= now) block.grid += block.periodMs * (missed + 1);
     block.due = failed ? Math.min(block.grid, now + RETRY_MS) : block.grid;
     if (block.rests) block.due = Number.POSITIVE_INFINITY;
+    block.probes = failed && offline ? block.probes + 1 : 0;
     if (!failed) block.error = undefined;
   }
 
@@ -272,6 +279,7 @@ export class Poller<Where extends Span, Reply> {
         grid: now,
         busy: false,
         unanswered: 0,
+        probes: 0,
         silentAt: Number.POSITIVE_INFINITY,
         refusals: 0,
         error: undefined,
