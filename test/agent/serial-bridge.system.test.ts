@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Device } from '../serial/device.ts';
 import { AgentProcess } from '../support/agent-process.ts';
 import { Observer } from '../support/observer.ts';
-import { until } from '../support/wait.ts';
+import { pause, until } from '../support/wait.ts';
 
 describe('the agent puts a serial device on the bus', () => {
   const device = new Device();
@@ -18,6 +18,8 @@ pins:
   weight: { port: scale, match: 'ST,GS,\\s*([-+0-9.]+)kg', uom: kg }
 `);
     observer = await new Observer(agent.bus).start();
+    // The first frame counts only after a silence: it may have lost its beginning.
+    await pause(200);
   });
   afterAll(async () => {
     await observer?.stop();
