@@ -1,8 +1,9 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Device } from '../serial/device.ts';
 import { AgentProcess } from '../support/agent-process.ts';
 import { Observer } from '../support/observer.ts';
-import { pause, until } from '../support/wait.ts';
+import { until } from '../support/wait.ts';
 
 describe('the agent puts a serial device on the bus', () => {
   const device = new Device();
