@@ -89,8 +89,7 @@ export class Outputs {
     checkWrite(polled, value);
     if (options.repetition) this.#refuseWhileAway(polled);
     const opening = this.#pendingOpening.get(polled);
-    // By now another value is in force than at the opening.
-    if (opening) this.#fallbacks.set(polled, polled.channel.returnValue ?? opening.value);
+    if (opening) this.#fallbacks.set(polled, opening.value);
     this.#pendingOpening.delete(polled);
     polled.pendingCommands++;
     let failed: DcsError | undefined;
@@ -125,7 +124,9 @@ export class Outputs {
       this.#pendingOpening.delete(polled);
       return;
     }
-    const entry: PendingOpening = { value: from, busy: true, notBefore: 0, tries };
+    // A return value is asked for once: asking again would tell that the unit was lost again. A later try writes what is in force then.
+    const inForce = () => polled.channel.valueInForce?.() ?? value;
+    const entry: PendingOpening = { value: inForce, busy: true, notBefore: 0, tries };
     this.#pendingOpening.set(polled, entry);
     const pending = () => this.#pendingOpening.get(polled) === entry;
     try {
@@ -173,7 +174,8 @@ export class Outputs {
       const pending = this.#pendingOpening.get(polled);
       if (pending) {
         const { returnValue } = polled.channel;
-        if (heard && returnValue && !pending.busy) pending.value = returnValue;
+        const { value } = pending;
+        if (heard && returnValue && !pending.busy) pending.value = () => returnValue() ?? value();
         // It may have started anew.
         pending.notBefore = 0;
         pending.tries = 0;

@@ -8,7 +8,7 @@ import type { ResolvedConfig, ResolvedPin, ResolvedPort } from '../config/resolv
 import type { Channel } from '../driver/contract.ts';
 import { DcsError, toDcsError } from '../errors/errors.ts';
 import { ComputedPins } from '../io/computed-pins.ts';
-import { createPin, FailedPin, openingValue } from '../io/create-pin.ts';
+import { createPin, FailedPin, openingValue, valueInForce } from '../io/create-pin.ts';
 import type { ChannelHandle, ChannelPlan, PortEnvironment } from '../io/port-runner.ts';
 import { PortRunner } from '../io/port-runner.ts';
 import { StreamActor } from '../io/stream-actor.ts';
@@ -223,6 +223,7 @@ export class Agent {
       channel,
       openingValue: () => atOpen(true),
       returnValue: () => atOpen(false),
+      ...(direction === 'out' && { valueInForce: () => valueInForce(this.table.get(spec.name)) }),
     };
   }
 

@@ -20,9 +20,11 @@ export interface Channel<Address = unknown> {
   readonly openingValue?: RawValue;
   /**
    * Outputs: returns the raw value for a device (a unit of a bus) that was away while its port was open. The port asks for it
-   * when the device answers again; `undefined` leaves the output as it is.
+   * once when the device answers again, because that counts as a loss; `undefined` leaves the output as it is.
    */
   readonly returnValue?: () => RawValue | undefined;
+  /** Outputs: returns the raw value in force now, and changes nothing; `undefined` when there is none. */
+  readonly valueInForce?: () => RawValue | undefined;
   /** Digital inputs: time (ms) for which a level must be stable; 0 without debouncing. */
   readonly debounceMs: number;
   /** Unit of the pin's values as its configuration states it, for devices that say the unit of each value. */

@@ -22,6 +22,12 @@ export function openingValue({ spec, output }: PinEntry, first: boolean): RawVal
   return value === undefined ? undefined : toRaw(spec, value);
 }
 
+/** Returns the raw value of an output that is in force now. An order that was carried out is not in force. */
+export function valueInForce(entry: PinEntry | undefined): RawValue | undefined {
+  const value = entry?.spec.momentary ? undefined : entry?.output?.decision.value;
+  return entry === undefined || value === undefined ? undefined : toRaw(entry.spec, value);
+}
+
 /** Replaces the actor of a pin that was abandoned: reports the pin as bad and refuses every command. */
 export class FailedPin extends Actor {
   readonly #state: PinState;

@@ -24,6 +24,8 @@ export interface ChannelPlan {
   readonly openingValue: () => RawValue | undefined;
   /** Raw value to drive when the hardware comes back; `openingValue` when `undefined`. */
   readonly returnValue?: () => RawValue | undefined;
+  /** See Channel.valueInForce. */
+  readonly valueInForce?: () => RawValue | undefined;
   /** Counters: called with every count, the last one before the port closes included. */
   readonly counted?: (count: number) => void;
 }
@@ -256,6 +258,7 @@ export class PortRunner {
         ...plan.channel,
         ...(openingValue !== undefined && { openingValue }),
         ...(plan.channel.direction === 'out' && { returnValue }),
+        ...(plan.valueInForce && { valueInForce: plan.valueInForce }),
       };
     });
   }

@@ -403,6 +403,7 @@ describe('an opening value that was pending when another value came into force',
     const four = {
       ...channelOf({ holding: 4, write: { register: 6 } }, { direction: 'out' as const, start: 1 }),
       returnValue: () => state.inForce,
+      valueInForce: () => state.inForce,
     };
     const keys = { misses: 2, retries: 0 };
     const bus = new SimBus({ store, channels: [four], clock, echo: 'off', poll: '200ms', keys });
@@ -441,6 +442,42 @@ describe('an opening value that was pending when another value came into force',
     does = undefined;
     await clock.advance(3000);
     expect(writes).toEqual([0]);
+    await bus.port.close();
+  });
+});
+
+describe('a return value whose write fails', () => {
+  it('is asked for once, because asking counts as a loss; what is in force by then is written', async () => {
+    const clock = new ManualClock();
+    const store = new SimulatedMemory(clock);
+    const state = { asked: 0, inForce: 1 };
+    const four = {
+      ...channelOf({ holding: 4, unit: 1 }, { direction: 'out' as const }),
+      // As an output without a safe value does: a second loss leaves nothing in force.
+      returnValue: () => (state.asked++ === 0 ? 0 : undefined),
+      valueInForce: () => (state.inForce === 0 ? undefined : state.inForce),
+    };
+    const other = channelOf({ holding: 0, unit: 2 });
+    const keys = { misses: 2 };
+    const bus = await new SimBus({ store, channels: [four, other], clock, echo: 'off', poll: '200ms', keys }).open();
+    let does: 'ignore' | 'refuse' | undefined;
+    bus.slave.script = ({ unit, pdu }) => {
+      if (unit !== 1) return undefined;
+      if (does === 'ignore') return { kind: 'ignore' };
+      return does === 'refuse' && pdu[0] === 6 ? { kind: 'exception', code: 4 } : undefined;
+    };
+    await clock.advance(1000);
+    store.put(1, 'holding', 4, 1);
+    does = 'ignore';
+    await clock.advance(5000);
+    state.inForce = 0;
+    does = 'refuse';
+    await clock.advance(3000);
+    expect(store.get(1, 'holding', 4)).toEqual([1]);
+    does = undefined;
+    await clock.advance(10_000);
+    expect(store.get(1, 'holding', 4)).toEqual([0]);
+    expect(state.asked).toBe(1);
     await bus.port.close();
   });
 });
