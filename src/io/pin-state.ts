@@ -42,9 +42,9 @@ export class PinState {
     return this.#observation.quality;
   }
 
-  /** When the hardware took the reported value on, where it says so. */
+  /** Time of the last observation, where the hardware says it: also when only its quality has changed. */
   get sourceTime(): UnixSeconds | undefined {
-    return this.#sourceTime;
+    return this.#observation.sourceTime;
   }
 
   /** Begins at this time. */

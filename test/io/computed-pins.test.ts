@@ -1,6 +1,8 @@
 import { describe, expect, it, vi } from 'vitest';
 import { Actor } from '../../src/bus/actor.ts';
+import { PinState } from '../../src/io/pin-state.ts';
 import { startAgent } from '../../src/testing/index.ts';
+import { pinSpec } from '../support/pin-bench.ts';
 
 const plant = (pins: Readonly<Record<string, unknown>>) => ({
   node: 'plant',
@@ -168,6 +170,16 @@ describe('a computed pin', () => {
     time.mockRestore();
     await settle();
     expect(hardware.get('fan')).toBe(false);
+  });
+
+  it('takes a value whose quality alone is new for one of the same moment', () => {
+    const state = new PinState(pinSpec({ name: 'b', kind: 'analog' }));
+    state.start(0);
+    state.update({ val: 5, quality: 'good', sourceTime: 1 }, 1);
+    state.update({ val: 5, quality: 'bad', reason: 'no answer' }, 2);
+    state.update({ val: 5, quality: 'good', sourceTime: 3 }, 3);
+    expect(state.sourceTime).toBe(3);
+    expect(state.report(undefined, undefined).source_time).toBe(1);
   });
 
   it('refuses a command when it is computed, and debounces when asked to', async () => {
