@@ -183,6 +183,7 @@ export class OutputActor extends PinActor {
       output.markUnknown();
     } else {
       this.#keepLast(val);
+      this.#confirmInForce(val);
       if (this.#rejectedAtOpen(val)) output.rejectedAtOpen(val);
       else if (known.certain && known.value === val) return;
       output.confirm(val);
@@ -453,6 +454,12 @@ export class OutputActor extends PinActor {
     this.clock.after(remaining, () => this.#onSlowTimer());
   }
 
+  /** The value in force is there: its command counts, also when a later one has failed. */
+  #confirmInForce(val: RawValue): void {
+    const { unconfirmed, value } = this.#output.decision;
+    if (unconfirmed && value !== undefined && this.#matches(val, value)) this.#output.apply({ kind: 'confirmed' });
+  }
+
   /** Settles an unconfirmed command by what the hardware shows. */
   #settleLastCommand({ state, val: value }: LastCommand, val: PinValue): void {
     if (state === 'verified' && this.#toRepeat === value && val !== null && !this.#matches(val, value)) {
@@ -461,10 +468,8 @@ export class OutputActor extends PinActor {
       return;
     }
     if (state !== 'unknown' && state !== 'sent') return;
-    if (val !== null && this.#matches(val, value)) {
-      this.#setCommandState('verified');
-      this.#output.apply({ kind: 'confirmed' });
-    } else if (state === 'unknown') this.#setCommandState('failed');
+    if (val !== null && this.#matches(val, value)) this.#setCommandState('verified');
+    else if (state === 'unknown') this.#setCommandState('failed');
   }
 
   #setCommandState(state: CommandState): void {

@@ -161,6 +161,18 @@ describe('an output with `repeat`', () => {
     expect(hardware.get('limit')).toBe(30);
   });
 
+  it('repeats a command that a reading has confirmed also when a later command has failed', async () => {
+    const { command, clock, fail, hardware, writes } = await recorded(limit);
+    fail(new DcsError('TIMEOUT', 'no answer in time'));
+    await command('limit', 30);
+    fail(new DcsError('DEVICE_REFUSED', 'not now'));
+    await command('limit', 40);
+    fail(undefined);
+    hardware.set('limit', 30);
+    await clock.advance(2500);
+    expect(writes).toEqual(expect.arrayContaining([30]));
+  });
+
   it('waits for min_off and the rate before it writes to hardware that has fallen back', async () => {
     const { command, clock, hardware } = await recorded({ ...enable, rules: { minOffMs: 60_000 } });
     await clock.advance(60_000);
