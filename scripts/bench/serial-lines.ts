@@ -107,7 +107,8 @@ function converse(receiver: ChildProcess, fd: number): Promise<Result> {
   return new Promise((resolve, reject) => {
     receiver.once('exit', (code) => reject(new Error(`the receiver ended with ${code}`)));
     receiver.on('message', (message: { ready?: true; at?: string; done?: Omit<Result, 'latency'> }) => {
-      if (message.ready) ping();
+      // The first line counts for a pin only after a silence: it may have lost its beginning.
+      if (message.ready) setTimeout(ping, 200);
       if (message.at !== undefined) {
         latency.push(Number(BigInt(message.at) - sentAt) / 1e6);
         if (serialNumber < PINGS) setTimeout(ping, 1);
