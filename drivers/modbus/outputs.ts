@@ -1,6 +1,6 @@
 import type { Clock, DurationMs, MonotonicMs } from '../../src/clock/clock.ts';
 import type { Reading, WriteOptions, WriteResult } from '../../src/driver/contract.ts';
-import { DcsError, toDcsError } from '../../src/errors/errors.ts';
+import { DcsError, messageOf, toDcsError } from '../../src/errors/errors.ts';
 import type { Log } from '../../src/log/log.ts';
 import type { RawValue } from '../../src/pin/pin.ts';
 import type { PolledChannel } from './polled-channel.ts';
@@ -124,7 +124,8 @@ export class Outputs {
       this.#pendingOpening.delete(polled);
       return;
     }
-    // A return value is asked for once: asking again would tell that the unit was lost again. A later try writes what is in force then.
+    // A return value is asked for once: asking again would tell that the unit was lost again. A later try writes what is in
+    // force then.
     const inForce = () => polled.channel.valueInForce?.() ?? value;
     const entry: PendingOpening = { value: inForce, busy: true, notBefore: 0, tries };
     this.#pendingOpening.set(polled, entry);
@@ -207,8 +208,10 @@ export class Outputs {
     this.#heard.add(unit);
     for (const [polled, { value, busy, notBefore, tries }] of this.#pendingOpening) {
       if (polled.span.unit !== unit || busy || this.#bus.clock.now() < notBefore) continue;
-      // It rejects only when the port goes down, which the port's owner knows.
-      this.#open(polled, value, tries).catch(() => undefined);
+      this.#open(polled, value, tries).catch((error: unknown) => {
+        // That the port went down is known to its owner.
+        if (!this.#bus.ended()) this.#bus.log.error({ channel: polled.channel.key, err: error }, messageOf(error));
+      });
     }
   }
 

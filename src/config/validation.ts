@@ -56,6 +56,7 @@ function report(issue: Issue, refused: Refused, problems: Problems): void {
     const { known, fitting } = keys(issue.path);
     for (const key of issue.keys) reportUnknownKey(located, key, problems, known, fitting);
   } else if (!whole) reportMissing(issue, located, problems);
+  else if (issue.code === 'invalid_key') reportKey(issue, located, problems);
   else if (holdsSecret(schema, issue.path)) reportSecret(issue, located, problems);
   else reportValue(issue, located, problems);
 }
@@ -77,6 +78,13 @@ function reportMissing(issue: Issue, { keyAt, path }: Located, problems: Problem
   }
   const expected = isDefaultText(issue.message) ? expectation(issue) : issue.message;
   problems.error(keyAt, path, `${nameOf(issue)} is missing`, { expected });
+}
+
+/** Reports a key that the user chose and that cannot be one: the name of a number that is no number. */
+function reportKey(issue: Issue & { code: 'invalid_key' }, { keyAt, path }: Located, problems: Problems): void {
+  const [mistake] = issue.issues;
+  const expected = mistake && (isDefaultText(mistake.message) ? expectation(mistake) : mistake.message);
+  problems.error(keyAt, path, `${nameOf(issue)} cannot stand here`, { found: nameOf(issue), expected });
 }
 
 function reportValue(issue: Issue, located: Located, problems: Problems): void {

@@ -51,3 +51,10 @@ describe('the keys that say how an output is written', () => {
     expect(reset?.spec.repeatMs).toBeUndefined();
   });
 });
+
+it('a name of a number that is no number is refused with what would be right', () => {
+  const loaded = load(plant('values: { 0: open, 0x0G: closed }'), context);
+  expect(loaded.ok ? [] : loaded.problems).toMatchObject([
+    { key: 'pins.a.values.0x0G', found: '0x0G', expected: 'a whole number: its name' },
+  ]);
+});
